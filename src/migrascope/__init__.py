@@ -1,0 +1,1 @@
+"""Migrascope: what a live migration costs."""
