@@ -1,0 +1,81 @@
+"""What a run shows, as data: the cells with their statistics, and findings in words."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from migrascope.model.measured import Measured
+from migrascope.model.schedule import Factors
+from migrascope.store.recording import TrialFacts
+
+SCHEMA = 1
+Verdict = Literal["pass", "fail", "unknown"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial and its numbers; metrics of a failed trial hold what was measured before it failed.
+
+    limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown.
+    """
+
+    facts: TrialFacts
+    metrics: dict[str, Measured]
+    limited: bool | None
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One metric over the trials of one cell. low, high: the exact order-statistic interval of the median with its
+    true coverage; None below six trials. All None with a reason when no trial measured it."""
+
+    unit: str
+    source: str
+    median: float | None = None
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+    min: float | None = None
+    max: float | None = None
+    n: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The trials that share their factors. trials counts all, failed those that are not in the statistics; failures
+    are their reasons. limited counts the trials in which the downtime limit decided."""
+
+    factors: Factors
+    trials: int
+    failed: int
+    limited: int
+    failures: list[str] = field(default_factory=list)
+    metrics: dict[str, Statistic] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence about the run, with what it rests on. topic: "data-time", "data-downtime", "limit", "scenario",
+    "intact", "accuracy", "environment", "warning"."""
+
+    topic: str
+    verdict: Verdict
+    text: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A whole run. environment: machine, kernel, versions, as manifest.json has them. calibration: the rows of the
+    stored calibration of this machine, or None."""
+
+    run: str
+    lab: str
+    accelerator: str
+    qemu: str
+    cells: list[Cell]
+    findings: list[Finding]
+    trials: list[TrialResult]
+    plan: dict[str, Any]
+    environment: dict[str, Any]
+    calibration: list[dict[str, Any]] | None = None

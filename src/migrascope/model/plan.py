@@ -1,0 +1,122 @@
+"""A plan: what to migrate, how often and under what, as a TOML file says it. Units are written out."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from migrascope.model import units
+
+
+def _quantity(parse: Any, text: Any) -> Any:
+    def read(value: Any) -> Any:
+        if isinstance(value, str):
+            return parse(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("write a number and its unit in quotes")
+        raise ValueError(f"{value!r} has no unit: write it in quotes, as in {text(value)!r}")
+
+    return read
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_quantity(units.parse_duration, units.duration_text)),
+    PlainSerializer(units.duration_text, when_used="always"),
+]
+Rate = Annotated[
+    float,
+    BeforeValidator(_quantity(units.parse_rate, units.rate_text)),
+    PlainSerializer(units.rate_text, when_used="always"),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(_quantity(units.parse_size, units.size_text)),
+    PlainSerializer(units.size_text, when_used="always"),
+]
+
+Scenario = Literal["none", "offline", "online", "relay"]
+Cache = Literal["warm", "cold"]
+Policy = Literal["pre-copy"]
+LINKS = ("management", "storage", "migration", "tenant", "external")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class LabPlan(_Part):
+    """Where instances live. qemu_program: another QEMU than the host image's, a path on this machine."""
+
+    kind: Literal["qemu", "fake"] = "qemu"
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    qemu_program: str | None = None
+
+
+class InstancePlan(_Part):
+    vcpus: int = Field(1, ge=1, le=8)
+
+
+class Axes(_Part):
+    """Every list is a factor; a block holds each combination once."""
+
+    scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
+    policy: list[Policy] = Field(default=["pre-copy"], min_length=1)
+    memory: list[Size] = Field(default=[2**30], min_length=1)
+    link: list[Rate] = Field(default=[1e9], min_length=1)
+    downtime_limit: list[Duration] = Field(default=[0.3], min_length=1)
+    cache: list[Cache] = Field(default=["warm"], min_length=1)
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        for name, values in self:
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} holds the same value twice")
+        if any(memory < 256 * 2**20 for memory in self.memory):
+            raise ValueError("memory: the guest needs 256MiB at least")
+        if any(rate < 1e6 for rate in self.link):
+            raise ValueError("link: 1mbit at least")
+        if any(limit <= 0 for limit in self.downtime_limit):
+            raise ValueError("downtime_limit must be more than zero")
+        return self
+
+
+class Windows(_Part):
+    """before: steady state observed; after it is as long. limit: the longest migration, and the longest recovery."""
+
+    before: Annotated[Duration, Field(gt=0)] = 5.0
+    limit: Annotated[Duration, Field(gt=0)] = 60.0
+    boot_limit: Annotated[Duration, Field(gt=0)] = 90.0
+    steady_limit: Annotated[Duration, Field(gt=0)] = 30.0
+
+
+class Probes(_Part):
+    """enabled = false leaves out every probe and visitor: the other half of an observer-effect pair."""
+
+    enabled: bool = True
+    echo_kind: Literal["icmp"] = "icmp"
+    echo_rate: float = Field(500.0, gt=0, le=2000)
+
+
+class Visitors(_Part):
+    """Open-loop visits per second of each kind, viewers of video, and the player's buffer that player_stall_s uses."""
+
+    new_rate: float = Field(50.0, ge=0, le=500)
+    kept_rate: float = Field(50.0, ge=0, le=500)
+    kept_connections: int = Field(10, ge=1, le=100)
+    viewers: int = Field(2, ge=0, le=16)
+    live_buffer: Duration = 0.5
+    file_buffer: Duration = 2.0
+
+
+class Plan(_Part):
+    """A whole plan. blocks: how often each combination of the axes is tried, once in every block."""
+
+    name: str = Field("plan", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    seed: int = Field(1, ge=0)
+    blocks: int = Field(6, ge=1, le=1000)
+    lab: LabPlan = LabPlan()
+    instance: InstancePlan = InstancePlan()
+    axes: Axes = Axes()
+    windows: Windows = Windows()
+    probes: Probes = Probes()
+    visitors: Visitors = Visitors()

@@ -1,0 +1,63 @@
+"""The trials that a plan stands for: randomised blocks, the direction alternating by block."""
+
+import itertools
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from migrascope.model.plan import Plan
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What was set in a trial, in base units. instances and disturbance are always 1 and "none" so far."""
+
+    scenario: str
+    policy: str
+    memory_bytes: int
+    link_bps: float
+    downtime_limit_s: float
+    cache: str
+    disturbance: str = "none"
+    instances: int = 1
+
+    def label(self, beside: "list[Factors]") -> str:
+        """The factors that differ among `beside`, as a short name."""
+        mine = vars(self)
+        varying = [key for key in mine if len({vars(other)[key] for other in beside}) > 1]
+        return " ".join(str(mine[key]) for key in varying if key != "scenario" or len(varying) > 1) or self.scenario
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial to come. number counts from 1 in running order; source and destination are host names."""
+
+    number: int
+    block: int
+    factors: Factors
+    source: str
+    destination: str
+
+
+def cells(plan: Plan) -> list[Factors]:
+    """Each combination of the plan's axes once, in the order in which they are written."""
+    axes = plan.axes
+    return [
+        Factors(scenario, policy, memory, link, limit, cache)
+        for scenario, policy, memory, link, limit, cache in itertools.product(
+            axes.scenario, axes.policy, axes.memory, axes.link, axes.downtime_limit, axes.cache
+        )
+    ]
+
+
+def schedule(plan: Plan) -> list[TrialSpec]:
+    """All trials in running order; the same plan and seed give the same order."""
+    shuffle = random.Random(plan.seed).shuffle
+    trials: list[TrialSpec] = []
+    for block in range(1, plan.blocks + 1):
+        order: list[Any] = cells(plan)
+        shuffle(order)
+        ends = ("host-a", "host-b") if block % 2 else ("host-b", "host-a")
+        done = len(trials)
+        trials += [TrialSpec(done + at, block, factors, *ends) for at, factors in enumerate(order, start=1)]
+    return trials

@@ -1,0 +1,120 @@
+"""The recorded tables: their columns, types and schema numbers. Probes write them, metrics read them, nothing else.
+
+Every stamp ends in _ns. mono stamps (CLOCK_MONOTONIC of the named host) carry no prefix; *_wall_ns stamps are
+CLOCK_REALTIME, because the kernel or QEMU stamps with it. Each row of a sealed table has four more columns, constant
+for the process that wrote it: source, host, instance, migration.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["int", "float", "str", "bool"]
+CONSTANTS = ("source", "host", "instance", "migration")
+
+
+@dataclass(frozen=True)
+class Table:
+    """name, schema number, columns in their order with their types, and what a row is."""
+
+    name: str
+    schema: int
+    columns: dict[str, Kind]
+    row: str
+
+
+_ALL = [
+    Table(
+        "echo_sent", 1,
+        {"seq": "int", "due_ns": "int", "sent_ns": "int"},
+        "an ICMP echo request: when it was due, and the stamp right before it was handed to the kernel",
+    ),
+    Table(
+        "echo_reply", 1,
+        {"seq": "int", "recv_wall_ns": "int", "recv_ns": "int"},
+        "an echo reply: the kernel's receive stamp (wall) and when the prober read it",
+    ),
+    Table(
+        "clock", 1,
+        {"mono_ns": "int", "wall_ns": "int"},
+        "both clocks of this machine read together, every 100 ms",
+    ),
+    Table(
+        "qmp_event", 1,
+        {"event": "str", "event_wall_ns": "int", "recv_ns": "int", "data": "str"},
+        "an event of the QEMU on `host`: QEMU's own stamp (wall, us), when it was read, its data as JSON",
+    ),
+    Table(
+        "qmp_status", 1,
+        {"asked_ns": "int", "answered_ns": "int", "command": "str", "answer": "str"},
+        "one answer of the QEMU on `host` to query-migrate or query-status, as JSON; empty where it did not answer",
+    ),
+    Table(
+        "link", 1,
+        {
+            "mono_ns": "int", "link": "str", "node": "str",
+            "to_node_bytes": "int", "to_node_packets": "int", "from_node_bytes": "int", "from_node_packets": "int",
+            "drops": "int",
+        },
+        "counters of one node's port on one link, read at the switch, every 100 ms",
+    ),
+    Table(
+        "process_cpu", 1,
+        {"mono_ns": "int", "process": "str", "cpu_s": "float", "rss_bytes": "int"},
+        "CPU time that a process has used so far (qemu-host-a, qemu-host-b, echo, ...), every 100 ms",
+    ),
+    Table(
+        "machine", 1,
+        {
+            "mono_ns": "int", "busy_s": "float", "steal_s": "float",
+            "psi_cpu_some_us": "int", "psi_memory_some_us": "int", "psi_io_some_us": "int", "available_bytes": "int",
+        },
+        "this machine: CPU and steal time, pressure stall totals (-1 where the kernel has none), memory left",
+    ),
+    Table(
+        "visit", 1,
+        {
+            "kind": "str", "seq": "int", "due_ns": "int", "sent_ns": "int", "connected_ns": "int",
+            "first_byte_ns": "int", "done_ns": "int", "status": "int", "bytes": "int", "connection": "int",
+            "error": "str",
+        },
+        "a visit (kind new: a connection of its own, kept: a kept connection). A stamp that did not happen is 0; "
+        "error is empty when the whole page came with status 200",
+    ),
+    Table(
+        "tcp_info", 1,
+        {
+            "mono_ns": "int", "flow": "int", "kind": "str", "rtt_us": "int", "rttvar_us": "int",
+            "bytes_received": "int", "bytes_acked": "int", "segs_out": "int", "segs_in": "int",
+            "total_retrans": "int", "state": "int", "closing": "bool",
+        },
+        "TCP_INFO of one visitor's or viewer's socket (kind new, kept, hls, mp4), every 20 ms; closing: the last of "
+        "that flow",
+    ),
+    Table(
+        "segment", 1,
+        {
+            "seq": "int", "media_start_s": "float", "media_duration_s": "float", "asked_ns": "int", "done_ns": "int",
+            "bytes": "int", "status": "int", "error": "str",
+        },
+        "one request of a viewer for a stretch of media: an HLS segment or an MP4 range; done_ns 0 where it never "
+        "came whole",
+    ),
+    Table(
+        "arrival", 1,
+        {"mono_ns": "int", "seq": "int", "bytes": "int"},
+        "bytes of media that a viewer received: how many more of the segment or range `seq`",
+    ),
+    Table(
+        "liveness", 1,
+        {"asked_ns": "int", "answered_ns": "int", "boot_id": "str", "counter": "int", "error": "str"},
+        "one answer of the guest's liveness service; answered_ns 0 and error where there was none",
+    ),
+    Table(
+        "hold", 1,
+        {"from_ns": "int", "until_ns": "int", "kind": "str", "nominal_s": "float"},
+        "a known truth of calibrate (kind cut, pause, hold): the stamps around it; for a hold the answer's due and "
+        "release",
+    ),
+]  # fmt: skip
+
+TABLES = {table.name: table for table in _ALL}

@@ -1,0 +1,84 @@
+"""Quantities as people write them ("300ms", "1gbit", "512MiB") and as the code keeps them: seconds, bit/s, bytes."""
+
+import math
+import re
+
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)\s*")
+
+DURATION = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+RATE = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+SIZE = {
+    "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9,
+    "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30,
+}  # fmt: skip
+
+
+def _parse(text: str, units: dict[str, float], noun: str, example: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2] not in units:
+        if match is not None and float(match[1]) == 0 and not match[2]:
+            return 0.0
+        raise ValueError(f"{text!r} is not a {noun}: write a number and one of {', '.join(units)}, as in {example!r}")
+    return float(match[1]) * units[match[2]]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "300ms" or "5s"; ValueError names the units that exist."""
+    return _parse(text, DURATION, "duration", "300ms")
+
+
+def parse_rate(text: str) -> float:
+    """Bits per second of "1gbit"; ValueError names the units that exist."""
+    return _parse(text, RATE, "rate", "1gbit")
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "512MiB"; ValueError names the units that exist."""
+    return round(_parse(text, SIZE, "size", "512MiB"))
+
+
+def _exact(value: float, units: dict[str, float]) -> str:
+    if value == 0:
+        return "0" + min(units, key=lambda name: abs(math.log(units[name])))
+    for name, factor in sorted(units.items(), key=lambda item: -item[1]):
+        number = value / factor
+        if number >= 1 and math.isclose(number, round(number, 3), rel_tol=1e-12):
+            return f"{round(number, 3):g}{name}"
+    return f"{value:g}{min(units, key=lambda name: abs(math.log(units[name])))}"
+
+
+def duration_text(seconds: float) -> str:
+    """The shortest exact writing, which parse_duration reads back."""
+    return _exact(seconds, DURATION)
+
+
+def rate_text(bits_per_second: float) -> str:
+    """The shortest exact writing, which parse_rate reads back."""
+    return _exact(bits_per_second, RATE)
+
+
+def size_text(size: float) -> str:
+    """The shortest exact writing in binary units, which parse_size reads back."""
+    return _exact(size, {name: factor for name, factor in SIZE.items() if name == "B" or "i" in name})
+
+
+def human(value: float, unit: str) -> str:
+    """A measured value for people, three significant digits: human(0.0213, "s") is "21.3 ms"."""
+    scales = {
+        "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")],
+        "B": [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
+        "bit/s": [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")],
+        "B/s": [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")],
+    }
+    if unit == "ratio":
+        return f"{100 * value:.3g} %"
+    if unit not in scales:
+        return f"{value:.6g}" if unit == "1" else f"{value:.3g} {unit}"
+    if value == 0:
+        return f"0 {scales[unit][0][1]}"
+    for factor, name in scales[unit]:  # noqa: B007
+        if abs(value) >= factor:
+            break
+    number = value / factor
+    digits = max(0, 2 - math.floor(math.log10(abs(number)))) if number else 0
+    return f"{number:.{digits}f} {name}"

@@ -1,0 +1,145 @@
+"""The run folder: where a run's plan, trials and results lie, and how a trial becomes final."""
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from migrascope.store import spool
+from migrascope.store.recording import Recording, TrialFacts, polars_schema
+
+SCHEMA = 1
+
+
+class RunError(Exception):
+    """A run that cannot be found, read or written; the message says what to do next."""
+
+
+class RunFolder:
+    """runs/<id>: manifest.json, plan.toml, trials/<n>/, summary.json, report.html."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} is not a run folder: {error}") from error
+        if self.manifest.get("schema") != SCHEMA:
+            raise RunError(f"{path}: run schema {self.manifest.get('schema')!r} is not known, only {SCHEMA}")
+
+    @classmethod
+    def create(cls, parent: Path, plan_text: str, manifest: dict[str, Any]) -> "RunFolder":
+        """A new folder in `parent` and `parent`/latest pointing at it. RunError where that cannot be written."""
+        name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+        path = parent / name
+        try:
+            (path / "trials").mkdir(parents=True)
+            (path / "plan.toml").write_text(plan_text, encoding="utf-8")
+            write_json(path / "manifest.json", {"schema": SCHEMA, "id": name, **manifest})
+            fresh = parent / f".latest.{name}"
+            fresh.symlink_to(name)
+            fresh.replace(parent / "latest")
+        except OSError as error:
+            raise RunError(
+                f"cannot write the run folder {path}: {error.strerror}; choose another with --runs"
+            ) from error
+        return cls(path)
+
+    @property
+    def id(self) -> str:
+        return str(self.manifest["id"])
+
+    def recordings(self) -> list[Recording]:
+        """All sealed trials by their number."""
+        trials = (self.path / "trials").iterdir()
+        return [Recording(path) for path in sorted((p for p in trials if p.name.isdigit()), key=lambda p: int(p.name))]
+
+    def finished(self) -> set[int]:
+        """Numbers of the sealed trials, failed ones included: a failed trial is a result."""
+        return {int(path.name) for path in (self.path / "trials").iterdir() if path.name.isdigit()}
+
+    def open_trial(self, number: int) -> Path:
+        """An empty folder <number>.open for a trial that begins; what an earlier, killed attempt left there goes."""
+        path = self.path / "trials" / f"{number}.open"
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        return path
+
+    def seal_trial(self, opened: Path, facts: TrialFacts) -> Recording:
+        """Turns the spools into Parquet, writes trial.json, and makes the trial final by one rename."""
+        counts: dict[str, int] = {}
+        parts: dict[str, list[pl.DataFrame]] = {}
+        for path in spool.spools(opened):
+            header, rows = spool.read(path)
+            parts.setdefault(header["table"], []).append(_frame(header, rows))
+        for name, frames in parts.items():
+            table = pl.concat(frames)
+            counts[name] = table.height
+            table.write_parquet(opened / f"{name}.parquet")
+        write_json(opened / "trial.json", asdict(replace(facts, tables=counts)))
+        for path in spool.spools(opened):
+            path.unlink()
+        for path in opened.iterdir():
+            _sync(path)
+        final = opened.with_suffix("")
+        opened.rename(final)
+        _sync(final.parent)
+        return Recording(final)
+
+
+def _frame(header: dict[str, Any], rows: list[Sequence[Any]]) -> pl.DataFrame:
+    schema = polars_schema(header["table"])
+    columns = list(zip(*rows, strict=True)) or [()] * len(header["columns"])
+    frame = pl.DataFrame(
+        {
+            name: pl.Series(name, values, dtype=schema[name])
+            for name, values in zip(header["columns"], columns, strict=True)
+        }
+    )
+    return frame.with_columns(
+        pl.lit(header[name], dtype=pl.String).alias(name) for name in ("source", "host", "instance", "migration")
+    )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes the whole file or leaves the old one."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    _sync(part)
+    part.replace(path)
+
+
+def find_run(runs: Path, name: str) -> RunFolder:
+    """The run that `name` means: a path, the beginning of an id, or -1 for the newest, -2 for the one before.
+
+    RunError names the runs that there are.
+    """
+    if (Path(name) / "manifest.json").exists():
+        return RunFolder(Path(name))
+    there = sorted(
+        path.name for path in runs.glob("*/manifest.json") for path in [path.parent] if path.name != "latest"
+    )
+    if not there:
+        raise RunError(f"no runs in {runs}; make one with: migrascope run")
+    if name.startswith("-") and name[1:].isdigit() and 1 <= int(name[1:]) <= len(there):
+        return RunFolder(runs / there[-int(name[1:])])
+    matches = [run for run in there if run.startswith(name)]
+    if len(matches) == 1:
+        return RunFolder(runs / matches[0])
+    what = f"{name!r} fits {len(matches)} runs" if matches else f"no run {name!r}"
+    raise RunError(f"{what} in {runs}; there are: {', '.join(matches or there[-5:])}")

@@ -1,0 +1,117 @@
+"""How a probe writes a table while the trial runs: a header line, then one JSON array for each row, append only.
+
+A spool can be followed while it grows and read after a SIGKILL: a torn last line is dropped. It is sealed into Parquet
+when the trial ends. This module imports nothing but the standard library, since every probe starts with it.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from migrascope.model.clock import clock_pair
+from migrascope.model.tables import TABLES, Table
+
+
+class Spool:
+    """An append-only table on its way. Rows reach the file at the latest `flush_s` after they were added, if flushed
+    by `tick` or by further rows; `close` writes the rest.
+
+    The file is DIRECTORY/TABLE@SOURCE.jsonl. OSError when it cannot be written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        table: str,
+        *,
+        source: str,
+        host: str,
+        instance: str = "",
+        migration: str = "",
+        flush_s: float = 0.05,
+    ) -> None:
+        self.table: Table = TABLES[table]
+        self.path = directory / f"{table}@{source}.jsonl"
+        self._file = self.path.open("w", encoding="utf-8")
+        self._pending: list[str] = []
+        self._flush_s = flush_s
+        self._flushed = time.monotonic()
+        mono, wall = clock_pair()
+        header = {
+            "table": table, "schema": self.table.schema, "columns": list(self.table.columns), "source": source,
+            "host": host, "instance": instance, "migration": migration, "mono_ns": mono, "wall_ns": wall,
+        }  # fmt: skip
+        self._file.write(json.dumps(header) + "\n")
+        self._file.flush()
+
+    def add(self, *row: Any) -> None:
+        """Appends one row, its values in the table's column order."""
+        self._pending.append(json.dumps(row))
+        self.tick()
+
+    def tick(self) -> None:
+        """Writes what is pending if it has waited long enough."""
+        if self._pending and time.monotonic() - self._flushed >= self._flush_s:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self._file.write("\n".join(self._pending) + "\n")
+            self._file.flush()
+            self._pending.clear()
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Follower:
+    """Reads a spool that another process still writes: each call gives the rows that came since the last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._header_seen = False
+
+    def rows(self) -> Iterator[list[Any]]:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            chunk = file.read()
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            if not self._header_seen:
+                self._header_seen = True
+                continue
+            yield json.loads(line)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[Sequence[Any]]]:
+    """(header, rows) of a spool; a last line without its newline is dropped. ValueError when the header is not ours."""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    if not lines:
+        raise ValueError(f"{path}: no header, the probe died before it began")
+    header: dict[str, Any] = json.loads(lines[0])
+    table = TABLES.get(header.get("table", ""))
+    if table is None or header["schema"] != table.schema:
+        raise ValueError(f"{path}: table {header.get('table')!r} with schema {header.get('schema')!r} is not known")
+    return header, json.loads(b"[" + b",".join(lines[1:]) + b"]")
+
+
+def spools(directory: Path) -> Iterable[Path]:
+    """All spools of a directory, in the order of their names."""
+    return sorted(directory.glob("*@*.jsonl"))
