@@ -1,4 +1,4 @@
-"""What every probe, visitor and viewer is: a process of its own that reads a configuration, records, and stops when told.
+"""What every probe, visitor and viewer is: a process of its own that records until it is told to stop.
 
     python -m migrascope.probe.echo '{"directory": ..., "source": "echo", "host": "client", ...}'
 

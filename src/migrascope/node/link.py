@@ -1,0 +1,150 @@
+"""A link: one bridge in the fabric's namespace, a port for each node, with a rate, a cut and counters.
+
+   host-a            fabric            host-b
+[migration]---a-migration | b-migration---[migration]
+                 bridge `migration`
+"""
+
+import os
+import socket
+import struct
+from dataclasses import dataclass, field
+
+from pyroute2 import IPRoute
+
+from migrascope.model.clock import mono_ns
+from migrascope.node.namespace import Namespace, index_of
+
+_FORWARDING, _DISABLED = 3, 0
+_QUEUE_S = 0.005
+_MTU = 1500
+
+
+@dataclass(frozen=True)
+class Port:
+    """One node on one link: the interface in the node carries the link's name, `port` is its end in the fabric."""
+
+    link: str
+    node: str
+    namespace: Namespace
+    port: str
+
+
+def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> None:
+    """Limits what leaves through an interface by a token bucket (tbf) with a short queue (5 ms), or lifts the limit.
+
+    The queue is short because what stands in it at the switchover is part of the pause.
+    """
+
+    def change(routes: IPRoute) -> None:
+        index = index_of(routes, interface)
+        kinds = [qdisc.get("kind") for qdisc in routes.get_qdiscs(index=index)]
+        if "tbf" in kinds:
+            routes.tc("del", index=index, handle="1:")
+        if rate_bps is not None:
+            per_second = round(rate_bps / 8)
+            burst = max(2 * 65536, per_second // 1000)
+            limit = burst + max(round(per_second * _QUEUE_S), 4 * _MTU)
+            routes.tc("add", "tbf", index=index, handle="1:", rate=per_second, burst=burst, limit=limit)
+
+    namespace.configure(change)
+
+
+def set_port_state(namespace: Namespace, interface: str, *, cut: bool) -> tuple[int, int]:
+    """Cuts a bridge port in both directions or heals it; (before, after) stamps of the call in monotonic ns.
+
+    The port's state goes to disabled and back to forwarding; addresses that the bridge and the neighbours learnt stay.
+    """
+
+    def change(routes: IPRoute) -> tuple[int, int]:
+        index = index_of(routes, interface)
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+            request = _port_state_request(index, _DISABLED if cut else _FORWARDING)
+            before = mono_ns()
+            netlink.send(request)
+            answer = netlink.recv(4096)
+            after = mono_ns()
+        error = -struct.unpack_from("=i", answer, 16)[0]
+        if error:
+            raise OSError(error, f"state of bridge port {interface}: {os.strerror(error)}")
+        return before, after
+
+    return namespace.configure(change)
+
+
+def _port_state_request(index: int, state: int) -> bytes:
+    """RTM_SETLINK of family AF_BRIDGE with IFLA_PROTINFO { IFLA_BRPORT_STATE } (linux/rtnetlink.h, linux/if_link.h).
+
+    By hand, because pyroute2 takes `state` for the link's own and would set the interface down.
+    """
+    header, rtm_setlink, request_ack, protinfo_nested, brport_state = 16, 19, 0x1 | 0x4, 12 | 0x8000, 1
+    attributes = struct.pack("=HHHHB3x", 12, protinfo_nested, 5, brport_state, state)
+    body = struct.pack("=BxHiII", socket.AF_BRIDGE, 0, index, 0, 0) + attributes
+    return struct.pack("=IHHII", header + len(body), rtm_setlink, request_ack, 1, 0) + body
+
+
+def add_bridge(namespace: Namespace, name: str, address: str | None = None) -> None:
+    """A bridge without spanning tree, forward delay or multicast snooping; address ("a/len"): one of its own."""
+
+    def change(routes: IPRoute) -> None:
+        routes.link("add", ifname=name, kind="bridge", br_stp_state=0, br_forward_delay=0, br_mcast_snooping=0)
+        take_up(routes, name, address)
+
+    namespace.configure(change)
+
+
+def take_up(routes: IPRoute, interface: str, address: str | None) -> None:
+    """Gives an interface its address, if any, and takes it up."""
+    index = index_of(routes, interface)
+    if address is not None:
+        host, length = address.split("/")
+        routes.addr("add", index=index, address=host, prefixlen=int(length))
+    routes.link("set", index=index, state="up")
+
+
+def add_to_bridge(namespace: Namespace, interface: str, bridge: str) -> None:
+    """Makes an interface a port of a bridge and takes it up."""
+
+    def change(routes: IPRoute) -> None:
+        index = index_of(routes, interface)
+        routes.link("set", index=index, master=index_of(routes, bridge))
+        routes.link("set", index=index, state="up")
+
+    namespace.configure(change)
+
+
+@dataclass
+class Link:
+    """One link and its ports. rate_bps: what each node may send, None for no limit."""
+
+    name: str
+    fabric: Namespace
+    rate_bps: float | None = None
+    ports: dict[str, Port] = field(default_factory=dict)
+
+    def create(self, address: str | None = None) -> None:
+        add_bridge(self.fabric, self.name, address)
+
+    def attach(self, node: str, namespace: Namespace, address: str | None) -> Port:
+        """Joins a node to the link, with an address there ("10.0.1.11/24") or without one."""
+        port = Port(self.name, node, namespace, f"{node.removeprefix('host-')}-{self.name}")
+        peer = {"ifname": self.name, "net_ns_fd": namespace.name}
+        self.fabric.configure(lambda routes: routes.link("add", ifname=port.port, kind="veth", peer=peer))
+        add_to_bridge(self.fabric, port.port, self.name)
+        namespace.configure(lambda routes: take_up(routes, self.name, address))
+        self.ports[node] = port
+        return port
+
+    def set_rate(self, rate_bps: float | None) -> None:
+        """Limits what each node sends on this link, in bit/s."""
+        for port in self.ports.values():
+            set_rate(port.namespace, self.name, rate_bps)
+        self.rate_bps = rate_bps
+
+    def cut(self, node: str) -> tuple[int, int]:
+        """Cuts one node off this link; (before, after) stamps in monotonic ns."""
+        return set_port_state(self.fabric, self.ports[node].port, cut=True)
+
+    def heal(self, node: str) -> tuple[int, int]:
+        """Joins it again; (before, after) stamps in monotonic ns."""
+        return set_port_state(self.fabric, self.ports[node].port, cut=False)

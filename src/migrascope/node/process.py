@@ -1,0 +1,164 @@
+"""The one way to run a program: in a namespace, in a root image, with a log, and never outliving us."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrascope.node import enter
+from migrascope.node.namespace import Namespace
+from migrascope.node.place import CACHE, STATE
+
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
+
+
+class ProcessError(Exception):
+    """A program that could not start, ended unasked, or failed; the message holds the command and its last words."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a program runs: namespace None is this machine's network, root None is this machine's files."""
+
+    namespace: Namespace | None = None
+    root: Path | None = None
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command line that starts argv there."""
+        how = {
+            "parent": os.getpid(),
+            "namespace": str(self.namespace.path) if self.namespace else "",
+            "root": str(self.root) if self.root else "",
+            "folders": [str(STATE), str(CACHE)],
+            "argv": list(argv),
+            "environment": _ENVIRONMENT if self.root else dict(os.environ),
+        }
+        return [sys.executable, "-I", "-S", enter.__file__, json.dumps(how)]
+
+
+def tail(log: Path, lines: int = 5) -> str:
+    """The last lines of a log; empty when there is none."""
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+class Process:
+    """A program that runs on. `name` is for people; its output (without a pipe) goes to `log`."""
+
+    def __init__(self, name: str, argv: Sequence[str], log: Path, child: asyncio.subprocess.Process) -> None:
+        self.name, self.argv, self.log, self._child = name, list(argv), log, child
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._child.returncode is not None
+
+    def problem(self) -> str:
+        """Why it is not running, in words, with the last lines of its log and the command ready to paste."""
+        code = self._child.returncode
+        how = "runs" if code is None else f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with {code}"
+        words = tail(self.log)
+        return f"{self.name} {how}" + (f": {words}" if words else "") + f"\n  command: {shlex.join(self.argv)}"
+
+    async def ready(self, timeout_s: float) -> None:
+        """Waits for the line "ready" on its standard output. ProcessError if it ends first or takes too long."""
+        assert self._child.stdout is not None
+        try:
+            line = await asyncio.wait_for(self._child.stdout.readline(), timeout_s)
+        except TimeoutError:
+            raise ProcessError(f"{self.name} was not ready in {timeout_s:g} s") from None
+        if line.strip() != b"ready":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._child.wait(), 1)
+            raise ProcessError(self.problem())
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, unless the program has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self._child.send_signal(number)
+
+    async def wait(self, timeout_s: float | None = None) -> int:
+        """Its exit code, negative for a signal. TimeoutError when it goes on."""
+        return await asyncio.wait_for(self._child.wait(), timeout_s)
+
+    async def stop(self, timeout_s: float = 3.0) -> None:
+        """SIGTERM, and SIGKILL for one that does not end in time."""
+        if not self.ended:
+            self.send(signal.SIGTERM)
+            try:
+                await self.wait(timeout_s)
+            except TimeoutError:
+                await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL at once."""
+        if not self.ended:
+            self.send(signal.SIGKILL)
+            await self._child.wait()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+async def start(name: str, argv: Sequence[str], where: Where, log: Path, *, piped: bool = False) -> Process:
+    """Starts a program that runs on. piped: its standard output is read by `ready`, not logged."""
+    with log.open("ab") as output:
+        child = await asyncio.create_subprocess_exec(
+            *where.command(argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if piped else output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return Process(name, argv, log, child)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    name: str, argv: Sequence[str], where: Where, log: Path, *, piped: bool = False
+) -> AsyncIterator[Process]:
+    """A program for the length of a with block; it is stopped at the end."""
+    process = await start(name, argv, where, log, piped=piped)
+    try:
+        yield process
+    finally:
+        await process.stop()
+
+
+async def run(name: str, argv: Sequence[str], where: Where, *, timeout_s: float = 60.0) -> str:
+    """Runs a program to its end and gives its standard output. ProcessError with its errors when it fails."""
+    child = await asyncio.create_subprocess_exec(
+        *where.command(argv),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        output, errors = await asyncio.wait_for(child.communicate(), timeout_s)
+    except TimeoutError:
+        raise ProcessError(f"{name} took more than {timeout_s:g} s\n  command: {shlex.join(argv)}") from None
+    finally:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+    if child.returncode != 0:
+        words = errors.decode(errors="replace").strip()
+        raise ProcessError(f"{name} failed with {child.returncode}: {words}\n  command: {shlex.join(argv)}")
+    return output.decode(errors="replace")
