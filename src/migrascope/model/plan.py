@@ -120,3 +120,15 @@ class Plan(_Part):
     windows: Windows = Windows()
     probes: Probes = Probes()
     visitors: Visitors = Visitors()
+
+    def base_units(self) -> dict[str, Any]:
+        """The whole plan as plain data with every quantity in base units (s, bit/s, B), for recordings and reports."""
+        values = _plain(self)
+        assert isinstance(values, dict)
+        return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    return list(value) if isinstance(value, list) else value
