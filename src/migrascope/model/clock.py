@@ -4,6 +4,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 def mono_ns() -> int:
@@ -46,6 +47,6 @@ class WallClock:
         return self.pairs[0][1] - self.pairs[0][0]
 
     def worst_step_ns(self) -> int:
-        """The largest change of wall minus monotonic against the first pair."""
-        first = self.offset_ns()
-        return max((abs(wall - mono - first) for mono, wall in self.pairs), default=0)
+        """The largest change of wall minus monotonic from one pair to the next: a step, while slewing stays small."""
+        offsets = [wall - mono for mono, wall in self.pairs]
+        return max((abs(after - before) for before, after in pairwise(offsets)), default=0)

@@ -1,0 +1,82 @@
+"""Delay, its variation and loss by window, from echo probes."""
+
+import numpy as np
+from scipy.signal import lfilter
+
+from migrascope.metrics.packets import NS, Ints, Packets, Span, inside
+from migrascope.metrics.windows import WINDOWS, Windows
+from migrascope.model.measured import Measured, missing
+
+SOURCE = "echo"
+LATE_NS = 100_000_000
+PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+RFC3550_GAIN = 1 / 16
+
+
+def measure(packets: Packets, windows: Windows) -> dict[str, Measured]:
+    """probe.rtt_s, probe.rtt_variation_s, probe.loss_ratio, probe.late_ratio and RFC 3550's smoothed estimate, of each
+    window; a probe belongs to the window in which it was sent."""
+    found: dict[str, Measured] = {}
+    for name in WINDOWS:
+        span = windows.span(name)
+        if span is None or not inside(packets.sent_ns, span).any():
+            why = f"the trial has no window {name}" if span is None else f"no echo probes in {name}"
+            found |= {key: missing(unit, SOURCE, why) for key, unit in _keys(name).items()}
+        else:
+            found |= _window(packets, span, name)
+    return found
+
+
+def _keys(name: str) -> dict[str, str]:
+    keys = {f"probe.rtt_s.{name}.{p}": "s" for p in PERCENTILES}
+    keys |= {f"probe.rtt_variation_s.{name}.{p}": "s" for p in ("p50", "p95")}
+    keys[f"probe.rtt_smoothed_jitter_s.{name}.max"] = "s"
+    return keys | {f"probe.loss_ratio.{name}": "ratio", f"probe.late_ratio.{name}": "ratio"}
+
+
+def _window(packets: Packets, span: Span, name: str) -> dict[str, Measured]:
+    chosen = inside(packets.sent_ns, span)
+    rtt = packets.rtt_ns[chosen]
+    answered = rtt[rtt >= 0]
+    found: dict[str, Measured] = {}
+    for p, rank in PERCENTILES.items():
+        found[f"probe.rtt_s.{name}.{p}"] = _percentile(answered, rank, f"no reply in {name}")
+    change = variation(rtt)
+    for p in ("p50", "p95"):
+        why = f"no two successive replies in {name}"
+        found[f"probe.rtt_variation_s.{name}.{p}"] = _percentile(np.abs(change), PERCENTILES[p], why)
+    key = f"probe.rtt_smoothed_jitter_s.{name}.max"
+    if len(change):
+        found[key] = Measured(float(smoothed(change).max()) / NS, "s", SOURCE, samples=len(change))
+    else:
+        found[key] = missing("s", SOURCE, f"no two successive replies in {name}")
+    lost = int(packets.lost[chosen].sum())
+    settled = lost + len(answered)
+    for key, count in {
+        f"probe.loss_ratio.{name}": lost,
+        f"probe.late_ratio.{name}": int((answered > LATE_NS).sum()),
+    }.items():
+        if settled:
+            found[key] = Measured(count / settled, "ratio", SOURCE, samples=settled)
+        else:
+            found[key] = missing("ratio", SOURCE, f"recording ended within Tmax of every probe in {name}")
+    return found
+
+
+def _percentile(values: Ints, rank: float, why: str) -> Measured:
+    if not len(values):
+        return missing("s", SOURCE, why)
+    return Measured(float(np.percentile(values, rank)) / NS, "s", SOURCE, samples=len(values))
+
+
+def variation(rtt_ns: Ints) -> Ints:
+    """Signed differences of successive round trips, ns; a pair with a lost member (-1) is undefined and left out."""
+    pairs = (rtt_ns[1:] >= 0) & (rtt_ns[:-1] >= 0)
+    return np.diff(rtt_ns)[pairs]
+
+
+def smoothed(change_ns: Ints) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """RFC 3550's running jitter estimate J += (|D| - J) / 16, here of round trips, ns, after each difference."""
+    return np.asarray(
+        lfilter([RFC3550_GAIN], [1.0, RFC3550_GAIN - 1.0], np.abs(change_ns).astype(np.float64)), dtype=np.float64
+    )

@@ -1,0 +1,171 @@
+"""The windows of a migration and the stamps that bound them, from the recorded events."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from migrascope.metrics.packets import Packets, Span
+from migrascope.model.events import Event
+from migrascope.store.recording import Recording
+
+WINDOWS = ("before", "during", "switchover", "after")
+WindowName = Literal["before", "during", "switchover", "after"]
+SECOND = 1_000_000_000
+RECOVERY_NS = SECOND // 2
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Each window as [start, end) in mono ns, and the stamps; None where the trial never came to it.
+
+    stop is STOP on the source, resume RESUME on the destination, both by QEMU's own stamps; complete the later of
+    completion on the source and running on the destination; recovered the end of the first 500 ms without a lost probe
+    after RESUME. end is where recording ended.
+    """
+
+    before: Span | None
+    during: Span | None
+    switchover: Span | None
+    after: Span | None
+    request: int | None
+    stop: int | None
+    resume: int | None
+    complete: int | None
+    recovered: int | None
+    failed: int | None
+    end: int
+
+    def span(self, name: str) -> Span | None:
+        """The window of that name, one of WINDOWS."""
+        spans: dict[str, Span | None] = {
+            "before": self.before, "during": self.during, "switchover": self.switchover, "after": self.after,
+        }  # fmt: skip
+        return spans[name]
+
+
+@dataclass(frozen=True)
+class QmpEvent:
+    """An event of one QEMU after the request: wall_ns by QEMU's stamp, mono_ns the same moment on our clock."""
+
+    event: str
+    host: str
+    wall_ns: int
+    mono_ns: int
+    data: dict[str, Any]
+
+
+def event_of(recording: Recording, name: str) -> Event | None:
+    """The last event of that name: a later attempt replaces an earlier one."""
+    return next((event for event in reversed(recording.events) if event.name == name), None)
+
+
+def phase_of(recording: Recording, phase: str) -> int | None:
+    """Mono ns at which a phase began."""
+    return next((e.mono_ns for e in recording.events if e.name == "phase" and e.data.get("phase") == phase), None)
+
+
+def end_of(recording: Recording) -> int:
+    """Where recording ended: the collect phase, else the last event. 0 where there is none."""
+    collect = phase_of(recording, "collect")
+    return collect if collect is not None else max((event.mono_ns for event in recording.events), default=0)
+
+
+def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEvent]:
+    """QMP events of those names since the request, both hosts, by time."""
+    request = event_of(recording, "migrate_request")
+    if request is None:
+        return
+    rows = recording.table("qmp_event").select("event", "host", "event_wall_ns", "data").rows()
+    found = [
+        QmpEvent(event, host, wall, recording.wall_clock.to_mono(wall), json.loads(data or "{}"))
+        for event, host, wall, data in rows
+        if event in names
+    ]
+    for event in sorted(found, key=lambda event: event.mono_ns):
+        if event.mono_ns >= request.mono_ns:
+            yield event
+
+
+def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
+    """The trial's windows. Of a trial that failed, during ends at the failure or where recording ended."""
+    end = end_of(recording)
+    if packets is None:
+        packets = Packets.of(recording, end)
+    request_event = event_of(recording, "migrate_request")
+    if request_event is None:
+        return Windows(None, None, None, None, None, None, None, None, None, None, end)
+    request = request_event.mono_ns
+    stop, resume, complete = _stamps(recording)
+    failed_event = event_of(recording, "migrate_failed")
+    failed = failed_event.mono_ns if failed_event else None
+    recovered = recovery(packets, resume) if resume is not None else None
+    if recovered is None:
+        seen = event_of(recording, "recovered")
+        recovered = seen.mono_ns if seen else None
+    last = max((stamp for stamp in (complete, recovered, failed) if stamp is not None), default=end)
+    during = (request, last)
+    begun = phase_of(recording, "before")
+    stopping = event_of(recording, "probes_stopping")
+    after_end = last + (request - begun) if begun is not None else end
+    after = (last, min(after_end, stopping.mono_ns if stopping else end))
+    around = stop if stop is not None else _longest_silence(packets, during)
+    return Windows(
+        before=(begun, request) if begun is not None else None,
+        during=during,
+        switchover=(around - SECOND, around + 4 * SECOND) if around is not None else None,
+        after=after if after[1] > after[0] else None,
+        request=request,
+        stop=stop,
+        resume=resume,
+        complete=complete,
+        recovered=recovered,
+        failed=failed,
+        end=end,
+    )
+
+
+def _stamps(recording: Recording) -> tuple[int | None, int | None, int | None]:
+    trial = recording.trial
+    stop = resume = completed = None
+    for event in qmp_events(recording, ("STOP", "RESUME", "MIGRATION")):
+        if event.event == "STOP" and event.host == trial.source and stop is None:
+            stop = event.mono_ns
+        elif event.event == "RESUME" and event.host == trial.destination and resume is None:
+            resume = event.mono_ns
+        elif event.data.get("status") == "completed" and event.host == trial.source:
+            completed = event.mono_ns
+    done = event_of(recording, "migrate_done")
+    if done is None:
+        return stop, resume, None
+    running = resume if resume is not None else done.data.get("running_destination_ns")
+    source = completed if completed is not None else done.mono_ns
+    return stop, resume, None if running is None else max(source, int(running))
+
+
+def recovery(packets: Packets, resume_ns: int) -> int | None:
+    """When the first 500 ms without a lost probe after RESUME have passed and their replies are there, mono ns; None
+    where that never came, or without probes."""
+    sent = packets.sent_ns
+    after = sent >= resume_ns
+    doubtful = after & (packets.rtt_ns < 0)
+    starts = np.concatenate(([resume_ns], sent[doubtful] + 1))
+    following = np.concatenate((sent[doubtful], [np.iinfo(np.int64).max]))
+    for start, next_lost in zip(starts.tolist(), following.tolist(), strict=True):
+        whole = (sent >= start) & (sent < start + RECOVERY_NS)
+        if next_lost >= start + RECOVERY_NS and whole.any() and sent[-1] >= start + RECOVERY_NS - 2 * _slack(packets):
+            return int(max(start + RECOVERY_NS, packets.arrived_ns[whole].max()))
+    return None
+
+
+def _slack(packets: Packets) -> int:
+    return round(packets.interval_ns)
+
+
+def _longest_silence(packets: Packets, span: Span) -> int | None:
+    arrived = np.sort(packets.arrived_ns[packets.arrived_ns >= 0])
+    begins, lengths = arrived[:-1], np.diff(arrived)
+    chosen = (begins >= span[0]) & (begins < span[1])
+    return int(begins[chosen][np.argmax(lengths[chosen])]) if chosen.any() else None
