@@ -21,17 +21,17 @@ def _quantity(parse: Any, text: Any) -> Any:
 Duration = Annotated[
     float,
     BeforeValidator(_quantity(units.parse_duration, units.duration_text)),
-    PlainSerializer(units.duration_text, when_used="always"),
+    PlainSerializer(units.duration_text, when_used="json"),
 ]
 Rate = Annotated[
     float,
     BeforeValidator(_quantity(units.parse_rate, units.rate_text)),
-    PlainSerializer(units.rate_text, when_used="always"),
+    PlainSerializer(units.rate_text, when_used="json"),
 ]
 Size = Annotated[
     int,
     BeforeValidator(_quantity(units.parse_size, units.size_text)),
-    PlainSerializer(units.size_text, when_used="always"),
+    PlainSerializer(units.size_text, when_used="json"),
 ]
 
 Scenario = Literal["none", "offline", "online", "relay"]

@@ -7,10 +7,12 @@ write everything and end with 0.
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,18 @@ class Program:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
-        self.draining = False
-        self.ending = False
-        self._changed: asyncio.Event | None = None
+        self._drained = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new may be sent."""
+        return self._drained.is_set()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the process is to write everything and end."""
+        return self._ended.is_set()
 
     @classmethod
     def from_argv(cls) -> "Program":
@@ -33,20 +44,20 @@ class Program:
         if len(sys.argv) != 2:
             raise SystemExit("this program is started by migrascope: it takes one JSON argument")
         program = cls(json.loads(sys.argv[1]))
-        signal.signal(signal.SIGUSR1, lambda *_: program._signalled(ending=False))
-        signal.signal(signal.SIGTERM, lambda *_: program._signalled(ending=True))
-        signal.signal(signal.SIGINT, lambda *_: program._signalled(ending=True))
+        signal.signal(signal.SIGUSR1, lambda *_: program.stop(ending=False))
+        signal.signal(signal.SIGTERM, lambda *_: program.stop(ending=True))
+        signal.signal(signal.SIGINT, lambda *_: program.stop(ending=True))
         return program
 
-    def _signalled(self, *, ending: bool) -> None:
-        self.draining = True
-        self.ending = self.ending or ending
-        if self._changed is not None:
-            self._changed.set()
+    def stop(self, *, ending: bool) -> None:
+        """What the signals do: drain, or drain and end."""
+        self._drained.set()
+        if ending:
+            self._ended.set()
 
-    def spool(self, table: str) -> Spool:
-        """A spool of this process for one table."""
-        config = self.config
+    def spool(self, table: str, **given: str) -> Spool:
+        """A spool of this process for one table; given, source and host stand for the configuration's."""
+        config = self.config | given
         return Spool(
             Path(config["directory"]),
             table,
@@ -63,20 +74,40 @@ class Program:
         sys.stdout.flush()
 
     def run(self, main: Callable[["Program"], Awaitable[None]]) -> None:
-        """Runs an asyncio program; `changed` wakes it at each signal."""
+        """Runs an asyncio program; a signal wakes `drained`, `ended` and `grid`."""
 
         async def wrapped() -> None:
-            self._changed = asyncio.Event()
             loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGUSR1, lambda: self._signalled(ending=False))
+            loop.add_signal_handler(signal.SIGUSR1, lambda: self.stop(ending=False))
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, lambda: self._signalled(ending=True))
+                loop.add_signal_handler(number, lambda: self.stop(ending=True))
             await main(self)
 
         asyncio.run(wrapped())
 
-    async def changed(self) -> None:
-        """Waits for the next signal (draining or ending)."""
-        assert self._changed is not None
-        await self._changed.wait()
-        self._changed.clear()
+    async def drained(self) -> None:
+        """Waits until nothing new may be sent."""
+        await self._drained.wait()
+
+    async def ended(self) -> None:
+        """Waits until the process is to end."""
+        await self._ended.wait()
+
+    async def due(self, due_ns: int, *, drain: bool = True) -> bool:
+        """Waits for a monotonic stamp: True when it has come, False as soon as the program drains (with drain=False:
+        ends). A stamp that has passed is answered at once."""
+        stop = self._drained if drain else self._ended
+        left = due_ns - time.monotonic_ns()
+        if left > 0 and not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left / 1e9):
+                    await stop.wait()
+        return not stop.is_set()
+
+    async def grid(self, interval_s: float, *, drain: bool = True) -> AsyncIterator[int]:
+        """Due stamps on an absolute monotonic grid, from now until the program drains (with drain=False: ends). One
+        that was missed by a whole interval is left out, not made up for."""
+        interval, due = round(interval_s * 1e9), time.monotonic_ns()
+        while await self.due(due, drain=drain):
+            yield due
+            due += interval * max(1, -((due - time.monotonic_ns()) // interval))

@@ -31,7 +31,7 @@ class TrialFacts:
     status: "ok", "failed" (with its reason) or "not-converged". proof: each check that the guest which answers is the
     one that was moved, as {name: {"verdict": pass|fail|unknown, "evidence": text}}. settings: every migration
     capability and parameter that was set, and the rate of each link (bit/s, None where there is no limit). plan: the
-    whole plan as it ran, in base units. warnings: sentences. facts: lab, accelerator, QEMU version, host facts.
+    whole plan as it ran, in base units. facts: lab, accelerator, QEMU version, host facts.
     """
 
     number: int

@@ -6,7 +6,7 @@ when the trial ends. This module imports nothing but the standard library, since
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +37,10 @@ class Spool:
         self.path = directory / f"{table}@{source}.jsonl"
         self._file = self.path.open("w", encoding="utf-8")
         self._pending: list[str] = []
+        kinds = self.table.columns.values()
+        # a fifth of the time of json.dumps, which a probe at 500/s feels
+        integers = "[" + ", ".join(["%d"] * len(kinds)) + "]"
+        self._line: Callable[[tuple[Any, ...]], str] = integers.__mod__ if set(kinds) == {"int"} else json.dumps
         self._flush_s = flush_s
         self._flushed = time.monotonic()
         mono, wall = clock_pair()
@@ -49,7 +53,12 @@ class Spool:
 
     def add(self, *row: Any) -> None:
         """Appends one row, its values in the table's column order."""
-        self._pending.append(json.dumps(row))
+        self._pending.append(self._line(row))
+        self.tick()
+
+    def add_all(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Appends rows, each in the table's column order."""
+        self._pending += map(self._line, rows)
         self.tick()
 
     def tick(self) -> None:

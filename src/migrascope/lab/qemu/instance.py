@@ -1,0 +1,95 @@
+"""An instance: its volume, a QEMU on the host where it runs, and one on the other that waits for it."""
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab.qemu.machine import InstanceSpec, arguments
+from migrascope.lab.qemu.monitor import Monitor
+from migrascope.lab.qemu.topology import Topology
+from migrascope.lab.qemu.volume import Volume
+from migrascope.node.process import Process, ProcessError, Where, start
+from migrascope.node.until import until
+
+_PANIC = re.compile(r"Kernel panic|BUG: |Oops: |Attempted to kill init")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The QEMU that a lab runs: its path, the root that it lies in (None: this machine's), its accelerator."""
+
+    path: str
+    root: Path | None
+    accelerator: str
+
+
+class Instance:
+    """An instance of the QEMU lab. `host` is where it runs."""
+
+    def __init__(self, spec: InstanceSpec, host: str, folder: Path, topology: Topology, image_root: Path) -> None:
+        self.spec, self.host, self.folder, self._topology = spec, host, folder, topology
+        self.volume = Volume(spec.name, spec.image.disk, folder, image_root, topology.nodes["storage"])
+        self.processes: dict[str, Process] = {}
+        self.monitors: dict[str, Monitor] = {}
+        self._taps: list[str] = []
+
+    async def start(self, program: Program, host: str, *, incoming: bool) -> None:
+        """Starts a QEMU on a host, with its tap and our monitor. ProcessError with QEMU's words when it fails."""
+        self._topology.add_tap(host, self.spec.tap)
+        self._taps.append(host)
+        argv = arguments(program.path, program.accelerator, self.spec, self.folder, host, incoming=incoming)
+        where = Where(self._topology.nodes[host], program.root)
+        process = await start(f"QEMU on {host}", argv, where, self.folder / f"{host}.log")
+        self.processes[host] = process
+        socket = self.folder / f"{host}.control"
+
+        async def listening() -> bool:
+            if process.ended:
+                raise ProcessError(process.problem())
+            return socket.exists()
+
+        await until(listening, 10, f"QEMU on {host} opens its monitor")
+        monitor = Monitor(host)
+        self.monitors[host] = monitor
+        await monitor.connect(socket)
+
+    def probe_sockets(self) -> dict[str, str]:
+        """The second monitor of each QEMU, for the QMP probe."""
+        return {host: str(self.folder / f"{host}.probe") for host in self.processes}
+
+    def pids(self) -> dict[str, int]:
+        return {f"qemu-{host}": process.pid for host, process in self.processes.items() if not process.ended}
+
+    def problem(self) -> str | None:
+        """Why a QEMU that should run does not, or None."""
+        return next((process.problem() for process in self.processes.values() if process.ended), None)
+
+    def serial(self) -> str:
+        """What the guest wrote on its serial console, under both QEMUs."""
+        texts = [self.folder / f"{host}.serial" for host in self.processes]
+        return "\n".join(path.read_text(errors="replace") for path in texts if path.exists())
+
+    def panic(self) -> str | None:
+        """The line of the serial log in which the kernel died, or None."""
+        return next((line for line in self.serial().splitlines() if _PANIC.search(line)), None)
+
+    async def state(self, host: str) -> dict[str, Any]:
+        """query-status of the QEMU on a host."""
+        answer: dict[str, Any] = await self.monitors[host].execute("query-status")
+        return answer
+
+    async def destroy(self) -> None:
+        """Ends everything of it. Fresh instances have no history, so there is nothing to shut down gently."""
+        for monitor in self.monitors.values():
+            await monitor.close()
+        await asyncio.gather(*(process.kill() for process in self.processes.values()))
+        await self.volume.destroy()
+        for host in self._taps:
+            with contextlib.suppress(LookupError):
+                self._topology.remove_tap(host, self.spec.tap)
+        for path in self.folder.glob("host-*.*"):
+            if path.suffix in (".control", ".probe"):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""The command line of an instance's QEMU: the same on both hosts but for `incoming`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
+from migrascope.lab.qemu.volume import EXPORT_PORT
+
+
+@dataclass(frozen=True)
+class BootImage:
+    """What an instance boots: a kernel, an initramfs, and the raw disk below its volume."""
+
+    kernel: Path
+    initrd: Path
+    disk: Path
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """An instance to be made. tap: the name of its interface in each host."""
+
+    name: str
+    memory_bytes: int
+    vcpus: int
+    image: BootImage
+    mac: str = "52:54:00:6d:73:01"
+    tap: str = "vm-1"
+
+
+def arguments(
+    program: str, accelerator: str, spec: InstanceSpec, folder: Path, host: str, *, incoming: bool
+) -> list[str]:
+    """argv of the QEMU on `host`. Sockets: folder/HOST.control (ours) and folder/HOST.probe (the QMP probe's)."""
+    kernel_line = (
+        "console=ttyS0 root=/dev/vda rw panic=0 net.ifnames=0 mitigations=off no_timer_check"
+        f" ms.address={INSTANCE_ADDRESS}/24 ms.gateway={GATEWAY} ms.origin={address('origin', 'external')}"
+    )
+    volume = {
+        "driver": "nbd",
+        "node-name": "volume",
+        "server": {"type": "inet", "host": address("storage", "storage"), "port": str(EXPORT_PORT)},
+        "export": spec.name,
+        "reconnect-delay": 60,
+    }
+    argv = [
+        program,
+        "-name", spec.name,
+        "-nodefaults", "-no-user-config", "-no-reboot",
+        "-display", "none",
+        "-machine", "q35",
+        "-accel", accelerator,
+        "-cpu", "host" if accelerator == "kvm" else "qemu64",
+        "-smp", str(spec.vcpus),
+        "-m", f"{spec.memory_bytes}B",
+        "-kernel", str(spec.image.kernel),
+        "-initrd", str(spec.image.initrd),
+        "-append", kernel_line,
+        "-blockdev", json.dumps(volume),
+        "-device", "virtio-blk-pci,drive=volume",
+        "-netdev", f"tap,id=network,ifname={spec.tap},script=no,downscript=no,vhost=off",
+        "-device", f"virtio-net-pci,netdev=network,mac={spec.mac},romfile=",
+        "-object", "rng-random,id=random,filename=/dev/urandom",
+        "-device", "virtio-rng-pci,rng=random",
+        "-serial", f"file:{folder / host}.serial",
+        "-msg", "timestamp=on",
+    ]  # fmt: skip
+    for purpose in ("control", "probe"):
+        argv += ["-chardev", f"socket,id={purpose},path={folder / host}.{purpose},server=on,wait=off"]
+        argv += ["-mon", f"chardev={purpose},mode=control"]
+    return [*argv, "-incoming", "defer"] if incoming else argv

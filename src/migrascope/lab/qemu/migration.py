@@ -1,0 +1,81 @@
+"""One live migration from one QEMU to the other."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from migrascope.lab.qemu.instance import Instance
+from migrascope.lab.qemu.monitor import MonitorError
+from migrascope.lab.qemu.topology import address
+from migrascope.node.until import until
+
+_PORT = 4444
+
+
+class MigrationFailed(Exception):
+    """A migration that ended without the instance on the destination; the message holds QEMU's reason."""
+
+
+class NotConverged(MigrationFailed):
+    """A migration that was still copying at the plan's limit, and was cancelled."""
+
+
+async def prepare(instance: Instance, destination: str) -> None:
+    """Opens the destination's port. MonitorError when QEMU refuses."""
+    uri = f"tcp:{address(destination, 'migration')}:{_PORT}"
+    await instance.monitors[destination].execute("migrate-incoming", {"uri": uri})
+
+
+async def migrate(
+    instance: Instance, destination: str, limit_s: float, requested: Callable[[], None]
+) -> dict[str, Any]:
+    """Migrates a prepared instance and gives the source's final query-migrate.
+
+    requested is called right before the command goes to QEMU. MigrationFailed with the reason; NotConverged after
+    limit_s, when the migration has been cancelled.
+    """
+    source = instance.host
+    monitor = instance.monitors[source]
+    uri = f"tcp:{address(destination, 'migration')}:{_PORT}"
+    requested()
+    await monitor.execute("migrate", {"uri": uri})
+    deadline = asyncio.get_running_loop().time() + limit_s
+    while True:
+        answer = await _ask(instance, source)
+        status = answer.get("status")
+        if status == "completed" and answer.get("total-time"):
+            break
+        if status in ("failed", "cancelled"):
+            raise MigrationFailed(answer.get("error-desc") or f"QEMU on {source} says {status}")
+        if problem := instance.problem():
+            raise MigrationFailed(problem)
+        if asyncio.get_running_loop().time() > deadline:
+            await _cancel(instance, source)
+            raise NotConverged(f"still {status} after {limit_s:g} s; cancelled")
+        await asyncio.sleep(0.05)
+
+    async def runs() -> bool:
+        if problem := instance.processes[destination].ended and instance.problem():
+            raise MigrationFailed(str(problem))
+        return bool((await instance.state(destination))["running"])
+
+    await until(runs, 10, f"the instance runs on {destination}")
+    instance.host = destination
+    return answer
+
+
+async def _ask(instance: Instance, source: str) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = await instance.monitors[source].execute("query-migrate")
+    except MonitorError as error:
+        raise MigrationFailed(instance.problem() or str(error)) from error
+    return answer
+
+
+async def _cancel(instance: Instance, source: str) -> None:
+    await instance.monitors[source].execute("migrate_cancel")
+
+    async def cancelled() -> bool:
+        return (await _ask(instance, source)).get("status") in ("cancelled", "failed", "completed")
+
+    await until(cancelled, 10, "the migration is cancelled")

@@ -1,0 +1,93 @@
+"""The lab's nodes and links.
+
+      host-a     host-b     storage     client     origin
+    management  management  management
+     storage     storage     storage
+    migration   migration
+      tenant      tenant
+                                       external   external
+
+Each link is a bridge of its name in the namespace `fabric`, which also routes between tenant and external, as a
+provider's router does between the instance and the visitors. In a host, the bridge `instances` joins the instance's
+tap to the tenant link.
+"""
+
+from pyroute2 import IPRoute
+
+from migrascope.model.plan import LINKS
+from migrascope.node.link import Link, add_bridge, add_to_bridge
+from migrascope.node.namespace import Namespace, index_of
+from migrascope.node.register import Register
+
+HOSTS = ("host-a", "host-b")
+NODES = (*HOSTS, "storage", "client", "origin")
+_PREFIX = {
+    "management": "10.0.1.",
+    "storage": "10.0.2.",
+    "migration": "10.0.3.",
+    "tenant": "10.0.4.",
+    "external": "192.0.2.",
+}
+_LAST = {"fabric": 1, "host-a": 11, "host-b": 12, "storage": 20, "client": 30, "origin": 40}
+_JOINED = {
+    "management": (*HOSTS, "storage"),
+    "storage": (*HOSTS, "storage"),
+    "migration": HOSTS,
+    "tenant": HOSTS,
+    "external": ("client", "origin"),
+}
+INSTANCE_ADDRESS = "10.0.4.100"
+GATEWAY = "10.0.4.1"
+
+
+def address(node: str, link: str) -> str:
+    """The IPv4 address of a node on a link, without its length (all are /24)."""
+    return f"{_PREFIX[link]}{_LAST[node]}"
+
+
+class Topology:
+    """The namespaces and links of one lab. Everything in it goes with the namespaces."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self.nodes: dict[str, Namespace] = {}
+        self.links: dict[str, Link] = {}
+        self.fabric: Namespace
+
+    def create(self) -> None:
+        """Makes all of it. OSError or NetlinkError where the kernel refuses."""
+        self.fabric = self._register.namespace("fabric")
+        self.fabric.create()
+        self.fabric.write_sysctl("net/ipv4/ip_forward", "1")
+        for node in NODES:
+            self.nodes[node] = self._register.namespace(node)
+            self.nodes[node].create()
+        for name in LINKS:
+            routed = name in ("tenant", "external")
+            link = Link(name, self.fabric)
+            link.create(f"{address('fabric', name)}/24" if routed else None)
+            for node in _JOINED[name]:
+                bare = name == "tenant"
+                link.attach(node, self.nodes[node], None if bare else f"{address(node, name)}/24")
+            self.links[name] = link
+        for node in ("client", "origin"):
+            self.nodes[node].configure(_default_route)
+        for host in HOSTS:
+            add_bridge(self.nodes[host], "instances")
+            add_to_bridge(self.nodes[host], "tenant", "instances")
+
+    def add_tap(self, host: str, name: str) -> None:
+        """A tap for an instance in a host, joined to its tenant link."""
+        self.nodes[host].configure(lambda routes: routes.link("add", ifname=name, kind="tuntap", mode="tap"))
+        add_to_bridge(self.nodes[host], name, "instances")
+
+    def remove_tap(self, host: str, name: str) -> None:
+        self.nodes[host].configure(lambda routes: routes.link("del", index=index_of(routes, name)))
+
+    def ports(self) -> dict[str, tuple[str, str]]:
+        """Every port in the fabric with its link and node, as the link probe wants them."""
+        return {port.port: (link.name, node) for link in self.links.values() for node, port in link.ports.items()}
+
+
+def _default_route(routes: IPRoute) -> None:
+    routes.route("add", dst="default", gateway=address("fabric", "external"))

@@ -1,0 +1,18 @@
+"""Waiting for a condition, never for a fixed time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+
+class Late(Exception):
+    """A condition that did not come true in time."""
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str, every_s: float = 0.02) -> None:
+    """Returns as soon as the condition is true. Late names what did not happen."""
+    deadline = time.monotonic() + timeout_s
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise Late(f"not in {timeout_s:g} s: {what}")
+        await asyncio.sleep(every_s)

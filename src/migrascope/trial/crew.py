@@ -1,0 +1,63 @@
+"""The processes that observe a trial and those that use the website: each in its namespace, with one configuration."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrascope.node.namespace import Namespace
+from migrascope.node.process import Process, ProcessError, Where, start
+
+
+@dataclass(frozen=True)
+class Member:
+    """One program: its module, the namespace's role, and its own part of the configuration."""
+
+    source: str
+    module: str
+    host: str
+    namespace: Namespace
+    config: dict[str, Any]
+
+
+class Crew:
+    """The programs of one trial, started and ended together."""
+
+    def __init__(self, directory: Path, logs: Path, instance: str, migration: str) -> None:
+        self._directory, self._logs = directory, logs
+        self._instance, self._migration = instance, migration
+        self.processes: dict[str, Process] = {}
+
+    async def start(self, members: Sequence[Member]) -> None:
+        """Starts all and waits until each records. ProcessError names the one that does not."""
+        for member in members:
+            config = {
+                "directory": str(self._directory), "source": member.source, "host": member.host,
+                "instance": self._instance, "migration": self._migration, **member.config,
+            }  # fmt: skip
+            argv = [sys.executable, "-m", member.module, json.dumps(config)]
+            log = self._logs / f"{member.source}.log"
+            self.processes[member.source] = await start(member.source, argv, Where(member.namespace), log, piped=True)
+        await asyncio.gather(*(self.processes[member.source].ready(20) for member in members))
+
+    def pids(self) -> dict[str, int]:
+        return {source: process.pid for source, process in self.processes.items() if not process.ended}
+
+    def check(self) -> None:
+        """ProcessError if one has ended unasked."""
+        for process in self.processes.values():
+            if process.ended:
+                raise ProcessError(process.problem())
+
+    def drain(self) -> None:
+        """Nothing new is sent from now on; what still comes is recorded."""
+        for process in self.processes.values():
+            process.send(signal.SIGUSR1)
+
+    async def stop(self) -> None:
+        """Ends all; each writes what it has."""
+        await asyncio.gather(*(process.stop() for process in self.processes.values()))

@@ -1,0 +1,223 @@
+"""The order of a trial: arrange, steady, before, migrate, settle, after, drain, collect. Nothing else knows it."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from migrascope.lab.qemu import settings
+from migrascope.lab.qemu.instance import Instance
+from migrascope.lab.qemu.lab import QemuLab
+from migrascope.lab.qemu.machine import BootImage, InstanceSpec
+from migrascope.lab.qemu.migration import MigrationFailed, NotConverged, migrate
+from migrascope.lab.qemu.monitor import MonitorError
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS
+from migrascope.model.clock import mono_ns
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import TrialSpec
+from migrascope.node.process import ProcessError
+from migrascope.node.until import Late, until
+from migrascope.store.events import EventLog
+from migrascope.store.recording import TrialFacts
+from migrascope.trial.crew import Crew
+from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.members import members
+from migrascope.trial.proof import failures, prove
+from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
+from migrascope.workload.scenario import ScenarioWorkload, scenario
+
+T_MAX_S = 3.0
+INSTANCE, MIGRATION = "vm-1", "m-1"
+
+
+class TrialFailed(Exception):
+    """A trial that cannot go on; the message is its reason."""
+
+
+@dataclass
+class _Trial:
+    """What is known of a trial while it runs."""
+
+    spec: TrialSpec
+    opened: Path
+    folder: Path
+    events: EventLog
+    workload: ScenarioWorkload
+    instance: Instance
+    guest: GuestCall
+    crew: Crew
+    facts: TrialFacts
+
+
+class TrialEngine:
+    """Runs trials of one plan on one lab, one after another."""
+
+    def __init__(self, lab: QemuLab, plan: Plan, image: BootImage, say: Callable[[str], None]) -> None:
+        self._lab, self._plan, self._image, self._say = lab, plan, image, say
+
+    async def run(self, spec: TrialSpec, opened: Path) -> TrialFacts:
+        """Runs one trial into its open folder. A trial that fails gives its facts with the reason, and no exception.
+
+        Whatever happens, and at a cancellation too, the instance and every process of the trial are gone afterwards.
+        """
+        lab, factors = self._lab, spec.factors
+        facts = TrialFacts(
+            spec.number, spec.block, factors, spec.source, spec.destination, INSTANCE, MIGRATION, "failed", None,
+            self._plan.model_dump(),
+            facts={"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version},
+        )  # fmt: skip
+        folder = lab.register.folder / f"trial-{spec.number}"
+        events = EventLog(opened / "events.ndjson", "engine", INSTANCE, MIGRATION)
+        events.add("trial_start", number=spec.number)
+        try:
+            facts = await self._run(spec, opened, folder, events, facts)
+        except (TrialFailed, ProcessError, MonitorError, Late, OSError) as error:
+            facts = replace(facts, status="failed", reason=str(error) or type(error).__name__)
+        finally:
+            _keep_logs(folder, opened)
+        events.add("trial_end", status=facts.status, reason=facts.reason)
+        return facts
+
+    async def _run(
+        self, spec: TrialSpec, opened: Path, folder: Path, events: EventLog, facts: TrialFacts
+    ) -> TrialFacts:
+        lab, plan = self._lab, self._plan
+        async with AsyncExitStack() as stack:
+            self._phase(events, "arrange")
+            lab.topology.links["migration"].set_rate(spec.factors.link_bps)
+            machine = InstanceSpec(INSTANCE, spec.factors.memory_bytes, plan.instance.vcpus, self._image)
+            began = time.monotonic()
+            instance = await lab.create(machine, spec.source, folder)
+            stack.push_async_callback(instance.destroy)
+            guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.topology.nodes["client"])
+            await self._await_boot(instance, guest)
+            facts.facts["boot_s"] = round(time.monotonic() - began, 3)
+            applied = await lab.await_instance(
+                instance, spec.destination, settings.pre_copy(spec.factors.downtime_limit_s)
+            )
+            facts.settings.update(applied, links={name: link.rate_bps for name, link in lab.topology.links.items()})
+            workload = scenario(spec.factors.scenario, viewers=plan.visitors.viewers)
+            if spec.factors.scenario == "offline":
+                facts.facts["cache"] = await guest.ask(f"/cache?state={spec.factors.cache}", post=True, timeout_s=60)
+            boot_id = (await guest.ask("/alive?id=start"))["boot_id"]
+            crew = Crew(opened, folder, INSTANCE, MIGRATION)
+            stack.push_async_callback(crew.stop)
+            await crew.start(members(lab, instance, plan, workload))
+            trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, facts)
+            await self._await_steady(trial)
+            self._phase(events, "before")
+            await self._watch(trial, plan.windows.before)
+            await self._migrate(trial)
+            self._phase(events, "after")
+            await self._watch(trial, plan.windows.before)
+            self._phase(events, "drain")
+            crew.drain()
+            events.add("probes_stopping")
+            started = mono_ns()
+            proof = await prove(instance, guest, boot_id, spec.destination)
+            if plan.probes.enabled:
+                await asyncio.sleep(max(0.0, T_MAX_S - (mono_ns() - started) / 1e9))
+            self._phase(events, "collect")
+            crew.check()
+            facts = replace(facts, proof=proof)
+            lost = [f"{name}: {check['evidence']}" for name, check in proof.items() if check["verdict"] == "fail"]
+            if failures(proof):
+                return replace(facts, status="failed", reason="; ".join(lost or failures(proof)))
+            return replace(facts, status="ok")
+
+    def _phase(self, events: EventLog, phase: str) -> None:
+        events.add("phase", phase=phase)
+        self._say(phase)
+
+    async def _await_boot(self, instance: Instance, guest: GuestCall) -> None:
+        async def booted() -> bool:
+            if problem := instance.problem() or instance.panic():
+                raise TrialFailed(f"the guest did not boot: {problem}")
+            return await guest.ready()
+
+        try:
+            await until(booted, self._plan.windows.boot_limit, "the guest boots and its website answers", 0.05)
+        except Late as error:
+            last = " | ".join(instance.serial().strip().splitlines()[-3:])
+            raise TrialFailed(f"{error}; serial console: {last or 'empty'}") from error
+
+    async def _await_steady(self, trial: _Trial) -> None:
+        self._phase(trial.events, "steady")
+        plan = self._plan
+        if not plan.probes.enabled:
+            return
+        watches = [EchoWatch(trial.opened, plan.probes.echo_rate)]
+        rate = plan.visitors.new_rate + plan.visitors.kept_rate
+        steady = [watches[0].steady]
+        if rate:
+            steady.append(VisitWatch(trial.opened, rate).steady)
+        for number in range(1, len(trial.workload.viewers) + 1):
+            steady.append(ViewerWatch(trial.opened, f"viewer-{number}").steady)
+        pending: list[str] = []
+
+        async def all_steady() -> bool:
+            trial.crew.check()
+            states = [watch() for watch in steady]
+            pending[:] = [
+                getattr(watch, "__qualname__", "") for watch, ok in zip(steady, states, strict=True) if not ok
+            ]
+            return not pending
+
+        try:
+            await until(all_steady, plan.windows.steady_limit, "a steady state", 0.1)
+        except Late as error:
+            raise TrialFailed(f"{error} ({', '.join(pending)} still waits)") from error
+
+    async def _watch(self, trial: _Trial, seconds: float) -> None:
+        """Lets the trial go on for a while; fails as soon as something of it dies."""
+        end = mono_ns() + round(seconds * 1e9)
+        while (left := (end - mono_ns()) / 1e9) > 0:
+            await asyncio.sleep(min(0.25, left))
+            trial.crew.check()
+            if problem := trial.instance.processes[trial.instance.host].ended and trial.instance.problem():
+                raise TrialFailed(str(problem))
+
+    async def _migrate(self, trial: _Trial) -> None:
+        events, spec, limit = trial.events, trial.spec, self._plan.windows.limit
+        self._phase(events, "migrate")
+        try:
+            answer = await migrate(
+                trial.instance,
+                spec.destination,
+                limit,
+                lambda: events.add("migrate_request", source=spec.source, destination=spec.destination),
+            )
+        except MigrationFailed as error:
+            events.add("migrate_failed", reason=str(error))
+            if isinstance(error, NotConverged):
+                raise TrialFailed(f"not converged: {error}") from error
+            raise TrialFailed(f"the migration failed: {error}") from error
+        done = events.add("migrate_done", answer=answer)
+        self._phase(events, "settle")
+        if not self._plan.probes.enabled:
+            return
+        watch = EchoWatch(trial.opened, self._plan.probes.echo_rate)
+
+        async def recovered() -> bool:
+            trial.crew.check()
+            return watch.recovered(done.mono_ns) is not None
+
+        try:
+            await until(recovered, limit, "500 ms without a lost probe after the migration", 0.05)
+        except Late as error:
+            raise TrialFailed(f"the service did not recover: {error}") from error
+        events.add("recovered")
+
+
+def _keep_logs(folder: Path, opened: Path) -> None:
+    """What QEMU, the guest's console and the programs wrote goes with the trial."""
+    logs = opened / "logs"
+    logs.mkdir(exist_ok=True)
+    for pattern in ("*.log", "*.serial"):
+        for path in folder.glob(pattern):
+            if path.stat().st_size:
+                shutil.copy(path, logs / path.name)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""Who observes and who visits in a trial, from the plan and the scenario."""
+
+from typing import Any
+
+from migrascope.lab.qemu.instance import Instance
+from migrascope.lab.qemu.lab import QemuLab
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS
+from migrascope.model.plan import Plan
+from migrascope.trial.crew import Member
+from migrascope.workload.scenario import ScenarioWorkload
+
+INTERVAL_S = 0.1
+
+
+def members(lab: QemuLab, instance: Instance, plan: Plan, workload: ScenarioWorkload) -> list[Member]:
+    """The programs of a trial.
+
+    Without probes only two are left, which do nothing between the migration's begin and its end: QEMU's events, since
+    they come unasked, and the migration link's counters, read once before and once after.
+    """
+    nodes = lab.topology.nodes
+    interval = INTERVAL_S if plan.probes.enabled else 0.0
+
+    def member(source: str, module: str, node: str, **config: Any) -> Member:
+        space = lab.topology.fabric if node == "fabric" else nodes[node]
+        return Member(source, f"migrascope.{module}", node, space, config)
+
+    always = [
+        member("qmp", "probe.qmp", "fabric", hosts=instance.probe_sockets(), interval_s=interval),
+        member("link", "probe.link", "fabric", ports=lab.topology.ports(), interval_s=interval),
+    ]
+    if not plan.probes.enabled:
+        return always
+    processes = instance.pids()
+    website, agent = f"http://{INSTANCE_ADDRESS}", f"http://{INSTANCE_ADDRESS}:8080"
+    probes = [
+        member("machine", "probe.machine", "client", processes=processes, interval_s=interval),
+        member("echo", "probe.echo", "client", target=INSTANCE_ADDRESS, rate=plan.probes.echo_rate),
+        member("liveness", "probe.liveness", "client", url=agent, interval_s=interval),
+    ]
+    people = [
+        member(f"viewer-{number}", "workload.viewer", "client", kind=viewer.kind, url=viewer.url, live=viewer.live)
+        for number, viewer in enumerate(workload.viewers, start=1)
+    ]
+    visitors = plan.visitors
+    if visitors.new_rate or visitors.kept_rate:
+        people.append(
+            member(
+                "visitors",
+                "workload.visitors",
+                "client",
+                url=website + workload.page_path,
+                new_rate=visitors.new_rate,
+                kept_rate=visitors.kept_rate,
+                kept_connections=visitors.kept_connections,
+                seed=plan.seed,
+            )  # fmt: skip
+        )
+    return always + probes + people
