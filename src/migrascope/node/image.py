@@ -1,0 +1,238 @@
+"""Root images: directories with a Debian in them, built once by mmdebstrap, kept by the hash of what they are of."""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from migrascope.node import process
+from migrascope.node.place import CACHE
+
+IMAGES = CACHE / "images"
+Say = Callable[[str], None]
+Run = Callable[[Sequence[str], Path], Awaitable[int]]
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Nobody reads manuals or translations in these roots; the hook empties what dpkg's filter came too late for.
+_EXCLUDE = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
+_CLEAN = (
+    'rm -rf "$1"/usr/share/man/* "$1"/usr/share/doc/* "$1"/usr/share/locale/* "$1"/usr/share/info/*'
+    ' "$1"/var/cache/*/* "$1"/var/log/*.log "$1"/var/lib/apt/lists/*'
+)
+
+
+class ImageError(Exception):
+    """An image that cannot be built; the message names what failed, why, and the next command."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a root image is built from. Everything here is part of its hash.
+
+    packages are installed without recommended ones. unpacked are packages whose first dependency is laid into the
+    root without being configured (a kernel needs none of what it depends on). exclude are path patterns that dpkg
+    leaves out. folders are created empty. commands run in a shell with the root as $1. wanted_bytes is the space
+    that a build takes.
+    """
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    unpacked: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    wanted_bytes: int = 10**9
+
+    def arguments(self) -> list[str]:
+        """mmdebstrap's options, without target and mirror."""
+        options = [
+            "--mode=root",
+            "--variant=apt",
+            "--include=" + ",".join(self.packages),
+            '--aptopt=APT::Install-Recommends "false"',
+            '--aptopt=Acquire::Languages "none"',
+            '--aptopt=Acquire::Retries "3"',
+            "--dpkgopt=force-unsafe-io",
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*_EXCLUDE, *self.exclude)),
+        ]
+        hooks = [_unpack(package) for package in self.unpacked]
+        hooks += [f'mkdir -p "$1"{folder}' for folder in self.folders]
+        return options + [f"--customize-hook={command}" for command in (*hooks, *self.commands, _CLEAN)]
+
+    def digest(self) -> str:
+        """The hash of everything that the image is built from."""
+        return digest(json.dumps([asdict(self), self.arguments()]).encode())
+
+
+def _unpack(package: str) -> str:
+    return (
+        'set -e; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; folder=$(mktemp -d "$1/tmp/unpack.XXXX");'
+        f" real=$(apt-cache show {package} | sed -n 's/^Depends: \\([^ ,]*\\).*/\\1/p' | head -n 1);"
+        ' cd "$folder"; apt-get -o APT::Sandbox::User=root download --quiet "$real";'
+        ' for deb in *.deb; do dpkg-deb -x "$deb" "$1"; done; cd /; rm -rf "$folder"'
+    )
+
+
+def digest(*parts: bytes) -> str:
+    """A name for content: 16 hexadecimal digits of the SHA-256 of the parts and their lengths."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "big") + part)
+    return total.hexdigest()[:16]
+
+
+def mirror(etc: Path = Path("/etc")) -> str | None:
+    """The archive that apt uses on a Debian machine; None elsewhere, where mmdebstrap's own default is right."""
+    with contextlib.suppress(OSError):
+        if re.search(r'^ID="?debian"?$', (etc / "os-release").read_text(encoding="utf-8"), re.MULTILINE):
+            for file in (etc / "apt/sources.list.d/debian.sources", etc / "apt/sources.list"):
+                with contextlib.suppress(OSError):
+                    text = file.read_text(encoding="utf-8")
+                    for line in re.findall(r"^(?:URIs:|deb\s)(.*)$", text, re.MULTILINE):
+                        uris = [word for word in line.split() if re.match("https?://", word) and "security" not in word]
+                        if uris:
+                            return str(uris[0])
+    return None
+
+
+async def root_image(
+    recipe: Recipe, cache: Path = IMAGES, say: Say = lambda text: None, run: Run | None = None
+) -> Path:
+    """The directory that holds the recipe's root, built now unless it is there. ImageError when that fails.
+
+    Cancelling ends the build and everything it started. Two may ask at once: the second waits for the first.
+    """
+
+    async def build(part: Path) -> None:
+        log = part.with_suffix(".log")
+        log.unlink(missing_ok=True)
+        target = mirror()
+        command = [
+            "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+            "mmdebstrap", *recipe.arguments(), f"--keyring={KEYRING}", recipe.suite, str(part),
+        ]  # fmt: skip
+        code = await (run or _run_with(recipe.name, say))([*command, *([target] if target else [])], log)
+        if code != 0:
+            raise ImageError(
+                f"the {recipe.name} image could not be built: mmdebstrap ended with {code}\n"
+                f"{_complaints(log)}\n  its log: {log}\n"
+                "  next: check that apt-get update works and that the disk has space, then try again"
+            )
+
+    if run is None:
+        _needs()
+    return await cached(recipe.name, recipe.digest(), build, cache, say, recipe.wanted_bytes)
+
+
+def _complaints(log: Path) -> str:
+    lines = process.tail(log, 400).splitlines()
+    return "\n".join([line for line in lines if re.search("^(E|W):|error|No space", line)][-6:] or lines[-6:])
+
+
+def _needs() -> None:
+    if os.geteuid() != 0:
+        raise ImageError("building images needs root: run the same command with sudo")
+    missing = [program for program in ("mmdebstrap", "unshare") if shutil.which(program) is None]
+    if missing or not KEYRING.exists():
+        raise ImageError(
+            f"{missing[0] if missing else KEYRING} is missing\n"
+            "  next: apt-get install mmdebstrap util-linux debian-archive-keyring"
+        )
+
+
+def _run_with(name: str, say: Say) -> Run:
+    async def run(argv: Sequence[str], log: Path) -> int:
+        child = await process.start(name, argv, process.Where(), log)
+        try:
+            said = ""
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    return await child.wait(0.5)
+                steps = [line[3:] for line in process.tail(log, 50).splitlines() if line.startswith("I: ")]
+                if steps and steps[-1] != said and "hook" not in steps[-1]:
+                    said = steps[-1]
+                    say(f"{name} image: {said}")
+        finally:
+            # Its death takes the PID namespace, and that the mounts, with it.
+            await child.kill()
+
+    return run
+
+
+async def cached(
+    name: str, key: str, build: Callable[[Path], Awaitable[None]], cache: Path, say: Say, wanted_bytes: int
+) -> Path:
+    """The directory `cache`/`name`-`key`, filled by `build` unless it is there; a failed build leaves none."""
+    final = cache / f"{name}-{key}"
+    if final.exists():
+        return final
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        async with _locked(
+            final.with_suffix(".lock"), lambda: say(f"{name} image: another process builds it, waiting")
+        ):
+            if final.exists():
+                return final
+            part = final.with_suffix(".part")
+            _remove_leftovers(cache, name, part)
+            free = shutil.disk_usage(cache).free
+            if free < wanted_bytes:
+                raise ImageError(
+                    f"the {name} image wants {wanted_bytes / 1e9:.1f} GB in {cache}, and {free / 1e9:.1f} GB are free\n"
+                    f"  next: free some space there (df -h {cache})"
+                )
+            say(f"{name} image: building in {cache} (once, {wanted_bytes / 1e9:.1f} GB at most)")
+            started = time.monotonic()
+            try:
+                await build(part)
+            except BaseException:
+                await asyncio.shield(asyncio.to_thread(shutil.rmtree, part, ignore_errors=True))
+                raise
+            part.rename(final)
+            say(f"{name} image: built in {time.monotonic() - started:.0f} s")
+    except OSError as error:
+        raise ImageError(f"the {name} image cannot be kept in {cache}: {error}\n  next: ls -ld {cache}") from error
+    return final
+
+
+@contextlib.asynccontextmanager
+async def _locked(path: Path, waiting: Callable[[], None]) -> AsyncIterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        told = False
+        while not _try_lock(handle):
+            if not told:
+                waiting()
+                told = True
+            await asyncio.sleep(0.2)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_leftovers(cache: Path, name: str, own: Path) -> None:
+    """Removes what killed builds of this image left, also of other versions unless somebody builds them now."""
+    for part in cache.glob(f"{name}-*.part"):
+        handle = os.open(part.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            if part == own or _try_lock(handle):
+                shutil.rmtree(part)
+        finally:
+            os.close(handle)
