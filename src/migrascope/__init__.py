@@ -1,1 +1,2 @@
 """Migrascope: what a live migration costs."""
+__version__ = "0.1.0"

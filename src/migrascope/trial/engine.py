@@ -149,27 +149,22 @@ class TrialEngine:
         plan = self._plan
         if not plan.probes.enabled:
             return
-        watches = [EchoWatch(trial.opened, plan.probes.echo_rate)]
-        rate = plan.visitors.new_rate + plan.visitors.kept_rate
-        steady = [watches[0].steady]
-        if rate:
-            steady.append(VisitWatch(trial.opened, rate).steady)
+        steady = {"echo": EchoWatch(trial.opened, plan.probes.echo_rate).steady}
+        if rate := plan.visitors.new_rate + plan.visitors.kept_rate:
+            steady["visitors"] = VisitWatch(trial.opened, rate).steady
         for number in range(1, len(trial.workload.viewers) + 1):
-            steady.append(ViewerWatch(trial.opened, f"viewer-{number}").steady)
-        pending: list[str] = []
+            steady[f"viewer-{number}"] = ViewerWatch(trial.opened, f"viewer-{number}").steady
+        waiting: list[str] = []
 
         async def all_steady() -> bool:
             trial.crew.check()
-            states = [watch() for watch in steady]
-            pending[:] = [
-                getattr(watch, "__qualname__", "") for watch, ok in zip(steady, states, strict=True) if not ok
-            ]
-            return not pending
+            waiting[:] = [source for source, condition in steady.items() if not condition()]
+            return not waiting
 
         try:
             await until(all_steady, plan.windows.steady_limit, "a steady state", 0.1)
         except Late as error:
-            raise TrialFailed(f"{error} ({', '.join(pending)} still waits)") from error
+            raise TrialFailed(f"{error}; not steady: {', '.join(waiting)}") from error
 
     async def _watch(self, trial: _Trial, seconds: float) -> None:
         """Lets the trial go on for a while; fails as soon as something of it dies."""
@@ -188,7 +183,7 @@ class TrialEngine:
                 trial.instance,
                 spec.destination,
                 limit,
-                lambda: events.add("migrate_request", source=spec.source, destination=spec.destination),
+                lambda: _request(events, spec),
             )
         except MigrationFailed as error:
             events.add("migrate_failed", reason=str(error))
@@ -210,6 +205,10 @@ class TrialEngine:
         except Late as error:
             raise TrialFailed(f"the service did not recover: {error}") from error
         events.add("recovered")
+
+
+def _request(events: EventLog, spec: TrialSpec) -> None:
+    events.add("migrate_request", source=spec.source, destination=spec.destination)
 
 
 def _keep_logs(folder: Path, opened: Path) -> None:

@@ -44,16 +44,7 @@ def members(lab: QemuLab, instance: Instance, plan: Plan, workload: ScenarioWork
     ]
     visitors = plan.visitors
     if visitors.new_rate or visitors.kept_rate:
-        people.append(
-            member(
-                "visitors",
-                "workload.visitors",
-                "client",
-                url=website + workload.page_path,
-                new_rate=visitors.new_rate,
-                kept_rate=visitors.kept_rate,
-                kept_connections=visitors.kept_connections,
-                seed=plan.seed,
-            )  # fmt: skip
-        )
+        config = visitors.model_dump(include={"new_rate", "kept_rate", "kept_connections"})
+        url = website + workload.page_path
+        people.append(member("visitors", "workload.visitors", "client", url=url, seed=plan.seed, **config))
     return always + probes + people

@@ -1,0 +1,64 @@
+"""`show`, `report` and `schema`: what reads runs."""
+
+from pathlib import Path
+
+from migrascope.analysis.export import summary_json
+from migrascope.analysis.run import analyse
+from migrascope.cli.main import Json, Runs, app, stdout
+from migrascope.cli.output import print_json
+from migrascope.model.plan import Plan
+from migrascope.model.tables import CONSTANTS, TABLES
+from migrascope.report.build import write_report
+from migrascope.report.terminal import show as print_summary
+from migrascope.store.runfolder import find_run
+
+
+@app.command
+def show(run: str = "-1", /, *, json: Json = False, runs: Runs = Path("runs")) -> int:
+    """Prints a run's table and what it shows, every number computed anew from its recordings.
+
+    Parameters
+    ----------
+    run
+        A path, the beginning of an id, or -1 for the newest.
+    """
+    summary = analyse(find_run(runs, run))
+    if json:
+        print_json(summary_json(summary))
+    else:
+        print_summary(summary, stdout())
+    return 0
+
+
+@app.command
+def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
+    """Writes a run's report.html, summary.json and CSV tables anew from its recordings; needs no QEMU and no root.
+
+    Parameters
+    ----------
+    run
+        A path, the beginning of an id, or -1 for the newest.
+    """
+    stdout().print(str(write_report(find_run(runs, run)).resolve()), soft_wrap=True, markup=False)
+    return 0
+
+
+@app.command
+def schema(what: str = "plan", /) -> int:
+    """Prints the JSON Schema of a plan, or the columns of the recorded tables.
+
+    Parameters
+    ----------
+    what
+        plan or tables.
+    """
+    if what == "plan":
+        print_json(Plan.model_json_schema())
+    elif what == "tables":
+        tables = TABLES.values()
+        print_json(
+            {t.name: {"schema": t.schema, "row": t.row, "columns": t.columns, "constants": CONSTANTS} for t in tables}
+        )
+    else:
+        raise ValueError(f"{what!r}: plan or tables")
+    return 0

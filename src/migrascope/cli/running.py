@@ -1,0 +1,118 @@
+"""`run`, `plan` and `clean`: what makes recordings, and what removes the rest of a killed run."""
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from migrascope.cli.main import Json, LabUnavailable, Runs, app, interruptible, stderr, stdout
+from migrascope.cli.output import print_json, table_and_report
+from migrascope.cli.progress import ConsoleProgress
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import schedule
+from migrascope.model.units import human
+from migrascope.node.register import clean as clean_machine
+from migrascope.store.runfolder import find_run
+from migrascope.study.doctor import problems_of
+from migrascope.study.images import prepare
+from migrascope.study.plans import load
+from migrascope.study.run import execute, expected_trial_s, finished, plan_of, resume
+
+BYTES_PER_TRIAL = 3_000_000
+
+
+def _need_lab(plan: Plan) -> None:
+    if plan.lab.kind == "qemu" and (problems := problems_of(plan)):
+        raise LabUnavailable("this machine cannot run the QEMU lab:\n  " + "\n  ".join(problems))
+
+
+@app.command
+def run(
+    plan: str = "website",
+    /,
+    *,
+    quick: Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")] = False,
+    lab: Annotated[str | None, Parameter(help="Another lab than the plan's: qemu or fake.")] = None,
+    resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
+    runs: Runs = Path("runs"),
+) -> int:
+    """Runs a plan: its trials, the table, and report.html.
+
+    Parameters
+    ----------
+    plan
+        The name of a built-in plan or a TOML file.
+    """
+    progress = ConsoleProgress(stderr())
+    folder = find_run(runs, resume_) if resume_ is not None else None
+    loaded = plan_of(folder) if folder is not None else load(plan, quick=quick, lab=lab).plan
+    needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
+    if needs_lab:
+        _need_lab(loaded)
+
+    async def work() -> int:
+        images = await prepare(progress.step) if needs_lab else None
+        if folder is not None:
+            done = await resume(folder, images, progress)
+        else:
+            done = await execute(loaded, runs, images, progress)
+        return table_and_report(done, stdout())
+
+    return interruptible(work())
+
+
+@app.command
+def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -> int:
+    """Checks a plan and says what it will do, what it wants, and what is missing here.
+
+    Parameters
+    ----------
+    name
+        The name of a built-in plan or a TOML file.
+    """
+    loaded = load(name, quick=quick).plan
+    trials = schedule(loaded)
+    seconds = len(trials) * expected_trial_s(loaded) + 5
+    size = len(trials) * BYTES_PER_TRIAL
+    free = shutil.disk_usage(Path.cwd()).free
+    missing = problems_of(loaded) if loaded.lab.kind == "qemu" else []
+    if json:
+        print_json(
+            {
+                "schema": 1,
+                "name": loaded.name,
+                "trials": [asdict(trial) for trial in trials],
+                "seconds": seconds,
+                "disk_bytes": size,
+                "free_bytes": free,
+                "missing": missing,
+            }
+        )
+        return 0
+    out = stdout()
+    out.print(f"plan {loaded.name}: {len(trials)} trials in {loaded.blocks} block(s) on the {loaded.lab.kind} lab")
+    for trial in trials:
+        factors = ", ".join(f"{key} {value}" for key, value in asdict(trial.factors).items())
+        out.print(f"  {trial.number:3} block {trial.block}  {trial.source} to {trial.destination}  {factors}")
+    out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
+    out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
+    return 0
+
+
+@app.command
+def clean(*, json: Json = False) -> int:
+    """Removes every namespace, process and folder that killed runs left, and nothing else."""
+    if os.geteuid() != 0:
+        raise LabUnavailable("clean needs root: sudo ./migrascope clean")
+    removed = clean_machine()
+    if json:
+        print_json({"schema": 1, **asdict(removed)})
+    elif removed.labs:
+        for noun, names in asdict(removed).items():
+            stdout().print(f"removed {noun}: {', '.join(names) or 'none'}", markup=False)
+    else:
+        stdout().print("nothing to remove")
+    return 0

@@ -1,0 +1,33 @@
+"""What the run ran on, as the manifest and the report name it."""
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def environment() -> dict[str, Any]:
+    """CPU model, cores, memory (bytes), kernel, distribution, and versions; nothing that names the machine's owner."""
+    return {
+        "cpu": _after(Path("/proc/cpuinfo"), "model name") or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": 1024 * int((_after(Path("/proc/meminfo"), "MemTotal") or "0").split()[0]),
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "python": platform.python_version(),
+        "migrascope": version("migrascope"),
+    }
+
+
+def _after(path: Path, key: str) -> str | None:
+    for line in path.read_text().splitlines():
+        if line.startswith(key):
+            return line.partition(":")[2].strip()
+    return None
+
+
+def manifest(seed: int, plan_name: str, **facts: Any) -> dict[str, Any]:
+    """What manifest.json holds beside the run's id and schema."""
+    return {"plan": plan_name, "seed": seed, "argv": sys.argv[1:], "environment": environment(), **facts}

@@ -1,0 +1,31 @@
+"""What the QEMU lab is made of, built or found in the cache."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrascope.guest.image import guest_image
+from migrascope.lab.qemu.hostimage import host_image
+from migrascope.lab.qemu.machine import BootImage
+from migrascope.node.register import clean
+
+
+@dataclass(frozen=True)
+class Images:
+    """The hosts' root, what instances boot, the origin's live loop, and the guest image's hash."""
+
+    host_root: Path
+    boot: BootImage
+    live_loop: Path
+    guest: str
+
+
+async def prepare(say: Callable[[str], None]) -> Images:
+    """Removes what killed runs have left, and builds what the cache has not. ImageError says what failed."""
+    removed = await asyncio.to_thread(clean)
+    if removed.labs:
+        say(f"removed what {len(removed.labs)} killed run(s) had left: {', '.join(removed.labs)}")
+    root = await host_image(say=say)
+    guest = await guest_image(root, say=say)
+    return Images(root, BootImage(guest.kernel, guest.initrd, guest.disk), guest.live_loop, guest.hash)

@@ -1,0 +1,116 @@
+"""Plans as people give them: the name of a built-in one or a TOML file, with all mistakes listed at once."""
+
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from migrascope.model.plan import Plan
+
+QUICK_BEFORE_S = 2.0
+
+
+class PlanError(Exception):
+    """A plan that cannot be used; `problems` are one sentence each, with the path in the file."""
+
+    def __init__(self, origin: str, problems: list[str]) -> None:
+        super().__init__(f"{origin}: {len(problems)} mistake(s)\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plan and where it came from."""
+
+    plan: Plan
+    origin: str
+
+
+def built_in() -> dict[str, str]:
+    """The TOML text of each plan that comes with migrascope, by name."""
+    folder = resources.files("migrascope.study").joinpath("plans")
+    texts = {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in folder.iterdir()}
+    return dict(sorted(texts.items()))
+
+
+def load(name: str, *, quick: bool = False, lab: str | None = None) -> Loaded:
+    """The plan of a built-in name or a file. PlanError lists every mistake, with the nearest valid name.
+
+    quick: each cell once, with short windows. lab: another lab than the plan's.
+    """
+    loaded = _load(name)
+    changes: dict[str, Any] = {}
+    if quick:
+        changes |= {"blocks": 1, "windows": loaded.plan.windows.model_copy(update={"before": QUICK_BEFORE_S})}
+    if lab is not None:
+        if lab not in ("qemu", "fake"):
+            raise PlanError("--lab", [f"{lab!r} is not known; valid: qemu, fake"])
+        changes["lab"] = loaded.plan.lab.model_copy(update={"kind": lab})
+    return Loaded(loaded.plan.model_copy(update=changes), loaded.origin)
+
+
+def _load(name: str) -> Loaded:
+    plans = built_in()
+    if name in plans:
+        return Loaded(parse(plans[name], name), name)
+    path = Path(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        near = _nearest(name, list(plans))
+        hint = f"{near} built-in plans: {', '.join(plans)}"
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise PlanError(name, [f"no plan of this name, and as a file: {reason};{hint}"]) from error
+    return Loaded(parse(text, name), name)
+
+
+def parse(text: str, origin: str) -> Plan:
+    """The plan of a TOML text. PlanError lists every mistake."""
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(origin, [f"not TOML: {error}"]) from error
+    try:
+        return Plan.model_validate(value)
+    except ValidationError as error:
+        raise PlanError(origin, [_problem(dict(entry)) for entry in error.errors()]) from error
+
+
+def text_of(plan: Plan) -> str:
+    """The plan as TOML with units written out; `parse` reads the same plan back."""
+    return tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True))
+
+
+def _problem(entry: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in entry["loc"]) or "plan"
+    if entry["type"] == "extra_forbidden":
+        valid = list(_part(entry["loc"][:-1]).model_fields)
+        near = _nearest(str(entry["loc"][-1]), valid)
+        return f"{where}: unknown key;{near} valid here: {', '.join(valid)}"
+    if entry["type"] == "literal_error":
+        valid = [word.strip("'") for word in entry["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return (
+            f"{where}: {entry['input']!r} is not known;{_nearest(str(entry['input']), valid)} valid: {', '.join(valid)}"
+        )
+    words = entry["msg"].removeprefix("Value error, ")
+    return f"{where}: {words[0].lower()}{words[1:]}"
+
+
+def _part(path: tuple[str | int, ...]) -> type[BaseModel]:
+    model: type[BaseModel] = Plan
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model
+
+
+def _nearest(word: str, valid: typing.Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    return f" did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,135 @@
+"""A run: every trial of a plan into a run folder, one after another, and again from where it stopped."""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from migrascope.lab.fake import FakeTrials
+from migrascope.lab.qemu.lab import QemuLab
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import TrialSpec, schedule
+from migrascope.node.place import STATE
+from migrascope.store.recording import Recording, TrialFacts
+from migrascope.store.runfolder import RunError, RunFolder, write_json
+from migrascope.study.environment import manifest
+from migrascope.study.images import Images
+from migrascope.study.plans import parse, text_of
+from migrascope.trial.engine import TrialEngine
+from migrascope.trial.origin import origin
+
+CALIBRATION = STATE / "calibration.json"
+
+
+class Progress(Protocol):
+    """Where a run tells what it does: steps of its preparation, trials, and their phases."""
+
+    def step(self, text: str) -> None: ...
+    def plan(self, trials: int, finished: int, seconds_each: float) -> None: ...
+    def trial_begins(self, spec: TrialSpec) -> None: ...
+    def phase(self, phase: str) -> None: ...
+    def trial_ends(self, recording: Recording) -> None: ...
+
+
+Trials = Callable[[TrialSpec, Path], Awaitable[TrialFacts]]
+
+
+@contextlib.asynccontextmanager
+async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[tuple[Trials, dict[str, Any]]]:
+    """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
+    progress.step("bringing up the lab: two hosts, storage, client, origin")
+    async with (
+        QemuLab.up(images.host_root, wanted=plan.lab.accelerator, program=plan.lab.qemu_program) as lab,
+        origin(lab, images.live_loop),
+    ):
+        facts = {"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version, "guest": images.guest}
+        yield TrialEngine(lab, plan, images.boot, progress.phase).run, facts
+
+
+@contextlib.asynccontextmanager
+async def fake_trials(plan: Plan) -> AsyncIterator[tuple[Trials, dict[str, Any]]]:
+    """The fake lab, whose results say so."""
+    yield FakeTrials(plan).run, {"lab": "fake", "accelerator": "none", "qemu": "none"}
+
+
+@contextlib.contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Only one process writes a run. RunError when another does."""
+    with (run.path / "manifest.json").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another process is writing {run.path}; wait for it, or stop it") from None
+        yield
+
+
+def expected_trial_s(plan: Plan) -> float:
+    """About how long a trial takes: boot, steady state, windows, migration, drain."""
+    if plan.lab.kind == "fake":
+        return 0.3
+    return 6 + 3 + 2 * plan.windows.before + 3 + 1 + 3 + 2
+
+
+def _trials(plan: Plan, images: Images | None, progress: Progress) -> Any:
+    return fake_trials(plan) if images is None else qemu_trials(plan, images, progress)
+
+
+async def execute(plan: Plan, runs: Path, images: Images | None, progress: Progress) -> RunFolder:
+    """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab."""
+    async with _trials(plan, images, progress) as (run_trial, facts):
+        run = RunFolder.create(runs, text_of(plan), manifest(plan.seed, plan.name, **facts))
+        _quote_calibration(run)
+        with locked(run):
+            await _rest(run, plan, run_trial, progress)
+    return run
+
+
+async def resume(run: RunFolder, images: Images | None, progress: Progress) -> RunFolder:
+    """Runs the trials of a run that are not finished. RunError when QEMU or accelerator are not those it began with."""
+    plan = plan_of(run)
+    if finished(run):
+        return run
+    with locked(run):
+        async with _trials(plan, images, progress) as (run_trial, facts):
+            for key, value in facts.items():
+                if run.manifest[key] != value:
+                    raise RunError(
+                        f"{run.path} ran with {key} {run.manifest[key]}, here it is {value}; start a new run"
+                    )
+            await _rest(run, plan, run_trial, progress)
+    return run
+
+
+def plan_of(run: RunFolder) -> Plan:
+    """The plan as it ran."""
+    path = run.path / "plan.toml"
+    return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def finished(run: RunFolder) -> bool:
+    """Whether every trial of its plan is sealed."""
+    return run.finished() >= {spec.number for spec in schedule(plan_of(run))}
+
+
+async def _rest(run: RunFolder, plan: Plan, run_trial: Trials, progress: Progress) -> None:
+    specs = schedule(plan)
+    sealed = run.finished()
+    progress.plan(len(specs), len(sealed), expected_trial_s(plan))
+    for spec in specs:
+        if spec.number not in sealed:
+            progress.trial_begins(spec)
+            opened = run.open_trial(spec.number)
+            facts = await run_trial(spec, opened)
+            progress.trial_ends(run.seal_trial(opened, facts))
+
+
+def _quote_calibration(run: RunFolder) -> None:
+    """Copies this machine's stored calibration into the run, if it was made with the same accelerator."""
+    try:
+        stored = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if stored["accelerator"] == run.manifest["accelerator"]:
+        write_json(run.path / "calibration.json", stored)
