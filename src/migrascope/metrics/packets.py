@@ -62,7 +62,7 @@ class Packets:
 
     @classmethod
     def of(cls, recording: Recording, end_ns: int) -> "Packets":
-        """The recording's echo probes. Replies bear the kernel's stamp; the prober's own where the wall clock stepped."""
+        """The recording's echo probes, replies by the kernel's stamp, or the prober's where the wall clock stepped."""
         sent, reply = recording.table("echo_sent"), recording.table("echo_reply")
         arrived = reply["recv_ns"].to_numpy()
         if reply.height and recording.wall_clock.worst_step_ns() <= STEP_NS:

@@ -1,0 +1,155 @@
+"""What the hypervisor and its events say of a migration: times, data, rounds and the dirty rate."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from migrascope.metrics.packets import NS, STEP_NS
+from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_of, qmp_events
+from migrascope.model.measured import Measured, missing
+from migrascope.store.recording import Recording
+
+EVENTS = "qmp_event"
+STATUS = "query-migrate"
+
+
+@dataclass(frozen=True)
+class Round:
+    """A pass over the guest's memory: when it began (mono ns), the last dirty rate (B/s) and throttle (ratio) that
+    QEMU reported in it; None where it reported none."""
+
+    number: int
+    start_ns: int
+    dirty_rate_Bps: float | None
+    throttle: float | None
+
+
+def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
+    """migration_time_s, vm_pause_s, the reported figures, rounds and dirty_rate_Bps."""
+    statuses = query_migrate(recording)
+    answer = final_answer(recording, statuses)
+    return {
+        "migration_time_s": _time(windows),
+        "vm_pause_s": _pause(recording, windows),
+        **_reported(answer),
+        "rounds": _round_count(recording),
+        "dirty_rate_Bps": _dirty_rate(statuses, answer, windows),
+    }
+
+
+def query_migrate(recording: Recording) -> list[tuple[int, dict[str, Any]]]:
+    """(mono ns of the answer, answer) of the source's query-migrate since the request, by time."""
+    request = event_of(recording, "migrate_request")
+    if request is None:
+        return []
+    rows = recording.table("qmp_status").select("answered_ns", "host", "command", "answer").rows()
+    return sorted(
+        (
+            (answered, json.loads(answer))
+            for answered, host, command, answer in rows
+            if answer and host == recording.trial.source and command == STATUS and answered >= request.mono_ns
+        ),
+        key=lambda item: item[0],
+    )
+
+
+def final_answer(recording: Recording, statuses: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+    """The source's last query-migrate that says completed and has its total set (at first it may be 0 for a moment);
+    empty where there is none."""
+    done = event_of(recording, "migrate_done")
+    answers = [answer for _, answer in statuses] + ([done.data.get("answer") or {}] if done else [])
+    whole = [a for a in answers if a.get("status") == "completed" and a.get("total-time")]
+    return whole[-1] if whole else {}
+
+
+def rounds(recording: Recording) -> list[Round]:
+    """Every round of the source since the request, for the time axis."""
+    passes = _passes(recording)
+    statuses = query_migrate(recording)
+    found = []
+    for at, event in enumerate(passes):
+        until = passes[at + 1].mono_ns if at + 1 < len(passes) else None
+        within = [a for t, a in statuses if t >= event.mono_ns and (until is None or t < until)]
+        rates = [rate for rate in map(_dirty_Bps, within) if rate is not None]
+        throttles = [a["cpu-throttle-percentage"] / 100 for a in within if "cpu-throttle-percentage" in a]
+        number = int(event.data.get("pass", at + 1))
+        found.append(Round(number, event.mono_ns, rates[-1] if rates else None, throttles[-1] if throttles else None))
+    return found
+
+
+def first_pass_ns(recording: Recording) -> int | None:
+    """Mono ns of the first MIGRATION_PASS; None where there was none."""
+    return next((event.mono_ns for event in _passes(recording)), None)
+
+
+def _passes(recording: Recording) -> list[QmpEvent]:
+    source = recording.trial.source
+    return [event for event in qmp_events(recording, ("MIGRATION_PASS",)) if event.host == source]
+
+
+def _time(windows: Windows) -> Measured:
+    if windows.request is None:
+        return missing("s", EVENTS, "no migration was requested")
+    if windows.complete is None:
+        return missing("s", EVENTS, "the migration did not complete")
+    return Measured((windows.complete - windows.request) / NS, "s", EVENTS, samples=1)
+
+
+def _pause(recording: Recording, windows: Windows) -> Measured:
+    if windows.stop is None:
+        return missing("s", EVENTS, "no STOP on the source")
+    if windows.resume is None:
+        return missing("s", EVENTS, "no RESUME on the destination")
+    step = recording.wall_clock.worst_step_ns()
+    if step > STEP_NS:
+        return missing("s", EVENTS, f"the wall clock stepped by {step / 1e6:.1f} ms in the trial")
+    stop, resume = _wall(recording, windows.stop, "STOP"), _wall(recording, windows.resume, "RESUME")
+    return Measured((resume - stop) / NS, "s", EVENTS, bound=step / NS, samples=1)
+
+
+def _wall(recording: Recording, mono_ns: int, name: str) -> int:
+    return next(event.wall_ns for event in qmp_events(recording, (name,)) if event.mono_ns == mono_ns)
+
+
+def _reported(answer: dict[str, Any]) -> dict[str, Measured]:
+    why = "QEMU gave no final figures"
+    total, downtime = answer.get("total-time"), answer.get("downtime")
+    transferred = answer.get("ram", {}).get("transferred")
+
+    def value(number: float | None, unit: str, scale: float, bound: float | None) -> Measured:
+        if not number:
+            return missing(unit, STATUS, why)
+        return Measured(number * scale, unit, STATUS, bound=bound, samples=1)
+
+    return {
+        "reported_total_s": value(total, "s", 1e-3, 0.5e-3),
+        "reported_downtime_s": value(downtime, "s", 1e-3, 0.5e-3),
+        "reported_transferred_bytes": value(transferred, "B", 1.0, None),
+    }
+
+
+def _round_count(recording: Recording) -> Measured:
+    count = len(_passes(recording))
+    if not count:
+        return missing("1", EVENTS, "no MIGRATION_PASS event")
+    return Measured(count, "1", EVENTS, samples=count)
+
+
+def _dirty_Bps(answer: dict[str, Any]) -> float | None:
+    ram = answer.get("ram", {})
+    rate = ram.get("dirty-pages-rate", 0) * ram.get("page-size", 0)
+    return float(rate) if rate else None
+
+
+def _dirty_rate(statuses: list[tuple[int, dict[str, Any]]], answer: dict[str, Any], windows: Windows) -> Measured:
+    """The last rate that QEMU itself reported. It computes one only after a second; a shorter migration's is from the
+    pages sent more than once, over the time until STOP (a lower bound: a page counts once in a round)."""
+    rates = [rate for rate in (_dirty_Bps(status) for _, status in statuses) if rate is not None]
+    if rates:
+        return Measured(rates[-1], "B/s", "query-migrate dirty-pages-rate", samples=len(rates))
+    source = "query-migrate pages sent again"
+    ram = answer.get("ram", {})
+    if windows.request is None or windows.stop is None or not {"normal", "duplicate", "total", "page-size"} <= set(ram):
+        return missing("B/s", source, "QEMU reported neither a dirty rate nor its final page counts")
+    again = max(0, (ram["normal"] + ram["duplicate"]) * ram["page-size"] - ram["total"])
+    return Measured(again * SECOND / (windows.stop - windows.request), "B/s", source, samples=1)

@@ -1,0 +1,142 @@
+"""Player stall: how long a player with so much buffer would have stood still, from arrivals of media.
+
+The model is a player in steady state: its buffer is full and it asks at the pace at which it plays. Media time m is
+late by its arrival less m less the same difference of *before* (the median over its segments). A player whose buffer
+holds B seconds stands still for max(0, worst lateness - B).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from migrascope.metrics.packets import NS, Span
+from migrascope.metrics.windows import Windows
+from migrascope.model.measured import Measured, missing
+from migrascope.store.recording import Recording
+
+SOURCE = "arrival"
+BUFFERS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What one viewer received, in order of media time: each stretch of media with its start (s), when it was asked
+    for and when it arrived (mono ns; -1 where it never did)."""
+
+    media_s: np.ndarray[tuple[int], np.dtype[np.float64]]
+    asked_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
+    arrived_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
+    first: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+    @classmethod
+    def of(cls, segments: pl.DataFrame, arrivals: pl.DataFrame) -> "Viewer":
+        """From one viewer's rows of `segment` and `arrival`. A segment asked for again counts from its first asking."""
+        pieces = (
+            arrivals.sort("seq", "mono_ns")
+            .with_columns(
+                had=pl.col("bytes").cum_sum().over("seq") - pl.col("bytes"), whole=pl.col("bytes").sum().over("seq")
+            )
+            .select("seq", "mono_ns", part=pl.col("had") / pl.max_horizontal("whole", pl.lit(1)))
+        )
+        first_asked = pl.col("asked_ns").min().over("media_start_s")
+        joined = (
+            segments.with_columns(first_asked=first_asked)
+            .join(pieces, on="seq", how="left")
+            .with_columns(media_s=pl.col("media_start_s") + pl.col("media_duration_s") * pl.col("part").fill_null(0.0))
+            .with_columns(pl.col("mono_ns").fill_null(-1), came=pl.col("mono_ns").is_not_null())
+            .sort("media_s", "came", "mono_ns", descending=[False, True, False])
+            .unique("media_s", keep="first", maintain_order=True)
+        )
+        return cls(
+            joined["media_s"].to_numpy(),
+            joined["first_asked"].to_numpy(),
+            joined["mono_ns"].to_numpy(),
+            (joined["media_s"] == joined["media_start_s"]).to_numpy(),
+        )
+
+    def lateness_s(self, before: Span, span: Span) -> "Lateness | str":
+        """How late the media were that were asked for, or still on their way, in the span (mono ns), against what was
+        asked for in before; the reason where that cannot be said."""
+        if not len(self.media_s):
+            return "the viewer asked for nothing"
+        due = self.media_s * NS
+        came = self.arrived_ns >= 0
+        quiet = came & self.first & (self.asked_ns >= before[0]) & (self.asked_ns < before[1])
+        if not quiet.any():
+            return "no media came in before to compare with"
+        reference = float(np.median((self.arrived_ns - due)[quiet]))
+        arrived = _or_next(self.arrived_ns)
+        touched = (self.asked_ns < span[1]) & ((self.asked_ns >= span[0]) | (arrived >= span[0]))
+        if not touched.any():
+            return "no media were asked for in the time of the migration"
+        if (arrived[touched] == np.iinfo(np.int64).max).any():
+            return "media never came again"
+        late = (arrived - due)[touched] - reference
+        return Lateness(float(late.max()) / NS, int(touched.sum()))
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """The worst lateness of media, s, and over how many stretches of media."""
+
+    worst_s: float
+    samples: int
+
+    def stall_s(self, buffer_s: float) -> float:
+        """How long a player with that buffer would have stood still."""
+        return max(0.0, self.worst_s - buffer_s)
+
+    def least_level_s(self, buffer_s: float) -> float:
+        """The least that such a player's buffer held."""
+        return min(buffer_s, max(0.0, buffer_s - self.worst_s))
+
+
+def _or_next(arrived: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Arrivals, with that of the next media that did come where some never came: so long a player waits or skips."""
+    never = np.iinfo(np.int64).max
+    known = np.where(arrived >= 0, arrived, never)
+    upcoming = np.minimum.accumulate(known[::-1])[::-1]
+    return np.asarray(np.where(arrived >= 0, arrived, upcoming), dtype=np.int64)
+
+
+def viewers(recording: Recording) -> dict[str, Viewer]:
+    """Every viewer of the trial by its source's name."""
+    segments, arrivals = recording.table("segment"), recording.table("arrival")
+    return {
+        name: Viewer.of(segments.filter(pl.col("source") == name), arrivals.filter(pl.col("source") == name))
+        for name in segments["source"].unique().sort().to_list()
+    }
+
+
+def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
+    """player_stall_s at the plan's buffer, player_stall_s.B of the stall curve, player_least_buffer_s, and
+    player_lateness_s, all of the viewer that fared worst."""
+    found = _worst(recording, windows)
+    keys = ["player_stall_s", "player_least_buffer_s", "player_lateness_s"]
+    curve = {f"player_stall_s.{buffer_s:g}": buffer_s for buffer_s in BUFFERS_S}
+    if isinstance(found, str):
+        return {key: missing("s", SOURCE, found) for key in [*keys, *curve]}
+    visitors = recording.trial.plan["visitors"]
+    stored = recording.trial.factors.scenario == "offline"
+    buffer_s = float(visitors["file_buffer" if stored else "live_buffer"])
+    values = {
+        "player_stall_s": found.stall_s(buffer_s),
+        "player_least_buffer_s": found.least_level_s(buffer_s),
+        "player_lateness_s": found.worst_s,
+        **{key: found.stall_s(buffer) for key, buffer in curve.items()},
+    }
+    return {key: Measured(value, "s", SOURCE, samples=found.samples) for key, value in values.items()}
+
+
+def _worst(recording: Recording, windows: Windows) -> Lateness | str:
+    if recording.trial.factors.scenario == "none":
+        return "the page of this scenario holds no video"
+    if windows.before is None or windows.during is None:
+        return "the trial has no window before or during"
+    until = max(windows.during[1], windows.switchover[1] if windows.switchover else 0)
+    seen = [viewer.lateness_s(windows.before, (windows.during[0], until)) for viewer in viewers(recording).values()]
+    reasons = [one for one in seen if isinstance(one, str)]
+    if not seen or reasons:
+        return reasons[0] if reasons else "no viewer recorded anything"
+    return max((one for one in seen if isinstance(one, Lateness)), key=lambda one: one.worst_s)

@@ -1,0 +1,41 @@
+"""Every metric of one trial."""
+
+from dataclasses import dataclass
+
+from migrascope.metrics import budget, echo, http, link, migration, network, player, quality, visitor
+from migrascope.metrics.packets import Packets
+from migrascope.metrics.windows import Windows, end_of, windows_of
+from migrascope.model.measured import Measured
+from migrascope.store.recording import Recording
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one recording says. warnings: sentences on how far it can be trusted."""
+
+    metrics: dict[str, Measured]
+    windows: Windows
+    warnings: list[str]
+
+
+def measure(recording: Recording) -> dict[str, Measured]:
+    """All metrics of a recording by key; what a failed or partial trial did not record is missing, with its reason."""
+    return examine(recording).metrics
+
+
+def examine(recording: Recording) -> Measurement:
+    """The metrics of a recording with its windows and warnings."""
+    packets = Packets.of(recording, end_of(recording))
+    windows = windows_of(recording, packets)
+    found = {
+        **migration.measure(recording, windows),
+        **network.measure(packets, windows),
+        **http.measure(recording, windows),
+        **player.measure(recording, windows),
+        **link.measure(recording, windows),
+        **echo.measure(packets, windows),
+        **visitor.measure(recording, windows),
+        **quality.measure(recording, packets, windows),
+    }
+    found |= budget.measure(found, packets, windows)
+    return Measurement(found, windows, quality.warnings(found, packets, windows))

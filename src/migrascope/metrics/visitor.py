@@ -1,0 +1,104 @@
+"""The visitors' own flows: round trip, retransmission and goodput, from TCP_INFO of every socket and what arrived."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from migrascope.metrics.packets import NS, Ints, Span, inside
+from migrascope.metrics.windows import WINDOWS, Windows
+from migrascope.model.measured import Measured, missing
+from migrascope.store.recording import Recording
+
+TCP = "tcp_info"
+PAYLOAD = "visit and arrival"
+BIN_NS = 100_000_000
+
+
+def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
+    """visitor.rtt_s, visitor.retransmit_ratio and visitor.goodput_bps of each window, and visitor.lost_s."""
+    flows = progress(recording.table("tcp_info"))
+    stamps, sizes = delivered(recording)
+    found: dict[str, Measured] = {}
+    for name in WINDOWS:
+        span = windows.span(name)
+        found |= _round_trip(flows, span, name)
+        found[f"visitor.retransmit_ratio.{name}"] = _retransmitted(flows, span, name)
+        found[f"visitor.goodput_bps.{name}"] = _goodput(stamps, sizes, span, name)
+    found["visitor.lost_s.during"] = _lost_seconds(stamps, sizes, windows)
+    return found
+
+
+def progress(tcp_info: pl.DataFrame) -> pl.DataFrame:
+    """What each sample of a flow adds to the one before it: mono_ns, rtt_us, and new_out, new_retrans, new_in
+    (segments). A flow's first sample counts from nothing."""
+
+    def new(column: str) -> pl.Expr:
+        change = pl.col(column).diff().over("source", "flow")
+        return pl.when(change.is_null() | (change < 0)).then(pl.col(column)).otherwise(change)
+
+    return tcp_info.sort("source", "flow", "mono_ns").select(
+        "mono_ns", "rtt_us", new_out=new("segs_out"), new_retrans=new("total_retrans"), new_in=new("segs_in")
+    )
+
+
+def delivered(recording: Recording) -> tuple[Ints, Ints]:
+    """(mono ns, bytes) of every payload that reached a visitor or viewer: a page when whole, media as it came."""
+    visits = recording.table("visit").filter(pl.col("done_ns") > 0).select(mono_ns="done_ns", bytes="bytes")
+    both = pl.concat([visits, recording.table("arrival").select("mono_ns", "bytes")]).sort("mono_ns")
+    return both["mono_ns"].to_numpy(), both["bytes"].to_numpy()
+
+
+def bins_bps(stamps: Ints, sizes: Ints, span: Span) -> NDArray[np.float64]:
+    """Goodput in each whole 100 ms of the span, bit/s."""
+    count = (span[1] - span[0]) // BIN_NS
+    edges = span[0] + BIN_NS * np.arange(count + 1)
+    sums, _ = np.histogram(stamps, bins=edges, weights=sizes) if count else (np.zeros(0), None)
+    return np.asarray(sums * 8 * NS / BIN_NS, dtype=np.float64)
+
+
+def _round_trip(flows: pl.DataFrame, span: Span | None, name: str) -> dict[str, Measured]:
+    """TCP's own smoothed estimate, from samples in which something new had come: a silent flow only repeats itself."""
+    keys = {f"visitor.rtt_s.{name}.p50": 50, f"visitor.rtt_s.{name}.p95": 95}
+    if span is None:
+        return {key: missing("s", TCP, f"the trial has no window {name}") for key in keys}
+    fresh = flows.filter(pl.col("mono_ns").is_between(*span, closed="left"), pl.col("new_in") > 0, pl.col("rtt_us") > 0)
+    values = fresh["rtt_us"].to_numpy()
+    if not len(values):
+        return {key: missing("s", TCP, f"no flow received anything in {name}") for key in keys}
+    return {
+        key: Measured(float(np.percentile(values, rank)) / 1e6, "s", TCP, samples=len(values))
+        for key, rank in keys.items()
+    }
+
+
+def _retransmitted(flows: pl.DataFrame, span: Span | None, name: str) -> Measured:
+    if span is None:
+        return missing("ratio", TCP, f"the trial has no window {name}")
+    chosen = flows.filter(pl.col("mono_ns").is_between(*span, closed="left"))
+    out, again = int(chosen["new_out"].sum()), int(chosen["new_retrans"].sum())
+    if not out:
+        return missing("ratio", TCP, f"no visitor sent anything in {name}")
+    return Measured(again / out, "ratio", TCP, samples=out)
+
+
+def _goodput(stamps: Ints, sizes: Ints, span: Span | None, name: str) -> Measured:
+    if span is None:
+        return missing("bit/s", PAYLOAD, f"the trial has no window {name}")
+    if not len(stamps):
+        return missing("bit/s", PAYLOAD, "no visitors")
+    chosen = inside(stamps, span)
+    total = int(sizes[chosen].sum())
+    return Measured(total * 8 * NS / (span[1] - span[0]), "bit/s", PAYLOAD, samples=int(chosen.sum()))
+
+
+def _lost_seconds(stamps: Ints, sizes: Ints, windows: Windows) -> Measured:
+    """Each 100 ms of during by the share of before's median that it falls short of, less what before's own bins fall
+    short of it on average."""
+    if windows.before is None or windows.during is None or not len(stamps):
+        return missing("s", PAYLOAD, "no visitors" if not len(stamps) else "the trial has no window before or during")
+    before, during = bins_bps(stamps, sizes, windows.before), bins_bps(stamps, sizes, windows.during)
+    usual = float(np.median(before)) if len(before) else 0.0
+    if not usual or not len(during):
+        return missing("s", PAYLOAD, "nothing reached the visitors in most of before")
+    short = np.maximum(0, 1 - during / usual).sum() - len(during) * np.maximum(0, 1 - before / usual).mean()
+    return Measured(max(0.0, float(short)) * BIN_NS / NS, "s", PAYLOAD, samples=len(during))
