@@ -15,12 +15,14 @@ Verdict = Literal["pass", "fail", "unknown"]
 class TrialResult:
     """One trial and its numbers; metrics of a failed trial hold what was measured before it failed.
 
-    limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown.
+    limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown. warnings:
+    sentences on how far the trial can be trusted.
     """
 
     facts: TrialFacts
     metrics: dict[str, Measured]
     limited: bool | None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,250 @@
+"""What a run shows, in sentences, each with what it rests on and how sure it is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from migrascope.analysis.limit import free_of_limit, limit_text
+from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
+from migrascope.analysis.summary import Finding, TrialResult, Verdict
+from migrascope.model.schedule import Factors
+from migrascope.model.units import human, rate_text
+
+DATA = "data_transferred_bytes"
+TIME = "migration_time_s"
+DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
+COMPARED = {DATA: "data", TIME: "migration time", "vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
+PER_DATA = 100e6
+SAID_AT_MOST = 5
+
+
+def findings(
+    results: Sequence[TrialResult], accelerator: str, calibration: list[dict[str, Any]] | None
+) -> list[Finding]:
+    """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; calibration: the stored rows."""
+    good = [result for result in results if result.facts.status == "ok"]
+    found: list[Finding] = []
+    groups = _comparable(good)
+    for name, group in groups.items():
+        where = f" ({name})" if len(groups) > 1 else ""
+        found += [_data_time(group, where), *_data_downtime(group, where)]
+    return [*found, *_limit(good), *_scenarios(good), _intact(results), *_failed(results), *_calibrated(calibration),
+            *_environment(accelerator), *_warnings(results)]  # fmt: skip
+
+
+def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
+    """Trials in which nothing but what the guest carries differs: same link, policy and disturbance."""
+    groups: dict[str, list[TrialResult]] = {}
+    for result in good:
+        factors = result.facts.factors
+        name = f"{factors.policy} over {rate_text(factors.link_bps)}, disturbance {factors.disturbance}"
+        groups.setdefault(name, []).append(result)
+    return groups
+
+
+def _pairs(results: Sequence[TrialResult], key: str) -> tuple[list[float], list[float]]:
+    both = [(result.metrics[DATA].value, result.metrics[key].value) for result in results]
+    there = [(x, y) for x, y in both if x is not None and y is not None]
+    return [x for x, _ in there], [y for _, y in there]
+
+
+def _evidence(seen: Correlation | None, n: int) -> dict[str, Any]:
+    return {**vars(seen)} if seen else {"n": n}
+
+
+def _clusters(results: Sequence[TrialResult]) -> str:
+    carried = len({(r.facts.factors.scenario, r.facts.factors.memory_bytes, r.facts.factors.cache) for r in results})
+    return (
+        f" The data were not set but followed from {carried} kinds of guest: an association of {carried} clusters."
+        if carried > 1
+        else ""
+    )
+
+
+def _data_time(results: Sequence[TrialResult], where: str) -> Finding:
+    x, y = _pairs(results, TIME)
+    seen = correlation(x, y)
+    if seen is None:
+        return Finding("data-time", "unknown", _too_few("data against migration time", len(x), where), {"n": len(x)})
+    strength = _strength(seen)
+    if seen.sign() > 0:
+        text = (
+            f"More data, more time{where}: {strength}; each further 100 MB took "
+            f"{human(seen.slope * PER_DATA, 's')} more.{_clusters(results)}"
+        )
+        return Finding("data-time", "pass", text, _evidence(seen, seen.n))
+    verdict: Verdict = "fail" if seen.sign() < 0 else "unknown"
+    said = (
+        "More data went with less time" if seen.sign() < 0 else "Data and migration time are not shown to go together"
+    )
+    return Finding("data-time", verdict, f"{said}{where}: {strength}.{_clusters(results)}", _evidence(seen, seen.n))
+
+
+def _data_downtime(results: Sequence[TrialResult], where: str) -> list[Finding]:
+    free = free_of_limit(results)
+    aside = len(results) - len(free)
+    left_out = f" {aside} trials in which the downtime limit decided, or may have, are left out." if aside else ""
+    return [_downtime(free, key, name, where, left_out) for key, name in DOWNTIMES.items()]
+
+
+def _downtime(free: Sequence[TrialResult], key: str, name: str, where: str, left_out: str) -> Finding:
+    x, y = _pairs(free, key)
+    seen = correlation(x, y)
+    if seen is None:
+        text = _too_few(f"data against {name} where the limit did not decide", len(x), where)
+        return Finding("data-downtime", "unknown", text + left_out, {"metric": key, "n": len(x)})
+    said = {
+        1: f"More data, longer {name}",
+        -1: f"More data went with a shorter {name}",
+        0: f"Data and {name} are not shown to go together",
+    }
+    verdicts: dict[int, Verdict] = {1: "pass", -1: "fail", 0: "unknown"}
+    text = f"{said[seen.sign()]}{where}: {_strength(seen)}.{_clusters(free)}{left_out}"
+    return Finding("data-downtime", verdicts[seen.sign()], text, {"metric": key, **_evidence(seen, seen.n)})
+
+
+def _strength(seen: Correlation) -> str:
+    return f"rank correlation {seen.spearman:.2f} (95 % interval {seen.low:.2f} to {seen.high:.2f}, {seen.n} trials)"
+
+
+def _too_few(what: str, n: int, where: str) -> str:
+    if n < FEWEST:
+        return f"Nothing can be concluded on {what}{where}: {_trials(n)}, {FEWEST} are needed."
+    return f"Nothing can be concluded on {what}{where}: one of them did not vary."
+
+
+def _trials(n: int) -> str:
+    return "one trial" if n == 1 else f"{n} trials"
+
+
+def _limit(good: Sequence[TrialResult]) -> list[Finding]:
+    found = []
+    for limit_s in sorted({result.facts.factors.downtime_limit_s for result in good}):
+        known = [r for r in good if r.facts.factors.downtime_limit_s == limit_s and r.limited is not None]
+        bound = sum(result.limited is True for result in known)
+        evidence = {"downtime_limit_s": limit_s, "limited": bound, "n": len(known)}
+        text = limit_text(limit_s)
+        if not known:
+            said = f"Whether the downtime limit of {text} decided is not known: no trial reported its downtime."
+            found.append(Finding("limit", "unknown", said, evidence))
+        elif bound:
+            said = (
+                f"The downtime limit of {text} decided in {bound} of {_trials(len(known))}: there the downtime is the "
+                "limit's doing, and says nothing of the data."
+            )
+            mixed = " Cells with some of these mix two regimes in their medians." if bound < len(known) else ""
+            found.append(Finding("limit", "fail", said + mixed, evidence))
+        else:
+            found.append(
+                Finding("limit", "pass", f"The downtime limit of {text} did not decide in any trial.", evidence)
+            )
+    return found
+
+
+def _scenarios(good: Sequence[TrialResult]) -> list[Finding]:
+    """Each scenario against `none`, the other factors equal, paired within blocks."""
+    found = []
+    by_block: dict[Factors, dict[int, TrialResult]] = {}
+    for result in good:
+        by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
+    for factors, ours in by_block.items():
+        base = Factors(**{**vars(factors), "scenario": "none"})
+        if factors.scenario == "none" or base not in by_block:
+            continue
+        others = by_block[base]
+        name = factors.label(list(by_block))
+        found.append(_against_none(name if factors.scenario in name else factors.scenario, ours, others))
+    return found
+
+
+def _against_none(name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult]) -> Finding:
+    seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in COMPARED}
+    there = {key: pair for key, pair in seen.items() if pair is not None}
+    blocks = max((pair.n for pair in there.values()), default=0)
+    evidence = {
+        key: {"median": p.median, "n": p.n, **(vars(p.interval) if p.interval else {})} for key, p in there.items()
+    }
+    if blocks < FEWEST:
+        text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
+        return Finding("scenario", "unknown", text, evidence)
+    sure = [_difference(COMPARED[key], key, pair) for key, pair in there.items() if pair.sign()]
+    unsure = [COMPARED[key] for key, pair in there.items() if not pair.sign()]
+    text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
+    text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
+    return Finding("scenario", "pass" if sure else "unknown", text, evidence)
+
+
+def _difference(name: str, key: str, pair: Paired) -> str:
+    unit = "B" if key == DATA else "s"
+    assert pair.interval is not None
+    low, high = sorted((abs(pair.interval.low), abs(pair.interval.high)))
+    more = "more" if pair.median > 0 else "less"
+    return f"{human(abs(pair.median), unit)} {more} {name} ({human(low, unit)} to {human(high, unit)})"
+
+
+def _values(results: dict[int, TrialResult], key: str) -> dict[int, float]:
+    values = {block: result.metrics[key].value for block, result in results.items()}
+    return {block: value for block, value in values.items() if value is not None}
+
+
+def _intact(results: Sequence[TrialResult]) -> Finding:
+    verdicts = [_proven(result) for result in results]
+    evidence = {verdict: verdicts.count(verdict) for verdict in ("pass", "fail", "unknown")}
+    if "fail" in verdicts:
+        bad = [str(r.facts.number) for r, verdict in zip(results, verdicts, strict=True) if verdict == "fail"]
+        text = f"The guest did not stay whole in trial {', '.join(bad)}: its figures are not those of a good migration."
+        return Finding("intact", "fail", text, evidence)
+    if not verdicts or "unknown" in verdicts:
+        text = f"That the guest stayed whole is proved in {evidence['pass']} of {_trials(len(verdicts))}."
+        return Finding("intact", "unknown", text, evidence)
+    text = f"In all {len(verdicts)} trials the guest that answered is the one that was moved, and whole."
+    return Finding("intact", "pass", text if len(verdicts) > 1 else text.replace("all 1 trials", "the trial"), evidence)
+
+
+def _proven(result: TrialResult) -> Verdict:
+    verdicts = {check["verdict"] for check in result.facts.proof.values()}
+    if "fail" in verdicts:
+        return "fail"
+    return "pass" if verdicts == {"pass"} else "unknown"
+
+
+def _failed(results: Sequence[TrialResult]) -> list[Finding]:
+    bad = [result for result in results if result.facts.status != "ok"]
+    if not bad:
+        return []
+    reasons = "; ".join(f"trial {r.facts.number}: {r.facts.reason}" for r in bad[:SAID_AT_MOST])
+    text = f"{len(bad)} of {_trials(len(results))} failed and are in no statistic: {reasons}."
+    return [Finding("warning", "fail", text, {"failed": [r.facts.number for r in bad]})]
+
+
+def _calibrated(calibration: list[dict[str, Any]] | None) -> list[Finding]:
+    pooled = [row for row in calibration or [] if row.get("nominal_s") is None]
+    if not pooled:
+        text = "The meter's error on this machine is not known; measure it with: migrascope calibrate"
+        return [Finding("accuracy", "unknown", text)]
+    parts = [
+        f"{row['layer']} against known {row['truth']}s {human(row['abs_error_median_s'], 's')} in the median, "
+        f"{human(row['abs_error_p95_s'], 's')} at p95 ({row['n']})"
+        for row in pooled
+    ]
+    text = f"The meter's own error here, finer than which nothing is said: {'; '.join(parts)}."
+    return [Finding("accuracy", "pass", text, {"rows": pooled})]
+
+
+def _environment(accelerator: str) -> list[Finding]:
+    text = {
+        "tcg": "QEMU emulated the guest's processor (TCG): the figures show mechanisms, not the speed of hardware.",
+        "none": "This is the fake lab: the figures are scripted, nothing was migrated.",
+    }.get(accelerator)
+    return [Finding("environment", "unknown", text, {"accelerator": accelerator})] if text else []
+
+
+def _warnings(results: Sequence[TrialResult]) -> list[Finding]:
+    said = [(result.facts.number, warning) for result in results for warning in result.warnings]
+    found = [
+        Finding("warning", "unknown", f"Trial {number}: {warning}.", {"trial": number})
+        for number, warning in said[:SAID_AT_MOST]
+    ]
+    if len(said) > SAID_AT_MOST:
+        more = len(said) - SAID_AT_MOST
+        found.append(Finding("warning", "unknown", f"{more} more warnings are with their trials.", {"more": more}))
+    return found
