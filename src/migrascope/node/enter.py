@@ -63,12 +63,22 @@ def main() -> None:
         set_namespace(how["namespace"])
     if how["root"]:
         _enter_root(how["root"], how["folders"])
-    argv = how["argv"]
-    try:
-        os.execvpe(argv[0], argv, how["environment"])
-    except OSError as error:
-        sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
-        raise SystemExit(127) from error
+    _exec(how["argv"], how["environment"])
+
+
+def _exec(argv: list[str], environment: dict[str, str]) -> None:
+    # Not os.execvpe: it imports a module, and Python's library is out of sight by now.
+    folders = [""] if "/" in argv[0] else [f"{folder}/" for folder in environment["PATH"].split(":")]
+    for folder in folders:
+        try:
+            os.execve(folder + argv[0], argv, environment)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
+            raise SystemExit(126) from error
+    sys.stderr.write(f"{argv[0]}: no such program\n")
+    raise SystemExit(127)
 
 
 if __name__ == "__main__":

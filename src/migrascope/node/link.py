@@ -22,7 +22,10 @@ _MTU = 1500
 
 @dataclass(frozen=True)
 class Port:
-    """One node on one link: the interface in the node carries the link's name, `port` is its end in the fabric."""
+    """One node on one link: the interface in the node carries the link's name, `port` is its end in the fabric.
+
+    The port's name holds four letters of the node's, since interface names end at 15.
+    """
 
     link: str
     node: str
@@ -127,7 +130,7 @@ class Link:
 
     def attach(self, node: str, namespace: Namespace, address: str | None) -> Port:
         """Joins a node to the link, with an address there ("10.0.1.11/24") or without one."""
-        port = Port(self.name, node, namespace, f"{node.removeprefix('host-')}-{self.name}")
+        port = Port(self.name, node, namespace, f"{node.removeprefix('host-')[:4]}-{self.name}")
         peer = {"ifname": self.name, "net_ns_fd": namespace.name}
         self.fabric.configure(lambda routes: routes.link("add", ifname=port.port, kind="veth", peer=peer))
         add_to_bridge(self.fabric, port.port, self.name)

@@ -41,7 +41,9 @@ async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIt
     """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
     progress.step("bringing up the lab: two hosts, storage, client, origin")
     async with (
-        QemuLab.up(images.host_root, wanted=plan.lab.accelerator, program=plan.lab.qemu_program) as lab,
+        QemuLab.up(
+            images.host_root, images.boot.kernel, wanted=plan.lab.accelerator, program=plan.lab.qemu_program
+        ) as lab,
         origin(lab, images.live_loop),
     ):
         facts = {"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version, "guest": images.guest}

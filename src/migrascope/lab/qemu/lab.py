@@ -27,17 +27,17 @@ class QemuLab:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def up(cls, image_root: Path, *, wanted: str, program: str | None) -> AsyncIterator["QemuLab"]:
+    async def up(cls, image_root: Path, kernel: Path, *, wanted: str, program: str | None) -> AsyncIterator["QemuLab"]:
         """Namespaces, links, and the accelerator that a boot has proved.
 
-        image_root: the host image. program: another QEMU, a path on this machine. ProcessError when none boots.
+        image_root: the host image. kernel: what the proof boots. program: another QEMU, a path on this machine. ProcessError when none boots.
         """
         register = Register.create()
         try:
             topology = Topology(register)
             await asyncio.to_thread(topology.create)
             path, root = (program, None) if program else ("qemu-system-x86_64", image_root)
-            chosen = await accelerator.choose(wanted, path, root, register.folder)
+            chosen = await accelerator.choose(wanted, path, root, kernel, register.folder)
             says = await run("QEMU", [path, "--version"], Where(None, root))
             version = re.search(r"version (\S+)", says)
             yield cls(

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrascope.lab.qemu.accelerator import CPU_MODEL
 from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
 from migrascope.lab.qemu.volume import EXPORT_PORT
 
@@ -51,7 +52,7 @@ def arguments(
         "-display", "none",
         "-machine", "q35",
         "-accel", accelerator,
-        "-cpu", "host" if accelerator == "kvm" else "qemu64",
+        "-cpu", CPU_MODEL[accelerator],
         "-smp", str(spec.vcpus),
         "-m", f"{spec.memory_bytes}B",
         "-kernel", str(spec.image.kernel),
