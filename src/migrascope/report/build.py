@@ -1,0 +1,100 @@
+"""A run's results from its recordings: summary.json, the tables as CSV, and report.html."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from migrascope.analysis.export import summary_json
+from migrascope.analysis.run import analyse
+from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.metrics.packets import Packets
+from migrascope.metrics.windows import end_of, windows_of
+from migrascope.report import csv, html
+from migrascope.report.timeline import Timeline, timeline
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder, write_json
+
+MOST_TIMELINES = 48
+"""So many trials on their time axes keep report.html below 3 MB."""
+
+
+def write_report(run: RunFolder) -> Path:
+    """Recomputes everything from the recorded tables, writes summary.json, csv/*.csv and report.html into the run, and
+    returns the path of report.html. Each file is replaced whole or not at all. OSError when it cannot be written."""
+    summary = analyse(run)
+    write_json(run.path / "summary.json", {**summary_json(summary), "trials": [_trial(t) for t in summary.trials]})
+    files = csv.tables(summary)
+    (run.path / "csv").mkdir(exist_ok=True)
+    for name, (_, text) in files.items():
+        _write(run.path / "csv" / name, text)
+    chosen = chosen_trials(summary, MOST_TIMELINES)
+    shown = {number: _timeline(Recording(run.path / "trials" / str(number))) for number in chosen}
+    left_out = len(summary.trials) - len(shown)
+    page = html.render(
+        summary,
+        shown,
+        f"{left_out} of {len(summary.trials)} trials are not in this chooser, to keep the page small: it holds the "
+        "failed ones, each row's longest blackouts, and those nearest its median migration time."
+        if left_out
+        else "",
+        (run.path / "plan.toml").read_text(encoding="utf-8"),
+        [(f"csv/{name}", holds) for name, (holds, _) in files.items()],
+    )
+    path = run.path / "report.html"
+    _write(path, page)
+    return path
+
+
+def chosen_trials(summary: Summary, most: int) -> list[int]:
+    """Numbers of the trials to show in time: all if they are no more than `most`. Else the failed ones, and in turn
+    for each cell its longest blackout and the trials nearest its median migration time."""
+    if len(summary.trials) <= most:
+        return sorted(trial.facts.number for trial in summary.trials)
+    first = [trial.facts.number for trial in summary.trials if trial.facts.status != "ok"]
+    queues = [_by_interest(summary, cell) for cell in summary.cells]
+    for place in range(max(map(len, queues))):
+        first += [queue[place] for queue in queues if place < len(queue)]
+    return sorted(dict.fromkeys(first[:most]))
+
+
+def _by_interest(summary: Summary, cell: Cell) -> list[int]:
+    """The worst trial of a cell, then the others by their distance from its median migration time."""
+    median = cell.metrics["migration_time_s"].median if "migration_time_s" in cell.metrics else None
+
+    def value(trial: TrialResult, key: str) -> float | None:
+        return trial.metrics[key].value if key in trial.metrics else None
+
+    def distance(trial: TrialResult) -> float:
+        time = value(trial, "migration_time_s")
+        return abs(time - median) if time is not None and median is not None else float("inf")
+
+    trials = [t for t in summary.trials if t.facts.factors == cell.factors and t.facts.status == "ok"]
+    worst = sorted(trials, key=lambda trial: -(value(trial, "network_blackout_s") or 0.0))[:1]
+    return [trial.facts.number for trial in worst + sorted(trials, key=distance)]
+
+
+def _trial(trial: TrialResult) -> dict[str, Any]:
+    facts = trial.facts
+    return {
+        "number": facts.number,
+        "block": facts.block,
+        "factors": asdict(facts.factors),
+        "status": facts.status,
+        "reason": facts.reason,
+        "limited": trial.limited,
+        "warnings": trial.warnings,
+        "metrics": {key: measured.as_json() for key, measured in trial.metrics.items()},
+    }
+
+
+def _timeline(recording: Recording) -> Timeline:
+    packets = Packets.of(recording, end_of(recording))
+    visitors = recording.trial.plan["visitors"]
+    buffer_s = visitors["file_buffer" if recording.trial.factors.scenario == "offline" else "live_buffer"]
+    return timeline(recording, windows_of(recording, packets), packets, buffer_s)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

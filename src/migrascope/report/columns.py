@@ -1,0 +1,153 @@
+"""The columns of the report's table: which metric each shows, in which unit, and how fine."""
+
+import math
+from dataclasses import dataclass, fields
+
+from migrascope.analysis.summary import Cell, Statistic, Summary
+from migrascope.model.schedule import Factors
+from migrascope.model.units import duration_text, rate_text, size_text
+
+DASH = "—"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric as a column. unit is the shown one, scale how many base units it holds. layer names the rows of the
+    calibration that bound its error; nothing finer than that error is shown, or than 1 ms where there is none."""
+
+    key: str
+    title: str
+    unit: str
+    scale: float
+    layer: tuple[str, str] | None = None
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title} [{self.unit}]"
+
+
+COLUMNS = [
+    Column("migration_time_s", "Migration time", "s", 1),
+    Column("vm_pause_s", "VM pause", "ms", 1e-3, ("vm", "pause")),
+    Column("network_blackout_s", "Network blackout", "ms", 1e-3, ("network", "cut")),
+    Column("http_new_blackout_s", "HTTP blackout, new", "ms", 1e-3, ("http", "hold")),
+    Column("http_kept_blackout_s", "HTTP blackout, kept", "ms", 1e-3, ("http", "hold")),
+    Column("player_stall_s", "Player stall", "ms", 1e-3, ("player", "hold")),
+    Column("data_transferred_bytes", "Data transferred", "MB", 1e6),
+    Column("probe.rtt_s.switchover.p95", "Delay p95", "ms", 1e-3),
+    Column("probe.rtt_variation_s.switchover.p95", "Jitter p95", "ms", 1e-3),
+    Column("probe.loss_ratio.switchover", "Loss", "%", 1e-2),
+    Column("visitor.goodput_bps.switchover", "Throughput", "Mbit/s", 1e6),
+]
+LEGEND = (
+    "Median over the trials of a row; beneath it the interval of the median (from six trials on). "
+    "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
+    "received, from 1 s before the VM stops to 4 s after."
+)
+
+
+def finest(column: Column, calibration: list[dict[str, object]] | None) -> float:
+    """The smallest step, in base units, in which a figure of the column may be shown; 0 where the column has no
+    layer of its own."""
+    if column.layer is None:
+        return 0.0
+    for row in calibration or []:
+        if (row["layer"], row["truth"]) == column.layer and row["nominal_s"] is None:
+            error = row["abs_error_p95_s"]
+            if isinstance(error, float | int) and error > 0:
+                return float(10.0 ** math.floor(math.log10(error)))
+    return 1e-3
+
+
+def figure(value: float, column: Column, step: float) -> str:
+    """Three significant digits in the column's unit, and no digit below `step` (base units)."""
+    number = value / column.scale
+    digits = max(0, 2 - math.floor(math.log10(abs(number)))) if number else 0
+    if step:
+        digits = min(digits, max(0, -math.floor(math.log10(step / column.scale) + 1e-9)))
+    return f"{number:.{min(digits, 3)}f}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of the table as text: the median, the interval ("" without one), and why there is none."""
+
+    median: str
+    interval: str
+    reason: str | None
+
+
+def entry(statistic: Statistic | None, column: Column, step: float) -> Entry:
+    """What a table shows of one metric of one cell."""
+    if statistic is None or statistic.median is None:
+        return Entry(DASH, "", (statistic and statistic.reason) or "no trial recorded it")
+    if statistic.low is None or statistic.high is None:
+        return Entry(figure(statistic.median, column, step), "", None)
+    low, high = figure(statistic.low, column, step), figure(statistic.high, column, step)
+    return Entry(figure(statistic.median, column, step), f"{low}–{high}", None)
+
+
+FACTOR_TITLES = {
+    "scenario": "Scenario",
+    "policy": "Policy",
+    "memory_bytes": "Memory",
+    "link_bps": "Link",
+    "downtime_limit_s": "Limit",
+    "cache": "Page cache",
+    "disturbance": "Disturbance",
+    "instances": "Instances",
+}
+
+
+def shown_factors(cells: list[Cell]) -> list[str]:
+    """The scenario, and every other factor that varies among the cells."""
+    names = [field.name for field in fields(Factors)]
+    return [name for name in names if name == "scenario" or len({getattr(cell.factors, name) for cell in cells}) > 1]
+
+
+def factor_title(name: str) -> str:
+    return FACTOR_TITLES.get(name, name.replace("_", " "))
+
+
+def factor_text(name: str, value: object) -> str:
+    """A factor's value with its unit, as the plan would write it."""
+    if isinstance(value, int | float):
+        if name.endswith("_bytes"):
+            return size_text(value)
+        if name.endswith("_bps"):
+            return rate_text(value)
+        if name.endswith("_s"):
+            return duration_text(value)
+    return str(value)
+
+
+def cell_name(factors: Factors, shown: list[str]) -> str:
+    """A cell in words: "offline", or "offline · 100mbit"."""
+    return " · ".join(factor_text(name, getattr(factors, name)) for name in shown)
+
+
+def first_line(summary: Summary) -> str:
+    """Lab, accelerator, QEMU and machine: what no figure may be read without."""
+    return f"lab {summary.lab} · {summary.accelerator} · QEMU {summary.qemu} · {machine(summary)}"
+
+
+def machine(summary: Summary) -> str:
+    """This machine in a few words, as far as the manifest knows it."""
+    facts = summary.environment.get("machine", {})
+    if not isinstance(facts, dict):
+        return str(facts)
+    parts = [str(facts[name]) for name in ("cpu", "model") if facts.get(name)]
+    if facts.get("cores"):
+        parts.append(f"{facts['cores']} cores")
+    if facts.get("memory_bytes"):
+        parts.append(f"{facts['memory_bytes'] / 2**30:.0f} GiB")
+    return ", ".join(parts) or "machine unknown"
+
+
+def caution(summary: Summary) -> str | None:
+    """What a reader must know before any figure of this lab and accelerator."""
+    if summary.lab == "fake":
+        return "Fake lab: these figures come from a script, not from a machine."
+    if summary.accelerator == "tcg":
+        return "Software emulation (TCG): compare these figures only with other TCG figures."
+    return None

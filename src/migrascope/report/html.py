@@ -1,0 +1,73 @@
+"""report.html: one file that opens offline. Its look is in templates/, what it says in sections.py."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from migrascope.analysis.summary import Summary
+from migrascope.report import charts, sections, tiphon
+from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
+from migrascope.report.timeline import Timeline
+
+CONCLUSIONS = ("scenario", "data-time", "data-downtime", "limit")
+LIBRARIES = "window.vegaEmbed = vegaEmbed;"
+
+
+def render(
+    summary: Summary, timelines: Mapping[int, Timeline], left_out: str, plan_text: str, files: list[tuple[str, str]]
+) -> str:
+    """The whole page. timelines: by trial number, those that the page can show; left_out says which it cannot.
+    files: (relative path, what it holds) of the tables written beside the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("migrascope.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    shown = shown_factors(summary.cells)
+    axis = {
+        "scatter-time": charts.scatter(summary, "migration_time_s", "Migration time [s]", 1),
+        "scatter-downtime": charts.scatter(summary, "reported_downtime_s", "Reported downtime [ms]", 1e-3),
+        "trial-axis": charts.trial_axis() if timelines else None,
+    }
+    return environment.get_template("report.html.j2").render(
+        run=summary.run,
+        first_line=first_line(summary),
+        caution=caution(summary),
+        conclusions=[f for topic in CONCLUSIONS for f in summary.findings if f.topic == topic],
+        checks=[f for f in summary.findings if f.topic not in CONCLUSIONS],
+        trials_total=len(summary.trials),
+        trials_failed=sum(cell.failed for cell in summary.cells),
+        costs=sections.costs(summary, shown),
+        legend=LEGEND,
+        budget=sections.budget(summary, shown),
+        specs={name: spec for name, spec in axis.items() if spec is not None},
+        correlations={
+            topic: sections.texts(summary.findings, topic) for topic in ("data-time", "data-downtime", "limit")
+        },
+        chooser=sections.chooser(summary, timelines, shown),
+        left_out=left_out,
+        data=sections.data(timelines),
+        quality=sections.quality(summary, shown),
+        grades=sections.grades(summary, shown),
+        tiphon_source=tiphon.SOURCE,
+        calibration=sections.calibration(summary),
+        trials=[sections.trial(trial, shown) for trial in summary.trials],
+        factor_titles=[factor_title(name) for name in shown],
+        every=sections.every(summary, shown),
+        environment=list(sections.flat(summary.environment)),
+        plan_text=plan_text,
+        files=files,
+        script=Markup(vl_convert.javascript_bundle(LIBRARIES).replace("</script", "<\\/script")),
+        json=_json,
+    )
+
+
+def _json(value: Any) -> Markup:
+    """JSON that is safe inside a script element."""
+    return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))

@@ -1,0 +1,275 @@
+"""What each section of the page says, as plain data that the template lays out."""
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from migrascope.analysis.summary import Cell, Finding, Summary, TrialResult
+from migrascope.metrics.budget import PARTS
+from migrascope.metrics.windows import WINDOWS
+from migrascope.model.units import human
+from migrascope.report import tiphon
+from migrascope.report.columns import (
+    COLUMNS,
+    cell_name,
+    entry,
+    factor_text,
+    factor_title,
+    figure,
+    finest,
+)
+from migrascope.report.timeline import Stretch, Timeline
+
+QUALITY = [
+    ("probe.rtt_s.{}.p50", "Delay p50"),
+    ("probe.rtt_s.{}.p95", "Delay p95"),
+    ("probe.rtt_variation_s.{}.p50", "Jitter p50"),
+    ("probe.rtt_variation_s.{}.p95", "Jitter p95"),
+    ("probe.loss_ratio.{}", "Loss"),
+    ("visitor.goodput_bps.{}", "Goodput"),
+    ("visitor.rtt_s.{}.p50", "Visitors' RTT p50"),
+    ("visitor.rtt_s.{}.p95", "Visitors' RTT p95"),
+    ("visitor.retransmit_ratio.{}", "Retransmitted"),
+]
+BUDGET = [
+    ("reported", "reported downtime"),
+    ("rest", "rest until RESUME"),
+    ("reply", "RESUME until the first reply"),
+]
+BESIDE = [
+    ("http_new_blackout_s", "HTTP, new connections"),
+    ("http_kept_blackout_s", "HTTP, kept connections"),
+    ("player_stall_s", "player stall"),
+]
+
+
+def texts(findings: list[Finding], topic: str) -> list[str]:
+    return [finding.text for finding in findings if finding.topic == topic]
+
+
+def costs(summary: Summary, shown: list[str]) -> dict[str, Any]:
+    """The one table: its columns, its rows, and the notes that its dashes point to."""
+    notes: list[str] = []
+    rows = []
+    for cell in summary.cells:
+        entries = []
+        for column in COLUMNS:
+            shows = entry(cell.metrics.get(column.key), column, finest(column, summary.calibration))
+            if shows.reason is not None and shows.reason not in notes:
+                notes.append(shows.reason)
+            entries.append((shows, notes.index(shows.reason) + 1 if shows.reason is not None else 0))
+        rows.append(
+            {
+                "factors": [factor_text(name, getattr(cell.factors, name)) for name in shown],
+                "trials": cell.trials,
+                "failed": cell.failed,
+                "limited": cell.limited,
+                "entries": entries,
+            }
+        )
+    return {"columns": COLUMNS, "factors": [factor_title(name) for name in shown], "rows": rows, "notes": notes}
+
+
+def _values(trials: list[TrialResult], key: str) -> list[float]:
+    return [
+        measured.value
+        for trial in trials
+        for measured in [trial.metrics.get(key)]
+        if measured and measured.value is not None
+    ]
+
+
+def _cell_trials(summary: Summary, cell: Cell) -> list[TrialResult]:
+    return [trial for trial in summary.trials if trial.facts.factors == cell.factors and trial.facts.status == "ok"]
+
+
+def budget(summary: Summary, shown: list[str]) -> dict[str, Any]:
+    """Means over the trials that have every part, in ms, and the scale's end. Parts that add up are stacked, those
+    that do not stand beside them."""
+    rows: list[dict[str, Any]] = []
+    for cell in summary.cells:
+        trials = _cell_trials(summary, cell)
+        whole = [trial for trial in trials if all(_values([trial], key) for key in PARTS)]
+        parts = {
+            part: max(0.0, fmean(_values(whole, key))) * 1e3
+            for (part, _), key in zip(BUDGET, PARTS, strict=True)
+            if whole
+        }
+        beside = [(title, fmean(values) * 1e3) for key, title in BESIDE for values in [_values(trials, key)] if values]
+        rows.append({"name": cell_name(cell.factors, shown), "parts": parts, "n": len(whole), "beside": beside})
+    longest = max(
+        [sum(row["parts"].values()) for row in rows] + [ms for row in rows for _, ms in row["beside"]] + [1.0]
+    )
+    return {"rows": rows, "names": BUDGET, "end": longest * 1.12}
+
+
+def chooser(summary: Summary, timelines: Mapping[int, Timeline], shown: list[str]) -> list[dict[str, Any]]:
+    groups = []
+    for cell in summary.cells:
+        options = [
+            {"number": t.facts.number, "text": _option(t)}
+            for t in summary.trials
+            if t.facts.factors == cell.factors and t.facts.number in timelines
+        ]
+        if options:
+            groups.append({"cell": cell_name(cell.factors, shown), "options": options})
+    return groups
+
+
+def _option(trial: TrialResult) -> str:
+    facts = trial.facts
+    told = [f"trial {facts.number}", f"block {facts.block}", f"{facts.source} → {facts.destination}"]
+    for key, name in (("migration_time_s", "time"), ("network_blackout_s", "blackout")):
+        value = _values([trial], key)
+        if value:
+            told.append(f"{name} {human(value[0], 's')}")
+    if facts.status != "ok":
+        told.append(facts.status)
+    return " · ".join(told)
+
+
+_SCALES = {
+    "delay_low": 1e3,
+    "delay_mid": 1e3,
+    "delay_high": 1e3,
+    "loss": 100,
+    "goodput_low": 1e-6,
+    "goodput_high": 1e-6,
+    "link": 1e-6,
+}
+
+
+def _stretch(stretch: Stretch) -> dict[str, Any]:
+    """A stretch in the units that are shown."""
+    columns = {
+        name: [None if value is None else float(f"{value * _SCALES.get(name, 1):.4g}") for value in values]
+        for name, values in stretch.columns.items()
+    }
+    if columns["goodput_low"] == columns["goodput_high"]:
+        columns["goodput_low"] = []
+    return {"start": stretch.start_s, "step": stretch.step_s, "columns": columns}
+
+
+def data(timelines: Mapping[int, Timeline]) -> dict[int, Any]:
+    """What the page's script needs of each trial."""
+    return {
+        number: {
+            "bands": [[name, round(start, 4), round(end, 4)] for name, start, end in line.bands],
+            "marks": [[name, round(at, 4)] for name, at in line.marks],
+            "whole": _stretch(line.whole),
+            "switchover": line.switchover and _stretch(line.switchover),
+        }
+        for number, line in timelines.items()
+    }
+
+
+def _statistic(cell: Cell, key: str) -> str:
+    statistic = cell.metrics.get(key)
+    return human(statistic.median, statistic.unit) if statistic and statistic.median is not None else "—"
+
+
+def quality(summary: Summary, shown: list[str]) -> dict[str, Any]:
+    rows = [
+        {
+            "cell": cell_name(cell.factors, shown),
+            "window": window,
+            "values": [_statistic(cell, key.format(window)) for key, _ in QUALITY],
+        }
+        for cell in summary.cells
+        for window in WINDOWS
+    ]
+    return {"titles": [title for _, title in QUALITY], "rows": rows}
+
+
+def grades(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    for cell in summary.cells:
+        for window in ("before", "switchover"):
+            medians = [
+                statistic.median if statistic else None
+                for key in ("probe.rtt_s.{}.p95", "probe.rtt_variation_s.{}.p95", "probe.loss_ratio.{}")
+                for statistic in [cell.metrics.get(key.format(window))]
+            ]
+            grades = [tiphon.delay(medians[0]), tiphon.jitter(medians[1]), tiphon.loss(medians[2])]
+            rows.append(
+                {
+                    "cell": cell_name(cell.factors, shown),
+                    "window": window,
+                    "grades": [*grades, tiphon.overall(grades)],
+                }
+            )
+    return rows
+
+
+def calibration(summary: Summary) -> list[dict[str, Any]]:
+    rows = sorted(summary.calibration or [], key=lambda row: row["nominal_s"] is not None)
+    return [
+        {
+            "layer": row["layer"],
+            "truth": row["truth"],
+            "pooled": row["nominal_s"] is None,
+            "values": [
+                "all" if row["nominal_s"] is None else human(row["nominal_s"], "s"),
+                *(
+                    "—" if row[name] is None else human(row[name], "s")
+                    for name in ("bias_s", "abs_error_median_s", "abs_error_p95_s", "truth_bound_s")
+                ),
+                str(row["n"]),
+            ],
+        }
+        for row in rows
+    ]
+
+
+def trial(trial: TrialResult, shown: list[str]) -> dict[str, Any]:
+    facts = trial.facts
+    values = []
+    for column in COLUMNS[:7]:
+        measured = trial.metrics.get(column.key)
+        there = measured is not None and measured.value is not None
+        values.append(figure(measured.value, column, 0.0) if there and measured and measured.value is not None else "—")
+    return {
+        "number": facts.number,
+        "block": facts.block,
+        "factors": [factor_text(name, getattr(facts.factors, name)) for name in shown],
+        "direction": f"{facts.source} → {facts.destination}",
+        "status": facts.status,
+        "reason": facts.reason,
+        "limited": {True: "yes", False: "no", None: "unknown"}[trial.limited],
+        "proof": sorted(facts.proof.items()),
+        "warnings": trial.warnings,
+        "values": values,
+    }
+
+
+def every(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell": cell_name(cell.factors, shown),
+            "rows": [
+                (
+                    key,
+                    *(
+                        "—" if value is None else human(value, s.unit)
+                        for value in (s.median, s.low, s.high, s.min, s.max)
+                    ),
+                    "—" if s.coverage is None else f"{100 * s.coverage:.1f} %",
+                    s.n,
+                    s.reason or s.source,
+                )
+                for key, s in cell.metrics.items()
+            ],
+        }
+        for cell in summary.cells
+    ]
+
+
+def flat(value: Any, path: str = "") -> Any:
+    """(path, text) of each leaf of the environment."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from flat(inner, f"{path} {name}".strip())
+    elif isinstance(value, list):
+        yield path, " ".join(str(item) for item in value)
+    else:
+        yield path, "—" if value is None else str(value)

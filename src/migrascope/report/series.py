@@ -1,0 +1,46 @@
+"""The raw series behind a trial's time axis, in seconds against an origin, from what the metrics read too."""
+
+import numpy as np
+
+from migrascope.metrics.link import Counters
+from migrascope.metrics.packets import NS
+from migrascope.metrics.player import viewers
+from migrascope.metrics.visitor import delivered
+from migrascope.metrics.windows import Windows
+from migrascope.report.bins import Numbers
+from migrascope.store.recording import Recording
+
+
+def goodput(recording: Recording, origin_ns: int, edges: Numbers) -> Numbers:
+    """Payload that reached visitors and viewers [bit/s] in each bin; NaN where the trial has none."""
+    stamps, sizes = delivered(recording)
+    if not len(stamps):
+        return np.full(len(edges) - 1, np.nan)
+    came = np.histogram((stamps - origin_ns) / NS, edges, weights=sizes)[0]
+    rate: Numbers = came * 8 / np.diff(edges)
+    return rate
+
+
+def link(recording: Recording, origin_ns: int) -> tuple[Numbers, Numbers]:
+    """When the migration link's counter was read, and the payload bytes that the source had sent by then."""
+    counters = Counters.of(recording.table("link"), "migration", recording.trial.source)
+    return (counters.mono_ns - origin_ns) / NS, counters.sent.astype(np.float64)
+
+
+def players(recording: Recording, windows: Windows, origin_ns: int, buffer_s: float) -> list[tuple[Numbers, Numbers]]:
+    """For each viewer, when media came and what was then left [s] in the buffer of a player that holds `buffer_s`: the
+    buffer less how late those media were against *before*. Never below 0, where the player stands still."""
+    if windows.before is None:
+        return []
+    begin, end = windows.before
+    levels = []
+    for viewer in viewers(recording).values():
+        came = viewer.arrived_ns >= 0
+        behind = viewer.arrived_ns / NS - viewer.media_s
+        quiet = came & viewer.first & (viewer.asked_ns >= begin) & (viewer.asked_ns < end)
+        if quiet.any():
+            late = behind[came] - np.median(behind[quiet])
+            at = (viewer.arrived_ns[came] - origin_ns) / NS
+            order = np.argsort(at, kind="stable")
+            levels.append((at[order], np.clip(buffer_s - late, 0.0, buffer_s)[order]))
+    return levels

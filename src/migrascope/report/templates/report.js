@@ -1,0 +1,128 @@
+const specs = JSON.parse(document.getElementById("specs").textContent);
+const timelines = JSON.parse(document.getElementById("timelines").textContent);
+const ERRORS_ONLY = 1;
+const options = { renderer: "svg", actions: false, ast: true, mode: "vega-lite", logLevel: ERRORS_ONLY };
+
+for (const id of ["scatter-time", "scatter-downtime"]) {
+  if (specs[id]) vegaEmbed(document.getElementById(id), specs[id], options);
+}
+
+const place = document.getElementById("trial-axis");
+const chooser = document.getElementById("chooser");
+const readout = document.getElementById("readout");
+const stretches = [...document.querySelectorAll("input[name=stretch]")];
+const LEFT = 56;
+let view = null;
+let rows = [];
+let at = -1;
+
+const ABSENT = {
+  delay: ["delay_mid", "no probe was answered"],
+  goodput: ["goodput_high", "not recorded in this trial"],
+  buffer: ["buffer", "no player in this scenario"],
+  link: ["link", "not recorded in this trial"],
+};
+const lane = (name) => (name === "switchover" || name === "VM paused" ? 2 : 1);
+const seconds = (value) => `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)} s`;
+
+function chosen() {
+  const trial = timelines[chooser.value];
+  const stretch = stretches.find((input) => input.checked).value;
+  return { trial, part: trial[stretch] || trial.whole };
+}
+
+function fill() {
+  const { trial, part } = chosen();
+  stretches[1].disabled = !trial.switchover;
+  if (!trial.switchover) stretches[0].checked = true;
+  const names = Object.keys(part.columns);
+  const count = Math.max(...names.map((name) => part.columns[name].length));
+  rows = Array.from({ length: count }, (_, index) => {
+    const row = { t: part.start + (index + 0.5) * part.step };
+    for (const name of names) row[name] = part.columns[name][index] ?? null;
+    row.goodput_low ??= row.goodput_high;
+    return row;
+  });
+  const bands = trial.bands.map(([name, from, until]) => ({
+    name, from, until, lane: lane(name), label: `paused ${Math.round(1000 * (until - from))} ms`,
+  }));
+  const missing = Object.entries(ABSENT)
+    .filter(([, [column]]) => !part.columns[column].length)
+    .map(([name, [, why]]) => ({ name, why }));
+  document.getElementById("marks").textContent = trial.marks.map(([name, when]) => `${name} ${seconds(when)}`).join(" · ");
+  view
+    .signal("from", part.start)
+    .signal("until", part.start + count * part.step)
+    .data("bins", rows)
+    .data("bands", bands)
+    .data("marks", trial.marks.map(([name, when]) => ({ name, at: when })))
+    .data("missing", missing);
+  point(-1);
+}
+
+const number = (value) => (value === null || value === undefined ? "—" : String(Number(value.toPrecision(3))));
+
+function point(index) {
+  at = index;
+  const row = rows[index];
+  view.data("cursor_at", row ? [{ t: row.t }] : []).runAsync();
+  if (!row) {
+    readout.textContent = "Point at the chart, or focus it and use the arrow keys, to read the values of one moment.";
+    return;
+  }
+  const told = [
+    ["time", seconds(row.t)],
+    ["delay", `${number(row.delay_mid)} ms (${number(row.delay_low)} to ${number(row.delay_high)})`],
+    ["loss", `${number(row.loss)} %`],
+    ["throughput", `${number(row.goodput_high)} Mbit/s`],
+    ["buffer", `${number(row.buffer)} s`],
+    ["round", number(row.rounds)],
+    ["link", `${number(row.link)} Mbit/s`],
+  ];
+  readout.replaceChildren(
+    ...told.map(([name, value]) => {
+      const item = document.createElement("span");
+      const strong = document.createElement("b");
+      strong.textContent = value;
+      item.append(name, strong);
+      return item;
+    }),
+  );
+}
+
+async function draw() {
+  const spec = structuredClone(specs["trial-axis"]);
+  const width = Math.max(200, place.clientWidth - LEFT - 16);
+  for (const panel of spec.vconcat) panel.width = width;
+  const kept = at;
+  view = (await vegaEmbed(place, spec, options)).view;
+  fill();
+  if (kept >= 0) point(kept);
+  view.addEventListener("pointermove", (event) => {
+    const box = place.querySelector("svg").getBoundingClientRect();
+    const from = view.origin()[0];
+    const when = view.scale("x").invert(event.clientX - box.left - from - view.padding().left);
+    const step = rows.length > 1 ? rows[1].t - rows[0].t : 1;
+    const index = Math.round((when - rows[0].t) / step);
+    if (index >= 0 && index < rows.length) point(index);
+  });
+}
+
+if (specs["trial-axis"]) {
+  await draw();
+  chooser.addEventListener("change", fill);
+  for (const input of stretches) input.addEventListener("change", fill);
+  place.addEventListener("keydown", (event) => {
+    const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -rows.length, End: rows.length };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    point(Math.min(rows.length - 1, Math.max(0, (at < 0 ? 0 : at) + moves[event.key])));
+  });
+  let width = place.clientWidth;
+  new ResizeObserver(() => {
+    if (Math.abs(place.clientWidth - width) < 8) return;
+    width = place.clientWidth;
+    draw();
+  }).observe(place);
+  document.documentElement.dataset.drawn = "yes";
+}
