@@ -225,7 +225,7 @@ class _Trial:
 
     def _facts(self) -> TrialFacts:
         spec, script = self.spec, self.script
-        lost = script.failure == "source-killed"
+        lost, early = script.failure == "source-killed", self.times.stop is None
         whole = {True: "pass", False: "fail"}[script.whole]
         return TrialFacts(
             number=spec.number,
@@ -239,9 +239,10 @@ class _Trial:
             reason=_REASONS.get(script.failure or ""),
             plan=self.plan.base_units(),
             proof={
-                "boot_id": {"verdict": "unknown" if lost else "pass", "evidence": f"boot-{spec.number} throughout"},
-                "serial": {"verdict": "pass", "evidence": "no panic on the serial log"},
-                "witness": {"verdict": "unknown" if lost else whole, "evidence": "1024 pages, 0 bad"},
+                "place": {"verdict": "pass", "evidence": f"running on {spec.source if early else spec.destination}"},
+                "incarnation": {"verdict": "unknown" if lost else "pass", "evidence": f"boot id boot-{spec.number}"},
+                "panic": {"verdict": "pass", "evidence": "no kernel panic on the serial console"},
+                "memory": {"verdict": "unknown" if lost else whole, "evidence": "0 of 1024 pages bad, 900 rewritten"},
             },
             settings={
                 "capabilities": {"events": True, "auto-converge": False, "xbzrle": False, "multifd": False},

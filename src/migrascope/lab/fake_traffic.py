@@ -10,6 +10,7 @@ from migrascope.model.schedule import TrialSpec
 
 Row = tuple[Any, ...]
 MS = S // 1000
+READ_EVERY = 50 * MS
 SEGMENT_S = 2.0
 SEGMENT_BYTES = 400_000
 CHUNK = 50_000
@@ -78,7 +79,7 @@ class Traffic:
                 assert times.first_reply is not None
                 arrived = times.first_reply + late * 5000
                 late += 1
-            replies.append((seq, script.wall_ns(arrived, times), arrived + round(chance.uniform(2e4, 9e4))))
+            replies.append((seq, script.wall_ns(arrived, times), -(-arrived // READ_EVERY) * READ_EVERY))
         return sent, replies
 
     def _answered(self, asked: int, timer_s: float) -> int | None:

@@ -23,15 +23,17 @@ def inside(stamps: Ints, span: Span) -> Bools:
     return np.asarray((stamps >= span[0]) & (stamps < span[1]), dtype=np.bool_)
 
 
-def to_mono(clock: WallClock, walls: Ints) -> Ints:
-    """WallClock.to_mono of a whole array."""
+def to_mono(clock: WallClock, walls: Ints, read_ns: Ints) -> Ints:
+    """Mono ns of wall stamps, by the offset of the pair nearest to when each stamp was read (mono ns).
+
+    Near in monotonic time, not in wall time: after a step back the wall clock shows the same time twice.
+    """
     pairs = np.asarray(clock.pairs, dtype=np.int64).reshape(-1, 2)
-    at = np.clip(np.searchsorted(pairs[:, 1], walls), 1, max(1, len(pairs) - 1))
-    left = at - 1
-    right = np.minimum(at, len(pairs) - 1)
-    nearer = np.abs(pairs[right, 1] - walls) < np.abs(walls - pairs[left, 1])
+    at = np.clip(np.searchsorted(pairs[:, 0], read_ns), 1, max(1, len(pairs) - 1))
+    left, right = at - 1, np.minimum(at, len(pairs) - 1)
+    nearer = np.abs(pairs[right, 0] - read_ns) < np.abs(read_ns - pairs[left, 0])
     near = np.where(nearer, right, left)
-    return np.asarray(pairs[near, 0] + (walls - pairs[near, 1]), dtype=np.int64)
+    return np.asarray(walls - (pairs[near, 1] - pairs[near, 0]), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,11 @@ class Packets:
 
     @classmethod
     def of(cls, recording: Recording, end_ns: int) -> "Packets":
-        """The recording's echo probes, replies by the kernel's stamp, or the prober's where the wall clock stepped."""
+        """The recording's echo probes, replies by the kernel's receive stamp."""
         sent, reply = recording.table("echo_sent"), recording.table("echo_reply")
         arrived = reply["recv_ns"].to_numpy()
-        if reply.height and recording.wall_clock.worst_step_ns() <= STEP_NS:
-            arrived = to_mono(recording.wall_clock, reply["recv_wall_ns"].to_numpy())
+        if reply.height:
+            arrived = to_mono(recording.wall_clock, reply["recv_wall_ns"].to_numpy(), arrived)
         return cls.match(sent["seq"].to_numpy(), sent["sent_ns"].to_numpy(), reply["seq"].to_numpy(), arrived, end_ns)
 
     @cached_property

@@ -55,24 +55,27 @@ class Viewer:
             (joined["media_s"] == joined["media_start_s"]).to_numpy(),
         )
 
+    def reference_ns(self, before: Span) -> float | None:
+        """Arrival less media time of a segment in steady state: the median over those asked for in before (mono ns);
+        None where none of them came."""
+        quiet = (self.arrived_ns >= 0) & self.first & (self.asked_ns >= before[0]) & (self.asked_ns < before[1])
+        return float(np.median((self.arrived_ns - self.media_s * NS)[quiet])) if quiet.any() else None
+
     def lateness_s(self, before: Span, span: Span) -> "Lateness | str":
         """How late the media were that were asked for, or still on their way, in the span (mono ns), against what was
         asked for in before; the reason where that cannot be said."""
         if not len(self.media_s):
             return "the viewer asked for nothing"
-        due = self.media_s * NS
-        came = self.arrived_ns >= 0
-        quiet = came & self.first & (self.asked_ns >= before[0]) & (self.asked_ns < before[1])
-        if not quiet.any():
+        reference = self.reference_ns(before)
+        if reference is None:
             return "no media came in before to compare with"
-        reference = float(np.median((self.arrived_ns - due)[quiet]))
         arrived = _or_next(self.arrived_ns)
         touched = (self.asked_ns < span[1]) & ((self.asked_ns >= span[0]) | (arrived >= span[0]))
         if not touched.any():
             return "no media were asked for in the time of the migration"
         if (arrived[touched] == np.iinfo(np.int64).max).any():
             return "media never came again"
-        late = (arrived - due)[touched] - reference
+        late = (arrived - self.media_s * NS)[touched] - reference
         return Lateness(float(late.max()) / NS, int(touched.sum()))
 
 

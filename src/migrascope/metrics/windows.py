@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 
-from migrascope.metrics.packets import Packets, Span
+from migrascope.metrics.packets import Packets, Span, to_mono
 from migrascope.model.events import Event
 from migrascope.store.recording import Recording
 
@@ -22,8 +23,8 @@ class Windows:
     """Each window as [start, end) in mono ns, and the stamps; None where the trial never came to it.
 
     stop is STOP on the source, resume RESUME on the destination, both by QEMU's own stamps; complete the later of
-    completion on the source and running on the destination; recovered the end of the first 500 ms without a lost probe
-    after RESUME. end is where recording ended.
+    completion on the source and running on the destination (without their events: when the engine had seen both);
+    recovered the end of the first 500 ms without a lost probe after RESUME. end is where recording ended.
     """
 
     before: Span | None
@@ -78,11 +79,16 @@ def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEven
     request = event_of(recording, "migrate_request")
     if request is None:
         return
-    rows = recording.table("qmp_event").select("event", "host", "event_wall_ns", "data").rows()
+    rows = recording.table("qmp_event").filter(pl.col("event").is_in(names)).sort("event_wall_ns")
+    if not rows.height:
+        return
+    walls = rows["event_wall_ns"].to_numpy()
+    monos = to_mono(recording.wall_clock, walls, rows["recv_ns"].to_numpy()).tolist()
     found = [
-        QmpEvent(event, host, wall, recording.wall_clock.to_mono(wall), json.loads(data or "{}"))
-        for event, host, wall, data in rows
-        if event in names
+        QmpEvent(event, host, wall, mono, json.loads(data or "{}"))
+        for (event, host, wall, data), mono in zip(
+            rows.select("event", "host", "event_wall_ns", "data").rows(), monos, strict=True
+        )
     ]
     for event in sorted(found, key=lambda event: event.mono_ns):
         if event.mono_ns >= request.mono_ns:
@@ -140,9 +146,8 @@ def _stamps(recording: Recording) -> tuple[int | None, int | None, int | None]:
     done = event_of(recording, "migrate_done")
     if done is None:
         return stop, resume, None
-    running = resume if resume is not None else done.data.get("running_destination_ns")
-    source = completed if completed is not None else done.mono_ns
-    return stop, resume, None if running is None else max(source, int(running))
+    running = resume if resume is not None else int(done.data.get("running_destination_ns", done.mono_ns))
+    return stop, resume, max(completed if completed is not None else done.mono_ns, running)
 
 
 def recovery(packets: Packets, resume_ns: int) -> int | None:
