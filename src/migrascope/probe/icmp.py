@@ -1,0 +1,113 @@
+"""ICMP echo as RFC 792 has it: requests, replies, and a socket whose receive stamps are the kernel's."""
+
+import os
+import socket
+import struct
+import time
+from typing import Self
+
+ECHO_REPLY = 0
+ECHO_REQUEST = 8
+PAYLOAD_BYTES = 56
+_HEADER = struct.Struct("!BBHHH")
+_PAYLOAD = struct.Struct(f"!QQ{PAYLOAD_BYTES - 16}x")
+_WORDS = struct.Struct(f"!{(8 + PAYLOAD_BYTES) // 2}H")
+_SOL_RAW = 255
+_ICMP_FILTER = 1
+_SO_RCVBUFFORCE = 33
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@qq")
+_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size)
+_RECEIVE_BUFFER = 4 << 20
+
+
+def checksum(packet: bytes) -> int:
+    """The internet checksum (RFC 1071) of a packet of this module's length; 0 over one that carries its own."""
+    total: int = sum(_WORDS.unpack(packet))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def request(ident: int, token: int, seq: int) -> bytes:
+    """An echo request. seq is carried whole in the payload: the header's 16 bits wrap within a trial."""
+    payload = _PAYLOAD.pack(token, seq)
+    sum_ = checksum(_HEADER.pack(ECHO_REQUEST, 0, 0, ident, seq & 0xFFFF) + payload)
+    return _HEADER.pack(ECHO_REQUEST, 0, sum_, ident, seq & 0xFFFF) + payload
+
+
+def reply_seq(packet: bytes, token: int) -> int | None:
+    """The seq of an echo reply (without IP header) to a request with this token; None for every other packet."""
+    if len(packet) != _HEADER.size + PAYLOAD_BYTES or packet[0] != ECHO_REPLY:
+        return None
+    came, seq = _PAYLOAD.unpack_from(packet, _HEADER.size)
+    return seq if came == token else None
+
+
+class EchoSocket:
+    """Echo requests to one address, never blocking. Replies to others' requests are left out by a random token.
+
+    A raw socket; without the right to one, the kernel's ping socket (net.ipv4.ping_group_range). PermissionError when
+    neither is allowed.
+    """
+
+    def __init__(self, target: str) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        except PermissionError:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+        self._raw = self._socket.type == socket.SOCK_RAW
+        if self._raw:
+            self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        self._socket.setblocking(False)
+        self._socket.connect((target, 0))
+        self._ident = int.from_bytes(os.urandom(2))
+        self._token = int.from_bytes(os.urandom(8))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def request(self, seq: int) -> bytes:
+        """A packet for `send`."""
+        return request(self._ident, self._token, seq)
+
+    def send(self, packet: bytes) -> int:
+        """Sends a packet and returns the stamp right before (ns). One that the kernel refuses (no route, no buffer)
+        is a lost one, not an error."""
+        before = time.monotonic_ns()
+        try:
+            self._socket.send(packet)
+        except OSError:
+            return before
+        return before
+
+    def receive(self, most: int) -> list[tuple[int, int, int]]:
+        """The replies that have come, `most` packets at a time: (seq, the kernel's receive stamp in wall ns, the
+        stamp of reading in ns)."""
+        replies = []
+        for _ in range(most):
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(256, _ANCILLARY)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error about an earlier request; reading it clears it
+            now = time.monotonic_ns()
+            seq = reply_seq(data[(data[0] & 0x0F) * 4 :] if self._raw else data, self._token)
+            if seq is not None:
+                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+                replies.append((seq, seconds * 10**9 + nanoseconds, now))
+        return replies
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,216 @@
+"""The QMP, link, machine and liveness probes against a scripted QEMU, this machine's /proc and a scripted agent."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from recorded import Row, Running, program, rows, until
+
+from migrascope.probe import link, liveness, machine, qmp
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+NET_DEV = """Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
+a-migration:18446744073709551615 7 0 2 0 0 0 0 55 6 0 3 0 0 0 0
+"""  # noqa: E501
+
+
+class Qemu:
+    """A monitor that greets, answers query-* and raises an event; told to, it hangs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hangs = False
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            await self._answer(reader, writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._say(writer, {"QMP": {"version": {}, "capabilities": []}})
+        while text := await reader.readuntil(b"}"):
+            while text.count(b"{") > text.count(b"}"):
+                text += await reader.readuntil(b"}")
+            asked = json.loads(text)
+            if self.hangs:
+                continue
+            answer = {"status": "running"} if asked["execute"].startswith("query") else {}
+            self._say(writer, {"return": answer} | {key: asked[key] for key in ("id",) if key in asked})
+
+    @staticmethod
+    def _say(writer: asyncio.StreamWriter, message: object) -> None:
+        writer.write(json.dumps(message).encode() + b"\n")
+
+    def raise_event(self) -> None:
+        stamp = {"seconds": 12, "microseconds": 345678}
+        self._say(self._writers[-1], {"event": "STOP", "timestamp": stamp})
+
+    async def __aenter__(self) -> "Qemu":
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+
+async def test_qmp_survives_a_qemu_that_dies_and_goes_on_with_the_other(tmp_path: Path) -> None:
+    sockets = {host: str(tmp_path / host) for host in ("host-a", "host-b")}
+    async with (
+        Qemu(tmp_path / "host-a") as a,
+        Qemu(tmp_path / "host-b"),
+        Running(qmp.main, program(tmp_path, "qmp", hosts=sockets, interval_s=0.02)),
+    ):
+
+        def asked(host: str) -> list[Row]:
+            return rows(tmp_path, "qmp_status", f"qmp-{host}")
+
+        await until(lambda: len(asked("host-a")) >= 4)
+        a.raise_event()
+        await until(lambda: rows(tmp_path, "qmp_event", "qmp-host-a"))
+        await a.__aexit__()
+        a.path.unlink(missing_ok=True)
+        await until(lambda: asked("host-a")[-1]["answer"] == "")
+        there = len(asked("host-b"))
+        await until(lambda: len(asked("host-b")) > there + 4)
+        async with Qemu(tmp_path / "host-a"):
+            await until(lambda: asked("host-a")[-1]["answer"] != "")
+        assert {row["command"] for row in asked("host-b")} == set(qmp.COMMANDS)
+        assert all(row["answered_ns"] > row["asked_ns"] for row in asked("host-b"))
+    event = rows(tmp_path, "qmp_event", "qmp-host-a")[0]
+    assert (event["event"], event["event_wall_ns"], event["data"]) == ("STOP", 12_345_678_000, "{}")
+    header = json.loads((tmp_path / "qmp_event@qmp-host-a.jsonl").read_text().split("\n")[0])
+    assert header["host"] == "host-a"
+
+
+async def test_qmp_records_an_empty_answer_when_the_monitor_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qmp, "TIMEOUT_S", 0.05)
+    async with (
+        Qemu(tmp_path / "host-a") as a,
+        Running(qmp.main, program(tmp_path, "qmp", hosts={"host-a": str(a.path)}, interval_s=0.02)),
+    ):
+
+        def asked() -> list[Row]:
+            return rows(tmp_path, "qmp_status", "qmp-host-a")
+
+        await until(asked)
+        a.hangs = True
+        await until(lambda: asked()[-1]["answer"] == "")
+        assert asked()[-1]["answered_ns"] == 0
+        a.hangs = False
+        await until(lambda: asked()[-1]["answer"] != "")
+
+
+def test_counters_of_proc_net_dev() -> None:
+    found = link.counters(NET_DEV)
+    assert found["lo"] == link.Counters(1, 2, 9, 10, 4 + 12)
+    assert found["a-migration"] == link.Counters(18446744073709551615, 7, 55, 6, 5)
+
+
+async def test_link_sees_the_port_from_the_nodes_side(tmp_path: Path) -> None:
+    ports = {"lo": ["management", "host-a"], "gone": ["storage", "host-b"]}
+    async with Running(link.main, program(tmp_path, ports=ports, interval_s=0.01)):
+        await until(lambda: len(rows(tmp_path, "link")) >= 3)
+    recorded = rows(tmp_path, "link")
+    assert {(row["link"], row["node"]) for row in recorded} == {("management", "host-a")}
+    assert [row["mono_ns"] for row in recorded] == sorted(row["mono_ns"] for row in recorded)
+    assert recorded[0]["to_node_bytes"] == recorded[0]["from_node_bytes"], "on lo all that is sent is received"
+
+
+def test_cpu_times_counts_a_guest_once() -> None:
+    hertz = os.sysconf("SC_CLK_TCK")
+    stat = "cpu  100 20 3 1000 500 4 5 60 90 10\ncpu0 0 0 0 0 0 0 0 0 0 0\n"
+    assert machine.cpu_times(stat) == (132 / hertz, 60 / hertz)
+
+
+def test_pressure_is_minus_one_where_the_kernel_has_none(tmp_path: Path) -> None:
+    assert machine.pressure_us(tmp_path / "cpu") == -1
+    (tmp_path / "io").write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=4711\nfull total=5\n")
+    assert machine.pressure_us(tmp_path / "io") == 4711
+
+
+async def test_machine_stops_recording_a_process_that_ended(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "sum(range(10**6)); input()", stdin=subprocess.PIPE
+    )
+    try:
+        config = program(tmp_path, processes={"child": child.pid, "self": os.getpid()}, interval_s=0.01)
+
+        def cpu(name: str) -> list[Row]:
+            return [row for row in rows(tmp_path, "process_cpu") if row["process"] == name]
+
+        async with Running(machine.main, config):
+            await until(lambda: cpu("child") and cpu("child")[-1]["cpu_s"] > 0)
+            assert cpu("child")[-1]["rss_bytes"] > 1_000_000
+            child.kill()
+            await child.wait()
+            there = len(cpu("self"))
+            await until(lambda: len(cpu("self")) >= there + 10)
+            assert cpu("child")[-1]["mono_ns"] < cpu("self")[-5]["mono_ns"]
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    assert len(rows(tmp_path, "clock")) > 2
+    last = rows(tmp_path, "machine")[-1]
+    assert last["busy_s"] > 0
+    assert last["available_bytes"] > 0
+
+
+@asynccontextmanager
+async def agent(handler: Handler) -> AsyncIterator[str]:
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_liveness_goes_on_while_a_request_hangs(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n")).split()[1]
+        seen.append(request)
+        if request != b"/alive?id=1":
+            body = json.dumps({"boot_id": "b", "counter": len(seen), "hash": "h"}).encode()
+            writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body)
+            writer.close()
+
+    async with agent(serve) as url, Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
+        await until(lambda: len(rows(tmp_path, "liveness")) >= 5)
+    recorded = rows(tmp_path, "liveness")
+    assert b"/alive?id=1" in seen
+    assert [row["counter"] for row in recorded[:3]] == [1, 3, 4]
+    assert all(row["boot_id"] == "b" and row["answered_ns"] > row["asked_ns"] for row in recorded)
+
+
+async def test_liveness_records_why_there_was_no_answer(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+        writer.close()
+
+    async with agent(serve) as url, Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
+        await until(lambda: rows(tmp_path, "liveness"))
+    async with Running(liveness.main, program(tmp_path, "refused", url=url, interval_s=0.01)):
+        await until(lambda: rows(tmp_path, "liveness", "refused"))
+    assert rows(tmp_path, "liveness")[0]["error"] == "status 503"
+    assert "Connect" in rows(tmp_path, "liveness", "refused")[0]["error"]
+    assert rows(tmp_path, "liveness", "refused")[0]["answered_ns"] == 0
+
+
+@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n[]", b"x"])
+def test_other_answers_are_not_the_agents(response: bytes) -> None:
+    with pytest.raises(ValueError):
+        liveness.parse_alive(response)
