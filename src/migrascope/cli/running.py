@@ -24,7 +24,8 @@ from migrascope.study.run import execute, expected_trial_s, finished, plan_of, r
 BYTES_PER_TRIAL = 3_000_000
 
 
-def _need_lab(plan: Plan) -> None:
+def need_lab(plan: Plan) -> None:
+    """LabUnavailable, with every problem, if this machine cannot run the plan's lab."""
     if plan.lab.kind == "qemu" and (problems := problems_of(plan)):
         raise LabUnavailable("this machine cannot run the QEMU lab:\n  " + "\n  ".join(problems))
 
@@ -51,7 +52,7 @@ def run(
     loaded = plan_of(folder) if folder is not None else load(plan, quick=quick, lab=lab).plan
     needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
     if needs_lab:
-        _need_lab(loaded)
+        need_lab(loaded)
 
     async def work() -> int:
         images = await prepare(progress.step) if needs_lab else None

@@ -24,7 +24,7 @@ async def works(accelerator: str, program: str, root: Path | None, kernel: Path,
 
 
 async def choose(wanted: str, program: str, root: Path | None, kernel: Path, folder: Path) -> str:
-    """Gives "kvm" or "tcg". ProcessError, with QEMU's words, when the wanted one runs no guest ("auto" takes the best)."""
+    """Gives "kvm" or "tcg"; wanted may be "auto". ProcessError, with QEMU's words, when no guest runs under it."""
     candidates = ("kvm", "tcg") if wanted == "auto" else (wanted,)
     for accelerator in candidates:
         if accelerator == "kvm" and not Path("/dev/kvm").exists():

@@ -30,7 +30,8 @@ class QemuLab:
     async def up(cls, image_root: Path, kernel: Path, *, wanted: str, program: str | None) -> AsyncIterator["QemuLab"]:
         """Namespaces, links, and the accelerator that a boot has proved.
 
-        image_root: the host image. kernel: what the proof boots. program: another QEMU, a path on this machine. ProcessError when none boots.
+        image_root: the host image. kernel: what the proof boots. program: another QEMU, a path on this machine.
+        ProcessError when none boots.
         """
         register = Register.create()
         try:

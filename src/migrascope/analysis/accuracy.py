@@ -1,0 +1,118 @@
+"""What the meter's error is, against truths that calibrate made: rows for each layer, truth and nominal length."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from migrascope.metrics import http, network
+from migrascope.metrics.packets import NS, Packets, Span
+from migrascope.metrics.player import viewers
+from migrascope.metrics.windows import end_of, phase_of
+from migrascope.store.recording import Recording
+
+Truth = tuple[str, str, float, float, float, float]
+"""(layer, truth, nominal s, truth s, its bound s, measured s)"""
+
+
+def rows(truths: Iterable[Truth]) -> list[dict[str, Any]]:
+    """A row for each layer, truth and nominal length, and a pooled one (nominal_s None) for each layer and truth.
+
+    Errors are measured less truth, in s; truth_s is their median, truth_bound_s the largest bound.
+    """
+    groups: dict[tuple[str, str, float | None], list[tuple[float, float, float]]] = {}
+    for layer, kind, nominal, truth, bound, measured in truths:
+        for key in (nominal, None):
+            groups.setdefault((layer, kind, key), []).append((truth, bound, measured))
+    order = sorted(groups, key=lambda key: (key[0], key[1], key[2] is None, key[2] or 0.0))
+    return [_row(*key, groups[key]) for key in order]
+
+
+def _row(layer: str, kind: str, nominal: float | None, found: list[tuple[float, float, float]]) -> dict[str, Any]:
+    truth, bound, measured = (np.array(column) for column in zip(*found, strict=True))
+    error = measured - truth
+    return {
+        "layer": layer,
+        "truth": kind,
+        "nominal_s": nominal,
+        "truth_s": float(np.median(truth)),
+        "truth_bound_s": float(bound.max()),
+        "bias_s": float(np.median(error)),
+        "abs_error_median_s": float(np.median(np.abs(error))),
+        "abs_error_p95_s": float(np.percentile(np.abs(error), 95)),
+        "n": len(found),
+    }
+
+
+def network_truths(recording: Recording) -> Iterator[Truth]:
+    """Blackouts by echo against cuts of the instance's port and pauses of the VM."""
+    packets = Packets.of(recording, end_of(recording))
+    for kind in ("cut", "pause"):
+        for nominal, span, bound in _holds(recording, kind):
+            gap = network.blackout(packets, span)
+            if gap is not None:
+                yield "network", kind, nominal, (span[1] - span[0]) / NS, bound, gap.blackout_s
+
+
+def vm_truths(recording: Recording) -> Iterator[Truth]:
+    """The pause by QEMU's own stamps of STOP and RESUME against the stamps around the commands that made it."""
+    clock = recording.wall_clock
+    events = recording.table("qmp_event").filter(pl.col("event").is_in(["STOP", "RESUME"]))
+    stamps = [(event, clock.to_mono(wall)) for event, wall in events.select("event", "event_wall_ns").rows()]
+    for nominal, span, bound in _holds(recording, "pause"):
+        near = [(event, at) for event, at in stamps if span[0] - bound * NS - 1e8 <= at <= span[1] + bound * NS + 1e8]
+        stop = [at for event, at in near if event == "STOP"]
+        resume = [at for event, at in near if event == "RESUME"]
+        if len(stop) == len(resume) == 1:
+            yield "vm", "pause", nominal, (span[1] - span[0]) / NS, bound, (resume[0] - stop[0]) / NS
+
+
+def http_truths(recording: Recording) -> Iterator[Truth]:
+    """HTTP blackouts, of new and of kept connections alike, against held answers.
+
+    A visit is only late after the threshold of the metric, so a hold of N makes a blackout of N less that threshold,
+    and a shorter one makes none: that is the truth here.
+    """
+    before = _quiet(recording)
+    for kind in http.KINDS:
+        visits = http.Visits.of(recording.table("visit"), kind)
+        late_after = visits.late_after_ns(before)
+        for nominal, span, bound in _holds(recording, "http"):
+            seen = http.blackout(visits, late_after, span)
+            if seen.seconds is not None:
+                truth = max(0.0, (span[1] - span[0] - late_after) / NS)
+                yield "http", "hold", nominal, truth, bound, seen.seconds
+
+
+def player_truths(recording: Recording) -> Iterator[Truth]:
+    """The stall of a player without any buffer, which is how late the media came, against held segments."""
+    before = _quiet(recording)
+    for viewer in viewers(recording).values():
+        for nominal, span, bound in _holds(recording, "player"):
+            late = viewer.lateness_s(before, (span[0], span[1] + 1))
+            if not isinstance(late, str):
+                yield "player", "hold", nominal, (span[1] - span[0]) / NS, bound, late.stall_s(0.0)
+
+
+def accuracy(recording: Recording) -> list[dict[str, Any]]:
+    """All rows of a calibration's recording."""
+    truths = [
+        *network_truths(recording), *vm_truths(recording), *http_truths(recording), *player_truths(recording),
+    ]  # fmt: skip
+    return rows(truths)
+
+
+def _quiet(recording: Recording) -> Span:
+    """The time before the first truth was made."""
+    begin = phase_of(recording, "before")
+    first = recording.table("hold")["from_ns"].min()
+    if begin is None or not isinstance(first, int):
+        raise ValueError(f"{recording.folder} is no calibration")
+    return begin, first
+
+
+def _holds(recording: Recording, kind: str) -> Iterator[tuple[float, Span, float]]:
+    table = recording.table("hold").filter(pl.col("kind") == kind).sort("from_ns")
+    for nominal, start, end, bound in table.select("nominal_s", "from_ns", "until_ns", "bound_ns").rows():
+        yield nominal, (start, end), bound / NS

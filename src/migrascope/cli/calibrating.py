@@ -1,0 +1,53 @@
+"""`calibrate`: what the meter's own error is on this machine."""
+
+from typing import Any
+
+from rich.table import Table
+
+from migrascope.cli.main import Json, app, interruptible, stderr, stdout
+from migrascope.cli.output import print_json
+from migrascope.cli.progress import ConsoleProgress
+from migrascope.cli.running import need_lab
+from migrascope.model.plan import Plan
+from migrascope.model.units import human
+from migrascope.study.calibrate import calibrate as measure
+from migrascope.study.images import prepare
+from migrascope.trial.truths import Series
+
+
+@app.command
+def calibrate(*, repeats: int = 10, json: Json = False) -> int:
+    """Measures known cuts, pauses and holds and says how far the meter was off; kept, and quoted by reports.
+
+    Parameters
+    ----------
+    repeats
+        How often each of the seven lengths is tried.
+    """
+    plan = Plan()
+    need_lab(plan)
+    progress = ConsoleProgress(stderr())
+
+    async def work() -> int:
+        result = await measure(plan, await prepare(progress.step), Series(repeats=repeats), progress)
+        if json:
+            print_json(result)
+        else:
+            _print(result)
+        return 0
+
+    return interruptible(work())
+
+
+def _print(result: dict[str, Any]) -> None:
+    machine = result["environment"]
+    title = f"{machine['cpu']}, {machine['cores']} cores, QEMU {result['qemu']}, {result['accelerator']}"
+    table = Table(title=f"The meter's error at {result['echo_rate']:g} probes/s\n{title}")
+    for name in ("layer", "truth", "about", "truth (median)", "± truth", "bias", "|error| median", "p95", "n"):
+        table.add_column(name, justify="left" if name in ("layer", "truth") else "right")
+    for row in result["rows"]:
+        about = "all" if row["nominal_s"] is None else human(row["nominal_s"], "s")
+        keys = ("truth_s", "truth_bound_s", "bias_s", "abs_error_median_s", "abs_error_p95_s")
+        numbers = [human(row[key], "s") for key in keys]
+        table.add_row(row["layer"], row["truth"], about, *numbers, str(row["n"]), end_section=row["nominal_s"] is None)
+    stdout().print(table)

@@ -1,0 +1,171 @@
+"""Known truths: the recording that calibrate makes, of cuts and pauses of our making and of answers held back."""
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrascope.lab.qemu.instance import Instance
+from migrascope.lab.qemu.lab import QemuLab
+from migrascope.lab.qemu.machine import BootImage, InstanceSpec
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
+from migrascope.model.clock import mono_ns
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import Factors
+from migrascope.node.link import set_port_state
+from migrascope.node.until import until
+from migrascope.store.events import EventLog
+from migrascope.store.recording import TrialFacts
+from migrascope.store.spool import Spool
+from migrascope.trial.crew import Crew, Member
+from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.watch import EchoWatch
+
+_HOLD_PORT = 8090
+_REST_S = 0.7
+_HTTP_REST_S = 2.2
+_T_MAX_S = 3.0
+_BOOT_LIMIT_S = 90.0
+_STEADY_LIMIT_S = 30.0
+INSTANCE = "vm-1"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The lengths (s) that each truth is made with, how often each, and the seed of their order."""
+
+    lengths_s: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    repeats: int = 10
+    seed: int = 1
+
+    def shuffled(self, kinds: tuple[str, ...]) -> list[tuple[str, float]]:
+        """Every kind with every length, interleaved."""
+        series = [(kind, length) for kind in kinds for length in self.lengths_s for _ in range(self.repeats)]
+        random.Random(self.seed).shuffle(series)
+        return series
+
+    def holds(self) -> list[dict[str, float | str]]:
+        """The schedule of the holding server: HTTP and player one after the other, each with a rest after it."""
+        schedule: list[dict[str, float | str]] = []
+        at = 4.0
+        for kind, length in self.shuffled(("http", "player")):
+            schedule.append({"at_s": at, "hold_s": length, "kind": kind})
+            at += length + (_HTTP_REST_S if kind == "http" else _REST_S)
+        return schedule
+
+    def holds_s(self) -> float:
+        """About how long the holds take."""
+        last = self.holds()[-1]
+        return float(last["at_s"]) + float(last["hold_s"]) + _HTTP_REST_S
+
+
+async def make_truths(
+    lab: QemuLab, plan: Plan, image: BootImage, opened: Path, series: Series, echo_rates: tuple[float, ...]
+) -> TrialFacts:
+    """Makes the whole series into `opened`, as a recording without a migration.
+
+    echo_rates: the first is the meter's; each further one is a prober of its own beside it, recorded in the folder
+    opened/beside-RATE. ProcessError, MonitorError, Late or OSError where it cannot be done.
+    """
+    folder = lab.register.folder / "calibrate"
+    events = EventLog(opened / "events.ndjson", "engine", INSTANCE)
+    async with AsyncExitStack() as stack:
+        events.add("trial_start")
+        machine = InstanceSpec(INSTANCE, plan.axes.memory[0], plan.instance.vcpus, image)
+        instance = await lab.create(machine, "host-a", folder)
+        stack.push_async_callback(instance.destroy)
+        guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.topology.nodes["client"])
+        await until(guest.ready, _BOOT_LIMIT_S, "the guest boots and its website answers", 0.05)
+        crew = Crew(opened, folder, INSTANCE, "")
+        stack.push_async_callback(crew.stop)
+        await crew.start(_members(lab, instance, plan, series, echo_rates[0]))
+        for rate in echo_rates[1:]:
+            beside = opened / f"beside-{rate:g}"
+            beside.mkdir()
+            other = Crew(beside, folder, INSTANCE, "")
+            stack.push_async_callback(other.stop)
+            await other.start([_echo(lab, rate), _clock(lab)])
+        watch = EchoWatch(opened, echo_rates[0])
+
+        async def steady() -> bool:
+            crew.check()
+            return watch.steady()
+
+        await until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
+        events.add("phase", phase="before")
+        await asyncio.gather(_interrupt(lab, instance, crew, series, opened), _await_holds(opened, crew, series))
+        events.add("probes_stopping")
+        crew.drain()
+        await asyncio.sleep(_T_MAX_S)
+        events.add("phase", phase="collect")
+        crew.check()
+    return TrialFacts(
+        1, 1, Factors("none", "pre-copy", machine.memory_bytes, 0.0, 0.0, "warm"), "host-a", "host-a", INSTANCE, "",
+        "ok", None, plan.model_dump(),
+        facts={"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version},
+    )  # fmt: skip
+
+
+def _echo(lab: QemuLab, rate: float) -> Member:
+    config = {"target": INSTANCE_ADDRESS, "rate": rate}
+    return Member("echo", "migrascope.probe.echo", "client", lab.topology.nodes["client"], config)
+
+
+def _clock(lab: QemuLab) -> Member:
+    config = {"processes": {}, "interval_s": 0.1}
+    return Member("machine", "migrascope.probe.machine", "client", lab.topology.nodes["client"], config)
+
+
+def _members(lab: QemuLab, instance: Instance, plan: Plan, series: Series, rate: float) -> list[Member]:
+    client, origin = lab.topology.nodes["client"], lab.topology.nodes["origin"]
+    site = f"http://{address('origin', 'external')}:{_HOLD_PORT}"
+    server = {"address": address("origin", "external"), "port": _HOLD_PORT, "schedule": series.holds()}
+    visits = plan.visitors.model_dump(include={"new_rate", "kept_rate", "kept_connections"})
+    hosts = instance.probe_sockets()
+    viewer = {"kind": "hls", "url": f"{site}/video/index.m3u8", "live": False}
+    return [
+        Member("hold", "migrascope.workload.hold", "origin", origin, server),
+        _clock(lab),
+        _echo(lab, rate),
+        Member("qmp", "migrascope.probe.qmp", "host-a", lab.topology.fabric, {"hosts": hosts, "interval_s": 0.0}),
+        Member("visitors", "migrascope.workload.visitors", "client", client, {"url": f"{site}/", "seed": 1, **visits}),
+        Member("viewer-1", "migrascope.workload.viewer", "client", client, viewer),
+    ]
+
+
+async def _interrupt(lab: QemuLab, instance: Instance, crew: Crew, series: Series, opened: Path) -> None:
+    """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps."""
+    host, space = instance.host, lab.topology.nodes[instance.host]
+    tap, monitor = instance.spec.tap, instance.monitors[instance.host]
+    with Spool(opened, "hold", source="engine", host=host, instance=INSTANCE) as spool:
+        await asyncio.sleep(2)
+        for kind, length in series.shuffled(("cut", "pause")):
+            crew.check()
+            if kind == "cut":
+                begun = await asyncio.to_thread(set_port_state, space, tap, cut=True)
+                await asyncio.sleep(length)
+                ended = await asyncio.to_thread(set_port_state, space, tap, cut=False)
+            else:
+                asked = mono_ns()
+                await monitor.execute("stop")
+                begun = (asked, mono_ns())
+                await asyncio.sleep(length)
+                asked = mono_ns()
+                await monitor.execute("cont")
+                ended = (asked, mono_ns())
+            bound = (begun[1] - begun[0] + ended[1] - ended[0]) // 2
+            spool.add(sum(begun) // 2, sum(ended) // 2, bound, kind, length)
+            await asyncio.sleep(_REST_S)
+
+
+async def _await_holds(opened: Path, crew: Crew, series: Series) -> None:
+    """Waits until the holding server has made every hold and the last one's second of rest is over."""
+    path = opened / "hold@hold.jsonl"
+
+    async def made() -> bool:
+        crew.check()
+        return len(path.read_text(encoding="utf-8").splitlines()) - 1 >= len(series.holds())
+
+    await until(made, series.holds_s() + 60, "every hold was made", 0.25)
+    await asyncio.sleep(_HTTP_REST_S)
