@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.lab.qemu.machine import InstanceSpec, arguments
-from migrascope.lab.qemu.monitor import Monitor
+from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.topology import Topology
 from migrascope.lab.qemu.volume import Volume
 from migrascope.node.process import Process, ProcessError, Where, start
@@ -53,8 +53,14 @@ class Instance:
 
         await until(listening, 10, f"QEMU on {host} opens its monitor")
         monitor = Monitor(host)
+        try:
+            await monitor.connect(socket)
+        except MonitorError as error:
+            with contextlib.suppress(TimeoutError):
+                await process.wait(1)
+                raise ProcessError(process.problem()) from error
+            raise
         self.monitors[host] = monitor
-        await monitor.connect(socket)
 
     def probe_sockets(self) -> dict[str, str]:
         """The second monitor of each QEMU, for the QMP probe."""
