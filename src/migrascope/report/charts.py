@@ -72,8 +72,20 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
         "data": {"values": rows},
         "mark": {"type": "point", "filled": True, "size": 75, "opacity": 0.85, "stroke": "var(--paper)"},
         "encoding": {
-            "x": {"field": "data", "type": "quantitative", "title": "Data transferred [MB]", "scale": {"zero": False}},
-            "y": {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}},
+            "x": {
+                "field": "data",
+                "type": "quantitative",
+                "title": "Data transferred [MB]",
+                "scale": {"zero": False, "padding": 12},
+                "axis": {"tickCount": 6, "labelOverlap": True},
+            },
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "title": title,
+                "scale": {"zero": False, "padding": 12},
+                "axis": {"tickCount": 5},
+            },
             "color": {
                 "field": "cell",
                 "type": "nominal",
@@ -98,6 +110,7 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
     }
 
 
+DECADES = [0.01, 0.1, 1, 10, 100, 1000]
 _X: Spec = {
     "type": "quantitative",
     "scale": {"domainMin": {"expr": "from"}, "domainMax": {"expr": "until"}, "nice": False, "zero": False},
@@ -154,12 +167,14 @@ def _panel(name: str, title: str, layers: list[Spec], height: int, last: bool, s
     for layer in layers:
         layer["data"] = {"name": "bins"}
         layer["encoding"]["x"] = _x("t", last)
-        layer["mark"] = {"clip": True, "interpolate": "step", **layer["mark"]}
+        layer["mark"] = {"interpolate": "step", **layer["mark"]}
         layer["encoding"]["y"] |= {
             "type": "quantitative",
             "scale": scale,
-            "axis": {"title": None, "tickCount": 3, "minExtent": 46, "maxExtent": 46, "format": "~s"},
+            "axis": {"title": None, "minExtent": 46, "maxExtent": 46, "format": "~g"}
+            | ({"values": DECADES} if scale.get("type") == "log" else {"tickCount": 3}),
         }
+    shading = _bands(0.5) | {"transform": [{"filter": "datum.name != 'switchover'"}]}
     nothing = {
         "data": {"name": "missing"},
         "transform": [{"filter": f"datum.name == '{name}'"}],
@@ -171,7 +186,7 @@ def _panel(name: str, title: str, layers: list[Spec], height: int, last: bool, s
         "title": title,
         "width": 720,
         "height": height,
-        "layer": [_bands(0.5), *layers, _marks(), _cursor(), nothing],
+        "layer": [shading, *layers, _marks(), _cursor(), nothing],
         "resolve": {"axis": {"x": "shared"}},
     }
 
@@ -232,7 +247,7 @@ def trial_axis() -> Spec:
             [_area("delay_low", "delay_high", "var(--series-1)", 0.3), _line("delay_mid", "var(--series-1)")],
             84,
             False,
-            {"type": "log", "nice": False},
+            {"type": "log", "nice": True},
         ),
         _panel(
             "loss", "Loss [%]", [_area(None, "loss", "var(--series-4)", 0.75)], 48, False,

@@ -40,17 +40,17 @@ COLUMNS = [
     Column("visitor.goodput_bps.switchover", "Throughput", "Mbit/s", 1e6),
 ]
 LEGEND = (
-    "Median over the trials of a row; beneath it the interval of the median (from six trials on). "
+    "Median over the trials of a row, with the interval of the median from six trials on. "
     "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
     "received, from 1 s before the VM stops to 4 s after."
 )
 
 
 def finest(column: Column, calibration: list[dict[str, object]] | None) -> float:
-    """The smallest step, in base units, in which a figure of the column may be shown; 0 where the column has no
-    layer of its own."""
+    """The smallest step, in base units, in which a figure of the column may be shown: a decade of the calibrated error
+    of its layer; 10 µs for single round trips, whose stamps are no better; 0 where nothing but its digits limits it."""
     if column.layer is None:
-        return 0.0
+        return 1e-5 if column.unit == "ms" else 0.0
     for row in calibration or []:
         if (row["layer"], row["truth"]) == column.layer and row["nominal_s"] is None:
             error = row["abs_error_p95_s"]
@@ -128,7 +128,8 @@ def cell_name(factors: Factors, shown: list[str]) -> str:
 
 def first_line(summary: Summary) -> str:
     """Lab, accelerator, QEMU and machine: what no figure may be read without."""
-    return f"lab {summary.lab} · {summary.accelerator} · QEMU {summary.qemu} · {machine(summary)}"
+    parts = [f"lab {summary.lab}", summary.accelerator, f"QEMU {summary.qemu}", machine(summary)]
+    return " · ".join(part for part in parts if not part.endswith("none"))
 
 
 def machine(summary: Summary) -> str:

@@ -56,7 +56,8 @@ function fill() {
     .data("bins", rows)
     .data("bands", bands)
     .data("marks", trial.marks.map(([name, when]) => ({ name, at: when })))
-    .data("missing", missing);
+    .data("missing", missing)
+    .resize();
   point(-1);
 }
 
