@@ -1,0 +1,5 @@
+"""python -m migrascope."""
+
+from migrascope.cli import main
+
+main()

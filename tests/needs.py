@@ -1,0 +1,22 @@
+"""What a test needs of the machine: missing, it is skipped by hand and a failure in continuous integration."""
+
+import os
+import shutil
+
+import pytest
+
+
+def need(condition: object, reason: str) -> None:
+    """Goes on if the condition holds. Otherwise the test fails where CI=true, and is skipped elsewhere."""
+    if not condition:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"needed here: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
+def chromium() -> str:
+    """The path of the distribution's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    need(path, "Chromium; apt-get install chromium")
+    assert path is not None
+    return path
