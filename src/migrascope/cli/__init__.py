@@ -1,6 +1,6 @@
 """The command line: every module here adds its verbs to the one app."""
 
-from migrascope.cli import calibrating, looking, running
+from migrascope.cli import calibrating, doctoring, looking, running
 from migrascope.cli.main import main
 
-__all__ = ["calibrating", "looking", "main", "running"]
+__all__ = ["calibrating", "doctoring", "looking", "main", "running"]

@@ -3,9 +3,10 @@
 import os
 import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from migrascope import __version__
 
 
 def environment() -> dict[str, Any]:
@@ -17,7 +18,7 @@ def environment() -> dict[str, Any]:
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
         "python": platform.python_version(),
-        "migrascope": version("migrascope"),
+        "migrascope": __version__,
     }
 
 
