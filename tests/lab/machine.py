@@ -1,0 +1,77 @@
+"""What of a lab is on this machine: for tests that nothing is left of ours, and nothing else is touched."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from migrascope.node.namespace import NETNS
+from migrascope.node.place import LABS
+from migrascope.node.register import Register
+
+COMMAND = [sys.executable, "-m", "migrascope"]
+
+
+def migrascope(*arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def json_of(*arguments: str) -> Any:
+    """What a verb prints with --json."""
+    done = migrascope(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def owned_by(pid: int) -> set[str]:
+    """The ids of the labs that a process has made and not yet removed."""
+    found = set()
+    for folder in LABS.iterdir() if LABS.exists() else []:
+        if [entry["pid"] for entry in Register(folder).entries() if entry["kind"] == "owner"] == [pid]:
+            found.add(folder.name)
+    return found
+
+
+@dataclass
+class Traces:
+    """What is there of one lab; all empty when it is gone."""
+
+    namespaces: list[str] = field(default_factory=list)
+    processes: list[str] = field(default_factory=list)
+    mounts: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+
+
+GONE = Traces()
+
+
+def traces(lab: str) -> Traces:
+    """Everything on this machine that carries a lab's id: it is in every namespace's name, path and command line."""
+    found = Traces()
+    found.namespaces = [path.name for path in NETNS.iterdir() if lab in path.name] if NETNS.exists() else []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and int(path.name) != os.getpid():
+            try:
+                command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                state = (path / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if lab in command and state not in "ZX":
+                found.processes.append(f"{path.name} {command[:120]}")
+    found.mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if lab in line]
+    found.folders = [str(LABS / lab)] if (LABS / lab).exists() else []
+    return found
+
+
+def foreign() -> dict[str, set[str]]:
+    """Links, mounts and cgroups of this machine that no lab may change."""
+    mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
+    return {
+        "links": {path.name for path in Path("/sys/class/net").iterdir()},
+        "mounts": {mount for mount in mounts if not mount.startswith("/run/netns")},
+        "cgroups": {str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()},
+    }
