@@ -64,9 +64,8 @@ class Recipe:
             "--dpkgopt=force-unsafe-io",
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*_EXCLUDE, *self.exclude)),
         ]
-        hooks = [_unpack(package) for package in self.unpacked]
-        hooks += [f'mkdir -p "$1"{folder}' for folder in self.folders]
-        return options + [f"--customize-hook={command}" for command in (*hooks, *self.commands, _CLEAN)]
+        hooks = [*(_unpack(package) for package in self.unpacked), *self.commands, _CLEAN]
+        return options + [f"--customize-hook={hook}" for hook in hooks]
 
     def digest(self) -> str:
         """The hash of everything that the image is built from."""
@@ -127,6 +126,9 @@ async def root_image(
                 f"{_complaints(log)}\n  its log: {log}\n"
                 "  next: check that apt-get update works and that the disk has space, then try again"
             )
+        # mmdebstrap empties /run after its hooks: only now is it safe to put a folder there.
+        for folder in recipe.folders:
+            (part / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
     if run is None:
         _needs()
@@ -200,7 +202,7 @@ async def cached(
             part.rename(final)
             say(f"{name} image: built in {time.monotonic() - started:.0f} s")
     except OSError as error:
-        raise ImageError(f"the {name} image cannot be kept in {cache}: {error}\n  next: ls -ld {cache}") from error
+        raise ImageError(f"the {name} image cannot be made in {cache}: {error}\n  next: ls -ld {cache}") from error
     return final
 
 

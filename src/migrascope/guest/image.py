@@ -1,0 +1,248 @@
+"""The guest: kernel, initramfs and disk of the instance, and the live loop of the origin, built once."""
+
+import asyncio
+import json
+import lzma
+import re
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrascope.guest import site, video
+from migrascope.node.image import IMAGES, ImageError, Recipe, Say, cached, digest, root_image
+from migrascope.node.process import ProcessError, Where, run
+
+ROOT = Recipe(
+    name="guest-root",
+    suite="trixie",
+    packages=("nginx", "python3-minimal", "busybox-static"),
+    # Debian's kernel for clouds: fewer drivers to probe than linux-image-amd64, ext4 and PCI's virtio built in.
+    unpacked=("linux-image-cloud-amd64",),
+    wanted_bytes=500_000_000,
+)
+KERNEL_OPTIONS = (
+    "console=ttyS0",
+    "root=/dev/vda",
+    "rw",
+    "panic=0",  # a dead guest stays dead
+    "oops=panic",  # a corrupted one dies at once, and a panic turns `quiet` off by itself
+    "quiet",
+    "net.ifnames=0",
+    "mitigations=off",  # against attacks that nobody makes here, and dear to emulate
+    "no_timer_check",  # QEMU's timer is routed rightly; the check waits ten ticks
+)
+_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
+_NOT_COPIED = ("boot", "dev", "proc", "run", "sys", "tmp")
+_UNWANTED = (
+    "usr/lib/modules",
+    "usr/lib/*/gconv",
+    "usr/lib/*/perl-base",
+    "usr/share/perl*",
+    "var/lib/apt",
+    "var/lib/dpkg",
+)
+_FREE_BYTES = 256 * 2**20
+_FILES = Path(__file__).parent / "files"
+_SOURCES = (
+    "agent.py",
+    "image.py",
+    "site.py",
+    "video.py",
+    "files/init",
+    "files/inittab",
+    "files/nginx.conf",
+    "files/rc",
+)
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """What an instance boots, and the segments that the origin sends. facts: versions and sizes for the manifest."""
+
+    kernel: Path
+    initrd: Path
+    disk: Path
+    live_loop: Path
+    hash: str
+    facts: dict[str, Any]
+
+
+def kernel_line(address: str, gateway: str, origin: str) -> str:
+    """The guest's kernel command line. address: with its prefix length; origin: the address of the live stream."""
+    return " ".join((*KERNEL_OPTIONS, f"ms.address={address}", f"ms.gateway={gateway}", f"ms.origin={origin}"))
+
+
+async def guest_image(host_root: Path, cache: Path = IMAGES, say: Say = lambda text: None) -> GuestImage:
+    """The guest's image, built unless it is there, by programs of the host image. ImageError when that fails.
+
+    The cache lies below place.CACHE, which the host image's programs see too.
+    """
+    root = await root_image(ROOT, cache, say)
+    sources = [(Path(__file__).parent / name).read_bytes() for name in _SOURCES]
+    key = digest(ROOT.digest().encode(), *sources)
+
+    async def build(part: Path) -> None:
+        try:
+            await _Build(part, root, Where(root=host_root)).all()
+        except (ProcessError, KeyError, ValueError, IndexError, lzma.LZMAError) as error:
+            raise ImageError(
+                f"the guest image could not be built: {error}\n  next: rm -r {root} {host_root}, then try again"
+            ) from error
+
+    folder = await cached("guest", key, build, cache, say, wanted_bytes=600_000_000)
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    return GuestImage(
+        folder / "kernel", folder / "initrd", folder / "disk", folder / "live", key, {**facts, "guest_image": key}
+    )
+
+
+class _Build:
+    """One build into the folder `part`: from the unpacked root to what QEMU boots."""
+
+    def __init__(self, part: Path, root: Path, where: Where) -> None:
+        self.part, self.root, self.where = part, root, where
+        self.tree = part / "tree"
+
+    async def all(self) -> None:
+        self.part.mkdir()
+        modules = next((self.root / "usr/lib/modules").iterdir())
+        videos = asyncio.create_task(self._videos())
+        try:
+            await self._kernel(next((self.root / "boot").glob("vmlinuz-*")))
+            await asyncio.to_thread(self._initramfs, modules)
+            await self._copy_root()
+            await videos
+        finally:
+            videos.cancel()
+            await asyncio.gather(videos, return_exceptions=True)
+        self._website()
+        await self._agent()
+        await self._disk()
+        facts = {"kernel": modules.name, "nginx": self._version("nginx"), "python": self._version("python3-minimal")}
+        (self.part / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        await asyncio.to_thread(shutil.rmtree, self.tree)
+        await asyncio.to_thread(shutil.rmtree, self.part / "video")
+
+    async def _kernel(self, compressed: Path) -> None:
+        """Unpacks the kernel: QEMU starts an ELF kernel directly (PVH), and an emulated guest unpacks nothing."""
+        image = compressed.read_bytes()
+        # The boot protocol's header: number of setup sectors, then offset and length of the payload after them.
+        setup = (image[0x1F1] + 1) * 512
+        offset, length = struct.unpack_from("<II", image, 0x248)
+        payload = self.part / "kernel.zst"
+        # The last four bytes of the payload are the unpacked size, no part of the stream.
+        payload.write_bytes(image[setup + offset : setup + offset + length - 4])
+        await run("zstd", ["/usr/bin/zstd", "-dqf", str(payload), "-o", str(self.part / "kernel")], self.where)
+        payload.unlink()
+
+    def _initramfs(self, modules: Path) -> None:
+        """busybox, the modules in the order of their need, and our init, as a cpio archive."""
+        needed = _needed_modules(modules)
+        entries: list[tuple[str, int, bytes]] = [(name, 0o040755, b"") for name in ("bin", "dev", "root", "modules")]
+        entries.append(("bin/busybox", 0o100755, (self.root / "usr/bin/busybox").read_bytes()))
+        entries.append(("init", 0o100755, (_FILES / "init").read_bytes()))
+        entries += [(f"modules/{name}", 0o100644, content) for name, content in needed.items()]
+        entries.append(("modules/order", 0o100644, "\n".join(needed).encode()))
+        (self.part / "initrd").write_bytes(cpio(entries))
+
+    async def _copy_root(self) -> None:
+        """The guest's own files: the root without what only building it needed, and without device nodes."""
+        self.tree.mkdir()
+        kept = [str(path) for path in self.root.iterdir() if path.name not in _NOT_COPIED]
+        await run("cp", ["/bin/cp", "-a", *kept, str(self.tree)], Where())
+        for pattern in _UNWANTED:
+            for path in self.tree.glob(pattern):
+                shutil.rmtree(path)
+        for folder in ("dev", "proc", "sys", "run", "tmp"):
+            (self.tree / folder).mkdir()
+        for folder in ("var/log/nginx", "var/lib/nginx", "usr/lib/migrascope", "etc/migrascope", "srv/site"):
+            (self.tree / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(_FILES / "nginx.conf", self.tree / "etc/migrascope/nginx.conf")
+        shutil.copy(_FILES / "inittab", self.tree / "etc/inittab")
+        shutil.copy(_FILES / "rc", self.tree / "etc/migrascope/rc")
+        (self.tree / "etc/migrascope/rc").chmod(0o755)
+        init = self.tree / "usr/sbin/init"
+        init.unlink(missing_ok=True)
+        init.symlink_to("../bin/busybox")
+
+    async def _videos(self) -> None:
+        made = self.part / "video"
+        hls, live = made / "hls", self.part / "live"
+        for folder in (made, hls, live):
+            folder.mkdir()
+        file, loop = made / "video.mp4", self.part / "loop.mp4"
+        await run("ffmpeg", video.encode_command(file, loop), self.where, timeout_s=300)
+        await run("ffmpeg", video.segment_command(file, hls, video.FILE_SEGMENT_S), self.where)
+        await run("ffmpeg", video.segment_command(loop, live, video.LIVE_SEGMENT_S), self.where)
+        video.write_loop_index(live)
+        loop.unlink()
+
+    def _website(self) -> None:
+        site.write(self.tree / "srv/site")
+        shutil.copytree(self.part / "video", self.tree / "srv/site/video")
+
+    async def _agent(self) -> None:
+        """Compiled here, for compiling takes an emulated guest long at every boot."""
+        shutil.copy(Path(__file__).parent / "agent.py", self.tree / "usr/lib/migrascope/agent.py")
+        script = (
+            "import py_compile; folder = '/usr/lib/migrascope/'; py_compile.compile(folder + 'agent.py',"
+            " folder + 'agent.pyc', doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
+        )
+        await run("python3", ["/usr/sbin/chroot", str(self.tree), "/usr/bin/python3", "-c", script], Where())
+
+    async def _disk(self) -> None:
+        """An ext4 file system with the tree in it, sparse; nothing is mounted for it."""
+        content = sum(path.lstat().st_size for path in self.tree.rglob("*"))
+        blocks = (content * 11 // 10 + _FREE_BYTES) // 4096
+        command = [
+            "/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", "^metadata_csum,^64bit",
+            "-E", "lazy_itable_init=0,lazy_journal_init=0,hash_seed=6d696772-6173-636f-7065-000000000000",
+            "-U", "6d696772-6173-636f-7065-000000000001", "-m", "0", "-L", "migrascope",
+            "-d", str(self.tree), str(self.part / "disk"), str(blocks),
+        ]  # fmt: skip
+        await run("mke2fs", command, self.where)
+
+    def _version(self, package: str) -> str:
+        for entry in (self.root / "var/lib/dpkg/status").read_text(encoding="utf-8").split("\n\n"):
+            if entry.startswith(f"Package: {package}\n"):
+                return next(line[9:] for line in entry.splitlines() if line.startswith("Version: "))
+        raise KeyError(package)
+
+
+def _module_name(path: str) -> str:
+    return Path(path).name.split(".")[0].replace("-", "_")
+
+
+def _needed_modules(modules: Path) -> dict[str, bytes]:
+    """Name and content of what must be loaded, each after what it depends on; built-in ones need nothing."""
+    paths = {_module_name(str(path)): path for path in (modules / "kernel").rglob("*.ko*")}
+    builtin = {_module_name(line) for line in (modules / "modules.builtin").read_text(encoding="utf-8").splitlines()}
+    needed: dict[str, bytes] = {}
+
+    def add(name: str) -> None:
+        if name in builtin or name in needed:
+            return
+        content = paths[name].read_bytes()
+        if paths[name].suffix == ".xz":
+            content = lzma.decompress(content)
+        depends = re.search(rb"\0depends=([^\0]*)\0", content)
+        for other in depends[1].decode().split(",") if depends and depends[1] else []:
+            add(other)
+        needed[name] = content
+
+    for name in _MODULES:
+        add(name)
+    return needed
+
+
+def cpio(entries: list[tuple[str, int, bytes]]) -> bytes:
+    """A newc archive of (name, mode, content), all owned by root and without times: the same bytes each time."""
+    archive = bytearray()
+    for number, (name, mode, content) in enumerate([*entries, ("TRAILER!!!", 0, b"")]):
+        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        archive += b"070701" + "".join(f"{field:08X}" for field in fields).encode() + name.encode() + b"\0"
+        archive += bytes(-len(archive) % 4) + content
+        archive += bytes(-len(archive) % 4)
+    return bytes(archive)
