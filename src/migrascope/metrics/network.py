@@ -15,8 +15,8 @@ WAITED_INTERVALS = 2
 
 @dataclass(frozen=True)
 class Gap:
-    """Silence from one reply's arrival to the next, mono ns. late: the reply that ended it answers a probe that had
-    waited, so its probes were held back and the end is exact; else they were lost."""
+    """Silence from one reply's arrival to the next, mono ns. late: what came in the first interval after it answers
+    probes that had waited, so they were held back and the end is exact; else they were lost."""
 
     start_ns: int
     end_ns: int
@@ -45,14 +45,16 @@ class Silences:
         answered = packets.arrived_ns >= 0
         order = np.argsort(packets.arrived_ns[answered], kind="stable")
         arrived = packets.arrived_ns[answered][order]
-        waited = (arrived - packets.sent_ns[answered][order])[1:]
+        waited = arrived - packets.sent_ns[answered][order]
         self.interval_ns = packets.interval_ns
         self.starts: Ints = arrived[:-1]
         self.ends: Ints = arrived[1:]
-        self.late: Bools = waited >= packets.quiet_rtt_ns + WAITED_INTERVALS * self.interval_ns
+        self._waiters: Ints = arrived[waited >= packets.quiet_rtt_ns + WAITED_INTERVALS * self.interval_ns]
 
     def _gap(self, at: int) -> Gap:
-        return Gap(int(self.starts[at]), int(self.ends[at]), bool(self.late[at]), self.interval_ns)
+        end = int(self.ends[at])
+        first, last = np.searchsorted(self._waiters, (end, end + self.interval_ns))
+        return Gap(int(self.starts[at]), end, bool(last > first), self.interval_ns)
 
     def longest(self, chosen: Bools) -> Gap | None:
         """The longest of the chosen ones."""

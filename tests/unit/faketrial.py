@@ -1,0 +1,52 @@
+"""Helpers for tests on the fake lab: a trial recorded from a script whose truths are known."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab.fake import FakeTrials, Script
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import Factors, TrialSpec, schedule
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import text_of
+
+SCRIPT = Script(
+    precopy_s=1.5,
+    pause_s=0.2,
+    reported_downtime_s=0.16,
+    gap_s=0.26,
+    lost_s=0.2,
+    data_bytes=150_000_000,
+    rounds=4,
+    dirty_rate_Bps=409_600.0,
+    hold_s=1.3,
+)
+FACTORS = Factors("relay", "pre-copy", 2**30, 1e9, 0.3, "warm")
+PLAN = Plan.model_validate({"blocks": 1, "windows": {"before": "3s"}})
+
+
+def record(
+    folder: Path, plan: Plan = PLAN, factors: Factors = FACTORS, *, drop: tuple[str, ...] = (), **changes: Any
+) -> Recording:
+    """One sealed trial with SCRIPT's truths but for the changes, and without the tables in `drop`."""
+    script = replace(SCRIPT, **changes)
+    run = RunFolder.create(folder, text_of(plan), {})
+    opened = run.open_trial(1)
+    spec = TrialSpec(1, 1, factors, "host-a", "host-b")
+    facts = asyncio.run(FakeTrials(plan, lambda _: script).run(spec, opened))
+    for table in drop:
+        for path in opened.glob(f"{table}@*"):
+            path.unlink()
+    return run.seal_trial(opened, facts)
+
+
+def run_of(folder: Path, plan: Plan, scripts: Any = None) -> RunFolder:
+    """A whole run of a plan on the fake lab."""
+    run = RunFolder.create(folder, text_of(plan), {"lab": "fake", "accelerator": "none", "qemu": "none"})
+    trials = FakeTrials(plan, scripts)
+    for spec in schedule(plan):
+        opened = run.open_trial(spec.number)
+        run.seal_trial(opened, asyncio.run(trials.run(spec, opened)))
+    return run

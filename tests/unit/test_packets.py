@@ -1,0 +1,236 @@
+"""Gaps, blackout, lost time, loss and variation against plain slow references and simulated cuts."""
+
+import random
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrascope.metrics import echo, network
+from migrascope.metrics.packets import TMAX_NS, Packets, to_mono
+from migrascope.metrics.windows import Windows, recovery
+from migrascope.model.clock import WallClock
+
+MS = 1_000_000
+INTERVAL = 2 * MS
+
+
+@dataclass
+class Sample:
+    """Probes as lists: sent, and the arrival or None."""
+
+    sent: list[int]
+    arrived: list[int | None]
+    end: int
+
+    def packets(self, shuffle: int = 0) -> Packets:
+        seqs = list(range(len(self.sent)))
+        replies = [(seq, at) for seq, at in enumerate(self.arrived) if at is not None]
+        random.Random(shuffle).shuffle(replies)
+        return Packets.match(seqs, self.sent, [seq for seq, _ in replies], [at for _, at in replies], self.end)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    n = draw(st.integers(0, 60))
+    steps = draw(st.lists(st.integers(1, 400 * MS), min_size=n, max_size=n))
+    waits = draw(
+        st.lists(st.one_of(st.none(), st.integers(0, 10 * MS), st.integers(0, 4 * TMAX_NS)), min_size=n, max_size=n)
+    )
+    sent = np.cumsum(steps).tolist() if n else []
+    arrived = [None if wait is None else at + wait for at, wait in zip(sent, waits, strict=True)]
+    end = (sent[-1] if sent else 0) + draw(st.integers(0, 2 * TMAX_NS))
+    return Sample(sent, arrived, end)
+
+
+spans = st.tuples(st.integers(0, 12_000 * MS), st.integers(1, 12_000 * MS)).map(lambda t: (t[0], t[0] + t[1]))
+
+
+def windows(
+    before: tuple[int, int], during: tuple[int, int], stop: int | None = None, resume: int | None = None
+) -> Windows:
+    return Windows(before, during, None, None, during[0], stop, resume, None, None, None, during[1])
+
+
+@given(samples(), spans, st.integers(0, 2000 * MS))
+def test_gaps_are_those_of_the_reference(sample: Sample, span: tuple[int, int], threshold: int) -> None:
+    arrivals = sorted(at for at in sample.arrived if at is not None)
+    expected = [
+        (left, right) for left, right in pairwise(arrivals) if right - left > threshold and span[0] <= left < span[1]
+    ]
+    seen = network.Silences(sample.packets()).over(threshold, span)
+    assert [(gap.start_ns, gap.end_ns) for gap in seen] == expected
+
+
+@given(samples(), spans)
+def test_blackout_is_the_longest_gap_that_overlaps(sample: Sample, span: tuple[int, int]) -> None:
+    arrivals = sorted(at for at in sample.arrived if at is not None)
+    over = [right - left for left, right in pairwise(arrivals) if right > span[0] and left < span[1]]
+    gap = network.blackout(sample.packets(), span)
+    assert (gap is None) == (not over)
+    if gap is not None:
+        assert gap.end_ns - gap.start_ns == max(over)
+        assert gap.low_s <= gap.blackout_s <= gap.gap_s
+
+
+@given(samples(), spans)
+def test_loss_and_lost_time_are_those_of_the_reference(sample: Sample, span: tuple[int, int]) -> None:
+    lost = answered = late = 0
+    lost_ns = 0.0
+    packets = sample.packets()
+    for at, (sent, arrived) in enumerate(zip(sample.sent, sample.arrived, strict=True)):
+        if not span[0] <= sent < span[1]:
+            continue
+        if arrived is not None and arrived - sent <= TMAX_NS:
+            answered += 1
+            late += arrived - sent > 100 * MS
+        elif sent + TMAX_NS <= sample.end:
+            lost += 1
+            following = sample.sent[at + 1] if at + 1 < len(sample.sent) else sent + round(packets.interval_ns)
+            lost_ns += following - sent
+    found = echo.measure(packets, windows((0, 1), span))
+    assert network.lost_time_s(packets, span) == pytest.approx(lost_ns / 1e9)
+    ratio, lateness = found["probe.loss_ratio.during"], found["probe.late_ratio.during"]
+    if lost + answered:
+        assert ratio.value == pytest.approx(lost / (lost + answered))
+        assert lateness.value == pytest.approx(late / (lost + answered))
+        assert ratio.samples == lost + answered
+    else:
+        assert ratio.value is None
+
+
+@given(samples(), spans)
+def test_delay_and_variation_are_those_of_the_reference(sample: Sample, span: tuple[int, int]) -> None:
+    trips: list[int | None] = []
+    for sent, arrived in zip(sample.sent, sample.arrived, strict=True):
+        if span[0] <= sent < span[1]:
+            trips.append(arrived - sent if arrived is not None and arrived - sent <= TMAX_NS else None)
+    changes = [abs(b - a) for a, b in pairwise(trips) if a is not None and b is not None]
+    there = [trip for trip in trips if trip is not None]
+    found = echo.measure(sample.packets(), windows((0, 1), span))
+    for key, values in (("probe.rtt_s.during", there), ("probe.rtt_variation_s.during", changes)):
+        for p, rank in (("p50", 50), ("p95", 95)):
+            value = found[f"{key}.{p}"].value
+            assert value == (pytest.approx(np.percentile(values, rank) / 1e9) if values else None)
+    estimate = highest = 0.0
+    for change in changes:
+        estimate += (change - estimate) / 16
+        highest = max(highest, estimate)
+    if changes:
+        assert found["probe.rtt_smoothed_jitter_s.during.max"].value == pytest.approx(highest / 1e9, abs=1e-12)
+
+
+@given(samples(), st.integers(0, 100))
+def test_the_order_of_replies_does_not_matter_and_duplicates_do_not_count(sample: Sample, shuffle: int) -> None:
+    plain, mixed = sample.packets(), sample.packets(shuffle)
+    assert plain.arrived_ns.tolist() == mixed.arrived_ns.tolist()
+    replies = [(seq, at) for seq, at in enumerate(sample.arrived) if at is not None]
+    twice = [*replies, *((seq, at + MS) for seq, at in replies), (10_000, 5)]
+    again = Packets.match(
+        range(len(sample.sent)), sample.sent, [seq for seq, _ in twice], [at for _, at in twice], sample.end
+    )
+    assert again.arrived_ns.tolist() == plain.arrived_ns.tolist()
+
+
+def simulated(cut: tuple[int, int], *, late: bool, seed: int = 0) -> Packets:
+    """500 probes per second for 3 s; those sent in the cut are lost, or held until its end."""
+    chance = random.Random(seed)
+    sent = [1000 * MS + seq * INTERVAL + chance.randrange(50_000) for seq in range(1500)]
+    arrived: list[int | None] = []
+    released = cut[1]
+    for at in sent:
+        reply: int | None = at + 250_000 + chance.randrange(100_000)
+        if cut[0] <= at < cut[1]:
+            reply = released + 300_000 if late else None
+            released += 5000
+        arrived.append(reply)
+    return Sample(sent, arrived, sent[-1] + 2 * TMAX_NS).packets()
+
+
+@settings(deadline=None)
+@given(st.integers(1500 * MS, 1600 * MS), st.integers(10 * MS, 1000 * MS), st.booleans(), st.integers(0, 9))
+def test_the_blackout_of_a_cut_is_its_length(begin: int, length: int, late: bool, seed: int) -> None:
+    cut = (begin, begin + length)
+    gap = network.blackout(simulated(cut, late=late, seed=seed), cut)
+    assert gap is not None
+    assert gap.late == late
+    bound = 0.5 if late else 1.0
+    assert abs(gap.blackout_s - length / 1e9) <= (bound * INTERVAL + 0.5 * MS) / 1e9
+
+
+def test_corrections_are_unbiased_over_many_cuts() -> None:
+    for late in (False, True):
+        errors = []
+        for seed in range(200):
+            begin = 1500 * MS + seed * 37_129
+            gap = network.blackout(simulated((begin, begin + 50 * MS), late=late, seed=seed), (begin, begin + 50 * MS))
+            assert gap is not None
+            errors.append(gap.blackout_s - 0.05)
+        assert abs(float(np.mean(errors))) < 0.0003
+
+
+def test_probes_that_come_late_are_no_loss_and_no_lost_time() -> None:
+    cut = (1500 * MS, 1700 * MS)
+    late, lost = simulated(cut, late=True), simulated(cut, late=False)
+    span = (1000 * MS, 4000 * MS)
+    assert network.lost_time_s(late, span) == 0
+    assert not late.lost.any()
+    assert network.lost_time_s(lost, span) == pytest.approx(0.2, abs=0.003)
+    assert lost.lost.sum() == pytest.approx(100, abs=1)
+
+
+def test_a_probe_sent_shortly_before_the_end_is_neither_lost_nor_answered() -> None:
+    packets = Packets.match([0, 1, 2], [0, 2 * MS, 4 * MS], [0], [MS], end_ns=TMAX_NS + 3 * MS)
+    assert packets.lost.tolist() == [False, True, False]
+    found = echo.measure(packets, windows((0, 1), (0, 10 * MS)))
+    assert found["probe.loss_ratio.during"].value == 0.5
+
+
+def test_a_reply_after_tmax_is_a_loss_and_still_ends_the_silence() -> None:
+    packets = Packets.match(
+        [0, 1, 2], [0, 2 * MS, TMAX_NS + 9 * MS], [0, 1], [MS, TMAX_NS + 3 * MS], end_ns=3 * TMAX_NS
+    )
+    assert packets.lost.tolist() == [False, True, True]
+    gap = network.blackout(packets, (MS, 2 * MS))
+    assert gap is not None
+    assert gap.end_ns == TMAX_NS + 3 * MS
+
+
+@given(samples(), st.integers(0, 12_000 * MS))
+def test_recovery_is_that_of_the_reference(sample: Sample, resume: int) -> None:
+    packets = sample.packets()
+    seen = recovery(packets, resume)
+    probes = [(sent, arrived) for sent, arrived in zip(sample.sent, sample.arrived, strict=True) if sent >= resume]
+    bad = [sent for sent, arrived in probes if arrived is None or arrived - sent > TMAX_NS]
+    expected = None
+    for start in [resume, *(sent + 1 for sent in bad)]:
+        within = [(s, a) for s, a in probes if start <= s < start + 500 * MS]
+        enough = within and sample.sent[-1] >= start + 500 * MS - 2 * round(packets.interval_ns)
+        if enough and not any(start <= s < start + 500 * MS for s in bad):
+            expected = max([start + 500 * MS, *(a for _, a in within if a is not None)])
+            break
+    assert seen == expected
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(-5 * 10**9, 5 * 10**9), st.integers(0, 200))
+def test_wall_stamps_convert_across_a_step(offset: int, step: int, at: int) -> None:
+    pairs = [(i * 100 * MS, i * 100 * MS + offset + (step if i >= 100 else 0)) for i in range(201)]
+    mono = at * 100 * MS
+    wall = mono + offset + (step if at >= 100 else 0)
+    seen = to_mono(WallClock(pairs), np.array([wall]), np.array([mono + MS]))
+    assert seen.tolist() == [mono]
+    assert WallClock(pairs).worst_step_ns() == abs(step)
+
+
+def test_outages_are_all_gaps_over_five_times_the_p99_of_before() -> None:
+    sent = [seq * INTERVAL for seq in range(3000)]
+    arrived: list[int | None] = [at + 300_000 for at in sent]
+    for begin, length in ((2000, 3), (2200, 8), (2500, 50)):
+        arrived[begin : begin + length] = [None] * length
+    packets = Sample(sent, arrived, sent[-1] + 2 * TMAX_NS).packets()
+    gaps = network.outages(packets, windows((0, 3000 * MS), (3500 * MS, 6000 * MS)))
+    assert gaps is not None
+    assert [round(gap.gap_s * 1e3) for gap in gaps] == [18, 102]

@@ -1,0 +1,85 @@
+"""The stall curve from held segments: stall = hold less buffer."""
+
+from collections.abc import Sequence
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrascope.metrics.player import Lateness, Viewer
+from migrascope.store.recording import polars_schema
+
+MS = 1_000_000
+SECOND = 1000 * MS
+SEGMENT = 2 * SECOND
+CHUNKS = 5
+BEFORE = (10 * SECOND, 20 * SECOND)
+MIGRATION = (20 * SECOND, 30 * SECOND)
+
+
+def viewer(held: dict[int, int], never: frozenset[int] = frozenset(), middle: dict[int, int] | None = None) -> Viewer:
+    """2 s segments asked for in real time from 0 s on; segment n is held for held[n] ns before its first byte, for
+    middle[n] ns in its midst, or never comes."""
+    segments, arrivals = [], []
+    free = 0
+    for seq in range(20):
+        asked = max(seq * SEGMENT, free)
+        at = asked + 3 * MS + held.get(seq, 0)
+        if seq in never:
+            segments.append((seq, seq * 2.0, 2.0, asked, 0, 0, 0, "timeout"))
+            continue
+        for chunk in range(CHUNKS):
+            arrivals.append((at, seq, 1000))
+            at += (middle or {}).get(seq, 0) if chunk == 1 else MS
+        free = at
+        segments.append((seq, seq * 2.0, 2.0, asked, at, 5000, 200, ""))
+
+    def frame(name: str, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+        schema = polars_schema(name)
+        return pl.DataFrame([(*row, "viewer-1", "client", "i", "m") for row in rows], schema=schema, orient="row")
+
+    return Viewer.of(frame("segment", segments), frame("arrival", arrivals))
+
+
+def lateness(seen: Viewer) -> Lateness:
+    found = seen.lateness_s(BEFORE, MIGRATION)
+    assert isinstance(found, Lateness)
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 8 * SECOND), st.integers(11, 13), st.sampled_from([0.1, 0.25, 0.5, 1.0, 2.0, 6.0]))
+def test_stall_is_hold_less_buffer(hold: int, seq: int, buffer_s: float) -> None:
+    seen = lateness(viewer({seq: hold}))
+    assert seen.worst_s == pytest.approx(hold / 1e9, abs=1e-6)
+    assert seen.stall_s(buffer_s) == pytest.approx(max(0.0, hold / 1e9 - buffer_s), abs=1e-6)
+    assert seen.least_level_s(buffer_s) == pytest.approx(max(0.0, buffer_s - hold / 1e9), abs=1e-6)
+
+
+def test_nothing_held_is_nothing_late() -> None:
+    seen = lateness(viewer({}))
+    assert seen.worst_s == pytest.approx(0, abs=1e-6)
+    assert seen.least_level_s(0.5) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_hold_in_the_midst_counts_from_where_the_media_stop() -> None:
+    """Two fifths of a 2 s segment had come: the rest is due 0.8 s later than its beginning."""
+    seen = lateness(viewer({}, middle={12: 3 * SECOND}))
+    assert seen.worst_s == pytest.approx(3.0 - 0.8 + 0.001, abs=1e-3)
+
+
+def test_what_was_held_before_the_migration_does_not_count() -> None:
+    assert lateness(viewer({7: 500 * MS})).worst_s == pytest.approx(0, abs=1e-6)
+
+
+def test_a_segment_that_never_comes_keeps_the_player_until_the_next_one() -> None:
+    assert lateness(viewer({}, never=frozenset({12}))).worst_s == pytest.approx(2.0, abs=1e-6)
+
+
+def test_media_that_never_come_again_are_not_a_number() -> None:
+    assert viewer({}, never=frozenset(range(12, 20))).lateness_s(BEFORE, MIGRATION) == "media never came again"
+
+
+def test_without_before_there_is_no_reference() -> None:
+    assert isinstance(viewer({}).lateness_s((-2, -1), MIGRATION), str)
