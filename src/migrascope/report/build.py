@@ -14,7 +14,7 @@ from migrascope.report.timeline import Timeline, timeline
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder, write_json
 
-MOST_TIMELINES = 48
+MOST_TIMELINES = 36
 """So many trials on their time axes keep report.html below 3 MB."""
 
 

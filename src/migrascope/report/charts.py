@@ -31,7 +31,8 @@ CONFIG: Spec = {
         "labelColor": "var(--ink)",
         "titleColor": "var(--muted)",
         "labelFontSize": 12,
-        "symbolStrokeColor": "var(--muted)",
+        "symbolBaseFillColor": "var(--muted)",
+        "symbolBaseStrokeColor": "var(--muted)",
         "orient": "bottom",
         "columns": 2,
         "labelLimit": 320,
@@ -130,12 +131,12 @@ def _x(field: str, last: bool = False) -> Spec:
     return _X | {"field": field, "axis": axis}
 
 
-def _bands(opacity: float) -> Spec:
+def _bands(opacity: float, last: bool = False) -> Spec:
     return {
         "data": {"name": "bands"},
         "mark": {"type": "rect", "clip": True, "opacity": opacity},
         "encoding": {
-            "x": _x("from"),
+            "x": _x("from", last),
             "x2": {"field": "until"},
             "color": {
                 "field": "name",
@@ -147,19 +148,19 @@ def _bands(opacity: float) -> Spec:
     }
 
 
-def _marks() -> Spec:
+def _marks(last: bool = False) -> Spec:
     return {
         "data": {"name": "marks"},
         "mark": {"type": "rule", "clip": True, "color": "var(--muted)", "strokeDash": [3, 3], "strokeWidth": 1},
-        "encoding": {"x": _x("at")},
+        "encoding": {"x": _x("at", last)},
     }
 
 
-def _cursor() -> Spec:
+def _cursor(last: bool = False) -> Spec:
     return {
         "data": {"name": "cursor_at"},
         "mark": {"type": "rule", "clip": True, "color": "var(--accent)", "strokeWidth": 1.5},
-        "encoding": {"x": _x("t")},
+        "encoding": {"x": _x("t", last)},
     }
 
 
@@ -171,10 +172,10 @@ def _panel(name: str, title: str, layers: list[Spec], height: int, last: bool, s
         layer["encoding"]["y"] |= {
             "type": "quantitative",
             "scale": scale,
-            "axis": {"title": None, "minExtent": 46, "maxExtent": 46, "format": "~g"}
+            "axis": {"title": None, "minExtent": 46, "maxExtent": 46, "format": "~r"}
             | ({"values": DECADES} if scale.get("type") == "log" else {"tickCount": 3}),
         }
-    shading = _bands(0.5) | {"transform": [{"filter": "datum.name != 'switchover'"}]}
+    shading = _bands(0.5, last) | {"transform": [{"filter": "datum.name != 'switchover'"}]}
     nothing = {
         "data": {"name": "missing"},
         "transform": [{"filter": f"datum.name == '{name}'"}],
@@ -186,7 +187,7 @@ def _panel(name: str, title: str, layers: list[Spec], height: int, last: bool, s
         "title": title,
         "width": 720,
         "height": height,
-        "layer": [shading, *layers, _marks(), _cursor(), nothing],
+        "layer": [shading, *layers, _marks(last), _cursor(last), nothing],
         "resolve": {"axis": {"x": "shared"}},
     }
 
@@ -212,33 +213,23 @@ def _strip() -> Spec:
     }
     bars["encoding"] |= {"y": lane}
     names = {
-        "data": {"name": "bands"},
-        "transform": [
-            {"filter": "datum.name != 'VM paused'"},
-            {"filter": "min(datum.until, until) - max(datum.from, from) > 0.075 * (until - from)"},
-            {"calculate": "max(datum.from, from)", "as": "shown"},
-        ],
+        "data": {"name": "names"},
         "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 11, "color": "var(--ink)"},
-        "encoding": {"x": _x("shown"), "y": lane, "text": {"field": "name"}},
-    }
-    pause = {
-        "data": {"name": "bands"},
-        "transform": [{"filter": "datum.name == 'VM paused' && datum.until > from && datum.until < until"}],
-        "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 11, "fontWeight": 600, "color": "var(--ink)"},
-        "encoding": {"x": _x("until"), "y": lane, "text": {"field": "label"}},
+        "encoding": {"x": _x("at"), "y": lane, "text": {"field": "name"}},
     }
     return {
         "name": "strip",
         "width": 720,
         "height": 42,
         "view": {"stroke": None},
-        "layer": [bars, names, pause, _marks(), _cursor()],
+        "layer": [bars, names, _marks(), _cursor()],
     }
 
 
 def trial_axis() -> Spec:
     """The stacked panels of one trial on one time axis. The page puts the chosen trial's data into `bins`, `bands`,
-    `marks` and `missing`, the cursor's place into `cursor_at`, and what is shown into `from` and `until`."""
+    `names` (of the bands that have room for one), `marks` and `missing`, the cursor's place into `cursor_at`, and what
+    is shown into `from` and `until`."""
     zero: Spec = {"zero": True, "nice": True}
     panels = [
         _panel(
@@ -274,7 +265,7 @@ def trial_axis() -> Spec:
         "description": "One trial on one time axis: delay, loss, throughput, player buffer, rounds and link rate",
         "padding": {"left": 2, "right": 8, "top": 4, "bottom": 4},
         "params": [{"name": "from", "value": -5}, {"name": "until", "value": 10}],
-        "datasets": {"bins": [], "bands": [], "marks": [], "missing": [], "cursor_at": []},
+        "datasets": {"bins": [], "bands": [], "names": [], "marks": [], "missing": [], "cursor_at": []},
         "vconcat": [_strip(), *panels],
         "spacing": 10,
         "resolve": {"scale": {"x": "shared"}},

@@ -57,7 +57,7 @@ def render(
         grades=sections.grades(summary, shown),
         tiphon_source=tiphon.SOURCE,
         calibration=sections.calibration(summary),
-        trials=[sections.trial(trial, shown) for trial in summary.trials],
+        trials=[sections.trial(trial, shown, summary.calibration) for trial in summary.trials],
         factor_titles=[factor_title(name) for name in shown],
         every=sections.every(summary, shown),
         environment=list(sections.flat(summary.environment)),

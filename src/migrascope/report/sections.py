@@ -1,6 +1,6 @@
 """What each section of the page says, as plain data that the template lays out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
@@ -11,6 +11,7 @@ from migrascope.model.units import human
 from migrascope.report import tiphon
 from migrascope.report.columns import (
     COLUMNS,
+    DASH,
     cell_name,
     entry,
     factor_text,
@@ -165,7 +166,7 @@ def data(timelines: Mapping[int, Timeline]) -> dict[int, Any]:
 
 def _statistic(cell: Cell, key: str) -> str:
     statistic = cell.metrics.get(key)
-    return human(statistic.median, statistic.unit) if statistic and statistic.median is not None else "—"
+    return human(statistic.median, statistic.unit) if statistic and statistic.median is not None else DASH
 
 
 def quality(summary: Summary, shown: list[str]) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def calibration(summary: Summary) -> list[dict[str, Any]]:
             "values": [
                 "all" if row["nominal_s"] is None else human(row["nominal_s"], "s"),
                 *(
-                    "—" if row[name] is None else human(row[name], "s")
+                    DASH if row[name] is None else human(row[name], "s")
                     for name in ("bias_s", "abs_error_median_s", "abs_error_p95_s", "truth_bound_s")
                 ),
                 str(row["n"]),
@@ -221,13 +222,12 @@ def calibration(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def trial(trial: TrialResult, shown: list[str]) -> dict[str, Any]:
+def trial(trial: TrialResult, shown: list[str], calibration: list[dict[str, Any]] | None) -> dict[str, Any]:
     facts = trial.facts
-    values = []
-    for column in COLUMNS[:7]:
-        measured = trial.metrics.get(column.key)
-        there = measured is not None and measured.value is not None
-        values.append(figure(measured.value, column, 0.0) if there and measured and measured.value is not None else "—")
+    values = [
+        next((figure(value, column, finest(column, calibration)) for value in _values([trial], column.key)), DASH)
+        for column in COLUMNS[:7]
+    ]
     return {
         "number": facts.number,
         "block": facts.block,
@@ -250,10 +250,10 @@ def every(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
                 (
                     key,
                     *(
-                        "—" if value is None else human(value, s.unit)
+                        DASH if value is None else human(value, s.unit)
                         for value in (s.median, s.low, s.high, s.min, s.max)
                     ),
-                    "—" if s.coverage is None else f"{100 * s.coverage:.1f} %",
+                    DASH if s.coverage is None else f"{100 * s.coverage:.1f} %",
                     s.n,
                     s.reason or s.source,
                 )
@@ -264,12 +264,14 @@ def every(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def flat(value: Any, path: str = "") -> Any:
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """(path, text) of each leaf of the environment."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from flat(inner, f"{path} {name}".strip())
+            yield from flat(inner, f"{path} {name.replace('_', ' ')}".strip())
     elif isinstance(value, list):
         yield path, " ".join(str(item) for item in value)
+    elif path.endswith(" bytes"):
+        yield path.removesuffix(" bytes"), human(value, "B")
     else:
-        yield path, "—" if value is None else str(value)
+        yield path, DASH if value is None else str(value)

@@ -28,19 +28,30 @@ def link(recording: Recording, origin_ns: int) -> tuple[Numbers, Numbers]:
 
 
 def players(recording: Recording, windows: Windows, origin_ns: int, buffer_s: float) -> list[tuple[Numbers, Numbers]]:
-    """For each viewer, when media came and what was then left [s] in the buffer of a player that holds `buffer_s`: the
-    buffer less how late those media were against *before*. Never below 0, where the player stands still."""
+    """For each viewer the corners of its player's buffer: when [s], and how much [s]. The player is the one of
+    metrics.player: in steady state its buffer is full at `buffer_s`; it drains from when the next media were due, by
+    how late the viewer's media come in *before*, until they come; at 0 the player stands still."""
     if windows.before is None:
         return []
     begin, end = windows.before
-    levels = []
+    corners = []
     for viewer in viewers(recording).values():
         came = viewer.arrived_ns >= 0
         behind = viewer.arrived_ns / NS - viewer.media_s
         quiet = came & viewer.first & (viewer.asked_ns >= begin) & (viewer.asked_ns < end)
         if quiet.any():
-            late = behind[came] - np.median(behind[quiet])
             at = (viewer.arrived_ns[came] - origin_ns) / NS
-            order = np.argsort(at, kind="stable")
-            levels.append((at[order], np.clip(buffer_s - late, 0.0, buffer_s)[order]))
-    return levels
+            corners.append(_drain(at, behind[came] - np.median(behind[quiet]), buffer_s))
+    return corners
+
+
+def _drain(at: Numbers, late: Numbers, buffer_s: float) -> tuple[Numbers, Numbers]:
+    due = at - late
+    waited = (late > 0) & (due > np.concatenate(([-np.inf], np.maximum.accumulate(at)[:-1])))
+    empty = waited & (late > buffer_s)
+    when = np.concatenate((due[waited], due[empty] + buffer_s, at))
+    level = np.concatenate(
+        (np.full(waited.sum(), buffer_s), np.zeros(empty.sum()), np.clip(buffer_s - late, 0.0, buffer_s))
+    )
+    order = np.argsort(when, kind="stable")
+    return when[order], level[order]

@@ -22,8 +22,8 @@ class Stretch:
     """Series on bins of `step_s` from `start_s` (against the request). None where a bin holds nothing.
 
     columns: delay_low/mid/high [s]: least, median and greatest round trip of the probes sent in the bin; loss [ratio],
-    the worst base bin; goodput_low/high [bit/s] over the base bins; buffer [s], what was left when media
-    came, the least of all players; rounds [1]; link [bit/s], what the source sent on the migration link.
+    the worst base bin; goodput_low/high [bit/s] over the base bins; buffer [s], the least of all
+    players; rounds [1]; link [bit/s], what the source sent on the migration link.
     """
 
     start_s: float
@@ -115,7 +115,7 @@ class _Series:
         return Stretch(round(start_s, 3), round(step_s, 3), {name: _plain(values) for name, values in columns.items()})
 
     def _buffer(self, edges: Numbers) -> Numbers:
-        """The least of all players; between arrivals a buffer drains towards what the next ones find."""
+        """The least of all players."""
         least = np.full(len(edges) - 1, np.nan)
         middles = (edges[:-1] + edges[1:]) / 2
         for at, level in self.players:

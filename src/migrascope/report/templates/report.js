@@ -15,6 +15,7 @@ const LEFT = 56;
 let view = null;
 let rows = [];
 let at = -1;
+let panelWidth = 0;
 
 const ABSENT = {
   delay: ["delay_mid", "no probe was answered"],
@@ -31,6 +32,25 @@ function chosen() {
   return { trial, part: trial[stretch] || trial.whole };
 }
 
+/* The bands' names, as far as each has room up to where the next begins. */
+function named(bands, from, until) {
+  const room = (text) => (7 * text.length + 10) * ((until - from) / panelWidth);
+  const pause = bands.find((band) => band.name === "VM paused");
+  const names = [];
+  let free = until;
+  if (pause) {
+    const name = `paused ${Math.round(1000 * (pause.until - pause.from))} ms`;
+    if (pause.from >= from && pause.until + room(name) < until) names.push({ name, at: pause.until, lane: 2 });
+    free = pause.from;
+  }
+  for (const band of bands.filter((one) => one !== pause)) {
+    const at = Math.max(band.from, from);
+    const end = Math.min(band.until, until, band.lane === 2 ? free : until);
+    if (end - at > room(band.name)) names.push({ name: band.name, at, lane: band.lane });
+  }
+  return names;
+}
+
 function fill() {
   const { trial, part } = chosen();
   stretches[1].disabled = !trial.switchover;
@@ -43,18 +63,19 @@ function fill() {
     row.goodput_low ??= row.goodput_high;
     return row;
   });
-  const bands = trial.bands.map(([name, from, until]) => ({
-    name, from, until, lane: lane(name), label: `paused ${Math.round(1000 * (until - from))} ms`,
-  }));
+  const from = part.start;
+  const until = part.start + count * part.step;
+  const bands = trial.bands.map(([name, start, end]) => ({ name, from: start, until: end, lane: lane(name) }));
   const missing = Object.entries(ABSENT)
     .filter(([, [column]]) => !part.columns[column].length)
     .map(([name, [, why]]) => ({ name, why }));
   document.getElementById("marks").textContent = trial.marks.map(([name, when]) => `${name} ${seconds(when)}`).join(" · ");
   view
-    .signal("from", part.start)
-    .signal("until", part.start + count * part.step)
+    .signal("from", from)
+    .signal("until", until)
     .data("bins", rows)
     .data("bands", bands)
+    .data("names", named(bands, from, until))
     .data("marks", trial.marks.map(([name, when]) => ({ name, at: when })))
     .data("missing", missing)
     .resize();
@@ -93,8 +114,8 @@ function point(index) {
 
 async function draw() {
   const spec = structuredClone(specs["trial-axis"]);
-  const width = Math.max(200, place.clientWidth - LEFT - 16);
-  for (const panel of spec.vconcat) panel.width = width;
+  panelWidth = Math.max(200, place.clientWidth - LEFT - 16);
+  for (const panel of spec.vconcat) panel.width = panelWidth;
   const kept = at;
   view = (await vegaEmbed(place, spec, options)).view;
   fill();
