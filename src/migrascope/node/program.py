@@ -12,7 +12,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +111,26 @@ class Program:
         while await self.due(due, drain=drain):
             yield due
             due += interval * max(1, -((due - time.monotonic_ns()) // interval))
+
+    async def schedule(self, first_ns: int, rate: float) -> AsyncIterator[int]:
+        """Due stamps from first_ns on, `rate` of them a second, until the program drains. None is left out: one that
+        was missed comes late."""
+        seq = 0
+        while await self.due(due := first_ns + round(seq * 1e9 / rate)):
+            yield due
+            seq += 1
+
+    async def at_each(self, dues: AsyncIterator[int], job: Callable[[int, int], Coroutine[Any, Any, None]]) -> None:
+        """Starts job(seq, due_ns) at each due stamp, whether or not the ones before are done. Those that still run
+        when the program ends are cancelled; one that raises ends them all."""
+        async with asyncio.TaskGroup() as jobs:
+            running: set[asyncio.Task[None]] = set()
+            seq = 0
+            async for due in dues:
+                task = jobs.create_task(job(seq, due))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                seq += 1
+            await self.ended()
+            for task in running:
+                task.cancel()

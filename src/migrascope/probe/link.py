@@ -1,7 +1,7 @@
 """Byte and packet counters of the switch's ports: table link.
 
-Config: ports ({interface: [link, node]}), interval_s. Runs in the namespace of the switch and reads /proc/net/dev
-(counters of 64 bits). A port that is not there has no row.
+Config: ports ({interface: [link, node]}), interval_s (0: only at the beginning and at the end). Runs in the
+namespace of the switch and reads /proc/net/dev (counters of 64 bits). A port that is not there has no row.
 """
 
 import time
@@ -41,8 +41,8 @@ def read_counters(file: TextIO) -> tuple[int, dict[str, Counters]]:
 async def main(program: Program) -> None:
     ports: dict[str, list[str]] = program.config["ports"]
     with open("/proc/net/dev", encoding="ascii") as file, program.spool("link") as spool:
-        program.ready()
-        async for _ in program.grid(program.config["interval_s"], drain=False):
+
+        def record() -> None:
             mono, now = read_counters(file)
             spool.add_all(
                 # what the switch receives on a port is what the node behind it sent
@@ -50,6 +50,14 @@ async def main(program: Program) -> None:
                 for port, (link, node) in ports.items()
                 if (at := now.get(port)) is not None
             )
+
+        record()
+        program.ready()
+        if program.config["interval_s"]:
+            async for _ in program.grid(program.config["interval_s"], drain=False):
+                record()
+        await program.ended()
+        record()
 
 
 if __name__ == "__main__":

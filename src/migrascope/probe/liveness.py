@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from migrascope.node.program import Program
-from migrascope.store.spool import Spool
 
 TIMEOUT_S = 10.0
 
@@ -48,30 +47,20 @@ async def ask(url: str, request_id: str) -> Alive:
         writer.close()
 
 
-async def record(url: str, seq: int, spool: Spool) -> None:
-    """One row, whatever comes of the request."""
-    asked = time.monotonic_ns()
-    try:
-        alive = await asyncio.wait_for(ask(url, str(seq)), TIMEOUT_S)
-        spool.add(asked, time.monotonic_ns(), alive.boot_id, alive.counter, "")
-    except (OSError, ValueError) as error:
-        spool.add(asked, 0, "", 0, str(error) or type(error).__name__)
-
-
 async def main(program: Program) -> None:
+    url = program.config["url"]
     with program.spool("liveness") as spool:
-        async with asyncio.TaskGroup() as requests:
-            program.ready()
-            seq = 0
-            running: set[asyncio.Task[None]] = set()
-            async for _ in program.grid(program.config["interval_s"]):
-                task = requests.create_task(record(program.config["url"], seq, spool))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                seq += 1
-            await program.ended()
-            for task in running:
-                task.cancel()
+
+        async def record(seq: int, _due_ns: int) -> None:
+            asked = time.monotonic_ns()
+            try:
+                alive = await asyncio.wait_for(ask(url, str(seq)), TIMEOUT_S)
+                spool.add(asked, time.monotonic_ns(), alive.boot_id, alive.counter, "")
+            except (OSError, ValueError) as error:
+                spool.add(asked, 0, "", 0, str(error) or type(error).__name__)
+
+        program.ready()
+        await program.at_each(program.grid(program.config["interval_s"]), record)
 
 
 if __name__ == "__main__":

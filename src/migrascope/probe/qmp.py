@@ -1,8 +1,8 @@
 """Events and status of the QEMUs: tables qmp_event and qmp_status, one spool of each for every host.
 
-Config: hosts ({host: path of a QMP socket of its own for this probe}), interval_s. On a monotonic grid each QEMU is
-asked for query-status and query-migrate. One that is not there or does not answer in time leaves an empty answer and is
-connected to anew; the others are not held up by it.
+Config: hosts ({host: path of a QMP socket of its own for this probe}), interval_s (0: events only). On a monotonic
+grid each QEMU is asked for query-status and query-migrate. One that is not there or does not answer in time leaves an
+empty answer and is connected to anew; the others are not held up by it.
 """
 
 import asyncio
@@ -95,7 +95,8 @@ async def main(program: Program) -> None:
             stack.push_async_callback(monitors[-1].disconnect)
         await asyncio.gather(*(monitor.connect() for monitor in monitors))
         program.ready()
-        await asyncio.gather(*(_poll(program, monitor) for monitor in monitors))
+        if program.config["interval_s"]:
+            await asyncio.gather(*(_poll(program, monitor) for monitor in monitors))
         await program.ended()
 
 

@@ -1,0 +1,50 @@
+"""The four scenarios as data: which page the visitors fetch, and what the viewers of that page watch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from migrascope.model.plan import Scenario
+
+INSTANCE = "http://10.0.4.100"
+ORIGIN = "http://192.0.2.40"
+LIVE_PLAYLIST = "/live/index.m3u8"
+
+ViewerKind = Literal["hls", "mp4"]
+
+
+@dataclass(frozen=True)
+class ViewerSpec:
+    """One viewer: what its player speaks, where it begins, and whether that is a live stream."""
+
+    kind: ViewerKind
+    url: str
+    live: bool
+
+
+@dataclass(frozen=True)
+class ScenarioWorkload:
+    """page_path: below the instance's address. needs_origin: the origin's live stream must run."""
+
+    page_path: str
+    needs_origin: bool
+    viewers: list[ViewerSpec] = field(default_factory=list)
+
+
+def scenario(name: Scenario, viewers: int) -> ScenarioWorkload:
+    """The workload of a scenario with that many viewers (none where its page holds no video). Viewers of a stored
+    video alternate between HLS and MP4; a live stream is HLS only."""
+    stored = (
+        ViewerSpec("hls", f"{INSTANCE}/video/hls/index.m3u8", live=False),
+        ViewerSpec("mp4", f"{INSTANCE}/video/video.mp4", live=False),
+    )
+    players = {
+        "none": (),
+        "offline": stored,
+        "online": (ViewerSpec("hls", ORIGIN + LIVE_PLAYLIST, live=True),),
+        "relay": (ViewerSpec("hls", INSTANCE + LIVE_PLAYLIST, live=True),),
+    }[name]
+    return ScenarioWorkload(
+        page_path=f"/{name}.html",
+        needs_origin=name in ("online", "relay"),
+        viewers=[players[at % len(players)] for at in range(viewers)] if players else [],
+    )

@@ -1,0 +1,127 @@
+"""Visitors of the website: open-loop visits with new and with kept connections. Tables visit and tcp_info.
+
+Config: url (the page), new_rate, kept_rate (visits per second), kept_connections, seed (where in its interval each kind
+begins). A visit is due at an absolute time, whatever became of those before it, and fails 10 s after that time. A
+`new` one opens a connection for itself. A `kept` one waits for its turn on connection seq mod kept_connections; where
+that has died, it is opened again. sent_ns: when the visit's turn came; connected_ns: 0 where it was there.
+"""
+
+import asyncio
+import gc
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import aiohttp
+
+from migrascope.node.program import Program
+from migrascope.store.spool import Spool
+from migrascope.workload.flows import Flows, Lane
+
+TIMEOUT_S = 10.0
+NS = 10**9
+
+
+class VisitError(Exception):
+    """An answer that is not the whole page; the message is the row's error."""
+
+
+@dataclass
+class Visit:
+    """One visit as it goes; a row of the table, but for `connection`."""
+
+    kind: str
+    seq: int
+    due_ns: int
+    sent_ns: int = 0
+    connected_ns: int = 0
+    first_byte_ns: int = 0
+    done_ns: int = 0
+    status: int = 0
+    bytes: int = 0
+    connection: int = 0
+    error: str = ""
+
+
+class Visitors:
+    """All that visit one page."""
+
+    def __init__(self, url: str, visits: Spool, flows: Flows) -> None:
+        self._url, self._visits, self._flows = url, visits, flows
+        self._page_bytes: int | None = None
+
+    async def on_new(self, seq: int, due_ns: int) -> None:
+        """A visit with a connection of its own."""
+        async with Lane(self._flows, "new", kept=False) as lane:
+            await self._record(Visit("new", seq, due_ns), lane, None)
+
+    async def on_kept(self, seq: int, due_ns: int, lane: Lane, turn: asyncio.Lock) -> None:
+        """A visit on a kept connection, when its turn has come."""
+        await self._record(Visit("kept", seq, due_ns), lane, turn)
+
+    async def _record(self, visit: Visit, lane: Lane, turn: asyncio.Lock | None) -> None:
+        try:
+            async with asyncio.timeout_at(visit.due_ns / NS + TIMEOUT_S):
+                if turn is None:
+                    await self._visit(visit, lane)
+                else:
+                    async with turn:
+                        await self._visit(visit, lane)
+        except TimeoutError:
+            visit.error = f"no answer within {TIMEOUT_S:g} s"
+        except asyncio.CancelledError:
+            visit.error = "no answer before the end"
+            raise
+        except (aiohttp.ClientError, OSError, VisitError) as error:
+            visit.error = str(error) or type(error).__name__
+        finally:
+            self._visits.add(*vars(visit).values())
+
+    async def _visit(self, visit: Visit, lane: Lane) -> None:
+        visit.sent_ns = time.monotonic_ns()
+        try:
+            async with lane.get(self._url) as response:
+                visit.first_byte_ns = time.monotonic_ns()
+                visit.status = response.status
+                page = await response.read()
+                visit.done_ns, visit.bytes = time.monotonic_ns(), len(page)
+        finally:
+            if lane.connected_ns > visit.sent_ns:
+                visit.connected_ns = lane.connected_ns
+            visit.connection = lane.flow
+        if visit.status != 200:
+            raise VisitError(f"status {visit.status}")
+        if self._page_bytes is None:
+            self._page_bytes = visit.bytes
+        if visit.bytes != self._page_bytes:
+            raise VisitError(f"{visit.bytes} bytes instead of the page's {self._page_bytes}")
+
+
+async def main(program: Program) -> None:
+    config = program.config
+    phase = random.Random(config["seed"])
+    async with AsyncExitStack() as stack:
+        flows = Flows(stack.enter_context(program.spool("tcp_info")))
+        visitors = Visitors(config["url"], stack.enter_context(program.spool("visit")), flows)
+        lanes = [
+            (await stack.enter_async_context(Lane(flows, "kept", kept=True)), asyncio.Lock())
+            for _ in range(config["kept_connections"])
+        ]
+
+        async def on_kept(seq: int, due_ns: int) -> None:
+            await visitors.on_kept(seq, due_ns, *lanes[seq % len(lanes)])
+
+        gc.freeze()
+        program.ready()
+        start = time.monotonic_ns()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(flows.watch(program))
+            for rate, visit in ((config["new_rate"], visitors.on_new), (config["kept_rate"], on_kept)):
+                first = start + round(phase.random() * NS / max(rate, 1))
+                if rate:
+                    group.create_task(program.at_each(program.schedule(first, rate), visit))
+
+
+if __name__ == "__main__":
+    Program.from_argv().run(main)
