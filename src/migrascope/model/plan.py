@@ -37,6 +37,7 @@ Size = Annotated[
 Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
 Policy = Literal["pre-copy"]
+Observed = Literal["all", "none"]
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
@@ -57,7 +58,8 @@ class InstancePlan(_Part):
 
 
 class Axes(_Part):
-    """Every list is a factor; a block holds each combination once."""
+    """Every list is a factor; a block holds each combination once. probes "none" leaves out every probe, visitor and
+    viewer: the other half of an observer-effect pair."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
     policy: list[Policy] = Field(default=["pre-copy"], min_length=1)
@@ -65,6 +67,7 @@ class Axes(_Part):
     link: list[Rate] = Field(default=[1e9], min_length=1)
     downtime_limit: list[Duration] = Field(default=[0.3], min_length=1)
     cache: list[Cache] = Field(default=["warm"], min_length=1)
+    probes: list[Observed] = Field(default=["all"], min_length=1)
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
@@ -90,9 +93,8 @@ class Windows(_Part):
 
 
 class Probes(_Part):
-    """enabled = false leaves out every probe and visitor: the other half of an observer-effect pair."""
+    """The prober's packets: kind, and how many in a second."""
 
-    enabled: bool = True
     echo_kind: Literal["icmp"] = "icmp"
     echo_rate: float = Field(500.0, gt=0, le=2000)
 

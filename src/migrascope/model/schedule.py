@@ -18,6 +18,7 @@ class Factors:
     link_bps: float
     downtime_limit_s: float
     cache: str
+    probes: str = "all"
     disturbance: str = "none"
     instances: int = 1
 
@@ -43,9 +44,9 @@ def cells(plan: Plan) -> list[Factors]:
     """Each combination of the plan's axes once, in the order in which they are written."""
     axes = plan.axes
     return [
-        Factors(scenario, policy, memory, link, limit, cache)
-        for scenario, policy, memory, link, limit, cache in itertools.product(
-            axes.scenario, axes.policy, axes.memory, axes.link, axes.downtime_limit, axes.cache
+        Factors(*levels)
+        for levels in itertools.product(
+            axes.scenario, axes.policy, axes.memory, axes.link, axes.downtime_limit, axes.cache, axes.probes
         )
     ]
 

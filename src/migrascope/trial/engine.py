@@ -105,7 +105,7 @@ class TrialEngine:
             boot_id = (await guest.ask("/alive?id=start"))["boot_id"]
             crew = Crew(opened, folder, INSTANCE, MIGRATION)
             stack.push_async_callback(crew.stop)
-            await crew.start(members(lab, instance, plan, workload))
+            await crew.start(members(lab, instance, plan, workload, observed=spec.factors.probes == "all"))
             trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, facts)
             await self._await_steady(trial)
             self._phase(events, "before")
@@ -118,7 +118,7 @@ class TrialEngine:
             events.add("probes_stopping")
             started = mono_ns()
             proof = await prove(instance, guest, boot_id, spec.destination)
-            if plan.probes.enabled:
+            if spec.factors.probes == "all":
                 await asyncio.sleep(max(0.0, T_MAX_S - (mono_ns() - started) / 1e9))
             self._phase(events, "collect")
             crew.check()
@@ -147,7 +147,7 @@ class TrialEngine:
     async def _await_steady(self, trial: _Trial) -> None:
         self._phase(trial.events, "steady")
         plan = self._plan
-        if not plan.probes.enabled:
+        if trial.spec.factors.probes == "none":
             return
         steady = {"echo": EchoWatch(trial.opened, plan.probes.echo_rate).steady}
         if rate := plan.visitors.new_rate + plan.visitors.kept_rate:
@@ -192,7 +192,7 @@ class TrialEngine:
             raise TrialFailed(f"the migration failed: {error}") from error
         done = events.add("migrate_done", answer=answer)
         self._phase(events, "settle")
-        if not self._plan.probes.enabled:
+        if spec.factors.probes == "none":
             return
         watch = EchoWatch(trial.opened, self._plan.probes.echo_rate)
 

@@ -12,14 +12,16 @@ from migrascope.workload.scenario import ScenarioWorkload
 INTERVAL_S = 0.1
 
 
-def members(lab: QemuLab, instance: Instance, plan: Plan, workload: ScenarioWorkload) -> list[Member]:
+def members(
+    lab: QemuLab, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool
+) -> list[Member]:
     """The programs of a trial.
 
-    Without probes only two are left, which do nothing between the migration's begin and its end: QEMU's events, since
-    they come unasked, and the migration link's counters, read once before and once after.
+    Not observed, only two are left, which do nothing between the migration's begin and its end: QEMU's events, since
+    they come unasked, and the links' counters, read once before and once after.
     """
     nodes = lab.topology.nodes
-    interval = INTERVAL_S if plan.probes.enabled else 0.0
+    interval = INTERVAL_S if observed else 0.0
 
     def member(source: str, module: str, node: str, **config: Any) -> Member:
         space = lab.topology.fabric if node == "fabric" else nodes[node]
@@ -29,7 +31,7 @@ def members(lab: QemuLab, instance: Instance, plan: Plan, workload: ScenarioWork
         member("qmp", "probe.qmp", "fabric", hosts=instance.probe_sockets(), interval_s=interval),
         member("link", "probe.link", "fabric", ports=lab.topology.ports(), interval_s=interval),
     ]
-    if not plan.probes.enabled:
+    if not observed:
         return always
     processes = instance.pids()
     website, agent = f"http://{INSTANCE_ADDRESS}", f"http://{INSTANCE_ADDRESS}:8080"
