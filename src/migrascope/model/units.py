@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import Decimal
 
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)\s*")
 
@@ -19,7 +20,11 @@ def _parse(text: str, units: dict[str, float], noun: str, example: str) -> float
         if match is not None and float(match[1]) == 0 and not match[2]:
             return 0.0
         raise ValueError(f"{text!r} is not a {noun}: write a number and one of {', '.join(units)}, as in {example!r}")
-    return float(match[1]) * units[match[2]]
+    return float(Decimal(match[1]) * _decimal(units[match[2]]))
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(repr(value))
 
 
 def parse_duration(text: str) -> float:
@@ -38,13 +43,18 @@ def parse_size(text: str) -> int:
 
 
 def _exact(value: float, units: dict[str, float]) -> str:
-    if value == 0:
-        return "0" + min(units, key=lambda name: abs(math.log(units[name])))
+    exact = _decimal(value)
+    base = min(units, key=lambda name: abs(math.log(units[name])))
     for name, factor in sorted(units.items(), key=lambda item: -item[1]):
-        number = value / factor
-        if number >= 1 and math.isclose(number, round(number, 3), rel_tol=1e-12):
-            return f"{round(number, 3):g}{name}"
-    return f"{value:g}{min(units, key=lambda name: abs(math.log(units[name])))}"
+        number = round(exact / _decimal(factor), 3)
+        if number >= 1 and number * _decimal(factor) == exact:
+            return f"{_plain(number)}{name}"
+    return f"{_plain(exact)}{base}"
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def duration_text(seconds: float) -> str:
@@ -80,5 +90,7 @@ def human(value: float, unit: str) -> str:
         if abs(value) >= factor:
             break
     number = value / factor
-    digits = max(0, 2 - math.floor(math.log10(abs(number)))) if number else 0
+    if abs(number) < 0.01:
+        return f"{number:.3g} {name}"
+    digits = max(0, 2 - math.floor(math.log10(abs(number))))
     return f"{number:.{digits}f} {name}"

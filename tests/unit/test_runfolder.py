@@ -1,0 +1,81 @@
+"""The run folder: trials become final by one rename, and a run is found by what people call it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from faketrial import PLAN, record
+
+from migrascope.store.runfolder import RunError, RunFolder, find_run
+from migrascope.study.plans import text_of
+
+
+def create(folder: Path) -> RunFolder:
+    return RunFolder.create(folder, text_of(PLAN), {"lab": "fake"})
+
+
+def test_a_sealed_trial_reads_back(tmp_path: Path) -> None:
+    recording = record(tmp_path)
+    run = find_run(tmp_path, "-1")
+    assert run.finished() == {1}
+    assert [each.folder for each in run.recordings()] == [recording.folder]
+    sealed = {path.name for path in recording.folder.iterdir()}
+    assert not [name for name in sealed if name.endswith(".jsonl")]
+    counts = json.loads((recording.folder / "trial.json").read_text())["tables"]
+    assert {f"{table}.parquet" for table in counts} == {name for name in sealed if name.endswith(".parquet")}
+    assert counts["echo_sent"] == recording.table("echo_sent").height > 0
+
+
+def test_a_trial_that_was_killed_before_its_rename_is_not_there_and_starts_anew(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    opened = run.open_trial(1)
+    (opened / "echo_sent@echo.jsonl").write_text("torn")
+    (opened / "trial.json").write_text("{}")
+    assert run.finished() == set()
+    assert run.recordings() == []
+    assert list(run.open_trial(1).iterdir()) == []
+
+
+def test_trials_come_in_their_numbers_order(tmp_path: Path) -> None:
+    recording = record(tmp_path)
+    for number in (10, 2):
+        copy = recording.folder.with_name(str(number))
+        copy.mkdir()
+        (copy / "trial.json").write_bytes((recording.folder / "trial.json").read_bytes())
+    assert [each.folder.name for each in find_run(tmp_path, "-1").recordings()] == ["1", "2", "10"]
+
+
+def test_latest_points_at_the_newest(tmp_path: Path) -> None:
+    create(tmp_path)
+    newest = create(tmp_path)
+    assert (tmp_path / "latest").resolve() == newest.path.resolve()
+
+
+def test_a_run_is_found_by_path_prefix_and_age(tmp_path: Path) -> None:
+    for name in ("20260101-000000-aaaa", "20260102-000000-bbbb"):
+        create(tmp_path).path.rename(tmp_path / name)
+    (tmp_path / "latest").unlink()
+    assert find_run(tmp_path, "20260101").path.name.endswith("aaaa")
+    assert find_run(tmp_path, str(tmp_path / "20260102-000000-bbbb")).path.name.endswith("bbbb")
+    assert find_run(tmp_path, "-1").path.name.endswith("bbbb")
+    assert find_run(tmp_path, "-2").path.name.endswith("aaaa")
+    for name, words in {"2026": "fits 2 runs", "-3": "no run '-3'", "x": "no run 'x'.*aaaa"}.items():
+        with pytest.raises(RunError, match=words):
+            find_run(tmp_path, name)
+
+
+def test_no_runs_at_all_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="migrascope run"):
+        find_run(tmp_path / "nothing", "-1")
+
+
+def test_a_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    (run.path / "manifest.json").write_text('{"schema": 99}')
+    with pytest.raises(RunError, match="schema 99 is not known"):
+        RunFolder(run.path)
+
+
+def test_a_folder_that_cannot_be_written_says_which_option_helps() -> None:
+    with pytest.raises(RunError, match=r"cannot write .*--runs"):
+        create(Path("/proc/migrascope"))

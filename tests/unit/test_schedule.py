@@ -1,0 +1,40 @@
+"""The order of trials: blocks that hold each cell once, shuffled by the seed, the direction alternating."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrascope.model.plan import Axes, Plan
+from migrascope.model.schedule import cells, schedule
+
+AXES = Axes.model_validate({"memory": ["1GiB", "512MiB"], "downtime_limit": ["30ms", "300ms"]})
+
+
+@given(blocks=st.integers(1, 12), seed=st.integers(0, 2**32))
+def test_each_block_holds_each_cell_once(blocks: int, seed: int) -> None:
+    plan = Plan(blocks=blocks, seed=seed, axes=AXES)
+    trials = schedule(plan)
+    assert [trial.number for trial in trials] == list(range(1, len(trials) + 1))
+    for block in range(1, blocks + 1):
+        assert Counter(trial.factors for trial in trials if trial.block == block) == Counter(cells(plan))
+
+
+@given(st.integers(0, 2**32))
+def test_the_direction_alternates_by_block(seed: int) -> None:
+    for trial in schedule(Plan(blocks=4, seed=seed)):
+        a_to_b = ("host-a", "host-b")
+        assert (trial.source, trial.destination) == (a_to_b if trial.block % 2 else a_to_b[::-1])
+
+
+def test_the_same_seed_gives_the_same_order_and_another_another() -> None:
+    plans = [Plan(seed=seed) for seed in (3, 3, 4)]
+    first, same, other = ([trial.factors for trial in schedule(plan)] for plan in plans)
+    assert first == same
+    assert first != other
+
+
+def test_a_label_names_what_differs() -> None:
+    these = cells(Plan(axes=AXES))
+    assert len({factors.label(these) for factors in these}) == len(these)
+    assert [factors.label(cells(Plan())) for factors in cells(Plan())] == ["none", "offline", "online", "relay"]
