@@ -5,14 +5,14 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from migrascope.model.plan import Plan
+from migrascope.model.plan import Plan, Scenario
 
 
 @dataclass(frozen=True)
 class Factors:
     """What was set in a trial, in base units. instances and disturbance are always 1 and "none" so far."""
 
-    scenario: str
+    scenario: Scenario
     policy: str
     memory_bytes: int
     link_bps: float

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrascope.guest.image import guest_image
-from migrascope.lab.qemu.hostimage import host_image
+from migrascope.guest.image import guest_image, kernel_line
+from migrascope.lab.qemu.hostimage import HOST
 from migrascope.lab.qemu.machine import BootImage
+from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
+from migrascope.node.image import root_image
 from migrascope.node.register import clean
 
 
@@ -26,6 +28,7 @@ async def prepare(say: Callable[[str], None]) -> Images:
     removed = await asyncio.to_thread(clean)
     if removed.labs:
         say(f"removed what {len(removed.labs)} killed run(s) had left: {', '.join(removed.labs)}")
-    root = await host_image(say=say)
+    root = await root_image(HOST, say=say)
     guest = await guest_image(root, say=say)
-    return Images(root, BootImage(guest.kernel, guest.initrd, guest.disk), guest.live_loop, guest.hash)
+    line = kernel_line(f"{INSTANCE_ADDRESS}/24", GATEWAY, address("origin", "external"))
+    return Images(root, BootImage(guest.kernel, guest.initrd, guest.disk, line), guest.live_loop, guest.hash)

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.lab.qemu.accelerator import CPU_MODEL
-from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
+from migrascope.lab.qemu.topology import address
 from migrascope.lab.qemu.volume import EXPORT_PORT
 
 
 @dataclass(frozen=True)
 class BootImage:
-    """What an instance boots: a kernel, an initramfs, and the raw disk below its volume."""
+    """What an instance boots: a kernel with its command line, an initramfs, and the raw disk below its volume."""
 
     kernel: Path
     initrd: Path
     disk: Path
+    kernel_line: str
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,6 @@ def arguments(
     program: str, accelerator: str, spec: InstanceSpec, folder: Path, host: str, *, incoming: bool
 ) -> list[str]:
     """argv of the QEMU on `host`. Sockets: folder/HOST.control (ours) and folder/HOST.probe (the QMP probe's)."""
-    kernel_line = (
-        "console=ttyS0 root=/dev/vda rw panic=0 net.ifnames=0 mitigations=off no_timer_check"
-        f" ms.address={INSTANCE_ADDRESS}/24 ms.gateway={GATEWAY} ms.origin={address('origin', 'external')}"
-    )
     volume = {
         "driver": "nbd",
         "node-name": "volume",
@@ -57,7 +54,7 @@ def arguments(
         "-m", f"{spec.memory_bytes}B",
         "-kernel", str(spec.image.kernel),
         "-initrd", str(spec.image.initrd),
-        "-append", kernel_line,
+        "-append", spec.image.kernel_line,
         "-blockdev", json.dumps(volume),
         "-device", "virtio-blk-pci,drive=volume",
         "-netdev", f"tap,id=network,ifname={spec.tap},script=no,downscript=no,vhost=off",
