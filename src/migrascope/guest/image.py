@@ -143,7 +143,7 @@ class _Build:
         entries: list[tuple[str, int, bytes]] = [(name, 0o040755, b"") for name in ("bin", "dev", "root", "modules")]
         entries.append(("bin/busybox", 0o100755, (self.root / "usr/bin/busybox").read_bytes()))
         entries.append(("init", 0o100755, (_FILES / "init").read_bytes()))
-        entries += [(f"modules/{name}", 0o100644, content) for name, content in needed.items()]
+        entries += [(f"modules/{name}.ko", 0o100644, content) for name, content in needed.items()]
         entries.append(("modules/order", 0o100644, "\n".join(needed).encode()))
         (self.part / "initrd").write_bytes(cpio(entries))
 
