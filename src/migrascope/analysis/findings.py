@@ -1,6 +1,7 @@
 """What a run shows, in sentences, each with what it rests on and how sure it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from migrascope.analysis.limit import free_of_limit, limit_text
@@ -32,11 +33,14 @@ def findings(
 
 
 def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
-    """Trials in which nothing but what the guest carries differs: same link, policy and disturbance."""
+    """Trials in which nothing but what the guest carries differs: same link, policy, probes and disturbance."""
     groups: dict[str, list[TrialResult]] = {}
     for result in good:
         factors = result.facts.factors
-        name = f"{factors.policy} over {rate_text(factors.link_bps)}, disturbance {factors.disturbance}"
+        name = (
+            f"{factors.policy} over {rate_text(factors.link_bps)}, probes {factors.probes}, "
+            f"disturbance {factors.disturbance}"
+        )
         groups.setdefault(name, []).append(result)
     return groups
 
@@ -147,7 +151,7 @@ def _scenarios(good: Sequence[TrialResult]) -> list[Finding]:
     for result in good:
         by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
     for factors, ours in by_block.items():
-        base = Factors(**{**vars(factors), "scenario": "none"})
+        base = replace(factors, scenario="none")
         if factors.scenario == "none" or base not in by_block:
             continue
         others = by_block[base]

@@ -48,7 +48,7 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
 def _data(counters: Counters, windows: Windows) -> Measured:
     """Both directions, from the last sample before the request to the first after during."""
     if windows.during is None:
-        return missing("B", SOURCE, "no migration was requested")
+        return missing("B", SOURCE, "the trial has no window during")
     request, end = windows.during
     first = int(np.searchsorted(counters.mono_ns, request, side="right")) - 1
     last = int(np.searchsorted(counters.mono_ns, end, side="left"))

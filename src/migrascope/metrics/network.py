@@ -140,7 +140,7 @@ def _lost_time(packets: Packets, windows: Windows) -> dict[str, Measured]:
     key = "network_lost_time_s"
     reason = _absent(packets, windows)
     if reason is not None or windows.during is None:
-        return {key: missing("s", SOURCE, reason or "no migration was requested")}
+        return {key: missing("s", SOURCE, reason or "the trial has no window during")}
     chosen = inside(packets.sent_ns, windows.during)
     return {key: Measured(lost_time_s(packets, windows.during), "s", SOURCE, samples=int(chosen.sum()))}
 
@@ -153,7 +153,7 @@ def lost_time_s(packets: Packets, span: Span) -> float:
 
 def _absent(packets: Packets, windows: Windows) -> str | None:
     if windows.during is None:
-        return "no migration was requested"
+        return "the trial has no window during"
     if not inside(packets.sent_ns, windows.during).any():
         return "no echo probes in during"
     return None

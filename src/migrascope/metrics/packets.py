@@ -26,9 +26,12 @@ def inside(stamps: Ints, span: Span) -> Bools:
 def to_mono(clock: WallClock, walls: Ints, read_ns: Ints) -> Ints:
     """Mono ns of wall stamps, by the offset of the pair nearest to when each stamp was read (mono ns).
 
-    Near in monotonic time, not in wall time: after a step back the wall clock shows the same time twice.
+    Near in monotonic time, not in wall time: after a step back the wall clock shows the same time twice. Without any
+    pair it is when they were read.
     """
     pairs = np.asarray(clock.pairs, dtype=np.int64).reshape(-1, 2)
+    if not len(pairs):
+        return read_ns
     at = np.clip(np.searchsorted(pairs[:, 0], read_ns), 1, max(1, len(pairs) - 1))
     left, right = at - 1, np.minimum(at, len(pairs) - 1)
     nearer = np.abs(pairs[right, 0] - read_ns) < np.abs(read_ns - pairs[left, 0])

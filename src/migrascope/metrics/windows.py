@@ -96,7 +96,8 @@ def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEven
 
 
 def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
-    """The trial's windows. Of a trial that failed, during ends at the failure or where recording ended."""
+    """The trial's windows. Of a migration that failed, during ends at the failure; after STOP, where nothing came
+    back, only with the observation."""
     end = end_of(recording)
     if packets is None:
         packets = Packets.of(recording, end)
@@ -111,13 +112,15 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
     if recovered is None:
         seen = event_of(recording, "recovered")
         recovered = seen.mono_ns if seen else None
-    last = max((stamp for stamp in (complete, recovered, failed) if stamp is not None), default=end)
-    during = (request, last)
-    begun = phase_of(recording, "before")
     stopping = event_of(recording, "probes_stopping")
-    after_end = last + (request - begun) if begun is not None else end
-    after = (last, min(after_end, stopping.mono_ns if stopping else end))
-    around = stop if stop is not None else _longest_silence(packets, during)
+    observed = stopping.mono_ns if stopping else end
+    last = max((stamp for stamp in (complete, recovered, failed) if stamp is not None), default=observed)
+    if stop is not None and complete is None and recovered is None:
+        last = max(last, observed)
+    during = (request, last) if last > request else None
+    begun = phase_of(recording, "before")
+    after = (last, min(last + (request - begun) if begun is not None else end, observed))
+    around = stop if stop is not None else _longest_silence(packets, (request, last))
     return Windows(
         before=(begun, request) if begun is not None else None,
         during=during,

@@ -1,0 +1,362 @@
+"""Every metric against the truths of the script that the trial was recorded from."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from faketrial import FACTORS, PLAN, SCRIPT, record
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from migrascope.lab.script import DRAIN_S, RECOVERY_S
+from migrascope.metrics import migration
+from migrascope.metrics.trial import Measurement, examine, measure
+from migrascope.metrics.windows import WINDOWS, windows_of
+from migrascope.model.measured import Measured
+from migrascope.model.plan import Plan
+from migrascope.model.tables import TABLES
+from migrascope.model.units import human
+from migrascope.store.recording import Recording
+
+PUBLIC = [
+    "migration_time_s", "reported_total_s", "vm_pause_s", "reported_downtime_s", "network_blackout_s",
+    "network_outage_total_s", "network_lost_time_s", "http_new_blackout_s", "http_kept_blackout_s", "player_stall_s",
+    "data_transferred_bytes", "reported_transferred_bytes", "rounds", "dirty_rate_Bps",
+    *(f"probe.rtt_s.{w}.{p}" for w in WINDOWS for p in ("p50", "p95", "p99", "max")),
+    *(f"probe.rtt_variation_s.{w}.{p}" for w in WINDOWS for p in ("p50", "p95")),
+    *(f"probe.loss_ratio.{w}" for w in WINDOWS),
+    *(f"visitor.rtt_s.{w}.{p}" for w in WINDOWS for p in ("p50", "p95")),
+    *(f"visitor.retransmit_ratio.{w}" for w in WINDOWS),
+    *(f"visitor.goodput_bps.{w}" for w in WINDOWS),
+]  # fmt: skip
+MS = 1e-3
+INTERVAL = 0.002
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return record(tmp_path_factory.mktemp("truth"))
+
+
+@pytest.fixture(scope="module")
+def seen(recording: Recording) -> Measurement:
+    return examine(recording)
+
+
+def value(found: dict[str, Measured], key: str) -> float:
+    got = found[key].value
+    assert got is not None, (key, found[key].reason)
+    return got
+
+
+def test_every_public_key_is_measured(seen: Measurement) -> None:
+    assert [key for key in PUBLIC if key not in seen.metrics or seen.metrics[key].value is None] == []
+    assert seen.warnings == []
+
+
+def test_only_the_stall_of_a_page_without_video_is_missing(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, factors=replace(FACTORS, scenario="none")))
+    assert [key for key in PUBLIC if found[key].value is None] == ["player_stall_s"]
+    assert found["player_stall_s"].reason == "the page of this scenario holds no video"
+
+
+@pytest.mark.parametrize(
+    ("key", "truth", "bound"),
+    [
+        ("migration_time_s", SCRIPT.precopy_s + SCRIPT.pause_s + 0.004, 1e-5),
+        ("vm_pause_s", SCRIPT.pause_s, 2e-6),
+        ("reported_total_s", SCRIPT.reported_total_s, 1e-9),
+        ("reported_downtime_s", SCRIPT.reported_downtime_s, 1e-9),
+        ("reported_transferred_bytes", SCRIPT.reported_transferred_bytes, 0),
+        ("rounds", SCRIPT.rounds, 0),
+        ("dirty_rate_Bps", SCRIPT.dirty_rate_Bps, 0),
+        ("network_blackout_s", SCRIPT.gap_s, 1.4 * MS),
+        ("network_outage_total_s", SCRIPT.gap_s, 2.5 * MS),
+        ("network_outages", 1, 0),
+        ("network_lost_time_s", SCRIPT.lost_s, 2.1 * MS),
+        ("data_transferred_bytes", SCRIPT.data_bytes, 0),
+        ("player_stall_s", SCRIPT.hold_s - 0.5, 1 * MS),
+        ("player_stall_s.1", SCRIPT.hold_s - 1, 1 * MS),
+        ("player_stall_s.2", 0, 0),
+        ("player_lateness_s", SCRIPT.hold_s, 1 * MS),
+        ("player_least_buffer_s", 0, 0),
+        ("budget.reported_downtime_s", SCRIPT.reported_downtime_s, 1e-9),
+        ("budget.until_resume_s", SCRIPT.pause_s - SCRIPT.reported_downtime_s, 2e-6),
+        ("budget.until_reply_s", SCRIPT.gap_s - SCRIPT.pause_s, 0.3 * MS),
+        ("probe.loss_ratio.before", 0, 0),
+        ("probe.loss_ratio.after", 0, 0),
+        ("probe.loss_ratio.switchover", SCRIPT.lost_s / 5.0, 0.02),
+        ("probe.rtt_s.before.p50", SCRIPT.quiet_rtt_s * 1.087, 0.01 * MS),
+        ("probe.rtt_s.during.max", SCRIPT.gap_s - SCRIPT.lost_s, 2.1 * MS),
+        ("visitor.retransmit_ratio.before", 0, 0),
+        ("visitor.goodput_bps.before", 100 * 24_000 * 8 + 2 * 400_000 * 8 / 2.0, 1.7e6),
+        ("quality.wall_step_s", 0, 0),
+        ("quality.steal", 0, 0),
+    ],
+)
+def test_metric_is_the_truth(seen: Measurement, key: str, truth: float, bound: float) -> None:
+    assert value(seen.metrics, key) == pytest.approx(truth, abs=bound)
+
+
+def test_the_bracket_holds_the_truth(seen: Measurement) -> None:
+    low, high = (value(seen.metrics, f"network_blackout_{end}_s") for end in ("low", "high"))
+    assert low <= SCRIPT.gap_s <= high + 0.4 * MS
+    assert high - low == pytest.approx(2 * INTERVAL, abs=0.1 * MS)
+
+
+def test_visits_in_the_blackout_come_late_by_tcp_s_timers(seen: Measurement) -> None:
+    """New connections lose their SYN (1 s), kept ones their request (200 ms); who waits under 100 ms is in time."""
+    assert value(seen.metrics, "http_new_worst_s") == pytest.approx(1.0, abs=0.02)
+    assert value(seen.metrics, "http_kept_worst_s") == pytest.approx(SCRIPT.gap_s, abs=0.15)
+    for kind in ("new", "kept"):
+        assert value(seen.metrics, f"http_{kind}_blackout_s") == pytest.approx(SCRIPT.lost_s, abs=0.025)
+        assert value(seen.metrics, f"http_{kind}_late") == pytest.approx(SCRIPT.lost_s * 50, abs=1)
+    again = value(seen.metrics, "visitor.retransmit_ratio.switchover")
+    assert again > 0
+
+
+def test_windows_are_where_the_script_puts_them(recording: Recording, seen: Measurement) -> None:
+    windows = seen.windows
+    assert windows.before is not None
+    assert windows.during is not None
+    assert windows.switchover is not None
+    assert windows.after is not None
+    request, stop, resume = windows.request, windows.stop, windows.resume
+    assert request is not None
+    assert stop is not None
+    assert resume is not None
+    assert windows.before == (request - 3_000_000_000, request)
+    assert stop - request == pytest.approx(SCRIPT.precopy_s * 1e9, abs=2000)
+    assert resume - stop == pytest.approx(SCRIPT.pause_s * 1e9, abs=2000)
+    assert windows.recovered == resume + RECOVERY_S * 1e9
+    assert windows.during == (request, windows.recovered)
+    assert windows.switchover == (stop - 1_000_000_000, stop + 4_000_000_000)
+    assert windows.after[0] == windows.during[1]
+    assert (windows.after[1] - windows.after[0]) / 1e9 == pytest.approx(3.0, abs=0.1)
+    assert windows.end - recording.events[-1].mono_ns == 0
+    assert windows.after[1] <= windows.end - DRAIN_S * 1e9
+
+
+def test_rounds_for_the_time_axis(recording: Recording) -> None:
+    rounds = migration.rounds(recording)
+    assert [one.number for one in rounds] == [1, 2, 3, 4]
+    assert rounds[-1].dirty_rate_Bps == SCRIPT.dirty_rate_Bps
+    assert migration.first_pass_ns(recording) == rounds[0].start_ns
+
+
+def test_link_rate_while_ram_is_copied(seen: Measurement) -> None:
+    truth = SCRIPT.data_bytes * 8 / (SCRIPT.precopy_s - 0.02 + SCRIPT.reported_downtime_s)
+    assert value(seen.metrics, "link_payload_bps") == pytest.approx(truth, rel=1e-3)
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "migration_time_s": {"precopy_s": 2.5},
+    "reported_total_s": {"precopy_s": 2.5},
+    "vm_pause_s": {"pause_s": 0.23},
+    "reported_downtime_s": {"reported_downtime_s": 0.1},
+    "reported_transferred_bytes": {"data_bytes": 90_000_000},
+    "data_transferred_bytes": {"data_bytes": 90_000_000},
+    "link_payload_bps": {"data_bytes": 90_000_000},
+    "network_blackout_s": {"gap_s": 0.4},
+    "network_outage_total_s": {"gap_s": 0.4},
+    "network_lost_time_s": {"lost_s": 0.05},
+    "http_new_blackout_s": {"lost_s": 0.05},
+    "http_kept_blackout_s": {"gap_s": 0.9, "lost_s": 0.8},
+    "player_stall_s": {"hold_s": 0.9},
+    "player_stall_s.0.25": {"hold_s": 0.9},
+    "rounds": {"rounds": 7},
+    "dirty_rate_Bps": {"dirty_rate_Bps": 4096e3},
+    "budget.until_resume_s": {"reported_downtime_s": 0.1},
+    "budget.until_reply_s": {"gap_s": 0.4},
+    "probe.rtt_s.before.p50": {"quiet_rtt_s": 0.002},
+    "probe.rtt_variation_s.after.p95": {"quiet_rtt_s": 0.002},
+    "probe.loss_ratio.before": {"lost_before": 5},
+    "probe.loss_ratio.switchover": {"lost_s": 0.05},
+    "visitor.rtt_s.before.p50": {"quiet_rtt_s": 0.002},
+    "visitor.retransmit_ratio.switchover": {"lost_s": 0.0},
+    "visitor.lost_s.during": {"gap_s": 0.9, "lost_s": 0.8},
+    "quality.prober_late_max_s": {"prober_late_s": 0.03},
+    "quality.wall_step_s": {"wall_step_s": 0.02},
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_metric_follows_its_input(tmp_path: Path, seen: Measurement, key: str) -> None:
+    changed = measure(record(tmp_path, **CHANGES[key]))
+    assert value(changed, key) != pytest.approx(value(seen.metrics, key), rel=0.02, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("table", "keys"),
+    [
+        ("echo_sent", ["network_blackout_s", "network_lost_time_s", "probe.rtt_s.during.p50", "budget.until_reply_s"]),
+        ("echo_reply", ["network_blackout_s", "probe.rtt_s.during.p50", "probe.rtt_variation_s.before.p50"]),
+        ("qmp_event", ["vm_pause_s", "rounds", "link_payload_bps"]),
+        ("visit", ["http_new_blackout_s", "http_kept_blackout_s"]),
+        ("tcp_info", ["visitor.rtt_s.before.p50", "visitor.retransmit_ratio.during"]),
+        ("segment", ["player_stall_s"]),
+        ("arrival", ["player_stall_s"]),
+        ("link", ["data_transferred_bytes", "link_payload_bps"]),
+        ("machine", ["quality.cpu_pressure", "quality.steal"]),
+    ],
+)
+def test_without_its_table_a_metric_is_missing_and_says_why(tmp_path: Path, table: str, keys: list[str]) -> None:
+    found = measure(record(tmp_path, drop=(table,)))
+    for key in keys:
+        assert found[key].value is None, key
+        assert found[key].reason
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    dropped=st.sets(st.sampled_from(sorted(set(TABLES) - {"hold"})), min_size=1),
+    failure=st.sampled_from([None, "destination-died", "source-killed", "not-converged"]),
+    events=st.integers(0, 16),
+)
+def test_whatever_is_missing_nothing_raises_and_no_key_goes(
+    tmp_path: Path, seen: Measurement, dropped: set[str], failure: str | None, events: int
+) -> None:
+    recording = record(tmp_path, drop=tuple(sorted(dropped)), failure=failure)
+    path = recording.folder / "events.ndjson"
+    kept = path.read_text().splitlines(keepends=True)[:events]
+    path.write_text("".join(kept))
+    found = measure(Recording(recording.folder))
+    assert set(found) == set(seen.metrics)
+    for key, measured in found.items():
+        assert measured.unit == seen.metrics[key].unit, key
+
+
+def test_no_events_and_no_tables_at_all(tmp_path: Path) -> None:
+    recording = record(tmp_path, drop=tuple(TABLES))
+    (recording.folder / "events.ndjson").write_text("")
+    found = measure(Recording(recording.folder))
+    assert [key for key, measured in found.items() if measured.value is not None] == []
+
+
+def test_a_migration_that_failed_in_pre_copy(tmp_path: Path) -> None:
+    found = examine(record(tmp_path, failure="destination-died"))
+    assert found.metrics["migration_time_s"].reason == "the migration did not complete"
+    assert found.metrics["vm_pause_s"].reason == "no STOP on the source"
+    assert found.metrics["reported_downtime_s"].value is None
+    assert value(found.metrics, "network_blackout_s") < 0.002
+    assert value(found.metrics, "network_lost_time_s") == 0
+    assert value(found.metrics, "data_transferred_bytes") > 0
+    assert found.windows.switchover is not None
+    assert found.windows.recovered is None
+
+
+def test_a_source_killed_after_stop(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, failure="source-killed"))
+    assert found["vm_pause_s"].reason == "no RESUME on the destination"
+    assert found["network_blackout_s"].reason == "no reply came after the switchover"
+    assert found["budget.until_reply_s"].reason == "no RESUME on the destination"
+    assert found["http_new_blackout_s"].value is None
+    assert found["player_stall_s"].reason == "media never came again"
+    assert value(found, "network_lost_time_s") > 1.0
+    assert value(found, "probe.loss_ratio.during") > 0.6
+    assert found["probe.rtt_s.after.p50"].reason == "the trial has no window after"
+
+
+def test_a_step_of_the_wall_clock_voids_the_pause_alone(tmp_path: Path) -> None:
+    found = examine(record(tmp_path, wall_step_s=0.25))
+    assert "stepped by 250.0 ms" in str(found.metrics["vm_pause_s"].reason)
+    assert any("wall clock stepped" in warning for warning in found.warnings)
+    assert value(found.metrics, "network_blackout_s") == pytest.approx(SCRIPT.gap_s, abs=1.4 * MS)
+    assert value(found.metrics, "migration_time_s") == pytest.approx(SCRIPT.precopy_s + SCRIPT.pause_s, abs=0.005)
+
+
+def test_a_step_back_too(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, wall_step_s=-0.4))
+    assert found["vm_pause_s"].value is None
+    assert value(found, "network_blackout_s") == pytest.approx(SCRIPT.gap_s, abs=1.4 * MS)
+
+
+def test_packets_that_wait_are_late_and_not_lost(tmp_path: Path) -> None:
+    """stop and cont on one host: the tap queues, nothing is lost, so lost time says nothing of the pause."""
+    found = measure(record(tmp_path, lost_s=0.0))
+    assert value(found, "network_lost_time_s") == 0
+    assert value(found, "probe.loss_ratio.during") == 0
+    assert value(found, "network_blackout_s") == pytest.approx(SCRIPT.gap_s, abs=1.4 * MS)
+    assert value(found, "probe.rtt_s.during.max") == pytest.approx(SCRIPT.gap_s, abs=2.1 * MS)
+    assert value(found, "probe.late_ratio.switchover") == pytest.approx((SCRIPT.gap_s - 0.1) / 5.0, abs=0.004)
+
+
+def test_packets_that_are_all_lost(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, lost_s=0.26))
+    assert value(found, "network_lost_time_s") == pytest.approx(SCRIPT.gap_s, abs=2.1 * MS)
+    assert value(found, "network_blackout_s") == pytest.approx(SCRIPT.gap_s, abs=2.1 * MS)
+    assert found["network_blackout_s"].bound == pytest.approx(INTERVAL, rel=0.02)
+
+
+def test_warnings_name_their_number(tmp_path: Path) -> None:
+    found = examine(record(tmp_path, prober_late_s=0.03, lost_before=5))
+    slept, lost = found.warnings
+    assert value(found.metrics, "quality.prober_late_max_s") == pytest.approx(0.03, abs=0.002)
+    assert human(value(found.metrics, "quality.prober_late_max_s"), "s") in slept
+    assert value(found.metrics, "probe.loss_ratio.before") == pytest.approx(5 / 1500)
+    assert "0.333 %" in lost
+
+
+def test_a_video_stored_on_the_instance_is_judged_by_the_file_s_buffer(tmp_path: Path) -> None:
+    factors = replace(FACTORS, scenario="offline")
+    found = measure(record(tmp_path, factors=factors, hold_s=2.7))
+    assert value(found, "player_stall_s") == pytest.approx(0.7, abs=1 * MS)
+
+
+def test_downtime_that_qemu_has_not_set_yet_is_not_zero(tmp_path: Path, recording: Recording) -> None:
+    unset = {"status": "completed", "total-time": 0, "downtime": 0}
+    assert migration.final_answer(recording, [(1, unset)])["downtime"] > 0
+    bare = record(tmp_path, drop=("qmp_status",))
+    path = bare.folder / "events.ndjson"
+    path.write_text(path.read_text().replace('"downtime": 160', '"downtime": 0'))
+    assert measure(Recording(bare.folder))["reported_downtime_s"].value is None
+
+
+def test_a_dirty_rate_without_qemu_s_own_is_from_pages_sent_again(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, drop=("qmp_status",)))["dirty_rate_Bps"]
+    assert found.source == "query-migrate pages sent again"
+    assert found.value == pytest.approx(SCRIPT.dirty_rate_Bps, rel=0.01)
+
+
+def test_without_probes_the_hypervisor_s_figures_stay(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, factors=replace(FACTORS, probes="none")))
+    for key in ("migration_time_s", "vm_pause_s", "data_transferred_bytes", "reported_downtime_s"):
+        assert found[key].value is not None
+    assert found["network_blackout_s"].reason == "no echo probes in during"
+
+
+def test_the_direction_does_not_matter(tmp_path: Path, recording: Recording) -> None:
+    """Counters, events and answers are read by host: with the hosts' names swapped nothing is found."""
+    facts = recording.folder / "trial.json"
+    swapped = record(tmp_path)
+    text = facts.read_text().replace('"source": "host-a"', '"source": "host-b"', 1)
+    (swapped.folder / "trial.json").write_text(text.replace('"destination": "host-b"', '"destination": "host-a"', 1))
+    found = measure(Recording(swapped.folder))
+    assert found["vm_pause_s"].reason == "no STOP on the source"
+    assert found["rounds"].value is None
+
+
+def test_windows_of_a_recording_alone(recording: Recording, seen: Measurement) -> None:
+    assert windows_of(recording) == seen.windows
+    assert windows_of(recording).span("during") == seen.windows.during
+
+
+def test_a_reused_flow_number_counts_as_a_new_flow(recording: Recording) -> None:
+    from migrascope.metrics.visitor import progress
+
+    rows = recording.table("tcp_info").head(3).with_columns(
+        flow=pl.lit(1), mono_ns=pl.Series([1, 2, 3]), segs_out=pl.Series([10, 15, 4]),
+        total_retrans=pl.Series([1, 2, 0]), segs_in=pl.Series([5, 5, 7]),
+    )  # fmt: skip
+    seen = progress(rows)
+    assert seen["new_out"].to_list() == [10, 5, 4]
+    assert seen["new_retrans"].to_list() == [1, 1, 0]
+
+
+def test_plan_windows_shorter_than_the_switchover(tmp_path: Path) -> None:
+    quick = Plan.model_validate({"blocks": 1, "windows": {"before": "2s"}})
+    found = measure(record(tmp_path, quick))
+    assert [key for key in PUBLIC if found[key].value is None] == []
+    assert PLAN.windows.before == 3
