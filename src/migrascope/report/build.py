@@ -54,7 +54,7 @@ def chosen_trials(summary: Summary, most: int) -> list[int]:
     queues = [_by_interest(summary, cell) for cell in summary.cells]
     for place in range(max(map(len, queues))):
         first += [queue[place] for queue in queues if place < len(queue)]
-    return sorted(dict.fromkeys(first[:most]))
+    return sorted(list(dict.fromkeys(first))[:most])
 
 
 def _by_interest(summary: Summary, cell: Cell) -> list[int]:

@@ -4,6 +4,7 @@ light and dark; charts are drawn as SVG, where a browser resolves them."""
 from typing import Any
 
 from migrascope.analysis.summary import Summary
+from migrascope.model.schedule import Factors
 from migrascope.report.columns import cell_name, shown_factors
 
 Spec = dict[str, Any]
@@ -44,7 +45,11 @@ CONFIG: Spec = {
 def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None:
     """Data against a metric, a point for each trial that measured both; None without any. Trials in which the downtime
     limit decided have a shape of their own: they are another regime."""
-    shown = shown_factors(summary.cells)
+    shown = shown_factors(summary.cells) if len(summary.cells) <= len(PALETTE) else ["scenario"]
+
+    def name(factors: Factors) -> str:
+        return cell_name(factors, shown)
+
     rows = []
     for trial in summary.trials:
         data, other = trial.metrics.get("data_transferred_bytes"), trial.metrics.get(key)
@@ -53,7 +58,7 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
         rows.append(
             {
                 "trial": trial.facts.number,
-                "cell": cell_name(trial.facts.factors, shown),
+                "cell": name(trial.facts.factors),
                 "regime": LIMITED[trial.limited],
                 "data": round(data.value / 1e6, 2),
                 "value": float(f"{other.value / scale:.4g}"),
@@ -61,8 +66,8 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
         )
     if not rows:
         return None
-    cells = [cell_name(cell.factors, shown) for cell in summary.cells]
-    regimes = [name for name in LIMITED.values() if any(row["regime"] == name for row in rows)]
+    cells = list(dict.fromkeys(name(cell.factors) for cell in summary.cells))
+    regimes = [regime for regime in LIMITED.values() if any(row["regime"] == regime for row in rows)]
     shapes = {"downtime limit decided": "triangle-up", "limit did not decide": "circle", "unknown": "square"}
     return {
         "$schema": SCHEMA,
@@ -97,11 +102,11 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
                 "field": "regime",
                 "type": "nominal",
                 "title": None,
-                "scale": {"domain": regimes, "range": [shapes[name] for name in regimes]},
+                "scale": {"domain": regimes, "range": [shapes[regime] for regime in regimes]},
             },
             "tooltip": [
                 {"field": "trial", "title": "Trial"},
-                {"field": "cell", "title": "Cell"},
+                {"field": "cell", "title": "Kind"},
                 {"field": "data", "title": "Data [MB]"},
                 {"field": "value", "title": title},
                 {"field": "regime", "title": "Regime"},

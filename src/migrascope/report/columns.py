@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 from migrascope.analysis.summary import Cell, Statistic, Summary
 from migrascope.model.schedule import Factors
@@ -42,11 +43,11 @@ COLUMNS = [
 LEGEND = (
     "Median over the trials of a row, with the interval of the median from six trials on. "
     "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
-    "received, from 1 s before the VM stops to 4 s after."
+    "received, from 1 s before the VM stops to 4 s after. Limited: trials in which the downtime limit decided."
 )
 
 
-def finest(column: Column, calibration: list[dict[str, object]] | None) -> float:
+def finest(column: Column, calibration: list[dict[str, Any]] | None) -> float:
     """The smallest step, in base units, in which a figure of the column may be shown: a decade of the calibrated error
     of its layer; 10 µs for single round trips, whose stamps are no better; 0 where nothing but its digits limits it."""
     if column.layer is None:
@@ -60,8 +61,8 @@ def finest(column: Column, calibration: list[dict[str, object]] | None) -> float
 
 
 def figure(value: float, column: Column, step: float) -> str:
-    """Three significant digits in the column's unit, and no digit below `step` (base units)."""
-    number = value / column.scale
+    """Three significant digits in the column's unit, and nothing finer than `step` (base units)."""
+    number = (round(value / step) * step if step else value) / column.scale
     digits = max(0, 2 - math.floor(math.log10(abs(number)))) if number else 0
     if step:
         digits = min(digits, max(0, -math.floor(math.log10(step / column.scale) + 1e-9)))

@@ -70,10 +70,14 @@ def _names(summary: Summary) -> list[_Lane]:
         _Lane([factor_title(name)], [[factor_text(name, getattr(cell.factors, name))] for cell in summary.cells], True)
         for name in shown_factors(summary.cells)
     ]
-    counts = [
-        [f"{cell.trials - cell.failed}", *([f"{cell.failed} failed"] if cell.failed else [])] for cell in summary.cells
+    counts = {
+        "Trials": [cell.trials - cell.failed for cell in summary.cells],
+        "Failed": [cell.failed for cell in summary.cells],
+        "Limited": [cell.limited for cell in summary.cells],
+    }
+    return lanes + [
+        _Lane([title], [[str(n)] for n in ns]) for title, ns in counts.items() if title == "Trials" or any(ns)
     ]
-    return [*lanes, _Lane(["Trials"], counts)]
 
 
 def _fit(names: list[_Lane], rows: list[list[Entry]], notes: list[str], width: int) -> list[list[_Lane]]:

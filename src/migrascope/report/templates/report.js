@@ -83,6 +83,7 @@ function fill() {
 }
 
 const number = (value) => (value === null || value === undefined ? "—" : String(Number(value.toPrecision(3))));
+const quantity = (value, unit) => (number(value) === "—" ? "—" : `${number(value)} ${unit}`);
 
 function point(index) {
   at = index;
@@ -94,12 +95,12 @@ function point(index) {
   }
   const told = [
     ["time", seconds(row.t)],
-    ["delay", `${number(row.delay_mid)} ms (${number(row.delay_low)} to ${number(row.delay_high)})`],
-    ["loss", `${number(row.loss)} %`],
-    ["throughput", `${number(row.goodput_high)} Mbit/s`],
-    ["buffer", `${number(row.buffer)} s`],
+    ["delay", quantity(row.delay_mid, `ms (${number(row.delay_low)} to ${number(row.delay_high)})`)],
+    ["loss", quantity(row.loss, "%")],
+    ["throughput", quantity(row.goodput_high, "Mbit/s")],
+    ["buffer", quantity(row.buffer, "s")],
     ["round", number(row.rounds)],
-    ["link", `${number(row.link)} Mbit/s`],
+    ["link", quantity(row.link, "Mbit/s")],
   ];
   readout.replaceChildren(
     ...told.map(([name, value]) => {
