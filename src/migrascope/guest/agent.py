@@ -182,8 +182,11 @@ class Connection:
             return None
         self.received = rest
         words = head.split(b"\r\n", 1)[0].decode("latin-1").split()
-        self.keep = b"connection: close" not in head.lower() and words[-1] == "HTTP/1.1"
-        return (words[0], words[1]) if len(words) == 3 else ("?", "?")
+        if len(words) != 3:
+            self.keep = False
+            return "?", "?"
+        self.keep = b"connection: close" not in head.lower() and words[2] == "HTTP/1.1"
+        return words[0], words[1]
 
     def send(self, status: int, body: dict[str, object]) -> None:
         text = to_json(body) + "\n"
@@ -223,6 +226,14 @@ class Server:
         if self.clock() >= self.next_tick:
             self.agent.witness.rewrite(PAGES_PER_TICK)
             self.next_tick = max(self.next_tick, self.clock() - TICK_S) + TICK_S
+
+    def close(self) -> None:
+        """Closes every connection and the listener."""
+        for key in list(self.selector.get_map().values()):
+            if key.data is not None:
+                self._close(key.data)
+        self.listener.close()
+        self.selector.close()
 
     def _read(self, connection: Connection) -> None:
         try:

@@ -1,0 +1,109 @@
+"""The agent in the guest: its ledger, its memory witness, its answers over real sockets."""
+
+import http.client
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from migrascope.guest.agent import PAGE, Agent, Ledger, Server, Witness, to_json
+
+
+def last(witness: Witness) -> dict[str, object]:
+    *slices, answer = witness.check()
+    assert all(one is None for one in slices)
+    assert answer is not None
+    return answer[1]
+
+
+def test_the_ledger_counts_and_chains() -> None:
+    ledger = Ledger("boot")
+    first, second = ledger.answer("a"), ledger.answer("b")
+    one = zlib.crc32(b"00000000a")
+    assert first == {"boot_id": "boot", "counter": 1, "hash": f"{one:08x}"}
+    assert second == {"boot_id": "boot", "counter": 2, "hash": f"{zlib.crc32(f'{one:08x}b'.encode()):08x}"}
+
+
+def test_a_rewritten_witness_is_whole() -> None:
+    witness = Witness(pages=256)
+    witness.rewrite(1000)
+    assert last(witness) == {"whole": True, "pages": 256, "rewritten": 1000, "bad": 0}
+    assert sum(generation > 0 for generation in witness.generations) > 200
+
+
+@pytest.mark.parametrize("offset", [0, 7, PAGE - 1])
+def test_one_wrong_byte_is_found(offset: int) -> None:
+    witness = Witness(pages=130)
+    witness.memory[77 * PAGE + offset] ^= 1
+    assert (last(witness)["whole"], last(witness)["bad"]) == (False, 1)
+
+
+def test_a_stale_page_and_one_in_the_wrong_place_are_found() -> None:
+    witness = Witness(pages=64)
+    stale = bytes(witness.memory)
+    witness.rewrite(200)
+    page = next(number for number, generation in enumerate(witness.generations) if generation)
+    witness.memory[page * PAGE : (page + 1) * PAGE] = stale[page * PAGE : (page + 1) * PAGE]
+    assert last(witness)["bad"] == 1
+    witness = Witness(pages=64)
+    witness.memory[: 2 * PAGE] = witness.memory[PAGE : 2 * PAGE] + witness.memory[:PAGE]
+    assert last(witness)["bad"] == 2
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5], "b": True, "c": "d"}, {"error": 'no GET /"\\x here'}])
+def test_answers_are_json(value: dict[str, object]) -> None:
+    read = json.loads(to_json(value))
+    assert read == value or read == {"error": "no GET /??x here"}
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = Server(Agent(Ledger("boot"), Witness(pages=256)), ("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            server.turn()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield server.listener.getsockname()[1]
+    over.set()
+    thread.join()
+    server.close()
+
+
+def ask(connection: http.client.HTTPConnection, method: str, target: str) -> tuple[int, Any]:
+    connection.request(method, target)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def test_answers_over_one_kept_connection(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    assert ask(connection, "GET", "/alive?id=x")[1]["counter"] == 1
+    assert ask(connection, "GET", "/alive?id=y")[1]["counter"] == 2
+    assert ask(connection, "GET", "/witness")[1]["whole"] is True
+    assert len(ask(connection, "GET", "/load")[1]["loadavg"]) == 3
+    assert ask(connection, "POST", "/cache?state=hot")[0] == 404
+    assert ask(connection, "GET", "/nothing")[0] == 404
+    connection.close()
+
+
+def test_requests_in_pieces_in_a_row_and_broken_ones(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
+        stream.sendall(b"GET /alive?id=1 HTTP/1.1\r\n")
+        stream.sendall(b"\r\nGET /alive?id=2 HTTP/1.1\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: stream.recv(4096), b""))
+    assert text.count(b"HTTP/1.1 200 OK") == 2
+    for broken in (b"\r\n\r\n", b"nonsense\r\n\r\n", b"A B C D\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
+            stream.sendall(broken)
+            assert stream.recv(4096).startswith(b"HTTP/1.1 404")
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
+        stream.sendall(b"GET /alive?id=3 HTTP/1.0\r\n\r\n")
+        assert b'"counter": 3' in b"".join(iter(lambda: stream.recv(4096), b""))
