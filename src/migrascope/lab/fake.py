@@ -63,9 +63,9 @@ class _Trial:
     def record(self) -> TrialFacts:
         self._events()
         self._control()
-        self._machine()
         self._links()
         if self.spec.factors.probes == "all":
+            self._machine()
             self._liveness()
             traffic = Traffic(self.plan, self.spec, self.script, self.times)
             for table, source, rows in traffic.tables():
@@ -181,10 +181,10 @@ class _Trial:
     def _machine(self) -> None:
         chance = random.Random(f"machine/{self.plan.seed}/{self.spec.number}")
         self._write("clock", "machine", "machine", ((at, self._wall(at)) for at in self._ticks()))
-        names = ["qemu-host-a", "qemu-host-b", *(["echo"] if self.spec.factors.probes == "all" else [])]
+        names = ["qemu-host-a", "qemu-host-b", "echo"]
         self._write("process_cpu", "machine", "machine", (
             (at, name, round((at - self.times.start) / S * share, 4), 200 << 20)
-            for at in self._ticks() for name, share in zip(names, (0.4, 0.3, 0.03), strict=False)
+            for at in self._ticks() for name, share in zip(names, (0.4, 0.3, 0.03), strict=True)
         ))  # fmt: skip
         rows, busy, pressed = [], 100.0, 0
         for at in self._ticks():

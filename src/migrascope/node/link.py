@@ -43,7 +43,7 @@ def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> No
         index = index_of(routes, interface)
         kinds = [qdisc.get("kind") for qdisc in routes.get_qdiscs(index=index)]
         if "tbf" in kinds:
-            routes.tc("del", index=index, handle="1:")
+            routes.tc("del", index=index, handle="1:", parent=0xFFFFFFFF)
         if rate_bps is not None:
             per_second = round(rate_bps / 8)
             burst = max(2 * 65536, per_second // 1000)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pyroute2.netns
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.node.enter import set_namespace
 
@@ -62,11 +63,17 @@ class Namespace:
         return result[0]
 
     def configure(self, function: Callable[[IPRoute], T]) -> T:
-        """What the function gives when it is called with a netlink socket inside the namespace."""
+        """What the function gives when it is called with a netlink socket inside the namespace.
+
+        OSError where the kernel refuses.
+        """
 
         def inside() -> T:
-            with IPRoute() as routes:
-                return function(routes)
+            try:
+                with IPRoute() as routes:
+                    return function(routes)
+            except NetlinkError as error:
+                raise OSError(error.code, f"{self.name}: {error}") from error
 
         return self.call(inside)
 

@@ -27,6 +27,7 @@ class Program:
         self.config = config
         self._drained = asyncio.Event()
         self._ended = asyncio.Event()
+        self._spools: list[Spool] = []
 
     @property
     def draining(self) -> bool:
@@ -58,7 +59,7 @@ class Program:
     def spool(self, table: str, **given: str) -> Spool:
         """A spool of this process for one table; given, source and host stand for the configuration's."""
         config = self.config | given
-        return Spool(
+        spool = Spool(
             Path(config["directory"]),
             table,
             source=config["source"],
@@ -66,6 +67,13 @@ class Program:
             instance=config["instance"],
             migration=config["migration"],
         )
+        self._spools.append(spool)
+        return spool
+
+    def tick(self) -> None:
+        """Writes what waits in the spools of this process, if it has waited long enough."""
+        for spool in self._spools:
+            spool.tick()
 
     @staticmethod
     def ready() -> None:

@@ -1,0 +1,64 @@
+"""The observer's effect: the same migration with all probes and with none, in interleaved pairs.
+
+    sudo .venv/bin/python benchmarks/observer.py [PAIRS]
+
+Idle guest. For migration time, data and VM pause, the median of the pair ratios (with / without) and its 90 % interval
+by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 for VM pause.
+"""
+
+import sys
+
+import numpy as np
+from common import machine, run_plan, verdict
+from scipy.stats import binom
+
+from migrascope.metrics.trial import measure
+from migrascope.model.plan import Axes, Plan, Visitors, Windows
+from migrascope.store.runfolder import RunFolder
+
+GOALS = {"migration_time_s": 1.03, "data_transferred_bytes": 1.03, "vm_pause_s": 1.10}
+
+
+def plan(pairs: int) -> Plan:
+    """Pairs of trials that differ in their probes alone; the seed shuffles each pair's order."""
+    return Plan(
+        name="observer",
+        blocks=pairs,
+        axes=Axes(scenario=["none"], probes=["all", "none"]),
+        windows=Windows(before=2.0),
+        visitors=Visitors(new_rate=0, kept_rate=0, viewers=0),
+    )
+
+
+def interval(ratios: list[float], coverage: float = 0.9) -> tuple[float, float]:
+    """The narrowest symmetric order-statistic interval of the median with at least this coverage."""
+    ordered, n = sorted(ratios), len(ratios)
+    k = max((k for k in range(1, n // 2 + 1) if 1 - 2 * binom.cdf(k - 1, n, 0.5) >= coverage), default=1)
+    return ordered[k - 1], ordered[n - k]
+
+
+def ratios(run: RunFolder) -> dict[str, list[float]]:
+    """With / without, pair by pair, of each metric. ValueError if a trial failed or did not measure one."""
+    pairs: dict[int, dict[str, dict[str, float]]] = {}
+    for recording in run.recordings():
+        trial = recording.trial
+        if trial.status != "ok":
+            raise ValueError(f"trial {trial.number} failed: {trial.reason}")
+        found = measure(recording)
+        pairs.setdefault(trial.block, {})[trial.factors.probes] = {key: found[key].value or 0.0 for key in GOALS}
+    return {key: [pair["all"][key] / pair["none"][key] for pair in pairs.values()] for key in GOALS}
+
+
+def table(run: RunFolder) -> str:
+    """The machine, and a row for each metric."""
+    lines = [machine(run.manifest), f"{'all probes / none':26}{'median':>9}{'90 % interval':>18}{'goal':>8}"]
+    for key, found in ratios(run).items():
+        low, high = interval(found)
+        goal = GOALS[key]
+        row = f"{key:26}{np.median(found):9.3f}{f'{low:.3f} to {high:.3f}':>18}{goal:8.2f}  {verdict(high <= goal)}"
+        lines.append(f"{row}  (n = {len(found)})")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(run_plan(plan(int(sys.argv[1]) if len(sys.argv) > 1 else 20))))
