@@ -83,3 +83,9 @@ def test_media_that_never_come_again_are_not_a_number() -> None:
 
 def test_without_before_there_is_no_reference() -> None:
     assert isinstance(viewer({}).lateness_s((-2, -1), MIGRATION), str)
+
+
+def test_a_before_that_misses_every_segment_takes_the_last_one_before_it() -> None:
+    seen = viewer({12: 700 * MS}).lateness_s((19 * SECOND, 20 * SECOND), MIGRATION)
+    assert isinstance(seen, Lateness)
+    assert seen.worst_s == pytest.approx(0.7, abs=1e-6)

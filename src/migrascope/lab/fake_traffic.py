@@ -1,5 +1,6 @@
 """What probes and visitors of a scripted trial record: echo, visits, TCP_INFO, segments and arrivals."""
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -137,7 +138,7 @@ class Traffic:
         segments: list[Row] = []
         arrivals: list[Row] = []
         free = 0
-        for seq in range(int((times.stopping - first) / (SEGMENT_S * S))):
+        for seq in range(math.ceil((times.stopping - first) / (SEGMENT_S * S))):
             asked = max(first + round(seq * SEGMENT_S * S), free)
             held = 0
             if viewer == 1 and times.stop is not None and times.stop <= asked < times.stop + round(SEGMENT_S * S):

@@ -56,10 +56,14 @@ class Viewer:
         )
 
     def reference_ns(self, before: Span) -> float | None:
-        """Arrival less media time of a segment in steady state: the median over those asked for in before (mono ns);
-        None where none of them came."""
-        quiet = (self.arrived_ns >= 0) & self.first & (self.asked_ns >= before[0]) & (self.asked_ns < before[1])
-        return float(np.median((self.arrived_ns - self.media_s * NS)[quiet])) if quiet.any() else None
+        """Arrival less media time of a segment in steady state: the median over those asked for in before (mono ns),
+        which a short one may just miss: then of the last one before its end. None where there is none."""
+        known = np.flatnonzero((self.arrived_ns >= 0) & self.first & (self.asked_ns < before[1]))
+        if not len(known):
+            return None
+        quiet = known[self.asked_ns[known] >= before[0]]
+        chosen = quiet if len(quiet) else known[-1:]
+        return float(np.median((self.arrived_ns - self.media_s * NS)[chosen]))
 
     def lateness_s(self, before: Span, span: Span) -> "Lateness | str":
         """How late the media were that were asked for, or still on their way, in the span (mono ns), against what was

@@ -1,0 +1,294 @@
+"""Cells, the limit, findings and the public JSON, over runs of the fake lab and over made-up results."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faketrial import FACTORS, SCRIPT, run_of
+from test_trial_metrics import PUBLIC
+
+from migrascope.analysis.cells import statistic, summarise
+from migrascope.analysis.export import summary_json
+from migrascope.analysis.findings import findings
+from migrascope.analysis.limit import free_of_limit, limit_text, limited
+from migrascope.analysis.run import analyse
+from migrascope.analysis.summary import Finding, Summary, TrialResult
+from migrascope.lab.fake import Script, default_script
+from migrascope.model.measured import Measured, missing
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import Factors, TrialSpec
+from migrascope.store.recording import TrialFacts
+from migrascope.store.runfolder import RunFolder, write_json
+
+PROOF = {"incarnation": {"verdict": "pass", "evidence": "boot id x"}}
+
+
+def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str = "ok", **values: float) -> TrialResult:
+    """A trial with plausible numbers, or those given."""
+    plain = {
+        "data_transferred_bytes": 1e8, "migration_time_s": 1.0, "vm_pause_s": 0.1, "network_blackout_s": 0.15,
+        "reported_downtime_s": 0.05,
+    } | values  # fmt: skip
+    metrics = {key: Measured(value, "s", "test") for key, value in plain.items()}
+    reason = None if status == "ok" else "QEMU ended"
+    facts = TrialFacts(number, block, factors, "host-a", "host-b", "i", "m", status, reason, {}, proof=PROOF)
+    return TrialResult(facts, metrics, limited(factors, metrics))
+
+
+def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
+    calibration = given.get("calibration")
+    return [one for one in findings(results, given.get("accelerator", "kvm"), calibration) if one.topic == topic]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The default plan on the fake lab, with one trial that failed."""
+
+    def scripts(spec: TrialSpec) -> Script:
+        script = default_script(spec, 1)
+        return replace(script, failure="destination-died") if spec.number == 5 else script
+
+    return run_of(tmp_path_factory.mktemp("run"), Plan.model_validate({"windows": {"before": "2s"}}), scripts)
+
+
+@pytest.fixture(scope="module")
+def summary(run: RunFolder) -> Summary:
+    return analyse(run)
+
+
+def test_cells_count_all_and_their_statistics_leave_the_failed_out(summary: Summary) -> None:
+    assert [cell.factors.scenario for cell in summary.cells] == ["none", "offline", "online", "relay"]
+    assert [cell.trials for cell in summary.cells] == [6] * 4
+    failed = next(trial.facts for trial in summary.trials if trial.facts.number == 5)
+    for cell in summary.cells:
+        bad = cell.factors == failed.factors
+        assert cell.failed == (1 if bad else 0)
+        time_s = cell.metrics["migration_time_s"]
+        assert time_s.n == (5 if bad else 6)
+        assert (time_s.low is None) == bad
+        assert time_s.min is not None
+        assert time_s.max is not None
+        assert time_s.median is not None
+        assert time_s.min < time_s.median < time_s.max
+        if not bad:
+            assert (time_s.low, time_s.high, time_s.coverage) == (time_s.min, time_s.max, 0.96875)
+        else:
+            assert cell.failures == ["trial 5: failed: the QEMU on the destination ended in pre-copy"]
+
+
+def test_the_public_json_has_every_key_and_reads_back(summary: Summary) -> None:
+    public = json.loads(json.dumps(summary_json(summary), allow_nan=False))
+    assert {"schema", "lab", "accelerator", "qemu", "cells"} <= set(public)
+    assert (public["lab"], public["accelerator"], public["qemu"]) == ("fake", "none", "none")
+    for cell in public["cells"]:
+        assert {
+            "scenario",
+            "policy",
+            "memory_bytes",
+            "link_bps",
+            "downtime_limit_s",
+            "cache",
+            "disturbance",
+            "instances",
+        } <= set(cell["factors"])
+        assert set(PUBLIC) <= set(cell["metrics"])
+        unmeasured = [key for key in PUBLIC if cell["metrics"][key]["median"] is None]
+        assert unmeasured == (["player_stall_s"] if cell["factors"]["scenario"] == "none" else [])
+        for measured in cell["metrics"].values():
+            assert set(measured) - {"reason"} == {
+                "median",
+                "low",
+                "high",
+                "coverage",
+                "min",
+                "max",
+                "n",
+                "unit",
+                "source",
+            }
+            assert ("reason" in measured) == (measured["median"] is None)
+
+
+def test_a_run_is_recomputed_to_the_same_numbers(run: RunFolder, summary: Summary) -> None:
+    assert summary_json(analyse(run)) == summary_json(summary)
+
+
+def test_twenty_four_trials_take_less_than_three_seconds(run: RunFolder) -> None:
+    began = time.process_time()
+    analyse(run)
+    assert time.process_time() - began < 3
+
+
+def test_calibration_is_read_from_the_run(run: RunFolder) -> None:
+    row = {
+        "layer": "network",
+        "truth": "cut",
+        "nominal_s": None,
+        "abs_error_median_s": 0.0003,
+        "abs_error_p95_s": 0.002,
+        "n": 70,
+    }
+    path = run.path / "calibration.json"
+    write_json(path, {"rows": [row]})
+    try:
+        seen = analyse(run)
+    finally:
+        path.unlink()
+    assert seen.calibration == [row]
+    (accuracy,) = [one for one in seen.findings if one.topic == "accuracy"]
+    assert accuracy.verdict == "pass"
+    assert "300 µs" in accuracy.text
+    assert "2.00 ms" in accuracy.text
+
+
+def test_an_empty_run_is_summarised_too(tmp_path: Path) -> None:
+    run = run_of(tmp_path, Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}}))
+    summary = summarise(run.manifest, Plan().base_units(), [], None)
+    assert summary.cells == []
+    assert {one.verdict for one in summary.findings} == {"unknown"}
+
+
+def test_a_statistic_of_nothing_says_why() -> None:
+    seen = statistic(
+        [missing("s", "echo", "no echo probes"), missing("s", "echo", "no echo probes"), missing("s", "x", "y")]
+    )
+    assert (seen.median, seen.n, seen.reason, seen.unit) == (None, 0, "no echo probes", "s")
+    assert statistic([]).reason == "every trial failed"
+    mixed = statistic([missing("s", "echo", "no"), Measured(2.0, "s", "echo")])
+    assert (mixed.median, mixed.n, mixed.reason) == (2.0, 1, None)
+
+
+@pytest.mark.parametrize(("reported", "bound"), [(0.2099, False), (0.2101, True), (None, None)])
+def test_the_limit_binds_over_seven_tenths_of_it(reported: float | None, bound: bool | None) -> None:
+    measured = Measured(reported, "s", "x") if reported else missing("s", "x", "not reported")
+    assert limited(FACTORS, {"reported_downtime_s": measured}) is bound
+
+
+def test_a_limit_of_ten_seconds_is_called_what_it_is() -> None:
+    assert limit_text(10.0) == "10 s (stop-and-copy)"
+    assert limit_text(0.3) == "300 ms"
+
+
+def rising(n: int) -> list[TrialResult]:
+    return [
+        result(at, at, data_transferred_bytes=1e8 * at, migration_time_s=0.9 * at, vm_pause_s=0.01 * at)
+        for at in range(1, n + 1)
+    ]
+
+
+def test_more_data_more_time_is_said_when_shown() -> None:
+    (time_finding,) = said(rising(10), "data-time")
+    assert time_finding.verdict == "pass"
+    assert "900 ms more" in time_finding.text
+    assert time_finding.evidence["n"] == 10
+
+
+def test_and_the_contrary_when_that_is_shown() -> None:
+    falling = [result(at, at, data_transferred_bytes=1e8 * at, migration_time_s=20.0 - at) for at in range(1, 11)]
+    assert said(falling, "data-time")[0].verdict == "fail"
+
+
+def test_and_nothing_when_nothing_is_shown() -> None:
+    times = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 5.0, 3.5]
+    noise = [result(at, at, data_transferred_bytes=1e8 * at, migration_time_s=t) for at, t in enumerate(times, 1)]
+    finding = said(noise, "data-time")[0]
+    assert finding.verdict == "unknown"
+    assert "not shown" in finding.text
+
+
+def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
+    summary = analyse(run_of(tmp_path, Plan.model_validate({"blocks": 1, "windows": {"before": "2s"}})))
+    for topic in ("data-time", "data-downtime", "scenario"):
+        found = [one for one in summary.findings if one.topic == topic]
+        assert found
+        for one in found:
+            assert one.verdict == "unknown"
+            assert one.text.startswith("Nothing can be concluded")
+    assert all(value.low is None for cell in summary.cells for value in cell.metrics.values())
+
+
+def test_trials_that_the_limit_decided_are_not_pooled_with_the_others() -> None:
+    bound = [
+        result(20 + at, at, data_transferred_bytes=1e9 * at, vm_pause_s=0.3, reported_downtime_s=0.29)
+        for at in range(1, 11)
+    ]
+    both = [*rising(8), *bound]
+    assert {one.facts.number for one in free_of_limit(both)} == set(range(1, 9))
+    pause = next(one for one in said(both, "data-downtime") if one.evidence["metric"] == "vm_pause_s")
+    alone = next(one for one in said(rising(8), "data-downtime") if one.evidence["metric"] == "vm_pause_s")
+    assert pause.evidence == alone.evidence
+    assert "10 trials in which the downtime limit decided" in pause.text
+    (limit,) = said(both, "limit")
+    assert limit.verdict == "fail"
+    assert limit.evidence == {"downtime_limit_s": 0.3, "limited": 10, "n": 18}
+    assert "did not decide" in said(rising(8), "limit")[0].text
+
+
+def test_a_trial_whose_downtime_is_unknown_is_not_pooled_either() -> None:
+    unknown = replace(result(1), limited=None)
+    assert free_of_limit([unknown]) == []
+
+
+def test_trials_over_different_links_are_not_correlated_together() -> None:
+    slow = [
+        result(50 + at, at, replace(FACTORS, link_bps=1e8), data_transferred_bytes=1e8 * at, migration_time_s=9.0 * at)
+        for at in range(1, 9)
+    ]
+    found = said([*rising(8), *slow], "data-time")
+    assert len(found) == 2
+    assert {one.evidence["n"] for one in found} == {8}
+
+
+def test_scenarios_are_compared_within_blocks() -> None:
+    """The blocks differ by far more than the scenarios: only the pairing shows it."""
+    trials = []
+    for block in range(1, 7):
+        trials.append(result(2 * block, block, replace(FACTORS, scenario="none"), migration_time_s=10.0 * block))
+        trials.append(result(2 * block + 1, block, migration_time_s=10.0 * block + 1 + 0.01 * block))
+    (finding,) = said(trials, "scenario")
+    assert finding.verdict == "pass"
+    assert finding.evidence["migration_time_s"]["n"] == 6
+    assert "1.04 s more migration time (1.01 s to 1.06 s)" in finding.text
+    assert "Not shown to differ: data, VM pause, network blackout" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [(("pass", "pass"), "pass"), (("pass", "fail"), "fail"), (("pass", "unknown"), "unknown"), ((), "unknown")],
+)
+def test_the_guest_is_whole_only_if_every_check_of_every_trial_says_so(
+    verdicts: tuple[str, ...], expected: str
+) -> None:
+    proof = {str(at): {"verdict": verdict, "evidence": ""} for at, verdict in enumerate(verdicts)}
+    good, other = result(1), result(2)
+    (finding,) = said([good, replace(other, facts=replace(other.facts, proof=proof))], "intact")
+    assert finding.verdict == expected
+
+
+def test_failures_and_warnings_are_told() -> None:
+    noisy = [replace(result(at), warnings=[f"warning {at}"]) for at in range(1, 9)]
+    texts = [one.text for one in said([*noisy, result(9, status="failed")], "warning")]
+    assert texts[0].startswith("1 of 9 trials failed")
+    assert "trial 9: QEMU ended" in texts[0]
+    assert texts[1] == "Trial 1: warning 1."
+    assert texts[-1] == "3 more warnings are with their trials."
+
+
+@pytest.mark.parametrize(("accelerator", "word"), [("tcg", "emulated"), ("none", "fake")])
+def test_the_environment_is_told_where_it_matters(accelerator: str, word: str) -> None:
+    (finding,) = said([], "environment", accelerator=accelerator)
+    assert word in finding.text
+    assert said([], "environment", accelerator="kvm") == []
+
+
+def test_script_truths_reach_the_cells(tmp_path: Path) -> None:
+    plan = Plan.model_validate({"blocks": 6, "windows": {"before": "1s"}, "axes": {"scenario": ["relay"]}})
+    run = run_of(tmp_path, plan, lambda spec: replace(SCRIPT, pause_s=0.1 + 0.01 * spec.number, gap_s=0.26))
+    (cell,) = analyse(run).cells
+    pause = cell.metrics["vm_pause_s"]
+    assert pause.median == pytest.approx(0.135, abs=1e-5)
+    assert pause.low == pytest.approx(0.11, abs=1e-5)
+    assert pause.high == pytest.approx(0.16, abs=1e-5)
