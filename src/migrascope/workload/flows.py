@@ -54,7 +54,6 @@ class Flows:
         """One row for each open flow."""
         for flow in self._open.values():
             self._record(flow, closing=False)
-        self._spool.tick()
 
     def _record(self, flow: FlowSocket, *, closing: bool) -> None:
         now = time.monotonic_ns()
@@ -65,9 +64,10 @@ class Flows:
         )  # fmt: skip
 
     async def watch(self, program: Program) -> None:
-        """Samples every 20 ms until the program ends."""
+        """Samples every 20 ms until the program ends, and has every spool of the program written in time."""
         async for _ in program.grid(SAMPLE_S, drain=False):
             self.sample()
+            program.tick()
 
 
 async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:

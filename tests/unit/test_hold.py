@@ -1,0 +1,142 @@
+"""The holding server, seen by a raw client, by visitors and by viewers; scenarios and the origin's configuration."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from recorded import Running, program, rows, until
+
+from migrascope.model.plan import Scenario
+from migrascope.workload import hold, mp4, viewer, visitors
+from migrascope.workload.origin import nginx_config
+from migrascope.workload.scenario import scenario
+
+S = 10**9
+
+
+class Answer:
+    """One answer as a client sees it: its head, its body and when they were there."""
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        self.head, self.body, self.at_ns = head.decode(), body, time.monotonic_ns()
+
+
+async def ask(port: int, path: str, more: str = "") -> Answer:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = await reader.read(-1)
+    writer.close()
+    return Answer(head, body)
+
+
+async def serve(stack: AsyncExitStack, folder: Path, port: int, schedule: list[dict[str, Any]]) -> None:
+    config = program(folder, "hold", address="127.0.0.1", port=port, schedule=schedule)
+    await stack.enter_async_context(Running(hold.main, config))
+
+    async def listening() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    while not await listening():  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+
+
+async def test_pages_are_held_until_the_end_and_media_are_not(tmp_path: Path, unused_tcp_port: int) -> None:
+    async with AsyncExitStack() as stack:
+        began = time.monotonic_ns()
+        await serve(stack, tmp_path, unused_tcp_port, [{"at_s": 0.1, "hold_s": 0.3, "kind": "http"}])
+        quick = await ask(unused_tcp_port, "/")
+        assert quick.body == hold.PAGE
+        await asyncio.sleep(max(0.0, (began + 0.2 * S - time.monotonic_ns()) / S))
+        media = asyncio.create_task(ask(unused_tcp_port, "/video/seg0003.ts"))
+        held = await asyncio.gather(*(ask(unused_tcp_port, "/") for _ in range(3)))
+        assert (await media).at_ns < held[0].at_ns
+        await until(lambda: rows(tmp_path, "hold", "hold"))
+    (row,) = rows(tmp_path, "hold", "hold")
+    assert (row["kind"], row["nominal_s"]) == ("http", 0.3)
+    assert row["until_ns"] - row["from_ns"] == pytest.approx(0.3 * S, abs=0.02 * S)
+    assert 0 <= row["bound_ns"] < 0.02 * S
+    assert all(answer.body == hold.PAGE for answer in held)
+    assert all(row["until_ns"] < answer.at_ns < row["until_ns"] + 0.1 * S for answer in held)
+    assert quick.at_ns < row["from_ns"]
+
+
+async def test_a_player_hold_begins_with_the_next_request(tmp_path: Path, unused_tcp_port: int) -> None:
+    async with AsyncExitStack() as stack:
+        await serve(stack, tmp_path, unused_tcp_port, [{"at_s": 0.0, "hold_s": 0.1, "kind": "player"}])
+        playlist = await ask(unused_tcp_port, "/video/index.m3u8")
+        assert "ENDLIST" in playlist.body.decode()
+        asked = time.monotonic_ns()
+        first, second = await asyncio.gather(*(ask(unused_tcp_port, "/video/seg0000.ts") for _ in range(2)))
+        free = await ask(unused_tcp_port, "/video/seg0000.ts")
+    (row,) = rows(tmp_path, "hold", "hold")
+    assert asked < row["from_ns"]
+    assert row["until_ns"] - row["from_ns"] == pytest.approx(0.1 * S, abs=0.02 * S)
+    assert min(first.at_ns, second.at_ns) > row["until_ns"]
+    assert free.at_ns - max(first.at_ns, second.at_ns) < 0.1 * S
+
+
+async def test_the_film_is_served_by_ranges(tmp_path: Path, unused_tcp_port: int) -> None:
+    async with AsyncExitStack() as stack:
+        await serve(stack, tmp_path, unused_tcp_port, [])
+        beginning = await ask(unused_tcp_port, "/video/video.mp4", "Range: bytes=0-499\r\n")
+        gone = await ask(unused_tcp_port, "/video/seg9999.ts")
+    assert beginning.head.startswith("HTTP/1.1 206 ")
+    assert len(beginning.body) == 500
+    size = int(beginning.head.lower().split("content-range: bytes 0-499/")[1].split("\r\n")[0])
+    header = mp4.movie_header(beginning.body, 0, size)
+    assert isinstance(header, bytes)
+    assert mp4.duration_s(header) == 60
+    assert gone.head.startswith("HTTP/1.1 404 ")
+
+
+async def test_visitors_and_a_viewer_see_the_truth(tmp_path: Path, unused_tcp_port: int) -> None:
+    """The first late visit was due when the hold began, and the held media came as late as it was long."""
+    schedule = [{"at_s": 0.3, "hold_s": 0.25, "kind": "http"}, {"at_s": 0.6, "hold_s": 0.25, "kind": "player"}]
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    rates = {"new_rate": 50.0, "kept_rate": 50.0, "kept_connections": 5, "seed": 1}
+    async with AsyncExitStack() as stack:
+        await serve(stack, tmp_path, unused_tcp_port, schedule)
+        await stack.enter_async_context(Running(visitors.main, program(tmp_path, "v", url=f"{url}/", **rates)))
+        playlist = {"url": f"{url}/video/index.m3u8", "kind": "hls", "live": False}
+        await stack.enter_async_context(Running(viewer.main, program(tmp_path, "w", **playlist)))
+        await until(lambda: len(rows(tmp_path, "hold", "hold")) == 2)
+        ended = rows(tmp_path, "hold", "hold")[-1]["until_ns"]
+        await until(lambda: rows(tmp_path, "segment", "w")[-1]["done_ns"] > ended)
+    http, player = rows(tmp_path, "hold", "hold")
+    for kind in ("new", "kept"):
+        visits = [row for row in rows(tmp_path, "visit", "v") if row["kind"] == kind]
+        late = [row for row in visits if row["done_ns"] - row["due_ns"] > 0.1 * S]
+        first, last = min(row["due_ns"] for row in late), max(row["due_ns"] for row in late)
+        assert http["from_ns"] - 0.01 * S < first < http["from_ns"] + 0.03 * S
+        assert last < http["until_ns"] - 0.07 * S
+    (held,) = [row for row in rows(tmp_path, "segment", "w") if row["done_ns"] - row["asked_ns"] > 0.2 * S]
+    assert held["asked_ns"] < player["from_ns"] < held["asked_ns"] + 0.02 * S
+    assert player["until_ns"] < held["done_ns"] < player["until_ns"] + 0.05 * S
+
+
+def test_scenarios_say_who_watches_what() -> None:
+    assert scenario("none", 3).viewers == []
+    assert [one.kind for one in scenario("offline", 3).viewers] == ["hls", "mp4", "hls"]
+    assert {one.url for one in scenario("online", 2).viewers} == {"http://192.0.2.40/live/index.m3u8"}
+    assert {one.url for one in scenario("relay", 2).viewers} == {"http://10.0.4.100/live/index.m3u8"}
+    names = get_args(Scenario)
+    assert [scenario(name, 1).page_path for name in names] == [f"/{name}.html" for name in names]
+    assert [name for name in names if scenario(name, 1).needs_origin] == ["online", "relay"]
+    assert all(one.live == scenario(name, 2).needs_origin for name in names for one in scenario(name, 2).viewers)
+
+
+def test_origin_keeps_to_its_folder() -> None:
+    text = nginx_config(Path("/x/www"), Path("/x"), "192.0.2.40")
+    assert "listen 192.0.2.40:80;" in text
+    assert text.count("{") == text.count("}")
+    paths = [word.rstrip(";") for line in text.splitlines() for word in line.split() if word.startswith("/")]
+    assert all(path.startswith("/x") for path in paths)

@@ -1,0 +1,156 @@
+"""Visitors against a scripted server on the loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from recorded import Row, Running, program, rows, until
+
+from migrascope.workload import visitors
+
+PAGE = b"p" * 3000
+
+
+class Site:
+    """A server that answers as `script` says for the number of each request, counted from 0."""
+
+    def __init__(self, script: Callable[[int], bytes | None]) -> None:
+        self._script = script
+        self.requests = 0
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                number, self.requests = self.requests, self.requests + 1
+                answer = self._script(number)
+                if answer is None:
+                    await asyncio.sleep(3600)
+                writer.write(answer or b"")
+                if b"connection: close" in head.lower() or not answer or answer.startswith(b"HTTP/1.1 200 CUT"):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def page(body: bytes = PAGE, status: str = "200 OK", length: int | None = None) -> bytes:
+    return (
+        b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status.encode(), len(body) if length is None else length) + body
+    )
+
+
+@asynccontextmanager
+async def site(script: Callable[[int], bytes | None]) -> AsyncIterator[tuple[Site, str]]:
+    one = Site(script)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(one.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield one, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/none.html"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def record(
+    folder: Path, url: str, condition: Callable[[], bool], *, new: float = 0.0, kept: float = 0.0, connections: int = 2
+) -> list[Row]:
+    config = program(folder, url=url, new_rate=new, kept_rate=kept, kept_connections=connections, seed=1)
+    async with Running(visitors.main, config):
+        await until(condition)
+    return rows(folder, "visit")
+
+
+async def test_each_new_visit_has_its_connection_and_its_stamps(tmp_path: Path) -> None:
+    async with site(lambda _: page()) as (server, url):
+        seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 10, new=100)
+    assert server.connections == len(seen)
+    for row in seen:
+        assert row["due_ns"] <= row["sent_ns"] < row["connected_ns"] < row["first_byte_ns"] <= row["done_ns"]
+        assert (row["kind"], row["status"], row["bytes"], row["error"]) == ("new", 200, len(PAGE), "")
+    dues = [row["due_ns"] for row in sorted(seen, key=lambda row: row["seq"])]
+    assert {later - due for due, later in pairwise(dues)} == {10_000_000}
+    closing = [row for row in rows(tmp_path, "tcp_info") if row["closing"]]
+    assert sorted(row["flow"] for row in closing) == sorted(row["connection"] for row in seen)
+    assert all(row["bytes_received"] > len(PAGE) for row in closing)
+
+
+async def test_kept_visits_share_their_connections_in_turn(tmp_path: Path) -> None:
+    async with site(lambda _: page()) as (server, url):
+        seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 8, kept=100)
+    assert server.connections == 2
+    assert [row["connection"] for row in seen[:2]] == [row["connection"] for row in seen[2:4]]
+    assert [row["connected_ns"] > 0 for row in seen] == [True, True] + [False] * (len(seen) - 2)
+    sampled = [row for row in rows(tmp_path, "tcp_info") if not row["closing"]]
+    assert {row["kind"] for row in sampled} == {"kept"}
+
+
+async def test_visits_stay_due_while_answers_are_missing(tmp_path: Path) -> None:
+    """Open loop: what hangs delays no later visit, and is recorded as unanswered at the end."""
+    async with site(lambda number: None if number == 3 else page()) as (server, url):
+        seen = await record(tmp_path, url, lambda: server.requests >= 10, new=100)
+    lost = [row for row in seen if row["error"]]
+    assert [row["error"] for row in lost] == ["no answer before the end"]
+    assert (lost[0]["done_ns"], lost[0]["first_byte_ns"], lost[0]["status"]) == (0, 0, 0)
+    assert lost[0]["connection"] in {row["flow"] for row in rows(tmp_path, "tcp_info") if row["closing"]}
+
+
+async def test_a_visit_fails_some_time_after_it_was_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visitors, "TIMEOUT_S", 0.05)
+    async with site(lambda number: None if number == 1 else page()) as (_, url):
+        seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 6, kept=100, connections=1)
+    errors = [row["error"] for row in seen]
+    assert errors[0] == ""
+    assert errors.count("no answer within 0.05 s") >= 1
+    assert errors[-1] == "", "the connection is opened anew"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (page(status="502 Bad Gateway"), "status 502"),
+        (page(PAGE[:-1]), "2999 bytes instead of the page's 3000"),
+        (page(PAGE[:100], status="200 CUT", length=3000), "payload"),
+        (b"", "disconnected"),
+    ],
+)
+async def test_an_answer_that_is_not_the_whole_page_is_an_error(tmp_path: Path, answer: bytes, error: str) -> None:
+    async with site(lambda number: answer if number in (1, 2) else page()) as (_, url):
+        seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 5, kept=100, connections=1)
+    bad = [row for row in seen if row["error"]]
+    assert bad
+    assert all(error in row["error"].lower() for row in bad)
+    assert seen[0]["error"] == ""
+    assert seen[-1]["error"] == "", "it reconnects where it must"
+
+
+async def test_a_refused_connection_is_a_failed_visit(tmp_path: Path) -> None:
+    async with site(lambda _: page()) as (_, url):
+        pass
+    seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 3, new=100)
+    assert all("onnect" in row["error"] and row["connected_ns"] == 0 for row in seen)
+
+
+async def test_no_visit_begins_after_draining(tmp_path: Path) -> None:
+    config = program(tmp_path, url="", new_rate=200.0, kept_rate=0.0, kept_connections=1, seed=1)
+    async with site(lambda number: page() if number < 5 else None) as (server, url):
+        config.config["url"] = url
+        async with Running(visitors.main, config) as running:
+            await until(lambda: server.requests >= 6)
+            running.stop(ending=False)
+            before = server.requests
+            await asyncio.sleep(0.1)
+            assert server.requests <= before + 1
