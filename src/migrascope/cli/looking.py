@@ -1,6 +1,7 @@
 """`show`, `report` and `schema`: what reads runs."""
 
 from pathlib import Path
+from typing import Literal
 
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.run import analyse
@@ -44,7 +45,7 @@ def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
 
 
 @app.command
-def schema(what: str = "plan", /) -> int:
+def schema(what: Literal["plan", "tables"] = "plan", /) -> int:
     """Prints the JSON Schema of a plan, or the columns of the recorded tables.
 
     Parameters
@@ -54,11 +55,9 @@ def schema(what: str = "plan", /) -> int:
     """
     if what == "plan":
         print_json(Plan.model_json_schema())
-    elif what == "tables":
+    else:
         tables = TABLES.values()
         print_json(
             {t.name: {"schema": t.schema, "row": t.row, "columns": t.columns, "constants": CONSTANTS} for t in tables}
         )
-    else:
-        raise ValueError(f"{what!r}: plan or tables")
     return 0

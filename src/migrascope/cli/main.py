@@ -21,7 +21,7 @@ from migrascope import __version__
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.node.image import ImageError
 from migrascope.node.process import ProcessError
-from migrascope.store.runfolder import RunError
+from migrascope.store.runfolder import RunError, RunUnwritable
 from migrascope.study.plans import PlanError
 
 EXIT_USAGE, EXIT_LAB, EXIT_BUG, EXIT_INTERRUPTED = 2, 4, 70, 130
@@ -71,21 +71,21 @@ def main() -> None:
     """The entry point of the command `migrascope`."""
     errors = stderr()
     try:
-        code = app(print_error=True, exit_on_error=True, result_action="return_value")
+        code = app(sys.argv[1:], print_error=True, exit_on_error=True, result_action="return_value")
         sys.exit(code if isinstance(code, int) else 0)
-    except PlanError as error:
-        errors.print(str(error), markup=False)
-        sys.exit(EXIT_USAGE)
-    except RunError as error:
-        errors.print(str(error), markup=False)
+    except RunUnwritable as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(EXIT_LAB)
+    except (PlanError, RunError) as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
         sys.exit(EXIT_USAGE)
     except (LabUnavailable, ImageError, ProcessError, MonitorError, OSError) as error:
-        errors.print(f"migrascope: {error}", markup=False)
+        errors.print(f"migrascope: {error}", markup=False, soft_wrap=True)
         sys.exit(EXIT_LAB)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", prefix="migrascope-", suffix=".txt", delete=False) as file:
             traceback.print_exc(file=file)
-        errors.print(f"migrascope: internal error: {error!r}; details in {file.name}", markup=False)
+        errors.print(f"migrascope: internal error: {error!r}; details in {file.name}", markup=False, soft_wrap=True)
         sys.exit(EXIT_BUG)

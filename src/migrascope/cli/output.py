@@ -1,20 +1,20 @@
 """What a finished run prints: the table, the words, the path of the report."""
 
 import json
-import sys
 from typing import Any
 
 from rich.console import Console
 
 from migrascope.analysis.run import analyse
+from migrascope.cli.main import stdout
 from migrascope.report.build import write_report
 from migrascope.report.terminal import show
 from migrascope.store.runfolder import RunFolder
 
 
 def print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=1)
-    sys.stdout.write("\n")
+    """Prints JSON on standard output; a reader that goes away early is no error of ours."""
+    stdout().out(json.dumps(value, indent=1))
 
 
 def table_and_report(run: RunFolder, console: Console) -> int:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from migrascope.cli.main import Json, LabUnavailable, Runs, app, interruptible, stderr, stdout
 from migrascope.cli.output import print_json, table_and_report
+from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
@@ -62,7 +63,10 @@ def run(
             done = await execute(loaded, runs, images, progress)
         return table_and_report(done, stdout())
 
-    return interruptible(work())
+    try:
+        return interruptible(work())
+    finally:
+        hand_over(folder.path if folder is not None else runs)
 
 
 @app.command

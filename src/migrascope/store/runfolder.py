@@ -22,6 +22,10 @@ class RunError(Exception):
     """A run that cannot be found, read or written; the message says what to do next."""
 
 
+class RunUnwritable(RunError):
+    """A run folder that cannot be written where it was wanted."""
+
+
 class RunFolder:
     """runs/<id>: manifest.json, plan.toml, trials/<n>/, summary.json, report.html."""
 
@@ -36,7 +40,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, parent: Path, plan_text: str, manifest: dict[str, Any]) -> "RunFolder":
-        """A new folder in `parent` and `parent`/latest pointing at it. RunError where that cannot be written."""
+        """A new folder in `parent` and `parent`/latest pointing at it. RunUnwritable where that cannot be."""
         name = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
         path = parent / name
         try:
@@ -47,7 +51,7 @@ class RunFolder:
             fresh.symlink_to(name)
             fresh.replace(parent / "latest")
         except OSError as error:
-            raise RunError(
+            raise RunUnwritable(
                 f"cannot write the run folder {path}: {error.strerror}; choose another with --runs"
             ) from error
         return cls(path)

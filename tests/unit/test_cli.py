@@ -1,0 +1,228 @@
+"""The command line as people use it: what it prints, how it ends, and never a traceback."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from migrascope.cli import looking, main
+
+FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
+STATISTIC = {"median", "low", "high", "coverage", "min", "max", "n", "unit", "source"}
+KEYS = [
+    "migration_time_s",
+    "reported_total_s",
+    "vm_pause_s",
+    "reported_downtime_s",
+    "network_blackout_s",
+    "network_outage_total_s",
+    "network_lost_time_s",
+    "http_new_blackout_s",
+    "http_kept_blackout_s",
+    "player_stall_s",
+    "data_transferred_bytes",
+    "reported_transferred_bytes",
+    "rounds",
+    "dirty_rate_Bps",
+]
+KEYS_OF_A_WINDOW = [
+    "probe.rtt_s.{}.p50",
+    "probe.rtt_s.{}.p95",
+    "probe.rtt_s.{}.p99",
+    "probe.rtt_s.{}.max",
+    "probe.rtt_variation_s.{}.p50",
+    "probe.rtt_variation_s.{}.p95",
+    "probe.loss_ratio.{}",
+    "visitor.rtt_s.{}.p50",
+    "visitor.rtt_s.{}.p95",
+    "visitor.retransmit_ratio.{}",
+    "visitor.goodput_bps.{}",
+]
+WINDOWS = ("before", "during", "switchover", "after")
+VERBS = ["run", "plan", "show", "report", "doctor", "calibrate", "clean", "schema"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def migrascope(*arguments: str, folder: Path) -> Ended:
+    """The command in a folder, in this process: starting fifty interpreters would take a minute."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        patch.setattr(sys, "argv", ["migrascope", *arguments])
+        patch.setenv("COLUMNS", "100")
+        patch.setenv("TERM", "dumb")
+        with (
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            pytest.raises(SystemExit) as exited,
+        ):
+            main()
+    assert isinstance(exited.value.code, int)
+    assert "Traceback" not in stdout.getvalue() + stderr.getvalue()
+    return Ended(exited.value.code, stdout.getvalue(), stderr.getvalue())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `run --lab fake --quick` has run."""
+    folder = tmp_path_factory.mktemp("cli")
+    ended = migrascope("run", "--lab", "fake", "--quick", folder=folder)
+    assert ended.code == 0, ended.stderr
+    (folder / "said.txt").write_text(ended.stdout)
+    (folder / "progress.txt").write_text(ended.stderr)
+    return folder
+
+
+def test_a_run_prints_its_table_and_ends_with_the_path_of_the_report(folder: Path) -> None:
+    said = (folder / "said.txt").read_text().splitlines()
+    for scenario in ("none", "offline", "online", "relay"):
+        assert any(line.startswith(scenario) for line in said)
+    last = said[-1].removeprefix("report: ")
+    assert Path(last).name == "report.html"
+    assert Path(last).is_file()
+    assert "lab fake" in said[0]
+
+
+def test_progress_goes_to_standard_error_with_a_line_for_each_trial(folder: Path) -> None:
+    progress = (folder / "progress.txt").read_text()
+    for number in range(1, 5):
+        assert f"trial {number}/4" in progress
+
+
+def test_show_json_is_the_public_interface(folder: Path) -> None:
+    shown = json.loads(migrascope("show", "-1", "--json", folder=folder).stdout)
+    assert {"schema", "lab", "accelerator", "qemu", "cells"} <= set(shown)
+    assert {cell["factors"]["scenario"] for cell in shown["cells"]} == {"none", "offline", "online", "relay"}
+    wanted = [*KEYS, *(key.format(window) for window in WINDOWS for key in KEYS_OF_A_WINDOW)]
+    for cell in shown["cells"]:
+        assert set(cell["factors"]) >= FACTORS
+        assert cell["trials"] - cell["failed"] == 1
+        for key in wanted:
+            statistic = cell["metrics"][key]
+            assert set(statistic) - {"reason"} >= STATISTIC, key
+            assert (statistic["median"] is None) == bool(statistic.get("reason")), key
+
+
+def test_a_run_is_found_by_age_prefix_and_path(folder: Path) -> None:
+    name = (folder / "runs/latest").resolve().name
+    texts = {migrascope("show", run, folder=folder).stdout for run in ("-1", name[:12], f"runs/{name}")}
+    assert len(texts) == 1
+
+
+def test_report_writes_the_same_report_again(folder: Path) -> None:
+    path = (folder / "runs/latest/report.html").resolve()
+    before = path.read_bytes()
+    path.unlink()
+    ended = migrascope("report", folder=folder)
+    assert (ended.code, ended.stdout.strip()) == (0, str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_finished_run_can_be_resumed_and_runs_nothing_again(folder: Path) -> None:
+    ended = migrascope("run", "--resume", "-1", folder=folder)
+    assert ended.code == 0
+    assert "trial 1/4" not in ended.stderr
+
+
+def test_an_unknown_run_names_those_that_there_are(folder: Path) -> None:
+    ended = migrascope("show", "nothing", folder=folder)
+    assert ended.code == 2
+    assert (folder / "runs/latest").resolve().name in ended.stderr
+
+
+def test_every_mistake_of_a_plan_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('blocs = 1\n[axes]\nscenario = ["nun"]\nmemory = ["1 GiBit"]\n')
+    ended = migrascope("plan", "mine.toml", folder=tmp_path)
+    assert ended.code == 2
+    assert ended.stdout == ""
+    assert "mine.toml: 3 mistake(s)" in ended.stderr
+    for words in ("blocs: unknown key; did you mean 'blocks'?", "axes.scenario.0: 'nun'", "axes.memory.0: '1 GiBit'"):
+        assert words in ended.stderr
+
+
+def test_plan_says_trials_time_disk_and_what_is_missing(tmp_path: Path) -> None:
+    plain = migrascope("plan", "--quick", folder=tmp_path)
+    assert plain.code == 0
+    assert all(words in plain.stdout for words in ("4 trials", "host-a to host-b", "time: about", "missing here: "))
+    told = json.loads(migrascope("plan", "website", "--json", folder=tmp_path).stdout)
+    assert len(told["trials"]) == 24
+    assert {"seconds", "disk_bytes", "free_bytes", "missing"} <= set(told)
+
+
+def test_doctor_says_whether_the_lab_can_run(tmp_path: Path) -> None:
+    ended = migrascope("doctor", "--json", folder=tmp_path)
+    told = json.loads(ended.stdout)
+    assert ended.code == (0 if told["ready"] else 4)
+    checks = {check["name"]: check for check in told["checks"]}
+    assert {"root", "/dev/net/tun", "mmdebstrap", "KVM", "memory", "cores", "space", "calibration"} <= set(checks)
+    for check in told["checks"]:
+        assert check["verdict"] != "fail" or check["remedy"] or not check["needed"], check
+
+
+@pytest.mark.parametrize("arguments", [["run", "--quick"], ["calibrate"], ["clean"], ["doctor"]], ids=" ".join)
+def test_without_root_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    ended = migrascope(*arguments, folder=tmp_path)
+    assert ended.code == 4
+    assert "sudo" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("what", ["plan", "tables"])
+def test_schema_is_json(tmp_path: Path, what: str) -> None:
+    assert json.loads(migrascope("schema", what, folder=tmp_path).stdout)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb(tmp_path: Path, verb: str) -> None:
+    ended = migrascope(verb, "--help", folder=tmp_path)
+    assert ended.code == 0
+    assert verb in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--nonsense"], ["frobnicate"], ["schema", "nothing"], ["plan", "nothing"], ["run", "--lab", "nothing"]],
+    ids=" ".join,
+)
+def test_a_usage_error_ends_with_2_and_says_what_is_wrong(tmp_path: Path, arguments: list[str]) -> None:
+    ended = migrascope(*arguments, folder=tmp_path)
+    assert ended.code == 2
+    assert arguments[-1] in ended.stderr
+
+
+def test_a_folder_that_cannot_be_written_ends_with_4_and_names_the_option(tmp_path: Path) -> None:
+    ended = migrascope("run", "--lab", "fake", "--quick", "--runs", "/proc/x", folder=tmp_path)
+    assert ended.code == 4
+    assert "/proc/x" in ended.stderr
+    assert "--runs" in ended.stderr
+
+
+def test_an_error_of_ours_ends_with_70_and_keeps_its_traceback_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(looking, "find_run", lambda *_: 1 // 0)
+    ended = migrascope("show", folder=tmp_path)
+    assert ended.code == 70
+    assert "internal error" in ended.stderr
+    assert "ZeroDivisionError" in next(tmp_path.glob("migrascope-*.txt")).read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
+    command = f"{sys.executable} -P -m migrascope show -1 --json | head -n 1"
+    seen = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    assert (seen.stdout, seen.stderr) == ("{\n", "")
