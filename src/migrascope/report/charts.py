@@ -76,7 +76,7 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
         "height": 260,
         "autosize": {"type": "fit", "contains": "padding"},
         "data": {"values": rows},
-        "mark": {"type": "point", "filled": True, "size": 75, "opacity": 0.85, "stroke": "var(--paper)"},
+        "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.85, "stroke": "var(--paper)"},
         "encoding": {
             "x": {
                 "field": "data",

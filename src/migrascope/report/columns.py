@@ -97,6 +97,7 @@ FACTOR_TITLES = {
     "cache": "Page cache",
     "disturbance": "Disturbance",
     "instances": "Instances",
+    "probes": "Probes",
 }
 
 

@@ -30,6 +30,7 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     shown = shown_factors(summary.cells)
+    conclusions = [finding for topic in CONCLUSIONS for finding in summary.findings if finding.topic == topic]
     axis = {
         "scatter-time": charts.scatter(summary, "migration_time_s", "Migration time [s]", 1),
         "scatter-downtime": charts.scatter(summary, "reported_downtime_s", "Reported downtime [ms]", 1e-3),
@@ -39,7 +40,8 @@ def render(
         run=summary.run,
         first_line=first_line(summary),
         caution=caution(summary),
-        conclusions=[f for topic in CONCLUSIONS for f in summary.findings if f.topic == topic],
+        conclusions=[finding for finding in conclusions if finding.verdict != "unknown"],
+        still_open=[finding for finding in conclusions if finding.verdict == "unknown"],
         checks=[f for f in summary.findings if f.topic not in CONCLUSIONS],
         trials_total=len(summary.trials),
         trials_failed=sum(cell.failed for cell in summary.cells),

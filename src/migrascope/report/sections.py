@@ -120,12 +120,10 @@ def chooser(summary: Summary, timelines: Mapping[int, Timeline], shown: list[str
 def _option(trial: TrialResult) -> str:
     facts = trial.facts
     told = [f"trial {facts.number}", f"block {facts.block}", f"{facts.source} → {facts.destination}"]
-    for key, name in (("migration_time_s", "time"), ("network_blackout_s", "blackout")):
-        value = _values([trial], key)
-        if value:
-            told.append(f"{name} {human(value[0], 's')}")
     if facts.status != "ok":
-        told.append(facts.status)
+        return " · ".join([*told, facts.status])
+    told += [f"time {human(seconds, 's')}" for seconds in _values([trial], "migration_time_s")]
+    told += [f"blackout {1e3 * seconds:.0f} ms" for seconds in _values([trial], "network_blackout_s")]
     return " · ".join(told)
 
 
