@@ -12,6 +12,7 @@ from typing import Any
 
 from migrascope.guest import site, video
 from migrascope.node.image import IMAGES, ImageError, Recipe, Say, cached, digest, root_image
+from migrascope.node.place import STATE
 from migrascope.node.process import ProcessError, Where, run
 
 ROOT = Recipe(
@@ -84,11 +85,13 @@ async def guest_image(host_root: Path, cache: Path = IMAGES, say: Say = lambda t
     key = digest(ROOT.digest().encode(), *sources)
 
     async def build(part: Path) -> None:
+        STATE.mkdir(parents=True, exist_ok=True)  # seen by the host image's programs, on a fresh machine too
         try:
             await _Build(part, root, Where(root=host_root)).all()
         except (ProcessError, KeyError, ValueError, IndexError, lzma.LZMAError) as error:
             raise ImageError(
-                f"the guest image could not be built: {error}\n  next: rm -r {root} {host_root}, then try again"
+                f"the guest image could not be built: {error}\n"
+                f"  next: when no lab runs, rm -r {root} {host_root}: both are then built anew"
             ) from error
 
     folder = await cached("guest", key, build, cache, say, wanted_bytes=600_000_000)
