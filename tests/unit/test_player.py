@@ -1,6 +1,7 @@
 """The stall curve from held segments: stall = hold less buffer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,10 +19,17 @@ BEFORE = (10 * SECOND, 20 * SECOND)
 MIGRATION = (20 * SECOND, 30 * SECOND)
 
 
-def viewer(held: dict[int, int], never: frozenset[int] = frozenset(), middle: dict[int, int] | None = None) -> Viewer:
+Row = tuple[Any, ...]
+NONE: frozenset[int] = frozenset()
+
+
+def rows(
+    held: dict[int, int], never: frozenset[int] = NONE, middle: dict[int, int] | None = None
+) -> tuple[list[Row], list[Row]]:
     """2 s segments asked for in real time from 0 s on; segment n is held for held[n] ns before its first byte, for
     middle[n] ns in its midst, or never comes."""
-    segments, arrivals = [], []
+    segments: list[Row] = []
+    arrivals: list[Row] = []
     free = 0
     for seq in range(20):
         asked = max(seq * SEGMENT, free)
@@ -34,12 +42,19 @@ def viewer(held: dict[int, int], never: frozenset[int] = frozenset(), middle: di
             at += (middle or {}).get(seq, 0) if chunk == 1 else MS
         free = at
         segments.append((seq, seq * 2.0, 2.0, asked, at, 5000, 200, ""))
+    return segments, arrivals
 
-    def frame(name: str, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+
+def viewer_of(segments: Sequence[Row], arrivals: Sequence[Row]) -> Viewer:
+    def frame(name: str, lines: Sequence[Row]) -> pl.DataFrame:
         schema = polars_schema(name)
-        return pl.DataFrame([(*row, "viewer-1", "client", "i", "m") for row in rows], schema=schema, orient="row")
+        return pl.DataFrame([(*line, "viewer-1", "client", "i", "m") for line in lines], schema=schema, orient="row")
 
     return Viewer.of(frame("segment", segments), frame("arrival", arrivals))
+
+
+def viewer(held: dict[int, int], never: frozenset[int] = NONE, middle: dict[int, int] | None = None) -> Viewer:
+    return viewer_of(*rows(held, never, middle))
 
 
 def lateness(seen: Viewer) -> Lateness:
@@ -89,3 +104,15 @@ def test_a_before_that_misses_every_segment_takes_the_last_one_before_it() -> No
     seen = viewer({12: 700 * MS}).lateness_s((19 * SECOND, 20 * SECOND), MIGRATION)
     assert isinstance(seen, Lateness)
     assert seen.worst_s == pytest.approx(0.7, abs=1e-6)
+
+
+def test_a_segment_that_broke_off_counts_when_it_came_whole() -> None:
+    """Segment 12 breaks off at its third piece and is asked for again 1.4 s after it was first."""
+    plain = rows({})
+    broken = [row if row[0] != 12 else (12, 24.0, 2.0, row[3], 0, 2000, 200, "reset") for row in plain[0]]
+    asked = 12 * SEGMENT + 1400 * MS
+    segments = [*broken, (99, 24.0, 2.0, asked, asked + 8 * MS, 5000, 200, "")]
+    arrivals = [row for row in plain[1] if row[1] != 12]
+    arrivals += [(12 * SEGMENT + 3 * MS, 12, 1000), (12 * SEGMENT + 4 * MS, 12, 1000)]
+    arrivals += [(asked + (3 + at) * MS, 99, 1000) for at in range(CHUNKS)]
+    assert lateness(viewer_of(segments, arrivals)).worst_s == pytest.approx(1.4, abs=1e-6)

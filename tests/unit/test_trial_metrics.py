@@ -360,3 +360,14 @@ def test_plan_windows_shorter_than_the_switchover(tmp_path: Path) -> None:
     found = measure(record(tmp_path, quick))
     assert [key for key in PUBLIC if found[key].value is None] == []
     assert PLAN.windows.before == 3
+
+
+def test_probes_still_on_their_way_when_a_trial_broke_off_are_not_lost(tmp_path: Path) -> None:
+    recording = record(tmp_path, failure="source-killed")
+    path = recording.folder / "events.ndjson"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if '"collect"' not in line))
+    broken = Recording(recording.folder)
+    whole, cut = record(tmp_path, failure="source-killed"), examine(broken)
+    assert cut.windows.end == broken.table("echo_sent")["sent_ns"][-1]
+    lost = value(cut.metrics, "network_lost_time_s")
+    assert 0 < value(measure(whole), "network_lost_time_s") - lost == pytest.approx(3.0, abs=0.01)

@@ -31,22 +31,26 @@ class Viewer:
 
     @classmethod
     def of(cls, segments: pl.DataFrame, arrivals: pl.DataFrame) -> "Viewer":
-        """From one viewer's rows of `segment` and `arrival`. A segment asked for again counts from its first asking."""
-        pieces = (
-            arrivals.sort("seq", "mono_ns")
-            .with_columns(
-                had=pl.col("bytes").cum_sum().over("seq") - pl.col("bytes"), whole=pl.col("bytes").sum().over("seq")
-            )
-            .select("seq", "mono_ns", part=pl.col("had") / pl.max_horizontal("whole", pl.lit(1)))
+        """From one viewer's rows of `segment` and `arrival`. A stretch asked for several times counts from its first
+        asking, and as it came in the first attempt that brought it whole: a player drops what broke off."""
+        pieces = arrivals.sort("seq", "mono_ns").select(
+            "seq",
+            "mono_ns",
+            part=(pl.col("bytes").cum_sum() - pl.col("bytes")).over("seq") / pl.col("bytes").sum().over("seq"),
         )
-        first_asked = pl.col("asked_ns").min().over("media_start_s")
+        whole = (pl.col("error") == "") & (pl.col("done_ns") > 0)
+        attempts = (
+            segments.with_columns(first_asked=pl.col("asked_ns").min().over("media_start_s"), broke=~whole)
+            .sort("media_start_s", "broke", "seq")
+            .unique("media_start_s", keep="first", maintain_order=True)
+        )
         joined = (
-            segments.with_columns(first_asked=first_asked)
-            .join(pieces, on="seq", how="left")
-            .with_columns(media_s=pl.col("media_start_s") + pl.col("media_duration_s") * pl.col("part").fill_null(0.0))
-            .with_columns(pl.col("mono_ns").fill_null(-1), came=pl.col("mono_ns").is_not_null())
-            .sort("media_s", "came", "mono_ns", descending=[False, True, False])
-            .unique("media_s", keep="first", maintain_order=True)
+            attempts.join(pieces, on="seq", how="left")
+            .with_columns(
+                mono_ns=pl.when(pl.col("broke")).then(None).otherwise(pl.col("mono_ns")).fill_null(-1),
+                media_s=pl.col("media_start_s") + pl.col("media_duration_s") * pl.col("part").fill_null(0.0),
+            )
+            .sort("media_s", maintain_order=True)
         )
         return cls(
             joined["media_s"].to_numpy(),
@@ -66,21 +70,20 @@ class Viewer:
         return float(np.median((self.arrived_ns - self.media_s * NS)[chosen]))
 
     def lateness_s(self, before: Span, span: Span) -> "Lateness | str":
-        """How late the media were that were asked for, or still on their way, in the span (mono ns), against what was
-        asked for in before; the reason where that cannot be said."""
+        """How late the media were that were due, or came, in the span (mono ns), against what was asked for in before;
+        the reason where that cannot be said."""
         if not len(self.media_s):
             return "the viewer asked for nothing"
         reference = self.reference_ns(before)
         if reference is None:
             return "no media came in before to compare with"
-        arrived = _or_next(self.arrived_ns)
-        touched = (self.asked_ns < span[1]) & ((self.asked_ns >= span[0]) | (arrived >= span[0]))
+        due, arrived = self.media_s * NS + reference, _or_next(self.arrived_ns)
+        touched = (due < span[1]) & (np.maximum(due, arrived) >= span[0])
         if not touched.any():
-            return "no media were asked for in the time of the migration"
+            return "no media were due in the time of the migration"
         if (arrived[touched] == np.iinfo(np.int64).max).any():
             return "media never came again"
-        late = (arrived - self.media_s * NS)[touched] - reference
-        return Lateness(float(late.max()) / NS, int(touched.sum()))
+        return Lateness(float((arrived - due)[touched].max()) / NS, int(touched.sum()))
 
 
 @dataclass(frozen=True)

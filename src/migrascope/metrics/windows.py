@@ -69,9 +69,13 @@ def phase_of(recording: Recording, phase: str) -> int | None:
 
 
 def end_of(recording: Recording) -> int:
-    """Where recording ended: the collect phase, else the last event. 0 where there is none."""
+    """Where recording ended: the collect phase. A trial that failed never comes to it: its probes ended with their
+    last request. Without them the last event, 0 where there is none."""
     collect = phase_of(recording, "collect")
-    return collect if collect is not None else max((event.mono_ns for event in recording.events), default=0)
+    if collect is not None:
+        return collect
+    sent = recording.table("echo_sent")["sent_ns"]
+    return int(sent[-1]) if len(sent) else max((event.mono_ns for event in recording.events), default=0)
 
 
 def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEvent]:
