@@ -9,7 +9,7 @@ import polars as pl
 from migrascope.metrics import http, network
 from migrascope.metrics.packets import NS, Packets, Span
 from migrascope.metrics.player import viewers
-from migrascope.metrics.windows import end_of, phase_of
+from migrascope.metrics.windows import SECOND, end_of
 from migrascope.store.recording import Recording
 
 Truth = tuple[str, str, float, float, float, float]
@@ -74,7 +74,7 @@ def http_truths(recording: Recording) -> Iterator[Truth]:
     A visit is only late after the threshold of the metric, so a hold of N makes a blackout of N less that threshold,
     and a shorter one makes none: that is the truth here.
     """
-    before = _quiet(recording)
+    before = _quiet(recording, "http")
     for kind in http.KINDS:
         visits = http.Visits.of(recording.table("visit"), kind)
         late_after = visits.late_after_ns(before)
@@ -87,7 +87,7 @@ def http_truths(recording: Recording) -> Iterator[Truth]:
 
 def player_truths(recording: Recording) -> Iterator[Truth]:
     """The stall of a player without any buffer, which is how late the media came, against held segments."""
-    before = _quiet(recording)
+    before = _quiet(recording, "player")
     for viewer in viewers(recording).values():
         for nominal, span, bound in _holds(recording, "player"):
             late = viewer.lateness_s(before, (span[0], span[1] + 1))
@@ -103,13 +103,12 @@ def accuracy(recording: Recording) -> list[dict[str, Any]]:
     return rows(truths)
 
 
-def _quiet(recording: Recording) -> Span:
-    """The time before the first truth was made."""
-    begin = phase_of(recording, "before")
-    first = recording.table("hold")["from_ns"].min()
-    if begin is None or not isinstance(first, int):
-        raise ValueError(f"{recording.folder} is no calibration")
-    return begin, first
+def _quiet(recording: Recording, kind: str) -> Span:
+    """Three seconds that end well before the first hold of that kind met a request. ValueError where there is none."""
+    first = recording.table("hold").filter(pl.col("kind") == kind)["from_ns"].min()
+    if not isinstance(first, int):
+        raise ValueError(f"{recording.folder} holds no {kind} hold")
+    return first - 3 * SECOND, first - SECOND // 10
 
 
 def _holds(recording: Recording, kind: str) -> Iterator[tuple[float, Span, float]]:

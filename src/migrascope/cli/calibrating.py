@@ -9,7 +9,6 @@ from migrascope.cli.output import print_json
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.running import need_lab
 from migrascope.model.plan import Plan
-from migrascope.model.units import human
 from migrascope.study.calibrate import calibrate as measure
 from migrascope.study.images import prepare
 from migrascope.trial.truths import Series
@@ -42,12 +41,13 @@ def calibrate(*, repeats: int = 10, json: Json = False) -> int:
 def _print(result: dict[str, Any]) -> None:
     machine = result["environment"]
     title = f"{machine['cpu']}, {machine['cores']} cores, QEMU {result['qemu']}, {result['accelerator']}"
-    table = Table(title=f"The meter's error at {result['echo_rate']:g} probes/s\n{title}")
-    for name in ("layer", "truth", "about", "truth (median)", "± truth", "bias", "|error| median", "p95", "n"):
-        table.add_column(name, justify="left" if name in ("layer", "truth") else "right")
+    table = Table(title=f"The meter's error at {result['echo_rate']:g} probes/s, in ms\n{title}")
+    for name in ("layer", "truth", "about", "truth", "±", "bias", "|error|", "p95", "n"):
+        table.add_column(name, justify="left" if name == "layer" else "right")
     for row in result["rows"]:
-        about = "all" if row["nominal_s"] is None else human(row["nominal_s"], "s")
+        about = "all" if row["nominal_s"] is None else f"{1e3 * row['nominal_s']:.0f}"
         keys = ("truth_s", "truth_bound_s", "bias_s", "abs_error_median_s", "abs_error_p95_s")
-        numbers = [human(row[key], "s") for key in keys]
-        table.add_row(row["layer"], row["truth"], about, *numbers, str(row["n"]), end_section=row["nominal_s"] is None)
+        numbers = [f"{1e3 * row[key]:.2f}" for key in keys]
+        pooled = row["nominal_s"] is None
+        table.add_row(row["layer"], row["truth"], about, *numbers, str(row["n"]), end_section=pooled)
     stdout().print(table)

@@ -112,8 +112,8 @@ _ALL = [
     Table(
         "hold", 1,
         {"from_ns": "int", "until_ns": "int", "bound_ns": "int", "kind": "str", "nominal_s": "float"},
-        "a known truth of calibrate: when a cut, a pause or a hold (kind cut, pause, http, player) began and ended, and "
-        "how far that may be off",
+        "a known truth of calibrate (kind cut, pause, http, player): when it began and ended, and how far that may be "
+        "off",
     ),
 ]  # fmt: skip
 

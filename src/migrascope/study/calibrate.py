@@ -45,8 +45,8 @@ async def record(
     async with QemuLab.up(images.host_root, images.boot.kernel, wanted=wanted, program=program) as lab:
         facts = {"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version, "guest": images.guest}
         run = RunFolder.create(parent, text_of(plan), manifest(series.seed, "calibrate", **facts))
-        seconds = sum(length + 0.7 for _, length in series.shuffled(("cut", "pause")))
-        progress.step(f"cutting, pausing and holding; about {max(seconds, series.holds_s()) / 60:.1f} min")
+        minutes = (series.interruptions_s() + series.holds_s()) / 60
+        progress.step(f"cutting and pausing, then holding answers back; about {minutes:.1f} min")
         opened = run.open_trial(1)
         trial = await make_truths(lab, plan, images.boot, opened, series, echo_rates)
         run.seal_trial(opened, trial)

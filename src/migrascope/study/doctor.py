@@ -84,9 +84,13 @@ def _rights() -> Iterator[Check]:
 def _programs() -> Iterator[Check]:
     for program, package in (("mmdebstrap", "mmdebstrap"), ("unshare", "util-linux")):
         path = shutil.which(program)
-        yield _check(program, path is not None, path or "missing", f"apt-get install {package}")
+        yield _check(
+            program, path is not None, path or "missing", f"apt-get install {package}; ./migrascope run does that"
+        )
     words = "there" if KEYRING.exists() else f"{KEYRING} is missing"
-    yield _check("Debian's keys", KEYRING.exists(), words, "apt-get install debian-archive-keyring")
+    yield _check(
+        "Debian's keys", KEYRING.exists(), words, "apt-get install debian-archive-keyring; ./migrascope run does that"
+    )
 
 
 def _kernel() -> Iterator[Check]:

@@ -25,6 +25,8 @@ from migrascope.trial.watch import EchoWatch
 _HOLD_PORT = 8090
 _REST_S = 0.7
 _HTTP_REST_S = 2.2
+_PLAYER_REST_S = 1.5
+_QUIET_S = 6.0
 _T_MAX_S = 3.0
 _BOOT_LIMIT_S = 90.0
 _STEADY_LIMIT_S = 30.0
@@ -46,18 +48,23 @@ class Series:
         return series
 
     def holds(self) -> list[dict[str, float | str]]:
-        """The schedule of the holding server: HTTP and player one after the other, each with a rest after it."""
+        """The schedule of the holding server: HTTP and player side by side, each hold with a rest after it."""
         schedule: list[dict[str, float | str]] = []
-        at = 4.0
-        for kind, length in self.shuffled(("http", "player")):
-            schedule.append({"at_s": at, "hold_s": length, "kind": kind})
-            at += length + (_HTTP_REST_S if kind == "http" else _REST_S)
+        for kind, rest in (("http", _HTTP_REST_S), ("player", _PLAYER_REST_S)):
+            at = _QUIET_S
+            for _, length in self.shuffled((kind,)):
+                schedule.append({"at_s": at, "hold_s": length, "kind": kind})
+                at += length + rest
         return schedule
 
     def holds_s(self) -> float:
         """About how long the holds take."""
-        last = self.holds()[-1]
-        return float(last["at_s"]) + float(last["hold_s"]) + _HTTP_REST_S
+        ends = [float(hold["at_s"]) + float(hold["hold_s"]) for hold in self.holds()]
+        return max(ends) + _HTTP_REST_S
+
+    def interruptions_s(self) -> float:
+        """About how long the cuts and pauses take."""
+        return sum(length + _REST_S for _, length in self.shuffled(("cut", "pause")))
 
 
 async def make_truths(
@@ -79,13 +86,13 @@ async def make_truths(
         await until(guest.ready, _BOOT_LIMIT_S, "the guest boots and its website answers", 0.05)
         crew = Crew(opened, folder, INSTANCE, "")
         stack.push_async_callback(crew.stop)
-        await crew.start(_members(lab, instance, plan, series, echo_rates[0]))
+        await crew.start(_probes(lab, instance, echo_rates[0]))
         for rate in echo_rates[1:]:
             beside = opened / f"beside-{rate:g}"
             beside.mkdir()
             other = Crew(beside, folder, INSTANCE, "")
             stack.push_async_callback(other.stop)
-            await other.start([_echo(lab, rate), _clock(lab)])
+            await other.start([_echo(lab, rate)])
         watch = EchoWatch(opened, echo_rates[0])
 
         async def steady() -> bool:
@@ -94,7 +101,9 @@ async def make_truths(
 
         await until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
         events.add("phase", phase="before")
-        await asyncio.gather(_interrupt(lab, instance, crew, series, opened), _await_holds(opened, crew, series))
+        await _interrupt(lab, instance, crew, series, opened)
+        await crew.start(_held(lab, plan, series))
+        await _await_holds(opened, crew, series)
         events.add("probes_stopping")
         crew.drain()
         await asyncio.sleep(_T_MAX_S)
@@ -112,23 +121,25 @@ def _echo(lab: QemuLab, rate: float) -> Member:
     return Member("echo", "migrascope.probe.echo", "client", lab.topology.nodes["client"], config)
 
 
-def _clock(lab: QemuLab) -> Member:
-    config = {"processes": {}, "interval_s": 0.1}
-    return Member("machine", "migrascope.probe.machine", "client", lab.topology.nodes["client"], config)
+def _probes(lab: QemuLab, instance: Instance, rate: float) -> list[Member]:
+    """What watches the cuts and pauses, with nothing else at work: the meter's error is not the load's."""
+    client, hosts = lab.topology.nodes["client"], instance.probe_sockets()
+    return [
+        Member("machine", "migrascope.probe.machine", "client", client, {"processes": {}, "interval_s": 0.1}),
+        _echo(lab, rate),
+        Member("qmp", "migrascope.probe.qmp", "host-a", lab.topology.fabric, {"hosts": hosts, "interval_s": 0.0}),
+    ]
 
 
-def _members(lab: QemuLab, instance: Instance, plan: Plan, series: Series, rate: float) -> list[Member]:
+def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
+    """The holding server, and the visitors and the viewer that it holds up."""
     client, origin = lab.topology.nodes["client"], lab.topology.nodes["origin"]
     site = f"http://{address('origin', 'external')}:{_HOLD_PORT}"
     server = {"address": address("origin", "external"), "port": _HOLD_PORT, "schedule": series.holds()}
     visits = plan.visitors.model_dump(include={"new_rate", "kept_rate", "kept_connections"})
-    hosts = instance.probe_sockets()
     viewer = {"kind": "hls", "url": f"{site}/video/index.m3u8", "live": False}
     return [
         Member("hold", "migrascope.workload.hold", "origin", origin, server),
-        _clock(lab),
-        _echo(lab, rate),
-        Member("qmp", "migrascope.probe.qmp", "host-a", lab.topology.fabric, {"hosts": hosts, "interval_s": 0.0}),
         Member("visitors", "migrascope.workload.visitors", "client", client, {"url": f"{site}/", "seed": 1, **visits}),
         Member("viewer-1", "migrascope.workload.viewer", "client", client, viewer),
     ]
