@@ -3,7 +3,6 @@
 # shellcheck shell=sh
 
 python=$here/.venv/bin/python
-wanted=
 
 say() { printf 'migrascope: %s\n' "$*" >&2; }
 
@@ -19,14 +18,51 @@ want() {
   "$@" >/dev/null 2>&1 || wanted="$wanted $package"
 }
 
+want_python() {
+  want python3 command -v python3
+  want python3-venv python3 -c 'import venv, ensurepip'
+  want ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+}
+
 want_lab() {
   want mmdebstrap command -v mmdebstrap
   want util-linux command -v unshare
   want debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 }
 
-install_wanted() {
+# become_root COMMAND...: runs it in place of this shell, by sudo if need be, with what it should know of our environment
+become_root() {
+  for name in NO_COLOR COLUMNS http_proxy https_proxy no_proxy; do
+    eval "value=\${$name-}"
+    # shellcheck disable=SC2154
+    [ -z "$value" ] || set -- "$name=$value" "$@"
+  done
+  set -- env "$@"
+  [ "$(id -u)" = 0 ] || set -- sudo "$@"
+  exec "$@"
+}
+
+# one process at a time changes the system or .venv
+lock() {
+  exec 9<"$here/pyproject.toml"
+  flock -n 9 || { say "another process is setting things up, waiting for it"; flock 9; }
+}
+
+unlock() { exec 9<&-; }
+
+# packages WANT...: installs what these functions want
+packages() {
+  wanted=
+  for function in "$@"; do "$function"; done
   [ -n "$wanted" ] || return 0
+  lock
+  wanted=
+  for function in "$@"; do "$function"; done
+  [ -z "$wanted" ] || _install
+  unlock
+}
+
+_install() {
   command -v apt-get >/dev/null || die "these Debian packages, or what this system has in their place, are missing:$wanted"
   say "installing the distribution's packages:$wanted"
   log=$(mktemp)
@@ -34,16 +70,12 @@ install_wanted() {
   set -- sh -c '
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update && apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"' sh $wanted
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "root is needed for that; as root: apt-get install$wanted"
-    set -- sudo "$@"
-  fi
-  if ! "$@" >"$log" 2>&1 </dev/null; then
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || die "root is needed for that; as root: apt-get install$wanted"
+  if ! (become_root "$@") >"$log" 2>&1 </dev/null; then
     tail -n 15 "$log" >&2
     die "the packages could not be installed (all of it: $log); as root: apt-get update && apt-get install$wanted"
   fi
   rm -f "$log"
-  wanted=
 }
 
 # what .venv must match: the list, where the checkout lies, and the interpreter it was made with
@@ -54,10 +86,10 @@ _is_ready() { [ -x "$python" ] && [ "$(_key "$1")" = "$(cat "$here/.venv/$1.stam
 # ready LIST: .venv holds requirements/LIST.txt and this checkout's package
 ready() {
   _is_ready "$1" && return
-  exec 9<"$here/requirements/$1.txt"
-  flock -n 9 || { say "another process is setting up .venv, waiting for it"; flock 9; }
+  packages want_python
+  lock
   _is_ready "$1" || _make "$1"
-  exec 9<&-
+  unlock
 }
 
 _find_python() {
@@ -68,10 +100,6 @@ _find_python() {
 }
 
 _make() {
-  want python3 command -v python3
-  want python3-venv python3 -c 'import venv, ensurepip'
-  want ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
-  install_wanted
   say "setting up .venv from requirements/$1.txt (downloads up to 150 MB, once)"
   # shellcheck disable=SC2016
   usable='import pip, sys; sys.exit(sys.version_info < (3, 11) or sys.prefix != sys.argv[1])'
