@@ -17,7 +17,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.lab.fake import default_script
 from migrascope.model.plan import Plan
 from migrascope.report import build, charts, html, tiphon
-from migrascope.report.columns import COLUMNS, figure, finest
+from migrascope.report.columns import COLUMNS, caution, figure, finest, first_line
 from migrascope.store.runfolder import RunFolder
 
 PLAN = Plan.model_validate({"blocks": 6, "lab": {"kind": "fake"}, "axes": {"scenario": ["none", "relay"]}})
@@ -168,6 +168,14 @@ def test_calibration_bounds_what_is_shown() -> None:
 
 def test_not_calibrated_is_said(page: str) -> None:
     assert "Not calibrated on this machine: run <code>migrascope calibrate</code>" in page
+
+
+def test_what_must_be_known_first_is_said_first(summary: Summary) -> None:
+    assert caution(summary) == "Fake lab: these figures come from a script, not from a machine."
+    emulated = replace(summary, lab="qemu", accelerator="tcg", qemu="10.0.2")
+    assert caution(emulated) == "Software emulation (TCG): compare these figures only with other TCG figures."
+    assert caution(replace(emulated, accelerator="kvm")) is None
+    assert first_line(emulated) == "lab qemu · tcg · QEMU 10.0.2 · a test's machine, 2 cores, 8 GiB"
 
 
 def test_tiphon() -> None:

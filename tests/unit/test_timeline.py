@@ -100,3 +100,19 @@ def test_axis_of_a_trial_that_failed(tmp_path: Path) -> None:
     seen = _of(tmp_path, RELAY, failure="destination-died")
     assert "failed" in dict(seen.marks)
     assert "STOP" not in dict(seen.marks)
+
+
+def test_axis_of_a_trial_without_probes(tmp_path: Path) -> None:
+    recording = record(tmp_path, factors=RELAY, drop=("echo_sent", "echo_reply", "visit", "arrival", "segment"))
+    packets = Packets.of(recording, end_of(recording))
+    seen = timeline(recording, windows_of(recording, packets), packets, 0.5)
+    empty = {name for name, values in seen.whole.columns.items() if not values}
+    assert empty == {"delay_low", "delay_mid", "delay_high", "loss", "goodput_low", "goodput_high", "buffer"}
+
+
+def test_axis_of_a_trial_that_never_came_to_its_request(tmp_path: Path) -> None:
+    recording = record(tmp_path, factors=RELAY, drop=("echo_sent", "echo_reply"))
+    recording.events[:] = recording.events[:2]
+    packets = Packets.of(recording, end_of(recording))
+    seen = timeline(recording, windows_of(recording, packets), packets, 0.5)
+    assert (seen.bands, seen.marks, seen.switchover) == ([], [], None)
