@@ -19,7 +19,7 @@ _AUDIO_BPS = 96_000
 def _clock() -> str:
     font = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf"
     text = r"%{pts\:hms}"
-    return f"drawtext=fontfile={font}:text='{text}':fontsize=44:fontcolor=white:box=1:boxcolor=black@0.6:x=20:y=20"
+    return f"drawtext=fontfile={font}:text='{text}':fontsize=44:fontcolor=white:box=1:boxcolor=black@0.6:x=20:y=70"
 
 
 def _coding(bps: int, key_s: float) -> list[str]:
