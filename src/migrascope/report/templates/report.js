@@ -19,6 +19,7 @@ let panelWidth = 0;
 
 const ABSENT = {
   delay: ["delay_mid", "no probe was answered"],
+  loss: ["loss", "no probe was sent"],
   goodput: ["goodput_high", "not recorded in this trial"],
   buffer: ["buffer", "no player in this scenario"],
   link: ["link", "not recorded in this trial"],
