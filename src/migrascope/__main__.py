@@ -1,5 +1,12 @@
 """python -m migrascope."""
 
-from migrascope.cli import main
+import signal
+import sys
 
-main()
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+try:
+    from migrascope.cli import main
+
+    main()
+except KeyboardInterrupt:
+    sys.exit(130)

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-from migrascope.cli.main import Json, app, interruptible, stderr, stdout
+from migrascope.cli.console import Json, interruptible, stderr, stdout
 from migrascope.cli.output import print_json
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.running import need_lab
@@ -14,7 +14,6 @@ from migrascope.study.images import prepare
 from migrascope.trial.truths import Series
 
 
-@app.command
 def calibrate(*, repeats: int = 10, json: Json = False) -> int:
     """Measures known cuts, pauses and holds and says how far the meter was off; kept, and quoted by reports.
 

@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from migrascope.cli.main import EXIT_LAB, Json, app, stdout
+from migrascope.cli.console import Json, stdout
 from migrascope.cli.output import print_json
+from migrascope.model.problem import Problem
 from migrascope.study.doctor import Check, checks
 
 
-@app.command
 def doctor(*, json: Json = False) -> int:
     """Says what this machine has and lacks for the QEMU lab, with the next command. 4 if the lab cannot run here."""
     found = checks()
@@ -22,7 +22,7 @@ def doctor(*, json: Json = False) -> int:
             table.add_row(_word(check), check.name, check.found, "" if check.verdict == "pass" else check.remedy)
         stdout().print(table)
         stdout().print("the lab can run here" if ready else "the lab cannot run here")
-    return 0 if ready else EXIT_LAB
+    return 0 if ready else Problem.code
 
 
 def _word(check: Check) -> str:

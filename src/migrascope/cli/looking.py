@@ -5,7 +5,7 @@ from typing import Literal
 
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.run import analyse
-from migrascope.cli.main import Json, Runs, app, stdout
+from migrascope.cli.console import Json, Runs, stdout
 from migrascope.cli.output import print_json
 from migrascope.model.plan import Plan
 from migrascope.model.tables import CONSTANTS, TABLES
@@ -14,7 +14,6 @@ from migrascope.report.terminal import show as print_summary
 from migrascope.store.runfolder import find_run
 
 
-@app.command
 def show(run: str = "-1", /, *, json: Json = False, runs: Runs = Path("runs")) -> int:
     """Prints a run's table and what it shows, every number computed anew from its recordings.
 
@@ -31,7 +30,6 @@ def show(run: str = "-1", /, *, json: Json = False, runs: Runs = Path("runs")) -
     return 0
 
 
-@app.command
 def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
     """Writes a run's report.html, summary.json and CSV tables anew from its recordings; needs no QEMU and no root.
 
@@ -44,7 +42,6 @@ def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
     return 0
 
 
-@app.command
 def schema(what: Literal["plan", "tables"] = "plan", /) -> int:
     """Prints the JSON Schema of a plan, or the columns of the recorded tables.
 

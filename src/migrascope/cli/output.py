@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from migrascope.analysis.run import analyse
-from migrascope.cli.main import stdout
+from migrascope.cli.console import stdout
 from migrascope.report.build import write_report
 from migrascope.report.terminal import show
 from migrascope.store.runfolder import RunFolder

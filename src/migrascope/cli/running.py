@@ -8,11 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from migrascope.cli.main import Json, LabUnavailable, Runs, app, interruptible, stderr, stdout
+from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.output import print_json, table_and_report
 from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule
 from migrascope.model.units import human
 from migrascope.node.register import clean as clean_machine
@@ -26,12 +27,11 @@ BYTES_PER_TRIAL = 3_000_000
 
 
 def need_lab(plan: Plan) -> None:
-    """LabUnavailable, with every problem, if this machine cannot run the plan's lab."""
+    """Problem, with every problem, if this machine cannot run the plan's lab."""
     if plan.lab.kind == "qemu" and (problems := problems_of(plan)):
-        raise LabUnavailable("this machine cannot run the QEMU lab:\n  " + "\n  ".join(problems))
+        raise Problem("this machine cannot run the QEMU lab:\n  " + "\n  ".join(problems))
 
 
-@app.command
 def run(
     plan: str = "website",
     /,
@@ -69,7 +69,6 @@ def run(
         hand_over(folder.path if folder is not None else runs)
 
 
-@app.command
 def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -> int:
     """Checks a plan and says what it will do, what it wants, and what is missing here.
 
@@ -107,11 +106,10 @@ def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -
     return 0
 
 
-@app.command
 def clean(*, json: Json = False) -> int:
     """Removes every namespace, process and folder that killed runs left, and nothing else."""
     if os.geteuid() != 0:
-        raise LabUnavailable("clean needs root: sudo ./migrascope clean")
+        raise Problem("clean needs root: sudo ./migrascope clean")
     removed = clean_machine()
     if json:
         print_json({"schema": 1, **asdict(removed)})

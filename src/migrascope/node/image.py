@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from migrascope.model.problem import Problem
 from migrascope.node import process
 from migrascope.node.place import CACHE
 
@@ -29,7 +30,7 @@ _CLEAN = (
 )
 
 
-class ImageError(Exception):
+class ImageError(Problem):
     """An image that cannot be built; the message names what failed, why, and the next command."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrascope.model.problem import Problem
 from migrascope.node import enter
 from migrascope.node.namespace import Namespace
 from migrascope.node.place import CACHE, STATE
@@ -18,7 +19,7 @@ from migrascope.node.place import CACHE, STATE
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 
 
-class ProcessError(Exception):
+class ProcessError(Problem):
     """A program that could not start, ended unasked, or failed; the message holds the command and its last words."""
 
 

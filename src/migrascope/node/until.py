@@ -4,8 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from migrascope.model.problem import Problem
 
-class Late(Exception):
+
+class Late(Problem):
     """A condition that did not come true in time."""
 
 

@@ -12,18 +12,21 @@ from typing import Any
 
 import polars as pl
 
+from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
 from migrascope.store.recording import Recording, TrialFacts, polars_schema
 
 SCHEMA = 1
 
 
-class RunError(Exception):
+class RunError(UsageProblem):
     """A run that cannot be found, read or written; the message says what to do next."""
 
 
 class RunUnwritable(RunError):
     """A run folder that cannot be written where it was wanted."""
+
+    code = 4
 
 
 class RunFolder:

@@ -12,11 +12,12 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from migrascope.model.plan import Plan
+from migrascope.model.problem import UsageProblem
 
 QUICK_BEFORE_S = 2.0
 
 
-class PlanError(Exception):
+class PlanError(UsageProblem):
     """A plan that cannot be used; `problems` are one sentence each, with the path in the file."""
 
     def __init__(self, origin: str, problems: list[str]) -> None:

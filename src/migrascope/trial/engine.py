@@ -13,12 +13,11 @@ from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.lab.qemu.machine import BootImage, InstanceSpec
 from migrascope.lab.qemu.migration import MigrationFailed, NotConverged, migrate
-from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import TrialSpec
-from migrascope.node.process import ProcessError
 from migrascope.node.until import Late, until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
@@ -33,7 +32,7 @@ T_MAX_S = 3.0
 INSTANCE, MIGRATION = "vm-1", "m-1"
 
 
-class TrialFailed(Exception):
+class TrialFailed(Problem):
     """A trial that cannot go on; the message is its reason."""
 
 
@@ -74,7 +73,7 @@ class TrialEngine:
         events.add("trial_start", number=spec.number)
         try:
             facts = await self._run(spec, opened, folder, events, facts)
-        except (TrialFailed, ProcessError, MonitorError, Late, OSError) as error:
+        except (Problem, OSError) as error:
             facts = replace(facts, status="failed", reason=str(error) or type(error).__name__)
         finally:
             _keep_logs(folder, opened)

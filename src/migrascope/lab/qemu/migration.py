@@ -7,12 +7,13 @@ from typing import Any
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import address
+from migrascope.model.problem import Problem
 from migrascope.node.until import until
 
 _PORT = 4444
 
 
-class MigrationFailed(Exception):
+class MigrationFailed(Problem):
     """A migration that ended without the instance on the destination; the message holds QEMU's reason."""
 
 

@@ -9,8 +9,10 @@ from typing import Any
 from qemu.qmp import EventListener, QMPClient
 from qemu.qmp.error import QMPError
 
+from migrascope.model.problem import Problem
 
-class MonitorError(Exception):
+
+class MonitorError(Problem):
     """A QEMU that did not answer, or refused; the message names the command and QEMU's words."""
 
 
