@@ -4,6 +4,7 @@ GET /ready                    200 once nginx answers, 503 before
 GET /alive?id=X               {"boot_id", "counter", "hash"}: counter rises by one, hash chains over every id answered
 GET /witness                  {"whole", "pages", "rewritten", "bad"}: every page of the memory witness, checked now
 POST /cache?state=warm|cold   {"state", "bytes", "page_cache_bytes"}: the videos read into the page cache or dropped
+POST /resident?bytes=N        {"bytes"}: so much memory filled with bytes that no page shares and nothing compresses
 GET /load                     {"loadavg": [1, 5, 15 min], "uptime_s"}
 """
 
@@ -111,6 +112,24 @@ def cache(state: str) -> Steps:
     yield 200, {"state": state, "bytes": total, "page_cache_bytes": _page_cache_bytes()}
 
 
+class Resident:
+    """Memory that a migration must carry: it is written once, then left alone."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray()
+
+    def fill(self, size: int) -> Steps:
+        """Holds `size` bytes from now on, of random megabytes that differ in every page by its number."""
+        self.memory = bytearray(size)
+        block = bytearray(os.urandom(min(size, 2**20)))
+        for start in range(0, size, len(block) or 1):
+            for page in range(0, len(block), PAGE):
+                block[page : page + 8] = (start + page).to_bytes(8, "big")
+            self.memory[start : start + len(block)] = block[: size - start]
+            yield None
+        yield 200, {"bytes": len(self.memory)}
+
+
 def _first_line(path: str) -> str:
     with open(path, encoding="ascii") as file:
         return file.readline().strip()
@@ -127,10 +146,10 @@ def nginx_answers() -> bool:
 
 
 class Agent:
-    """The five answers."""
+    """All the answers."""
 
     def __init__(self, ledger: Ledger, witness: Witness) -> None:
-        self.ledger, self.witness = ledger, witness
+        self.ledger, self.witness, self.resident = ledger, witness, Resident()
 
     def steps(self, method: str, target: str) -> Steps:
         """Works on one request; the last thing yielded is its answer."""
@@ -145,6 +164,8 @@ class Agent:
             yield from self.witness.check()
         elif (method, path) == ("POST", "/cache") and value in ("warm", "cold"):
             yield from cache(value)
+        elif (method, path) == ("POST", "/resident") and value.isdigit():
+            yield from self.resident.fill(int(value))
         elif (method, path) == ("GET", "/load"):
             averages = [float(word) for word in _first_line("/proc/loadavg").split()[:3]]
             yield 200, {"loadavg": averages, "uptime_s": float(_first_line("/proc/uptime").split()[0])}

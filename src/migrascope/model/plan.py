@@ -59,7 +59,7 @@ class InstancePlan(_Part):
 
 class Axes(_Part):
     """Every list is a factor; a block holds each combination once. probes "none" leaves out every probe, visitor and
-    viewer: the other half of an observer-effect pair."""
+    viewer: the other half of an observer-effect pair. resident: incompressible memory that the guest holds."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
     policy: list[Policy] = Field(default=["pre-copy"], min_length=1)
@@ -67,6 +67,7 @@ class Axes(_Part):
     link: list[Rate] = Field(default=[1e9], min_length=1)
     downtime_limit: list[Duration] = Field(default=[0.3], min_length=1)
     cache: list[Cache] = Field(default=["warm"], min_length=1)
+    resident: list[Size] = Field(default=[0], min_length=1)
     probes: list[Observed] = Field(default=["all"], min_length=1)
 
     @model_validator(mode="after")
@@ -76,6 +77,8 @@ class Axes(_Part):
                 raise ValueError(f"{name} holds the same value twice")
         if any(memory < 256 * 2**20 for memory in self.memory):
             raise ValueError("memory: the guest needs 256MiB at least")
+        if max(self.resident) + 256 * 2**20 > min(self.memory):
+            raise ValueError("resident: the guest needs 256MiB of its memory for itself")
         if any(rate < 1e6 for rate in self.link):
             raise ValueError("link: 1mbit at least")
         if any(limit <= 0 for limit in self.downtime_limit):

@@ -18,6 +18,7 @@ class Factors:
     link_bps: float
     downtime_limit_s: float
     cache: str
+    resident_bytes: int = 0
     probes: str = "all"
     disturbance: str = "none"
     instances: int = 1
@@ -46,7 +47,14 @@ def cells(plan: Plan) -> list[Factors]:
     return [
         Factors(*levels)
         for levels in itertools.product(
-            axes.scenario, axes.policy, axes.memory, axes.link, axes.downtime_limit, axes.cache, axes.probes
+            axes.scenario,
+            axes.policy,
+            axes.memory,
+            axes.link,
+            axes.downtime_limit,
+            axes.cache,
+            axes.resident,
+            axes.probes,
         )
     ]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import guest_image, kernel_line
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.lab.qemu.machine import BootImage
@@ -28,7 +29,7 @@ async def prepare(say: Callable[[str], None]) -> Images:
     removed = await asyncio.to_thread(clean)
     if removed.labs:
         say(f"removed what {len(removed.labs)} killed run(s) had left: {', '.join(removed.labs)}")
-    root = await root_image(HOST, say=say)
+    root, _ = await asyncio.gather(root_image(HOST, say=say), root_image(GUEST_ROOT, say=say))
     guest = await guest_image(root, say=say)
     line = kernel_line(f"{INSTANCE_ADDRESS}/24", GATEWAY, address("origin", "external"))
     return Images(root, BootImage(guest.kernel, guest.initrd, guest.disk, line), guest.live_loop, guest.hash)

@@ -101,6 +101,8 @@ class TrialEngine:
             workload = scenario(spec.factors.scenario, viewers=plan.visitors.viewers)
             if spec.factors.scenario == "offline":
                 facts.facts["cache"] = await guest.ask(f"/cache?state={spec.factors.cache}", post=True, timeout_s=60)
+            if resident := spec.factors.resident_bytes:
+                await guest.ask(f"/resident?bytes={resident}", post=True, timeout_s=120)
             boot_id = (await guest.ask("/alive?id=start"))["boot_id"]
             crew = Crew(opened, folder, INSTANCE, MIGRATION)
             stack.push_async_callback(crew.stop)
