@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from migrascope.guest.agent import PAGE, Agent, Ledger, Server, Witness, to_json
+from migrascope.guest.agent import PAGE, Agent, Ledger, Resident, Server, Witness, to_json
 
 
 def last(witness: Witness) -> dict[str, object]:
@@ -54,6 +54,15 @@ def test_a_stale_page_and_one_in_the_wrong_place_are_found() -> None:
     assert last(witness)["bad"] == 2
 
 
+def test_resident_memory_shares_no_page() -> None:
+    resident = Resident()
+    answer = list(resident.fill(2**21 + PAGE))[-1]
+    assert answer == (200, {"bytes": 2**21 + PAGE})
+    pages = {bytes(resident.memory[at : at + PAGE]) for at in range(0, len(resident.memory), PAGE)}
+    assert len(pages) == 2**21 // PAGE + 1
+    assert all(len(zlib.compress(page)) > 0.9 * PAGE for page in pages)
+
+
 @pytest.mark.parametrize("value", [{"a": [1, 2.5], "b": True, "c": "d"}, {"error": 'no GET /"\\x here'}])
 def test_answers_are_json(value: dict[str, object]) -> None:
     read = json.loads(to_json(value))
@@ -89,6 +98,7 @@ def test_answers_over_one_kept_connection(port: int) -> None:
     assert ask(connection, "GET", "/alive?id=y")[1]["counter"] == 2
     assert ask(connection, "GET", "/witness")[1]["whole"] is True
     assert len(ask(connection, "GET", "/load")[1]["loadavg"]) == 3
+    assert ask(connection, "POST", "/resident?bytes=5000") == (200, {"bytes": 5000})
     assert ask(connection, "POST", "/cache?state=hot")[0] == 404
     assert ask(connection, "GET", "/nothing")[0] == 404
     connection.close()
