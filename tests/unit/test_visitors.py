@@ -1,6 +1,7 @@
 """Visitors against a scripted server on the loopback."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -123,8 +124,8 @@ async def test_a_visit_fails_some_time_after_it_was_due(tmp_path: Path, monkeypa
     [
         (page(status="502 Bad Gateway"), "status 502"),
         (page(PAGE[:-1]), "2999 bytes instead of the page's 3000"),
-        (page(PAGE[:100], status="200 CUT", length=3000), "payload"),
-        (b"", "disconnected"),
+        (page(PAGE[:100], status="200 CUT", length=3000), "payload|reset"),
+        (b"", "disconnected|reset"),
     ],
 )
 async def test_an_answer_that_is_not_the_whole_page_is_an_error(tmp_path: Path, answer: bytes, error: str) -> None:
@@ -132,7 +133,7 @@ async def test_an_answer_that_is_not_the_whole_page_is_an_error(tmp_path: Path, 
         seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 5, kept=100, connections=1)
     bad = [row for row in seen if row["error"]]
     assert bad
-    assert all(error in row["error"].lower() for row in bad)
+    assert all(re.search(error, row["error"].lower()) for row in bad)
     assert seen[0]["error"] == ""
     assert seen[-1]["error"] == "", "it reconnects where it must"
 
