@@ -79,3 +79,13 @@ def test_late_is_relative_to_before() -> None:
     slow = visits_of([chance.randrange(60 * MS, 80 * MS) for _ in range(200)])
     assert slow.late_after_ns((0, 4 * SECOND)) == pytest.approx(240 * MS, rel=0.01)
     assert visits_of([MS] * 50).late_after_ns((0, SECOND)) == 100 * MS
+
+
+def test_a_visit_that_fails_within_a_second_of_the_last_belongs_to_the_same_blackout() -> None:
+    took: list[int | None] = [5 * MS] * 300
+    took[100] = took[130] = None
+    seen = blackout(visits_of(took), THRESHOLD, (100 * SPACING, 101 * SPACING))
+    assert seen.seconds == pytest.approx(31 * 0.02)
+    took[130], took[151] = 5 * MS, None
+    apart = blackout(visits_of(took), THRESHOLD, (100 * SPACING, 101 * SPACING))
+    assert apart.seconds == pytest.approx(0.02)

@@ -234,3 +234,8 @@ def test_outages_are_all_gaps_over_five_times_the_p99_of_before() -> None:
     gaps = network.outages(packets, windows((0, 3000 * MS), (3500 * MS, 6000 * MS)))
     assert gaps is not None
     assert [round(gap.gap_s * 1e3) for gap in gaps] == [18, 102]
+
+
+def test_the_last_probe_s_spacing_is_the_usual_one() -> None:
+    packets = Packets.match([0, 1, 2], [0, 2 * MS, 4 * MS], [0, 1], [MS, 3 * MS], end_ns=3 * TMAX_NS)
+    assert network.lost_time_s(packets, (0, 10 * MS)) == pytest.approx(0.002)

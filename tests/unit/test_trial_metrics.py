@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrascope.lab.script import DRAIN_S, RECOVERY_S
-from migrascope.metrics import migration
+from migrascope.metrics import link, migration
 from migrascope.metrics.trial import Measurement, examine, measure
 from migrascope.metrics.windows import WINDOWS, windows_of
 from migrascope.model.measured import Measured
@@ -371,3 +371,16 @@ def test_probes_still_on_their_way_when_a_trial_broke_off_are_not_lost(tmp_path:
     assert cut.windows.end == broken.table("echo_sent")["sent_ns"][-1]
     lost = value(cut.metrics, "network_lost_time_s")
     assert 0 < value(measure(whole), "network_lost_time_s") - lost == pytest.approx(3.0, abs=0.01)
+
+
+def test_data_counts_both_directions_less_headers(recording: Recording, seen: Measurement) -> None:
+    """A destination that answers with 1000 bytes in each of its packets."""
+    changed = recording.table("link").with_columns(
+        to_node_bytes=pl.col("to_node_bytes") + 1000 * pl.col("to_node_packets")
+    )
+    windows = seen.windows
+    assert windows.during is not None
+    port = changed.filter(pl.col("link") == "migration", pl.col("node") == "host-a").sort("mono_ns")
+    acks = port["to_node_packets"]
+    one = link.data(link.Counters.of(changed, "migration", "host-a"), windows)
+    assert one.value == SCRIPT.data_bytes + 1000 * (acks[-1] - acks[0])

@@ -40,13 +40,13 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     """data_transferred_bytes, and link_payload_bps while RAM is copied."""
     counters = Counters.of(recording.table("link"), "migration", recording.trial.source)
     return {
-        "data_transferred_bytes": _data(counters, windows),
+        "data_transferred_bytes": data(counters, windows),
         "link_payload_bps": _rate(counters, first_pass_ns(recording), windows.stop),
     }
 
 
-def _data(counters: Counters, windows: Windows) -> Measured:
-    """Both directions, from the last sample before the request to the first after during."""
+def data(counters: Counters, windows: Windows) -> Measured:
+    """data_transferred_bytes: both directions, from the last sample before the request to the first after during."""
     if windows.during is None:
         return missing("B", SOURCE, "the trial has no window during")
     request, end = windows.during
