@@ -14,7 +14,7 @@ MANIFEST = {
     "lab": "fake",
     "accelerator": "none",
     "qemu": "none",
-    "machine": {"cpu": "a test's machine", "cores": 2, "memory_bytes": 8 * 2**30},
+    "environment": {"cpu": "a test's machine", "cores": 2, "memory_bytes": 8 * 2**30},
     "kernel": "6.1",
 }
 

@@ -136,15 +136,10 @@ def first_line(summary: Summary) -> str:
 
 def machine(summary: Summary) -> str:
     """This machine in a few words, as far as the manifest knows it."""
-    facts = summary.environment.get("machine", {})
-    if not isinstance(facts, dict):
-        return str(facts)
-    parts = [str(facts[name]) for name in ("cpu", "model") if facts.get(name)]
-    if facts.get("cores"):
-        parts.append(f"{facts['cores']} cores")
-    if facts.get("memory_bytes"):
-        parts.append(f"{facts['memory_bytes'] / 2**30:.0f} GiB")
-    return ", ".join(parts) or "machine unknown"
+    facts = summary.environment.get("environment", {})
+    if not facts:
+        return "machine unknown"
+    return f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_bytes'] / 2**30:.0f} GiB"
 
 
 def caution(summary: Summary) -> str | None:
