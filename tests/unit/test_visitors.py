@@ -70,8 +70,12 @@ async def record(
     folder: Path, url: str, condition: Callable[[], bool], *, new: float = 0.0, kept: float = 0.0, connections: int = 2
 ) -> list[Row]:
     config = program(folder, url=url, new_rate=new, kept_rate=kept, kept_connections=connections, seed=1)
-    async with Running(visitors.main, config):
+    async with Running(visitors.main, config) as running:
         await until(condition)
+        running.stop(ending=False)
+        before = -1
+        while before != (before := len(rows(folder, "visit"))):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)  # what is under way comes to its end
     return rows(folder, "visit")
 
 
