@@ -1,4 +1,4 @@
-"""A run that is interrupted or killed at any moment leaves a machine that `clean` can clean, and its finished trials."""
+"""A run that is interrupted or killed at any moment leaves a machine that `clean` can clean, and finished trials."""
 
 import hashlib
 import os
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from conftest import Kept
 from lab.machine import COMMAND, GONE, foreign, migrascope, owned_by, traces
-
 from migrascope.node.namespace import Namespace
 from migrascope.store.recording import Recording
 

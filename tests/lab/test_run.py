@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.machine import COMMAND, GONE, json_of, migrascope, owned_by, traces
 
+from lab.machine import COMMAND, GONE, json_of, migrascope, owned_by, traces
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
