@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 from common import machine, run_plan, verdict
-from scipy.stats import binom
 
+from migrascope.analysis.statistics import median_interval
 from migrascope.metrics.trial import measure
 from migrascope.model.plan import Axes, Plan, Visitors, Windows
 from migrascope.store.runfolder import RunFolder
@@ -30,13 +30,6 @@ def plan(pairs: int) -> Plan:
     )
 
 
-def interval(ratios: list[float], coverage: float = 0.9) -> tuple[float, float]:
-    """The narrowest symmetric order-statistic interval of the median with at least this coverage."""
-    ordered, n = sorted(ratios), len(ratios)
-    k = max((k for k in range(1, n // 2 + 1) if 1 - 2 * binom.cdf(k - 1, n, 0.5) >= coverage), default=1)
-    return ordered[k - 1], ordered[n - k]
-
-
 def ratios(run: RunFolder) -> dict[str, list[float]]:
     """With / without, pair by pair, of each metric. ValueError if a trial failed or did not measure one."""
     pairs: dict[int, dict[str, dict[str, float]]] = {}
@@ -53,7 +46,10 @@ def table(run: RunFolder) -> str:
     """The machine, and a row for each metric."""
     lines = [machine(run.manifest), f"{'all probes / none':26}{'median':>9}{'90 % interval':>18}{'goal':>8}"]
     for key, found in ratios(run).items():
-        low, high = interval(found)
+        interval = median_interval(found, 0.9)
+        if interval is None:
+            raise ValueError("six pairs at least")
+        low, high = interval.low, interval.high
         goal = GOALS[key]
         row = f"{key:26}{np.median(found):9.3f}{f'{low:.3f} to {high:.3f}':>18}{goal:8.2f}  {verdict(high <= goal)}"
         lines.append(f"{row}  (n = {len(found)})")

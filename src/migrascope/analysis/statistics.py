@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
+import polars as pl
 
 LEVEL = 0.95
 FEWEST = 6
@@ -21,8 +22,8 @@ class Interval:
     coverage: float
 
 
-def median_interval(values: Sequence[float]) -> Interval | None:
-    """The narrowest pair of order statistics, equally far from both ends, that covers the median with 95 % or more.
+def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """The narrowest pair of order statistics, equally far from both ends, that covers the median with `level` or more.
 
     Exact for any continuous distribution: k values from each end cover with 1 - 2 P(Bin(n, 1/2) < k). None below six.
     """
@@ -30,12 +31,13 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     if n < FEWEST:
         return None
     ordered = sorted(values)
-    k = max(k for k in range(1, n // 2 + 1) if _coverage(n, k) >= LEVEL)
+    k = max(k for k in range(1, n // 2 + 1) if _coverage(n, k) >= level)
     return Interval(ordered[k - 1], ordered[n - k], _coverage(n, k))
 
 
 def _coverage(n: int, k: int) -> float:
-    return float(1 - 2 * stats.binom.cdf(k - 1, n, 0.5))
+    below = sum(math.comb(n, successes) for successes in range(k))
+    return 1 - 2 * below / float(2**n)
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,23 @@ def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
     n = len(x)
     if n < FEWEST or len(set(x)) < 2 or len(set(y)) < 2:
         return None
-    rank = float(stats.spearmanr(x, y).statistic)
+    rank = _pearson(_ranks(x), _ranks(y))
     inner = min(max(rank, -1 + 1e-9), 1 - 1e-9)
-    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt((1 + inner**2 / 2) / (n - 3))
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt((1 + inner**2 / 2) / (n - 3))
     low, high = math.tanh(math.atanh(inner) - half), math.tanh(math.atanh(inner) + half)
-    pearson = float(stats.pearsonr(x, y).statistic)
-    return Correlation(rank, low, high, pearson, float(stats.theilslopes(y, x).slope), n)
+    return Correlation(rank, low, high, _pearson(x, y), _theil_sen(x, y), n)
+
+
+def _pearson(x: Sequence[float], y: Sequence[float]) -> float:
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    return pl.Series(values, dtype=pl.Float64).rank("average").to_list()
+
+
+def _theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
+    """The median slope over all pairs that differ in x (Theil 1950, Sen 1968)."""
+    across, up = np.subtract.outer(x, x), np.subtract.outer(y, y)
+    pairs = np.triu(across != 0)
+    return float(np.median(up[pairs] / across[pairs]))

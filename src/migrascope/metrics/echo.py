@@ -1,7 +1,7 @@
 """Delay, its variation and loss by window, from echo probes."""
 
 import numpy as np
-from scipy.signal import lfilter
+import polars as pl
 
 from migrascope.metrics.packets import NS, Ints, Packets, Span, inside
 from migrascope.metrics.windows import WINDOWS, Windows
@@ -77,6 +77,5 @@ def variation(rtt_ns: Ints) -> Ints:
 
 def smoothed(change_ns: Ints) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """RFC 3550's running jitter estimate J += (|D| - J) / 16, here of round trips, ns, after each difference."""
-    return np.asarray(
-        lfilter([RFC3550_GAIN], [1.0, RFC3550_GAIN - 1.0], np.abs(change_ns).astype(np.float64)), dtype=np.float64
-    )
+    from_zero = pl.Series(np.abs(change_ns), dtype=pl.Float64).extend_constant(0.0, 1).shift(1, fill_value=0.0)
+    return from_zero.ewm_mean(alpha=RFC3550_GAIN, adjust=False).to_numpy()[1:]

@@ -65,7 +65,7 @@ class TrialEngine:
         lab, factors = self._lab, spec.factors
         facts = TrialFacts(
             spec.number, spec.block, factors, spec.source, spec.destination, INSTANCE, MIGRATION, "failed", None,
-            self._plan.model_dump(),
+            self._plan.base_units(),
             facts={"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version},
         )  # fmt: skip
         folder = lab.register.folder / f"trial-{spec.number}"

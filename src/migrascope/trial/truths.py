@@ -111,7 +111,7 @@ async def make_truths(
         crew.check()
     return TrialFacts(
         1, 1, Factors("none", "pre-copy", machine.memory_bytes, 0.0, 0.0, "warm"), "host-a", "host-a", INSTANCE, "",
-        "ok", None, plan.model_dump(),
+        "ok", None, plan.base_units(),
         facts={"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version},
     )  # fmt: skip
 
