@@ -1,6 +1,7 @@
 """The run folder: trials become final by one rename, and a run is found by what people call it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ def test_a_trial_that_was_killed_before_its_rename_is_not_there_and_starts_anew(
     assert run.finished() == set()
     assert run.recordings() == []
     assert list(run.open_trial(1).iterdir()) == []
+
+
+def test_a_spool_whose_process_died_before_it_began_is_no_table(tmp_path: Path) -> None:
+    first = record(tmp_path)
+    run = find_run(tmp_path, "-1")
+    opened = run.open_trial(2)
+    (opened / "echo_sent@echo.jsonl").write_text("")
+    sealed = run.seal_trial(opened, replace(first.trial, number=2))
+    assert sealed.trial.tables == {}
+    assert sealed.table("echo_sent").height == 0
 
 
 def test_trials_come_in_their_numbers_order(tmp_path: Path) -> None:

@@ -80,11 +80,17 @@ class RunFolder:
         return path
 
     def seal_trial(self, opened: Path, facts: TrialFacts) -> Recording:
-        """Turns the spools into Parquet, writes trial.json, and makes the trial final by one rename."""
+        """Turns the spools into Parquet, writes trial.json, and makes the trial final by one rename.
+
+        A spool whose process died before it began is no table.
+        """
         counts: dict[str, int] = {}
         parts: dict[str, list[pl.DataFrame]] = {}
         for path in spool.spools(opened):
-            header, rows = spool.read(path)
+            try:
+                header, rows = spool.read(path)
+            except spool.NoHeader:
+                continue
             parts.setdefault(header["table"], []).append(_frame(header, rows))
         for name, frames in parts.items():
             table = pl.concat(frames)

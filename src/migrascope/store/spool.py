@@ -109,11 +109,18 @@ class Follower:
             yield json.loads(line)
 
 
+class NoHeader(ValueError):
+    """A spool whose process died before it began."""
+
+
 def read(path: Path) -> tuple[dict[str, Any], list[Sequence[Any]]]:
-    """(header, rows) of a spool; a last line without its newline is dropped. ValueError when the header is not ours."""
+    """(header, rows) of a spool; a last line without its newline is dropped.
+
+    NoHeader when there is no whole line, ValueError when the header is not ours.
+    """
     lines = path.read_bytes().split(b"\n")[:-1]
     if not lines:
-        raise ValueError(f"{path}: no header, the probe died before it began")
+        raise NoHeader(f"{path}: the process died before it began")
     header: dict[str, Any] = json.loads(lines[0])
     table = TABLES.get(header.get("table", ""))
     if table is None or header["schema"] != table.schema:

@@ -74,7 +74,8 @@ class TrialEngine:
         try:
             facts = await self._run(spec, opened, folder, events, facts)
         except (Problem, OSError) as error:
-            facts = replace(facts, status="failed", reason=str(error) or type(error).__name__)
+            status = "not-converged" if isinstance(error, NotConverged) else "failed"
+            facts = replace(facts, status=status, reason=str(error) or type(error).__name__)
         finally:
             _keep_logs(folder, opened)
         events.add("trial_end", status=facts.status, reason=facts.reason)
@@ -188,9 +189,7 @@ class TrialEngine:
             )
         except MigrationFailed as error:
             events.add("migrate_failed", reason=str(error))
-            if isinstance(error, NotConverged):
-                raise TrialFailed(f"not converged: {error}") from error
-            raise TrialFailed(f"the migration failed: {error}") from error
+            raise
         done = events.add("migrate_done", answer=answer)
         self._phase(events, "settle")
         if spec.factors.probes == "none":
