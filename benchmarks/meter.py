@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-from common import folder, machine, verdict, with_images
 
+from common import folder, machine, verdict, with_images
 from migrascope.analysis.accuracy import network_truths
 from migrascope.metrics.network import lost_time_s
 from migrascope.metrics.packets import NS, Packets, to_mono

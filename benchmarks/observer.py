@@ -9,8 +9,8 @@ by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 fo
 import sys
 
 import numpy as np
-from common import machine, run_plan, verdict
 
+from common import machine, run_plan, verdict
 from migrascope.analysis.statistics import median_interval
 from migrascope.metrics.trial import measure
 from migrascope.model.plan import Axes, Plan, Visitors, Windows

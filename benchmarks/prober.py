@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from common import machine, verdict
 
+from common import machine, verdict
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import find_run
 
