@@ -68,23 +68,24 @@ async def record(trials: int, images: Images, progress: ConsoleProgress) -> RunF
     return folder_of_run
 
 
-def main() -> None:
-    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    found = with_images(lambda images, progress: record(trials, images, progress))
+def measured(trials: int) -> RunFolder:
+    """The trials on a lab of their own."""
+    return with_images(lambda images, progress: record(trials, images, progress))
+
+
+def table(found: RunFolder) -> str:
+    """The machine, a row for each trial, and whether the goal is met."""
     carried = json.loads((found.path / "iperf3.json").read_text())
-    ratios = []
-    print(machine(found.manifest))
+    lines, ratios = [machine(found.manifest)], []
     for recording, peer in zip(found.recordings(), carried, strict=True):
-        ours = measure(recording)["link_payload_bps"]
+        number, ours = recording.trial.number, measure(recording)["link_payload_bps"]
         if ours.value is None:
-            print(f"trial {recording.trial.number}: {ours.reason}")
-            continue
+            raise ValueError(f"trial {number}: {ours.reason}")
         ratios.append(ours.value / peer)
-        print(
-            f"trial {recording.trial.number}: {ours.value / 1e6:.0f} Mbit/s, iperf3 {peer / 1e6:.0f}: {ratios[-1]:.3f}"
-        )
-    print(f"median ratio {np.median(ratios):.3f}; goal 0.97:", verdict(bool(np.median(ratios) >= 0.97)))
+        lines.append(f"trial {number}: {ours.value / 1e6:.0f} Mbit/s, iperf3 {peer / 1e6:.0f}: {ratios[-1]:.3f}")
+    met = verdict(bool(np.median(ratios) >= 0.97))
+    return "\n".join([*lines, f"median ratio {np.median(ratios):.3f}; goal 0.97: {met}"])
 
 
 if __name__ == "__main__":
-    main()
+    print(table(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 5)))

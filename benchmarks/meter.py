@@ -23,6 +23,7 @@ from migrascope.metrics.windows import end_of
 from migrascope.model.plan import Plan
 from migrascope.store import spool
 from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
 from migrascope.study.calibrate import record
 from migrascope.trial.truths import Series
 
@@ -47,13 +48,16 @@ def errors_of_peer(recording: Recording, rate: float) -> Iterator[float]:
         yield lost_time_s(packets, (start - 50_000_000, end + 50_000_000)) - (end - start) / NS
 
 
-def main() -> None:
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    run = with_images(
-        lambda images, progress: record(
-            Plan(), images, Series(repeats=repeats), (METER, TEMPEST, FAST), folder(), progress
-        )
+def measured(repeats: int) -> RunFolder:
+    """Cuts, pauses and holds, seen by the three probers at once."""
+    rates = (METER, TEMPEST, FAST)
+    return with_images(
+        lambda images, progress: record(Plan(), images, Series(repeats=repeats), rates, folder(), progress)
     )
+
+
+def table(run: RunFolder) -> str:
+    """The machine, a row for each method, and whether the goal is met."""
     recording = run.recordings()[0]
     ours = [measured - truth for _, kind, _, truth, _, measured in network_truths(recording) if kind == "cut"]
     found = {
@@ -61,16 +65,18 @@ def main() -> None:
         "ping 200 ms (Tempest)": np.array(list(errors_of_peer(recording, TEMPEST))),
         "ping 10 ms": np.array(list(errors_of_peer(recording, FAST))),
     }
-    print(machine(run.manifest))
-    print(f"known cuts of 10 to 1000 ms, n = {len(ours)}; |error| in ms")
-    print(f"{'method':24}{'median':>10}{'p95':>10}{'worst':>10}")
+    lines = [
+        machine(run.manifest),
+        f"known cuts of 10 to 1000 ms, n = {len(ours)}; |error| in ms",
+        f"{'method':24}{'median':>10}{'p95':>10}{'worst':>10}",
+    ]
     for name, error in found.items():
         size = np.abs(error) * 1e3
-        print(f"{name:24}{np.median(size):10.2f}{np.percentile(size, 95):10.2f}{size.max():10.2f}")
+        lines.append(f"{name:24}{np.median(size):10.2f}{np.percentile(size, 95):10.2f}{size.max():10.2f}")
     size = np.abs(found["ours, 500/s"]) * 1e3
-    met = np.median(size) <= 1 and np.percentile(size, 95) <= 2.5
-    print("goal (median 1 ms, p95 2.5 ms):", verdict(bool(met)))
+    met = bool(np.median(size) <= 1 and np.percentile(size, 95) <= 2.5)
+    return "\n".join([*lines, f"goal (median 1 ms, p95 2.5 ms): {verdict(met)}"])
 
 
 if __name__ == "__main__":
-    main()
+    print(table(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 10)))
