@@ -81,14 +81,18 @@ _install() {
 # what .venv must match: the list, where the checkout lies, and the interpreter it was made with
 _key() { sha256sum <"$here/requirements/$1.txt" && echo "$here" && readlink -f "$python"; }
 
-_is_ready() { [ -x "$python" ] && [ "$(_key "$1")" = "$(cat "$here/.venv/$1.stamp" 2>/dev/null)" ]; }
+is_ready() { [ -x "$python" ] && [ "$(_key "$1")" = "$(cat "$here/.venv/$1.stamp" 2>/dev/null)" ]; }
 
-# ready LIST: .venv holds requirements/LIST.txt and this checkout's package
+# ready LIST WANT...: what these functions want is installed, and .venv holds requirements/LIST.txt and this checkout's
+# package
 ready() {
-  _is_ready "$1" && return
-  packages want_python
+  list=$1
+  shift
+  is_ready "$list" || set -- "$@" want_python
+  packages "$@"
+  is_ready "$list" && return
   lock
-  _is_ready "$1" || _make "$1"
+  is_ready "$list" || _make "$list"
   unlock
 }
 
