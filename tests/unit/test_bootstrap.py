@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from needs import need
 
 from migrascope import __version__
+from needs import need
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "dirname", "readlink", "sha256sum", "cat", "flock", "mktemp", "apt-get")
