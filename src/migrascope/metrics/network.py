@@ -10,16 +10,18 @@ from migrascope.model.measured import Measured, missing
 
 SOURCE = "echo"
 OUTAGE_FACTOR = 5
-WAITED_INTERVALS = 2
+WAITED_INTERVALS = 1
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Silence from one reply's arrival to the next, mono ns. late: what came in the first interval after it answers
-    probes that had waited, so they were held back and the end is exact; else they were lost."""
+    """Silence from one reply's arrival to the next, mono ns. sent_ns: when the probe was sent that the latter answers.
+    late: what came in the first interval after it answers probes that had waited, so they were held back and the end is
+    exact; else they were lost."""
 
     start_ns: int
     end_ns: int
+    sent_ns: int
     late: bool
     interval_ns: float
 
@@ -29,8 +31,14 @@ class Gap:
 
     @property
     def blackout_s(self) -> float:
-        """The gap less what the probes' spacing adds to it: one interval, half of one if the probes came late."""
-        return max(0.0, self.gap_s - self.interval_ns / NS * (0.5 if self.late else 1.0))
+        """The gap less what the probes' spacing adds to it: one interval, half of one if the probes came late.
+
+        Where they were lost, the silence ended before the probe was sent that was answered first: its own round trip,
+        which is long after a silence, is none of it.
+        """
+        if self.late:
+            return max(0.0, self.gap_s - 0.5 * self.interval_ns / NS)
+        return max(0.0, (self.sent_ns - self.start_ns - self.interval_ns) / NS)
 
     @property
     def low_s(self) -> float:
@@ -45,7 +53,8 @@ class Silences:
         answered = packets.arrived_ns >= 0
         order = np.argsort(packets.arrived_ns[answered], kind="stable")
         arrived = packets.arrived_ns[answered][order]
-        waited = arrived - packets.sent_ns[answered][order]
+        self._sent: Ints = packets.sent_ns[answered][order]
+        waited = arrived - self._sent
         self.interval_ns = packets.interval_ns
         self.starts: Ints = arrived[:-1]
         self.ends: Ints = arrived[1:]
@@ -54,7 +63,7 @@ class Silences:
     def _gap(self, at: int) -> Gap:
         end = int(self.ends[at])
         first, last = np.searchsorted(self._waiters, (end, end + self.interval_ns))
-        return Gap(int(self.starts[at]), end, bool(last > first), self.interval_ns)
+        return Gap(int(self.starts[at]), end, int(self._sent[at + 1]), bool(last > first), self.interval_ns)
 
     def longest(self, chosen: Bools) -> Gap | None:
         """The longest of the chosen ones."""
