@@ -9,6 +9,8 @@ from migrascope.store.recording import TrialFacts
 
 SCHEMA = 1
 Verdict = Literal["pass", "fail", "unknown"]
+CONCLUSIONS = ("scenario", "data-time", "data-downtime", "limit")
+"""The topics of findings that answer a question; the others are checks of the run."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class Finding:
     verdict: Verdict
     text: str
     evidence: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The verdict of a check; "shown" or "open" for a conclusion, which can neither pass nor fail."""
+        if self.topic not in CONCLUSIONS:
+            return self.verdict
+        return "open" if self.verdict == "unknown" else "shown"
 
 
 @dataclass(frozen=True)

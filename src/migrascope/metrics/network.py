@@ -36,14 +36,16 @@ class Gap:
         Where they were lost, the silence ended before the probe was sent that was answered first: its own round trip,
         which is long after a silence, is none of it.
         """
-        if self.late:
-            return max(0.0, self.gap_s - 0.5 * self.interval_ns / NS)
-        return max(0.0, (self.sent_ns - self.start_ns - self.interval_ns) / NS)
+        return max(0.0, (self._silent_ns - self.interval_ns * (0.5 if self.late else 1.0)) / NS)
+
+    @property
+    def _silent_ns(self) -> int:
+        return (self.end_ns if self.late else self.sent_ns) - self.start_ns
 
     @property
     def low_s(self) -> float:
-        """The bracket's lower end; gap_s is the upper one."""
-        return max(0.0, self.gap_s - 2 * self.interval_ns / NS)
+        """The bracket's lower end, two intervals less than the silence; gap_s is the upper one."""
+        return max(0.0, (self._silent_ns - 2 * self.interval_ns) / NS)
 
 
 class Silences:

@@ -8,12 +8,11 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from migrascope.analysis.summary import Summary
+from migrascope.analysis.summary import CONCLUSIONS, Summary
 from migrascope.report import charts, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
 from migrascope.report.timeline import Timeline
 
-CONCLUSIONS = ("scenario", "data-time", "data-downtime", "limit")
 LIBRARIES = "window.vegaEmbed = vegaEmbed;"
 
 

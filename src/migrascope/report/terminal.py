@@ -21,7 +21,13 @@ from migrascope.report.columns import (
 )
 
 GAP = 2
-SIGNS = {"pass": ("pass", "green"), "fail": ("FAIL", "red"), "unknown": ("?", "yellow")}
+SIGNS = {
+    "pass": ("pass", "green"),
+    "fail": ("FAIL", "red"),
+    "unknown": ("?", "yellow"),
+    "shown": ("shown", "cyan"),
+    "open": ("?", "yellow"),
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def _line(texts: list[str], lanes: list[_Lane], style: str) -> Text:
 def _findings(summary: Summary, console: Console) -> None:
     console.print()
     for finding in summary.findings:
-        sign, style = SIGNS[finding.verdict]
-        lines = Text(finding.text).wrap(console, max(20, console.width - 6))
+        sign, style = SIGNS[finding.label]
+        lines = Text(finding.text).wrap(console, max(20, console.width - 7))
         for number, line in enumerate(lines):
-            console.print(Text(f"{'' if number else sign:<6}", style=style) + line, soft_wrap=True)
+            console.print(Text(f"{'' if number else sign:<7}", style=style) + line, soft_wrap=True)
