@@ -23,7 +23,7 @@ from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
-from migrascope.trial.members import members
+from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import failures, prove
 from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
 from migrascope.workload.scenario import ScenarioWorkload, scenario
@@ -107,7 +107,10 @@ class TrialEngine:
             boot_id = (await guest.ask("/alive?id=start"))["boot_id"]
             crew = Crew(opened, folder, INSTANCE, MIGRATION)
             stack.push_async_callback(crew.stop)
-            await crew.start(members(lab, instance, plan, workload, observed=spec.factors.probes == "all"))
+            observed = spec.factors.probes == "all"
+            await crew.start(members(lab, instance, plan, workload, observed=observed))
+            if observed:
+                await crew.start([machine_watch(lab, instance.pids() | crew.pids())])
             trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, facts)
             await self._await_steady(trial)
             self._phase(events, "before")

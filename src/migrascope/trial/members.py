@@ -15,7 +15,7 @@ INTERVAL_S = 0.1
 def members(
     lab: QemuLab, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool
 ) -> list[Member]:
-    """The programs of a trial.
+    """The programs of a trial but for the one that watches the machine.
 
     Not observed, only two are left, which do nothing between the migration's begin and its end: QEMU's events, since
     they come unasked, and the links' counters, read once before and once after.
@@ -33,10 +33,8 @@ def members(
     ]
     if not observed:
         return always
-    processes = instance.pids()
     website, agent = f"http://{INSTANCE_ADDRESS}", f"http://{INSTANCE_ADDRESS}:8080"
     probes = [
-        member("machine", "probe.machine", "client", processes=processes, interval_s=interval),
         member("echo", "probe.echo", "client", target=INSTANCE_ADDRESS, rate=plan.probes.echo_rate),
         member("liveness", "probe.liveness", "client", url=agent, interval_s=interval),
     ]
@@ -50,3 +48,9 @@ def members(
         url = website + workload.page_path
         people.append(member("visitors", "workload.visitors", "client", url=url, seed=plan.seed, **config))
     return always + probes + people
+
+
+def machine_watch(lab: QemuLab, processes: dict[str, int]) -> Member:
+    """What watches the machine, and the CPU time of QEMU and of the other programs (pids by name)."""
+    config = {"processes": processes, "interval_s": INTERVAL_S}
+    return Member("machine", "migrascope.probe.machine", "client", lab.topology.nodes["client"], config)

@@ -20,6 +20,7 @@ from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
 from migrascope.trial.crew import Crew, Member
 from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.members import machine_watch
 from migrascope.trial.watch import EchoWatch
 
 _HOLD_PORT = 8090
@@ -123,9 +124,9 @@ def _echo(lab: QemuLab, rate: float) -> Member:
 
 def _probes(lab: QemuLab, instance: Instance, rate: float) -> list[Member]:
     """What watches the cuts and pauses, with nothing else at work: the meter's error is not the load's."""
-    client, hosts = lab.topology.nodes["client"], instance.probe_sockets()
+    hosts = instance.probe_sockets()
     return [
-        Member("machine", "migrascope.probe.machine", "client", client, {"processes": {}, "interval_s": 0.1}),
+        machine_watch(lab, {}),
         _echo(lab, rate),
         Member("qmp", "migrascope.probe.qmp", "host-a", lab.topology.fabric, {"hosts": hosts, "interval_s": 0.0}),
     ]
