@@ -190,8 +190,10 @@ async def test_liveness_goes_on_while_a_request_hangs(tmp_path: Path) -> None:
     async with agent(serve) as url, Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
         await until(lambda: len(rows(tmp_path, "liveness")) >= 5)
     recorded = rows(tmp_path, "liveness")
-    assert b"/alive?id=1" in seen
-    assert [row["counter"] for row in recorded[:3]] == [1, 3, 4]
+    hung = seen.index(b"/alive?id=1") + 1
+    counters = [row["counter"] for row in recorded]
+    assert hung not in counters
+    assert max(counters) > hung
     assert all(row["boot_id"] == "b" and row["answered_ns"] > row["asked_ns"] for row in recorded)
 
 
