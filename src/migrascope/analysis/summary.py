@@ -9,7 +9,7 @@ from migrascope.store.recording import TrialFacts
 
 SCHEMA = 1
 Verdict = Literal["pass", "fail", "unknown"]
-CONCLUSIONS = ("scenario", "data-time", "data-downtime", "limit")
+CONCLUSIONS = ("data-time", "data-downtime", "limit", "scenario")
 """The topics of findings that answer a question; the others are checks of the run."""
 
 
