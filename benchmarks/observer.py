@@ -7,27 +7,24 @@ by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 fo
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from common import machine, run_plan, verdict
 from migrascope.analysis.statistics import median_interval
 from migrascope.metrics.trial import measure
-from migrascope.model.plan import Axes, Plan, Visitors, Windows
+from migrascope.model.plan import Plan
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import parse
 
 GOALS = {"migration_time_s": 1.03, "data_transferred_bytes": 1.03, "vm_pause_s": 1.10}
 
 
 def plan(pairs: int) -> Plan:
     """Pairs of trials that differ in their probes alone; the seed shuffles each pair's order."""
-    return Plan(
-        name="observer",
-        blocks=pairs,
-        axes=Axes(scenario=["none"], probes=["all", "none"]),
-        windows=Windows(before=2.0),
-        visitors=Visitors(new_rate=0, kept_rate=0, viewers=0),
-    )
+    text = (Path(__file__).parent.parent / "examples/observer.toml").read_text(encoding="utf-8")
+    return parse(text, "observer").model_copy(update={"blocks": pairs})
 
 
 def ratios(run: RunFolder) -> dict[str, list[float]]:

@@ -108,3 +108,8 @@ def test_base_units_hold_no_text_quantities() -> None:
     assert plain["windows"]["before"] == 5.0
     assert plain["axes"]["link"] == [1e9]
     assert plain["axes"]["memory"] == [2**30]
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("examples/*.toml")), ids=lambda path: path.stem)
+def test_every_example_is_a_plan_of_its_name(path: Path) -> None:
+    assert load(str(path)).plan.name == path.stem

@@ -23,7 +23,7 @@ from migrascope.study.images import prepare
 from migrascope.study.plans import load
 from migrascope.study.run import execute, expected_trial_s, finished, plan_of, resume
 
-BYTES_PER_TRIAL = 3_000_000
+BYTES_PER_TRIAL = 1_000_000
 
 
 def need_lab(plan: Plan) -> None:
