@@ -34,8 +34,8 @@ def plan(trials: int) -> Plan:
     return Plan(
         name="link",
         blocks=trials,
-        axes=Axes(scenario=["none"], resident=[512 * 2**20]),
-        windows=Windows(before=1.0),
+        axes=Axes(scenario=["none"], resident=["512MiB"]),
+        windows=Windows(before="1s"),
         visitors=Visitors(new_rate=0, kept_rate=0, viewers=0),
     )
 

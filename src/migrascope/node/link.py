@@ -9,6 +9,8 @@ import os
 import socket
 import struct
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 from pyroute2 import IPRoute
 
@@ -53,26 +55,35 @@ def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> No
     namespace.configure(change)
 
 
-def set_port_state(namespace: Namespace, interface: str, *, cut: bool) -> tuple[int, int]:
-    """Cuts a bridge port in both directions or heals it; (before, after) stamps of the call in monotonic ns.
+class PortSwitch:
+    """Cuts one bridge port in both directions and heals it. A context manager.
 
     The port's state goes to disabled and back to forwarding; addresses that the bridge and the neighbours learnt stay.
+    Everything is prepared beforehand, so that the call itself takes no processor time from those who are measured.
     """
 
-    def change(routes: IPRoute) -> tuple[int, int]:
-        index = index_of(routes, interface)
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
-            request = _port_state_request(index, _DISABLED if cut else _FORWARDING)
-            before = mono_ns()
-            netlink.send(request)
-            answer = netlink.recv(4096)
-            after = mono_ns()
+    def __init__(self, namespace: Namespace, interface: str) -> None:
+        self._interface = interface
+        self._index = namespace.configure(lambda routes: index_of(routes, interface))
+        self._netlink = namespace.call(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE))
+
+    def set(self, *, cut: bool) -> tuple[int, int]:
+        """(before, after) stamps of the call in monotonic ns. OSError where the kernel refuses."""
+        request = _port_state_request(self._index, _DISABLED if cut else _FORWARDING)
+        before = mono_ns()
+        self._netlink.send(request)
+        answer = self._netlink.recv(4096)
+        after = mono_ns()
         error = -struct.unpack_from("=i", answer, 16)[0]
         if error:
-            raise OSError(error, f"state of bridge port {interface}: {os.strerror(error)}")
+            raise OSError(error, f"state of bridge port {self._interface}: {os.strerror(error)}")
         return before, after
 
-    return namespace.configure(change)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._netlink.close()
 
 
 def _port_state_request(index: int, state: int) -> bytes:
@@ -146,8 +157,12 @@ class Link:
 
     def cut(self, node: str) -> tuple[int, int]:
         """Cuts one node off this link; (before, after) stamps in monotonic ns."""
-        return set_port_state(self.fabric, self.ports[node].port, cut=True)
+        return self._switch(node, cut=True)
 
     def heal(self, node: str) -> tuple[int, int]:
         """Joins it again; (before, after) stamps in monotonic ns."""
-        return set_port_state(self.fabric, self.ports[node].port, cut=False)
+        return self._switch(node, cut=False)
+
+    def _switch(self, node: str, *, cut: bool) -> tuple[int, int]:
+        with PortSwitch(self.fabric, self.ports[node].port) as switch:
+            return switch.set(cut=cut)

@@ -13,7 +13,7 @@ from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors
-from migrascope.node.link import set_port_state
+from migrascope.node.link import PortSwitch
 from migrascope.node.until import until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
@@ -150,14 +150,14 @@ async def _interrupt(lab: QemuLab, instance: Instance, crew: Crew, series: Serie
     """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps."""
     host, space = instance.host, lab.topology.nodes[instance.host]
     tap, monitor = instance.spec.tap, instance.monitors[instance.host]
-    with Spool(opened, "hold", source="engine", host=host, instance=INSTANCE) as spool:
+    with Spool(opened, "hold", source="engine", host=host, instance=INSTANCE) as spool, PortSwitch(space, tap) as port:
         await asyncio.sleep(2)
         for kind, length in series.shuffled(("cut", "pause")):
             crew.check()
             if kind == "cut":
-                begun = await asyncio.to_thread(set_port_state, space, tap, cut=True)
+                begun = port.set(cut=True)
                 await asyncio.sleep(length)
-                ended = await asyncio.to_thread(set_port_state, space, tap, cut=False)
+                ended = port.set(cut=False)
             else:
                 asked = mono_ns()
                 await monitor.execute("stop")
