@@ -14,6 +14,7 @@ import pytest
 from conftest import Kept
 from lab.machine import COMMAND, GONE, foreign, migrascope, owned_by, traces
 from migrascope.node.namespace import Namespace
+from migrascope.node.process import Where
 from migrascope.store.recording import Recording
 
 pytestmark = pytest.mark.lab
@@ -49,7 +50,7 @@ def bystander() -> Iterator[Bystander]:
     """A namespace and a process in it that are not ours to touch."""
     space = Namespace(f"other-{os.getpid()}-{time.monotonic_ns() % 10**6}")
     space.create()
-    process = subprocess.Popen(["ip", "netns", "exec", space.name, "sleep", "300"])
+    process = subprocess.Popen(Where(space).command(["sleep", "300"]))
     yield space, process
     process.kill()
     process.wait()
