@@ -44,15 +44,23 @@ MASKED = (
     "systemd-udevd.service",
 )
 
-# No unit starts unasked: neither by links (of units and of init scripts) nor by timers.
+# No unit starts unasked: neither by links (of units and of init scripts) nor by timers, nor a network by libvirt.
 _NOTHING_STARTS = (
-    'rm -rf "$1"/etc/systemd/system/*.wants "$1"/etc/systemd/system/*.requires "$1"/etc/rc?.d/*',
+    'rm -rf "$1"/etc/systemd/system/*.wants "$1"/etc/systemd/system/*.requires "$1"/etc/rc?.d/*'
+    ' "$1"/etc/libvirt/qemu/networks/autostart/*',
     'cd "$1"/etc/systemd/system && for unit in ' + " ".join(MASKED) + '; do ln -sf /dev/null "$unit"; done',
 )
-# What packages drew at random when they were installed must not be the same in every node.
+# What packages drew at random when they were installed must not be the same in every node. An empty machine-id is
+# filled in at each boot; without the file systemd would take it for the first one and enable every unit.
 _NO_SECRETS = (
-    'rm -f "$1"/var/lib/rabbitmq/.erlang.cookie "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id'
-    ' "$1"/etc/iscsi/initiatorname.iscsi "$1"/etc/nova/nova-compute.conf',
+    'rm -f "$1"/var/lib/rabbitmq/.erlang.cookie "$1"/var/lib/dbus/machine-id "$1"/etc/iscsi/initiatorname.iscsi',
+    ': > "$1"/etc/machine-id; rm -f "$1"/etc/nova/nova-compute.conf',
+)
+# Debian's APIs have 8 or 16 processes each and log into files; here one process serves, and the journal has all logs.
+_SMALL = (
+    "sed -i -e 's/^processes = .*/processes = 1/' -e 's/^plugins = .*/plugins = python3/' -e '/^apparmor-profile/d'"
+    " -e '/^logto/d' \"$1\"/etc/*/*-uwsgi.ini",
+    'echo USE_LOGFILE=no > "$1"/etc/default/openstack',
 )
 _JOURNAL = (
     'mkdir -p "$1"/etc/systemd/journald.conf.d "$1"/var/log/journal;'
@@ -64,6 +72,6 @@ NODE = Recipe(
     name="node",
     suite="trixie",
     packages=tuple(" ".join((_SYSTEM, _CEPH, _INFRASTRUCTURE, _CONTROL, _COMPUTE, _NETWORK)).split()),
-    commands=(*_NOTHING_STARTS, *_NO_SECRETS, *_JOURNAL),
+    commands=(*_NOTHING_STARTS, *_NO_SECRETS, *_SMALL, *_JOURNAL),
     wanted_bytes=4_500_000_000,
 )
