@@ -147,7 +147,11 @@ def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
 
 
 async def _interrupt(lab: QemuLab, instance: Instance, crew: Crew, series: Series, opened: Path) -> None:
-    """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps."""
+    """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps.
+
+    Each lasts up to a tenth more or less than its nominal length: a round one would flatter whoever counts in its steps.
+    """
+    spread = random.Random(series.seed)
     host, space = instance.host, lab.topology.nodes[instance.host]
     tap, monitor = instance.spec.tap, instance.monitors[instance.host]
     with Spool(opened, "hold", source="engine", host=host, instance=INSTANCE) as spool, PortSwitch(space, tap) as port:
@@ -156,13 +160,13 @@ async def _interrupt(lab: QemuLab, instance: Instance, crew: Crew, series: Serie
             crew.check()
             if kind == "cut":
                 begun = port.set(cut=True)
-                await asyncio.sleep(length)
+                await asyncio.sleep(length * spread.uniform(0.9, 1.1))
                 ended = port.set(cut=False)
             else:
                 asked = mono_ns()
                 await monitor.execute("stop")
                 begun = (asked, mono_ns())
-                await asyncio.sleep(length)
+                await asyncio.sleep(length * spread.uniform(0.9, 1.1))
                 asked = mono_ns()
                 await monitor.execute("cont")
                 ended = (asked, mono_ns())
