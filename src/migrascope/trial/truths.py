@@ -149,7 +149,7 @@ def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
 async def _interrupt(lab: QemuLab, instance: Instance, crew: Crew, series: Series, opened: Path) -> None:
     """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps.
 
-    Each lasts up to a tenth more or less than its nominal length: a round one would flatter whoever counts in its steps.
+    Each lasts up to a tenth more or less than its nominal length: a round one flatters whoever counts in its steps.
     """
     spread = random.Random(series.seed)
     host, space = instance.host, lab.topology.nodes[instance.host]
