@@ -1,0 +1,31 @@
+"""The services of a testbed: what is done in each node to bring them up, as tasks that need one another."""
+
+from migrascope.testbed.roles import (
+    base,
+    ceph,
+    cinder,
+    glance,
+    infrastructure,
+    keystone,
+    neutron,
+    nova,
+    placement,
+)
+from migrascope.testbed.secrets import Secrets
+from migrascope.testbed.settings import Settings
+from migrascope.testbed.task import Task
+
+
+def all_tasks(settings: Settings, secrets: Secrets) -> list[Task]:
+    """Every task of a testbed."""
+    return [
+        *base.tasks(),
+        *infrastructure.tasks(secrets),
+        *ceph.tasks(settings, secrets),
+        *keystone.tasks(settings, secrets),
+        *placement.tasks(secrets),
+        *glance.tasks(secrets),
+        *cinder.tasks(secrets),
+        *nova.tasks(settings, secrets),
+        *neutron.tasks(settings, secrets),
+    ]

@@ -1,0 +1,61 @@
+"""The testbed's roles as data: what is done where, and that no secret lies open."""
+
+import re
+
+import pytest
+
+from migrascope.testbed.roles import all_tasks, common, nova
+from migrascope.testbed.secrets import Secrets
+from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings
+from migrascope.testbed.task import Await, Command, File, Task
+
+SECRETS = Secrets(bytes(32))
+TASKS = all_tasks(Settings(), SECRETS)
+_SECRET = re.compile(r"\b[0-9a-f]{32}\b|AQAAAAAAAAAAA")
+
+
+def _files(tasks: list[Task]) -> list[File]:
+    return [action for task in tasks for action in task.actions if isinstance(action, File)]
+
+
+def test_tasks_need_only_tasks_that_there_are() -> None:
+    names = [task.name for task in TASKS]
+    assert len(set(names)) == len(names)
+    assert {need for task in TASKS for need in task.needs} <= set(names)
+
+
+def test_no_secret_is_on_a_command_line() -> None:
+    for task in TASKS:
+        for action in task.actions:
+            if isinstance(action, Command | Await):
+                assert not _SECRET.search(" ".join(action.argv)), task.name
+
+
+def test_files_with_secrets_are_not_for_everybody() -> None:
+    open_ones = [file.path for file in _files(TASKS) if _SECRET.search(file.text) and file.mode & 0o007]
+    assert not open_ones
+
+
+def test_a_file_is_the_same_from_whichever_task() -> None:
+    seen: dict[tuple[str, str], File] = {}
+    for task in TASKS:
+        for file in _files([task]):
+            assert seen.setdefault((task.node, file.path), file) == file
+
+
+@pytest.mark.parametrize("node", [CONTROLLER, COMPUTE])
+def test_only_the_controller_reaches_the_database(node: str) -> None:
+    assert ("mysql" in nova.configuration(Settings(), SECRETS, node).text) == (node == CONTROLLER)
+
+
+def test_migration_settings_are_in_nova_conf() -> None:
+    migration = Migration(downtime_ms=300, permit_post_copy=True, parallel_connections=4)
+    text = nova.configuration(Settings(migration=migration), SECRETS, COMPUTE).text
+    assert "live_migration_downtime = 300\n" in text
+    assert "live_migration_permit_post_copy = true\n" in text
+    assert "live_migration_parallel_connections = 4\n" in text
+    assert "parallel_connections" not in nova.configuration(Settings(), SECRETS, COMPUTE).text
+
+
+def test_ini() -> None:
+    assert common.ini({"a": {"x": True, "y": 3}, "b": {}}) == "[a]\nx = true\ny = 3\n\n[b]\n"
