@@ -4,7 +4,9 @@ from migrascope.testbed.roles import (
     base,
     ceph,
     cinder,
+    cloud,
     glance,
+    horizon,
     infrastructure,
     keystone,
     neutron,
@@ -16,8 +18,8 @@ from migrascope.testbed.settings import Settings
 from migrascope.testbed.task import Task
 
 
-def all_tasks(settings: Settings, secrets: Secrets) -> list[Task]:
-    """Every task of a testbed."""
+def all_tasks(settings: Settings, secrets: Secrets, kernel_options: str = "") -> list[Task]:
+    """Every task of a testbed. kernel_options: see cloud.tasks."""
     return [
         *base.tasks(),
         *infrastructure.tasks(secrets),
@@ -28,4 +30,6 @@ def all_tasks(settings: Settings, secrets: Secrets) -> list[Task]:
         *cinder.tasks(secrets),
         *nova.tasks(settings, secrets),
         *neutron.tasks(settings, secrets),
+        *cloud.tasks(kernel_options),
+        *horizon.tasks(secrets),
     ]

@@ -26,7 +26,12 @@ def tasks(secrets: Secrets) -> list[Task]:
         },
         "database": database(secrets, "glance"),
         "glance_store": {"default_backend": "rbd"},
-        "rbd": {"rbd_store_pool": "images", "rbd_store_user": "glance", "rbd_store_ceph_conf": "/etc/ceph/ceph.conf"},
+        "rbd": {
+            "rbd_thin_provisioning": True,
+            "rbd_store_pool": "images",
+            "rbd_store_user": "glance",
+            "rbd_store_ceph_conf": "/etc/ceph/ceph.conf",
+        },
         "os_glance_tasks_store": {"filesystem_store_datadir": f"{_FOLDER}/tasks"},
         "os_glance_staging_store": {"filesystem_store_datadir": f"{_FOLDER}/staging"},
         "keystone_authtoken": middleware(secrets, "glance")["keystone_authtoken"],

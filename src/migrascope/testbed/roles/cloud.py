@@ -1,0 +1,116 @@
+"""What users find in the cloud: networks and a router, rules that let them in, a flavor, the website's image.
+
+client, origin --- external 192.0.2.0/24 --- router --- instances 10.1.0.0/24 (VLAN)
+"""
+
+import json
+
+from migrascope.testbed.roles import glance, neutron, nova
+from migrascope.testbed.roles.cinder import CINDER
+from migrascope.testbed.roles.keystone import CATALOG, CLOUD
+from migrascope.testbed.settings import CONTROLLER, NODES, PREFIX, address
+from migrascope.testbed.task import Await, Command, Task
+
+NETWORKS, IMAGE, READY = "networks", "website image", "all alive"
+# Where the guest's kernel, initrd and disk lie in the controller when the image is made.
+GUEST = "/srv/guest"
+_EXTERNAL = PREFIX["external"]
+
+
+def tasks(kernel_options: str) -> list[Task]:
+    """kernel_options: the command line of the guest's kernel, without addresses: the guest asks for its own."""
+    networks = {
+        "cloud": CLOUD,
+        "external": {
+            "cidr": f"{_EXTERNAL}0/24",
+            "gateway": address("fabric", "external"),
+            "first": f"{_EXTERNAL}100",
+            "last": f"{_EXTERNAL}199",
+        },
+        "instances": {"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"},
+        "flavor": {"name": "website", "ram": 1024, "vcpus": 1, "disk": 0},
+    }
+    image = {
+        "cloud": CLOUD,
+        "folder": GUEST,
+        "command_line": f"{kernel_options} ms.origin={address('origin', 'external')}",
+    }
+    ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)))
+    alive = Await(ready, 180, f"{len(NODES)} hypervisors, all services and all agents are up", every_s=1)
+    everything = (nova.HYPERVISORS, NETWORKS, CINDER, *(neutron.agents(node) for node in NODES))
+    return [
+        Task(
+            NETWORKS,
+            CONTROLLER,
+            (CATALOG, neutron.NEUTRON, nova.NOVA),
+            (Command(("python3", "-c", _MAKE_NETWORKS), stdin=json.dumps(networks)),),
+        ),
+        Task(
+            IMAGE,
+            CONTROLLER,
+            (CATALOG, glance.GLANCE),
+            (Command(("python3", "-c", _MAKE_IMAGE), stdin=json.dumps(image), timeout_s=300),),
+        ),
+        Task(READY, CONTROLLER, everything, (alive,)),
+    ]
+
+
+_MAKE_NETWORKS = """
+import json, sys
+import openstack
+given = json.load(sys.stdin)
+cloud = openstack.connect(cloud=given["cloud"])
+net = cloud.network
+outer, inner, flavor = given["external"], given["instances"], given["flavor"]
+external = net.find_network("external") or net.create_network(
+    name="external", is_router_external=True, is_shared=False,
+    provider_network_type="flat", provider_physical_network="external")
+net.find_subnet("external") or net.create_subnet(
+    name="external", network_id=external.id, ip_version=4, cidr=outer["cidr"], gateway_ip=outer["gateway"],
+    is_dhcp_enabled=False, allocation_pools=[{"start": outer["first"], "end": outer["last"]}])
+instances = net.find_network("instances") or net.create_network(name="instances", is_shared=True)
+subnet = net.find_subnet("instances") or net.create_subnet(
+    name="instances", network_id=instances.id, ip_version=4, cidr=inner["cidr"], gateway_ip=inner["gateway"])
+router = net.find_router("router") or net.create_router(
+    name="router", external_gateway_info={"network_id": external.id})
+if not list(net.ports(device_id=router.id, network_id=instances.id)):
+    net.add_interface_to_router(router, subnet_id=subnet.id)
+project = cloud.current_project_id
+group = next(iter(net.security_groups(name="default", project_id=project)))
+if not any(rule.remote_ip_prefix == "0.0.0.0/0" for rule in net.security_group_rules(security_group_id=group.id)):
+    net.create_security_group_rule(
+        security_group_id=group.id, direction="ingress", ether_type="IPv4", remote_ip_prefix="0.0.0.0/0")
+cloud.compute.find_flavor(flavor["name"]) or cloud.compute.create_flavor(**flavor)
+"""
+
+_MAKE_IMAGE = """
+import json, sys
+import openstack
+given = json.load(sys.stdin)
+image = openstack.connect(cloud=given["cloud"]).image
+def made(name, file, **words):
+    found = image.find_image(name)
+    if found and found.status != "active":
+        image.delete_image(found)
+        found = None
+    if not found:
+        found = image.create_image(
+            name, filename=f"{given['folder']}/{file}", disk_format="raw", container_format="bare",
+            visibility="public", allow_duplicates=True, timeout=300, **words)
+    return found.id
+kernel, initrd = made("website-kernel", "kernel"), made("website-initrd", "initrd")
+made("website", "disk", min_disk=1, kernel_id=kernel, ramdisk_id=initrd, os_command_line=given["command_line"],
+     hw_disk_bus="virtio", hw_vif_model="virtio", hw_rng_model="virtio")
+"""
+
+_READY = """
+import sys
+import openstack
+cloud, nodes = openstack.connect(cloud=sys.argv[1]), int(sys.argv[2])
+services = list(cloud.compute.services()) + list(cloud.block_storage.services())
+down = [f"{one.binary} on {one.host}" for one in services if one.state != "up"]
+down += [f"{one.binary} on {one.host}" for one in cloud.network.agents() if not one.is_alive]
+hypervisors = sum(one.state == "up" for one in cloud.compute.hypervisors())
+if down or hypervisors < nodes:
+    raise SystemExit(f"{hypervisors} of {nodes} hypervisors are up; down: {', '.join(down) or 'no service'}")
+"""
