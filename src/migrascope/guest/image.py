@@ -18,7 +18,7 @@ from migrascope.node.process import ProcessError, Where, run
 ROOT = Recipe(
     name="guest-root",
     suite="trixie",
-    packages=("nginx", "python3-minimal", "busybox-static"),
+    packages=("nginx", "python3-minimal", "busybox-static", "dropbear-bin"),
     # Debian's kernel for clouds: fewer drivers to probe than linux-image-amd64, ext4 and PCI's virtio built in.
     unpacked=("linux-image-cloud-amd64",),
     wanted_bytes=500_000_000,
@@ -53,6 +53,7 @@ _SOURCES = (
     "video.py",
     "files/init",
     "files/inittab",
+    "files/lease",
     "files/nginx.conf",
     "files/rc",
 )
@@ -73,6 +74,11 @@ class GuestImage:
 def kernel_line(address: str, gateway: str, origin: str) -> str:
     """The guest's kernel command line. address: with its prefix length; origin: the address of the live stream."""
     return " ".join((*KERNEL_OPTIONS, f"ms.address={address}", f"ms.gateway={gateway}", f"ms.origin={origin}"))
+
+
+def cloud_kernel_line(origin: str) -> str:
+    """The same in a cloud: the guest has its address by DHCP, and its owner's key and user data from the metadata."""
+    return " ".join((*KERNEL_OPTIONS, "ms.address=dhcp", f"ms.origin={origin}"))
 
 
 async def guest_image(host_root: Path, cache: Path = IMAGES, say: Say = lambda text: None) -> GuestImage:
@@ -164,8 +170,10 @@ class _Build:
             (self.tree / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(_FILES / "nginx.conf", self.tree / "etc/migrascope/nginx.conf")
         shutil.copy(_FILES / "inittab", self.tree / "etc/inittab")
-        shutil.copy(_FILES / "rc", self.tree / "etc/migrascope/rc")
-        (self.tree / "etc/migrascope/rc").chmod(0o755)
+        (self.tree / "etc/dropbear").mkdir(exist_ok=True)
+        for script in ("rc", "lease"):
+            shutil.copy(_FILES / script, self.tree / "etc/migrascope" / script)
+            (self.tree / "etc/migrascope" / script).chmod(0o755)
         init = self.tree / "usr/sbin/init"
         init.unlink(missing_ok=True)
         init.symlink_to("../bin/busybox")

@@ -18,8 +18,8 @@ from migrascope.testbed.settings import Settings
 from migrascope.testbed.task import Task
 
 
-def all_tasks(settings: Settings, secrets: Secrets, kernel_options: str = "") -> list[Task]:
-    """Every task of a testbed. kernel_options: see cloud.tasks."""
+def all_tasks(settings: Settings, secrets: Secrets, kernel_line: str = "") -> list[Task]:
+    """Every task of a testbed. kernel_line: see cloud.tasks."""
     return [
         *base.tasks(),
         *infrastructure.tasks(secrets),
@@ -30,6 +30,6 @@ def all_tasks(settings: Settings, secrets: Secrets, kernel_options: str = "") ->
         *cinder.tasks(secrets),
         *nova.tasks(settings, secrets),
         *neutron.tasks(settings, secrets),
-        *cloud.tasks(kernel_options),
+        *cloud.tasks(kernel_line),
         *horizon.tasks(secrets),
     ]

@@ -17,8 +17,8 @@ GUEST = "/srv/guest"
 _EXTERNAL = PREFIX["external"]
 
 
-def tasks(kernel_options: str) -> list[Task]:
-    """kernel_options: the command line of the guest's kernel, without addresses: the guest asks for its own."""
+def tasks(kernel_line: str) -> list[Task]:
+    """kernel_line: the command line of the guest's kernel, which asks for its own address."""
     networks = {
         "cloud": CLOUD,
         "external": {
@@ -33,7 +33,7 @@ def tasks(kernel_options: str) -> list[Task]:
     image = {
         "cloud": CLOUD,
         "folder": GUEST,
-        "command_line": f"{kernel_options} ms.origin={address('origin', 'external')}",
+        "command_line": kernel_line,
     }
     ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)))
     alive = Await(ready, 180, f"{len(NODES)} hypervisors, all services and all agents are up", every_s=1)
