@@ -30,6 +30,10 @@ want_lab() {
   want debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 }
 
+want_testbed() {
+  want systemd-container command -v systemd-nspawn
+}
+
 # become_root COMMAND...: runs it in place of this shell, by sudo if need be, with what it should know of our environment
 become_root() {
   for name in NO_COLOR COLUMNS http_proxy https_proxy no_proxy; do

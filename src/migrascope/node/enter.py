@@ -17,41 +17,50 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _check(result: int, what: str) -> None:
+def check(result: int, what: str) -> None:
+    """OSError with the errno of the call that gave the result, unless that is 0."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    """mount(2). OSError that names both paths where the kernel refuses."""
     encoded = kind.encode() if kind else None
-    _check(_libc.mount(source.encode(), target.encode(), encoded, flags, None), f"mount {source} on {target}")
+    check(
+        _libc.mount(source.encode(), target.encode(), encoded, flags, options.encode()), f"mount {source} on {target}"
+    )
+
+
+def unshare_mounts() -> None:
+    """Gives this process mounts of its own: what it mounts from now on nobody else sees, and goes with it."""
+    check(_libc.unshare(CLONE_NEWNS), "unshare")
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
 def set_namespace(path: str) -> None:
     """Moves the calling thread into the network namespace at `path`. OSError when there is none."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _check(_libc.setns(handle, CLONE_NEWNET), f"enter {path}")
+        check(_libc.setns(handle, CLONE_NEWNET), f"enter {path}")
     finally:
         os.close(handle)
 
 
 def die_with_parent(parent: int) -> None:
     """SIGKILL for this process as soon as its parent ends; ends at once if it has already."""
-    _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     if os.getppid() != parent:
         raise SystemExit(1)
 
 
 def _enter_root(root: str, folders: list[str]) -> None:
-    _check(_libc.unshare(CLONE_NEWNS), "unshare")
-    _mount("none", "/", None, MS_REC | MS_PRIVATE)
-    _mount(root, root, None, MS_BIND)
+    unshare_mounts()
+    mount(root, root, None, MS_BIND)
     for folder in ("/dev", "/proc", "/sys", *folders):
-        _mount(folder, root + folder, None, MS_BIND | MS_REC)
-    _mount("tmpfs", root + "/tmp", "tmpfs", 0)
-    _mount(root, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY)
+        mount(folder, root + folder, None, MS_BIND | MS_REC)
+    mount("tmpfs", root + "/tmp", "tmpfs", 0)
+    mount(root, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY)
     os.chroot(root)
     os.chdir("/")
 

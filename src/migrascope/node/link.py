@@ -141,11 +141,16 @@ class Link:
 
     def attach(self, node: str, namespace: Namespace, address: str | None) -> Port:
         """Joins a node to the link, with an address there ("10.0.1.11/24") or without one."""
-        port = Port(self.name, node, namespace, f"{node.removeprefix('host-')[:4]}-{self.name}")
+        port = self.joined(node, namespace)
         peer = {"ifname": self.name, "net_ns_fd": namespace.name}
         self.fabric.configure(lambda routes: routes.link("add", ifname=port.port, kind="veth", peer=peer))
         add_to_bridge(self.fabric, port.port, self.name)
         namespace.configure(lambda routes: take_up(routes, self.name, address))
+        return port
+
+    def joined(self, node: str, namespace: Namespace) -> Port:
+        """The port of a node that has been joined before, perhaps by another process."""
+        port = Port(self.name, node, namespace, f"{node.removeprefix('host-')[:4]}-{self.name}")
         self.ports[node] = port
         return port
 
@@ -166,3 +171,13 @@ class Link:
     def _switch(self, node: str, *, cut: bool) -> tuple[int, int]:
         with PortSwitch(self.fabric, self.ports[node].port) as switch:
             return switch.set(cut=cut)
+
+    def is_cut(self, node: str) -> bool:
+        """Whether a node is cut off this link."""
+
+        def look(routes: IPRoute) -> bool:
+            (port,) = routes.get_links(index_of(routes, self.ports[node].port))
+            state = port.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
+            return bool(state == _DISABLED)
+
+        return self.fabric.configure(look)

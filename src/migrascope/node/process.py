@@ -141,17 +141,19 @@ async def running(
         await process.stop()
 
 
-async def run(name: str, argv: Sequence[str], where: Where, *, timeout_s: float = 60.0) -> str:
+async def run(
+    name: str, argv: Sequence[str], where: Where, *, timeout_s: float = 60.0, stdin: bytes | None = None
+) -> str:
     """Runs a program to its end and gives its standard output. ProcessError with its errors when it fails."""
     child = await asyncio.create_subprocess_exec(
         *where.command(argv),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
     try:
-        output, errors = await asyncio.wait_for(child.communicate(), timeout_s)
+        output, errors = await asyncio.wait_for(child.communicate(stdin), timeout_s)
     except TimeoutError:
         raise ProcessError(f"{name} took more than {timeout_s:g} s\n  command: {shlex.join(argv)}") from None
     finally:

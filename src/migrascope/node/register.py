@@ -1,10 +1,12 @@
-"""The ownership register: what a lab is about to make is written down first, so that `clean` needs no guessing.
+"""The ownership register: what a lab or a testbed is about to make is written down first, so that `clean` needs no
+guessing.
 
-/var/lib/migrascope/labs/<id>/register.ndjson holds the owner (pid and its start time) and each resource. Every
-process of a lab runs in one of its namespaces and dies with its parent, so namespaces, processes and the folder are all
-there is.
+<id>/register.ndjson in /var/lib/migrascope/labs or .../testbeds holds the owner (pid and its start time) and each
+resource. A lab's processes run in its namespaces and die with their parent. A testbed's nodes outlive the command that
+started them and are found by their namespace; its folder is state, which stays until it is purged.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -15,8 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from migrascope.node import cgroup
+from migrascope.node.container import inits
 from migrascope.node.namespace import Namespace
-from migrascope.node.place import LABS
+from migrascope.node.place import LABS, TESTBEDS
 
 
 def start_time(pid: int) -> int | None:
@@ -30,7 +34,7 @@ def start_time(pid: int) -> int | None:
 
 
 class Register:
-    """The register of a lab of ours, in its folder."""
+    """The register of a lab or testbed of ours, in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,12 +47,28 @@ class Register:
         labs.mkdir(parents=True, exist_ok=True)
         register = cls(labs / f"ms{secrets.token_hex(3)}")
         register.folder.mkdir(mode=0o700)
-        register._add({"kind": "owner", "pid": os.getpid(), "start": start_time(os.getpid())})
+        register.claim()
         return register
 
+    @classmethod
+    def lasting(cls, name: str, testbeds: Path = TESTBEDS) -> "Register":
+        """A testbed's register, with a new folder unless it is there; it has no owner until it is claimed."""
+        testbeds.mkdir(parents=True, exist_ok=True)
+        register = cls(testbeds / name)
+        register.folder.mkdir(mode=0o700, exist_ok=True)
+        register._add({"kind": "lasting"})
+        return register
+
+    def claim(self) -> None:
+        """Makes this process the owner, for as long as it runs."""
+        self._add({"kind": "owner", "pid": os.getpid(), "start": start_time(os.getpid())})
+
     def _add(self, entry: dict[str, object]) -> None:
+        if entry in self.entries():
+            return
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            torn = file.tell() > 0 and not self._file.read_bytes().endswith(b"\n")
+            file.write(("\n" if torn else "") + json.dumps(entry) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -58,6 +78,10 @@ class Register:
         self._add({"kind": "namespace", "name": name})
         return Namespace(name)
 
+    def cgroup(self, path: Path) -> None:
+        """Writes down a cgroup that may be made from now on."""
+        self._add({"kind": "cgroup", "path": str(path)})
+
     def entries(self) -> Iterator[dict[str, object]]:
         """All whole lines."""
         try:
@@ -65,26 +89,45 @@ class Register:
         except FileNotFoundError:
             return
         for line in lines:
-            yield json.loads(line)
+            with contextlib.suppress(ValueError):  # torn by a kill
+                yield json.loads(line)
+
+    def _values(self, kind: str, key: str) -> list[str]:
+        return [str(entry[key]) for entry in self.entries() if entry["kind"] == kind]
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is a testbed's, whose folder is kept."""
+        return any(entry["kind"] == "lasting" for entry in self.entries())
 
     def owned(self) -> bool:
-        """Whether the process that made the lab still runs. A folder without an owner's line is younger than that."""
-        for entry in self.entries():
-            if entry["kind"] == "owner":
-                return start_time(int(str(entry["pid"]))) == entry["start"]
-        return time.time() - self.folder.stat().st_mtime < 5
+        """Whether a process that made it still runs, or a node of it does.
+
+        A folder without an owner's line is younger than that.
+        """
+        owners = [entry for entry in self.entries() if entry["kind"] == "owner"]
+        if any(start_time(int(str(entry["pid"]))) == entry["start"] for entry in owners):
+            return True
+        if self.lasts:
+            inodes = [inode for space in self.namespaces() if (inode := space.inode()) is not None]
+            return any(any(inits(inode)) for inode in inodes)
+        return not owners and time.time() - self.folder.stat().st_mtime < 5
 
     def namespaces(self) -> list[Namespace]:
-        return [Namespace(str(entry["name"])) for entry in self.entries() if entry["kind"] == "namespace"]
+        return [Namespace(name) for name in self._values("namespace", "name")]
+
+    def cgroups(self) -> list[Path]:
+        return [Path(path) for path in self._values("cgroup", "path")]
 
 
 @dataclass
 class Cleaned:
-    """What was removed, for people: names of labs, namespaces, and processes as "pid command"."""
+    """What was removed, for people: names of labs, namespaces and cgroups, and processes as "pid command"."""
 
     labs: list[str] = field(default_factory=list)
     namespaces: list[str] = field(default_factory=list)
     processes: list[str] = field(default_factory=list)
+    cgroups: list[str] = field(default_factory=list)
 
 
 def registers(labs: Path = LABS) -> list[Register]:
@@ -93,7 +136,15 @@ def registers(labs: Path = LABS) -> list[Register]:
 
 
 def remove(register: Register, cleaned: Cleaned) -> None:
-    """Removes all that a lab left: its processes by their namespaces, its namespaces, its folder."""
+    """Removes all that a lab left: its processes, namespaces and cgroups, its folder."""
+    take_down(register, cleaned)
+    shutil.rmtree(register.folder, ignore_errors=True)
+    cleaned.labs.append(register.id)
+
+
+def take_down(register: Register, cleaned: Cleaned) -> None:
+    """Removes what a lab or testbed has on this machine outside its folder: processes by their namespaces, namespaces,
+    cgroups."""
     spaces = register.namespaces()
     inodes = {inode for space in spaces if (inode := space.inode()) is not None}
     deadline = time.monotonic() + 10
@@ -111,8 +162,7 @@ def remove(register: Register, cleaned: Cleaned) -> None:
         if space.path.exists():
             space.delete()
             cleaned.namespaces.append(space.name)
-    shutil.rmtree(register.folder, ignore_errors=True)
-    cleaned.labs.append(register.id)
+    cleaned.cgroups += [path.name for path in register.cgroups() if cgroup.remove(path)]
 
 
 def _processes_in(inodes: set[int]) -> Iterator[tuple[int, str]]:
@@ -125,10 +175,19 @@ def _processes_in(inodes: set[int]) -> Iterator[tuple[int, str]]:
                 continue
 
 
-def clean(labs: Path = LABS) -> Cleaned:
-    """Removes every lab whose owner is gone, and touches no other."""
+def clean(labs: Path = LABS, testbeds: Path = TESTBEDS) -> Cleaned:
+    """Removes every lab whose owner is gone, and what testbeds left running whose nodes are dead; touches no other.
+
+    A testbed's folder stays: what its nodes have written is removed by purging it only.
+    """
     cleaned = Cleaned()
     for register in registers(labs):
         if not register.owned():
             remove(register, cleaned)
+    for register in registers(testbeds):
+        before = len(cleaned.namespaces) + len(cleaned.cgroups)
+        if not register.owned():
+            take_down(register, cleaned)
+            if len(cleaned.namespaces) + len(cleaned.cgroups) > before:
+                cleaned.labs.append(register.id)
     return cleaned

@@ -7,15 +7,9 @@ safe to repeat. No secret may be in an argv: it goes through a file or stdin.
 
 from dataclasses import dataclass
 
+from migrascope.node.container import File
 
-@dataclass(frozen=True)
-class File:
-    """A file of the node, with its folders. owner: "user:group", names of the node."""
-
-    path: str
-    text: str
-    mode: int = 0o644
-    owner: str = "root:root"
+__all__ = ["Action", "Await", "Command", "File", "Task", "Units"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""The start of a node: enter its cgroup and network, lay its layer over the image, become systemd-nspawn.
+
+Run by node.container as a program with one JSON argument. All mounts are its own: they go when the node does.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from migrascope.node import cgroup
+from migrascope.node.enter import mount, set_namespace, unshare_mounts
+
+
+def main() -> None:
+    how = json.loads(sys.argv[1])
+    if how["cgroup"]:
+        Path(how["cgroup"], "cgroup.procs").write_text("0", encoding="utf-8")
+    set_namespace(how["namespace"])
+    unshare_mounts()
+    layers = f"lowerdir={how['image']},upperdir={how['layer']},workdir={how['work']}"
+    mount("overlay", how["root"], "overlay", 0, layers)
+    if cgroup.hierarchy() != cgroup.ROOT:
+        # nspawn gives a node version 2 only where it sees nothing else.
+        mount("cgroup2", str(cgroup.ROOT), "cgroup2", 0)
+    # nspawn's locks and sockets in /run would stay behind when a node is killed.
+    mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
+    os.execvpe(how["argv"][0], how["argv"], how["environment"])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except OSError as error:
+        sys.stderr.write(f"migrascope: {error}\n")
+        raise SystemExit(126) from error
