@@ -1,0 +1,177 @@
+"""Does tasks: each as soon as what it needs is done, many at once; what is done is written down and not done again."""
+
+import asyncio
+import graphlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Protocol
+
+from migrascope.model.problem import Problem
+from migrascope.node.process import ProcessError
+from migrascope.testbed.task import Action, Await, Command, File, Task, Units
+
+_START_S = 180.0
+_LINES = 12
+Progress = Callable[[str], None]
+
+
+class Node(Protocol):
+    """What a task asks of a node: node.container.Container has it."""
+
+    async def run(self, argv: Sequence[str], *, stdin: str | bytes = b"", timeout_s: float = 60.0) -> str: ...
+
+    async def write(self, files: Sequence[File]) -> None: ...
+
+
+class TaskFailed(Problem):
+    """A task that could not be done; the message holds the last lines of its services' journal and where to look."""
+
+
+def digest(task: Task) -> str:
+    """What the task does, whatever it needs, in 16 hexadecimal digits."""
+    what = asdict(replace(task, needs=()))
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Done:
+    """Which tasks have been done on a testbed's state, by name and digest, in a file of its folder."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._digests: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self._digests = {}
+
+    def __contains__(self, task: Task) -> bool:
+        return self._digests.get(task.name) == digest(task)
+
+    def add(self, task: Task) -> None:
+        """Writes it down, at once as a whole."""
+        self._digests[task.name] = digest(task)
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps(self._digests, indent=1), encoding="utf-8")
+        part.rename(self._file)
+
+
+async def run_tasks(
+    tasks: Sequence[Task], nodes: Mapping[str, Node], progress: Progress, done: Done
+) -> dict[str, float]:
+    """Does all tasks and gives the seconds that each took. TaskFailed at the first failure, when all others are ended.
+
+    ValueError for tasks whose names are not unique, that need what there is not, or need one another in a circle.
+    """
+    by_name = {task.name: task for task in tasks}
+    unknown = {need for task in tasks for need in task.needs} - set(by_name)
+    if unknown or len(by_name) < len(tasks):
+        raise ValueError(f"unknown tasks are needed: {sorted(unknown)}" if unknown else "two tasks have one name")
+    order = graphlib.TopologicalSorter({task.name: task.needs for task in tasks})
+    order.prepare()
+    began = time.monotonic()
+    seconds: dict[str, float] = {}
+
+    async def do(task: Task) -> str:
+        start = time.monotonic()
+        await _do(task, nodes[task.node], again=task in done)
+        done.add(task)
+        seconds[task.name] = time.monotonic() - start
+        progress(f"{time.monotonic() - began:6.1f} s  {task.node}: {task.name} ({seconds[task.name]:.1f} s)")
+        return task.name
+
+    running: set[asyncio.Task[str]] = set()
+    try:
+        while order.is_active():
+            running |= {asyncio.create_task(do(by_name[name])) for name in order.get_ready()}
+            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                order.done(each.result())
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    return seconds
+
+
+async def _do(task: Task, node: Node, *, again: bool) -> None:
+    files: list[File] = []
+    reload = False
+    for action in task.actions:
+        if again and isinstance(action, File | Command):
+            continue
+        try:
+            if isinstance(action, File):
+                files.append(action)
+                reload = reload or action.path.startswith("/etc/systemd/")
+                continue
+            if files:
+                await node.write(files)
+                files = []
+            await _act(action, node, reload=reload)
+            reload = reload and not isinstance(action, Units)
+        except Problem as error:
+            raise TaskFailed(await _words(task, action, node, error)) from error
+    if files:
+        await node.write(files)
+
+
+async def _act(action: Action, node: Node, *, reload: bool) -> None:
+    match action:
+        case Command(argv, stdin, timeout_s):
+            await node.run(argv, stdin=stdin, timeout_s=timeout_s)
+        case Await():
+            await _await(action, node)
+        case Units(start, stop, mask):
+            if mask:
+                await node.run(["systemctl", "mask", *mask])
+            elif reload:
+                await node.run(["systemctl", "daemon-reload"])
+            if stop:
+                await node.run(["systemctl", "stop", *stop], timeout_s=_START_S)
+            if start:
+                await node.run(["systemctl", "start", *start], timeout_s=_START_S)
+
+
+async def _await(action: Await, node: Node) -> None:
+    deadline = time.monotonic() + action.timeout_s
+    while True:
+        try:
+            await node.run(action.argv, timeout_s=max(1.0, deadline - time.monotonic()))
+        except ProcessError as error:
+            if time.monotonic() > deadline:
+                raise Problem(f"not in {action.timeout_s:g} s: {action.what}: {error}") from error
+        else:
+            return
+        await asyncio.sleep(action.every_s)
+
+
+async def _words(task: Task, action: Action, node: Node, error: Problem) -> str:
+    """What failed, the last lines of its services' journal, and the command to look further."""
+    own = action.start if isinstance(action, Units) else _started(task)
+    units = await _troubled(node, own) or own
+    lines = [f"{task.name} on {task.node} failed: {error}"]
+    try:
+        chosen = [part for unit in units for part in ("--unit", unit)] or ["--priority=warning"]
+        last = await node.run(["journalctl", "--quiet", "--no-hostname", "-n", str(_LINES), *chosen], timeout_s=20)
+    except Problem:
+        last = ""
+    if last.strip():
+        lines.append(f"the journal of {', '.join(units) or task.node}:\n{last.rstrip()}")
+    service = f" {units[0]}" if units else ""
+    return "\n".join([*lines, f"  next: migrascope testbed logs {task.node}{service}"])
+
+
+def _started(task: Task) -> tuple[str, ...]:
+    return tuple(unit for action in task.actions if isinstance(action, Units) for unit in action.start)
+
+
+async def _troubled(node: Node, units: Iterable[str]) -> tuple[str, ...]:
+    try:
+        failed = await node.run(["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=20)
+    except Problem:
+        return ()
+    names = {line.split()[0] for line in failed.splitlines() if line.strip()}
+    return tuple(unit for unit in units if unit in names or f"{unit}.service" in names)
