@@ -1,13 +1,11 @@
 """Calls to the agent in the guest, from the client's namespace."""
 
-import asyncio
-import json
-import urllib.request
+import socket
 from typing import Any
 
-from migrascope.node.namespace import Namespace
+import aiohttp
 
-_NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+from migrascope.node.namespace import Namespace
 
 
 class GuestCall:
@@ -16,21 +14,28 @@ class GuestCall:
     def __init__(self, url: str, namespace: Namespace) -> None:
         self._url, self._namespace = url, namespace
 
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """A socket belongs to the namespace in which it was made, whoever uses it."""
+        made = self._namespace.call(lambda: socket.socket(*address[:3]))
+        made.setblocking(False)
+        return made
+
     async def ask(self, path: str, *, post: bool = False, timeout_s: float = 5.0) -> dict[str, Any]:
         """The JSON that the agent gives. OSError when it does not answer with 200 in time."""
-
-        def fetch() -> dict[str, Any]:
-            request = urllib.request.Request(self._url + path, data=b"" if post else None)
-            with _NO_PROXY.open(request, timeout=timeout_s) as answer:
-                value: dict[str, Any] = json.loads(answer.read())
-                return value
-
-        return await asyncio.to_thread(self._namespace.call, fetch)
+        limit = aiohttp.ClientTimeout(total=timeout_s)
+        connector = aiohttp.TCPConnector(socket_factory=self._socket, force_close=True)
+        async with aiohttp.ClientSession(connector=connector, timeout=limit, raise_for_status=True) as session:
+            try:
+                async with session.request("POST" if post else "GET", self._url + path) as answer:
+                    value: dict[str, Any] = await answer.json(content_type=None)
+                    return value
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise OSError(f"{path}: {error or 'no answer in time'}") from error
 
     async def ready(self) -> bool:
         """Whether the website and the agent answer."""
         try:
             await self.ask("/ready", timeout_s=1.0)
-        except (OSError, ValueError):
+        except OSError:
             return False
         return True

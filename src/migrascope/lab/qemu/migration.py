@@ -1,6 +1,7 @@
 """One live migration from one QEMU to the other."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import address
 from migrascope.model.problem import Problem
-from migrascope.node.until import until
+from migrascope.node.until import Late, until
 
 _PORT = 4444
 
@@ -47,7 +48,7 @@ async def migrate(
         if status == "completed" and answer.get("total-time"):
             break
         if status in ("failed", "cancelled"):
-            raise MigrationFailed(answer.get("error-desc") or f"QEMU on {source} says {status}")
+            raise MigrationFailed(await _cause(instance, answer.get("error-desc") or f"QEMU on {source} says {status}"))
         if problem := instance.problem():
             raise MigrationFailed(problem)
         if asyncio.get_running_loop().time() > deadline:
@@ -65,11 +66,22 @@ async def migrate(
     return answer
 
 
+async def _cause(instance: Instance, words: str) -> str:
+    """The QEMU that has died, if one has: the other often says first that something failed."""
+
+    async def died() -> bool:
+        return instance.problem() is not None
+
+    with contextlib.suppress(Late):
+        await until(died, 0.5, "a QEMU has died")
+    return instance.problem() or words
+
+
 async def _ask(instance: Instance, source: str) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = await instance.monitors[source].execute("query-migrate")
     except MonitorError as error:
-        raise MigrationFailed(instance.problem() or str(error)) from error
+        raise MigrationFailed(await _cause(instance, str(error))) from error
     return answer
 
 
