@@ -35,8 +35,6 @@ def tasks(secrets: Secrets) -> list[Task]:
             "processes": 1,
             "threads": 4,
             "buffer-size": 65535,
-            "uid": "www-data",
-            "gid": "www-data",
             "http-socket": f"{CONTROL}:{PORT}",
             "chdir": _FOLDER,
             "wsgi-file": f"{_FOLDER}/wsgi.py",
@@ -46,6 +44,8 @@ def tasks(secrets: Secrets) -> list[Task]:
     unit = {
         "Unit": {"Description": "Horizon"},
         "Service": {
+            "User": "www-data",
+            "AmbientCapabilities": "CAP_NET_BIND_SERVICE",
             "Type": "notify",
             "NotifyAccess": "all",
             "ExecStart": f"/usr/bin/uwsgi --ini {_UWSGI}",

@@ -40,6 +40,7 @@ def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
         "DEFAULT": {
             "use_stderr": True,
             "host": node,
+            "compute_driver": "libvirt.LibvirtDriver",
             "my_ip": address(node, "management"),
             "transport_url": transport(secrets),
             "state_path": "/var/lib/nova",
@@ -50,7 +51,6 @@ def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
             "block_device_allocate_retries_interval": 1,
             "resume_guests_state_on_host_boot": True,
         },
-        "api": {"auth_strategy": "keystone"},
         "cache": {"enabled": True, "backend": "dogpile.cache.pymemcache", "memcache_servers": MEMCACHED},
         "conductor": {"workers": 1},
         "scheduler": {"workers": 1, "discover_hosts_in_cells_interval": -1},
@@ -176,7 +176,6 @@ def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
         Units(
             start=(
                 "virtlogd.socket",
-                "virtlockd.socket",
                 "libvirtd.socket",
                 "libvirtd-ro.socket",
                 "libvirtd-admin.socket",
