@@ -5,7 +5,7 @@ import graphlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -151,7 +151,7 @@ async def _await(action: Await, node: Node) -> None:
 async def _words(task: Task, action: Action, node: Node, error: Problem) -> str:
     """What failed, the last lines of its services' journal, and the command to look further."""
     own = action.start if isinstance(action, Units) else _started(task)
-    units = await _troubled(node, own) or own
+    units = (await _troubled(node, own) if own else ()) or own
     lines = [f"{task.name} on {task.node} failed: {error}"]
     try:
         chosen = [part for unit in units for part in ("--unit", unit)] or ["--priority=warning"]
@@ -168,10 +168,11 @@ def _started(task: Task) -> tuple[str, ...]:
     return tuple(unit for action in task.actions if isinstance(action, Units) for unit in action.start)
 
 
-async def _troubled(node: Node, units: Iterable[str]) -> tuple[str, ...]:
+async def _troubled(node: Node, units: Sequence[str]) -> tuple[str, ...]:
+    """Those of the units that are not active."""
     try:
-        failed = await node.run(["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=20)
+        said = await node.run(["sh", "-c", 'systemctl is-active "$@" || true', "sh", *units], timeout_s=20)
     except Problem:
         return ()
-    names = {line.split()[0] for line in failed.splitlines() if line.strip()}
-    return tuple(unit for unit in units if unit in names or f"{unit}.service" in names)
+    states = said.split()
+    return tuple(unit for unit, state in zip(units, states, strict=False) if state != "active")

@@ -1,0 +1,189 @@
+"""`testbed`: a real two-node OpenStack on Ceph on this machine, brought up, looked at, taken down."""
+
+import os
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+from rich.table import Table
+
+from migrascope.cli.console import Json, interruptible, stderr, stdout
+from migrascope.cli.output import print_json
+from migrascope.cli.owner import hand_over
+from migrascope.cli.progress import ConsoleProgress
+from migrascope.model.problem import Problem
+from migrascope.model.units import human
+from migrascope.node.register import Cleaned
+from migrascope.study import testbeds
+from migrascope.testbed.status import Status
+from migrascope.testbed.testbed import Testbed
+
+app = cyclopts.App(name="testbed", help="A real two-node OpenStack on Ceph on this machine.")
+nodes = cyclopts.App(name="node", help="Stops or starts one node.")
+links = cyclopts.App(name="link", help="Cuts a node off one of its networks, or joins it again.")
+app.command(nodes)
+app.command(links)
+
+Name = Annotated[str, Parameter(name="--name", help="Which testbed; several have different names.")]
+DEFAULT = "testbed"
+
+
+def _testbed(name: str) -> Testbed:
+    if os.geteuid() != 0:
+        raise Problem("testbed needs root: sudo ./migrascope testbed ...")
+    return Testbed(name)
+
+
+@app.command
+def up(
+    *,
+    name: Name = DEFAULT,
+    virt_type: Annotated[
+        testbeds.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
+    ] = "auto",
+) -> int:
+    """Brings a testbed up: from nothing, from a snapshot, or where an interrupted `up` left it."""
+    testbed = _testbed(name)
+    say = ConsoleProgress(stderr()).step
+
+    async def work() -> int:
+        await testbeds.up(testbed, virt_type, say)
+        hand_over(testbeds.clouds_yaml(testbed).parent)
+        return _show(testbed, await testbeds.status(testbed))
+
+    return interruptible(work())
+
+
+@app.command
+def status(*, name: Name = DEFAULT, json: Json = False) -> int:
+    """Shows nodes, services, Ceph and addresses of a testbed. 1 if it is not healthy."""
+    testbed = _testbed(name)
+
+    async def work() -> int:
+        found = await testbeds.status(testbed)
+        if json:
+            print_json(testbeds.as_json(testbed, found))
+            return 0 if found.healthy else 1
+        return _show(testbed, found)
+
+    return interruptible(work())
+
+
+def _show(testbed: Testbed, found: Status) -> int:
+    out = stdout()
+    table = Table(box=None, pad_edge=False)
+    for column in ("node", "state", "address", "memory"):
+        table.add_column(column)
+    for node in found.nodes:
+        table.add_row(node.name, "up" if node.up else "down", node.address, human(node.memory_bytes, "B"))
+    out.print(table)
+    table = Table(box=None, pad_edge=False)
+    for column in ("node", "service", "state", "version"):
+        table.add_column(column)
+    for service in found.services:
+        table.add_row(service.node, service.name, service.state, service.version)
+    out.print("", table, sep="\n")
+    out.print(f"\nceph: {found.ceph.health}, {found.ceph.osds_up} OSDs up")
+    for cut in found.cut:
+        out.print(f"cut: {cut}")
+    folder = testbeds.clouds_yaml(testbed).parent
+    out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
+    out.print(f"horizon: {testbeds.horizon(testbed)}", markup=False)
+    out.print("healthy" if found.healthy else "not healthy")
+    return 0 if found.healthy else 1
+
+
+@app.command
+def shell(node: str, /, *command: Annotated[str, Parameter(allow_leading_hyphen=True)], name: Name = DEFAULT) -> None:
+    """Opens a shell in a node, or runs a command there.
+
+    Parameters
+    ----------
+    node
+        controller or compute.
+    """
+    argv = _testbed(name).node(node).command(list(command) or ["bash", "--login"], environment=_terminal())
+    os.execvp(argv[0], argv)
+
+
+@app.command
+def logs(node: str, service: str | None = None, /, *, name: Name = DEFAULT) -> None:
+    """Shows the journal of a node, or of one of its services, to its end.
+
+    Parameters
+    ----------
+    node
+        controller or compute.
+    service
+        The name of a unit, nova-compute for example.
+    """
+    chosen = ["--unit", service] if service else []
+    argv = ["journalctl", "--no-hostname", "--pager-end", *chosen]
+    argv = _testbed(name).node(node).command(argv, environment=_terminal())
+    os.execvp(argv[0], argv)
+
+
+def _terminal() -> list[str]:
+    return [f"{key}={os.environ[key]}" for key in ("TERM", "COLUMNS", "NO_COLOR") if key in os.environ]
+
+
+@app.command
+def down(
+    *,
+    name: Name = DEFAULT,
+    purge: Annotated[bool, Parameter(negative="", help="Remove what its nodes have written, too.")] = False,
+) -> int:
+    """Powers a testbed off; the next `up` goes on with the same disks."""
+    testbed = _testbed(name)
+
+    async def work() -> int:
+        removed = testbeds.purge(testbed) if purge else await testbed.down()
+        stdout().print(_removed(removed), markup=False)
+        return 0
+
+    return interruptible(work())
+
+
+def _removed(removed: Cleaned) -> str:
+    counts = {"process": len(removed.processes), "namespace": len(removed.namespaces), "cgroup": len(removed.cgroups)}
+    gone = [f"{count} {noun}{'es' if noun == 'process' else 's'}" for noun, count in counts.items() if count]
+    gone += ["its state"] if removed.labs else []
+    return f"removed {', '.join(gone)}" if gone else "there was nothing to take down"
+
+
+async def _done(work: Coroutine[Any, Any, None]) -> int:
+    await work
+    return 0
+
+
+@nodes.command(name="stop")
+def node_stop(
+    node: str,
+    /,
+    *,
+    name: Name = DEFAULT,
+    kill: Annotated[bool, Parameter(negative="", help="As by a power cut.")] = False,
+) -> int:
+    """Powers one node off."""
+    return interruptible(_done(_testbed(name).stop_node(node, kill=kill)))
+
+
+@nodes.command(name="start")
+def node_start(node: str, /, *, name: Name = DEFAULT) -> int:
+    """Boots one node and starts its services."""
+    return interruptible(_done(testbeds.start_node(_testbed(name), node, ConsoleProgress(stderr()).step)))
+
+
+@links.command(name="down")
+def link_down(node: str, network: str, /, *, name: Name = DEFAULT) -> int:
+    """Cuts a node off a network, in both directions."""
+    _testbed(name).cut(node, network, cut=True)
+    return 0
+
+
+@links.command(name="up")
+def link_up(node: str, network: str, /, *, name: Name = DEFAULT) -> int:
+    """Joins a node to a network again."""
+    _testbed(name).cut(node, network, cut=False)
+    return 0

@@ -1,0 +1,128 @@
+"""The testbed as a user has it: its images, how guests run here, its services as tasks, where its cloud is found."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from migrascope.guest.image import ROOT as GUEST_ROOT
+from migrascope.guest.image import cloud_kernel_line, guest_image
+from migrascope.lab.qemu.accelerator import choose
+from migrascope.lab.qemu.hostimage import HOST
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.node.image import root_image
+from migrascope.node.place import STATE, TESTBEDS
+from migrascope.node.register import Cleaned, registers
+from migrascope.testbed.needs import missing
+from migrascope.testbed.packages import NODE
+from migrascope.testbed.roles import all_tasks
+from migrascope.testbed.roles.keystone import clouds
+from migrascope.testbed.runner import Progress
+from migrascope.testbed.secrets import Secrets
+from migrascope.testbed.settings import Settings, address
+from migrascope.testbed.status import Status, look
+from migrascope.testbed.task import Task
+from migrascope.testbed.testbed import Images, Testbed
+
+CLOUDS = STATE / "clouds"
+VirtType = Literal["auto", "kvm", "qemu"]
+
+
+def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
+    """All that brings a testbed up."""
+    return all_tasks(settings, secrets, cloud_kernel_line(address("origin", "external")))
+
+
+def clouds_yaml(testbed: Testbed) -> Path:
+    """Where the testbed's clouds.yaml is while there is one."""
+    return CLOUDS / testbed.name / "clouds.yaml"
+
+
+async def up(testbed: Testbed, virt_type: VirtType, say: Progress) -> None:
+    """Builds what the cache has not and brings the testbed up. Problem says what this machine lacks, before anything
+    is changed."""
+    running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
+    if not running and (lacking := missing()):
+        raise Problem("this machine cannot run the testbed:\n  " + "\n  ".join(lacking))
+    node, host, _ = await asyncio.gather(
+        root_image(NODE, say=say), root_image(HOST, say=say), root_image(GUEST_ROOT, say=say)
+    )
+    guest = await guest_image(host, say=say)
+    settings = await _settings(testbed, virt_type, host, guest.kernel)
+    await testbed.up(settings, Images(node, guest.kernel.parent), tasks, say)
+    _write_clouds(testbed)
+
+
+async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: Path) -> Settings:
+    if testbed.made:
+        known = testbed.settings
+        if virt_type not in ("auto", known.virt_type):
+            raise UsageProblem(
+                f"guests of the testbed {testbed.name} run under {known.virt_type}\n"
+                f"  next: migrascope testbed down --purge --name {testbed.name}"
+            )
+        return known
+    wanted = "tcg" if virt_type == "qemu" else virt_type
+    with tempfile.TemporaryDirectory(dir=STATE, prefix="proof-") as folder:
+        accelerator = await choose(wanted, "/usr/bin/qemu-system-x86_64", host, kernel, Path(folder))
+    # A module that is not loaded stays so: `up` changes nothing of this machine's kernel.
+    kernel_datapath = Path("/sys/module/openvswitch").exists()
+    return Settings(
+        name=testbed.name,
+        loopback=_free_loopback(),
+        virt_type="kvm" if accelerator == "kvm" else "qemu",
+        datapath="system" if kernel_datapath else "netdev",
+    )
+
+
+def _free_loopback() -> str:
+    names = [register.id.removeprefix("ms-") for register in registers(TESTBEDS)]
+    taken = {other.settings.loopback for other in map(Testbed, names) if other.made}
+    return next(address for number in range(1, 255) if (address := f"127.77.0.{number}") not in taken)
+
+
+def _write_clouds(testbed: Testbed) -> None:
+    """Writes clouds.yaml at once as a whole, for the user who called sudo alone."""
+    path = clouds_yaml(testbed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(clouds(Secrets.of(testbed.folder / "secret"), testbed.settings.loopback))
+    part.rename(path)
+
+
+async def start_node(testbed: Testbed, name: str, say: Progress) -> None:
+    """Boots a node that was stopped and starts its services."""
+    await testbed.start_node(name, tasks, say)
+
+
+def purge(testbed: Testbed) -> Cleaned:
+    """Removes all of a testbed, whatever state it is in. Images and the snapshot stay in the cache."""
+    removed = testbed.purge()
+    shutil.rmtree(clouds_yaml(testbed).parent, ignore_errors=True)
+    return removed
+
+
+async def status(testbed: Testbed) -> Status:
+    """What it is like now. UsageProblem when there is none of its name."""
+    return await look(testbed.nodes, testbed.tasks(tasks), testbed.cuts())
+
+
+def as_json(testbed: Testbed, found: Status) -> dict[str, Any]:
+    """What `testbed status --json` prints."""
+    return {
+        "schema": 1,
+        "healthy": found.healthy,
+        **asdict(found),
+        "clouds_yaml": str(clouds_yaml(testbed)),
+        "horizon": horizon(testbed),
+    }
+
+
+def horizon(testbed: Testbed) -> str:
+    """The address of the testbed's Horizon on this machine."""
+    return f"http://{testbed.settings.loopback}/"

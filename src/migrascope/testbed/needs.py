@@ -1,0 +1,46 @@
+"""What a testbed needs of this machine, looked at before anything is changed."""
+
+import os
+import shutil
+from pathlib import Path
+
+from migrascope.model.problem import Problem
+from migrascope.model.units import human
+from migrascope.node import cgroup
+from migrascope.node.container import PROGRAM
+from migrascope.node.place import STATE
+
+MEMORY_BYTES = 6_500_000_000
+DISK_BYTES = 5_000_000_000
+_PACKAGES = {PROGRAM: "systemd-container", "nsenter": "util-linux", "mmdebstrap": "mmdebstrap"}
+
+
+def missing(meminfo: Path = Path("/proc/meminfo"), filesystems: Path = Path("/proc/filesystems")) -> list[str]:
+    """One sentence for each thing that is missing here, with the next command; nothing is changed."""
+    if os.geteuid() != 0:
+        return ["root: run it with sudo"]
+    found = [
+        f"{program}: apt-get install {package}"
+        for program, package in _PACKAGES.items()
+        if shutil.which(program) is None
+    ]
+    # A kernel that has it as a module loads it at the first mount.
+    modules = list(Path("/lib/modules").glob(f"{os.uname().release}/kernel/fs/overlayfs/*"))
+    if "overlay" not in filesystems.read_text(encoding="utf-8").split() and not modules:
+        found.append("overlayfs: another kernel, or modprobe overlay")
+    try:
+        cgroup.hierarchy()
+    except Problem as problem:
+        found.append(str(problem))
+    lines = dict(line.split(":") for line in meminfo.read_text(encoding="utf-8").splitlines())
+    available = int(lines["MemAvailable"].split()[0]) * 1024
+    if available < MEMORY_BYTES:
+        found.append(
+            f"memory: {human(available, 'B')} available, {human(MEMORY_BYTES, 'B')} wanted for a testbed"
+            " without guests; stop something (another testbed: migrascope testbed down)"
+        )
+    folder = next(path for path in (STATE, *STATE.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < DISK_BYTES:
+        found.append(f"space: {human(free, 'B')} free on {folder}, {human(DISK_BYTES, 'B')} wanted")
+    return found

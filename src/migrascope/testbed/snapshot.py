@@ -1,0 +1,81 @@
+"""Snapshots: what the nodes of a testbed that has just been brought up have written, for the next `up` to start from.
+
+A snapshot is what a power cut at that moment would leave on the disks: both nodes are frozen while it is copied.
+Its passwords come with it, so it is for root alone.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from migrascope.node import cgroup
+from migrascope.node.container import Container
+from migrascope.node.place import CACHE
+from migrascope.node.process import Where, run
+from migrascope.node.until import until
+
+SNAPSHOTS = CACHE / "snapshots"
+_STATE = ("secret", "done.json")
+
+
+async def save(folder: Path, nodes: Mapping[str, Container], key: str, snapshots: Path = SNAPSHOTS) -> Path:
+    """Copies the state of nodes that run. Of those whose keys begin alike up to the last "-", only this one is kept."""
+    snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+    final, part = snapshots / key, snapshots / f"{key}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        async with _frozen(nodes):
+            await asyncio.gather(*(_copy(node.layer, part / name) for name, node in nodes.items()))
+        for name in _STATE:
+            shutil.copy2(folder / name, part / name)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    for old in snapshots.glob(f"{key.rpartition('-')[0]}-*"):
+        if old != part:
+            shutil.rmtree(old)
+    part.rename(final)
+    return final
+
+
+async def restore(folder: Path, nodes: Mapping[str, Container], key: str, snapshots: Path = SNAPSHOTS) -> bool:
+    """Gives nodes that are down the state of a snapshot in place of any of theirs; False when there is none.
+
+    What says which tasks are done comes last: without it, the state is not whole.
+    """
+    kept = snapshots / key
+    if not kept.exists():
+        return False
+    for name, node in nodes.items():
+        node.folder.mkdir(exist_ok=True)
+        await _copy(kept / name, node.layer)
+    for name in _STATE:
+        shutil.copy2(kept / name, folder / name)
+    return True
+
+
+async def _copy(source: Path, target: Path) -> None:
+    await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+    await run("copying a node's layer", ["cp", "--archive", str(source), str(target)], Where(), timeout_s=300)
+
+
+@contextlib.asynccontextmanager
+async def _frozen(nodes: Mapping[str, Container]) -> AsyncIterator[None]:
+    pids = [pid for node in nodes.values() if (pid := node.pid()) is not None]
+    payloads = [next(path for path in cgroup.of(pid).parents if path.name == "payload") for pid in pids]
+    try:
+        for path in payloads:
+            (path / "cgroup.freeze").write_text("1", encoding="utf-8")
+        for path in payloads:
+            await until(lambda path=path: _is_frozen(path), 10, f"{path} is frozen")  # type: ignore[misc]
+        yield
+    finally:
+        for path in payloads:
+            (path / "cgroup.freeze").write_text("0", encoding="utf-8")
+
+
+async def _is_frozen(path: Path) -> bool:
+    return "frozen 1" in (path / "cgroup.events").read_text(encoding="utf-8")

@@ -1,0 +1,251 @@
+"""A testbed's life: up, down, purged; its nodes and links one by one. Whoever calls it needs root."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.node.container import Container
+from migrascope.node.place import TESTBEDS
+from migrascope.node.register import Cleaned, Register, remove, start_time, take_down
+from migrascope.testbed import relay, snapshot
+from migrascope.testbed.roles.cloud import GUEST
+from migrascope.testbed.runner import Done, Progress, digest, run_tasks
+from migrascope.testbed.secrets import Secrets
+from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
+from migrascope.testbed.task import Task
+from migrascope.testbed.topology import Topology
+
+Tasks = Callable[[Settings, Secrets], Sequence[Task]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Folders of the cache: the nodes' root, and the kernel, initrd and disk of the website's guest."""
+
+    node: Path
+    guest: Path
+
+
+class Testbed:
+    """One testbed by its name, up or not."""
+
+    def __init__(self, name: str, testbeds: Path = TESTBEDS) -> None:
+        self.name = name
+        self.register = Register(testbeds / Settings(name=name).id)
+        self.folder = self.register.folder
+        self.topology = Topology(self.register)
+
+    @property
+    def made(self) -> bool:
+        """Whether it has any state: an `up` has begun, and no purge removed it."""
+        return (self.folder / "settings.json").exists()
+
+    @property
+    def settings(self) -> Settings:
+        """UsageProblem when there is no such testbed."""
+        try:
+            return Settings.from_json(json.loads((self.folder / "settings.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UsageProblem(f"there is no testbed {self.name}\n  next: migrascope testbed up") from None
+
+    @property
+    def nodes(self) -> dict[str, Container]:
+        """Its nodes by name. UsageProblem when there is no such testbed."""
+        _ = self.settings
+        images = json.loads((self.folder / "images.json").read_text(encoding="utf-8"))
+        image, guest = Path(images["node"]), Path(images["guest"])
+        for path in (image, guest):
+            if not path.exists():
+                raise Problem(f"{path}, of which the testbed {self.name} is made, is gone\n  next: {_purge(self.name)}")
+        spaces = self.topology.namespaces
+        return {
+            node: Container(
+                node,
+                f"{self.register.id}-{node}",
+                spaces[node],
+                image,
+                self.folder / node,
+                ((guest, GUEST),) if node == CONTROLLER else (),
+            )
+            for node in NODES
+        }
+
+    def node(self, name: str) -> Container:
+        """UsageProblem when it has no node of that name."""
+        if name not in NODES:
+            raise UsageProblem(f"there is no node {name}: {', '.join(NODES)}")
+        return self.nodes[name]
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keeps other commands from changing it meanwhile. Problem when one does already."""
+        with socket.socket(socket.AF_UNIX) as lock:
+            try:
+                lock.bind(f"\0migrascope {self.folder}")
+            except OSError:
+                raise Problem(f"another command is changing the testbed {self.name}: wait until it is done") from None
+            yield
+
+    async def up(self, settings: Settings, images: Images, tasks: Tasks, say: Progress) -> None:
+        """Brings it up from nothing, from what an earlier `up` left, or does nothing; Problem says why it cannot."""
+        with self.changing():
+            if self.made and self.settings != settings:
+                raise UsageProblem(f"the testbed {self.name} was made with other settings\n  next: {_purge(self.name)}")
+            self.register = Register.lasting(self.register.id, self.folder.parent)
+            self.register.claim()
+            if not self.made:
+                _keep(self.folder / "images.json", json.dumps({"node": str(images.node), "guest": str(images.guest)}))
+                _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
+            began = time.monotonic()
+            key = f"{self.register.id}-{_state_key(settings, images, tasks)}"
+            fresh, restored = not self.done.exists(), False
+            if fresh:
+                restored = await self._begin(key)
+                say(f"{time.monotonic() - began:6.1f} s  starts from {'a snapshot' if restored else 'the image'}")
+            self.topology.create()
+            await self._boot()
+            say(f"{time.monotonic() - began:6.1f} s  {len(NODES)} nodes run")
+            self._relay(settings)
+            await run_tasks(self.tasks(tasks), self.nodes, say, Done(self.done))
+            if fresh and not restored:
+                before = time.monotonic()
+                await snapshot.save(self.folder, self.nodes, key)
+                say(f"{time.monotonic() - began:6.1f} s  snapshot kept ({time.monotonic() - before:.1f} s)")
+
+    @property
+    def done(self) -> Path:
+        """The file of what has been done; it is not there as long as that is nothing."""
+        return self.folder / "done.json"
+
+    def tasks(self, tasks: Tasks) -> list[Task]:
+        """All that brings it up, with its own secrets."""
+        return list(tasks(self.settings, Secrets.of(self.folder / "secret")))
+
+    async def _begin(self, key: str) -> bool:
+        """Gives the nodes their first state, in place of what an interrupted `up` began; whether from a snapshot."""
+        for node in self.nodes.values():
+            await node.kill()
+            await asyncio.to_thread(shutil.rmtree, node.folder, ignore_errors=True)
+        return await snapshot.restore(self.folder, self.nodes, key)
+
+    async def _boot(self) -> None:
+        for name, node in self.nodes.items():
+            if (path := node.cgroup()) is not None:
+                self.register.cgroup(path)
+            if node.pid() is None:
+                _lay(name, node)
+        await _all(node.boot() for node in self.nodes.values())
+
+    def _relay(self, settings: Settings) -> None:
+        file = self.folder / "relay.json"
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            pid, start = json.loads(file.read_text(encoding="utf-8"))
+            if start_time(pid) == start:
+                return
+        space = self.topology.namespaces[CONTROLLER]
+        pid = relay.start(settings.loopback, address(CONTROLLER, "management"), space, self.folder / "relay.log")
+        _keep(file, json.dumps([pid, start_time(pid)]))
+
+    async def down(self) -> Cleaned:
+        """Powers the nodes off and removes what they ran in; what they have written stays."""
+        with self.changing():
+            if self.made:
+                await _all(node.stop() for node in self.nodes.values())
+            cleaned = Cleaned()
+            take_down(self.register, cleaned)
+            return cleaned
+
+    def purge(self) -> Cleaned:
+        """Removes all of it, whatever state it is in."""
+        with self.changing():
+            cleaned = Cleaned()
+            if self.folder.exists():
+                remove(self.register, cleaned)
+            return cleaned
+
+    async def stop_node(self, name: str, *, kill: bool = False) -> None:
+        """Powers one node off, or lets it fail as by a power cut."""
+        with self.changing():
+            node = self.node(name)
+            await (node.kill() if kill else node.stop())
+
+    async def start_node(self, name: str, tasks: Tasks, say: Progress) -> None:
+        """Boots one node again and starts its services. Problem when the testbed is down."""
+        with self.changing():
+            node = self.node(name)
+            self._need_up()
+            await node.boot()
+            own = [task for task in self.tasks(tasks) if task.node == name]
+            names = {task.name for task in own}
+            own = [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in own]
+            await run_tasks(own, {name: node}, say, Done(self.done))
+
+    def _need_up(self) -> None:
+        if not self.topology.whole():
+            raise Problem(f"the testbed {self.name} is down\n  next: migrascope testbed up --name {self.name}")
+
+    def cuts(self) -> list[str]:
+        """ "NODE NETWORK" of each port that is cut; nothing when it is down."""
+        if not self.topology.whole():
+            return []
+        links = self.topology.links.items()
+        return [f"{node} {name}" for name, link in links for node in link.ports if link.is_cut(node)]
+
+    def cut(self, node: str, link: str, *, cut: bool) -> None:
+        """Cuts a node off a link in both directions, or joins it again. UsageProblem for one that is not there."""
+        links = self.topology.links
+        if link not in links or node not in links[link].ports:
+            raise UsageProblem(f"{node} has no link {link}: " + _joined(self.topology, node))
+        self._need_up()
+        (links[link].cut if cut else links[link].heal)(node)
+
+
+def _state_key(settings: Settings, images: Images, tasks: Tasks) -> str:
+    """What the first state of a testbed depends on: images, settings and tasks, but not its secrets."""
+    digests = [digest(task) for task in tasks(settings, Secrets(bytes(32)))]
+    parts = json.dumps([settings.to_json(), images.node.name, images.guest.name, sorted(digests)])
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _purge(name: str) -> str:
+    return f"migrascope testbed down --purge --name {name}"
+
+
+def _joined(topology: Topology, node: str) -> str:
+    return ", ".join(name for name, link in topology.links.items() if node in link.ports) or "nothing of that name"
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Does all at once; the first failure ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+def _lay(name: str, node: Container) -> None:
+    """Gives a node that is down its own name and identity, once, before its first boot."""
+    node.lay("/etc/hostname", f"{name}\n")
+    lines = ["127.0.0.1 localhost", *(f"{address(each, 'management')} {each}" for each in NODES)]
+    node.lay("/etc/hosts", "\n".join(lines) + "\n")
+    if not (node.layer / "etc/machine-id").exists():
+        node.lay("/etc/machine-id", f"{uuid.uuid4().hex}\n")
+
+
+def _keep(path: Path, text: str) -> None:
+    """Writes a file of the testbed's folder, at once as a whole."""
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.rename(path)

@@ -1,0 +1,68 @@
+"""The testbed's nodes, hosts and links.
+
+    controller    compute      client     origin
+    management  management
+     storage     storage
+    migration   migration
+      tenant      tenant
+     external                 external   external
+
+Each link is a bridge of its name in the namespace `fabric`. Nothing of it is routed to this machine's own network.
+"""
+
+import json
+from pathlib import Path
+
+from migrascope.model.plan import LINKS
+from migrascope.node.link import Link
+from migrascope.node.namespace import Namespace
+from migrascope.node.register import Cleaned, Register, take_down
+from migrascope.testbed.settings import BARE, HOSTS, JOINED, NODES, address
+
+
+class Topology:
+    """The namespaces and links of one testbed, made or found."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._made = register.folder / "topology.json"
+        self.fabric = Namespace(f"{register.id}-fabric")
+        self.namespaces = {node: Namespace(f"{register.id}-{node}") for node in (*NODES, *HOSTS)}
+        self.links: dict[str, Link] = {}
+        for name in LINKS:
+            self.links[name] = Link(name, self.fabric)
+            for node in JOINED[name]:
+                self.links[name].joined(node, self.namespaces[node])
+
+    def _inodes(self) -> list[int | None]:
+        return [space.inode() for space in (self.fabric, *self.namespaces.values())]
+
+    def whole(self) -> bool:
+        """Whether all of it is there, as it was made."""
+        try:
+            made = json.loads(self._made.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return False
+        return bool(made == self._inodes())
+
+    def create(self) -> None:
+        """Makes all of it, unless it is there; what a killed process began is removed first. OSError where the kernel
+        refuses."""
+        if self.whole():
+            return
+        take_down(self._register, Cleaned())
+        self._made.unlink(missing_ok=True)
+        for role in ("fabric", *self.namespaces):
+            self._register.namespace(role).create()
+        for name, link in self.links.items():
+            link.create(f"{address('fabric', name)}/24" if name == "external" else None)
+            for node in JOINED[name]:
+                bare = (name, node) in BARE
+                link.attach(node, self.namespaces[node], None if bare else f"{address(node, name)}/24")
+        _replace(self._made, json.dumps(self._inodes()))
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.rename(path)
