@@ -68,10 +68,12 @@ def traces(lab: str) -> Traces:
 
 
 def foreign() -> dict[str, set[str]]:
-    """Links, mounts and cgroups of this machine that no lab may change."""
+    """Links, mounts and cgroups of this machine that no lab may change; those of other labs come and go."""
     mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
     return {
         "links": {path.name for path in Path("/sys/class/net").iterdir()},
         "mounts": {mount for mount in mounts if not mount.startswith("/run/netns")},
-        "cgroups": {str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()},
+        "cgroups": {
+            str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir() and not path.name.startswith("ms")
+        },
     }
