@@ -70,7 +70,7 @@ def configuration(settings: Settings, secrets: Secrets) -> File:
             "mon_cluster_log_to_file": False,
             "err_to_stderr": True,
         },
-        "mgr": {"mgr_initial_modules": "iostat"},
+        "mon": {"mgr_initial_modules": "iostat"},
         "osd": {
             "bluestore_block_size": settings.osd_bytes,
             "bluestore_cache_autotune": False,
