@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from migrascope.testbed.roles import all_tasks, common, nova
+from migrascope.testbed.roles import all_tasks, common, hypervisor, nova
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings
 from migrascope.testbed.task import Await, Command, File, Task
@@ -48,13 +48,17 @@ def test_only_the_controller_reaches_the_database(node: str) -> None:
     assert ("mysql" in nova.configuration(Settings(), SECRETS, node).text) == (node == CONTROLLER)
 
 
-def test_migration_settings_are_in_nova_conf() -> None:
+def test_migration_settings_are_in_one_file() -> None:
     migration = Migration(downtime_ms=300, permit_post_copy=True, parallel_connections=4)
-    text = nova.configuration(Settings(migration=migration), SECRETS, COMPUTE).text
+    text = hypervisor.configuration(Settings(migration=migration), SECRETS, COMPUTE).text
     assert "live_migration_downtime = 300\n" in text
     assert "live_migration_permit_post_copy = true\n" in text
     assert "live_migration_parallel_connections = 4\n" in text
-    assert "parallel_connections" not in nova.configuration(Settings(), SECRETS, COMPUTE).text
+    assert "parallel_connections" not in hypervisor.configuration(Settings(), SECRETS, COMPUTE).text
+    changed = {
+        file.path for file in _files(all_tasks(Settings(migration=migration), SECRETS)) if file not in _files(TASKS)
+    }
+    assert changed == {"/etc/nova/nova-compute.conf"}
 
 
 def test_ini() -> None:

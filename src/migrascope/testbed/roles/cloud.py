@@ -5,7 +5,7 @@ client, origin --- external 192.0.2.0/24 --- router --- instances 10.1.0.0/24 (V
 
 import json
 
-from migrascope.testbed.roles import glance, neutron, nova
+from migrascope.testbed.roles import glance, hypervisor, neutron, nova
 from migrascope.testbed.roles.cinder import CINDER
 from migrascope.testbed.roles.keystone import CATALOG, CLOUD
 from migrascope.testbed.settings import CONTROLLER, NODES, PREFIX, address
@@ -37,7 +37,7 @@ def tasks(kernel_line: str) -> list[Task]:
     }
     ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)))
     alive = Await(ready, 180, f"{len(NODES)} hypervisors, all services and all agents are up", every_s=1)
-    everything = (nova.HYPERVISORS, NETWORKS, CINDER, *(neutron.agents(node) for node in NODES))
+    everything = (hypervisor.HYPERVISORS, NETWORKS, CINDER, *(neutron.agents(node) for node in NODES))
     return [
         Task(
             NETWORKS,

@@ -1,9 +1,7 @@
-"""Nova and libvirt: APIs, scheduler, conductor and console on the controller, a hypervisor on each node."""
+"""Nova's APIs, scheduler, conductor and console on the controller; nova-compute is in hypervisor.py."""
 
 from collections.abc import Mapping
 
-from migrascope.testbed.roles import base, ceph
-from migrascope.testbed.roles.cinder import rbd_secret
 from migrascope.testbed.roles.common import (
     MEMCACHED,
     REGION,
@@ -15,32 +13,25 @@ from migrascope.testbed.roles.common import (
     middleware,
     transport,
 )
-from migrascope.testbed.roles.glance import GLANCE
 from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
-from migrascope.testbed.roles.keystone import CATALOG, KEYSTONE
-from migrascope.testbed.roles.placement import PLACEMENT
+from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
-from migrascope.testbed.task import Action, Await, Command, File, Task, Units
+from migrascope.testbed.settings import CONTROLLER, Settings, address
+from migrascope.testbed.task import Await, Command, File, Task, Units
 
-NOVA, HYPERVISORS = "nova", "hypervisors"
-_SCHEMA = "nova schema"
+NOVA = "nova"
+_API_SCHEMA, _SCHEMA, _CELL0_SCHEMA, _CELLS = "nova api schema", "nova schema", "nova cell0 schema", "nova cells"
+_CELL0_CONF = "/etc/nova/cell0.conf"
 CONF = "/etc/nova/nova.conf"
 METADATA_PURPOSE = "metadata proxy"
 
 
-def compute(node: str) -> str:
-    """The name of the task that brings a node's hypervisor up."""
-    return f"nova-compute {node}"
-
-
 def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
-    """/etc/nova/nova.conf of a node, with the migration settings, which nova-compute reads when it starts."""
+    """/etc/nova/nova.conf of a node."""
     sections: dict[str, Mapping[str, object]] = {
         "DEFAULT": {
             "use_stderr": True,
             "host": node,
-            "compute_driver": "libvirt.LibvirtDriver",
             "my_ip": address(node, "management"),
             "transport_url": transport(secrets),
             "state_path": "/var/lib/nova",
@@ -76,7 +67,6 @@ def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
             "novncproxy_host": "0.0.0.0",
             "novncproxy_base_url": f"http://{settings.loopback}:6080/vnc_lite.html",
         },
-        "libvirt": _libvirt(settings, secrets, node),
         **middleware(secrets, "nova"),
     }
     if node == CONTROLLER:
@@ -85,57 +75,34 @@ def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
     return config(CONF, "nova", sections)
 
 
-def _libvirt(settings: Settings, secrets: Secrets, node: str) -> dict[str, object]:
-    migration = settings.migration
-    options: dict[str, object] = {
-        "virt_type": settings.virt_type,
-        "cpu_mode": "custom",
-        "cpu_models": settings.cpu_model,
-        "hw_machine_type": "x86_64=q35",
-        "images_type": "rbd",
-        "images_rbd_pool": "vms",
-        "images_rbd_ceph_conf": "/etc/ceph/ceph.conf",
-        "rbd_user": "nova",
-        "rbd_secret_uuid": rbd_secret(secrets, "nova"),
-        "disk_cachemodes": "network=writeback",
-        "inject_partition": -2,
-        "live_migration_scheme": "tcp",
-        "live_migration_inbound_addr": address(node, "migration"),
-        "live_migration_downtime": migration.downtime_ms,
-        "live_migration_downtime_steps": migration.downtime_steps,
-        "live_migration_downtime_delay": migration.downtime_delay_s,
-        "live_migration_completion_timeout": migration.completion_timeout_s,
-        "live_migration_timeout_action": migration.timeout_action,
-        "live_migration_permit_post_copy": migration.permit_post_copy,
-        "live_migration_permit_auto_converge": migration.permit_auto_converge,
-        "live_migration_bandwidth": migration.bandwidth_mib_s,
-    }
-    if migration.parallel_connections > 1:
-        options["live_migration_parallel_connections"] = migration.parallel_connections
-    return options
-
-
 def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
     def manage(*words: str) -> Command:
         return as_user("nova", "nova-manage", *words)
 
     conf = configuration(settings, secrets, CONTROLLER)
-    know_cell = (
+    know_cells = (
         "nova-manage cell_v2 map_cell0 && { nova-manage cell_v2 list_cells | grep -q cell1"
         " || nova-manage cell_v2 create_cell --name cell1; }"
     )
-    computes = tuple(compute(node) for node in NODES)
     return [
+        # Three databases at once: `nova-manage db sync` by itself does one after the other.
+        Task(_API_SCHEMA, CONTROLLER, (DATABASE,), (conf, manage("api_db", "sync"))),
+        Task(_SCHEMA, CONTROLLER, (DATABASE,), (conf, manage("db", "sync", "--local_cell"))),
         Task(
-            _SCHEMA,
+            _CELL0_SCHEMA,
             CONTROLLER,
             (DATABASE,),
-            (conf, manage("api_db", "sync"), as_user("nova", "sh", "-c", know_cell), manage("db", "sync")),
+            (
+                conf,
+                config(_CELL0_CONF, "nova", {"database": database(secrets, "nova_cell0")}),
+                manage("--config-file", CONF, "--config-file", _CELL0_CONF, "db", "sync", "--local_cell"),
+            ),
         ),
+        Task(_CELLS, CONTROLLER, (_API_SCHEMA,), (conf, as_user("nova", "sh", "-c", know_cells))),
         Task(
             NOVA,
             CONTROLLER,
-            (_SCHEMA, KEYSTONE, QUEUE),
+            (_CELLS, _SCHEMA, _CELL0_SCHEMA, KEYSTONE, QUEUE),
             (
                 Units(
                     start=(
@@ -149,61 +116,4 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
                 Await(answers(8774), 60, "Nova answers"),
             ),
         ),
-        *(_compute(settings, secrets, node) for node in NODES),
-        Task(
-            HYPERVISORS,
-            CONTROLLER,
-            computes,
-            (
-                Await(
-                    ("sh", "-c", f"mariadb -N nova -e 'SELECT COUNT(*) FROM compute_nodes' | grep -qx {len(NODES)}"),
-                    90,
-                    "both hypervisors have reported",
-                ),
-                manage("cell_v2", "discover_hosts"),
-            ),
-        ),
     ]
-
-
-def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
-    actions: list[Action] = []
-    if node != CONTROLLER:
-        actions += [ceph.configuration(settings, secrets), configuration(settings, secrets, node)]
-    actions += [
-        ceph.client(secrets, "nova", "root:nova"),
-        *_libvirt_files(secrets, node),
-        Units(
-            start=(
-                "virtlogd.socket",
-                "libvirtd.socket",
-                "libvirtd-ro.socket",
-                "libvirtd-admin.socket",
-                "libvirtd-tcp.socket",
-                "libvirtd.service",
-                "nova-compute.service",
-            )
-        ),
-    ]
-    return Task(compute(node), node, (base.name(node), NOVA, CATALOG, PLACEMENT, GLANCE, ceph.POOLS), tuple(actions))
-
-
-def _libvirt_files(secrets: Secrets, node: str) -> list[Action]:
-    """libvirt's settings: no confinement, which a container cannot give, and migration by TCP on its own link."""
-    daemon = f'host_uuid = "{secrets.uuid(f"host {node}")}"\nauth_tcp = "none"\nlisten_tls = 0\nlisten_tcp = 1\n'
-    qemu = 'security_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n'
-    listen = f"[Socket]\nListenStream=\nListenStream={address(node, 'migration')}:16509\nFreeBind=yes\n"
-    files: list[Action] = [
-        File("/etc/libvirt/libvirtd.conf", daemon),
-        File("/etc/libvirt/qemu.conf", qemu, 0o600),
-        File("/etc/systemd/system/libvirtd-tcp.socket.d/migrascope.conf", listen),
-    ]
-    for user in ("cinder", "nova"):
-        uuid = rbd_secret(secrets, user)
-        xml = (
-            f"<secret ephemeral='no' private='yes'><uuid>{uuid}</uuid>"
-            f"<usage type='ceph'><name>client.{user}</name></usage></secret>\n"
-        )
-        files.append(File(f"/etc/libvirt/secrets/{uuid}.xml", xml, 0o600))
-        files.append(File(f"/etc/libvirt/secrets/{uuid}.base64", secrets.ceph_key(f"client.{user}"), 0o600))
-    return files
