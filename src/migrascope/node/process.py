@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from migrascope.model.problem import Problem
 from migrascope.node import enter
@@ -116,16 +117,25 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+async def _spawn(argv: Sequence[str], where: Where, **streams: Any) -> asyncio.subprocess.Process:
+    """A child in a session of its own. One that is being made when we are cancelled is killed: nobody else knows it."""
+    making = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*where.command(argv), start_new_session=True, **streams)
+    )
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        child = await making
+        child.kill()
+        await child.wait()
+        raise
+
+
 async def start(name: str, argv: Sequence[str], where: Where, log: Path, *, piped: bool = False) -> Process:
     """Starts a program that runs on. piped: its standard output is read by `ready`, not logged."""
     with log.open("ab") as output:
-        child = await asyncio.create_subprocess_exec(
-            *where.command(argv),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE if piped else output,
-            stderr=output,
-            start_new_session=True,
-        )
+        stdout = asyncio.subprocess.PIPE if piped else output
+        child = await _spawn(argv, where, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=output)
     return Process(name, argv, log, child)
 
 
@@ -145,12 +155,9 @@ async def run(
     name: str, argv: Sequence[str], where: Where, *, timeout_s: float = 60.0, stdin: bytes | None = None
 ) -> str:
     """Runs a program to its end and gives its standard output. ProcessError with its errors when it fails."""
-    child = await asyncio.create_subprocess_exec(
-        *where.command(argv),
-        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+    pipe = asyncio.subprocess.PIPE
+    child = await _spawn(
+        argv, where, stdin=asyncio.subprocess.DEVNULL if stdin is None else pipe, stdout=pipe, stderr=pipe
     )
     try:
         output, errors = await asyncio.wait_for(child.communicate(stdin), timeout_s)

@@ -26,7 +26,7 @@ class Images:
 
 async def prepare(say: Callable[[str], None]) -> Images:
     """Removes what killed runs have left, and builds what the cache has not. ImageError says what failed."""
-    removed = await asyncio.to_thread(clean)
+    removed = clean()
     if removed.labs:
         say(f"removed what {len(removed.labs)} killed run(s) had left: {', '.join(removed.labs)}")
     root, _ = await asyncio.gather(root_image(HOST, say=say), root_image(GUEST_ROOT, say=say))

@@ -1,6 +1,5 @@
 """The embedded lab: two hosts on this machine with a real QEMU each."""
 
-import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
@@ -36,7 +35,7 @@ class QemuLab:
         register = Register.create()
         try:
             topology = Topology(register)
-            await asyncio.to_thread(topology.create)
+            topology.create()
             path, root = (program, None) if program else ("qemu-system-x86_64", image_root)
             chosen = await accelerator.choose(wanted, path, root, kernel, register.folder)
             says = await run("QEMU", [path, "--version"], Where(None, root))
