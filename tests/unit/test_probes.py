@@ -194,7 +194,7 @@ async def test_liveness_goes_on_while_a_request_hangs(tmp_path: Path) -> None:
     counters = [row["counter"] for row in recorded]
     assert hung not in counters
     assert max(counters) > hung
-    assert all(row["boot_id"] == "b" and row["answered_ns"] > row["asked_ns"] for row in recorded)
+    assert [row for row in recorded if row["boot_id"] != "b" or row["answered_ns"] <= row["asked_ns"]] == []
 
 
 async def test_liveness_records_why_there_was_no_answer(tmp_path: Path) -> None:

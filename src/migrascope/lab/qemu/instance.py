@@ -46,21 +46,18 @@ class Instance:
         self.processes[host] = process
         socket = self.folder / f"{host}.control"
 
-        async def listening() -> bool:
+        async def connected() -> bool:
             if process.ended:
                 raise ProcessError(process.problem())
-            return socket.exists()
+            monitor = Monitor(host)
+            try:
+                await monitor.connect(socket)
+            except MonitorError:
+                return False
+            self.monitors[host] = monitor
+            return True
 
-        await until(listening, 10, f"QEMU on {host} opens its monitor")
-        monitor = Monitor(host)
-        try:
-            await monitor.connect(socket)
-        except MonitorError as error:
-            with contextlib.suppress(TimeoutError):
-                await process.wait(1)
-                raise ProcessError(process.problem()) from error
-            raise
-        self.monitors[host] = monitor
+        await until(connected, 10, f"QEMU on {host} opens its monitor")
 
     def probe_sockets(self) -> dict[str, str]:
         """The second monitor of each QEMU, for the QMP probe."""
