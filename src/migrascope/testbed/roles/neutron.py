@@ -39,6 +39,28 @@ ExecReload=
 """
 
 
+# libvirt makes an instance's tap and takes it up; meanwhile ovs-vswitchd reads its flags, adds one, writes them back.
+# Where that takes the tap down again, the instance would stay without a network.
+_TAPS = """#!/bin/sh
+ip -o monitor link | while read -r line; do
+  flags=${line#*<}
+  case "$line ,${flags%%>*}," in
+    Deleted* | *,UP,*) ;;
+    *": tap"*)
+      name=${line#*: }
+      ip link set dev "${name%%:*}" up
+      ;;
+  esac
+done
+"""
+_TAPS_UNIT = """[Unit]
+Description=Takes taps up that ovs-vswitchd has taken down
+[Service]
+ExecStart=/usr/local/sbin/migrascope-taps
+Restart=always
+"""
+
+
 def agents(node: str) -> str:
     """The name of the task that brings a node's agents up."""
     return f"neutron agents {node}"
@@ -132,11 +154,17 @@ def _switch(settings: Settings, node: str) -> Task:
         "ovs-vsctl --no-wait set Open_vSwitch . other_config:userspace-tso-enable=true"
         " -- set-manager ptcp:6640:127.0.0.1\n"
     )
+    taps: tuple[Action, ...] = (
+        File("/usr/local/sbin/migrascope-taps", _TAPS, 0o755),
+        File("/etc/systemd/system/migrascope-taps.service", _TAPS_UNIT),
+        Units(start=("migrascope-taps.service",)),
+    )
     return Task(
         switch(node),
         node,
         (base.name(node),),
         (
+            *(taps if settings.datapath == "netdev" else ()),
             File("/etc/systemd/system/ovs-vswitchd.service.d/migrascope.conf", _VSWITCHD),
             Units(start=("ovsdb-server.service",)),
             Command(("sh",), stdin=before),

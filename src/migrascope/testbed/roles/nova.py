@@ -104,6 +104,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
             CONTROLLER,
             (_CELLS, _SCHEMA, _CELL0_SCHEMA, KEYSTONE, QUEUE),
             (
+                File("/etc/default/nova-consoleproxy", "NOVA_CONSOLE_PROXY_TYPE=novnc\n"),
                 Units(
                     start=(
                         "nova-api.service",
@@ -114,6 +115,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
                     )
                 ),
                 Await(answers(8774), 60, "Nova answers"),
+                Await(answers(6080), 60, "the console proxy answers"),
             ),
         ),
     ]
