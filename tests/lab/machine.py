@@ -77,3 +77,24 @@ def foreign() -> dict[str, set[str]]:
             str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir() and not path.name.startswith("ms")
         },
     }
+
+
+def sysctls() -> set[tuple[str, str]]:
+    """This machine's settings, without those that count or time something."""
+    said = subprocess.run(["sysctl", "-a"], capture_output=True, text=True, check=False).stdout
+    lines = [line.split(" = ", 1) for line in said.splitlines() if " = " in line]
+    volatile = (
+        "random",
+        "nr-",
+        "-nr",
+        ".nr",
+        "count",
+        "-state",
+        "uuid",
+        "pid",
+        "ns_last",
+        "stat",
+        "sched_domain",
+        "quota",
+    )
+    return {(key, value) for key, value in lines if not any(word in key for word in volatile)}

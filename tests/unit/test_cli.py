@@ -46,7 +46,7 @@ KEYS_OF_A_WINDOW = [
     "visitor.goodput_bps.{}",
 ]
 WINDOWS = ("before", "during", "switchover", "after")
-VERBS = ["run", "plan", "show", "report", "doctor", "calibrate", "clean", "schema"]
+VERBS = ["run", "plan", "show", "report", "doctor", "calibrate", "clean", "schema", "testbed"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,9 @@ def test_doctor_says_whether_the_lab_can_run(tmp_path: Path) -> None:
         assert check["verdict"] != "fail" or check["remedy"] or not check["needed"], check
 
 
-@pytest.mark.parametrize("arguments", [["run", "--quick"], ["calibrate"], ["clean"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["run", "--quick"], ["calibrate"], ["clean"], ["doctor"], ["testbed", "up"]], ids=" ".join
+)
 def test_without_root_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     ended = migrascope(*arguments, folder=tmp_path)

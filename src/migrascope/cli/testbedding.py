@@ -27,6 +27,7 @@ app.command(links)
 
 Name = Annotated[str, Parameter(name="--name", help="Which testbed; several have different names.")]
 DEFAULT = "testbed"
+EXIT_UNHEALTHY = 1
 
 
 def _testbed(name: str) -> Testbed:
@@ -43,14 +44,18 @@ def up(
         testbeds.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
     ] = "auto",
 ) -> int:
-    """Brings a testbed up: from nothing, from a snapshot, or where an interrupted `up` left it."""
+    """Brings a testbed up: from nothing, from a snapshot, or from where an interrupted `up` left it.
+
+    4 if it cannot be brought up, or is not healthy a minute later.
+    """
     testbed = _testbed(name)
     say = ConsoleProgress(stderr()).step
 
     async def work() -> int:
-        await testbeds.up(testbed, virt_type, say)
+        found = await testbeds.up(testbed, virt_type, say)
         hand_over(testbeds.clouds_yaml(testbed).parent)
-        return _show(testbed, await testbeds.status(testbed))
+        _show(testbed, found)
+        return 0 if found.healthy else Problem.code
 
     return interruptible(work())
 
@@ -64,13 +69,14 @@ def status(*, name: Name = DEFAULT, json: Json = False) -> int:
         found = await testbeds.status(testbed)
         if json:
             print_json(testbeds.as_json(testbed, found))
-            return 0 if found.healthy else 1
-        return _show(testbed, found)
+        else:
+            _show(testbed, found)
+        return 0 if found.healthy else EXIT_UNHEALTHY
 
     return interruptible(work())
 
 
-def _show(testbed: Testbed, found: Status) -> int:
+def _show(testbed: Testbed, found: Status) -> None:
     out = stdout()
     table = Table(box=None, pad_edge=False)
     for column in ("node", "state", "address", "memory"):
@@ -91,7 +97,6 @@ def _show(testbed: Testbed, found: Status) -> int:
     out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
     out.print(f"horizon: {testbeds.horizon(testbed)}", markup=False)
     out.print("healthy" if found.healthy else "not healthy")
-    return 0 if found.healthy else 1
 
 
 @app.command

@@ -1,6 +1,7 @@
 """The testbed as a user has it: its images, how guests run here, its services as tasks, where its cloud is found."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.image import root_image
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
+from migrascope.node.until import Late, until
 from migrascope.testbed.needs import missing
 from migrascope.testbed.packages import NODE
 from migrascope.testbed.roles import all_tasks
@@ -29,6 +31,7 @@ from migrascope.testbed.testbed import Images, Testbed
 
 CLOUDS = STATE / "clouds"
 VirtType = Literal["auto", "kvm", "qemu"]
+_HEALTHY_S = 60.0
 
 
 def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
@@ -41,9 +44,9 @@ def clouds_yaml(testbed: Testbed) -> Path:
     return CLOUDS / testbed.name / "clouds.yaml"
 
 
-async def up(testbed: Testbed, virt_type: VirtType, say: Progress) -> None:
-    """Builds what the cache has not and brings the testbed up. Problem says what this machine lacks, before anything
-    is changed."""
+async def up(testbed: Testbed, virt_type: VirtType, say: Progress) -> Status:
+    """Builds what the cache has not, brings the testbed up, and gives its status as soon as it is healthy, or a minute
+    later. Problem says what this machine lacks, before anything is changed."""
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
     if not running and (lacking := missing()):
         raise Problem("this machine cannot run the testbed:\n  " + "\n  ".join(lacking))
@@ -54,6 +57,16 @@ async def up(testbed: Testbed, virt_type: VirtType, say: Progress) -> None:
     settings = await _settings(testbed, virt_type, host, guest.kernel)
     await testbed.up(settings, Images(node, guest.kernel.parent), tasks, say)
     _write_clouds(testbed)
+    found = Status()
+
+    async def healthy() -> bool:
+        nonlocal found
+        found = await status(testbed)
+        return found.healthy
+
+    with contextlib.suppress(Late):
+        await until(healthy, _HEALTHY_S, "the testbed is healthy", 1)
+    return found
 
 
 async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: Path) -> Settings:

@@ -107,7 +107,7 @@ class Testbed:
                 _keep(self.folder / "images.json", json.dumps({"node": str(images.node), "guest": str(images.guest)}))
                 _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
             began = time.monotonic()
-            key = f"{self.register.id}-{_state_key(settings, images, tasks)}"
+            key = f"testbed-{_state_key(settings, images, tasks)}"
             fresh, restored = not self.done.exists(), False
             if fresh:
                 restored = await self._begin(key)
@@ -211,9 +211,9 @@ class Testbed:
 
 
 def _state_key(settings: Settings, images: Images, tasks: Tasks) -> str:
-    """What the first state of a testbed depends on: images, settings and tasks, but not its secrets."""
+    """What the first state of a testbed depends on: images, settings and tasks, but not its name and secrets."""
     digests = [digest(task) for task in tasks(settings, Secrets(bytes(32)))]
-    parts = json.dumps([settings.to_json(), images.node.name, images.guest.name, sorted(digests)])
+    parts = json.dumps([replace(settings, name="").to_json(), images.node.name, images.guest.name, sorted(digests)])
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

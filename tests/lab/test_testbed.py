@@ -1,0 +1,213 @@
+"""The testbed end to end: up, its parts switched off and cut, killed while it comes up, gone without a trace."""
+
+import contextlib
+import hashlib
+import json
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Kept
+from lab.machine import COMMAND, foreign, migrascope, sysctls
+from migrascope.node.cgroup import hierarchy
+from migrascope.node.namespace import NETNS
+from migrascope.node.place import TESTBEDS
+from migrascope.testbed.needs import missing
+from migrascope.testbed.secrets import Secrets
+from migrascope.testbed.snapshot import SNAPSHOTS
+from needs import need
+
+pytestmark = pytest.mark.lab
+
+NAME = "check"
+MOMENTS = 10
+_LONGEST_S = 60.0
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`migrascope testbed` on the tests' own testbed."""
+    verbs = 2 if arguments[0] in ("node", "link") else 1
+    return migrascope("testbed", *arguments[:verbs], "--name", NAME, *arguments[verbs:], timeout_s=1200)
+
+
+def status() -> dict[str, Any]:
+    """What `status --json` prints."""
+    found: dict[str, Any] = json.loads(call("status", "--json").stdout)
+    return found
+
+
+def until_healthy(timeout_s: float = 120) -> dict[str, Any]:
+    """The status as soon as it is healthy."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := status())["healthy"]:
+        assert time.monotonic() < deadline, json.dumps(found, indent=1)
+        time.sleep(1)
+    return found
+
+
+def traces() -> list[str]:
+    """What there is of the tests' testbed on this machine; empty when it is gone."""
+    found = [path.name for path in NETNS.glob(f"ms-{NAME}-*")]
+    found += [path.name for path in hierarchy().glob(f"ms-{NAME}-*")]
+    found += [str(path) for path in TESTBEDS.glob(f"ms-{NAME}*")]
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found += [command] if f"ms-{NAME}-" in command else []
+    return found + [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"ms-{NAME}" in line]
+
+
+def modules() -> set[str]:
+    """The kernel modules that are loaded."""
+    file = Path("/proc/modules")
+    return {line.split()[0] for line in file.read_text().splitlines()} if file.exists() else set()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[None]:
+    """A machine that can run a testbed, and is afterwards as it was before."""
+    lacking = missing()
+    need(not lacking, "; ".join(lacking))
+    call("down", "--purge")
+    before, settings = (foreign(), modules()), sysctls()
+    try:
+        yield
+    finally:
+        assert call("down", "--purge").returncode == 0
+    assert traces() == []
+    assert (foreign(), modules()) == before
+    assert sysctls() ^ settings == set()
+
+
+@pytest.fixture(scope="module")
+def up(machine: None) -> str:
+    """A testbed that is up; what `up` said on the way."""
+    made = call("up")
+    assert made.returncode == 0, made.stderr + made.stdout
+    return made.stderr
+
+
+def test_up_ends_healthy_with_a_line_for_each_step(up: str) -> None:
+    assert "2 nodes run" in up
+    assert "all alive" in up
+    found = status()
+    assert found["healthy"]
+    assert {node["name"] for node in found["nodes"]} == {"controller", "compute"}
+    assert found["ceph"] == {"health": "HEALTH_OK", "osds_up": 2}
+    assert {"keystone", "nova-compute", "neutron-l3-agent", "cinder-volume"} <= {
+        one["name"] for one in found["services"]
+    }
+    assert all(one["version"] for one in found["services"] if one["name"] == "nova-compute")
+
+
+def test_its_cloud_and_horizon_answer_on_loopback_and_nothing_else_listens(up: str) -> None:
+    found = status()
+    clouds = Path(found["clouds_yaml"])
+    assert stat.S_IMODE(clouds.stat().st_mode) == 0o600
+    with urllib.request.urlopen(found["horizon"], timeout=30) as answer:
+        assert b"OpenStack Dashboard" in answer.read()
+    said = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
+    ports = {line.split()[3] for line in said.splitlines()}
+    assert not {port for port in ports if port.rpartition(":")[2] in ("5000", "8774", "9696") and "127.77." not in port}
+
+
+def test_no_password_is_in_a_command_line_log_or_readable_file(up: str) -> None:
+    folder = TESTBEDS / f"ms-{NAME}"
+    assert stat.S_IMODE((folder / "secret").stat().st_mode) == 0o600
+    secrets = Secrets.of(folder / "secret")
+    words = {secrets.password(name) for name in ("admin", "rabbitmq", "service nova", "database nova")}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().decode(errors="replace")
+            assert not any(word in command for word in words), command
+    journal = call("logs", "controller").stdout
+    assert len(journal) > 1000
+    assert not any(word in journal for word in words)
+    assert not any(word in up for word in words)
+
+
+def test_a_node_that_fails_and_a_network_that_is_cut_are_seen_and_heal(up: str) -> None:
+    assert call("link", "down", "compute", "storage").returncode == 0
+    assert status()["cut"] == ["compute storage"]
+    assert call("link", "up", "compute", "storage").returncode == 0
+    until_healthy()
+    assert call("node", "stop", "compute", "--kill").returncode == 0
+    found = status()
+    assert [node["up"] for node in found["nodes"]] == [True, False]
+    assert not found["healthy"]
+    done = call("node", "start", "compute")
+    assert done.returncode == 0, done.stderr
+    until_healthy()
+
+
+def test_clean_leaves_a_testbed_that_is_up(up: str) -> None:
+    assert migrascope("clean").returncode == 0
+    assert status()["healthy"]
+
+
+def test_shell_runs_a_command_and_gives_its_code(up: str) -> None:
+    done = call("shell", "compute", "hostname")
+    assert (done.returncode, done.stdout.strip()) == (0, "compute")
+    assert call("shell", "compute", "false").returncode == 1
+    wrong = call("shell", "nowhere", "true")
+    assert wrong.returncode == 2
+    assert "controller, compute" in wrong.stderr
+
+
+def test_down_keeps_the_state_and_up_goes_on_with_it(up: str) -> None:
+    assert call("shell", "controller", "touch", "/root/kept").returncode == 0
+    assert call("down").returncode == 0
+    assert [trace for trace in traces() if not trace.startswith(str(TESTBEDS))] == []
+    again = call("up")
+    assert again.returncode == 0, again.stderr
+    assert "starts from" not in again.stderr
+    assert call("shell", "controller", "ls", "/root/kept").returncode == 0
+
+
+def chosen_by_commit() -> int:
+    """A moment, another for each commit."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
+    return random.Random(hashlib.sha256(head.encode()).hexdigest()).randrange(MOMENTS)
+
+
+def hit(number: int) -> str:
+    """Kills an `up` at a seeded moment, brings it up after all, and removes it; gives a line for the table."""
+    call("down", "--purge")
+    if number % 2:
+        shutil.rmtree(SNAPSHOTS, ignore_errors=True)
+    part = _LONGEST_S / MOMENTS
+    after_s = part * number + random.Random(number).uniform(0, part)
+    first = subprocess.Popen(
+        [*COMMAND, "testbed", "up", "--name", NAME], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        first.wait(after_s)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    began = time.monotonic()
+    again = call("up")
+    took_s = time.monotonic() - began
+    assert again.returncode == 0, f"killed after {after_s:.1f} s: {again.stderr}"
+    assert call("down", "--purge").returncode == 0
+    assert traces() == []
+    return f"{number:2}  killed after {after_s:4.1f} s, then up in {took_s:5.1f} s, purged without a trace"
+
+
+@pytest.mark.usefixtures("machine")
+def test_killed_at_a_moment_of_this_commit() -> None:
+    hit(chosen_by_commit())
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("machine")
+def test_killed_at_all_moments(kept: Kept) -> None:
+    kept.write("\n".join(hit(number) for number in range(MOMENTS)))
