@@ -1,0 +1,93 @@
+"""The testbed end to end: a server on Ceph, its website at the client, live migrations by API and in Horizon."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from lab.cloud import Cloud, Server, Visitor
+from lab.machine import json_of, migrascope
+from migrascope.testbed.settings import COMPUTE, CONTROLLER
+from needs import chromium
+
+pytestmark = pytest.mark.lab
+NAME = os.environ.get("MIGRASCOPE_TESTBED", "")
+AGENTS = ("neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent", "neutron-openvswitch-agent")
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    name = NAME or f"cloud{os.getpid()}"
+    up = migrascope("testbed", "up", "--name", name, timeout_s=1200)
+    assert up.returncode == 0, up.stderr
+    yield Cloud(name)
+    if not NAME:
+        assert migrascope("testbed", "down", "--purge", "--name", name).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def server(cloud: Cloud) -> Server:
+    """A server on the controller that serves."""
+    made = cloud.create("website", CONTROLLER)
+    cloud.serves(made)
+    return made
+
+
+def test_everything_is_alive(cloud: Cloud) -> None:
+    state = cloud.state()
+    assert state["hypervisors"] == [COMPUTE, CONTROLLER]
+    assert set(state["services"].values()) == {"up"}
+    assert set(state["agents"].values()) == {True}
+    assert {name.split()[1] for name in state["agents"]} == set(AGENTS)
+    status = json_of("testbed", "status", "--name", cloud.testbed.name)
+    assert status["healthy"]
+    assert status["ceph"] == {"health": "HEALTH_OK", "osds_up": 2}
+
+
+def test_the_volume_is_a_clone_of_the_image(cloud: Cloud, server: Server) -> None:
+    volume = json.loads(cloud.run("rbd", "--format", "json", "info", f"volumes/volume-{server.volume}"))
+    assert volume["parent"]["pool"] == "images"
+
+
+def test_pages_are_served_through_two_live_migrations(cloud: Cloud, server: Server) -> None:
+    before = cloud.volume_checksum(server)
+    with Visitor(cloud, server) as visitor:
+        for host in (COMPUTE, CONTROLLER):
+            assert cloud.migrate(server, host) | {"took_s": 0} == {"status": "completed", "host": host, "took_s": 0}
+    assert visitor.visits.failed == []
+    assert visitor.visits.answered > 100
+    assert visitor.visits.longest_gap_s < 10
+    assert cloud.volume_checksum(server) == before
+    assert json.loads(cloud.ask(f"http://{server.address}:8080/witness", timeout_s=60))["bad"] == 0
+
+
+@pytest.mark.browser
+def test_an_administrator_migrates_in_horizon(cloud: Cloud, server: Server, tmp_path: Path) -> None:
+    status = json_of("testbed", "status", "--name", cloud.testbed.name)
+    auth = json.loads(Path(status["clouds_yaml"]).read_text(encoding="utf-8"))["clouds"]["migrascope"]["auth"]
+    shots = Path(os.environ.get("MIGRASCOPE_SCREENSHOTS", tmp_path))
+    shots.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(60_000)
+        page.goto(status["horizon"])
+        page.fill("#id_username", auth["username"])
+        page.fill("#id_password", auth["password"])
+        if page.locator("#id_domain").count():
+            page.fill("#id_domain", "Default")
+        page.click("#loginBtn")
+        page.goto(f"{status['horizon']}admin/instances/")
+        row = page.locator(f"tr[data-object-id='{server.id}']")
+        assert CONTROLLER in row.inner_text()
+        page.screenshot(path=shots / "horizon-before.png")
+        page.goto(f"{status['horizon']}admin/instances/{server.id}/live_migrate")
+        page.screenshot(path=shots / "horizon-live-migrate.png")
+        page.locator("form[action*='live_migrate'] [type='submit']").click()
+        page.wait_for_selector(f"tr[data-object-id='{server.id}'] td:text-is('{COMPUTE}')", timeout=180_000)
+        page.screenshot(path=shots / "horizon-after.png")
+        browser.close()
+    cloud.serves(server)
