@@ -101,6 +101,14 @@ async def test_a_service_that_is_killed_is_seen_and_a_program_dies_with_its_call
     await until(gone, 5, "the program has died")
 
 
+async def test_a_node_that_was_left_frozen_goes_on_when_it_is_booted(node: Container) -> None:
+    await node.boot()
+    node.freeze(frozen=True)
+    await until(node.frozen, 5, "it is frozen")
+    await node.boot()
+    assert (await node.run(["systemctl", "is-active", "dbus.socket"])).strip() == "active"
+
+
 async def _is(node: Container, unit: str, state: str) -> bool:
     return (await node.run(["sh", "-c", f"systemctl is-active {unit} || true"])).strip() == state
 

@@ -5,6 +5,7 @@ with the number 1 in its namespace.
 """
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -83,6 +84,9 @@ class Container:
     async def boot(self) -> None:
         """Starts the node, unless it runs, and returns when its systemd takes orders. Problem when it does not boot."""
         started = self._start() if self.pid() is None else None
+        if started is None:
+            with contextlib.suppress(NotUp):
+                self.freeze(frozen=False)
         deadline = time.monotonic() + _BOOT_S
         while not await self._takes_orders():
             ended = started is not None and started.poll() is not None and self.pid() is None
@@ -132,6 +136,22 @@ class Container:
             return subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Holds every process of the node where it is, or lets them go on. NotUp when the node is down."""
+        self._payload("cgroup.freeze").write_text(str(int(frozen)), encoding="utf-8")
+
+    async def frozen(self) -> bool:
+        """Whether every process of it is held."""
+        return "frozen 1" in self._payload("cgroup.events").read_text(encoding="utf-8")
+
+    def _payload(self, file: str) -> Path:
+        pid = self.pid()
+        # nspawn puts the node's processes below this one, and itself beside it.
+        payloads = [path for path in cgroup.of(pid).parents if path.name == "payload"] if pid is not None else []
+        if not payloads:
+            raise NotUp(f"the node {self.name} is down, or has only just begun to boot")
+        return payloads[0] / file
 
     def command(self, argv: Sequence[str], *, environment: Sequence[str] = ()) -> list[str]:
         """The command line that runs argv in the node. NotUp when the node is down."""

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from migrascope.node import cgroup
 from migrascope.node.container import Container
 from migrascope.node.place import CACHE
 from migrascope.node.process import Where, run
@@ -64,18 +63,12 @@ async def _copy(source: Path, target: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _frozen(nodes: Mapping[str, Container]) -> AsyncIterator[None]:
-    pids = [pid for node in nodes.values() if (pid := node.pid()) is not None]
-    payloads = [next(path for path in cgroup.of(pid).parents if path.name == "payload") for pid in pids]
     try:
-        for path in payloads:
-            (path / "cgroup.freeze").write_text("1", encoding="utf-8")
-        for path in payloads:
-            await until(lambda path=path: _is_frozen(path), 10, f"{path} is frozen")  # type: ignore[misc]
+        for node in nodes.values():
+            node.freeze(frozen=True)
+        for node in nodes.values():
+            await until(node.frozen, 10, f"{node.name} is frozen")
         yield
     finally:
-        for path in payloads:
-            (path / "cgroup.freeze").write_text("0", encoding="utf-8")
-
-
-async def _is_frozen(path: Path) -> bool:
-    return "frozen 1" in (path / "cgroup.events").read_text(encoding="utf-8")
+        for node in nodes.values():
+            node.freeze(frozen=False)
