@@ -14,7 +14,6 @@ from migrascope.testbed.roles.common import (
     transport,
 )
 from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
-from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
@@ -67,7 +66,7 @@ def tasks(secrets: Secrets) -> list[Task]:
         Task(
             CINDER,
             CONTROLLER,
-            (_SCHEMA, KEYSTONE, QUEUE, ceph.POOLS),
+            (_SCHEMA, QUEUE, ceph.POOLS),
             (
                 ceph.client(secrets, "cinder", "root:cinder"),
                 Units(start=("cinder-api.service", "cinder-scheduler.service", "cinder-volume.service")),

@@ -3,7 +3,6 @@
 from migrascope.testbed.roles import ceph
 from migrascope.testbed.roles.common import CONTROL, Sections, answers, as_user, config, database, middleware
 from migrascope.testbed.roles.infrastructure import DATABASE
-from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
@@ -50,7 +49,7 @@ def tasks(secrets: Secrets) -> list[Task]:
         Task(
             GLANCE,
             CONTROLLER,
-            (_SCHEMA, KEYSTONE, ceph.POOLS),
+            (_SCHEMA, ceph.POOLS),
             (
                 ceph.client(secrets, "glance", "root:glance"),
                 Units(start=("glance-api.service",)),

@@ -21,7 +21,6 @@ from migrascope.testbed.roles.common import (
     transport,
 )
 from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
-from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.roles.nova import METADATA_PURPOSE
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
@@ -81,7 +80,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
         Task(
             NEUTRON,
             CONTROLLER,
-            (_SCHEMA, KEYSTONE, QUEUE),
+            (_SCHEMA, QUEUE),
             (
                 Units(start=("neutron-api.service", "neutron-rpc-server.service", "neutron-periodic-workers.service")),
                 Await(answers(9696), 90, "Neutron answers"),

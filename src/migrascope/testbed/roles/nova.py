@@ -14,7 +14,6 @@ from migrascope.testbed.roles.common import (
     transport,
 )
 from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
-from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task, Units
@@ -102,7 +101,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
         Task(
             NOVA,
             CONTROLLER,
-            (_CELLS, _SCHEMA, _CELL0_SCHEMA, KEYSTONE, QUEUE),
+            (_CELLS, _SCHEMA, _CELL0_SCHEMA, QUEUE),
             (
                 File("/etc/default/nova-consoleproxy", "NOVA_CONSOLE_PROXY_TYPE=novnc\n"),
                 Units(

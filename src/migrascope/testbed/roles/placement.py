@@ -2,7 +2,6 @@
 
 from migrascope.testbed.roles.common import Sections, answers, as_user, config, database, middleware
 from migrascope.testbed.roles.infrastructure import DATABASE
-from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
@@ -30,7 +29,7 @@ def tasks(secrets: Secrets) -> list[Task]:
         Task(
             PLACEMENT,
             CONTROLLER,
-            (_SCHEMA, KEYSTONE),
+            (_SCHEMA,),
             (Units(start=("placement-api.service",)), Await(answers(8778), 60, "Placement answers")),
         ),
     ]
