@@ -30,18 +30,33 @@ def named_commands() -> list[str]:
     return sorted(found)
 
 
-def help_of(verb: str) -> str:
+def help_of(verbs: list[str]) -> str:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        app([verb, "--help"], result_action="return_value")
+        app([*verbs, "--help"], result_action="return_value")
     return said.getvalue()
+
+
+def verbs_of(words: list[str]) -> list[str]:
+    """The verb and those below it, as "testbed link up", that a command begins with."""
+    verbs: list[str] = []
+    level = app
+    for word in words:
+        if word not in list(level):
+            break
+        verbs.append(word)
+        level = level[word]
+    return verbs
 
 
 @pytest.mark.parametrize("command", named_commands())
 def test_every_command_that_is_named_exists(command: str) -> None:
-    verb, *rest = command.split()
-    assert verb in list(app)
-    options = help_of(verb)
+    words = command.split()
+    verbs = verbs_of(words)
+    assert verbs
+    assert words[0] != "testbed" or len(verbs) > 1
+    verb, rest = " ".join(verbs), words[len(verbs) :]
+    options = help_of(verbs)
     for option in (word for word in rest if word.startswith("--")):
         assert re.search(rf"{option}\b", options), f"{verb} has no {option}"
 

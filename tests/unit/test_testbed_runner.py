@@ -69,6 +69,26 @@ async def test_what_is_done_is_not_done_again_but_its_units_are_started(tmp_path
     assert "init" in again.asked
 
 
+@pytest.mark.parametrize(
+    ("actions", "usable"),
+    [
+        ((Command(("init",)), Await(("fail",), 0.01, "it comes", every_s=0.001)), True),
+        ((Units(start=("broken",)),), True),
+        ((Command(("fail",)), Units(start=("x",))), False),
+    ],
+)
+async def test_a_program_that_was_cut_short_makes_a_new_state_unusable(
+    tmp_path: Path, actions: tuple[Command | Units | Await, ...], usable: bool
+) -> None:
+    done = Done(tmp_path / "done")
+    await run_tasks([task("first", Command(("a",)))], {"controller": Node()}, nothing, done)
+    with pytest.raises(TaskFailed):
+        await run_tasks([task("x", *actions)], {"controller": Node()}, nothing, done)
+    assert Done(tmp_path / "done").usable == usable
+    done.complete()
+    assert Done(tmp_path / "done").usable
+
+
 async def test_an_await_goes_on_until_its_program_succeeds(tmp_path: Path) -> None:
     node = Node()
     tasks = [task("x", Await(("late",), 5, "it comes", every_s=0.001))]

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Coroutine
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -97,6 +98,37 @@ def _show(testbed: Testbed, found: Status) -> None:
     out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
     out.print(f"horizon: {testbeds.horizon(testbed)}", markup=False)
     out.print("healthy" if found.healthy else "not healthy")
+
+
+@app.command
+def migration(
+    *,
+    name: Name = DEFAULT,
+    json: Json = False,
+    downtime_ms: Annotated[int | None, Parameter(help="The longest pause that QEMU may plan.")] = None,
+    downtime_steps: Annotated[int | None, Parameter(help="In how many steps that is allowed.")] = None,
+    downtime_delay_s: Annotated[int | None, Parameter(help="Seconds between steps, for each GiB of memory.")] = None,
+    completion_timeout_s: Annotated[int | None, Parameter(help="Seconds for each GiB; 0 is no limit.")] = None,
+    timeout_action: Annotated[Literal["abort", "force_complete"] | None, Parameter(help="What happens then.")] = None,
+    permit_post_copy: Annotated[bool | None, Parameter(help="Whether a migration may become post-copy.")] = None,
+    permit_auto_converge: Annotated[bool | None, Parameter(help="Whether a busy guest may be slowed down.")] = None,
+    bandwidth_mib_s: Annotated[int | None, Parameter(help="The most that it may send; 0 is no limit.")] = None,
+    parallel_connections: Annotated[int | None, Parameter(help="Streams of memory.")] = None,
+) -> int:
+    """Shows Nova's settings of live migrations and changes those that are given, while the testbed runs."""
+    given = {key: value for key, value in locals().items() if key not in ("name", "json") and value is not None}
+    testbed = _testbed(name)
+
+    async def work() -> int:
+        await testbeds.set_migration(testbed, given)
+        shown = asdict(testbed.settings.migration)
+        if json:
+            print_json({"schema": 1, **shown})
+        else:
+            stdout().print("\n".join(f"{key} {value}" for key, value in shown.items()), markup=False)
+        return 0
+
+    return interruptible(work())
 
 
 @app.command

@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +111,14 @@ def _write_clouds(testbed: Testbed) -> None:
 async def start_node(testbed: Testbed, name: str, say: Progress) -> None:
     """Boots a node that was stopped and starts its services."""
     await testbed.start_node(name, tasks, say)
+
+
+async def set_migration(testbed: Testbed, changes: dict[str, Any]) -> None:
+    """Changes some of Nova's settings of live migrations, by the names of testbed.settings.Migration."""
+    known = testbed.settings
+    migration = replace(known.migration, **changes)
+    if migration != known.migration:
+        await testbed.change(replace(known, migration=migration), tasks, ("nova-compute.service",))
 
 
 def purge(testbed: Testbed) -> Cleaned:

@@ -1,6 +1,7 @@
 """Does tasks: each as soon as what it needs is done, many at once; what is done is written down and not done again."""
 
 import asyncio
+import contextlib
 import graphlib
 import hashlib
 import json
@@ -38,23 +39,52 @@ def digest(task: Task) -> str:
 
 
 class Done:
-    """Which tasks have been done on a testbed's state, by name and digest, in a file of its folder."""
+    """What has been done on a testbed's state, in a file of its folder.
+
+    tasks: the digests of those that are done. unfinished: those whose programs were being run; if they were cut short,
+    nobody knows what they left. whole: whether all tasks have been done at least once.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        try:
-            self._digests: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            self._digests = {}
+        self.tasks: dict[str, str] = {}
+        self.unfinished: list[str] = []
+        self.whole = False
+        with contextlib.suppress(FileNotFoundError):
+            known = json.loads(file.read_text(encoding="utf-8"))
+            self.tasks, self.unfinished, self.whole = known["tasks"], known["unfinished"], known["whole"]
 
     def __contains__(self, task: Task) -> bool:
-        return self._digests.get(task.name) == digest(task)
+        return self.tasks.get(task.name) == digest(task)
+
+    @property
+    def usable(self) -> bool:
+        """Whether `up` can go on from this state. What has once been whole is kept, whatever happened to it."""
+        return self.whole or (bool(self.tasks) and not self.unfinished)
+
+    def begin(self, task: Task) -> None:
+        """Its programs are about to be run."""
+        self.unfinished.append(task.name)
+        self._write()
+
+    def over(self, task: Task) -> None:
+        """Its programs have come to their end."""
+        self.unfinished.remove(task.name)
+        self._write()
 
     def add(self, task: Task) -> None:
-        """Writes it down, at once as a whole."""
-        self._digests[task.name] = digest(task)
+        self.tasks[task.name] = digest(task)
+        self._write()
+
+    def complete(self) -> None:
+        """All tasks are done."""
+        self.whole, self.unfinished = True, []
+        self._write()
+
+    def _write(self) -> None:
         part = self._file.with_suffix(".part")
-        part.write_text(json.dumps(self._digests, indent=1), encoding="utf-8")
+        known = {"whole": self.whole, "unfinished": self.unfinished, "tasks": self.tasks}
+        part.write_text(json.dumps(known, indent=1), encoding="utf-8")
         part.rename(self._file)
 
 
@@ -76,7 +106,7 @@ async def run_tasks(
 
     async def do(task: Task) -> str:
         start = time.monotonic()
-        await _do(task, nodes[task.node], again=task in done)
+        await _do(task, nodes[task.node], done)
         done.add(task)
         seconds[task.name] = time.monotonic() - start
         progress(f"{time.monotonic() - began:6.1f} s  {task.node}: {task.name} ({seconds[task.name]:.1f} s)")
@@ -96,12 +126,15 @@ async def run_tasks(
     return seconds
 
 
-async def _do(task: Task, node: Node, *, again: bool) -> None:
+async def _do(task: Task, node: Node, done: Done) -> None:
     files: list[File] = []
     reload = False
-    for action in task.actions:
-        if again and isinstance(action, File | Command):
-            continue
+    wanted = (Units, Await) if task in done else (File, Command, Units, Await)
+    actions = [action for action in task.actions if isinstance(action, wanted)]
+    programs = [number for number, action in enumerate(actions) if isinstance(action, Command)]
+    for number, action in enumerate(actions):
+        if programs and number == programs[0]:
+            done.begin(task)
         try:
             if isinstance(action, File):
                 files.append(action)
@@ -112,6 +145,8 @@ async def _do(task: Task, node: Node, *, again: bool) -> None:
                 files = []
             await _act(action, node, reload=reload)
             reload = reload and not isinstance(action, Units)
+            if programs and number == programs[-1]:
+                done.over(task)
         except Problem as error:
             raise TaskFailed(await _words(task, action, node, error)) from error
     if files:

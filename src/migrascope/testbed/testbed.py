@@ -22,7 +22,7 @@ from migrascope.testbed.roles.cloud import GUEST
 from migrascope.testbed.runner import Done, Progress, digest, run_tasks
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
-from migrascope.testbed.task import Task
+from migrascope.testbed.task import File, Task
 from migrascope.testbed.topology import Topology
 
 Tasks = Callable[[Settings, Secrets], Sequence[Task]]
@@ -108,7 +108,7 @@ class Testbed:
                 _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
             began = time.monotonic()
             key = f"testbed-{_state_key(settings, images, tasks)}"
-            fresh, restored = not self.done.exists(), False
+            fresh, restored = not Done(self.done).usable, False
             if fresh:
                 restored = await self._begin(key)
                 say(f"{time.monotonic() - began:6.1f} s  starts from {'a snapshot' if restored else 'the image'}")
@@ -116,7 +116,9 @@ class Testbed:
             await self._boot()
             say(f"{time.monotonic() - began:6.1f} s  {len(NODES)} nodes run")
             self._relay(settings)
-            await run_tasks(self.tasks(tasks), self.nodes, say, Done(self.done))
+            done = Done(self.done)
+            await run_tasks(self.tasks(tasks), self.nodes, say, done)
+            done.complete()
             if fresh and not restored:
                 before = time.monotonic()
                 await snapshot.save(self.folder, self.nodes, key)
@@ -136,6 +138,7 @@ class Testbed:
         for node in self.nodes.values():
             await node.kill()
             await asyncio.to_thread(shutil.rmtree, node.folder, ignore_errors=True)
+        self.done.unlink(missing_ok=True)
         return await snapshot.restore(self.folder, self.nodes, key)
 
     async def _boot(self) -> None:
@@ -189,6 +192,25 @@ class Testbed:
             names = {task.name for task in own}
             own = [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in own]
             await run_tasks(own, {name: node}, say, Done(self.done))
+
+    async def change(self, settings: Settings, tasks: Tasks, units: Sequence[str]) -> None:
+        """Gives a testbed that is up other settings: writes the files that differ, and restarts these units where
+        there are any. Nothing else is done again at the next `up`."""
+        with self.changing():
+            self._need_up()
+            old, new = self.tasks(tasks), list(tasks(settings, Secrets.of(self.folder / "secret")))
+            known = {(task.node, action) for task in old for action in task.actions if isinstance(action, File)}
+            for name, node in self.nodes.items():
+                files = [file for task in new if task.node == name for file in task.actions if isinstance(file, File)]
+                if differing := [file for file in files if (name, file) not in known]:
+                    await node.write(differing)
+                    await node.run(["systemctl", "restart", *units], timeout_s=120)
+            done = Done(self.done)
+            finished = {task.name for task in old if task in done}
+            for task in new:
+                if task.name in finished:
+                    done.add(task)
+            _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
 
     def _need_up(self) -> None:
         if not self.topology.whole():
