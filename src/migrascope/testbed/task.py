@@ -1,8 +1,9 @@
 """What is done in a node to bring a service up, as data: actions in tasks, and tasks that need one another.
 
 A task that has been done on a testbed's state is not done again: at the next start only its Units and Await are, since
-a node that boots starts nothing by itself. A task whose content has changed is done again as a whole, so each action must
-be safe to repeat. A Command that was cut short need not be: a new testbed then starts over. No secret may be in an argv: it goes through a file or stdin.
+a node that boots starts nothing by itself. A task whose content has changed is done again as a whole, so each action
+must be safe to repeat. A Command that was cut short need not be: a new testbed then starts over. No secret may be in an
+argv: it goes through a file or stdin.
 """
 
 from dataclasses import dataclass
