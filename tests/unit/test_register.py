@@ -71,3 +71,23 @@ def test_a_process_is_named_by_its_start() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
     assert start_time(child.pid) is None
+
+
+def test_the_folder_of_a_testbed_stays_when_its_nodes_are_dead(tmp_path: Path) -> None:
+    register = Register.lasting("ms-one", tmp_path)
+    (tmp_path / "ms-one" / "state").write_text("kept")
+    register.namespace("controller")
+    assert not register.owned()
+    clean(tmp_path / "none", tmp_path)
+    assert (tmp_path / "ms-one" / "state").exists()
+    register.claim()
+    assert register.owned()
+
+
+def test_what_is_written_after_a_torn_line_is_read(tmp_path: Path) -> None:
+    register = Register.lasting("ms-one", tmp_path)
+    with (tmp_path / "ms-one" / "register.ndjson").open("a") as file:
+        file.write('{"kind": "namesp')
+    register.namespace("controller")
+    register.namespace("controller")
+    assert [space.name for space in register.namespaces()] == ["ms-one-controller"]
