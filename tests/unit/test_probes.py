@@ -178,17 +178,23 @@ async def agent(handler: Handler) -> AsyncIterator[str]:
 
 async def test_liveness_goes_on_while_a_request_hangs(tmp_path: Path) -> None:
     seen: list[bytes] = []
+    kept_open: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n")).split()[1]
         seen.append(request)
-        if request != b"/alive?id=1":
+        if request == b"/alive?id=1":
+            kept_open.append(writer)
+        else:
             body = json.dumps({"boot_id": "b", "counter": len(seen), "hash": "h"}).encode()
             writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body)
             writer.close()
 
-    async with agent(serve) as url, Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
-        await until(lambda: len(rows(tmp_path, "liveness")) >= 5)
+    async with agent(serve) as url:
+        async with Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
+            await until(lambda: len(rows(tmp_path, "liveness")) >= 5)
+        for writer in kept_open:
+            writer.close()
     recorded = rows(tmp_path, "liveness")
     hung = seen.index(b"/alive?id=1") + 1
     counters = [row["counter"] for row in recorded]
