@@ -70,7 +70,8 @@ def configuration(settings: Settings, secrets: Secrets) -> File:
             "mon_cluster_log_to_file": False,
             "err_to_stderr": True,
         },
-        "mon": {"mgr_initial_modules": "iostat"},
+        # Changes of the cluster's maps are agreed on at once, not gathered for a second.
+        "mon": {"mgr_initial_modules": "iostat", "paxos_propose_interval": 0.05},
         "osd": {
             "bluestore_block_size": settings.osd_bytes,
             "bluestore_cache_autotune": False,
@@ -180,6 +181,7 @@ with rados.Rados(conffile="/etc/ceph/ceph.conf") as cluster:
             raise SystemExit(f"{{words}}: {{problem}}")
     for pool in {pools}:
         command(prefix="osd pool create", pool=pool, pg_num=16, pgp_num=16)
+    for pool in {pools}:
         with cluster.open_ioctx(pool) as context:
             rbd.RBD().pool_init(context, True)
 """

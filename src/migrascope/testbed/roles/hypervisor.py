@@ -3,7 +3,6 @@
 from migrascope.testbed.roles import base, ceph, nova
 from migrascope.testbed.roles.cinder import rbd_secret
 from migrascope.testbed.roles.common import Sections, as_user, config
-from migrascope.testbed.roles.glance import GLANCE
 from migrascope.testbed.roles.keystone import CATALOG
 from migrascope.testbed.roles.placement import PLACEMENT
 from migrascope.testbed.secrets import Secrets
@@ -97,9 +96,7 @@ def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
             )
         ),
     ]
-    return Task(
-        compute(node), node, (base.name(node), nova.NOVA, CATALOG, PLACEMENT, GLANCE, ceph.POOLS), tuple(actions)
-    )
+    return Task(compute(node), node, (base.name(node), nova.NOVA, CATALOG, PLACEMENT, ceph.POOLS), tuple(actions))
 
 
 def _libvirt_files(secrets: Secrets, node: str) -> list[Action]:
