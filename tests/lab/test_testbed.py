@@ -149,6 +149,15 @@ def test_a_node_that_fails_and_a_network_that_is_cut_are_seen_and_heal(up: str) 
     until_healthy()
 
 
+def test_the_settings_of_migrations_change_while_it_runs(up: str) -> None:
+    assert json.loads(call("migration", "--json").stdout)["downtime_ms"] == 500
+    changed = call("migration", "--downtime-ms", "300", "--json")
+    assert json.loads(changed.stdout)["downtime_ms"] == 300, changed.stderr
+    for node in ("controller", "compute"):
+        assert "live_migration_downtime = 300" in call("shell", node, "sh", "-c", "cat /etc/nova/*.conf").stdout
+    until_healthy()
+
+
 def test_clean_leaves_a_testbed_that_is_up(up: str) -> None:
     assert migrascope("clean").returncode == 0
     assert status()["healthy"]

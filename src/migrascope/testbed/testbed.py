@@ -200,11 +200,14 @@ class Testbed:
             self._need_up()
             old, new = self.tasks(tasks), list(tasks(settings, Secrets.of(self.folder / "secret")))
             known = {(task.node, action) for task in old for action in task.actions if isinstance(action, File)}
-            for name, node in self.nodes.items():
+
+            async def apply(name: str, node: Container) -> None:
                 files = [file for task in new if task.node == name for file in task.actions if isinstance(file, File)]
                 if differing := [file for file in files if (name, file) not in known]:
                     await node.write(differing)
                     await node.run(["systemctl", "restart", *units], timeout_s=120)
+
+            await _all(apply(name, node) for name, node in self.nodes.items())
             done = Done(self.done)
             finished = {task.name for task in old if task in done}
             for task in new:
