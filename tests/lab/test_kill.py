@@ -50,7 +50,7 @@ def bystander() -> Iterator[Bystander]:
     """A namespace and a process in it that are not ours to touch."""
     space = Namespace(f"other-{os.getpid()}-{time.monotonic_ns() % 10**6}")
     space.create()
-    process = subprocess.Popen(Where(space).command(["sleep", "300"]))
+    process = subprocess.Popen(Where(space).command(["sleep", "infinity"]))
     yield space, process
     process.kill()
     process.wait()
