@@ -102,7 +102,8 @@ def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
 def _libvirt_files(secrets: Secrets, node: str) -> list[Action]:
     """libvirt's settings: no confinement, which a container cannot give, and migration by TCP on its own link."""
     daemon = f'host_uuid = "{secrets.uuid(f"host {node}")}"\nauth_tcp = "none"\nlisten_tls = 0\nlisten_tcp = 1\n'
-    qemu = 'security_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n'
+    # As root, for a post-copy opens /dev/userfaultfd, which is this machine's and root's.
+    qemu = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n'
     listen = f"[Socket]\nListenStream=\nListenStream={address(node, 'migration')}:16509\nFreeBind=yes\n"
     files: list[Action] = [
         File("/etc/libvirt/libvirtd.conf", daemon),
