@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from migrascope.model.plan import Plan
 from migrascope.model.problem import UsageProblem
 
-QUICK_BEFORE_S = 2.0
+QUICK_BEFORE_S = 3.0
 
 
 class PlanError(UsageProblem):
