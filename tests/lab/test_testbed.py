@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -28,7 +29,7 @@ from needs import need
 
 pytestmark = pytest.mark.lab
 
-NAME = "check"
+NAME = f"check{os.getpid()}"
 MOMENTS = 10
 _LONGEST_S = 60.0
 
