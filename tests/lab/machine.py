@@ -1,5 +1,6 @@
 """What of a lab is on this machine: for tests that nothing is left of ours, and nothing else is touched."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -81,8 +82,6 @@ def foreign() -> dict[str, set[str]]:
 
 def sysctls() -> set[tuple[str, str]]:
     """This machine's settings, without those that count or time something."""
-    said = subprocess.run(["sysctl", "-a"], capture_output=True, text=True, check=False).stdout
-    lines = [line.split(" = ", 1) for line in said.splitlines() if " = " in line]
     volatile = (
         "random",
         "nr-",
@@ -97,4 +96,23 @@ def sysctls() -> set[tuple[str, str]]:
         "sched_domain",
         "quota",
     )
-    return {(key, value) for key, value in lines if not any(word in key for word in volatile)}
+    found = set()
+    for path in Path("/proc/sys").rglob("*"):
+        key = str(path.relative_to("/proc/sys")).replace("/", ".")
+        if not any(word in key for word in volatile):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found.add((key, path.read_text()))
+    return found
+
+
+def listening() -> set[tuple[str, int]]:
+    """(address, port) of every TCP socket that listens in this network namespace; IPv6 as the kernel writes it."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for row in Path("/proc/net", table).read_text().splitlines()[1:]:
+            local, state = row.split()[1], row.split()[3]
+            address, _, port = local.rpartition(":")
+            if state == "0A":
+                packed = bytes.fromhex(address)[::-1]
+                found.add((".".join(map(str, packed)) if len(packed) == 4 else address, int(port, 16)))
+    return found

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from conftest import Kept
-from lab.machine import COMMAND, foreign, migrascope, sysctls
+from lab.machine import COMMAND, foreign, listening, migrascope, sysctls
 from migrascope.node.cgroup import hierarchy
 from migrascope.node.namespace import NETNS
 from migrascope.node.place import TESTBEDS
@@ -116,9 +116,9 @@ def test_its_cloud_and_horizon_answer_on_loopback_and_nothing_else_listens(up: s
     assert stat.S_IMODE(clouds.stat().st_mode) == 0o600
     with urllib.request.urlopen(found["horizon"], timeout=30) as answer:
         assert b"OpenStack Dashboard" in answer.read()
-    said = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
-    ports = {line.split()[3] for line in said.splitlines()}
-    assert not {port for port in ports if port.rpartition(":")[2] in ("5000", "8774", "9696") and "127.77." not in port}
+    ours = {(address, port) for address, port in listening() if port in (5000, 8774, 9696)}
+    assert ours
+    assert all(address.startswith("127.77.") for address, _ in ours)
 
 
 def test_no_password_is_in_a_command_line_log_or_readable_file(up: str) -> None:
