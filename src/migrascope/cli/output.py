@@ -7,7 +7,7 @@ from rich.console import Console
 
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import stdout
-from migrascope.report.build import write_report
+from migrascope.report.build import write_results
 from migrascope.report.terminal import show
 from migrascope.store.runfolder import RunFolder
 
@@ -21,6 +21,6 @@ def table_and_report(run: RunFolder, console: Console) -> int:
     """Prints the table, writes the report; 4 if no trial at all was carried out, else 0."""
     summary = analyse(run)
     show(summary, console)
-    path = write_report(run)
+    path = write_results(run, summary)
     console.print(f"\nreport: {path.resolve()}", soft_wrap=True, markup=False)
     return 0 if any(cell.failed < cell.trials for cell in summary.cells) else 4

@@ -19,9 +19,13 @@ MOST_TIMELINES = 36
 
 
 def write_report(run: RunFolder) -> Path:
-    """Recomputes everything from the recorded tables, writes summary.json, csv/*.csv and report.html into the run, and
+    """Recomputes everything from the recorded tables and writes it; see write_results."""
+    return write_results(run, analyse(run))
+
+
+def write_results(run: RunFolder, summary: Summary) -> Path:
+    """Writes summary.json, csv/*.csv and report.html of an analysed run into it, and
     returns the path of report.html. Each file is replaced whole or not at all. OSError when it cannot be written."""
-    summary = analyse(run)
     write_json(run.path / "summary.json", {**summary_json(summary), "trials": [_trial(t) for t in summary.trials]})
     files = csv.tables(summary)
     (run.path / "csv").mkdir(exist_ok=True)
