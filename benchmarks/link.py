@@ -42,7 +42,7 @@ def plan(trials: int) -> Plan:
 
 async def iperf3(lab: QemuLab, source: str, destination: str) -> float:
     """Payload that iperf3 carries over the migration link, bit/s at the receiver."""
-    nodes, log = lab.topology.nodes, lab.register.folder / "iperf3.log"
+    nodes, log = lab.topology.nodes, lab.folder / "iperf3.log"
     to = address(destination, "migration")
     async with running("iperf3's server", ["iperf3", "-s", "-B", to], Where(nodes[destination], lab.image_root), log):
         await asyncio.sleep(0.5)
@@ -54,10 +54,9 @@ async def iperf3(lab: QemuLab, source: str, destination: str) -> float:
 async def record(trials: int, images: Images, progress: ConsoleProgress) -> RunFolder:
     """The trials, each after an iperf3 over its link; iperf3's figures are in iperf3.json of the run."""
     wanted = plan(trials)
-    async with QemuLab.up(images.host_root, images.boot.kernel, wanted="auto", program=None) as lab:
-        facts = {"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version}
-        folder_of_run = RunFolder.create(folder(), text_of(wanted), manifest(1, "link", **facts))
-        engine = TrialEngine(lab, wanted, images.boot, progress.phase)
+    async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
+        folder_of_run = RunFolder.create(folder(), text_of(wanted), manifest(1, "link", **lab.facts))
+        engine = TrialEngine(lab, wanted, progress.phase)
         carried = []
         for spec in schedule(wanted):
             lab.topology.links["migration"].set_rate(spec.factors.link_bps)

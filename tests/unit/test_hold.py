@@ -121,15 +121,20 @@ async def test_visitors_and_a_viewer_see_the_truth(tmp_path: Path, unused_tcp_po
     assert player["until_ns"] - player["from_ns"] >= 0.249 * S
 
 
+ENDS = ("10.0.4.100", "192.0.2.40")
+
+
 def test_scenarios_say_who_watches_what() -> None:
-    assert scenario("none", 3).viewers == []
-    assert [one.kind for one in scenario("offline", 3).viewers] == ["hls", "mp4", "hls"]
-    assert {one.url for one in scenario("online", 2).viewers} == {"http://192.0.2.40/live/index.m3u8"}
-    assert {one.url for one in scenario("relay", 2).viewers} == {"http://10.0.4.100/live/index.m3u8"}
+    assert scenario("none", 3, *ENDS).viewers == []
+    assert [one.kind for one in scenario("offline", 3, *ENDS).viewers] == ["hls", "mp4", "hls"]
+    assert {one.url for one in scenario("online", 2, *ENDS).viewers} == {"http://192.0.2.40/live/index.m3u8"}
+    assert {one.url for one in scenario("relay", 2, *ENDS).viewers} == {"http://10.0.4.100/live/index.m3u8"}
     names = get_args(Scenario)
-    assert [scenario(name, 1).page_path for name in names] == [f"/{name}.html" for name in names]
-    assert [name for name in names if scenario(name, 1).needs_origin] == ["online", "relay"]
-    assert all(one.live == scenario(name, 2).needs_origin for name in names for one in scenario(name, 2).viewers)
+    assert [scenario(name, 1, *ENDS).page_path for name in names] == [f"/{name}.html" for name in names]
+    assert [name for name in names if scenario(name, 1, *ENDS).needs_origin] == ["online", "relay"]
+    assert all(
+        one.live == scenario(name, 2, *ENDS).needs_origin for name in names for one in scenario(name, 2, *ENDS).viewers
+    )
 
 
 def test_origin_keeps_to_its_folder() -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from migrascope.model.plan import Plan, Scenario
 
+HOSTS = ("host-a", "host-b")
+"""The two hosts of a schedule; a lab has names of its own for them."""
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -32,7 +35,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial to come. number counts from 1 in running order; source and destination are host names."""
+    """One trial to come. number counts from 1 in running order; source and destination are two of HOSTS."""
 
     number: int
     block: int
@@ -66,7 +69,7 @@ def schedule(plan: Plan) -> list[TrialSpec]:
     for block in range(1, plan.blocks + 1):
         order: list[Any] = cells(plan)
         shuffle(order)
-        ends = ("host-a", "host-b") if block % 2 else ("host-b", "host-a")
+        ends = HOSTS if block % 2 else HOSTS[::-1]
         done = len(trials)
         trials += [TrialSpec(done + at, block, factors, *ends) for at, factors in enumerate(order, start=1)]
     return trials

@@ -42,12 +42,14 @@ async def record(
     """A run folder in `parent` whose only trial holds the truths and what the probes saw of them."""
     progress.step("bringing up the lab")
     wanted, program = plan.lab.accelerator, plan.lab.qemu_program
-    async with QemuLab.up(images.host_root, images.boot.kernel, wanted=wanted, program=program) as lab:
-        facts = {"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version, "guest": images.guest}
+    async with QemuLab.up(
+        images.host_root, images.boot, wanted=wanted, program=program, vcpus=plan.instance.vcpus
+    ) as lab:
+        facts = lab.facts | {"guest": images.guest}
         run = RunFolder.create(parent, text_of(plan), manifest(series.seed, "calibrate", **facts))
         minutes = (series.interruptions_s() + series.holds_s()) / 60
         progress.step(f"cutting and pausing, then holding answers back; about {minutes:.1f} min")
         opened = run.open_trial(1)
-        trial = await make_truths(lab, plan, images.boot, opened, series, echo_rates)
+        trial = await make_truths(lab, plan, opened, series, echo_rates)
         run.seal_trial(opened, trial)
     return run

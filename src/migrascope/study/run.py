@@ -40,14 +40,11 @@ Trials = Callable[[TrialSpec, Path], Awaitable[TrialFacts]]
 async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[tuple[Trials, dict[str, Any]]]:
     """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
     progress.step("bringing up the lab: two hosts, storage, client, origin")
-    async with (
-        QemuLab.up(
-            images.host_root, images.boot.kernel, wanted=plan.lab.accelerator, program=plan.lab.qemu_program
-        ) as lab,
-        origin(lab, images.live_loop),
-    ):
-        facts = {"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version, "guest": images.guest}
-        yield TrialEngine(lab, plan, images.boot, progress.phase).run, facts
+    wanted, program, vcpus = plan.lab.accelerator, plan.lab.qemu_program, plan.instance.vcpus
+    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, vcpus=vcpus) as lab:
+        space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
+        async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
+            yield TrialEngine(lab, plan, progress.phase).run, lab.facts | {"guest": images.guest}
 
 
 @contextlib.asynccontextmanager

@@ -5,23 +5,10 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from migrascope.node.namespace import Namespace
+from migrascope.node.member import Member
 from migrascope.node.process import Process, ProcessError, Where, start
-
-
-@dataclass(frozen=True)
-class Member:
-    """One program: its module, the namespace's role, and its own part of the configuration."""
-
-    source: str
-    module: str
-    host: str
-    namespace: Namespace
-    config: dict[str, Any]
 
 
 class Crew:

@@ -8,16 +8,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrascope.lab.qemu import settings
-from migrascope.lab.qemu.instance import Instance
-from migrascope.lab.qemu.lab import QemuLab
-from migrascope.lab.qemu.machine import BootImage, InstanceSpec
-from migrascope.lab.qemu.migration import MigrationFailed, NotConverged, migrate
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS
+from migrascope.lab.contract import Instance, Lab, MigrationFailed, NotConverged
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
-from migrascope.model.schedule import TrialSpec
+from migrascope.model.schedule import HOSTS, TrialSpec
 from migrascope.node.until import Late, until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
@@ -54,21 +49,23 @@ class _Trial:
 class TrialEngine:
     """Runs trials of one plan on one lab, one after another."""
 
-    def __init__(self, lab: QemuLab, plan: Plan, image: BootImage, say: Callable[[str], None]) -> None:
-        self._lab, self._plan, self._image, self._say = lab, plan, image, say
+    def __init__(self, lab: Lab, plan: Plan, say: Callable[[str], None]) -> None:
+        self._lab, self._plan, self._say = lab, plan, say
 
     async def run(self, spec: TrialSpec, opened: Path) -> TrialFacts:
         """Runs one trial into its open folder. A trial that fails gives its facts with the reason, and no exception.
 
         Whatever happens, and at a cancellation too, the instance and every process of the trial are gone afterwards.
         """
-        lab, factors = self._lab, spec.factors
+        lab = self._lab
+        names = dict(zip(HOSTS, lab.hosts, strict=True))
+        spec = replace(spec, source=names[spec.source], destination=names[spec.destination])
         facts = TrialFacts(
-            spec.number, spec.block, factors, spec.source, spec.destination, INSTANCE, MIGRATION, "failed", None,
+            spec.number, spec.block, spec.factors, spec.source, spec.destination, INSTANCE, MIGRATION, "failed", None,
             self._plan.base_units(),
-            facts={"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version},
+            facts=dict(lab.facts),
         )  # fmt: skip
-        folder = lab.register.folder / f"trial-{spec.number}"
+        folder = lab.folder / f"trial-{spec.number}"
         events = EventLog(opened / "events.ndjson", "engine", INSTANCE, MIGRATION)
         events.add("trial_start", number=spec.number)
         try:
@@ -87,19 +84,14 @@ class TrialEngine:
         lab, plan = self._lab, self._plan
         async with AsyncExitStack() as stack:
             self._phase(events, "arrange")
-            lab.topology.links["migration"].set_rate(spec.factors.link_bps)
-            machine = InstanceSpec(INSTANCE, spec.factors.memory_bytes, plan.instance.vcpus, self._image)
             began = time.monotonic()
-            instance = await lab.create(machine, spec.source, folder)
+            instance = await lab.create(INSTANCE, spec.factors, spec.source, folder)
             stack.push_async_callback(instance.destroy)
-            guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.topology.nodes["client"])
+            guest = GuestCall(f"http://{instance.address}:8080", lab.client)
             await self._await_boot(instance, guest)
             facts.facts["boot_s"] = round(time.monotonic() - began, 3)
-            applied = await lab.await_instance(
-                instance, spec.destination, settings.pre_copy(spec.factors.downtime_limit_s)
-            )
-            facts.settings.update(applied, links={name: link.rate_bps for name, link in lab.topology.links.items()})
-            workload = scenario(spec.factors.scenario, viewers=plan.visitors.viewers)
+            facts.settings.update(await instance.prepare(spec.destination, spec.factors))
+            workload = scenario(spec.factors.scenario, plan.visitors.viewers, instance.address, lab.origin)
             if spec.factors.scenario == "offline":
                 facts.facts["cache"] = await guest.ask(f"/cache?state={spec.factors.cache}", post=True, timeout_s=60)
             if resident := spec.factors.resident_bytes:
@@ -108,9 +100,9 @@ class TrialEngine:
             crew = Crew(opened, folder, INSTANCE, MIGRATION)
             stack.push_async_callback(crew.stop)
             observed = spec.factors.probes == "all"
-            await crew.start(members(lab, instance, plan, workload, observed=observed))
+            await crew.start(members(lab.client, instance, plan, workload, observed=observed))
             if observed:
-                await crew.start([machine_watch(lab, instance.pids() | crew.pids())])
+                await crew.start([machine_watch(instance.pids() | crew.pids())])
             trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, facts)
             await self._await_steady(trial)
             self._phase(events, "before")
@@ -139,14 +131,14 @@ class TrialEngine:
 
     async def _await_boot(self, instance: Instance, guest: GuestCall) -> None:
         async def booted() -> bool:
-            if problem := instance.problem() or instance.panic():
+            if problem := instance.problem():
                 raise TrialFailed(f"the guest did not boot: {problem}")
             return await guest.ready()
 
         try:
             await until(booted, self._plan.windows.boot_limit, "the guest boots and its website answers", 0.05)
         except Late as error:
-            last = " | ".join(instance.serial().strip().splitlines()[-3:])
+            last = " | ".join((await instance.console() or "").strip().splitlines()[-3:])
             raise TrialFailed(f"{error}; serial console: {last or 'empty'}") from error
 
     async def _await_steady(self, trial: _Trial) -> None:
@@ -177,19 +169,14 @@ class TrialEngine:
         while (left := (end - mono_ns()) / 1e9) > 0:
             await asyncio.sleep(min(0.25, left))
             trial.crew.check()
-            if problem := trial.instance.processes[trial.instance.host].ended and trial.instance.problem():
-                raise TrialFailed(str(problem))
+            if problem := trial.instance.problem():
+                raise TrialFailed(problem)
 
     async def _migrate(self, trial: _Trial) -> None:
         events, spec, limit = trial.events, trial.spec, self._plan.windows.limit
         self._phase(events, "migrate")
         try:
-            answer = await migrate(
-                trial.instance,
-                spec.destination,
-                limit,
-                lambda: _request(events, spec),
-            )
+            answer = await trial.instance.migrate(spec.destination, limit, lambda: _request(events, spec))
         except MigrationFailed as error:
             events.add("migrate_failed", reason=str(error))
             raise

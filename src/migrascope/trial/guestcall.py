@@ -1,6 +1,7 @@
 """Calls to the agent in the guest, from the client's namespace."""
 
 import socket
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -9,14 +10,15 @@ from migrascope.node.namespace import Namespace
 
 
 class GuestCall:
-    """The agent at `url`, asked from inside `namespace`."""
+    """The agent at `url`, asked from inside `namespace`; None is this machine's own network."""
 
-    def __init__(self, url: str, namespace: Namespace) -> None:
+    def __init__(self, url: str, namespace: Namespace | None) -> None:
         self._url, self._namespace = url, namespace
 
     def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         """A socket belongs to the namespace in which it was made, whoever uses it."""
-        made = self._namespace.call(lambda: socket.socket(*address[:3]))
+        make = partial(socket.socket, *address[:3])
+        made = make() if self._namespace is None else self._namespace.call(make)
         made.setblocking(False)
         return made
 

@@ -6,20 +6,20 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from migrascope.lab.qemu.lab import QemuLab
-from migrascope.lab.qemu.topology import address
+from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where, running
 from migrascope.workload.origin import nginx_config
 
 
 @contextlib.asynccontextmanager
-async def origin(lab: QemuLab, loop: Path) -> AsyncIterator[None]:
-    """The origin serves the live stream for the length of a with block. ProcessError when it does not come up."""
-    folder = lab.register.folder / "origin"
+async def origin(space: Namespace, address: str, root: Path, loop: Path, folder: Path) -> AsyncIterator[None]:
+    """The origin serves the live stream for the length of a with block. ProcessError when it does not come up.
+
+    space, address: where it listens. root: the image that has nginx. loop: the stream's segments. folder: a new one.
+    """
     www = folder / "www"
     www.mkdir(parents=True)
-    (folder / "nginx.conf").write_text(nginx_config(www, folder, address("origin", "external")), encoding="utf-8")
-    space = lab.topology.nodes["origin"]
+    (folder / "nginx.conf").write_text(nginx_config(www, folder, address), encoding="utf-8")
     config = {
         "directory": str(folder), "source": "live", "host": "origin", "instance": "", "migration": "",
         "loop": str(loop), "www": str(www),
@@ -28,7 +28,7 @@ async def origin(lab: QemuLab, loop: Path) -> AsyncIterator[None]:
     nginx = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     async with (
         running("publisher", publisher, Where(space), folder / "publisher.log", piped=True) as process,
-        running("origin's nginx", nginx, Where(space, lab.image_root), folder / "nginx.log"),
+        running("origin's nginx", nginx, Where(space, root), folder / "nginx.log"),
     ):
         await process.ready(20)
         yield

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.lab import QemuLab
-from migrascope.lab.qemu.machine import BootImage, InstanceSpec
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors
 from migrascope.node.link import PortSwitch
+from migrascope.node.member import Member
 from migrascope.node.until import until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
-from migrascope.trial.crew import Crew, Member
+from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch
 from migrascope.trial.watch import EchoWatch
@@ -69,21 +69,21 @@ class Series:
 
 
 async def make_truths(
-    lab: QemuLab, plan: Plan, image: BootImage, opened: Path, series: Series, echo_rates: tuple[float, ...]
+    lab: QemuLab, plan: Plan, opened: Path, series: Series, echo_rates: tuple[float, ...]
 ) -> TrialFacts:
     """Makes the whole series into `opened`, as a recording without a migration.
 
     echo_rates: the first is the meter's; each further one is a prober of its own beside it, recorded in the folder
     opened/beside-RATE. ProcessError, MonitorError, Late or OSError where it cannot be done.
     """
-    folder = lab.register.folder / "calibrate"
+    folder = lab.folder / "calibrate"
     events = EventLog(opened / "events.ndjson", "engine", INSTANCE)
     async with AsyncExitStack() as stack:
         events.add("trial_start")
-        machine = InstanceSpec(INSTANCE, plan.axes.memory[0], plan.instance.vcpus, image)
-        instance = await lab.create(machine, "host-a", folder)
+        factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm")
+        instance = await lab.create(INSTANCE, factors, "host-a", folder)
         stack.push_async_callback(instance.destroy)
-        guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.topology.nodes["client"])
+        guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.client)
         await until(guest.ready, _BOOT_LIMIT_S, "the guest boots and its website answers", 0.05)
         crew = Crew(opened, folder, INSTANCE, "")
         stack.push_async_callback(crew.stop)
@@ -111,9 +111,9 @@ async def make_truths(
         events.add("phase", phase="collect")
         crew.check()
     return TrialFacts(
-        1, 1, Factors("none", "pre-copy", machine.memory_bytes, 0.0, 0.0, "warm"), "host-a", "host-a", INSTANCE, "",
+        1, 1, factors, "host-a", "host-a", INSTANCE, "",
         "ok", None, plan.base_units(),
-        facts={"lab": "qemu", "accelerator": lab.program.accelerator, "qemu": lab.version},
+        facts=dict(lab.facts),
     )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _probes(lab: QemuLab, instance: Instance, rate: float) -> list[Member]:
     """What watches the cuts and pauses, with nothing else at work: the meter's error is not the load's."""
     hosts = instance.probe_sockets()
     return [
-        machine_watch(lab, {}),
+        machine_watch({}),
         _echo(lab, rate),
         Member("qmp", "migrascope.probe.qmp", "host-a", lab.topology.fabric, {"hosts": hosts, "interval_s": 0.0}),
     ]

@@ -5,8 +5,6 @@ from typing import Literal
 
 from migrascope.model.plan import Scenario
 
-INSTANCE = "http://10.0.4.100"
-ORIGIN = "http://192.0.2.40"
 LIVE_PLAYLIST = "/live/index.m3u8"
 
 ViewerKind = Literal["hls", "mp4"]
@@ -30,18 +28,19 @@ class ScenarioWorkload:
     viewers: list[ViewerSpec] = field(default_factory=list)
 
 
-def scenario(name: Scenario, viewers: int) -> ScenarioWorkload:
+def scenario(name: Scenario, viewers: int, instance: str, origin: str) -> ScenarioWorkload:
     """The workload of a scenario with that many viewers (none where its page holds no video). Viewers of a stored
-    video alternate between HLS and MP4; a live stream is HLS only."""
+    video alternate between HLS and MP4; a live stream is HLS only. instance, origin: their addresses."""
+    instance, origin = f"http://{instance}", f"http://{origin}"
     stored = (
-        ViewerSpec("hls", f"{INSTANCE}/video/hls/index.m3u8", live=False),
-        ViewerSpec("mp4", f"{INSTANCE}/video/video.mp4", live=False),
+        ViewerSpec("hls", f"{instance}/video/hls/index.m3u8", live=False),
+        ViewerSpec("mp4", f"{instance}/video/video.mp4", live=False),
     )
     players = {
         "none": (),
         "offline": stored,
-        "online": (ViewerSpec("hls", ORIGIN + LIVE_PLAYLIST, live=True),),
-        "relay": (ViewerSpec("hls", INSTANCE + LIVE_PLAYLIST, live=True),),
+        "online": (ViewerSpec("hls", origin + LIVE_PLAYLIST, live=True),),
+        "relay": (ViewerSpec("hls", instance + LIVE_PLAYLIST, live=True),),
     }[name]
     return ScenarioWorkload(
         page_path=f"/{name}.html",

@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from migrascope.lab.contract import panic_in
 from migrascope.lab.qemu.machine import InstanceSpec, arguments
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.topology import Topology
 from migrascope.lab.qemu.volume import Volume
 from migrascope.node.process import Process, ProcessError, Where, start
 from migrascope.node.until import until
-
-_PANIC = re.compile(r"Kernel panic|BUG: |Oops: |Attempted to kill init")
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,22 @@ class Instance:
         return {f"qemu-{host}": process.pid for host, process in self.processes.items() if not process.ended}
 
     def problem(self) -> str | None:
-        """Why a QEMU that should run does not, or None."""
+        """Why the QEMU in which it runs, or its kernel, does not go on, or None."""
+        process = self.processes[self.host]
+        return process.problem() if process.ended else panic_in(self._serial())
+
+    def dead(self) -> str | None:
+        """Why one of its QEMUs does not go on, or None."""
         return next((process.problem() for process in self.processes.values() if process.ended), None)
 
-    def serial(self) -> str:
+    async def console(self) -> str:
+        """What it wrote on its console so far."""
+        return self._serial()
+
+    def _serial(self) -> str:
         """What the guest wrote on its serial console, under both QEMUs."""
         texts = [self.folder / f"{host}.serial" for host in self.processes]
         return "\n".join(path.read_text(errors="replace") for path in texts if path.exists())
-
-    def panic(self) -> str | None:
-        """The line of the serial log in which the kernel died, or None."""
-        return next((line for line in self.serial().splitlines() if _PANIC.search(line)), None)
 
     async def state(self, host: str) -> dict[str, Any]:
         """query-status of the QEMU on a host."""

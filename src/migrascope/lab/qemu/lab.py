@@ -6,50 +6,120 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from migrascope.lab.contract import Check, Requested, check
 from migrascope.lab.qemu import accelerator, migration, settings
 from migrascope.lab.qemu.instance import Instance, Program
-from migrascope.lab.qemu.machine import InstanceSpec
-from migrascope.lab.qemu.topology import Topology
+from migrascope.lab.qemu.machine import BootImage, InstanceSpec
+from migrascope.lab.qemu.monitor import MonitorError
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.model.schedule import HOSTS, Factors
+from migrascope.node.member import Member
+from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where, run
 from migrascope.node.register import Cleaned, Register, remove
+
+
+class QemuInstance(Instance):
+    """An instance as a trial uses it."""
+
+    address = INSTANCE_ADDRESS
+
+    def __init__(self, lab: "QemuLab", spec: InstanceSpec, host: str, folder: Path) -> None:
+        super().__init__(spec, host, folder, lab.topology, lab.image_root)
+        self._lab = lab
+
+    def watchers(self, interval_s: float) -> list[Member]:
+        """QEMU's events and status, and the links' counters."""
+        topology = self._lab.topology
+        qmp = {"hosts": self.probe_sockets(), "interval_s": interval_s}
+        link = {"ports": topology.ports(), "interval_s": interval_s}
+        return [
+            Member("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, qmp),
+            Member("link", "migrascope.probe.link", "fabric", topology.fabric, link),
+        ]
+
+    async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
+        """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.
+
+        Gives what both sides read back, by host, and the links' rates (bit/s).
+        """
+        await self.start(self._lab.program, destination, incoming=True)
+        untouched = await self.monitors[destination].execute("query-migrate-parameters")
+        wanted = settings.pre_copy(factors.downtime_limit_s)
+        applied: dict[str, Any] = {}
+        for host in (self.host, destination):
+            applied[host] = await settings.apply(self.monitors[host], wanted, untouched)
+        await migration.prepare(self, destination)
+        return applied | {"links": {name: link.rate_bps for name, link in self._lab.topology.links.items()}}
+
+    async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+        """Gives the source's final query-migrate."""
+        return await migration.migrate(self, destination, limit_s, requested)
+
+    async def place(self, destination: str) -> Check:
+        """What both QEMUs say of themselves."""
+        try:
+            states = {host: (await self.state(host))["status"] for host in self.monitors}
+        except MonitorError as error:
+            return check("unknown", str(error))
+        words = ", ".join(f"{host}: {status}" for host, status in states.items())
+        here = [host for host, status in states.items() if status == "running"] == [destination]
+        return check("pass" if here else "fail", words)
 
 
 class QemuLab:
     """A lab that is up. Use `QemuLab.up` as a context manager; everything goes when it ends."""
 
+    hosts = HOSTS
+    origin = address("origin", "external")
+
     def __init__(
-        self, register: Register, topology: Topology, program: Program, image_root: Path, version: str
-    ) -> None:
+        self, register: Register, topology: Topology, program: Program, image_root: Path, boot: BootImage, vcpus: int,
+        version: str,
+    ) -> None:  # fmt: skip
         self.register, self.topology, self.program, self.image_root = register, topology, program, image_root
-        self.version = version
-        self._defaults: dict[str, Any] = {}
+        self._boot, self._vcpus = boot, vcpus
+        self.facts: dict[str, Any] = {"lab": "qemu", "accelerator": program.accelerator, "qemu": version}
+
+    @property
+    def folder(self) -> Path:
+        return self.register.folder
+
+    @property
+    def client(self) -> Namespace:
+        return self.topology.nodes["client"]
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def up(cls, image_root: Path, kernel: Path, *, wanted: str, program: str | None) -> AsyncIterator["QemuLab"]:
+    async def up(
+        cls, image_root: Path, boot: BootImage, *, wanted: str, program: str | None, vcpus: int = 1
+    ) -> AsyncIterator["QemuLab"]:
         """Namespaces, links, and the accelerator that a boot has proved.
 
-        image_root: the host image. kernel: what the proof boots. program: another QEMU, a path on this machine.
-        ProcessError when none boots.
+        image_root: the host image. boot: what instances boot, and the proof. program: another QEMU, a path on this
+        machine. ProcessError when none boots.
         """
         register = Register.create()
         try:
             topology = Topology(register)
             topology.create()
             path, root = (program, None) if program else ("qemu-system-x86_64", image_root)
-            chosen = await accelerator.choose(wanted, path, root, kernel, register.folder)
+            chosen = await accelerator.choose(wanted, path, root, boot.kernel, register.folder)
             says = await run("QEMU", [path, "--version"], Where(None, root))
             version = re.search(r"version (\S+)", says)
             yield cls(
-                register, topology, Program(path, root, chosen), image_root, version[1] if version else says.strip()
-            )
+                register, topology, Program(path, root, chosen), image_root, boot, vcpus,
+                version[1] if version else says.strip(),
+            )  # fmt: skip
         finally:
             remove(register, Cleaned())
 
-    async def create(self, spec: InstanceSpec, host: str, folder: Path) -> Instance:
-        """A fresh instance that boots on `host`; the caller destroys it, also when this raises."""
+    async def create(self, name: str, factors: Factors, host: str, folder: Path) -> QemuInstance:
+        """A fresh instance that boots on `host`, with the migration link at the trial's rate (0: as fast as it is);
+        the caller destroys it, also when this raises."""
         folder.mkdir(exist_ok=True)
-        instance = Instance(spec, host, folder, self.topology, self.image_root)
+        self.topology.links["migration"].set_rate(factors.link_bps or None)
+        instance = QemuInstance(self, InstanceSpec(name, factors.memory_bytes, self._vcpus, self._boot), host, folder)
         try:
             await instance.volume.create()
             await instance.start(self.program, host, incoming=False)
@@ -57,17 +127,3 @@ class QemuLab:
             await instance.destroy()
             raise
         return instance
-
-    async def await_instance(self, instance: Instance, destination: str, wanted: settings.Settings) -> dict[str, Any]:
-        """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.
-
-        Gives what both sides read back, by host.
-        """
-        await instance.start(self.program, destination, incoming=True)
-        if not self._defaults:
-            self._defaults = await instance.monitors[destination].execute("query-migrate-parameters")
-        applied = {}
-        for host in (instance.host, destination):
-            applied[host] = await settings.apply(instance.monitors[host], wanted, self._defaults)
-        await migration.prepare(instance, destination)
-        return applied

@@ -2,24 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
+from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import address
-from migrascope.model.problem import Problem
 from migrascope.node.until import Late, until
 
 _PORT = 4444
-
-
-class MigrationFailed(Problem):
-    """A migration that ended without the instance on the destination; the message holds QEMU's reason."""
-
-
-class NotConverged(MigrationFailed):
-    """A migration that was still copying at the plan's limit, and was cancelled."""
 
 
 async def prepare(instance: Instance, destination: str) -> None:
@@ -28,9 +19,7 @@ async def prepare(instance: Instance, destination: str) -> None:
     await instance.monitors[destination].execute("migrate-incoming", {"uri": uri})
 
 
-async def migrate(
-    instance: Instance, destination: str, limit_s: float, requested: Callable[[], None]
-) -> dict[str, Any]:
+async def migrate(instance: Instance, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
     """Migrates a prepared instance and gives the source's final query-migrate.
 
     requested is called right before the command goes to QEMU. MigrationFailed with the reason; NotConverged after
@@ -49,7 +38,7 @@ async def migrate(
             break
         if status in ("failed", "cancelled"):
             raise MigrationFailed(await _cause(instance, answer.get("error-desc") or f"QEMU on {source} says {status}"))
-        if problem := instance.problem():
+        if problem := instance.dead():
             raise MigrationFailed(problem)
         if asyncio.get_running_loop().time() > deadline:
             await _cancel(instance, source)
@@ -57,7 +46,7 @@ async def migrate(
         await asyncio.sleep(0.05)
 
     async def runs() -> bool:
-        if problem := instance.processes[destination].ended and instance.problem():
+        if problem := instance.processes[destination].ended and instance.dead():
             raise MigrationFailed(str(problem))
         return bool((await instance.state(destination))["running"])
 
@@ -70,11 +59,11 @@ async def _cause(instance: Instance, words: str) -> str:
     """The QEMU that has died, if one has: the other often says first that something failed."""
 
     async def died() -> bool:
-        return instance.problem() is not None
+        return instance.dead() is not None
 
     with contextlib.suppress(Late):
         await until(died, 0.5, "a QEMU has died")
-    return instance.problem() or words
+    return instance.dead() or words
 
 
 async def _ask(instance: Instance, source: str) -> dict[str, Any]:

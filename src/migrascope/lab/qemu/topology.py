@@ -15,11 +15,11 @@ tap to the tenant link.
 from pyroute2 import IPRoute
 
 from migrascope.model.plan import LINKS
+from migrascope.model.schedule import HOSTS
 from migrascope.node.link import Link, add_bridge, add_to_bridge
 from migrascope.node.namespace import Namespace, index_of
 from migrascope.node.register import Register
 
-HOSTS = ("host-a", "host-b")
 NODES = (*HOSTS, "storage", "client", "origin")
 _PREFIX = {
     "management": "10.0.1.",
