@@ -127,8 +127,6 @@ def _common(secrets: Secrets, node: str) -> File:
         },
         "agent": {
             "root_helper": "sudo /usr/bin/neutron-rootwrap /etc/neutron/rootwrap.conf",
-            "root_helper_daemon": "sudo /usr/bin/neutron-rootwrap-daemon /etc/neutron/rootwrap.conf",
-            "report_interval": 10,
         },
         "oslo_concurrency": {"lock_path": "/var/lock/neutron"},
     }
