@@ -1,0 +1,1 @@
+"""Packet captures: pcap and pcapng read as columns, pcapng written."""

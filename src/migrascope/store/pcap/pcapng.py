@@ -1,0 +1,201 @@
+"""The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each with its type and its length at both ends."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from migrascope.store.pcap.damage import MOST_BYTES, Damaged, NotRead
+from migrascope.store.pcap.frames import INWARD, OUTWARD, Bytes, Frames, Ints, column, pieces, words
+
+SECTION, INTERFACE, OLD_PACKET, SIMPLE, PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+MAGIC = SECTION.to_bytes(4, "little")
+_BYTE_ORDER = 0x1A2B3C4D
+_FIXED = 28
+_END, _TSRESOL, _TSOFFSET, _FLAGS = 0, 9, 14, 2
+_OPTION = 8
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What stamps and frames of one interface are: link type, units per second, seconds to add."""
+
+    link: int
+    units: int
+    offset_s: int
+
+    def time_ns(self, stamp: Ints) -> Ints:
+        """ns since 1970 of stamps in the interface's units."""
+        if 10**9 % self.units == 0:
+            time = stamp * (10**9 // self.units)
+        elif self.units % 10**9 == 0:
+            time = stamp // (self.units // 10**9)
+        else:
+            seconds, rest = np.divmod(stamp, self.units)
+            time = seconds * 10**9 + (rest * (10**9 / self.units)).astype(np.int64)
+        return time + self.offset_s * 10**9 if self.offset_s else time
+
+
+@dataclass
+class Pcapng:
+    """The state of one file: the byte order and the interfaces of the section that is being read."""
+
+    order: str = "<"
+    interfaces: list[Interface] = field(default_factory=list)
+    skipped: int = 0
+
+    def frames(self, data: bytearray, filled: int, position: int) -> tuple[Frames, int]:
+        """(the frames of the whole blocks at the beginning of the first `filled` bytes, where the rest begins).
+        position: where data begins in the file. Damaged where there is no block."""
+        buffer: Bytes = np.frombuffer(data, dtype=np.uint8)
+        found = []
+        rest = 0
+        for starts, lengths in self._sections(data, buffer, filled, position):
+            found.append(self._packets(data, buffer, starts, lengths, position))
+            rest = int(starts[-1] + lengths[-1])
+        return _joined(buffer, found), rest
+
+    def _sections(self, data: bytearray, buffer: Bytes, filled: int, position: int) -> Iterator[tuple[Ints, Ints]]:
+        """(places, lengths) of whole blocks, the part of one section at a time."""
+        at = 0
+        while at + 12 <= filled:
+            if data[at : at + 4] == MAGIC:
+                self._begin_section(data, at, position)
+            starts = self._walk(data, at, filled)
+            lengths = words(pieces(buffer, starts, 8), self.order)[:, 1].astype(np.int64)
+            later = np.flatnonzero(words(pieces(buffer, starts, 4))[:, 0] == SECTION)
+            later = later[later > 0]
+            if len(later):
+                starts, lengths = starts[: later[0]], lengths[: later[0]]
+            _check(buffer, starts, lengths, filled, position, self.order)
+            whole = starts + lengths <= filled
+            starts, lengths = starts[whole], lengths[whole]
+            if not len(starts):
+                return
+            yield starts, lengths
+            at = int(starts[-1] + lengths[-1])
+
+    def _begin_section(self, data: bytearray, at: int, position: int) -> None:
+        for order in "<>":
+            if struct.unpack_from(order + "I", data, at + 8)[0] == _BYTE_ORDER:
+                self.order, self.interfaces = order, []
+                return
+        raise Damaged(position + at, "a section without byte order")
+
+    def _walk(self, data: bytearray, at: int, filled: int) -> Ints:
+        """Places of the blocks from `at` on, as their lengths say; the last one may be cut."""
+        usable = filled - (filled - at) % 4
+        numbers = memoryview(data)[at:usable].cast("I")
+        if self.order == ">":
+            numbers = np.frombuffer(numbers, dtype=">u4").astype(np.uint32).data
+        places: list[int] = []
+        add = places.append
+        word = 0
+        try:
+            for _ in range(len(numbers) // 3 + 1):
+                add(word)
+                word += numbers[word + 1] >> 2
+        except IndexError:
+            pass
+        starts = at + 4 * np.array(places, dtype=np.int64)
+        return starts[starts + 8 <= usable]
+
+    def _packets(self, data: bytearray, buffer: Bytes, starts: Ints, lengths: Ints, position: int) -> Frames:
+        head = pieces(buffer, starts, _FIXED)
+        numbers = words(head, self.order)
+        kinds = numbers[:, 0]
+        packet = kinds == PACKET
+        if not packet.all():
+            for place, kind, length in zip(
+                starts[~packet].tolist(), kinds[~packet].tolist(), lengths[~packet].tolist(), strict=True
+            ):
+                self._other(data, place, kind, length, position)
+            packet |= kinds == OLD_PACKET
+            starts, lengths, numbers, kinds = starts[packet], lengths[packet], numbers[packet], kinds[packet]
+        number = numbers[:, 2].astype(np.int64)
+        old = kinds == OLD_PACKET
+        if old.any():
+            number = np.where(old, number >> 16 if self.order == ">" else number & 0xFFFF, number)
+        stamp = (numbers[:, 3].astype(np.int64) << 32) | numbers[:, 4].astype(np.int64)
+        captured, wire = numbers[:, 5].astype(np.int64), numbers[:, 6].astype(np.int64)
+        if (captured > lengths - _FIXED - 4).any():
+            bad = int(np.argmax(captured > lengths - _FIXED - 4))
+            raise Damaged(position + int(starts[bad]), "a packet longer than its block")
+        time, link = self._stamps(number, stamp, starts, position)
+        at = starts + _FIXED
+        return Frames(buffer, at, captured, wire, time, link, self._direction(buffer, at, captured, starts + lengths))
+
+    def _stamps(self, number: Ints, stamp: Ints, starts: Ints, position: int) -> tuple[Ints, Ints]:
+        if len(number) and number.max() >= len(self.interfaces):
+            bad = int(np.argmax(number >= len(self.interfaces)))
+            raise Damaged(position + int(starts[bad]), f"a packet of interface {number[bad]}, which is not described")
+        if len(self.interfaces) == 1:
+            only = self.interfaces[0]
+            return only.time_ns(stamp), np.full(len(number), only.link, dtype=np.int64)
+        time, link = np.zeros_like(stamp), np.zeros_like(number)
+        for which, interface in enumerate(self.interfaces):
+            chosen = number == which
+            time[chosen] = interface.time_ns(stamp[chosen])
+            link[chosen] = interface.link
+        return time, link
+
+    def _direction(self, buffer: Bytes, at: Ints, captured: Ints, ends: Ints) -> Bytes:
+        """From epb_flags, where it is the first option."""
+        option = at + (captured + 3) // 4 * 4
+        there = ends - option >= _OPTION + 4
+        found = np.zeros(len(at), dtype=np.uint8)
+        if not there.any():
+            return found
+        block = pieces(buffer, option[there], _OPTION)
+        flags = (column(block, 0, 2, self.order) == _FLAGS) & (column(block, 2, 2, self.order) == 4)
+        way = column(block, 4, 4, self.order) & 3
+        found[there] = np.where(flags & ((way == INWARD) | (way == OUTWARD)), way, 0)
+        return found
+
+    def _other(self, data: bytearray, place: int, kind: int, length: int, position: int) -> None:
+        if kind == INTERFACE:
+            self.interfaces.append(self._interface(data, place, length))
+        elif kind == SIMPLE:
+            raise NotRead(f"the packet at byte {position + place} has no time stamp (a simple packet block)")
+        elif kind not in (SECTION, OLD_PACKET):
+            self.skipped += 1
+
+    def _interface(self, data: bytearray, place: int, length: int) -> Interface:
+        link = struct.unpack_from(self.order + "H", data, place + 8)[0]
+        units, offset_s = 10**6, 0
+        for code, value in self._options(data, place + 16, place + length - 4):
+            if code == _TSRESOL and value:
+                units = 1 << (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
+            elif code == _TSOFFSET and len(value) == 8:
+                offset_s = struct.unpack(self.order + "q", value)[0]
+        return Interface(link, units, offset_s)
+
+    def _options(self, data: bytearray, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+        while at + 4 <= end:
+            code, length = struct.unpack_from(self.order + "HH", data, at)
+            if code == _END or at + 4 + length > end:
+                return
+            yield code, bytes(data[at + 4 : at + 4 + length])
+            at += 4 + (length + 3) // 4 * 4
+
+
+def _check(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, position: int, order: str) -> None:
+    bad = (lengths < 12) | (lengths % 4 != 0) | (lengths > MOST_BYTES)
+    whole = ~bad & (starts + lengths <= filled)
+    ends = words(pieces(buffer, np.where(whole, starts + lengths - 4, 0), 4), order)[:, 0]
+    bad |= whole & (ends != lengths)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise Damaged(position + int(starts[first]), f"a block whose length cannot be ({lengths[first]})")
+
+
+def _joined(buffer: Bytes, found: list[Frames]) -> Frames:
+    if len(found) == 1:
+        return found[0]
+    names = ("at", "captured", "wire", "time_ns", "link")
+    at, captured, wire, time, link = (
+        np.concatenate([np.zeros(0, dtype=np.int64), *(getattr(frames, name) for frames in found)]) for name in names
+    )
+    direction = np.concatenate([np.zeros(0, dtype=np.uint8), *(frames.direction for frames in found)])
+    return Frames(buffer, at, captured, wire, time, link, direction)

@@ -1,0 +1,86 @@
+"""Captures made by hand, in every dialect, for tests of what reads them."""
+
+import ipaddress
+import struct
+from collections.abc import Iterable, Sequence
+
+Packet = tuple[int, bytes, int]
+"""(ns since 1970, captured bytes, length on the wire)"""
+
+
+def classic(packets: Iterable[Packet], *, order: str = "<", nano: bool = False, link: int = 1) -> bytes:
+    """A pcap file."""
+    out = struct.pack(order + "IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
+    for time_ns, frame, wire in packets:
+        fraction = time_ns % 10**9 // (1 if nano else 1000)
+        out += struct.pack(order + "IIII", time_ns // 10**9, fraction, len(frame), wire) + frame
+    return out
+
+
+def block(kind: int, body: bytes, order: str = "<") -> bytes:
+    """A pcapng block."""
+    body += bytes(-len(body) % 4)
+    length = struct.pack(order + "I", len(body) + 12)
+    return struct.pack(order + "I", kind) + length + body + length
+
+
+def option(code: int, value: bytes, order: str = "<") -> bytes:
+    return struct.pack(order + "HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+def section(order: str = "<") -> bytes:
+    return block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order)
+
+
+def interface(order: str = "<", link: int = 1, *, resolution: int | None = None, offset_s: int | None = None) -> bytes:
+    body = struct.pack(order + "HHI", link, 0, 0)
+    if resolution is not None:
+        body += option(9, bytes([resolution]), order)
+    if offset_s is not None:
+        body += option(14, struct.pack(order + "q", offset_s), order)
+    return block(1, body + option(0, b"", order), order)
+
+
+def enhanced(stamp: int, frame: bytes, wire: int, *, which: int = 0, order: str = "<", options: bytes = b"") -> bytes:
+    """An enhanced packet block; stamp in the interface's units."""
+    head = struct.pack(order + "IIIII", which, stamp >> 32, stamp & 0xFFFFFFFF, len(frame), wire)
+    return block(6, head + frame + bytes(-len(frame) % 4) + options, order)
+
+
+def ethernet(payload: bytes, kind: int = 0x0800, tags: Sequence[int] = ()) -> bytes:
+    """An Ethernet frame; tags: the types of VLAN tags, outermost first."""
+    out = bytes(12)
+    for tag in tags:
+        out += struct.pack(">HH", tag, 7)
+    return out + struct.pack(">H", kind) + payload
+
+
+def ip(source: str, target: str, protocol: int, payload: bytes, *, fragment: int = 0) -> bytes:
+    """An IPv4 or IPv6 packet, as the addresses are."""
+    ends = ipaddress.ip_address(source).packed + ipaddress.ip_address(target).packed
+    if len(ends) == 32:
+        return struct.pack(">IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, fragment, 64, protocol, 0) + ends + payload
+
+
+def tcp(
+    ports: tuple[int, int], seq: int, ack: int, flags: int, payload: bytes = b"",
+    *, stamps: tuple[int, int] | None = None, window: int = 500, lead: bytes = b"\1\1",
+) -> bytes:  # fmt: skip
+    """A TCP segment; lead: options before the time stamps."""
+    options = lead + struct.pack(">BBII", 8, 10, *stamps) if stamps else b""
+    options += bytes(-len(options) % 4)
+    offset = (20 + len(options)) // 4 << 4
+    return struct.pack(">HHIIBBHHH", *ports, seq, ack, offset, flags, window, 0, 0) + options + payload
+
+
+def udp(ports: tuple[int, int], payload: bytes) -> bytes:
+    return struct.pack(">HHHH", *ports, 8 + len(payload), 0) + payload
+
+
+def icmp(kind: int, ident: int, seq: int, payload: bytes = bytes(56)) -> bytes:
+    return struct.pack(">BBHHH", kind, 0, 0, ident, seq) + payload
+
+
+def rtp(seq: int, stamp: int, source: int = 77, kind: int = 0, payload: bytes = bytes(160)) -> bytes:
+    return struct.pack(">BBHII", 0x80, kind, seq & 0xFFFF, stamp & 0xFFFFFFFF, source) + payload

@@ -1,0 +1,285 @@
+"""Captures are read as they were made, in every dialect, and what cannot be read says so."""
+
+import gzip
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from captures import (
+    Packet,
+    block,
+    classic,
+    enhanced,
+    ethernet,
+    icmp,
+    interface,
+    ip,
+    option,
+    section,
+    tcp,
+    udp,
+)
+from migrascope.store.pcap import reader, writer
+from migrascope.store.pcap.layers import TCP, address, headers, time_stamps
+from migrascope.store.pcap.reader import Capture, CaptureError
+
+A, B = "10.0.0.1", "10.0.0.2"
+SEGMENT = ethernet(ip(A, B, 6, tcp((40000, 80), 7, 9, 16, b"x" * 30, stamps=(1, 2))))
+BASE = 1_700_000_000 * 10**9
+
+packets = st.lists(
+    st.tuples(st.integers(0, 2**32 * 10**9 - 1), st.binary(max_size=90), st.integers(0, 9000)).map(
+        lambda p: (p[0], p[1], max(p[2], len(p[1])))
+    ),
+    max_size=30,
+)
+
+
+def read(path: Path) -> list[Packet]:
+    """Every packet of a file."""
+    found: list[Packet] = []
+    for frames in Capture(path).batches():
+        for at, captured, time, wire in zip(
+            frames.at.tolist(), frames.captured.tolist(), frames.time_ns.tolist(), frames.wire.tolist(), strict=True
+        ):
+            found.append((time, bytes(frames.data[at : at + captured]), wire))
+    return found
+
+
+@pytest.fixture(params=[60, 4 << 20], ids=["small chunks", "usual chunks"], scope="module", autouse=True)
+def chunk(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Records may be cut by the end of what was read at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "CHUNK", request.param)
+        patch.setattr(reader, "MOST_BYTES", 100_000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("captures") / "capture"
+
+
+@given(packets, st.sampled_from("<>"), st.booleans())
+def test_classic(path: Path, made: list[Packet], order: str, nano: bool) -> None:
+    path.write_bytes(classic(made, order=order, nano=nano))
+    step = 1 if nano else 1000
+    assert read(path) == [(time // step * step, frame, wire) for time, frame, wire in made]
+
+
+@given(packets, st.sampled_from("<>"), st.sampled_from([None, 3, 6, 9, 12]), st.integers(-1000, 1000))
+def test_pcapng(path: Path, made: list[Packet], order: str, resolution: int | None, offset: int) -> None:
+    step = 10 ** (9 - (6 if resolution is None else resolution)) if resolution != 12 else 1
+    units = 1000 if resolution == 12 else 1
+    if resolution == 12:
+        made = [(time % (2**63 // 1000), frame, wire) for time, frame, wire in made]
+    path.write_bytes(
+        section(order)
+        + interface(order, resolution=resolution, offset_s=offset)
+        + b"".join(enhanced(time // step * units, frame, wire, order=order) for time, frame, wire in made)
+    )
+    assert read(path) == [(time // step * step + offset * 10**9, frame, wire) for time, frame, wire in made]
+
+
+@given(packets)
+def test_what_is_written_is_read(path: Path, made: list[Packet]) -> None:
+    with path.open("wb") as file:
+        writer.write(file, "eth0", made)
+    assert read(path) == made
+
+
+@given(packets.filter(len), st.data())
+def test_cut_anywhere(path: Path, made: list[Packet], data: st.DataObject) -> None:
+    file = io.BytesIO()
+    writer.write(file, "eth0", made)
+    whole = file.getvalue()
+    length = data.draw(st.integers(len(writer.header("eth0", 0)), len(whole)))
+    path.write_bytes(whole[:length])
+    capture = Capture(path)
+    count = sum(len(frames) for frames in capture.batches())
+    ends = np.cumsum([len(writer.header("eth0", 0)), *(len(writer.packet(*packet)) for packet in made)])
+    assert count == int((ends <= length).sum()) - 1
+    assert capture.cut == (length not in ends)
+
+
+def test_direction_and_application(path: Path) -> None:
+    path.write_bytes(writer.header("eth0", 128) + b"".join(writer.packet(BASE, b"abc", 3, way) for way in (1, 2, 0)))
+    assert [way for frames in Capture(path).batches() for way in frames.direction.tolist()] == [1, 2, 0]
+    assert b"migrascope" in path.read_bytes()
+
+
+def test_several_interfaces_sections_and_unknown_blocks(path: Path) -> None:
+    path.write_bytes(
+        section()
+        + block(0x0BAD, b"what is this")
+        + interface(resolution=9)
+        + interface(resolution=0x80 | 10, link=101, offset_s=5)
+        + enhanced(BASE, b"one", 3)
+        + enhanced(3 << 9, b"two", 3, which=1)
+        + block(2, struct.pack("<HHIIII", 1, 0, 0, 2048, 3, 3) + b"old\0")
+        + section(">")
+        + interface(">", resolution=3)
+        + enhanced(1234, b"three", 5, order=">")
+        + block(5, bytes(20), ">")
+    )
+    times = [BASE, 6_500_000_000, 7_000_000_000, 1_234_000_000]
+    assert [(time, frame) for time, frame, _ in read(path)] == list(
+        zip(times, [b"one", b"two", b"old", b"three"], strict=True)
+    )
+    capture = Capture(path)
+    assert {link for frames in capture.batches() for link in frames.link.tolist()} == {1, 101}
+    assert capture.skipped == 2
+
+
+def test_direction_is_not_taken_from_another_option(path: Path) -> None:
+    path.write_bytes(section() + interface() + enhanced(1, b"ab", 2, options=option(1, b"word") + option(0, b"")))
+    assert [frames.direction.tolist() for frames in Capture(path).batches()] == [[0]]
+
+
+def test_gzip_whole_and_cut(path: Path) -> None:
+    made = [(BASE + at, bytes([at]) * 50, 50) for at in range(200)]
+    squeezed = gzip.compress(classic(made, nano=True))
+    path.write_bytes(squeezed)
+    assert read(path) == made
+    path.write_bytes(squeezed[:-20])
+    assert read(path) == made[: len(read(path))]
+
+
+def test_headers_alone_are_an_empty_capture(path: Path) -> None:
+    for whole in (classic([]), section(), section() + interface()):
+        path.write_bytes(whole)
+        assert read(path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"GIF89a, and more than a header of it", "neither pcap nor pcapng"),
+        (classic([])[:20], "header is cut"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\xff" * 40, "compression is damaged"),
+        (classic([(BASE, b"abc", 3)]) + b"\xff" * 40, "damaged at byte 43"),
+        (section() + interface() + struct.pack("<III", 6, 0, 0) + bytes(20), "damaged at byte 52"),
+        (section() + interface() + enhanced(1, b"abc", 3)[:-4] + b"\1\2\3\4", "damaged at byte 52"),
+        (section() + enhanced(1, b"abc", 3), "interface 0, which is not described"),
+        (section() + interface() + block(3, struct.pack("<I", 3) + b"abc"), "has no time stamp"),
+        (section()[:8] + bytes(20), "without byte order"),
+    ],
+)
+def test_what_cannot_be_read_is_said(path: Path, content: bytes, words: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match=f"{path} cannot be read: .*{words}"):
+        read(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="No such file"):
+        read(tmp_path / "none")
+
+
+INNER4 = ip(A, B, 6, tcp((40000, 80), 7, 9, 16, b"x" * 30, stamps=(1, 2)))
+INNER6 = ip("2001:db8::1", "2001:db8::2", 6, tcp((40000, 80), 7, 9, 16, b"x" * 30, stamps=(1, 2)))
+FRAMES = {
+    "ethernet": (1, ethernet(INNER4)),
+    "ethernet, IPv6": (1, ethernet(INNER6, 0x86DD)),
+    "VLAN": (1, ethernet(INNER4, tags=[0x8100])),
+    "QinQ": (1, ethernet(INNER6, 0x86DD, tags=[0x88A8, 0x8100])),
+    "Linux SLL": (113, bytes(14) + b"\x08\0" + INNER4),
+    "Linux SLL2": (276, b"\x86\xdd" + bytes(18) + INNER6),
+    "raw": (101, INNER4),
+    "raw IPv6": (101, INNER6),
+}
+
+
+@pytest.mark.parametrize(("link", "frame"), FRAMES.values(), ids=FRAMES)
+def test_every_link_type(path: Path, link: int, frame: bytes) -> None:
+    path.write_bytes(classic([(BASE, frame, len(frame))], link=link))
+    (frames,) = Capture(path).batches()
+    found = headers(frames)
+    stamps = time_stamps(found.protocol == TCP, found.block, frames.captured)
+    assert (found.protocol[0], found.source_port[0], found.target_port[0], found.payload[0]) == (6, 40000, 80, 30)
+    assert (stamps.there[0], stamps.value[0], stamps.echoed[0]) == (True, 1, 2)
+    assert address(found, 0) in ((A, B), ("2001:db8::1", "2001:db8::2"))
+
+
+def test_hop_by_hop_and_fragments(path: Path) -> None:
+    segment = tcp((1, 2), 0, 0, 16)
+    made = [
+        ethernet(ip("::1", "::2", 0, b"\x06\0" + bytes(6) + segment), 0x86DD),
+        ethernet(ip("::1", "::2", 44, struct.pack(">BBHI", 6, 0, 1, 1) + segment), 0x86DD),
+        ethernet(ip("::1", "::2", 44, struct.pack(">BBHI", 6, 0, 185 << 3, 1) + segment), 0x86DD),
+        ethernet(ip(A, B, 6, segment, fragment=0x2000)),
+        ethernet(ip(A, B, 6, segment, fragment=185)),
+    ]
+    path.write_bytes(classic([(BASE, frame, len(frame)) for frame in made]))
+    protocols = [kind for frames in Capture(path).batches() for kind in headers(frames).protocol.tolist()]
+    assert protocols == [6, 6, 0, 6, 0]
+
+
+def test_both_directions_share_their_ends(path: Path) -> None:
+    made = [
+        ethernet(ip(A, B, 17, udp((5, 6), b"a"))),
+        ethernet(ip(B, A, 17, udp((6, 5), b"b"))),
+        ethernet(ip(A, B, 6, tcp((5, 6), 0, 0, 16))),
+        ethernet(ip(A, B, 1, icmp(8, 3, 1))),
+        ethernet(ip(B, A, 1, icmp(0, 3, 1))),
+    ]
+    path.write_bytes(classic([(BASE, frame, len(frame)) for frame in made]))
+    ends = [
+        (int(s), int(t))
+        for frames in Capture(path).batches()
+        for found in [headers(frames)]
+        for s, t in zip(found.source, found.target, strict=True)
+    ]
+    assert ends[0] == ends[1][::-1]
+    assert ends[3] == ends[4][::-1]
+    assert len(set(ends)) == 5
+
+
+@pytest.mark.parametrize("kept", range(len(SEGMENT) + 1))
+def test_cut_by_the_snaplen(path: Path, kept: int) -> None:
+    path.write_bytes(classic([(BASE, SEGMENT[:kept], len(SEGMENT))]))
+    (frames,) = Capture(path).batches()
+    found = headers(frames)
+    assert found.protocol[0] == (6 if kept >= 54 else 0)
+    assert found.version[0] == (4 if kept >= 34 else 0)
+    assert found.payload[0] == (30 if kept >= 54 else 0)
+    stamps = time_stamps(found.protocol == TCP, found.block, np.array([kept - 34]))
+    assert stamps.there[0] == (kept >= 66)
+
+
+@given(st.binary(max_size=20))
+def test_options_of_any_kind_do_no_harm(path: Path, lead: bytes) -> None:
+    lead = lead + bytes(-len(lead) % 4)
+    frame = ethernet(ip(A, B, 6, tcp((1, 2), 0, 0, 16, stamps=(5, 6), lead=lead + b"\1\1")))
+    path.write_bytes(classic([(BASE, frame, len(frame))]))
+    (frames,) = Capture(path).batches()
+    found = headers(frames)
+    stamps = time_stamps(found.protocol == TCP, found.block, frames.captured - 34)
+    expected = _expected(lead + b"\1\1" + struct.pack(">BBII", 8, 10, 5, 6))
+    assert (bool(stamps.there[0]), (int(stamps.value[0]), int(stamps.echoed[0])) if stamps.there[0] else None) == (
+        expected is not None,
+        expected,
+    )
+
+
+def _expected(options: bytes) -> tuple[int, int] | None:
+    at = 0
+    while at < len(options) and options[at]:
+        if options[at] == 1:
+            at += 1
+            continue
+        size = options[at + 1] if at + 1 < len(options) else 0
+        if options[at] == 8 and size == 10 and at + 10 <= len(options):
+            value, echoed = struct.unpack(">II", options[at + 2 : at + 10])
+            return value, echoed
+        if size < 2:
+            return None
+        at += size
+    return None
