@@ -67,6 +67,12 @@ def remove(path: Path) -> bool:
             return True
 
 
+def usage_s(path: Path) -> float:
+    """The processor time that all processes of a cgroup have taken, ended ones included. OSError when it is gone."""
+    fields = dict(line.split() for line in (path / "cpu.stat").read_text(encoding="utf-8").splitlines())
+    return int(fields["usage_usec"]) / 1e6
+
+
 def of(pid: int) -> Path:
     """The cgroup of a process. OSError when it is gone."""
     for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():

@@ -221,6 +221,19 @@ def inits(network: int) -> Iterator[int]:
                 yield int(path.name)
 
 
+def members(pid: int) -> Iterator[int]:
+    """The processes of the node whose PID 1 this is, itself included; none when it is gone."""
+    try:
+        space = Path(f"/proc/{pid}/ns/pid").stat().st_ino
+    except OSError:
+        return
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (path / "ns/pid").stat().st_ino == space:
+                    yield int(path.name)
+
+
 def _archive(files: Sequence[File]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:

@@ -1,13 +1,14 @@
 """What a testbed is like now: nodes, services, Ceph."""
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from migrascope.model.problem import Problem
-from migrascope.node.container import Container
+from migrascope.node.container import Container, members
 from migrascope.testbed.settings import CONTROLLER, JOINED, address
 from migrascope.testbed.task import Task, Units
 
@@ -58,19 +59,11 @@ class Status:
 
 def memory_bytes(pid: int) -> int:
     """The proportional memory (PSS) of all processes of the node whose PID 1 this is."""
-    try:
-        space = (Path("/proc") / str(pid) / "ns/pid").stat().st_ino
-    except OSError:
-        return 0
     total = 0
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                if (path / "ns/pid").stat().st_ino == space:
-                    lines = (path / "smaps_rollup").read_text(encoding="utf-8").splitlines()
-                    total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
-            except OSError:
-                continue
+    for member in members(pid):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{member}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return total
 
 
