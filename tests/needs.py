@@ -20,3 +20,11 @@ def chromium() -> str:
     need(path, "Chromium; apt-get install chromium")
     assert path is not None
     return path
+
+
+def tshark_program() -> str:
+    """The path of tshark, an independent reader of captures."""
+    path = shutil.which("tshark")
+    need(path, "tshark; apt-get install tshark")
+    assert path is not None
+    return path

@@ -1,5 +1,6 @@
 """The run folder: trials become final by one rename, and a run is found by what people call it."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from faketrial import PLAN, record
 
+from migrascope.store.pcap import writer
+from migrascope.store.pcap.reader import Capture
 from migrascope.store.runfolder import RunError, RunFolder, find_run
 from migrascope.study.plans import text_of
 
@@ -90,3 +93,20 @@ def test_a_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_says_which_option_helps() -> None:
     with pytest.raises(RunError, match=r"cannot write .*--runs"):
         create(Path("/proc/migrascope"))
+
+
+def test_a_capture_is_kept_compressed_with_its_checksum(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    opened = run.open_trial(1)
+    (opened / "events.ndjson").write_text("")
+    with (opened / "capture@client.pcapng").open("wb") as file:
+        writer.write(file, "v0", [(at, bytes(60), 1500) for at in range(1000)])
+    recording = run.seal_trial(opened, record(tmp_path / "another").trial)
+    assert recording.capture is not None
+    assert recording.capture.name == "capture@client.pcapng.gz"
+    content = recording.capture.read_bytes()
+    assert recording.trial.files == {
+        recording.capture.name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    }
+    assert sum(len(frames) for frames in Capture(recording.capture).batches()) == 1000
+    assert not list(recording.folder.glob("*.pcapng"))

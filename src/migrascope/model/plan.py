@@ -113,6 +113,14 @@ class Visitors(_Part):
     file_buffer: Duration = 2.0
 
 
+class CapturePlan(_Part):
+    """A capture of the visitors' network beside the probes, and how many bytes of each packet it keeps: by default
+    its headers."""
+
+    enabled: bool = False
+    snaplen: int = Field(128, ge=96, le=65535)
+
+
 class Plan(_Part):
     """A whole plan. blocks: how often each combination of the axes is tried, once in every block."""
 
@@ -125,6 +133,7 @@ class Plan(_Part):
     windows: Windows = Windows()
     probes: Probes = Probes()
     visitors: Visitors = Visitors()
+    capture: CapturePlan = CapturePlan()
 
     def base_units(self) -> dict[str, Any]:
         """The whole plan as plain data with every quantity in base units (s, bit/s, B), for recordings and reports."""

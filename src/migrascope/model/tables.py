@@ -110,6 +110,11 @@ _ALL = [
         "one answer of the guest's liveness service; answered_ns 0 and error where there was none",
     ),
     Table(
+        "capture", 1,
+        {"mono_ns": "int", "interface": "str", "packets": "int", "drops": "int"},
+        "packets that the capture took since its row before, and those for which the kernel had no room, every second",
+    ),
+    Table(
         "hold", 1,
         {"from_ns": "int", "until_ns": "int", "bound_ns": "int", "kind": "str", "nominal_s": "float"},
         "a known truth of calibrate (kind cut, pause, http, player): when it began and ended, and how far that may be "

@@ -31,7 +31,8 @@ class TrialFacts:
     status: "ok", "failed" (with its reason) or "not-converged". proof: each check that the guest which answers is the
     one that was moved, as {name: {"verdict": pass|fail|unknown, "evidence": text}}. settings: every migration
     capability and parameter that was set, and the rate of each link (bit/s, None where there is no limit). plan: the
-    whole plan as it ran, in base units. facts: lab, accelerator, QEMU version, host facts.
+    whole plan as it ran, in base units. facts: lab, accelerator, QEMU version, host facts. tables: rows of each. files:
+    bytes and sha256 of each capture.
     """
 
     number: int
@@ -48,6 +49,7 @@ class TrialFacts:
     settings: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @classmethod
@@ -74,6 +76,11 @@ class Recording:
         if not path.exists():
             return pl.DataFrame(schema=polars_schema(name))
         return pl.read_parquet(path)
+
+    @property
+    def capture(self) -> Path | None:
+        """The capture of the visitors' network, None where the trial has none."""
+        return next((self.folder / name for name in self.trial.files if name.startswith("capture@")), None)
 
     @cached_property
     def wall_clock(self) -> WallClock:

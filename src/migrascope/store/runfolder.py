@@ -1,5 +1,7 @@
 """The run folder: where a run's plan, trials and results lie, and how a trial becomes final."""
 
+import gzip
+import hashlib
 import json
 import os
 import secrets
@@ -82,7 +84,7 @@ class RunFolder:
     def seal_trial(self, opened: Path, facts: TrialFacts) -> Recording:
         """Turns the spools into Parquet, writes trial.json, and makes the trial final by one rename.
 
-        A spool whose process died before it began is no table.
+        A capture is compressed. A spool whose process died before it began is no table.
         """
         counts: dict[str, int] = {}
         parts: dict[str, list[pl.DataFrame]] = {}
@@ -96,7 +98,8 @@ class RunFolder:
             table = pl.concat(frames)
             counts[name] = table.height
             table.write_parquet(opened / f"{name}.parquet")
-        write_json(opened / "trial.json", asdict(replace(facts, tables=counts)))
+        files = {path.name: _digest(path) for path in map(_compressed, sorted(opened.glob("capture@*.pcapng")))}
+        write_json(opened / "trial.json", asdict(replace(facts, tables=counts, files=files)))
         for path in spool.spools(opened):
             path.unlink()
         for path in opened.iterdir():
@@ -119,6 +122,24 @@ def _frame(header: dict[str, Any], rows: list[Sequence[Any]]) -> pl.DataFrame:
     return frame.with_columns(
         pl.lit(header[name], dtype=pl.String).alias(name) for name in ("source", "host", "instance", "migration")
     )
+
+
+def _compressed(path: Path) -> Path:
+    """FILE.gz in the place of a file. No name and no time go into it: the same packets give the same bytes."""
+    squeezed = path.with_name(f"{path.name}.gz")
+    with (
+        path.open("rb") as source,
+        squeezed.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as target,
+    ):
+        shutil.copyfileobj(source, target, 1 << 20)
+    path.unlink()
+    return squeezed
+
+
+def _digest(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _sync(path: Path) -> None:

@@ -1,11 +1,13 @@
 """Who observes and who visits in a trial, from the plan and the scenario."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from migrascope.lab.contract import Instance
 from migrascope.model.plan import Plan
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.trial.capture import capture_member
 from migrascope.workload.scenario import ScenarioWorkload
 
 INTERVAL_S = 0.1
@@ -39,6 +41,9 @@ def members(
         config = visitors.model_dump(include={"new_rate", "kept_rate", "kept_connections"})
         url = website + workload.page_path
         people.append(member("visitors", "workload.visitors", url=url, seed=plan.seed, **config))
+    if plan.capture.enabled:
+        origins = [urlsplit(viewer.url).hostname for viewer in workload.viewers]
+        probes.append(capture_member(client, [instance.address, *filter(None, origins)], plan.capture))
     return instance.watchers(INTERVAL_S) + probes + people
 
 

@@ -1,0 +1,116 @@
+"""A packet socket with a ring that the kernel fills (packet(7), TPACKET_V3): frames with the kernel's own stamps."""
+
+import ctypes
+import mmap
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+_SOL_PACKET, _RX_RING, _STATISTICS, _VERSION, _V3 = 263, 5, 6, 10, 2
+_SO_ATTACH_FILTER = 26
+_ETH_P_ALL, _ETH_P_IP = 3, 0x0800
+BLOCK, BLOCKS, FRAME = 256 << 10, 32, 2048
+RETIRE_MS = 50
+"""A block is handed over when it is full or this old: the ring holds 1.6 s at least."""
+_USER = 1
+_HEAD = struct.Struct("@IIIIIIHH")
+_KIND_AT = 58
+_OUTGOING = 4
+_LOAD_HALF, _LOAD_WORD, _EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
+
+
+class Frame(NamedTuple):
+    """One frame: the kernel's stamp (wall ns), its first bytes, its length, and whether this machine sent it."""
+
+    time_ns: int
+    data: memoryview
+    wire: int
+    sent: bool
+
+
+def filter_program(addresses: list[str], snaplen: int) -> bytes:
+    """Classic BPF: of each IPv4 packet from or to one of these addresses the first `snaplen` bytes, of others none."""
+    wanted = [struct.unpack(">I", socket.inet_aton(address))[0] for address in addresses]
+    count = len(wanted)
+    # 0: type, 1: IPv4?, 2: source, 3..: one test each, target, one test each, refuse, accept
+    refuse, accept = 4 + 2 * count, 5 + 2 * count
+    program = [(_LOAD_HALF, 0, 0, 12), (_EQUAL, 0, refuse - 2, _ETH_P_IP)]
+    for field_at in (26, 30):
+        program.append((_LOAD_WORD, 0, 0, field_at))
+        program += [(_EQUAL, accept - len(program) - 1 - at, 0, value) for at, value in enumerate(wanted)]
+    program += [(_RETURN, 0, 0, 0), (_RETURN, 0, 0, snaplen)]
+    return b"".join(struct.pack("@HBBI", *line) for line in program)
+
+
+class Ring:
+    """All that passes one interface of this network namespace and the filter. OSError where the kernel refuses.
+
+    packets, drops: what the kernel handed over and what it had no room for, so far, after `count`.
+    """
+
+    def __init__(self, interface: str, program: bytes) -> None:
+        self.packets = self.drops = 0
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._socket.setsockopt(_SOL_PACKET, _VERSION, _V3)
+        self._filter(program)
+        request = struct.pack("@7I", BLOCK, BLOCKS, FRAME, BLOCK // FRAME * BLOCKS, RETIRE_MS, 0, 0)
+        self._socket.setsockopt(_SOL_PACKET, _RX_RING, request)
+        self._ring = mmap.mmap(self._socket.fileno(), BLOCK * BLOCKS)
+        self._socket.bind((interface, _ETH_P_ALL))
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN | select.POLLERR)
+        self._next = 0
+
+    def _filter(self, program: bytes) -> None:
+        code = ctypes.create_string_buffer(program, len(program))
+        attached = struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+
+    def wait(self, seconds: float) -> None:
+        """Until a block is ready, or that long. OSError when the interface is gone or down."""
+        for _, happened in self._poll.poll(round(seconds * 1000)):
+            if happened & select.POLLERR:
+                error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    raise OSError(error, "the interface ended")
+
+    def block(self) -> Iterator[Frame]:
+        """The frames of the next block that is ready; none if none is. Its memory goes back when all were taken."""
+        start = self._next * BLOCK
+        status, count, at = struct.unpack_from("@III", self._ring, start + 8)
+        if not status & _USER:
+            return
+        view = memoryview(self._ring)
+        at += start
+        for _ in range(count):
+            following, seconds, nanoseconds, captured, wire, _, mac, _ = _HEAD.unpack_from(self._ring, at)
+            frame = view[at + mac : at + mac + captured]
+            yield Frame(seconds * 10**9 + nanoseconds, frame, wire, self._ring[at + _KIND_AT] == _OUTGOING)
+            frame.release()
+            at += following
+        view.release()
+        struct.pack_into("@I", self._ring, start + 8, 0)
+        self._next = (self._next + 1) % BLOCKS
+
+    def count(self) -> tuple[int, int]:
+        """(packets, drops) since the last call, from the kernel's own counters."""
+        seen, drops, _ = struct.unpack("@III", self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12))
+        self.packets += seen - drops
+        self.drops += drops
+        return seen - drops, drops
+
+    def shut(self) -> None:
+        """Nothing new comes from now on; what came is still there."""
+        self._filter(struct.pack("@HBBI", _RETURN, 0, 0, 0))
+
+    def close(self) -> None:
+        self._ring.close()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
