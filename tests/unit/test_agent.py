@@ -1,4 +1,4 @@
-"""The agent in the guest: its ledger, its memory witness, its answers over real sockets."""
+"""The agent in the guest: its chain, its memory witness, its workers, its answers over real sockets."""
 
 import http.client
 import json
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from migrascope.guest.agent import PAGE, Agent, Ledger, Resident, Server, Witness, to_json
+from migrascope.guest.agent import Agent, Chain
+from migrascope.guest.memory import PAGE, Resident, Witness
+from migrascope.guest.server import Server, to_json
 
 
 def last(witness: Witness) -> dict[str, object]:
@@ -20,9 +22,9 @@ def last(witness: Witness) -> dict[str, object]:
     return answer[1]
 
 
-def test_the_ledger_counts_and_chains() -> None:
-    ledger = Ledger("boot")
-    first, second = ledger.answer("a"), ledger.answer("b")
+def test_the_chain_counts_and_chains() -> None:
+    chain = Chain("boot")
+    first, second = chain.answer("a"), chain.answer("b")
     one = zlib.crc32(b"00000000a")
     assert first == {"boot_id": "boot", "counter": 1, "hash": f"{one:08x}"}
     assert second == {"boot_id": "boot", "counter": 2, "hash": f"{zlib.crc32(f'{one:08x}b'.encode()):08x}"}
@@ -71,7 +73,8 @@ def test_answers_are_json(value: dict[str, object]) -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = Server(Agent(Ledger("boot"), Witness(pages=256)), ("127.0.0.1", 0))
+    agent = Agent(Chain("boot"), Witness(pages=256))
+    server = Server(agent.steps, agent.witness.tick, ("127.0.0.1", 0))
     over = threading.Event()
 
     def serve() -> None:

@@ -1,6 +1,7 @@
 """The guest: kernel, initramfs and disk of the instance, and the live loop of the origin, built once."""
 
 import asyncio
+import hashlib
 import json
 import lzma
 import re
@@ -46,8 +47,19 @@ _UNWANTED = (
 )
 _FREE_BYTES = 256 * 2**20
 _FILES = Path(__file__).parent / "files"
+_PACKAGE = Path(__file__).parents[1]
+# What runs in the guest, of this package: below its library folder with the same names, compiled.
+_IN_GUEST = (
+    "guest/agent.py",
+    "guest/ledger.py",
+    "guest/memory.py",
+    "guest/server.py",
+    "guest/steps.py",
+    "guest/stress.py",
+    "guest/workers.py",
+    "model/witness.py",
+)
 _SOURCES = (
-    "agent.py",
     "image.py",
     "site.py",
     "video.py",
@@ -61,13 +73,15 @@ _SOURCES = (
 
 @dataclass(frozen=True)
 class GuestImage:
-    """What an instance boots, and the segments that the origin sends. facts: versions and sizes for the manifest."""
+    """What an instance boots, and the segments that the origin sends. facts: versions and sizes for the manifest.
+    site: SHA-256 of each file of the website by its path there, but for the one that the guest changes."""
 
     kernel: Path
     initrd: Path
     disk: Path
     live_loop: Path
     hash: str
+    site: dict[str, str]
     facts: dict[str, Any]
 
 
@@ -87,7 +101,7 @@ async def guest_image(host_root: Path, cache: Path = IMAGES, say: Say = lambda t
     The cache lies below place.CACHE, which the host image's programs see too.
     """
     root = await root_image(ROOT, cache, say)
-    sources = [(Path(__file__).parent / name).read_bytes() for name in _SOURCES]
+    sources = [(_PACKAGE / name).read_bytes() for name in (*_IN_GUEST, *(f"guest/{name}" for name in _SOURCES))]
     key = digest(ROOT.digest().encode(), *sources)
 
     async def build(part: Path) -> None:
@@ -103,7 +117,13 @@ async def guest_image(host_root: Path, cache: Path = IMAGES, say: Say = lambda t
     folder = await cached("guest", key, build, cache, say, wanted_bytes=600_000_000)
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     return GuestImage(
-        folder / "kernel", folder / "initrd", folder / "disk", folder / "live", key, {**facts, "guest_image": key}
+        folder / "kernel",
+        folder / "initrd",
+        folder / "disk",
+        folder / "live",
+        key,
+        json.loads((folder / "site.json").read_text(encoding="utf-8")),
+        {**facts, "guest_image": key},
     )
 
 
@@ -127,7 +147,7 @@ class _Build:
             videos.cancel()
             await asyncio.gather(videos, return_exceptions=True)
         self._website()
-        await self._agent()
+        await self._programs()
         await self._disk()
         facts = {"kernel": modules.name, "nginx": self._version("nginx"), "python": self._version("python3-minimal")}
         (self.part / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -166,7 +186,7 @@ class _Build:
                 shutil.rmtree(path)
         for folder in ("dev", "proc", "sys", "run", "tmp"):
             (self.tree / folder).mkdir()
-        for folder in ("var/log/nginx", "var/lib/nginx", "usr/lib/migrascope", "etc/migrascope", "srv/site"):
+        for folder in ("var/log/nginx", "var/lib/nginx", "var/lib/migrascope", "etc/migrascope", "srv/site"):
             (self.tree / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(_FILES / "nginx.conf", self.tree / "etc/migrascope/nginx.conf")
         shutil.copy(_FILES / "inittab", self.tree / "etc/inittab")
@@ -193,15 +213,29 @@ class _Build:
     def _website(self) -> None:
         site.write(self.tree / "srv/site")
         shutil.copytree(self.part / "video", self.tree / "srv/site/video")
+        root = self.tree / "srv/site"
+        sums = {
+            f"/{path.relative_to(root)}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and path.name != "online.html"  # the guest writes the origin's address into that
+        }
+        (self.part / "site.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
 
-    async def _agent(self) -> None:
-        """Compiled here, for compiling takes an emulated guest long at every boot."""
-        shutil.copy(Path(__file__).parent / "agent.py", self.tree / "usr/lib/migrascope/agent.py")
+    async def _programs(self) -> None:
+        """Compiled here, for compiling takes an emulated guest long at every boot. Sources would go before them."""
+        library = self.tree / "usr/lib/migrascope"
+        for name in _IN_GUEST:
+            target = library / "migrascope" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(_PACKAGE / name, target)
         script = (
-            "import py_compile; folder = '/usr/lib/migrascope/'; py_compile.compile(folder + 'agent.py',"
-            " folder + 'agent.pyc', doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
+            "import py_compile, sys\nfor name in sys.argv[1:]: py_compile.compile(name, name + 'c', doraise=True,"
+            " invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
         )
-        await run("python3", ["/usr/sbin/chroot", str(self.tree), "/usr/bin/python3", "-c", script], Where())
+        names = [f"/usr/lib/migrascope/migrascope/{name}" for name in _IN_GUEST]
+        await run("python3", ["/usr/sbin/chroot", str(self.tree), "/usr/bin/python3", "-c", script, *names], Where())
+        for source in library.rglob("*.py"):
+            source.unlink()
 
     async def _disk(self) -> None:
         """An ext4 file system with the tree in it, sparse; nothing is mounted for it."""
