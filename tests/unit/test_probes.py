@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from recorded import Row, Running, program, rows, until
 
-from migrascope.probe import link, liveness, machine, qmp
+from migrascope.probe import frames, link, liveness, machine, qmp, stress
+from migrascope.workload import sink
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 NET_DEV = """Inter-|   Receive                                                |  Transmit
@@ -222,3 +224,38 @@ async def test_liveness_records_why_there_was_no_answer(tmp_path: Path) -> None:
 def test_other_answers_are_not_the_agents(response: bytes) -> None:
     with pytest.raises(ValueError):
         liveness.parse_alive(response)
+
+
+async def test_stress_is_recorded_as_the_agent_says_it(tmp_path: Path) -> None:
+    worker = {
+        "worker": 1, "work": "kind=cpu", "state": "running", "bytes": 0, "operations": 5, "guest_s": 1.5, "cpu_s": 1.2,
+        "reason": "",
+    }  # fmt: skip
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /stress ")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps({"workers": [worker]}).encode())
+        writer.close()
+
+    async with agent(serve) as url, Running(stress.main, program(tmp_path, url=url, interval_s=0.01)):
+        await until(lambda: len(rows(tmp_path, "stress")) >= 2)
+    recorded = rows(tmp_path, "stress")[0]
+    assert recorded["answered_ns"] > recorded["asked_ns"]
+    assert {key: value for key, value in recorded.items() if not key.endswith("_ns")} == worker
+
+
+async def test_the_sink_counts_what_comes(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    async with Running(sink.main, program(tmp_path, address="127.0.0.1", port=port)):
+        await until(lambda: rows(tmp_path, "sink"))
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(bytes(100_000))
+        writer.close()
+        await until(lambda: rows(tmp_path, "sink")[-1]["bytes"] == 100_000)
+
+
+def test_the_frame_filter_is_classic_bpf() -> None:
+    code = frames.source_filter("52:54:00:6d:73:01")
+    assert len(code) == 6 * 8
+    assert (0x5254006D).to_bytes(4, sys.byteorder) in code

@@ -18,6 +18,7 @@ from migrascope.lab.script import S, Script, default_script, time_line
 from migrascope.model.events import Name
 from migrascope.model.plan import LINKS, Plan
 from migrascope.model.schedule import TrialSpec
+from migrascope.model.witness import chained
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
@@ -67,6 +68,7 @@ class _Trial:
         if self.spec.factors.probes == "all":
             self._machine()
             self._liveness()
+            self._witnesses()
             traffic = Traffic(self.plan, self.spec, self.script, self.times)
             for table, source, rows in traffic.tables():
                 self._write(table, source, "client", rows)
@@ -213,15 +215,32 @@ class _Trial:
                     yield (at, link, node, *row)
 
     def _liveness(self) -> None:
-        times = self.times
         rows: list[tuple[Any, ...]] = []
-        counter = 0
-        for at in self._ticks():
-            out = times.stop is not None and at >= times.stop and (times.first_reply is None or at < times.first_reply)
-            counter += 0 if out else 1
-            boot = "" if out else f"boot-{self.spec.number}"
-            rows.append((at, 0 if out else at + S // 500, boot, 0 if out else counter, "timeout" if out else ""))
+        counter, chain = 0, "00000000"
+        for seq, at in enumerate(self._ticks()):
+            if self._out(at):
+                rows.append((at, 0, str(seq), "", 0, "", "timeout"))
+                continue
+            counter, chain = counter + 1, chained(chain, str(seq))
+            rows.append((at, at + S // 500, str(seq), f"boot-{self.spec.number}", counter, chain, ""))
         self._write("liveness", "liveness", "client", rows)
+
+    def _out(self, at: int) -> bool:
+        """Whether the guest can neither be heard nor hear."""
+        times = self.times
+        return times.stop is not None and at >= times.stop and (times.first_reply is None or at < times.first_reply)
+
+    def _witnesses(self) -> None:
+        """The ledger's records, one at every second tick, and the frames of the instance at the switch."""
+        boot = f"{self.spec.number:032x}"
+        heard = [at for at in self._ticks() if not self._out(at)][::2]
+        records = ((at, number, boot, number - 1, number) for number, at in enumerate(heard, start=1))
+        self._write("ledger", "collector", "client", records)
+        moved = self.times.resume or self.times.end
+        self._write("frame", "frames", "fabric", (
+            (at, at + TICK, node, 0 if self._out(at) or (at >= moved) != (node == self.spec.destination) else 50)
+            for at in self._ticks() for node in (self.spec.source, self.spec.destination)
+        ))  # fmt: skip
 
     def _facts(self) -> TrialFacts:
         spec, script = self.spec, self.script

@@ -105,9 +105,36 @@ _ALL = [
         "bytes of media that a viewer received: how many more of the segment or range `seq`",
     ),
     Table(
-        "liveness", 1,
-        {"asked_ns": "int", "answered_ns": "int", "boot_id": "str", "counter": "int", "error": "str"},
-        "one answer of the guest's liveness service; answered_ns 0 and error where there was none",
+        "liveness", 2,
+        {
+            "asked_ns": "int", "answered_ns": "int", "request": "str", "boot_id": "str", "counter": "int",
+            "hash": "str", "error": "str",
+        },
+        "one request to the guest's liveness service and its answer; answered_ns 0 and error where there was none",
+    ),
+    Table(
+        "ledger", 1,
+        {"recv_ns": "int", "number": "int", "boot": "str", "receipt": "int", "given": "int"},
+        "a record of the guest's ledger that reached the collector: its number, boot id and the receipt in it, and the "
+        "receipt that was given for it; one that came again has another",
+    ),
+    Table(
+        "frame", 1,
+        {"from_ns": "int", "until_ns": "int", "node": "str", "frames": "int"},
+        "how many frames with the instance's MAC as their sender came from a node, every 50 ms, counted at the switch",
+    ),
+    Table(
+        "stress", 1,
+        {
+            "asked_ns": "int", "answered_ns": "int", "worker": "int", "work": "str", "state": "str", "bytes": "int",
+            "operations": "int", "guest_s": "float", "cpu_s": "float", "reason": "str",
+        },
+        "what a worker in the guest has done since its start, every 500 ms; guest_s: the guest's own clock at that",
+    ),
+    Table(
+        "sink", 1,
+        {"mono_ns": "int", "bytes": "int"},
+        "bytes that the instance's network load has brought to the client so far, every 100 ms",
     ),
     Table(
         "capture", 1,

@@ -17,10 +17,11 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Alive:
-    """What the agent says: its boot and how many answers it has given since."""
+    """What the agent says: its boot, how many answers it has given since, and its hash over their requests' ids."""
 
     boot_id: str
     counter: int
+    hash: str
 
 
 def parse_alive(response: bytes) -> Alive:
@@ -31,7 +32,7 @@ def parse_alive(response: bytes) -> Alive:
         raise ValueError(f"status {status[0].decode('ascii', 'replace')}" if status else "no response")
     try:
         answer = json.loads(body)
-        return Alive(str(answer["boot_id"]), int(answer["counter"]))
+        return Alive(str(answer["boot_id"]), int(answer["counter"]), str(answer["hash"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not the agent's answer: {error!r}") from error
 
@@ -52,12 +53,12 @@ async def main(program: Program) -> None:
     with program.spool("liveness") as spool:
 
         async def record(seq: int, _due_ns: int) -> None:
-            asked = time.monotonic_ns()
+            asked, request = time.monotonic_ns(), str(seq)
             try:
-                alive = await asyncio.wait_for(ask(url, str(seq)), TIMEOUT_S)
-                spool.add(asked, time.monotonic_ns(), alive.boot_id, alive.counter, "")
+                alive = await asyncio.wait_for(ask(url, request), TIMEOUT_S)
+                spool.add(asked, time.monotonic_ns(), request, alive.boot_id, alive.counter, alive.hash, "")
             except (OSError, ValueError) as error:
-                spool.add(asked, 0, "", 0, str(error) or type(error).__name__)
+                spool.add(asked, 0, request, "", 0, "", str(error) or type(error).__name__)
 
         program.ready()
         await program.at_each(program.grid(program.config["interval_s"]), record)
