@@ -49,12 +49,10 @@ def test_only_the_controller_reaches_the_database(node: str) -> None:
 
 
 def test_migration_settings_are_in_one_file() -> None:
-    migration = Migration(downtime_ms=300, permit_post_copy=True, parallel_connections=4)
+    migration = Migration(downtime_ms=300, permit_post_copy=True)
     text = hypervisor.configuration(Settings(migration=migration), SECRETS, COMPUTE).text
     assert "live_migration_downtime = 300\n" in text
     assert "live_migration_permit_post_copy = true\n" in text
-    assert "live_migration_parallel_connections = 4\n" in text
-    assert "parallel_connections" not in hypervisor.configuration(Settings(), SECRETS, COMPUTE).text
     changed = {
         file.path for file in _files(all_tasks(Settings(migration=migration), SECRETS)) if file not in _files(TASKS)
     }

@@ -24,6 +24,7 @@ def test_programs_overlays_memory_and_space_are_looked_at(tmp_path: Path, monkey
     monkeypatch.setattr("migrascope.testbed.needs.shutil.which", lambda program: None)
     monkeypatch.setattr(needs, "DISK_BYTES", 2**80)
     monkeypatch.setattr(needs, "STATE", tmp_path)
+    monkeypatch.setattr(needs, "CACHE", tmp_path)
     meminfo, filesystems = tmp_path / "meminfo", tmp_path / "filesystems"
     meminfo.write_text("MemTotal: 4000000 kB\nMemAvailable: 1000000 kB\n")
     filesystems.write_text("\text4\n")
@@ -32,6 +33,19 @@ def test_programs_overlays_memory_and_space_are_looked_at(tmp_path: Path, monkey
         assert each in words
     filesystems.write_text("nodev\toverlay\n")
     assert "overlayfs" not in "\n".join(needs.missing(meminfo, filesystems))
+
+
+def test_space_is_wanted_for_images_too_where_they_lie_on_the_same_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(needs, "STATE", tmp_path / "state")
+    monkeypatch.setattr(needs, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(needs, "DISK_BYTES", 1)
+    assert "space: " not in "\n".join(needs.missing())
+    assert "space: " in "\n".join(needs.missing(images_bytes=2**80))
+    monkeypatch.setattr(needs, "CACHE", Path("/proc"))
+    assert "space: " not in "\n".join(needs.missing(images_bytes=2**80))
 
 
 @pytest.mark.parametrize(("mounts", "where"), [(UNIFIED, ""), (HYBRID, "unified")])

@@ -1,12 +1,15 @@
 """Tasks: done in the order of their needs, many at once, not done twice, and a failure that says where to look."""
 
 import asyncio
+import itertools
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from migrascope.node.process import ProcessError
+from migrascope.node.until import until
 from migrascope.testbed.runner import Done, TaskFailed, run_tasks
 from migrascope.testbed.task import Await, Command, File, Task, Units
 
@@ -97,6 +100,19 @@ async def test_an_await_goes_on_until_its_program_succeeds(tmp_path: Path) -> No
     tasks = [task("y", Await(("fail",), 0.01, "it comes", every_s=0.001))]
     with pytest.raises(TaskFailed, match="it comes"):
         await run_tasks(tasks, {"controller": node}, nothing, Done(tmp_path / "done"))
+
+
+async def test_a_step_of_the_clock_ends_no_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = itertools.count(1e9, 86400.0)
+    monkeypatch.setattr(time, "time", lambda: next(wall))
+    node, done = Node(), Done(tmp_path / "done")
+    await run_tasks([task("x", Await(("late",), 5, "it comes", every_s=0.001))], {"controller": node}, nothing, done)
+    turns = iter([False, False, True])
+
+    async def third() -> bool:
+        return next(turns)
+
+    await until(third, 5, "the third time", 0.001)
 
 
 async def test_a_failure_ends_the_others_and_shows_the_journal_and_the_next_command(tmp_path: Path) -> None:

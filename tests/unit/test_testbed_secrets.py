@@ -5,6 +5,9 @@ import stat
 import uuid
 from pathlib import Path
 
+import pytest
+
+from migrascope.model.problem import UsageProblem
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import Migration, Settings
 
@@ -28,6 +31,11 @@ def test_each_purpose_has_its_own_secret_in_the_form_that_its_service_reads() ->
     assert len(base64.urlsafe_b64decode(secrets.fernet_key("0"))) == 32
     ceph = base64.b64decode(secrets.ceph_key("client.admin"))
     assert (len(ceph), ceph[:2], ceph[10:12]) == (28, b"\x01\0", b"\x10\0")
+
+
+def test_nova_refuses_no_setting_that_is_taken() -> None:
+    with pytest.raises(UsageProblem, match="downtime_ms is at least 100"):
+        Migration(downtime_ms=50)
 
 
 def test_settings_survive_their_file() -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import cyclopts
@@ -13,8 +13,8 @@ from migrascope.cli.console import Json, interruptible, stderr, stdout
 from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
-from migrascope.model.problem import Problem
-from migrascope.model.units import human
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.model.units import human, parse_rate, rate_text
 from migrascope.node.register import Cleaned
 from migrascope.study import testbeds
 from migrascope.testbed.status import Status
@@ -22,12 +22,34 @@ from migrascope.testbed.testbed import Testbed
 
 app = cyclopts.App(name="testbed", help="A real two-node OpenStack on Ceph on this machine.")
 nodes = cyclopts.App(name="node", help="Stops or starts one node.")
-links = cyclopts.App(name="link", help="Cuts a node off one of its networks, or joins it again.")
+links = cyclopts.App(name="link", help="Cuts a node off a network, joins it again, or makes a network slow.")
 app.command(nodes)
 app.command(links)
 
 Name = Annotated[str, Parameter(name="--name", help="Which testbed; several have different names.")]
 DEFAULT = "testbed"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is to be changed of Nova's settings of live migrations, by the names of testbed.settings.Migration."""
+
+    downtime_ms: Annotated[int | None, Parameter(help="The longest pause that QEMU may plan.")] = None
+    downtime_steps: Annotated[int | None, Parameter(help="In how many steps that is allowed.")] = None
+    downtime_delay_s: Annotated[int | None, Parameter(help="Seconds between steps, for each GiB of memory.")] = None
+    completion_timeout_s: Annotated[int | None, Parameter(help="Seconds for each GiB; 0 is no limit.")] = None
+    timeout_action: Annotated[Literal["abort", "force_complete"] | None, Parameter(help="What happens then.")] = None
+    permit_post_copy: Annotated[bool | None, Parameter(help="Whether a migration may become post-copy.")] = None
+    permit_auto_converge: Annotated[bool | None, Parameter(help="Whether a busy guest may be slowed down.")] = None
+    bandwidth_mib_s: Annotated[int | None, Parameter(help="The most that it may send; 0 is no limit.")] = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are to be changed."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+UNCHANGED = Change()
 EXIT_UNHEALTHY = 1
 
 
@@ -44,6 +66,7 @@ def up(
     virt_type: Annotated[
         testbeds.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
     ] = "auto",
+    change: Change = UNCHANGED,
 ) -> int:
     """Brings a testbed up: from nothing, from a snapshot, or from where an interrupted `up` left it.
 
@@ -53,7 +76,7 @@ def up(
     say = ConsoleProgress(stderr()).step
 
     async def work() -> int:
-        found = await testbeds.up(testbed, virt_type, say)
+        found = await testbeds.up(testbed, virt_type, say, change.given())
         hand_over(testbeds.clouds_yaml(testbed).parent)
         _show(testbed, found)
         return 0 if found.healthy else Problem.code
@@ -94,6 +117,8 @@ def _show(testbed: Testbed, found: Status) -> None:
     out.print(f"\nceph: {found.ceph.health}, {found.ceph.osds_up} OSDs up")
     for cut in found.cut:
         out.print(f"cut: {cut}")
+    for link, rate_bps in found.rates_bps.items():
+        out.print(f"rate: {link} {rate_text(rate_bps)}")
     folder = testbeds.clouds_yaml(testbed).parent
     out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
     out.print(f"horizon: {testbeds.horizon(testbed)}", markup=False)
@@ -105,22 +130,13 @@ def migration(
     *,
     name: Name = DEFAULT,
     json: Json = False,
-    downtime_ms: Annotated[int | None, Parameter(help="The longest pause that QEMU may plan.")] = None,
-    downtime_steps: Annotated[int | None, Parameter(help="In how many steps that is allowed.")] = None,
-    downtime_delay_s: Annotated[int | None, Parameter(help="Seconds between steps, for each GiB of memory.")] = None,
-    completion_timeout_s: Annotated[int | None, Parameter(help="Seconds for each GiB; 0 is no limit.")] = None,
-    timeout_action: Annotated[Literal["abort", "force_complete"] | None, Parameter(help="What happens then.")] = None,
-    permit_post_copy: Annotated[bool | None, Parameter(help="Whether a migration may become post-copy.")] = None,
-    permit_auto_converge: Annotated[bool | None, Parameter(help="Whether a busy guest may be slowed down.")] = None,
-    bandwidth_mib_s: Annotated[int | None, Parameter(help="The most that it may send; 0 is no limit.")] = None,
-    parallel_connections: Annotated[int | None, Parameter(help="Streams of memory.")] = None,
+    change: Change = UNCHANGED,
 ) -> int:
     """Shows Nova's settings of live migrations and changes those that are given, while the testbed runs."""
-    given = {key: value for key, value in locals().items() if key not in ("name", "json") and value is not None}
     testbed = _testbed(name)
 
     async def work() -> int:
-        await testbeds.set_migration(testbed, given)
+        await testbeds.set_migration(testbed, change.given())
         shown = asdict(testbed.settings.migration)
         if json:
             print_json({"schema": 1, **shown})
@@ -146,7 +162,7 @@ def shell(node: str, /, *command: Annotated[str, Parameter(allow_leading_hyphen=
 
 @app.command
 def logs(node: str, service: str | None = None, /, *, name: Name = DEFAULT) -> None:
-    """Shows the journal of a node, or of one of its services, to its end.
+    """Shows the journal of a node, or of one of its services, to its end, also while the node is down.
 
     Parameters
     ----------
@@ -155,9 +171,8 @@ def logs(node: str, service: str | None = None, /, *, name: Name = DEFAULT) -> N
     service
         The name of a unit, nova-compute for example.
     """
-    chosen = ["--unit", service] if service else []
-    argv = ["journalctl", "--no-hostname", "--pager-end", *chosen]
-    argv = _testbed(name).node(node).command(argv, environment=_terminal())
+    options = ["--no-hostname", "--pager-end", *(["--unit", service] if service else [])]
+    argv = _testbed(name).node(node).journal(options, environment=_terminal())
     os.execvp(argv[0], argv)
 
 
@@ -223,4 +238,21 @@ def link_down(node: str, network: str, /, *, name: Name = DEFAULT) -> int:
 def link_up(node: str, network: str, /, *, name: Name = DEFAULT) -> int:
     """Joins a node to a network again."""
     _testbed(name).cut(node, network, cut=False)
+    return 0
+
+
+@links.command(name="rate")
+def link_rate(network: str, rate: str, /, *, name: Name = DEFAULT) -> int:
+    """Limits what each node may send on a network, until it is set again; also over `down` and `up`.
+
+    Parameters
+    ----------
+    rate
+        100mbit for example, or none.
+    """
+    try:
+        rate_bps = None if rate == "none" else parse_rate(rate)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+    _testbed(name).rate(network, rate_bps)
     return 0

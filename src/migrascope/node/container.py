@@ -161,6 +161,16 @@ class Container:
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
         return ["nsenter", f"--target={pid}", *spaces, "--", "env", "-i", *_ENVIRONMENT, *environment, *argv]
 
+    def journal(self, options: Sequence[str], *, environment: Sequence[str] = ()) -> list[str]:
+        """The command line that shows the node's journal: in the node, or on its disk while it is down. Problem when it
+        has never written one."""
+        if self.pid() is not None:
+            return self.command(["journalctl", *options], environment=environment)
+        folder = self.layer / "var/log/journal"
+        if not folder.exists():
+            raise Problem(f"the node {self.name} has never written a journal: {tail(self.console)}")
+        return ["journalctl", f"--directory={folder}", *options]
+
     async def run(self, argv: Sequence[str], *, stdin: str | bytes = b"", timeout_s: float = 60.0) -> str:
         """Runs a program in the node to its end, gives its standard output; it dies with us.
 

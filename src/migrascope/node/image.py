@@ -136,6 +136,11 @@ async def root_image(
     return await cached(recipe.name, recipe.digest(), build, cache, say, recipe.wanted_bytes)
 
 
+def is_built(recipe: Recipe, cache: Path = IMAGES) -> bool:
+    """Whether the cache has the recipe's root."""
+    return (cache / f"{recipe.name}-{recipe.digest()}").exists()
+
+
 def _complaints(log: Path) -> str:
     lines = process.tail(log, 400).splitlines()
     return "\n".join([line for line in lines if re.search("^(E|W):|error|No space", line)][-6:] or lines[-6:])

@@ -55,6 +55,18 @@ def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> No
     namespace.configure(change)
 
 
+def rate_of(namespace: Namespace, interface: str) -> float | None:
+    """The limit that set_rate has set, in bit/s; None where there is none."""
+
+    def look(routes: IPRoute) -> float | None:
+        for qdisc in routes.get_qdiscs(index=index_of(routes, interface)):
+            if qdisc.get("kind") == "tbf":
+                return 8.0 * float(qdisc.get_nested("TCA_OPTIONS", "TCA_TBF_PARMS")["rate"])
+        return None
+
+    return namespace.configure(look)
+
+
 class PortSwitch:
     """Cuts one bridge port in both directions and heals it. A context manager.
 

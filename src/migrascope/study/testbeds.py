@@ -14,7 +14,7 @@ from migrascope.guest.image import cloud_kernel_line, guest_image
 from migrascope.lab.qemu.accelerator import choose
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.problem import Problem, UsageProblem
-from migrascope.node.image import root_image
+from migrascope.node.image import is_built, root_image
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
 from migrascope.node.until import Late, until
@@ -24,7 +24,7 @@ from migrascope.testbed.roles import all_tasks
 from migrascope.testbed.roles.keystone import clouds
 from migrascope.testbed.runner import Progress
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import Settings, address
+from migrascope.testbed.settings import Migration, Settings, address
 from migrascope.testbed.status import Status, look
 from migrascope.testbed.task import Task
 from migrascope.testbed.testbed import Images, Testbed
@@ -44,18 +44,25 @@ def clouds_yaml(testbed: Testbed) -> Path:
     return CLOUDS / testbed.name / "clouds.yaml"
 
 
-async def up(testbed: Testbed, virt_type: VirtType, say: Progress) -> Status:
+async def up(testbed: Testbed, virt_type: VirtType, say: Progress, migration: dict[str, Any]) -> Status:
     """Builds what the cache has not, brings the testbed up, and gives its status as soon as it is healthy, or a minute
-    later. Problem says what this machine lacks, before anything is changed."""
+    later. migration: see set_migration. Problem says what this machine lacks, before anything is changed."""
+    known = testbed.settings.migration if testbed.made else Migration()
+    wanted = replace(known, **migration)
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
-    if not running and (lacking := missing()):
+    to_build = sum(recipe.wanted_bytes for recipe in (NODE, HOST, GUEST_ROOT) if not is_built(recipe))
+    if not running and (lacking := missing(images_bytes=to_build)):
         raise Problem("this machine cannot run the testbed:\n  " + "\n  ".join(lacking))
     node, host, _ = await asyncio.gather(
         root_image(NODE, say=say), root_image(HOST, say=say), root_image(GUEST_ROOT, say=say)
     )
     guest = await guest_image(host, say=say)
+    made = testbed.made
     settings = await _settings(testbed, virt_type, host, guest.kernel)
+    settings = settings if made else replace(settings, migration=wanted)
     await testbed.up(settings, Images(node, guest.kernel.parent), tasks, say)
+    if made:
+        await set_migration(testbed, migration)
     _write_clouds(testbed)
     found = Status()
 
@@ -130,7 +137,7 @@ def purge(testbed: Testbed) -> Cleaned:
 
 async def status(testbed: Testbed) -> Status:
     """What it is like now. UsageProblem when there is none of its name."""
-    return await look(testbed.nodes, testbed.tasks(tasks), testbed.cuts())
+    return await look(testbed.nodes, testbed.tasks(tasks), testbed.cuts(), testbed.rates())
 
 
 def as_json(testbed: Testbed, found: Status) -> dict[str, Any]:

@@ -8,15 +8,18 @@ from migrascope.model.problem import Problem
 from migrascope.model.units import human
 from migrascope.node import cgroup
 from migrascope.node.container import PROGRAM
-from migrascope.node.place import STATE
+from migrascope.node.place import CACHE, STATE
 
 MEMORY_BYTES = 6_500_000_000
 DISK_BYTES = 5_000_000_000
 _PACKAGES = {PROGRAM: "systemd-container", "nsenter": "util-linux", "mmdebstrap": "mmdebstrap"}
 
 
-def missing(meminfo: Path = Path("/proc/meminfo"), filesystems: Path = Path("/proc/filesystems")) -> list[str]:
-    """One sentence for each thing that is missing here, with the next command; nothing is changed."""
+def missing(
+    meminfo: Path = Path("/proc/meminfo"), filesystems: Path = Path("/proc/filesystems"), *, images_bytes: int = 0
+) -> list[str]:
+    """One sentence for each thing that is missing here, with the next command; nothing is changed. images_bytes: what
+    is still to be built into the cache."""
     if os.geteuid() != 0:
         return ["root: run it with sudo"]
     found = [
@@ -39,8 +42,13 @@ def missing(meminfo: Path = Path("/proc/meminfo"), filesystems: Path = Path("/pr
             f"memory: {human(available, 'B')} available, {human(MEMORY_BYTES, 'B')} wanted for a testbed"
             " without guests; stop something (another testbed: migrascope testbed down)"
         )
-    folder = next(path for path in (STATE, *STATE.parents) if path.exists())
+    folder, cache = _there(STATE), _there(CACHE)
+    wanted = DISK_BYTES + (images_bytes if folder.stat().st_dev == cache.stat().st_dev else 0)
     free = shutil.disk_usage(folder).free
-    if free < DISK_BYTES:
-        found.append(f"space: {human(free, 'B')} free on {folder}, {human(DISK_BYTES, 'B')} wanted")
+    if free < wanted:
+        found.append(f"space: {human(free, 'B')} free on {folder}, {human(wanted, 'B')} wanted: df -h {folder}")
     return found
+
+
+def _there(path: Path) -> Path:
+    return next(each for each in (path, *path.parents) if each.exists())

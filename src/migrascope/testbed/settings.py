@@ -1,7 +1,9 @@
 """What one testbed differs in from another: names, addresses, how guests run, how they are migrated."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
+
+from migrascope.model.problem import UsageProblem
 
 CONTROLLER, COMPUTE = "controller", "compute"
 NODES = (CONTROLLER, COMPUTE)
@@ -30,11 +32,21 @@ def address(node: str, link: str) -> str:
     return f"{PREFIX[link]}{_LAST[node]}"
 
 
+# nova/conf/libvirt.py
+_LEAST = {
+    "downtime_ms": 100,
+    "downtime_steps": 3,
+    "downtime_delay_s": 3,
+    "completion_timeout_s": 0,
+    "bandwidth_mib_s": 0,
+}
+
+
 @dataclass(frozen=True)
 class Migration:
     """Nova's settings of live migrations, [libvirt] live_migration_*, with Nova's own defaults.
 
-    bandwidth_mib_s: 0 is no limit. parallel_connections: streams of memory (multifd); 1 is the plain migration.
+    completion_timeout_s and bandwidth_mib_s: 0 is no limit. UsageProblem for what nova-compute would not start with.
     """
 
     downtime_ms: int = 500
@@ -45,7 +57,11 @@ class Migration:
     permit_post_copy: bool = False
     permit_auto_converge: bool = False
     bandwidth_mib_s: int = 0
-    parallel_connections: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UsageProblem(f"{name} is at least {least} in Nova")
 
 
 @dataclass(frozen=True)
@@ -75,5 +91,7 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Settings":
-        """TypeError for keys that there are not."""
-        return cls(**{**data, "migration": Migration(**data["migration"])})
+        """TypeError for keys that there are not; settings of migrations that there are no longer are left out."""
+        known = {each.name for each in fields(Migration)}
+        migration = Migration(**{name: value for name, value in data["migration"].items() if name in known})
+        return cls(**{**data, "migration": migration})

@@ -43,12 +43,14 @@ class Ceph:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole. cut: "NODE NETWORK" of each link that is cut."""
+    """The whole. cut: "NODE NETWORK" of each link that is cut; rates_bps: what each node may send on a link that has
+    a limit."""
 
     nodes: list[NodeStatus] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     ceph: Ceph = Ceph()
     cut: list[str] = field(default_factory=list)
+    rates_bps: dict[str, float] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -67,11 +69,12 @@ def memory_bytes(pid: int) -> int:
     return total
 
 
-async def look(nodes: dict[str, Container], tasks: list[Task], cut: list[str]) -> Status:
+async def look(nodes: dict[str, Container], tasks: list[Task], cut: list[str], rates_bps: dict[str, float]) -> Status:
     """The state of everything; what does not answer is down or unknown, never an error."""
     found = [_node(name, node) for name, node in nodes.items()]
     services = await asyncio.gather(*(_services(name, node, tasks) for name, node in nodes.items()))
-    return Status(found, [each for some in services for each in some], await ceph(nodes[CONTROLLER]), cut)
+    services_found = [each for some in services for each in some]
+    return Status(found, services_found, await ceph(nodes[CONTROLLER]), cut, rates_bps)
 
 
 def _node(name: str, node: Container) -> NodeStatus:

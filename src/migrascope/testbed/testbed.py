@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.model.problem import Problem, UsageProblem
+from migrascope.model.units import rate_text
 from migrascope.node.container import Container
 from migrascope.node.place import TESTBEDS
 from migrascope.node.register import Cleaned, Register, remove, start_time, take_down
@@ -21,10 +22,12 @@ from migrascope.testbed import relay, snapshot
 from migrascope.testbed.roles.cloud import GUEST
 from migrascope.testbed.runner import Done, Progress, digest, run_tasks
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
+from migrascope.testbed.settings import CONTROLLER, NODES, Migration, Settings, address
 from migrascope.testbed.task import File, Task
 from migrascope.testbed.topology import Topology
 
+# What the kernel's token bucket takes.
+SLOWEST_BPS, FASTEST_BPS = 1e4, 34e9
 Tasks = Callable[[Settings, Secrets], Sequence[Task]]
 
 
@@ -56,7 +59,9 @@ class Testbed:
         try:
             return Settings.from_json(json.loads((self.folder / "settings.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise UsageProblem(f"there is no testbed {self.name}\n  next: migrascope testbed up") from None
+            raise UsageProblem(
+                f"there is no testbed {self.name}\n  next: migrascope testbed up --name {self.name}"
+            ) from None
 
     @property
     def nodes(self) -> dict[str, Container]:
@@ -216,6 +221,7 @@ class Testbed:
             _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
 
     def _need_up(self) -> None:
+        _ = self.settings
         if not self.topology.whole():
             raise Problem(f"the testbed {self.name} is down\n  next: migrascope testbed up --name {self.name}")
 
@@ -234,11 +240,27 @@ class Testbed:
         self._need_up()
         (links[link].cut if cut else links[link].heal)(node)
 
+    def rates(self) -> dict[str, float]:
+        """What each node may send, in bit/s, on each link that has a limit; nothing when it is down."""
+        return self.topology.rates() if self.topology.whole() else {}
+
+    def rate(self, link: str, rate_bps: float | None) -> None:
+        """Limits what each node may send on a link, or lifts the limit. UsageProblem for what cannot be."""
+        if link not in self.topology.links:
+            raise UsageProblem(f"there is no link {link}: {', '.join(self.topology.links)}")
+        if rate_bps is not None and not SLOWEST_BPS <= rate_bps <= FASTEST_BPS:
+            raise UsageProblem(f"a rate is between {rate_text(SLOWEST_BPS)} and {rate_text(FASTEST_BPS)}, or none")
+        with self.changing():
+            self._need_up()
+            self.topology.set_rate(link, rate_bps)
+
 
 def _state_key(settings: Settings, images: Images, tasks: Tasks) -> str:
-    """What the first state of a testbed depends on: images, settings and tasks, but not its name and secrets."""
+    """What the first state of a testbed depends on: images, settings and tasks, but not its name and secrets, nor
+    settings of migrations, whose task is done again where they differ."""
+    settings = replace(settings, name="", migration=Migration())
     digests = [digest(task) for task in tasks(settings, Secrets(bytes(32)))]
-    parts = json.dumps([replace(settings, name="").to_json(), images.node.name, images.guest.name, sorted(digests)])
+    parts = json.dumps([settings.to_json(), images.node.name, images.guest.name, sorted(digests)])
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from migrascope.model.plan import LINKS
-from migrascope.node.link import Link
+from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Cleaned, Register, take_down
 from migrascope.testbed.settings import BARE, HOSTS, JOINED, NODES, address
@@ -26,6 +26,7 @@ class Topology:
     def __init__(self, register: Register) -> None:
         self._register = register
         self._made = register.folder / "topology.json"
+        self._rates = register.folder / "rates.json"
         self.fabric = Namespace(f"{register.id}-fabric")
         self.namespaces = {node: Namespace(f"{register.id}-{node}") for node in (*NODES, *HOSTS)}
         self.links: dict[str, Link] = {}
@@ -59,7 +60,30 @@ class Topology:
             for node in JOINED[name]:
                 bare = (name, node) in BARE
                 link.attach(node, self.namespaces[node], None if bare else f"{address(node, name)}/24")
+        for name, rate_bps in self._kept_rates().items():
+            self.links[name].set_rate(rate_bps)
         _replace(self._made, json.dumps(self._inodes()))
+
+    def rates(self) -> dict[str, float]:
+        """What each node may send on a link, in bit/s, for each link where the kernel limits it."""
+        found = {}
+        for name, link in self.links.items():
+            limits = [rate_of(port.namespace, name) for port in link.ports.values()]
+            if known := [limit for limit in limits if limit is not None]:
+                found[name] = min(known)
+        return found
+
+    def set_rate(self, name: str, rate_bps: float | None) -> None:
+        """Limits what each node sends on a link, or lifts the limit; the links that are made next time have it too."""
+        self.links[name].set_rate(rate_bps)
+        kept = {**self._kept_rates(), name: rate_bps}
+        _replace(self._rates, json.dumps({link: rate for link, rate in kept.items() if rate is not None}))
+
+    def _kept_rates(self) -> dict[str, float]:
+        try:
+            return dict(json.loads(self._rates.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
 
 
 def _replace(path: Path, text: str) -> None:

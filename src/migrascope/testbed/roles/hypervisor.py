@@ -29,7 +29,7 @@ def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
 
 def _libvirt(settings: Settings, secrets: Secrets, node: str) -> dict[str, object]:
     migration = settings.migration
-    options: dict[str, object] = {
+    return {
         "virt_type": settings.virt_type,
         "cpu_mode": "custom",
         "cpu_models": settings.cpu_model,
@@ -52,9 +52,6 @@ def _libvirt(settings: Settings, secrets: Secrets, node: str) -> dict[str, objec
         "live_migration_permit_auto_converge": migration.permit_auto_converge,
         "live_migration_bandwidth": migration.bandwidth_mib_s,
     }
-    if migration.parallel_connections > 1:
-        options["live_migration_parallel_connections"] = migration.parallel_connections
-    return options
 
 
 def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
