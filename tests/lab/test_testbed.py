@@ -7,8 +7,10 @@ import os
 import random
 import shutil
 import signal
+import socket
 import stat
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -24,7 +26,9 @@ from migrascope.node.namespace import NETNS
 from migrascope.node.place import TESTBEDS
 from migrascope.testbed.needs import missing
 from migrascope.testbed.secrets import Secrets
+from migrascope.testbed.settings import address
 from migrascope.testbed.snapshot import SNAPSHOTS
+from migrascope.testbed.testbed import Testbed
 from needs import need
 
 pytestmark = pytest.mark.lab
@@ -145,9 +149,62 @@ def test_a_node_that_fails_and_a_network_that_is_cut_are_seen_and_heal(up: str) 
     found = status()
     assert [node["up"] for node in found["nodes"]] == [True, False]
     assert not found["healthy"]
+    on_disk = call("logs", "compute", "nova-compute")
+    assert on_disk.returncode == 0, on_disk.stderr
+    only_of("nova-compute", on_disk.stdout)
     done = call("node", "start", "compute")
     assert done.returncode == 0, done.stderr
     until_healthy()
+
+
+def only_of(service: str, journal: str) -> None:
+    """A journal holds what one service said, and nothing of others."""
+    lines = [line for line in journal.splitlines() if not line.startswith("--")]
+    assert len(lines) > 10
+    assert {line.split()[3].partition("[")[0].rstrip(":") for line in lines} <= {service, "systemd"}
+    assert any(f" {service}[" in line for line in lines)
+
+
+def test_logs_are_of_one_service_where_one_is_named(up: str) -> None:
+    only_of("mariadbd", call("logs", "controller", "mariadb").stdout)
+    everybody = call("logs", "controller").stdout
+    assert "nova-scheduler[" in everybody
+    wrong = call("logs", "nowhere")
+    assert wrong.returncode == 2
+
+
+def carried_s(source: str, size: int) -> float:
+    """How long a node takes to send bytes to the controller over the migration link."""
+    spaces = Testbed(NAME).topology.namespaces
+
+    def receive(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            while connection.recv(65536):
+                pass
+
+    with spaces["controller"].call(lambda: socket.create_server((address("controller", "migration"), 0))) as listening:
+        receiver = threading.Thread(target=receive, args=[listening])
+        receiver.start()
+        began = time.monotonic()
+        with spaces[source].call(lambda: socket.create_connection(listening.getsockname(), timeout=30)) as sending:
+            sending.sendall(bytes(size))
+        receiver.join()
+    return time.monotonic() - began
+
+
+def test_the_rate_of_a_network_is_set_shown_and_lifted(up: str) -> None:
+    assert status()["rates_bps"] == {}
+    done = call("link", "rate", "migration", "20mbit")
+    assert done.returncode == 0, done.stderr
+    assert status()["rates_bps"] == {"migration": 20e6}
+    assert "rate: migration 20mbit" in call("status").stdout
+    assert 1.8 < carried_s("compute", 5_000_000) < 4
+    assert call("link", "rate", "migration", "none").returncode == 0
+    assert status()["rates_bps"] == {}
+    assert carried_s("compute", 5_000_000) < 1
+    for wrong in (("migration", "fast"), ("migration", "1bit"), ("nowhere", "1mbit")):
+        assert call("link", "rate", *wrong).returncode == 2
 
 
 def test_the_settings_of_migrations_change_while_it_runs(up: str) -> None:
@@ -175,8 +232,29 @@ def test_shell_runs_a_command_and_gives_its_code(up: str) -> None:
 
 def test_down_keeps_the_state_and_up_goes_on_with_it(up: str) -> None:
     assert call("shell", "controller", "touch", "/root/kept").returncode == 0
+    assert call("link", "rate", "external", "50mbit").returncode == 0
     assert call("down").returncode == 0
     assert [trace for trace in traces() if not trace.startswith(str(TESTBEDS))] == []
+    again = call("up", "--downtime-ms", "250")
+    assert again.returncode == 0, again.stderr
+    assert "starts from" not in again.stderr
+    assert call("shell", "controller", "ls", "/root/kept").returncode == 0
+    assert status()["rates_bps"] == {"external": 50e6}
+    assert json.loads(call("migration", "--json").stdout)["downtime_ms"] == 250
+    assert "live_migration_downtime = 250" in call("shell", "compute", "sh", "-c", "cat /etc/nova/*.conf").stdout
+
+
+def test_a_node_that_will_not_boot_is_said_and_nothing_is_removed(up: str) -> None:
+    assert call("down").returncode == 0
+    init = TESTBEDS / f"ms-{NAME}/compute/layer/usr/lib/systemd/systemd"
+    init.parent.mkdir(parents=True, exist_ok=True)
+    init.write_text("#!/bin/sh\necho no more than this\nexit 1\n")
+    init.chmod(0o755)
+    failed = call("up")
+    assert failed.returncode == 4
+    assert "the node compute ended while it booted" in failed.stderr
+    assert "no more than this" in failed.stderr
+    init.unlink()
     again = call("up")
     assert again.returncode == 0, again.stderr
     assert "starts from" not in again.stderr

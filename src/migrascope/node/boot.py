@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from migrascope.node import cgroup
-from migrascope.node.enter import mount, set_namespace, unshare_mounts
+from migrascope.node.enter import ends_in_words, mount, set_namespace, unshare_mounts
 
 
 def main() -> None:
@@ -29,8 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except OSError as error:
-        sys.stderr.write(f"migrascope: {error}\n")
-        raise SystemExit(126) from error
+    ends_in_words(main)

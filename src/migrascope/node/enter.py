@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
@@ -90,9 +91,14 @@ def _exec(argv: list[str], environment: dict[str, str]) -> None:
     raise SystemExit(127)
 
 
-if __name__ == "__main__":
+def ends_in_words(start: Callable[[], None]) -> None:
+    """Becomes another program, or ends with 126 and the kernel's words, as a shell does."""
     try:
-        main()
+        start()
     except OSError as error:
         sys.stderr.write(f"migrascope: {error}\n")
         raise SystemExit(126) from error
+
+
+if __name__ == "__main__":
+    ends_in_words(main)
