@@ -24,11 +24,12 @@ from lab.machine import COMMAND, foreign, listening, migrascope, sysctls
 from migrascope.node.cgroup import hierarchy
 from migrascope.node.namespace import NETNS
 from migrascope.node.place import TESTBEDS
+from migrascope.node.register import Register
 from migrascope.testbed.needs import missing
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import address
 from migrascope.testbed.snapshot import SNAPSHOTS
-from migrascope.testbed.testbed import Testbed
+from migrascope.testbed.topology import Topology
 from needs import need
 
 pytestmark = pytest.mark.lab
@@ -175,7 +176,7 @@ def test_logs_are_of_one_service_where_one_is_named(up: str) -> None:
 
 def carried_s(source: str, size: int) -> float:
     """How long a node takes to send bytes to the controller over the migration link."""
-    spaces = Testbed(NAME).topology.namespaces
+    spaces = Topology(Register(TESTBEDS / f"ms-{NAME}")).namespaces
 
     def receive(listening: socket.socket) -> None:
         connection, _ = listening.accept()
