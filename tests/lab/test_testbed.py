@@ -161,7 +161,7 @@ def test_a_node_that_fails_and_a_network_that_is_cut_are_seen_and_heal(up: str) 
 def only_of(service: str, journal: str) -> None:
     """A journal holds what one service said, and nothing of others."""
     lines = [line for line in journal.splitlines() if not line.startswith("--")]
-    assert len(lines) > 10
+    assert lines
     assert {line.split()[3].partition("[")[0].rstrip(":") for line in lines} <= {service, "systemd"}
     assert any(f" {service}[" in line for line in lines)
 

@@ -1,6 +1,7 @@
 """`testbed`: a real two-node OpenStack on Ceph on this machine, brought up, looked at, taken down."""
 
 import os
+import sys
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -162,7 +163,9 @@ def shell(node: str, /, *command: Annotated[str, Parameter(allow_leading_hyphen=
 
 @app.command
 def logs(node: str, service: str | None = None, /, *, name: Name = DEFAULT) -> None:
-    """Shows the journal of a node, or of one of its services, to its end, also while the node is down.
+    """Shows the journal of a node, or of one of its services, also while the node is down.
+
+    On a terminal its last 1000 lines.
 
     Parameters
     ----------
@@ -171,7 +174,9 @@ def logs(node: str, service: str | None = None, /, *, name: Name = DEFAULT) -> N
     service
         The name of a unit, nova-compute for example.
     """
-    options = ["--no-hostname", "--pager-end", *(["--unit", service] if service else [])]
+    options = ["--no-hostname", *(["--unit", service] if service else [])]
+    if sys.stdout.isatty():
+        options.append("--pager-end")
     argv = _testbed(name).node(node).journal(options, environment=_terminal())
     os.execvp(argv[0], argv)
 
