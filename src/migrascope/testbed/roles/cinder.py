@@ -13,7 +13,7 @@ from migrascope.testbed.roles.common import (
     middleware,
     transport,
 )
-from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
+from migrascope.testbed.roles.infrastructure import QUEUE, tables
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
@@ -54,14 +54,10 @@ def tasks(secrets: Secrets) -> list[Task]:
         **middleware(secrets, "cinder"),
     }
     return [
-        Task(
+        tables(
             _SCHEMA,
-            CONTROLLER,
-            (DATABASE,),
-            (
-                config("/etc/cinder/cinder.conf", "cinder", sections),
-                as_user("cinder", "cinder-manage", "db", "sync"),
-            ),
+            config("/etc/cinder/cinder.conf", "cinder", sections),
+            as_user("cinder", "cinder-manage", "db", "sync"),
         ),
         Task(
             CINDER,

@@ -2,7 +2,7 @@
 
 from migrascope.testbed.roles import ceph
 from migrascope.testbed.roles.common import CONTROL, Sections, answers, as_user, config, database, middleware
-from migrascope.testbed.roles.infrastructure import DATABASE
+from migrascope.testbed.roles.infrastructure import tables
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
@@ -38,14 +38,10 @@ def tasks(secrets: Secrets) -> list[Task]:
         "paste_deploy": {"flavor": "keystone"},
     }
     return [
-        Task(
+        tables(
             _SCHEMA,
-            CONTROLLER,
-            (DATABASE,),
-            (
-                config("/etc/glance/glance-api.conf", "glance", sections),
-                as_user("glance", "glance-manage", "db_sync"),
-            ),
+            config("/etc/glance/glance-api.conf", "glance", sections),
+            as_user("glance", "glance-manage", "db_sync"),
         ),
         Task(
             GLANCE,

@@ -4,7 +4,7 @@ from migrascope.testbed.roles.base import CONTROLLER_BASE
 from migrascope.testbed.roles.common import CONTROL, ini
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
-from migrascope.testbed.task import Await, Command, File, Task, Units
+from migrascope.testbed.task import Action, Await, Command, File, Task, Units
 
 DATABASE, QUEUE, CACHE = "mariadb", "rabbitmq", "memcached"
 _DATABASES = ("keystone", "glance", "placement", "nova", "nova_api", "nova_cell0", "neutron", "cinder")
@@ -12,6 +12,11 @@ _DATABASES = ("keystone", "glance", "placement", "nova", "nova_api", "nova_cell0
 
 def tasks(secrets: Secrets) -> list[Task]:
     return [_mariadb(secrets), _rabbitmq(secrets), _memcached()]
+
+
+def tables(name: str, *actions: Action) -> Task:
+    """The task that gives a service its tables, as soon as there is a database."""
+    return Task(name, CONTROLLER, (DATABASE,), actions)
 
 
 def _mariadb(secrets: Secrets) -> Task:

@@ -20,7 +20,7 @@ from migrascope.testbed.roles.common import (
     middleware,
     transport,
 )
-from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
+from migrascope.testbed.roles.infrastructure import QUEUE, tables
 from migrascope.testbed.roles.nova import METADATA_PURPOSE
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
@@ -76,7 +76,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
         "upgrade", "heads", timeout_s=300,
     )  # fmt: skip
     return [
-        Task(_SCHEMA, CONTROLLER, (DATABASE,), (*_server_files(secrets), upgrade)),
+        tables(_SCHEMA, *_server_files(secrets), upgrade),
         Task(
             NEUTRON,
             CONTROLLER,

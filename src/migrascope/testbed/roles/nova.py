@@ -13,7 +13,7 @@ from migrascope.testbed.roles.common import (
     middleware,
     transport,
 )
-from migrascope.testbed.roles.infrastructure import DATABASE, QUEUE
+from migrascope.testbed.roles.infrastructure import QUEUE, tables
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task, Units
@@ -87,17 +87,13 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
     )
     return [
         # Three databases at once: `nova-manage db sync` by itself does one after the other.
-        Task(_API_SCHEMA, CONTROLLER, (DATABASE,), (conf, manage("api_db", "sync"))),
-        Task(_SCHEMA, CONTROLLER, (DATABASE,), (conf, manage("db", "sync", "--local_cell"))),
-        Task(
+        tables(_API_SCHEMA, conf, manage("api_db", "sync")),
+        tables(_SCHEMA, conf, manage("db", "sync", "--local_cell")),
+        tables(
             _CELL0_SCHEMA,
-            CONTROLLER,
-            (DATABASE,),
-            (
-                conf,
-                config(_CELL0_CONF, "nova", {"database": database(secrets, "nova_cell0")}),
-                manage("--config-file", CONF, "--config-file", _CELL0_CONF, "db", "sync", "--local_cell"),
-            ),
+            conf,
+            config(_CELL0_CONF, "nova", {"database": database(secrets, "nova_cell0")}),
+            manage("--config-file", CONF, "--config-file", _CELL0_CONF, "db", "sync", "--local_cell"),
         ),
         Task(_CELLS, CONTROLLER, (_API_SCHEMA,), (conf, Command(("sh",), stdin=know_cells))),
         Task(

@@ -1,7 +1,7 @@
 """Placement: which host has how much left."""
 
 from migrascope.testbed.roles.common import Sections, answers, as_user, config, database, middleware
-from migrascope.testbed.roles.infrastructure import DATABASE
+from migrascope.testbed.roles.infrastructure import tables
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
@@ -17,14 +17,10 @@ def tasks(secrets: Secrets) -> list[Task]:
         "keystone_authtoken": middleware(secrets, "placement")["keystone_authtoken"],
     }
     return [
-        Task(
+        tables(
             _SCHEMA,
-            CONTROLLER,
-            (DATABASE,),
-            (
-                config("/etc/placement/placement.conf", "placement", sections),
-                as_user("placement", "placement-manage", "db", "sync"),
-            ),
+            config("/etc/placement/placement.conf", "placement", sections),
+            as_user("placement", "placement-manage", "db", "sync"),
         ),
         Task(
             PLACEMENT,
