@@ -1,0 +1,55 @@
+"""The verdict on a trial: the worst that any of its witnesses saw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrascope.metrics.verdict import hosts, ledger, liveness, service
+from migrascope.metrics.verdict.spans import Times
+from migrascope.model.verdict import VERDICTS, Judgement, Statement
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the witnesses left; what is empty or None was not recorded.
+
+    outage_s: the longest silence of the website that is no loss of service. changes: stamps of each host's hypervisor
+    (ns) at which it stopped or resumed the instance. content: the ledger's file; examined: what else the volume showed.
+    """
+
+    times: Times
+    outage_s: float
+    arrivals: Sequence[ledger.Arrival] = ()
+    content: bytes | None = None
+    answers: Sequence[liveness.Answer] = ()
+    samples: dict[str, Sequence[hosts.State]] = field(default_factory=dict)
+    changes: dict[str, Sequence[int]] = field(default_factory=dict)
+    frames: Sequence[hosts.Frames] = ()
+    visits: Sequence[service.Visit] = ()
+    proof: dict[str, dict[str, str]] = field(default_factory=dict)
+    examined: dict[str, Any] | None = None
+
+
+def statements(evidence: Evidence) -> list[Statement]:
+    """What each witness says."""
+    times = evidence.times
+    return [
+        ledger.collected(evidence.arrivals, times),
+        ledger.kept(evidence.arrivals, evidence.content),
+        liveness.alive(evidence.answers, times),
+        hosts.states(evidence.samples, evidence.changes, times),
+        hosts.frames(evidence.frames, times),
+        service.website(evidence.visits, evidence.outage_s, times),
+        *service.proved(evidence.proof),
+        *service.volume(evidence.examined),
+    ]
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """The worst statement is the verdict. A witness that was not heard makes it "unknown", unless another saw worse."""
+    said = statements(evidence)
+    worst = max((one.verdict for one in said), key=VERDICTS.index)
+    text = "; ".join(f"{one.witness}: {one.text}" for one in said if one.verdict == worst != "intact")
+    unheard = [one.witness for one in said if one.verdict == "unknown" != worst]
+    text += f"; not known: {', '.join(unheard)}" if unheard else ""
+    return Judgement(worst, text or "nothing was lost, and one guest ran", said)

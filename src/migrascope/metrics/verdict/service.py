@@ -1,0 +1,82 @@
+"""Memory, file system and website: what a visitor and an examiner find afterwards."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from migrascope.metrics.verdict.spans import NS, Times
+from migrascope.model.verdict import Statement, Verdict
+
+WEBSITE, MEMORY, CONSOLE, INCARNATION = "website", "memory", "console", "incarnation"
+FILE_SYSTEM, FILES, PAGES = "file system", "files", "pages"
+NAMED_AT_MOST = 5
+
+
+class Visit(NamedTuple):
+    """A visit: when it was due and, if it was answered whole, when (ns; else 0)."""
+
+    due_ns: int
+    answered_ns: int
+
+
+def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement:
+    """Whether visits were answered without a silence longer than outage_s, and again after one."""
+    if not visits:
+        return Statement(WEBSITE, "unknown", "nobody visited the website")
+    answered = sorted(visit.answered_ns for visit in visits if visit.answered_ns)
+    first, last = min(visit.due_ns for visit in visits), max(visit.due_ns for visit in visits)
+    edges = [first, *answered, max([last, *answered])]
+    start, end = max(pairwise(edges), key=lambda gap: gap[1] - gap[0])
+    silence = (end - start) / NS
+    if silence > outage_s:
+        again = bool(answered) and end <= answered[-1]
+        said = f"recovered after {silence:.1f} s" if again else f"no answer for the last {silence:.1f} s"
+        return times.statement(WEBSITE, "service lost", f"{said}, silent {times.said(start)}", (start, end))
+    if reason := times.unheard(answered):
+        return Statement(WEBSITE, "unknown", f"visits answered: {reason}")
+    return Statement(
+        WEBSITE, "intact", f"{len(answered)} of {len(visits)} visits answered, longest silence {silence:.2f} s"
+    )
+
+
+_PROOFS: dict[str, tuple[str, Verdict]] = {
+    "memory": (MEMORY, "data lost"),
+    "panic": (CONSOLE, "guest lost"),
+    "incarnation": (INCARNATION, "guest lost"),
+    "site": (PAGES, "data lost"),
+}
+
+
+def proved(proof: Mapping[str, Mapping[str, str]]) -> list[Statement]:
+    """The checks that were made in the trial itself: memory witness, console, boot id, pages as visitors get them."""
+    found: list[Statement] = []
+    for name, (witness, bad) in _PROOFS.items():
+        if name not in proof:
+            found.append(Statement(witness, "unknown", "not checked"))
+            continue
+        verdicts: dict[str, Verdict] = {"pass": "intact", "fail": bad}
+        found.append(Statement(witness, verdicts.get(proof[name]["verdict"], "unknown"), proof[name]["evidence"]))
+    return found
+
+
+def volume(examined: Mapping[str, Any] | None) -> list[Statement]:
+    """The volume as it was read offline: {"fsck": {"code", "text"}, "site": {path: SHA-256}, "expected": the same}.
+
+    A journal has been replayed before, as a mount would.
+    """
+    if examined is None:
+        return [Statement(name, "unknown", "the volume was not read") for name in (FILE_SYSTEM, FILES)]
+    code, text = examined["fsck"]["code"], examined["fsck"]["text"].strip()
+    clean = Statement(FILE_SYSTEM, "intact", "clean")
+    if code:
+        clean = Statement(
+            FILE_SYSTEM, "data lost", f"e2fsck found errors ({code}): {' | '.join(text.splitlines()[-3:])}"
+        )
+    expected, found = examined["expected"], examined["site"]
+    if not expected:
+        return [clean, Statement(FILES, "unknown", "the website's checksums are not known")]
+    wrong = sorted(path for path, checksum in expected.items() if found.get(path) != checksum)
+    if wrong:
+        named = ", ".join(wrong[:NAMED_AT_MOST]) + (", ..." if len(wrong) > NAMED_AT_MOST else "")
+        return [clean, Statement(FILES, "data lost", f"{len(wrong)} files are not as they were: {named}")]
+    return [clean, Statement(FILES, "intact", f"{len(expected)} files of the website have their checksums")]

@@ -1,0 +1,339 @@
+"""The checker: a true history is intact, and each thing that we plant in it is seen for what it is."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrascope.metrics.verdict import judge as judging
+from migrascope.metrics.verdict.hosts import Frames, State
+from migrascope.metrics.verdict.judge import Evidence, judge
+from migrascope.metrics.verdict.ledger import Arrival, collected, kept
+from migrascope.metrics.verdict.liveness import Answer, alive
+from migrascope.metrics.verdict.service import Visit, volume, website
+from migrascope.metrics.verdict.spans import NS, Times, ranges
+from migrascope.model.verdict import VERDICTS, Statement
+from migrascope.model.witness import RECORD_BYTES, chained, record_line
+
+TICK = NS // 10
+REQUEST, OVER, END = 5 * NS, 7 * NS, 12 * NS
+TIMES = Times(REQUEST, OVER)
+BOOT = "b" * 32
+PASSED = {name: {"verdict": "pass", "evidence": "seen"} for name in ("place", "incarnation", "panic", "memory", "site")}
+EXAMINED: dict[str, Any] = {"fsck": {"code": 0, "text": "clean"}, "site": {"/a": "1"}, "expected": {"/a": "1"}}
+
+
+def chain(count: int, start: int = 0, boot: str = "boot", ids: str = "", after: str = "00000000") -> list[Answer]:
+    """Answers of one guest, one every tick, from counter start + 1 on."""
+    answers = []
+    for at in range(start, start + count):
+        request = f"{ids}{at}"
+        after = chained(after, request)
+        answers.append(Answer(at * TICK, at * TICK + 1000, request, boot, at + 1, after))
+    return answers
+
+
+def book(count: int, start: int = 0, receipt: int = 0, given: int = 1, boot: str = BOOT) -> list[Arrival]:
+    """Arrivals of one guest's records, one every tick, from number start + 1 on."""
+    arrivals = []
+    for at in range(start, start + count):
+        arrivals.append(Arrival(at * TICK, at + 1, boot, receipt, given))
+        receipt, given = given, given + 1
+    return arrivals
+
+
+def file_of(arrivals: list[Arrival]) -> bytes:
+    return b"".join(record_line(*arrival.record) for arrival in arrivals) + bytes(5 * RECORD_BYTES)
+
+
+def span(start: int, end: int, status: str = "running") -> list[State]:
+    return [State(at, at + 1000, status) for at in range(start, end, TICK)]
+
+
+def sent(start: int, end: int, node: str) -> list[Frames]:
+    return [Frames(at, at + TICK // 2, node, 7) for at in range(start, end, TICK // 2)]
+
+
+ARRIVALS = book(120)
+TRUE = Evidence(
+    times=TIMES,
+    outage_s=3.0,
+    arrivals=ARRIVALS,
+    content=file_of(ARRIVALS),
+    answers=chain(120),
+    samples={
+        "host-a": span(0, 6 * NS) + span(6 * NS, END, "postmigrate"),
+        "host-b": span(0, 6 * NS, "inmigrate") + span(6 * NS, END),
+    },
+    changes={"host-a": [6 * NS - TICK // 2], "host-b": [6 * NS - TICK // 2]},
+    frames=sent(0, 6 * NS, "host-a") + sent(6 * NS, END, "host-b"),
+    visits=[Visit(at, at + 1000) for at in range(0, END, TICK)],
+    proof=PASSED,
+    examined=EXAMINED,
+)
+
+
+def test_a_true_history_is_intact() -> None:
+    verdict = judge(TRUE)
+    assert (verdict.verdict, verdict.text) == ("intact", "nothing was lost, and one guest ran")
+    assert {one.verdict for one in verdict.statements} == {"intact"}
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"arrivals": []},
+        {"content": None},
+        {"answers": []},
+        {"samples": {}},
+        {"frames": []},
+        {"visits": []},
+        {"examined": None},
+        {"examined": {**EXAMINED, "expected": {}}},
+        *({"proof": {name: check for name, check in PASSED.items() if name != left}} for left in list(PASSED)[1:]),
+        {"arrivals": ARRIVALS[:60]},
+        {"answers": chain(60)},
+        {"samples": {host: rows[:60] for host, rows in TRUE.samples.items()}},
+        {"frames": sent(0, 6 * NS, "host-a")},
+        {"times": Times(None, None)},
+        {"times": Times(REQUEST, None)},
+    ],
+)
+def test_a_missing_witness_is_unknown_and_named(missing: dict[str, Any]) -> None:
+    verdict = judge(replace(TRUE, **missing))
+    assert verdict.verdict == "unknown", verdict
+    unheard = [one.witness for one in verdict.statements if one.verdict == "unknown"]
+    assert unheard
+    assert all(name in verdict.text for name in unheard)
+
+
+def test_what_is_known_counts_whatever_else_is_not() -> None:
+    verdict = judge(replace(TRUE, answers=chain(60) + chain(60, 60, "other"), frames=[]))
+    assert verdict.verdict == "guest lost"
+    assert "not known: frames" in verdict.text
+
+
+def test_verdicts_have_an_order() -> None:
+    assert [VERDICTS.index(one) for one in ("intact", "unknown", "service lost")] == [0, 1, 2]
+    assert VERDICTS[-1] == "two copies"
+
+
+def of(verdict: str, evidence: Evidence) -> Statement:
+    """The only statement that is not intact; its verdict is the trial's."""
+    judgement = judge(evidence)
+    (one,) = [said for said in judgement.statements if said.verdict != "intact"]
+    assert judgement.verdict == one.verdict == verdict
+    return one
+
+
+# --- the ledger on the volume
+
+
+@given(st.sets(st.integers(0, 119), min_size=1, max_size=119))
+def test_dropped_records_are_data_lost_and_named(dropped: set[int]) -> None:
+    left = [arrival for at, arrival in enumerate(ARRIVALS) if at not in dropped]
+    one = of("data lost", replace(TRUE, content=file_of(left)))
+    assert f"{len(dropped)} acknowledged records are not on the volume: {ranges(at + 1 for at in dropped)}" in one.text
+
+
+@given(st.integers(0, 119), st.integers(0, 119))
+def test_a_replayed_record_is_data_lost(again: int, place: int) -> None:
+    lines = [*ARRIVALS[:place], ARRIVALS[again], *ARRIVALS[place:]]
+    assert f"twice: {again + 1}" in of("data lost", replace(TRUE, content=file_of(lines))).text
+
+
+@given(st.integers(0, 118))
+def test_records_in_another_order_are_data_lost(at: int) -> None:
+    lines = [*ARRIVALS[:at], ARRIVALS[at + 1], ARRIVALS[at], *ARRIVALS[at + 2 :]]
+    assert f"out of order: {at + 1}" in of("data lost", replace(TRUE, content=file_of(lines))).text
+
+
+@given(st.integers(0, 120 * RECORD_BYTES - 1), st.integers(1, 255))
+def test_a_changed_byte_is_data_lost(at: int, by: int) -> None:
+    content = bytearray(file_of(ARRIVALS))
+    content[at] ^= by
+    one = of("data lost", replace(TRUE, content=bytes(content)))
+    assert f"not on the volume: {at // RECORD_BYTES + 1}" in one.text
+
+
+def test_a_block_of_zeros_is_data_lost() -> None:
+    content = bytearray(file_of(ARRIVALS))
+    content[64 * 64 : 64 * 68] = bytes(64 * 4)
+    assert "not on the volume: 65-68" in of("data lost", replace(TRUE, content=bytes(content))).text
+
+
+def test_records_that_nobody_was_told_of_are_no_fault() -> None:
+    assert kept(ARRIVALS, file_of(book(122))).verdict == "intact"
+    assert kept(ARRIVALS, b"").verdict == "data lost"
+
+
+@given(st.data())
+def test_records_that_come_again_are_no_fault(data: st.DataObject) -> None:
+    arrivals: list[Arrival] = []
+    receipt, given_so_far = 0, 0
+    for number in range(1, 40):
+        receipts = []
+        for _ in range(data.draw(st.integers(1, 3))):
+            given_so_far += 1
+            receipts.append(given_so_far)
+            arrivals.append(Arrival(given_so_far * 3 * TICK, number, BOOT, receipt, given_so_far))
+        receipt = data.draw(st.sampled_from(receipts))
+    assert collected(arrivals, TIMES).verdict == "intact"
+    assert kept(arrivals, file_of([*{a.record: a for a in arrivals}.values()])).verdict == "intact"
+
+
+# --- two copies
+
+
+@given(st.integers(2, 60), st.integers(2, 50))
+def test_two_ledgers_from_one_are_two_copies(fork: int, both: int) -> None:
+    """After `fork` records there are two writers; each gets receipts of its own."""
+    common, last, told = book(fork), fork, fork + 1
+    receipts = {"one": fork, "two": fork}
+    forked: list[Arrival] = []
+    for at in range(both):
+        for writer in receipts:
+            forked.append(Arrival((last + at) * TICK, last + at + 1, BOOT, receipts[writer], told))
+            receipts[writer] = told
+            told += 1
+    seen = collected([*common, *forked], TIMES)
+    assert seen.verdict == "two copies"
+    assert "came with two contents" in seen.text
+    assert seen.from_s == pytest.approx((fork + 1) / 10 - 5)
+
+
+@given(st.integers(10, 100), st.integers(2, 8))
+def test_a_ledger_that_goes_back_is_two_copies(at: int, by: int) -> None:
+    older = book(5, at - by, receipt=at - by, given=500)
+    assert collected([*book(at), *older], TIMES).verdict == "two copies"
+
+
+@given(st.integers(1, 100), st.booleans())
+def test_a_forked_counter_is_two_copies(fork: int, ids: bool) -> None:
+    common = chain(fork)
+    other = chain(10, fork, ids="x" if ids else "y", after=common[-1].hash)
+    one = of("two copies", replace(TRUE, answers=[*chain(120), *other]))
+    assert f"counter {fork + 1} was given to two requests" in one.text
+    assert one.from_s == pytest.approx(fork / 10 - 5, abs=0.001)
+
+
+@given(st.integers(3, 110), st.integers(1, 9))
+def test_a_counter_that_goes_back_is_two_copies(at: int, by: int) -> None:
+    answers = chain(at)
+    back = answers[-1]._replace(
+        asked_ns=at * TICK, answered_ns=at * TICK + 9, request="q", counter=max(0, at - 1 - by), hash="0"
+    )
+    assert alive([*answers, back], TIMES).verdict == "two copies"
+
+
+def test_a_hash_that_does_not_follow_is_two_copies() -> None:
+    """Each counter is answered once, but by two guests in turn."""
+    one, other = chain(120), chain(120, ids="x")
+    mixed = [answer if at < 60 else other[at] for at, answer in enumerate(one)]
+    assert "does not follow" in of("two copies", replace(TRUE, answers=mixed)).text
+
+
+def test_answers_in_another_order_and_lost_ones_are_no_fault() -> None:
+    answers = [a._replace(answered_ns=a.answered_ns + (3 * TICK if a.counter % 7 == 0 else 0)) for a in chain(120)]
+    kept_some = [answer for answer in answers if answer.counter % 5]
+    assert alive(kept_some, TIMES).verdict == "intact"
+
+
+def test_two_boots_in_turn_are_two_copies() -> None:
+    answers = sorted([*chain(120)[::2], *chain(60, 60, "other")[1::2]])
+    assert "answered again" in of("two copies", replace(TRUE, answers=answers)).text
+
+
+def test_running_on_both_hosts_is_two_copies() -> None:
+    samples = {**TRUE.samples, "host-a": span(0, 8 * NS) + span(8 * NS, END, "paused")}
+    one = of("two copies", replace(TRUE, samples=samples))
+    assert one.from_s == pytest.approx(1.0, abs=0.2)
+    assert one.until_s == pytest.approx(3.0, abs=0.2)
+
+
+def test_frames_from_both_hosts_are_two_copies() -> None:
+    one = of("two copies", replace(TRUE, frames=sent(0, 8 * NS, "host-a") + sent(6 * NS, END, "host-b")))
+    assert one.from_s == pytest.approx(1.0, abs=0.2)
+    assert one.until_s == pytest.approx(3.0, abs=0.2)
+
+
+def test_frames_of_both_in_one_stretch_are_a_switchover() -> None:
+    frames = sent(0, 6 * NS, "host-a") + sent(6 * NS - TICK // 2, END, "host-b")
+    assert judge(replace(TRUE, frames=frames)).verdict == "intact"
+
+
+# --- guest and service
+
+
+def test_another_boot_is_guest_lost() -> None:
+    one = of("guest lost", replace(TRUE, answers=chain(65) + chain(55, 65, "other")))
+    assert "restarted" in one.text
+    assert one.from_s == pytest.approx(1.5, abs=0.01)
+
+
+def test_running_nowhere_is_guest_lost() -> None:
+    dead = {**TRUE.samples, "host-b": span(0, 6 * NS, "inmigrate") + span(6 * NS, 9 * NS) + span(9 * NS, END, "")}
+    one = of("guest lost", replace(TRUE, samples=dead))
+    assert "host-a: postmigrate, host-b: no answer" in one.text
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [("panic", "guest lost"), ("incarnation", "guest lost"), ("memory", "data lost"), ("site", "data lost")],
+)
+def test_what_the_trial_proved(name: str, verdict: str) -> None:
+    failed = {**PASSED, name: {"verdict": "fail", "evidence": "Kernel panic"}}
+    assert of(verdict, replace(TRUE, proof=failed)).text == "Kernel panic"
+
+
+def test_a_broken_file_system_and_changed_files_are_data_lost() -> None:
+    broken = volume({**EXAMINED, "fsck": {"code": 4, "text": "a\nb\nInode 12 is odd"}})
+    assert [one.verdict for one in broken] == ["data lost", "intact"]
+    assert "Inode 12 is odd" in broken[0].text
+    changed = volume({**EXAMINED, "site": {"/a": "2"}})
+    assert [one.verdict for one in changed] == ["intact", "data lost"]
+    assert "/a" in changed[1].text
+
+
+@given(st.integers(0, 80), st.integers(31, 39))
+def test_a_long_silence_is_service_lost(start: int, ticks: int) -> None:
+    visits = [
+        visit._replace(answered_ns=0) if start < at < start + ticks else visit for at, visit in enumerate(TRUE.visits)
+    ]
+    one = of("service lost", replace(TRUE, visits=visits))
+    assert f"recovered after {ticks / 10:.1f} s" in one.text
+    assert one.until_s is not None
+    assert one.from_s is not None
+    assert one.until_s - one.from_s == pytest.approx(ticks / 10, abs=0.01)
+
+
+def test_a_service_that_does_not_come_back() -> None:
+    visits = [visit if visit.due_ns < 8 * NS else visit._replace(answered_ns=0) for visit in TRUE.visits]
+    assert "no answer for the last 4.0 s" in of("service lost", replace(TRUE, visits=visits)).text
+    assert website([visit._replace(answered_ns=0) for visit in TRUE.visits], 3.0, TIMES).verdict == "service lost"
+
+
+def test_a_short_silence_is_none() -> None:
+    visits = [visit if not 55 < at < 80 else visit._replace(answered_ns=0) for at, visit in enumerate(TRUE.visits)]
+    assert judge(replace(TRUE, visits=visits)).verdict == "intact"
+
+
+# --- words
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_ranges_name_every_number_once(numbers: set[int]) -> None:
+    named: list[int] = []
+    for part in ranges(numbers).split(", "):
+        first, _, last = part.partition("-")
+        named += range(int(first), int(last or first) + 1)
+    assert named == sorted(numbers)
+
+
+def test_times_are_said_from_the_request() -> None:
+    assert TIMES.said(6 * NS) == "1.00 s after the request"
+    assert TIMES.said(4 * NS) == "1.00 s before the request"
+    assert Times(None, None).said(1) == "at an unknown time"
+    assert judging.judge(TRUE).as_json()["statements"][0]["verdict"] == "intact"
