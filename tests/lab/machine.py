@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,18 @@ COMMAND = [sys.executable, "-m", "migrascope"]
 def migrascope(*arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def bound(source: Path, target: Path) -> list[str]:
+    """The command that puts a file or folder in place of another."""
+    return ["mount", "--bind", str(source), str(target)]
+
+
+def where(mounts: Sequence[list[str]], *arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end where it sees these mounts, which nobody else does."""
+    script = "\n".join(shlex.join(words) for words in [*mounts, ["exec", *COMMAND, *arguments]])
+    argv = ["unshare", "--mount", "sh", "-euc", script]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def json_of(*arguments: str) -> Any:

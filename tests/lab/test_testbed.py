@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from conftest import Kept
-from lab.machine import COMMAND, foreign, listening, migrascope, sysctls
+from lab.machine import COMMAND, bound, foreign, listening, migrascope, sysctls, where
 from migrascope.node.cgroup import hierarchy
 from migrascope.node.namespace import NETNS
 from migrascope.node.place import TESTBEDS
@@ -220,6 +220,15 @@ def test_the_settings_of_migrations_change_while_it_runs(up: str) -> None:
 def test_clean_leaves_a_testbed_that_is_up(up: str) -> None:
     assert migrascope("clean").returncode == 0
     assert status()["healthy"]
+
+
+def test_a_second_testbed_is_refused_where_the_first_may_take_the_memory(up: str, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 13000000 kB\nMemAvailable: 6600000 kB\n")
+    other = f"{NAME}other"
+    refused = where([bound(tmp_path / "meminfo", Path("/proc/meminfo"))], "testbed", "up", "--name", other)
+    assert refused.returncode == 4
+    assert "left to other testbeds" in refused.stderr
+    assert list(TESTBEDS.glob(f"*{other}*")) == []
 
 
 def test_shell_runs_a_command_and_gives_its_code(up: str) -> None:

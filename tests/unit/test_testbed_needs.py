@@ -35,6 +35,14 @@ def test_programs_overlays_memory_and_space_are_looked_at(tmp_path: Path, monkey
     assert "overlayfs" not in "\n".join(needs.missing(meminfo, filesystems))
 
 
+def test_memory_that_other_testbeds_will_take_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    (tmp_path / "meminfo").write_text("MemAvailable: 8000000 kB\n")
+    assert "memory: " not in "\n".join(needs.missing(tmp_path / "meminfo", claimed_bytes=10**9))
+    words = "\n".join(needs.missing(tmp_path / "meminfo", claimed_bytes=2 * 10**9))
+    assert "memory: 8.19 GB available, 2.00 GB of it left to other testbeds, 6.50 GB wanted" in words
+
+
 def test_space_is_wanted_for_images_too_where_they_lie_on_the_same_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,18 +14,19 @@ from migrascope.guest.image import cloud_kernel_line, guest_image
 from migrascope.lab.qemu.accelerator import choose
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.problem import Problem, UsageProblem
+from migrascope.node.container import inits
 from migrascope.node.image import is_built, root_image
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
 from migrascope.node.until import Late, until
-from migrascope.testbed.needs import missing
+from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
 from migrascope.testbed.roles import all_tasks
 from migrascope.testbed.roles.keystone import clouds
 from migrascope.testbed.runner import Progress
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import Migration, Settings, address
-from migrascope.testbed.status import Status, look
+from migrascope.testbed.status import Status, look, memory_bytes
 from migrascope.testbed.task import Task
 from migrascope.testbed.testbed import Images, Testbed
 
@@ -51,7 +52,7 @@ async def up(testbed: Testbed, virt_type: VirtType, say: Progress, migration: di
     wanted = replace(known, **migration)
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
     to_build = sum(recipe.wanted_bytes for recipe in (NODE, HOST, GUEST_ROOT) if not is_built(recipe))
-    if not running and (lacking := missing(images_bytes=to_build)):
+    if not running and (lacking := missing(images_bytes=to_build, claimed_bytes=_claimed_bytes(testbed))):
         raise Problem("this machine cannot run the testbed:\n  " + "\n  ".join(lacking))
     node, host, _ = await asyncio.gather(
         root_image(NODE, say=say), root_image(HOST, say=say), root_image(GUEST_ROOT, say=say)
@@ -74,6 +75,22 @@ async def up(testbed: Testbed, virt_type: VirtType, say: Progress, migration: di
     with contextlib.suppress(Late):
         await until(healthy, _HEALTHY_S, "the testbed is healthy", 1)
     return found
+
+
+def _claimed_bytes(own: Testbed) -> int:
+    """What the other testbeds that run may still take of the memory, one that is only coming up above all."""
+    claimed = 0
+    for other in _made():
+        inodes = [inode for space in other.topology.namespaces.values() if (inode := space.inode()) is not None]
+        pids = [pid for inode in inodes for pid in inits(inode)]
+        if other.name != own.name and pids:
+            claimed += max(0, MEMORY_BYTES - sum(map(memory_bytes, pids)))
+    return claimed
+
+
+def _made() -> list[Testbed]:
+    names = [register.id.removeprefix("ms-") for register in registers(TESTBEDS)]
+    return [each for each in map(Testbed, names) if each.made]
 
 
 async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: Path) -> Settings:
@@ -99,8 +116,10 @@ async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: P
 
 
 def _free_loopback() -> str:
-    names = [register.id.removeprefix("ms-") for register in registers(TESTBEDS)]
-    taken = {other.settings.loopback for other in map(Testbed, names) if other.made}
+    taken = set()
+    for other in _made():
+        with contextlib.suppress(UsageProblem):  # purged at this moment
+            taken.add(other.settings.loopback)
     return next(address for number in range(1, 255) if (address := f"127.77.0.{number}") not in taken)
 
 

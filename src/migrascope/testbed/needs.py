@@ -16,10 +16,16 @@ _PACKAGES = {PROGRAM: "systemd-container", "nsenter": "util-linux", "mmdebstrap"
 
 
 def missing(
-    meminfo: Path = Path("/proc/meminfo"), filesystems: Path = Path("/proc/filesystems"), *, images_bytes: int = 0
+    meminfo: Path = Path("/proc/meminfo"),
+    filesystems: Path = Path("/proc/filesystems"),
+    *,
+    images_bytes: int = 0,
+    claimed_bytes: int = 0,
 ) -> list[str]:
-    """One sentence for each thing that is missing here, with the next command; nothing is changed. images_bytes: what
-    is still to be built into the cache."""
+    """One sentence for each thing that is missing here, with the next command; nothing is changed.
+
+    images_bytes: what is still to be built into the cache. claimed_bytes: the memory that others will still take.
+    """
     if os.geteuid() != 0:
         return ["root: run it with sudo"]
     found = [
@@ -37,9 +43,10 @@ def missing(
         found.append(str(problem))
     lines = dict(line.split(":") for line in meminfo.read_text(encoding="utf-8").splitlines())
     available = int(lines["MemAvailable"].split()[0]) * 1024
-    if available < MEMORY_BYTES:
+    if available - claimed_bytes < MEMORY_BYTES:
+        claimed = f", {human(claimed_bytes, 'B')} of it left to other testbeds" if claimed_bytes else ""
         found.append(
-            f"memory: {human(available, 'B')} available, {human(MEMORY_BYTES, 'B')} wanted for a testbed"
+            f"memory: {human(available, 'B')} available{claimed}, {human(MEMORY_BYTES, 'B')} wanted for a testbed"
             " without guests; stop something (another testbed: migrascope testbed down)"
         )
     folder, cache = _there(STATE), _there(CACHE)
