@@ -14,9 +14,9 @@ UNKNOWN, INWARD, OUTWARD = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """n frames in the order of the file. at: where each begins in data; captured, wire: its bytes there and as it
-    was on the wire; time_ns: since 1970; link: its link type (LINKTYPE_*); direction: UNKNOWN, INWARD or OUTWARD, as
-    seen from the interface."""
+    """n frames in the order of the file, valid until the next batch is read. at: where each begins in data; captured,
+    wire: its bytes there and as it was on the wire; time_ns: since 1970; link: its link type (LINKTYPE_*); direction:
+    UNKNOWN, INWARD or OUTWARD, as seen from the interface."""
 
     data: Bytes
     at: Ints
@@ -44,5 +44,5 @@ def words(block: Bytes, order: str = ">") -> NDArray[np.uint32]:
 
 
 def column(block: Bytes, at: int, width: int, order: str = ">") -> Ints:
-    """The number of `width` bytes (2, 4 or 8) at a place of each row."""
-    return np.ascontiguousarray(block[:, at : at + width]).view(f"{order}u{width}")[:, 0].astype(np.int64)
+    """The number of `width` bytes (2 or 4) at a place of each row. Place and row length are multiples of the width."""
+    return np.ascontiguousarray(block).view(f"{order}u{width}")[:, at // width].astype(np.int64)

@@ -26,7 +26,7 @@ class Headers:
     """Columns of n frames. version: 4, 6, or 0 for what is no IP. network: where its header begins in frames.data.
     protocol: 0 where the transport header is not there (a later fragment, cut, no IP). source, target: a hash of each
     end's address and port; ports are the identifier of an ICMP echo. payload: bytes that the transport carries. block:
-    the transport header's first 64 bytes, (n, 64)."""
+    the transport header's first 64 bytes, (n, 64); there: how many of them are the file's."""
 
     frames: Frames
     version: Bytes
@@ -38,6 +38,7 @@ class Headers:
     target_port: Ints
     payload: Ints
     block: Bytes
+    there: Ints
 
     def __len__(self) -> int:
         return len(self.version)
@@ -76,7 +77,8 @@ def headers(frames: Frames) -> Headers:
     source_port = np.where(has_ports, ports >> 16, ident)
     target_port = np.where(has_ports, ports & 0xFFFF, ident)
     source, target = _ends(first, version, protocol, source_port, target_port)
-    return Headers(frames, version, network, protocol, source, target, source_port, target_port, payload, block)
+    there = np.clip(end - transport, 0, 64)
+    return Headers(frames, version, network, protocol, source, target, source_port, target_port, payload, block, there)
 
 
 _LEAST = np.zeros(256, dtype=np.int64)
@@ -173,14 +175,13 @@ class Stamps:
     echoed: Ints
 
 
-def time_stamps(tcp: Bools, block: Bytes, captured: Ints) -> Stamps:
-    """The time stamps option of the rows that are TCP, wherever it stands. captured: bytes of the block that are the
-    file's."""
+def time_stamps(block: Bytes, there_: Ints) -> Stamps:
+    """The time stamps option of TCP headers, wherever it stands. block, there_: as in Headers."""
     numbers = words(block)
-    length = np.minimum((block[:, 12] >> 4).astype(np.int64) * 4, captured)
-    there = tcp & (numbers[:, 5] == 0x0101080A) & (length >= 32)
+    length = np.minimum((block[:, 12] >> 4).astype(np.int64) * 4, there_)
+    there = (numbers[:, 5] == 0x0101080A) & (length >= 32)
     value, echoed = numbers[:, 6].astype(np.int64), numbers[:, 7].astype(np.int64)
-    left = np.flatnonzero(tcp & ~there & (length > 20))
+    left = np.flatnonzero(~there & (length > 20))
     if len(left):
         at, found = _find_option(block[left], length[left])
         rows = left[found]

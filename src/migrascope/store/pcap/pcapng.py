@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from migrascope.store.pcap.damage import MOST_BYTES, Damaged, NotRead
 from migrascope.store.pcap.frames import INWARD, OUTWARD, Bytes, Frames, Ints, column, pieces, words
@@ -15,6 +16,8 @@ _BYTE_ORDER = 0x1A2B3C4D
 _FIXED = 28
 _END, _TSRESOL, _TSOFFSET, _FLAGS = 0, 9, 14, 2
 _OPTION = 8
+_SHORT = 512
+"""Up to this mean length of blocks, bytes, guessing is the faster way."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Pcapng:
     order: str = "<"
     interfaces: list[Interface] = field(default_factory=list)
     skipped: int = 0
+    _short: bool = True
 
     def frames(self, data: bytearray, filled: int, position: int) -> tuple[Frames, int]:
         """(the frames of the whole blocks at the beginning of the first `filled` bytes, where the rest begins).
@@ -86,20 +90,13 @@ class Pcapng:
     def _walk(self, data: bytearray, at: int, filled: int) -> Ints:
         """Places of the blocks from `at` on, as their lengths say; the last one may be cut."""
         usable = filled - (filled - at) % 4
-        numbers = memoryview(data)[at:usable].cast("I")
+        numbers = np.frombuffer(data, dtype=f"{self.order}u4", count=(usable - at) // 4, offset=at)
         if self.order == ">":
-            numbers = np.frombuffer(numbers, dtype=">u4").astype(np.uint32).data
-        places: list[int] = []
-        add = places.append
-        word = 0
-        try:
-            for _ in range(len(numbers) // 3 + 1):
-                add(word)
-                word += numbers[word + 1] >> 2
-        except IndexError:
-            pass
-        starts = at + 4 * np.array(places, dtype=np.int64)
-        return starts[starts + 8 <= usable]
+            numbers = numbers.astype(np.uint32)
+        places = _walk_by_guess(numbers) if self._short else _walk_by_step(numbers)
+        if len(places) > 1:
+            self._short = places[-1] <= _SHORT // 4 * len(places)
+        return at + 4 * places[places + 2 <= len(numbers)]
 
     def _packets(self, data: bytearray, buffer: Bytes, starts: Ints, lengths: Ints, position: int) -> Frames:
         head = pieces(buffer, starts, _FIXED)
@@ -178,6 +175,47 @@ class Pcapng:
                 return
             yield code, bytes(data[at + 4 : at + 4 + length])
             at += 4 + (length + 3) // 4 * 4
+
+
+def _walk_by_step(numbers: NDArray[np.uint32], word: int = 0) -> Ints:
+    """Where the blocks begin, in words, from one to the next."""
+    places: list[int] = []
+    add, lengths = places.append, numbers.data
+    try:
+        for _ in range(len(numbers) // 3 + 1):
+            add(word)
+            word += lengths[word + 1] >> 2
+    except IndexError:
+        pass
+    return np.array(places, dtype=np.int64)
+
+
+def _walk_by_guess(numbers: NDArray[np.uint32]) -> Ints:
+    """The same: every word that may begin a packet block is found at once, and those count that the chain of lengths
+    from the beginning meets. Other blocks are stepped over one by one."""
+    guesses = np.flatnonzero(numbers == PACKET)[:-1]
+    length = numbers[np.minimum(guesses + 1, len(numbers) - 1)].astype(np.int64)
+    after = guesses + length // 4
+    good = (length >= _FIXED + 4) & (after <= len(numbers))
+    guesses, length, after = guesses[good], length[good], after[good]
+    good = numbers[after - 1] == length
+    guesses, after = guesses[good], after[good]
+    breaks = np.append(np.flatnonzero(after[:-1] != guesses[1:]), len(guesses) - 1)
+    found: list[Ints] = []
+    word = 0
+    while word + 1 < len(numbers):
+        first = int(np.searchsorted(guesses, word))
+        if first < len(guesses) and guesses[first] == word:
+            last = int(breaks[np.searchsorted(breaks, first)])
+            found.append(guesses[first : last + 1])
+            word = int(after[last])
+        else:
+            found.append(np.array([word], dtype=np.int64))
+            step = int(numbers[word + 1]) >> 2
+            if step < 3:
+                break  # no block is so short: whoever checks the lengths says so
+            word += step
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
 def _check(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, position: int, order: str) -> None:

@@ -51,8 +51,9 @@ class Capture:
             parser, left, position = Pcapng(), head, 0
         else:
             raise NotRead("it is neither pcap nor pcapng; others can be converted with: editcap -F pcapng FILE NEW")
+        data = bytearray(CHUNK + PADDING)
         while True:
-            data, filled = _chunk(file, left)
+            data, filled = _filled(file, data, left)
             if filled == len(left):
                 break
             frames, rest = parser.frames(data, filled, position)
@@ -72,10 +73,11 @@ def _opened(path: Path) -> io.BufferedIOBase:
     return file
 
 
-def _chunk(file: io.BufferedIOBase, left: bytes) -> tuple[bytearray, int]:
-    """(what was left and what follows it, how much of it is filled), padding behind. At least one record longer where
-    `left` is a long one's beginning."""
-    data = bytearray(len(left) + (CHUNK if len(left) < CHUNK else MOST_BYTES) + PADDING)
+def _filled(file: io.BufferedIOBase, data: bytearray, left: bytes) -> tuple[bytearray, int]:
+    """(buffer, bytes of it): what was left and what follows it in the file. The buffer is `data`, or a larger one where
+    what was left fills it: the beginning of a long record."""
+    if len(left) >= len(data) - PADDING:
+        data = bytearray(len(left) + MOST_BYTES + PADDING)
     data[: len(left)] = left
     filled = len(left)
     view = memoryview(data)[: len(data) - PADDING]

@@ -1,0 +1,134 @@
+"""Flows told apart, and the packets of a batch in the order of their flows."""
+
+import ipaddress
+from dataclasses import dataclass
+
+import numpy as np
+
+from migrascope.metrics.packets import Bools, Ints
+from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Hashes, Headers
+
+MOST_FLOWS = 1 << 18
+"""So many flows are told apart; packets of further ones are only counted."""
+_PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
+_OTHERS, _FURTHER = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Both ends of a flow as (packed address, port), side 0 and side 1; port is the identifier of an ICMP echo."""
+
+    protocol: int
+    ends: tuple[tuple[bytes, int], tuple[bytes, int]]
+
+    @property
+    def name(self) -> str:
+        return _PROTOCOLS[self.protocol]
+
+    def end(self, side: int) -> str:
+        """An end as people write it: 192.0.2.1:80, [::1]:80."""
+        packed, port = self.ends[side]
+        text = str(ipaddress.ip_address(packed))
+        return f"[{text}]:{port}" if len(packed) == 16 else f"{text}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packets of one batch by the number of their flow, and by time within each. rows: where they are in the headers;
+    group: the place of their flow in this batch; side: which end sent them; starts: the first row of each flow; flows:
+    the flows' numbers in the whole capture."""
+
+    rows: Ints
+    group: Ints
+    side: Ints
+    starts: Ints
+    flows: Ints
+    time_ns: Ints
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Flows:
+    """The flows of a capture in the order of their first packets. Side 0 is the end that sent the first packet; given a
+    server, only its flows count and it is side 1. further: packets of flows beyond MOST_FLOWS."""
+
+    def __init__(self, server: str | None = None) -> None:
+        self.known: list[Flow] = []
+        self.further = 0
+        self._server = ipaddress.ip_address(server).packed if server else None
+        self._numbers: dict[int, tuple[int, int]] = {}
+
+    def batch(self, headers: Headers, chosen: Bools) -> Batch:
+        """The chosen packets, those of them whose flows are told apart."""
+        rows = np.flatnonzero(chosen)
+        source, target = headers.source[rows], headers.target[rows]
+        name = source + target
+        order = _by_flow(name)
+        rows, name = rows[order], name[order]
+        new = np.concatenate(([True], name[1:] != name[:-1])) if len(name) else np.zeros(0, dtype=np.bool_)
+        starts = np.flatnonzero(new)
+        sizes = np.diff(starts, append=len(name))
+        group = np.cumsum(new) - 1
+        found = [self._number(int(key), headers, row) for key, row in zip(name[starts], rows[starts], strict=True)]
+        numbers = np.array([number for number, _ in found], dtype=np.int64)
+        turned = np.array([turn for _, turn in found], dtype=np.int64)
+        side = (source > target)[order].astype(np.int64) ^ turned[group]
+        told = np.argsort(numbers, kind="stable")
+        self.further += int(sizes[numbers == _FURTHER].sum())
+        told = told[numbers[told] >= 0]
+        sizes = sizes[told]
+        begins = np.cumsum(sizes) - sizes
+        places = np.repeat(starts[told] - begins, sizes) + np.arange(int(sizes.sum()))
+        rows = rows[places]
+        group = np.repeat(np.arange(len(told)), sizes)
+        return Batch(rows, group, side[places], begins, numbers[told], headers.frames.time_ns[rows])
+
+    def _number(self, key: int, headers: Headers, row: int) -> tuple[int, int]:
+        """(number of the flow, whether its sides are turned)."""
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._add(key, headers, row)
+        return found
+
+    def _add(self, key: int, headers: Headers, row: int) -> tuple[int, int]:
+        at, data = int(headers.network[row]), headers.frames.data
+        begin, size = (12, 4) if headers.version[row] == 4 else (8, 16)
+        source = bytes(data[at + begin : at + begin + size])
+        target = bytes(data[at + begin + size : at + begin + 2 * size])
+        if self._server is not None and self._server not in (source, target):
+            found = (_OTHERS, 0)
+        elif len(self.known) >= MOST_FLOWS:
+            return _FURTHER, 0
+        else:
+            ends = ((source, int(headers.source_port[row])), (target, int(headers.target_port[row])))
+            side = int(self._server is not None and self._server == source)
+            self.known.append(Flow(int(headers.protocol[row]), ends[::-1] if side else ends))
+            found = (len(self.known) - 1, side ^ int(headers.source[row] > headers.target[row]))
+        self._numbers[key] = found
+        return found
+
+
+def measurable(headers: Headers) -> Bools:
+    """Which packets are TCP, UDP and ICMP echoes."""
+    protocol = headers.protocol
+    plain = (protocol == TCP) | (protocol == UDP)
+    if plain.all():
+        return np.asarray(plain, dtype=np.bool_)
+    kind = headers.block[:, 0]
+    echo = (protocol == ICMP) & ((kind == 0) | (kind == 8)) | (protocol == ICMP6) & ((kind == 128) | (kind == 129))
+    return np.asarray(plain | echo, dtype=np.bool_)
+
+
+def _by_flow(name: Hashes) -> Ints:
+    """The order by name, stable: one sort of numbers that hold the upper bits of the name and the place. Where two
+    names share their upper bits it takes the slow way."""
+    bits = np.uint64(max(1, len(name).bit_length()))
+    places = np.arange(len(name), dtype=np.uint64)
+    mask = (np.uint64(1) << bits) - np.uint64(1)
+    keys = np.sort((name & ~mask) | places)
+    order = (keys & mask).astype(np.int64)
+    sorted_, upper = name[order], keys >> bits
+    if ((sorted_[1:] != sorted_[:-1]) & (upper[1:] == upper[:-1])).any():
+        return np.argsort(name, kind="stable")
+    return order

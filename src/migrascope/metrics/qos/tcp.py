@@ -1,0 +1,290 @@
+"""TCP's sequence numbers and time stamps, in one pass: what was sent again, what is missing, and round trips.
+
+The words are those of Wireshark's analysis (tcp.analysis.*), so that its figures can be set beside these.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from migrascope.metrics.packets import Bools, Ints
+from migrascope.metrics.qos.flows import Batch
+from migrascope.metrics.qos.match import Answers, Matcher
+from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Stamps
+
+FAST_NS = 20_000_000
+REORDERED_NS = 3_000_000
+PATIENCE_NS = 60_000_000_000
+_ORIGIN = 1 << 33
+_SHIFT = 44
+_STAMP = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The TCP segments of a batch, in its order: raw numbers of 32 bits, flags, window, bytes carried, time stamps."""
+
+    seq: Ints
+    ack: Ints
+    flags: Ints
+    window: Ints
+    length: Ints
+    stamps: Stamps
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What each segment is. again: sent again (fast and spurious included); reordered; gaps: what came before it is not
+    in the capture; duplicates: an acknowledgement that repeats the last one. trips: round trips, by the row of their
+    answer."""
+
+    data: Bools
+    again: Bools
+    reordered: Bools
+    gaps: Bools
+    duplicates: Bools
+    trips: Answers
+
+
+class Tcp:
+    """What must be known of every flow's two sides between batches. initial_ns: the initial round trip of each flow,
+    from SYN to the acknowledgement that ends the handshake; 0 where it is not in the capture."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._ints = {name: np.zeros((0, 2), dtype=np.int64) for name in _STATE}
+        self.initial_ns: Ints = np.zeros(0, dtype=np.int64)
+        self._asked_ns: Ints = np.zeros(0, dtype=np.int64)
+        self._asked: Ints = np.zeros(0, dtype=np.int64)
+        self._matcher = Matcher(PATIENCE_NS, series_bits=33)
+
+    def _grow(self, flows: int) -> None:
+        if flows <= self._size:
+            return
+        more = max(flows, 2 * self._size, 1024) - self._size
+        self._size += more
+        for name, values in self._ints.items():
+            self._ints[name] = np.concatenate((values, np.zeros((more, 2), dtype=np.int64)))
+        for name in ("initial_ns", "_asked_ns", "_asked"):
+            values = getattr(self, name)
+            setattr(self, name, np.concatenate((values, np.zeros(more, dtype=values.dtype))))
+
+    def add(self, batch: Batch, segments: Segments) -> Marks:
+        """The marks of a batch whose flows are all TCP."""
+        self._grow(int(batch.flows.max()) + 1)
+        return _Pass(self, batch, segments).marks()
+
+
+_STATE = ("based", "base", "top", "top_ns", "ack", "window", "last_ns", "duplicates", "value", "echoed")
+
+
+class _Pass:
+    """One batch against what was known before it."""
+
+    def __init__(self, tcp: Tcp, batch: Batch, segments: Segments) -> None:
+        self.tcp, self.batch, self.segments = tcp, batch, segments
+        self.n = len(batch)
+        self.rows = np.arange(self.n)
+        self.one = batch.side == 1
+        self.both = batch.group * 2 + batch.side
+        self.state = {name: values[batch.flows] for name, values in tcp._ints.items()}
+        self.ends = np.append(batch.starts[1:], self.n) - 1
+        flags = segments.flags
+        self.syn, self.fin, self.rst = ((flags & bit) != 0 for bit in (SYN, FIN, RST))
+        self.acks = (flags & ACK) != 0
+
+    def marks(self) -> Marks:
+        """See Tcp.add; what is known afterwards is kept."""
+        s, state = self.segments, self.state
+        previous, previous_other = self._previous()
+        x, a = self._unwrapped()
+        length = s.length
+        taken = length + self.syn + self.fin
+        end = x + taken
+        data = taken > 0
+        begin = self.batch.starts[self.batch.group]
+        earlier = previous >= begin
+        top = self._top(end)
+        seen = top > 0
+        last_ack = np.where(earlier, a[previous], state["ack"].ravel()[self.both])
+        window = np.where(earlier, s.window[previous], state["window"].ravel()[self.both])
+        other_earlier = previous_other >= begin
+        other_ack = np.where(other_earlier, a[previous_other], state["ack"].ravel()[self.both ^ 1])
+
+        quiet = ~(self.syn | self.fin | self.rst)
+        alive = (length <= 1) & quiet & seen & (x == top - 1)
+        behind = data & seen & (x < top) & ~alive & ~((length > 1) & (x == top - 1))
+        spurious = (length > 0) & ~alive & (other_ack > 0) & (x + length <= other_ack)
+        gap = seen & (x > top) & ~self.rst
+        duplicate = (
+            (length == 0) & quiet & seen & self.acks & (a == last_ack) & (x == top)
+            & (s.window == window) & (window > 0)
+        )  # fmt: skip
+        runs = self._runs(duplicate)
+        again, reordered = spurious, np.zeros(self.n, dtype=np.bool_)
+        advancing = ~self.rst & (end > top)
+        candidates = np.flatnonzero(behind & ~spurious)
+        self._handshakes()
+        if len(candidates):
+            again = spurious.copy()
+            again[candidates] = True
+            out = candidates[self._out_of_order(candidates, x, end, top, other_ack, previous_other, runs, advancing)]
+            again[out], reordered[out] = False, True
+        trips = self._trips(previous, earlier, end, a, last_ack, data, behind | spurious, advancing)
+        self._keep(end, top, a, runs, advancing)
+        return Marks(data, again, reordered, gap, duplicate, trips)
+
+    def _previous(self) -> tuple[Ints, Ints]:
+        """The row before of the same side, and of the other; it may be of another flow, which the caller checks."""
+        sides = []
+        for side in (~self.one, self.one):
+            last = np.maximum.accumulate(np.where(side, self.rows, -1))
+            sides.append(np.concatenate(([-1], last[:-1])))
+        return np.where(self.one, sides[1], sides[0]), np.where(self.one, sides[0], sides[1])
+
+    def _unwrapped(self) -> tuple[Ints, Ints]:
+        """Sequence and acknowledgement numbers that do not wrap, each in the space of the side that sends the data; 0
+        where there is no acknowledgement."""
+        s, based, base = self.segments, self.state["based"], self.state["base"]
+        unknown = np.flatnonzero((based == 0).any(axis=1))
+        for side, mine in enumerate((~self.one, self.one)) if len(unknown) else ():
+            first, told = (
+                np.minimum.reduceat(np.where(rows, self.rows, self.n), self.batch.starts)[unknown]
+                for rows in (mine, ~mine & self.acks)
+            )
+            new = based[unknown, side] == 0
+            for number, place in ((s.ack, told), (s.seq, first)):
+                there = new & (place < self.n)
+                base[unknown[there], side] = _ORIGIN + number[place[there]]
+                based[unknown[there], side] = 1
+        mine, others = base.ravel()[self.both], base.ravel()[self.both ^ 1]
+        x = mine + (s.seq - mine).astype(np.int32)
+        a = others + (s.ack - others).astype(np.int32)
+        return x, np.where(self.acks, a, 0)
+
+    def _top(self, end: Ints) -> Ints:
+        """The highest end of a segment of the same side before each; 0 where there was none."""
+        above = self.batch.group << _SHIFT
+        found = []
+        for side in (0, 1):
+            sent = (self.one if side else ~self.one) & ~self.rst
+            highest = np.maximum.accumulate(np.where(sent, end, 0) + above)
+            floor = (self.state["top"][:, side] + (np.arange(len(self.batch.flows)) << _SHIFT))[self.batch.group]
+            found.append(np.maximum(np.concatenate(([0], highest[:-1])), floor) - above)
+        return np.asarray(np.where(self.one, found[1], found[0]), dtype=np.int64)
+
+    def _runs(self, duplicate: Bools) -> Ints | None:
+        """How many duplicates in a row of the same side end with each row; None where there are none at all."""
+        if not duplicate.any():
+            return None
+        runs = np.zeros(self.n, dtype=np.int64)
+        before = self.state["duplicates"]
+        for side in (0, 1):
+            mine = self.one if side else ~self.one
+            rows = self.rows[mine]
+            if not len(rows):
+                continue
+            repeats, group = duplicate[mine], self.batch.group[mine]
+            counted = np.cumsum(repeats)
+            first = np.concatenate(([True], group[1:] != group[:-1]))
+            places = np.arange(len(rows))
+            begin = np.maximum.accumulate(np.where(first, places, 0))
+            reset = np.maximum.accumulate(np.where(~repeats, places, -1))
+            inside = reset >= begin
+            since = np.where(inside, counted[reset], counted[begin] - repeats[begin])
+            runs[rows] = counted - since + np.where(inside, 0, before[group, side])
+        return runs
+
+    def _handshakes(self) -> None:
+        """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN."""
+        tcp, flows, group = self.tcp, self.batch.flows, self.batch.group
+        asks = self.syn & ~self.acks
+        pending = (tcp._asked_ns[flows] > 0) & (tcp.initial_ns[flows] == 0)
+        if not asks.any() and not pending.any():
+            return
+        s, time, starts = self.segments, self.batch.time_ns, self.batch.starts
+        last = np.maximum.accumulate(np.where(asks, self.rows, -1))
+        inside = last >= starts[group]
+        asked_ns = np.where(inside, time[last], tcp._asked_ns[flows][group])
+        asked = np.where(inside, s.seq[last] << 1 | self.batch.side[last], tcp._asked[flows][group])
+        ends = self.acks & ~self.syn & ~self.rst & (asked_ns > 0)
+        ends &= (((s.seq - 1) & 0xFFFFFFFF) << 1 | self.batch.side) == asked
+        first = np.minimum.reduceat(np.where(ends, self.rows, self.n), starts)
+        done = np.flatnonzero((tcp.initial_ns[flows] == 0) & (first < self.n))
+        tcp.initial_ns[flows[done]] = time[first[done]] - asked_ns[first[done]]
+        tcp._asked_ns[flows], tcp._asked[flows] = asked_ns[self.ends], asked[self.ends]
+
+    def _out_of_order(
+        self, rows: Ints, x: Ints, end: Ints, top: Ints, other_ack: Ints, previous_other: Ints, runs: Ints | None,
+        advancing: Bools,
+    ) -> Bools:  # fmt: skip
+        """Which of the segments that lie behind only came late: soon after the highest, and not after duplicate
+        acknowledgements that ask for them."""
+        time, group = self.batch.time_ns, self.batch.group
+        begin = self.batch.starts[group[rows]]
+        both = self.both[rows]
+        asked = previous_other[rows]
+        inside = asked >= begin
+        told_ns = np.where(inside, time[asked], self.state["last_ns"].ravel()[both ^ 1])
+        run = self.state["duplicates"].ravel()[both ^ 1]
+        run = np.where(inside, runs[asked] if runs is not None else 0, run)
+        fast = (run >= 2) & (other_ack[rows] == x[rows]) & (time[rows] - told_ns < FAST_NS)
+        latest = [
+            np.concatenate(([-1], np.maximum.accumulate(np.where(advancing & side, self.rows, -1))[:-1]))[rows]
+            for side in (~self.one, self.one)
+        ]
+        highest = np.where(self.one[rows], latest[1], latest[0])
+        set_ns = np.where(highest >= begin, time[highest], self.state["top_ns"].ravel()[both])
+        initial = self.tcp.initial_ns[self.batch.flows[group[rows]]]
+        threshold = np.where(initial > 0, initial, REORDERED_NS)
+        late = (time[rows] - set_ns < threshold) & (top[rows] != end[rows])
+        return np.asarray(~fast & late, dtype=np.bool_)
+
+    def _trips(
+        self, previous: Ints, earlier: Bools, end: Ints, a: Ints, last_ack: Ints, data: Bools, again: Bools,
+        advancing: Bools,
+    ) -> Answers:  # fmt: skip
+        """RFC 7323: from the first segment with a time stamp until its first echo. Without time stamps from a segment's
+        end to the acknowledgement of exactly that, but for those sent again (Karn)."""
+        stamps, time, state = self.segments.stamps, self.batch.time_ns, self.state
+        value = np.where(earlier, stamps.value[previous], state["value"].ravel()[self.both])
+        echoed = np.where(earlier, stamps.echoed[previous], state["echoed"].ravel()[self.both])
+        bare = ~stamps.there
+        asks = data & np.where(bare, advancing & ~again, stamps.value != value)
+        answers = self.acks & np.where(bare, a > last_ack, stamps.echoed != echoed)
+        flow = self.batch.flows[self.batch.group]
+        carried = np.where(bare, end & 0xFFFFFFFF, stamps.value | _STAMP)
+        taken = np.where(bare, a & 0xFFFFFFFF, stamps.echoed | _STAMP)
+        asking = [np.flatnonzero(asks & side) for side in (~self.one, self.one)]
+        answering = [np.flatnonzero(answers & side) for side in (self.one, ~self.one)]
+        keys, answer_keys = (
+            np.concatenate([(side << 62) | (flow[rows] << 33) | number[rows] for side, rows in enumerate(chosen)])
+            for chosen, number in ((asking, carried), (answering, taken))
+        )
+        void = np.flatnonzero(again & bare)
+        void_keys = (self.batch.side[void] << 62) | (flow[void] << 33) | carried[void]
+        asked, answered = np.concatenate(asking), np.concatenate(answering)
+        found, _, _ = self.tcp._matcher.match(keys, time[asked], answer_keys, time[answered], answered, void_keys)
+        return found
+
+    def _keep(self, end: Ints, top: Ints, a: Ints, runs: Ints | None, advancing: Bools) -> None:
+        """What the next batch must know."""
+        s, state, time = self.segments, self.state, self.batch.time_ns
+        for side in (0, 1):
+            mine = self.one if side else ~self.one
+            last = np.maximum.reduceat(np.where(mine, self.rows, -1), self.batch.starts)
+            there = np.flatnonzero(last >= 0)
+            rows = last[there]
+            state["ack"][there, side] = a[rows]
+            state["window"][there, side] = s.window[rows]
+            state["last_ns"][there, side] = time[rows]
+            state["value"][there, side] = s.stamps.value[rows]
+            state["echoed"][there, side] = s.stamps.echoed[rows]
+            state["duplicates"][there, side] = runs[rows] if runs is not None else 0
+            state["top"][there, side] = np.maximum(top[rows], np.where(self.rst[rows], 0, end[rows]))
+            highest = np.maximum.reduceat(np.where(mine & advancing, self.rows, -1), self.batch.starts)
+            moved = np.flatnonzero(highest >= 0)
+            state["base"][moved, side] = end[highest[moved]]
+            state["top_ns"][moved, side] = time[highest[moved]]
+        for name, values in state.items():
+            self.tcp._ints[name][self.batch.flows] = values

@@ -1,0 +1,161 @@
+"""Sums turned into metrics, each with its source, or with the reason why there is none."""
+
+from dataclasses import dataclass
+
+from migrascope.metrics.packets import Ints
+from migrascope.metrics.qos.flows import Flow
+from migrascope.metrics.qos.result import Direction, FlowQos, Window
+from migrascope.metrics.qos.rtp import Stream
+from migrascope.metrics.qos.stretches import stretches
+from migrascope.metrics.qos.tally import Tally, direction_and_window
+from migrascope.model.measured import Measured, missing
+
+NS = 1e9
+TIMES = "TCP time stamps or acknowledgements"
+SEQUENCE = "TCP sequence numbers"
+RTP = "RTP sequence numbers and time stamps"
+ECHO = "ICMP echo"
+WIRE = "lengths on the wire"
+_NO_TRIP = "nothing that it sent was answered in the capture"
+_NO_NUMBERS = "its packets carry no numbers that are known"
+_PERCENTILE_BOUND = 2 ** (1 / 64) - 1
+_COUNTED = {
+    "tcp": {"data": "data_segments", "again": "retransmitted", "reordered": "out_of_order", "gaps": "lost_segments",
+            "duplicates": "duplicate_acks"},
+    "icmp": {"asked": "requests", "lost": "lost"},
+    "udp": {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a whole capture has given: flows, when each began and ended, initial round trips, sums, percentiles of
+    round trips by direction (p50, p95; s), RTP streams by direction."""
+
+    flows: list[Flow]
+    spans: Ints
+    begin_ns: int
+    initial_ns: Ints
+    tally: Tally
+    percentiles: dict[int, list[float]]
+    streams: dict[int, Stream]
+
+
+def flow_results(known: Known, window_s: float) -> list[FlowQos]:
+    """Every flow by the time of its first packet."""
+    direction, window = direction_and_window(known.tally.keys)
+    places = {int(direction[begin]): slice(begin, end) for begin, end in stretches(direction)}
+    found = []
+    for number, flow in enumerate(known.flows):
+        directions = [
+            _direction(known, flow, number, side, places[2 * number + side], window, window_s)
+            for side in (0, 1)
+            if 2 * number + side in places
+        ]
+        begin, end = known.spans[number].tolist()
+        streams = any(2 * number + side in known.streams for side in (0, 1))
+        found.append(
+            FlowQos(
+                "rtp" if streams else flow.name,
+                (begin - known.begin_ns) / NS,
+                (end - begin) / NS,
+                _initial(known, flow, number),
+                directions,
+            )
+        )
+    return sorted(found, key=lambda flow: flow.start_s)
+
+
+def _initial(known: Known, flow: Flow, number: int) -> Measured:
+    if flow.name != "tcp":
+        return missing("s", SEQUENCE, "it is no TCP flow")
+    if not known.initial_ns[number]:
+        return missing("s", SEQUENCE, "its handshake is not in the capture")
+    return Measured(int(known.initial_ns[number]) / NS, "s", SEQUENCE, samples=1)
+
+
+def _direction(
+    known: Known, flow: Flow, number: int, side: int, rows: slice, window: Ints, window_s: float
+) -> Direction:
+    columns = {name: values[rows] for name, values in known.tally.columns.items()}
+    sums = {name: int(values.sum()) for name, values in columns.items()}
+    key = 2 * number + side
+    stream = known.streams.get(key)
+    begin, end = known.spans[number].tolist()
+    metrics = {"throughput_bps": _throughput(sums["bytes"], sums["packets"], (end - begin) / NS)}
+    metrics |= _delay(flow, sums, int(columns["trip_max_ns"].max()), known.percentiles.get(key))
+    metrics["jitter_s"] = _jitter(flow, sums, stream)
+    metrics["loss_ratio"] = _loss(flow, sums, stream)
+    counts = {"packets": sums["packets"], "bytes": sums["bytes"], "payload_bytes": sums["payload"]}
+    counts |= {name: sums[column] for column, name in _COUNTED[flow.name].items()}
+    if stream is not None:
+        counts |= {"expected": stream.expected, "received": stream.received}
+    windows = _windows(flow, columns, window[rows], window_s)
+    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, windows)
+
+
+def _throughput(size: int, packets: int, duration_s: float) -> Measured:
+    if duration_s <= 0:
+        return missing("bit/s", WIRE, "the flow is a single moment")
+    return Measured(size * 8 / duration_s, "bit/s", WIRE, samples=packets)
+
+
+def _delay(flow: Flow, sums: dict[str, int], most_ns: int, percentiles: list[float] | None) -> dict[str, Measured]:
+    source = ECHO if flow.name == "icmp" else TIMES
+    names = ("delay_s", "delay_p50_s", "delay_p95_s", "delay_max_s")
+    if not sums["trips"] or percentiles is None:
+        why = _NO_NUMBERS if flow.name == "udp" else _NO_TRIP
+        return {name: missing("s", source, why) for name in names}
+    n = sums["trips"]
+    mean, most = sums["trip_sum_ns"] / n / NS, most_ns / NS
+    ranks = [
+        Measured(min(value, most), "s", source, bound=value * _PERCENTILE_BOUND, samples=n) for value in percentiles
+    ]
+    return dict(zip(names, [Measured(mean, "s", source, samples=n), *ranks, Measured(most, "s", source, samples=n)],
+                    strict=True))  # fmt: skip
+
+
+def _jitter(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
+    if stream is not None:
+        if not stream.transits:
+            return missing("s", RTP, "too few packets to tell the clock of its time stamps")
+        return Measured(stream.jitter_sum_s / stream.transits, "s", RTP, samples=stream.transits)
+    source = ECHO if flow.name == "icmp" else TIMES
+    if not sums["changes"]:
+        return missing("s", source, _NO_NUMBERS if flow.name == "udp" else "no two round trips in a row")
+    return Measured(sums["change_sum_ns"] / sums["changes"] / NS, "s", source, samples=sums["changes"])
+
+
+def _loss(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
+    if stream is not None:
+        lost = max(0, stream.expected - stream.received)
+        return Measured(lost / stream.expected, "ratio", RTP, samples=stream.expected)
+    if flow.name == "tcp":
+        if not sums["data"]:
+            return missing("ratio", SEQUENCE, "it carried no data")
+        return Measured(sums["again"] / sums["data"], "ratio", SEQUENCE, samples=sums["data"])
+    if flow.name == "icmp":
+        settled = sums["trips"] + sums["lost"]
+        if not settled:
+            return missing("ratio", ECHO, "it asked nothing, or the capture ended before a reply was due")
+        return Measured(sums["lost"] / settled, "ratio", ECHO, samples=settled)
+    return missing("ratio", "UDP", _NO_NUMBERS)
+
+
+def _windows(flow: Flow, columns: dict[str, Ints], window: Ints, window_s: float) -> list[Window]:
+    asked, lost = ("data", "again") if flow.name == "tcp" else ("settled", "lost")
+    columns = columns | {"settled": columns["trips"] + columns["lost"]}
+    rows = zip(
+        window.tolist(), columns["packets"].tolist(), columns["bytes"].tolist(), columns["trips"].tolist(),
+        columns["trip_sum_ns"].tolist(), columns["changes"].tolist(), columns["change_sum_ns"].tolist(),
+        columns[asked].tolist(), columns[lost].tolist(), strict=True,
+    )  # fmt: skip
+    return [
+        Window(
+            at * window_s, packets, size, size * 8 / window_s,
+            trip / trips / NS if trips else None,
+            change / changes / NS if changes else None,
+            again / sent if sent else None,
+        )
+        for at, packets, size, trips, trip, changes, change, sent, again in rows
+    ]  # fmt: skip

@@ -1,0 +1,314 @@
+"""Captures with known truths: what is said of their flows is what was put in."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from captures import Packet, classic, ethernet, icmp, ip, rtp, tcp, udp
+from migrascope.metrics.qos import flows as flows_module
+from migrascope.metrics.qos import tally as tally_module
+from migrascope.metrics.qos.examine import examine
+from migrascope.metrics.qos.result import Direction, FlowQos, Qos
+from migrascope.model.problem import UsageProblem
+from migrascope.store.pcap import reader
+
+MS = 1_000_000
+BASE = 1_700_000_000 * 10**9
+CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
+SYN, ACK, FIN, RST = 2, 16, 1, 4
+
+
+class Conversation:
+    """Segments of one TCP flow. `client` and `server` add one at a time in ms, relative numbers, wrapping."""
+
+    def __init__(self, *, port: int = 40000, stamps: bool = True, isn: int = 2**32 - 500) -> None:
+        self.packets: list[Packet] = []
+        self.port, self.stamps, self.isn = port, stamps, isn
+
+    def _add(
+        self, at_ms: float, ends: tuple[str, str], ports: tuple[int, int], seq: int, ack: int, flags: int, length: int,
+        stamps: tuple[int, int] | None, window: int,
+    ) -> None:  # fmt: skip
+        wrapped = (seq + self.isn) % 2**32, (ack + self.isn) % 2**32 if flags & ACK else 0
+        segment = tcp(ports, *wrapped, flags, bytes(length), stamps=stamps, window=window)
+        frame = ethernet(ip(*ends, 6, segment))
+        self.packets.append((BASE + round(at_ms * MS), frame, len(frame)))
+
+    def client(
+        self, at_ms: float, seq: int, ack: int, length: int = 0, flags: int = ACK,
+        stamps: tuple[int, int] | None = None, window: int = 500,
+    ) -> None:  # fmt: skip
+        self._add(at_ms, (CLIENT, SERVER), (self.port, 80), seq, ack, flags, length, stamps, window)
+
+    def server(
+        self, at_ms: float, seq: int, ack: int, length: int = 0, flags: int = ACK,
+        stamps: tuple[int, int] | None = None, window: int = 500,
+    ) -> None:  # fmt: skip
+        self._add(at_ms, (SERVER, CLIENT), (80, self.port), seq, ack, flags, length, stamps, window)
+
+
+def measured(folder: Path, packets: list[Packet], *, window_s: float = 1.0, server: str | None = None) -> Qos:
+    path = folder / "capture.pcap"
+    path.write_bytes(classic(sorted(packets, key=lambda packet: packet[0]), nano=True))
+    return examine(path, window_s=window_s, server=server)
+
+
+def only(qos: Qos) -> FlowQos:
+    assert len(qos.flows) == 1
+    return qos.flows[0]
+
+
+def sent_by(flow: FlowQos, address: str) -> Direction:
+    return next(direction for direction in flow.directions if direction.sender.startswith(address))
+
+
+@pytest.fixture(params=[200, 4 << 20], ids=["small chunks", "usual chunks"], autouse=True)
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every flow must be the same whether it comes in one batch or in many."""
+    monkeypatch.setattr(reader, "CHUNK", request.param)
+    monkeypatch.setattr(reader, "MOST_BYTES", 70_000)
+
+
+def test_handshake_and_round_trips_by_time_stamps(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.client(0, 0, 0, flags=SYN, stamps=(100, 0))
+    talk.server(7, 0, 1, flags=SYN | ACK, stamps=(900, 100))
+    talk.client(8, 1, 1, stamps=(108, 900))
+    for number in range(50):
+        begin, delay = 100 + 20 * number, 5 + number % 10
+        talk.client(begin, 1 + 100 * number, 1 + 100 * number, 100, stamps=(200 + begin, 900 + begin - 12))
+        talk.server(begin + delay, 1 + 100 * number, 101 + 100 * number, 100, stamps=(1000 + begin, 200 + begin))
+    flow = only(measured(tmp_path, talk.packets))
+    assert flow.protocol == "tcp"
+    assert flow.initial_rtt.value == pytest.approx(0.008)
+    client = sent_by(flow, CLIENT)
+    truth = [0.007] + [(5 + number % 10) / 1e3 for number in range(50)]
+    assert client.metrics["delay_s"].value == pytest.approx(np.mean(truth))
+    assert client.metrics["delay_s"].samples == len(truth)
+    assert client.metrics["delay_p50_s"].value == pytest.approx(np.median(truth), rel=0.12)
+    assert client.metrics["delay_max_s"].value == 0.014
+    assert client.metrics["jitter_s"].value == pytest.approx(np.abs(np.diff(truth)).mean())
+    assert client.metrics["loss_ratio"].value == 0
+    assert client.counts["packets"] == 52
+    assert client.counts["payload_bytes"] == 5000
+
+
+def test_round_trips_by_acknowledgements_leave_out_what_was_sent_again(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.client(0, 0, 0, flags=SYN)
+    talk.server(10, 0, 1, flags=SYN | ACK)
+    talk.client(20, 1, 1)
+    talk.client(100, 1, 1, 100)
+    talk.server(130, 1, 101)
+    talk.client(200, 101, 1, 100)
+    talk.client(400, 101, 1, 100)
+    talk.server(410, 1, 201)
+    client = sent_by(only(measured(tmp_path, talk.packets)), CLIENT)
+    assert client.metrics["delay_s"].value == pytest.approx((0.010 + 0.030) / 2)
+    assert client.metrics["delay_s"].samples == 2
+    assert client.counts["retransmitted"] == 1
+
+
+def test_lost_before_the_capture_sent_again_late_and_twice(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.client(0, 0, 0, flags=SYN)
+    talk.server(5, 0, 1, flags=SYN | ACK)
+    talk.client(10, 1, 1)
+    talk.server(20, 1, 1, 1000)
+    talk.server(21, 2001, 1, 1000)  # 1001 to 2000 did not come this far
+    for at in (21.1, 21.2, 21.3):
+        talk.client(at, 1, 1001)
+    talk.server(31, 1001, 1, 1000)  # asked for by two duplicates, within 20 ms: sent again
+    talk.client(32, 1, 3001)
+    talk.server(40, 4001, 1, 1000)  # 3001 to 4000 was overtaken
+    talk.server(41, 3001, 1, 1000)  # and comes 1 ms later: out of order
+    talk.client(42, 1, 5001)
+    talk.server(400, 4001, 1, 1000)  # acknowledged already: a needless one
+    flow = only(measured(tmp_path, talk.packets))
+    server, client = sent_by(flow, SERVER), sent_by(flow, CLIENT)
+    assert server.counts["lost_segments"] == 2
+    assert server.counts["retransmitted"] == 2
+    assert server.counts["out_of_order"] == 1
+    assert server.counts["data_segments"] == 7
+    assert server.metrics["loss_ratio"].value == pytest.approx(2 / 7)
+    assert client.counts["duplicate_acks"] == 2
+
+
+def test_keep_alives_are_nothing_sent_again(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.client(0, 1, 1, 100)
+    talk.server(5, 1, 101)
+    for at in range(1000, 5000, 1000):
+        talk.client(at, 100, 1)
+        talk.server(at + 5, 1, 101)
+    client = sent_by(only(measured(tmp_path, talk.packets)), CLIENT)
+    assert client.counts["retransmitted"] == 0
+    assert client.metrics["delay_s"].samples == 1
+
+
+def test_without_handshake_and_answers_it_says_why(tmp_path: Path) -> None:
+    talk = Conversation()
+    for at in range(5):
+        talk.client(at * 10, 1 + 100 * at, 1, 100)
+    flow = only(measured(tmp_path, talk.packets))
+    assert flow.initial_rtt.reason == "its handshake is not in the capture"
+    assert len(flow.directions) == 1
+    assert flow.directions[0].metrics["delay_s"].reason == "nothing that it sent was answered in the capture"
+    assert flow.directions[0].metrics["loss_ratio"].value == 0
+
+
+def test_throughput_by_window(tmp_path: Path) -> None:
+    made: list[Packet] = []
+    for at in range(40):
+        frame = ethernet(ip(CLIENT, SERVER, 17, udp((5, 6), bytes(100))))
+        made.append((BASE + at * 100 * MS, frame, 1000 if at < 20 else 500))
+    qos = measured(tmp_path, made, window_s=0.5)
+    (direction,) = only(qos).directions
+    assert [window.throughput_bps for window in direction.windows] == [5 * 8000 / 0.5] * 4 + [5 * 4000 / 0.5] * 4
+    assert [window.start_s for window in direction.windows] == [0.5 * n for n in range(8)]
+    assert qos.totals.windows == [(0.5 * n, 5, 5000 if n < 4 else 2500) for n in range(8)]
+    assert direction.metrics["throughput_bps"].value == pytest.approx(30000 * 8 / 3.9)
+    assert direction.metrics["delay_s"].reason == "its packets carry no numbers that are known"
+
+
+def echoes(lost: set[int], delay_ms: float, count: int = 100) -> Iterator[Packet]:
+    for seq in range(count):
+        ask = ethernet(ip(CLIENT, SERVER, 1, icmp(8, 3, seq)))
+        yield BASE + seq * 100 * MS, ask, len(ask)
+        if seq not in lost:
+            reply = ethernet(ip(SERVER, CLIENT, 1, icmp(0, 3, seq)))
+            yield BASE + round((seq * 100 + delay_ms + seq % 2) * MS), reply, len(reply)
+
+
+def test_echo(tmp_path: Path) -> None:
+    client = sent_by(only(measured(tmp_path, list(echoes({10, 11, 12, 98}, 4)))), CLIENT)
+    assert client.counts["requests"] == 100
+    assert client.counts["lost"] == 3, "the last one may still have been answered"
+    assert client.metrics["loss_ratio"].value == pytest.approx(3 / 99)
+    assert client.metrics["delay_s"].value == pytest.approx(0.0045, rel=0.01)
+    lossy = [window.loss_ratio for window in client.windows if window.loss_ratio]
+    assert lossy == [0.3]
+
+
+def test_an_echo_of_more_than_3_s_is_lost(tmp_path: Path) -> None:
+    client = sent_by(only(measured(tmp_path, list(echoes(set(), 3001, 60)))), CLIENT)
+    assert client.counts["lost"] == 60
+    assert client.metrics["delay_s"].value is None
+
+
+def stream(lost: set[int], jitter_ms: float, *, kind: int = 0, first: int = 65500, count: int = 400) -> list[Packet]:
+    """RTP every 20 ms; every other packet jitter_ms late."""
+    made = []
+    for number in set(range(count)) - lost:
+        frame = ethernet(ip(CLIENT, SERVER, 17, udp((5004, 5004), rtp(first + number, 160 * number, kind=kind))))
+        made.append((BASE + round((20 * number + jitter_ms * (number % 2)) * MS), frame, len(frame)))
+    return made
+
+
+@pytest.mark.parametrize("kind", [0, 96])
+def test_rtp(tmp_path: Path, kind: int) -> None:
+    (direction,) = only(measured(tmp_path, stream({50, 51, 300}, 3, kind=kind))).directions
+    assert direction.metrics["loss_ratio"].value == pytest.approx(3 / 400)
+    assert direction.counts["expected"] == 400
+    running, total, steps = 0.0, 0.0, 0
+    previous = None
+    for number in sorted(set(range(400)) - {50, 51, 300}):
+        transit = 0.003 * (number % 2)
+        if previous is not None:
+            running += (abs(transit - previous) - running) / 16
+            total, steps = total + running, steps + 1
+        previous = transit
+    assert direction.metrics["jitter_s"].value == pytest.approx(total / steps, rel=1e-3 if kind == 0 else 0.1)
+
+
+def test_what_only_begins_like_rtp_is_udp(tmp_path: Path) -> None:
+    made = []
+    for number in range(100):
+        frame = ethernet(ip(CLIENT, SERVER, 17, udp((5, 6), rtp(number * 977, 0))))
+        made.append((BASE + number * MS, frame, len(frame)))
+    assert only(measured(tmp_path, made)).protocol == "udp"
+
+
+def test_one_server_and_which_side_it_is(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.server(0, 1, 1, 100)
+    talk.client(5, 1, 101)
+    other = ethernet(ip("10.0.0.3", "10.0.0.4", 17, udp((5, 6), b"")))
+    packets = [*talk.packets, (BASE, other, len(other))]
+    assert {flow.protocol for flow in measured(tmp_path, packets).flows} == {"tcp", "udp"}
+    flow = only(measured(tmp_path, packets, server=SERVER))
+    assert [direction.receiver for direction in flow.directions] == [f"{SERVER}:80", f"{CLIENT}:40000"]
+
+
+def test_what_is_not_measured_is_counted(tmp_path: Path) -> None:
+    frames = [ethernet(b"arp", 0x0806), ethernet(ip(CLIENT, SERVER, 47, b"gre")), ethernet(ip(CLIENT, SERVER, 6, b""))]
+    qos = measured(tmp_path, [(BASE, frame, 100) for frame in frames])
+    assert (qos.totals.packets, qos.totals.no_ip, qos.totals.not_measured, qos.flows) == (3, 1, 2, [])
+
+
+def test_no_packets_at_all(tmp_path: Path) -> None:
+    qos = measured(tmp_path, [])
+    assert (qos.totals.packets, qos.flows, qos.as_json()["schema"]) == (0, [], 1)
+
+
+def test_flows_beyond_the_most_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows_module, "MOST_FLOWS", 10)
+    frames = [ethernet(ip(CLIENT, SERVER, 17, udp((1000 + port, 6), b""))) for port in range(25) for _ in range(2)]
+    qos = measured(tmp_path, [(BASE + at, frame, len(frame)) for at, frame in enumerate(frames)])
+    assert len(qos.flows) == 10
+    assert qos.totals.further == 30
+
+
+def test_too_many_windows_name_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally_module, "MOST_ROWS", 20)
+    frame = ethernet(ip(CLIENT, SERVER, 17, udp((1, 6), b"")))
+    with pytest.raises(UsageProblem, match="choose a longer --window"):
+        measured(tmp_path, [(BASE + at * 10**9, frame, 100) for at in range(30)])
+
+
+def test_flows_whose_hashes_share_their_upper_bits_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = np.array([7 << 40 | 5, 7 << 40 | 9, 7 << 40 | 5, 3 << 40, 7 << 40 | 9] * 20, dtype=np.uint64)
+    order = flows_module._by_flow(names)
+    found = [(int(name), list(rows)) for name, rows in itertools.groupby(order, key=lambda row: int(names[row]))]
+    assert [name for name, _ in found] == sorted({int(name) for name in names})
+    assert all(rows == sorted(rows) and len(rows) in (20, 40) for _, rows in found)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5),  # flow
+            st.booleans(),  # side
+            st.integers(0, 40),  # segment
+            st.sampled_from([0, 100]),  # length
+            st.integers(0, 40),  # acknowledged segment
+            st.sampled_from([ACK, ACK, ACK, ACK, SYN, SYN | ACK, FIN | ACK, RST]),
+            st.integers(1, 30_000_000),  # ns since the one before
+        ),
+        min_size=1,
+        max_size=120,
+    ),
+    st.integers(150, 3000),
+)
+def test_the_length_of_a_batch_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[int, bool, int, int, int, int, int]], size: int
+) -> None:
+    talks = [Conversation(port=40000 + number) for number in range(6)]
+    now = 0.0
+    for flow, side, seq, length, ack, flags, since in made:
+        now += since / MS
+        add = talks[flow].client if side else talks[flow].server
+        add(now, 100 * seq, 100 * ack, length, flags, stamps=(round(now) + 9, round(now) + 6) if flow % 2 else None)
+    packets = [packet for talk in talks for packet in talk.packets]
+    folder = tmp_path_factory.mktemp("batches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "CHUNK", 4 << 20)
+        whole = measured(folder, packets).as_json()
+        patch.setattr(reader, "CHUNK", size)
+        assert measured(folder, packets).as_json() == whole
