@@ -6,7 +6,7 @@ import pytest
 
 from migrascope.testbed.roles import all_tasks, common, hypervisor, nova
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings
+from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task
 
 SECRETS = Secrets(bytes(32))
@@ -57,6 +57,19 @@ def test_migration_settings_are_in_one_file() -> None:
         file.path for file in _files(all_tasks(Settings(migration=migration), SECRETS)) if file not in _files(TASKS)
     }
     assert changed == {"/etc/nova/nova-compute.conf"}
+
+
+def test_tunnels_end_on_the_tenants_link_and_are_not_there_with_vlans() -> None:
+    def agent(settings: Settings) -> str:
+        files = _files([task for task in all_tasks(settings, SECRETS) if task.node == COMPUTE])
+        return next(file.text for file in files if file.path.endswith("openvswitch_agent.ini"))
+
+    assert "bridge_mappings = tenant:br-tenant\n" in agent(Settings())
+    assert "tunnel_types = \n" in agent(Settings())
+    assert f"local_ip = {address(COMPUTE, 'tenant')}\n" in agent(Settings(tenant="vxlan"))
+    assert "tunnel_types = vxlan\n" in agent(Settings(tenant="vxlan"))
+    started = [task for task in all_tasks(Settings(tenant="vxlan"), SECRETS) if "migrascope-tunnels" in str(task)]
+    assert [task.node for task in started] == [CONTROLLER, COMPUTE]
 
 
 def test_ini() -> None:

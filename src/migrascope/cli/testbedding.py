@@ -18,6 +18,7 @@ from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
 from migrascope.node.register import Cleaned
 from migrascope.study import testbeds
+from migrascope.testbed.settings import Tenant
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 
@@ -67,6 +68,7 @@ def up(
     virt_type: Annotated[
         testbeds.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
     ] = "auto",
+    tenant: Annotated[Tenant | None, Parameter(help="How tenants' networks share their link; vlan at first.")] = None,
     change: Change = UNCHANGED,
 ) -> int:
     """Brings a testbed up: from nothing, from a snapshot, or from where an interrupted `up` left it.
@@ -77,7 +79,7 @@ def up(
     say = ConsoleProgress(stderr()).step
 
     async def work() -> int:
-        found = await testbeds.up(testbed, virt_type, say, change.given())
+        found = await testbeds.up(testbed, virt_type, say, tenant=tenant, migration=change.given())
         hand_over(testbeds.clouds_yaml(testbed).parent)
         _show(testbed, found)
         return 0 if found.healthy else Problem.code

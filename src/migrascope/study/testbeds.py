@@ -5,8 +5,10 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from migrascope.guest.image import ROOT as GUEST_ROOT
@@ -25,13 +27,14 @@ from migrascope.testbed.roles import all_tasks
 from migrascope.testbed.roles.keystone import clouds
 from migrascope.testbed.runner import Progress
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import Migration, Settings, address
+from migrascope.testbed.settings import Migration, Settings, Tenant, address
 from migrascope.testbed.status import Status, look, memory_bytes
 from migrascope.testbed.task import Task
 from migrascope.testbed.testbed import Images, Testbed
 
 CLOUDS = STATE / "clouds"
 VirtType = Literal["auto", "kvm", "qemu"]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _HEALTHY_S = 60.0
 
 
@@ -45,9 +48,17 @@ def clouds_yaml(testbed: Testbed) -> Path:
     return CLOUDS / testbed.name / "clouds.yaml"
 
 
-async def up(testbed: Testbed, virt_type: VirtType, say: Progress, migration: dict[str, Any]) -> Status:
+async def up(
+    testbed: Testbed,
+    virt_type: VirtType,
+    say: Progress,
+    *,
+    tenant: Tenant | None = None,
+    migration: Mapping[str, Any] = NOTHING,
+) -> Status:
     """Builds what the cache has not, brings the testbed up, and gives its status as soon as it is healthy, or a minute
-    later. migration: see set_migration. Problem says what this machine lacks, before anything is changed."""
+    later. tenant: None leaves it as it is, vlan at first. migration: see set_migration. Problem says what this machine
+    lacks, before anything is changed."""
     known = testbed.settings.migration if testbed.made else Migration()
     wanted = replace(known, **migration)
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
@@ -60,7 +71,12 @@ async def up(testbed: Testbed, virt_type: VirtType, say: Progress, migration: di
     guest = await guest_image(host, say=say)
     made = testbed.made
     settings = await _settings(testbed, virt_type, host, guest.kernel)
-    settings = settings if made else replace(settings, migration=wanted)
+    settings = settings if made else replace(settings, migration=wanted, tenant=tenant or settings.tenant)
+    if tenant not in (None, settings.tenant):
+        raise UsageProblem(
+            f"the networks of the testbed {testbed.name} are on {settings.tenant}\n"
+            f"  next: migrascope testbed down --purge --name {testbed.name}"
+        )
     await testbed.up(settings, Images(node, guest.kernel.parent), tasks, say)
     if made:
         await set_migration(testbed, migration)
@@ -139,7 +155,7 @@ async def start_node(testbed: Testbed, name: str, say: Progress) -> None:
     await testbed.start_node(name, tasks, say)
 
 
-async def set_migration(testbed: Testbed, changes: dict[str, Any]) -> None:
+async def set_migration(testbed: Testbed, changes: Mapping[str, Any]) -> None:
     """Changes some of Nova's settings of live migrations, by the names of testbed.settings.Migration."""
     known = testbed.settings
     migration = replace(known.migration, **changes)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from migrascope.model.problem import UsageProblem
 
+Tenant = Literal["vlan", "vxlan"]
 CONTROLLER, COMPUTE = "controller", "compute"
 NODES = (CONTROLLER, COMPUTE)
 HOSTS = ("client", "origin")
@@ -69,8 +70,8 @@ class Settings:
     """One testbed.
 
     loopback is the address of this machine at which its APIs (each on its own port) and Horizon (port 80) answer; the
-    public endpoints of the catalog are there. datapath is Open vSwitch's: netdev is the user-space one. osd_bytes is
-    the size of each node's sparse Ceph store.
+    public endpoints of the catalog are there. datapath is Open vSwitch's: netdev is the user-space one. tenant is how
+    the tenants' networks are told apart on their link. osd_bytes is the size of each node's sparse Ceph store.
     """
 
     name: str = "testbed"
@@ -78,6 +79,7 @@ class Settings:
     virt_type: Literal["kvm", "qemu"] = "qemu"
     cpu_model: str = "qemu64"
     datapath: Literal["netdev", "system"] = "netdev"
+    tenant: Tenant = "vlan"
     osd_bytes: int = 20 * 2**30
     migration: Migration = field(default_factory=Migration)
 

@@ -112,7 +112,7 @@ class Testbed:
                 _keep(self.folder / "images.json", json.dumps({"node": str(images.node), "guest": str(images.guest)}))
                 _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
             began = time.monotonic()
-            key = f"testbed-{_state_key(settings, images, tasks)}"
+            key = f"testbed-{settings.tenant}-{_state_key(settings, images, tasks)}"
             fresh, restored = not Done(self.done).usable, False
             if fresh:
                 restored = await self._begin(key)

@@ -5,6 +5,8 @@
 br-int (OpenFlow: security groups, VLANs of the tenants' networks)
      |                                                    |
 br-tenant --[tenant]-- fabric --[tenant]-- br-tenant     br-external --[external]-- fabric -- client, origin
+
+With VXLAN, br-tun is between br-int and br-tenant, and the node's end of the tunnels is br-tenant itself.
 """
 
 from migrascope.testbed.roles import base
@@ -29,6 +31,7 @@ from migrascope.testbed.task import Action, Await, Command, File, Task, Units
 NEUTRON, _SCHEMA = "neutron", "neutron schema"
 _ML2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
 _OVSDB = "tcp:127.0.0.1:6640"
+_RANGES = {"vlan": {"network_vlan_ranges": "tenant:100:199"}, "vxlan": {"vni_ranges": "100:199"}}
 # Without ovs-ctl, which loads a kernel module, and unloads this machine's bridges, where it does not find one.
 _VSWITCHD = """[Service]
 ExecStart=
@@ -76,7 +79,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
         "upgrade", "heads", timeout_s=300,
     )  # fmt: skip
     return [
-        tables(_SCHEMA, *_server_files(secrets), upgrade),
+        tables(_SCHEMA, *_server_files(settings, secrets), upgrade),
         Task(
             NEUTRON,
             CONTROLLER,
@@ -96,16 +99,16 @@ def _bridges(node: str) -> tuple[str, ...]:
     return ("tenant", "external") if node == CONTROLLER else ("tenant",)
 
 
-def _server_files(secrets: Secrets) -> list[Action]:
-    ml2 = {
+def _server_files(settings: Settings, secrets: Secrets) -> list[Action]:
+    ml2: Sections = {
         "ml2": {
-            "type_drivers": "flat,vlan",
-            "tenant_network_types": "vlan",
+            "type_drivers": f"flat,{settings.tenant}",
+            "tenant_network_types": settings.tenant,
             "mechanism_drivers": "openvswitch",
             "extension_drivers": "port_security",
         },
         "ml2_type_flat": {"flat_networks": "external"},
-        "ml2_type_vlan": {"network_vlan_ranges": "tenant:100:199"},
+        f"ml2_type_{settings.tenant}": _RANGES[settings.tenant],
     }
     return [_common(secrets, CONTROLLER), File(_ML2, ini(ml2))]
 
@@ -167,19 +170,33 @@ def _switch(settings: Settings, node: str) -> Task:
             Command(("sh",), stdin=before),
             Units(start=("ovs-vswitchd.service", "openvswitch-switch.service")),
             Command(("sh",), stdin=set_up),
+            *(_tunnel_end(node) if settings.tenant == "vxlan" else ()),
         ),
     )
 
 
+def _tunnel_end(node: str) -> tuple[Action, ...]:
+    """The node's address on the tenants' link, at the bridge: the user-space switch looks for no other way out."""
+    unit = (
+        "[Unit]\nDescription=The end of the tunnels\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        f"ExecStart=ip address replace {address(node, 'tenant')}/24 dev br-tenant\n"
+        "ExecStart=ip link set dev br-tenant up\n"
+    )
+    name = "migrascope-tunnels.service"
+    return (File(f"/etc/systemd/system/{name}", unit), Units(start=(name,)))
+
+
 def _agents(settings: Settings, secrets: Secrets, node: str) -> Task:
+    vxlan = settings.tenant == "vxlan"
+    mapped = [link for link in _bridges(node) if not (vxlan and link == "tenant")]
     agent: Sections = {
         "ovs": {
-            "bridge_mappings": ",".join(f"{link}:br-{link}" for link in _bridges(node)),
+            "bridge_mappings": ",".join(f"{link}:br-{link}" for link in mapped),
             "datapath_type": settings.datapath,
             "ovsdb_connection": _OVSDB,
-            "local_ip": address(node, "management"),
+            "local_ip": address(node, "tenant" if vxlan else "management"),
         },
-        "agent": {"tunnel_types": ""},
+        "agent": {"tunnel_types": "vxlan" if vxlan else ""},
         "securitygroup": {"firewall_driver": "openvswitch", "enable_security_group": True},
     }
     actions: list[Action] = []
