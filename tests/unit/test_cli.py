@@ -46,7 +46,7 @@ KEYS_OF_A_WINDOW = [
     "visitor.goodput_bps.{}",
 ]
 WINDOWS = ("before", "during", "switchover", "after")
-VERBS = ["run", "plan", "show", "report", "doctor", "calibrate", "clean", "schema", "testbed"]
+VERBS = ["run", "plan", "show", "report", "qos", "doctor", "calibrate", "clean", "schema", "testbed"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Captures with known truths: what is said of their flows is what was put in."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captures import Packet, classic, ethernet, icmp, ip, rtp, tcp, udp
+from migrascope.cli.capturing import qos
 from migrascope.metrics.qos import flows as flows_module
 from migrascope.metrics.qos import tally as tally_module
 from migrascope.metrics.qos.examine import examine
@@ -58,9 +60,9 @@ def measured(folder: Path, packets: list[Packet], *, window_s: float = 1.0, serv
     return examine(path, window_s=window_s, server=server)
 
 
-def only(qos: Qos) -> FlowQos:
-    assert len(qos.flows) == 1
-    return qos.flows[0]
+def only(found: Qos) -> FlowQos:
+    assert len(found.flows) == 1
+    return found.flows[0]
 
 
 def sent_by(flow: FlowQos, address: str) -> Direction:
@@ -167,11 +169,11 @@ def test_throughput_by_window(tmp_path: Path) -> None:
     for at in range(40):
         frame = ethernet(ip(CLIENT, SERVER, 17, udp((5, 6), bytes(100))))
         made.append((BASE + at * 100 * MS, frame, 1000 if at < 20 else 500))
-    qos = measured(tmp_path, made, window_s=0.5)
-    (direction,) = only(qos).directions
+    found = measured(tmp_path, made, window_s=0.5)
+    (direction,) = only(found).directions
     assert [window.throughput_bps for window in direction.windows] == [5 * 8000 / 0.5] * 4 + [5 * 4000 / 0.5] * 4
     assert [window.start_s for window in direction.windows] == [0.5 * n for n in range(8)]
-    assert qos.totals.windows == [(0.5 * n, 5, 5000 if n < 4 else 2500) for n in range(8)]
+    assert found.totals.windows == [(0.5 * n, 5, 5000 if n < 4 else 2500) for n in range(8)]
     assert direction.metrics["throughput_bps"].value == pytest.approx(30000 * 8 / 3.9)
     assert direction.metrics["delay_s"].reason == "its packets carry no numbers that are known"
 
@@ -247,21 +249,21 @@ def test_one_server_and_which_side_it_is(tmp_path: Path) -> None:
 
 def test_what_is_not_measured_is_counted(tmp_path: Path) -> None:
     frames = [ethernet(b"arp", 0x0806), ethernet(ip(CLIENT, SERVER, 47, b"gre")), ethernet(ip(CLIENT, SERVER, 6, b""))]
-    qos = measured(tmp_path, [(BASE, frame, 100) for frame in frames])
-    assert (qos.totals.packets, qos.totals.no_ip, qos.totals.not_measured, qos.flows) == (3, 1, 2, [])
+    found = measured(tmp_path, [(BASE, frame, 100) for frame in frames])
+    assert (found.totals.packets, found.totals.no_ip, found.totals.not_measured, found.flows) == (3, 1, 2, [])
 
 
 def test_no_packets_at_all(tmp_path: Path) -> None:
-    qos = measured(tmp_path, [])
-    assert (qos.totals.packets, qos.flows, qos.as_json()["schema"]) == (0, [], 1)
+    found = measured(tmp_path, [])
+    assert (found.totals.packets, found.flows, found.as_json()["schema"]) == (0, [], 1)
 
 
 def test_flows_beyond_the_most_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows_module, "MOST_FLOWS", 10)
     frames = [ethernet(ip(CLIENT, SERVER, 17, udp((1000 + port, 6), b""))) for port in range(25) for _ in range(2)]
-    qos = measured(tmp_path, [(BASE + at, frame, len(frame)) for at, frame in enumerate(frames)])
-    assert len(qos.flows) == 10
-    assert qos.totals.further == 30
+    found = measured(tmp_path, [(BASE + at, frame, len(frame)) for at, frame in enumerate(frames)])
+    assert len(found.flows) == 10
+    assert found.totals.further == 30
 
 
 def test_too_many_windows_name_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,3 +314,31 @@ def test_the_length_of_a_batch_changes_nothing(
         whole = measured(folder, packets).as_json()
         patch.setattr(reader, "CHUNK", size)
         assert measured(folder, packets).as_json() == whole
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "capture.pcap"
+    path.write_bytes(classic(list(echoes({5}, 4)), nano=True))
+    assert qos(path) == 0
+    told = capsys.readouterr().out
+    assert "199 packets" in told
+    assert "1.00" in told or "1 %" in told
+    assert qos(path, window="500ms", server=SERVER, json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["window_s"], len(found["flows"])) == (1, 0.5, 1)
+    directions = found["flows"][0]["directions"]
+    assert [(each["from"], each["to"]) for each in directions] == [
+        (f"{CLIENT}:3", f"{SERVER}:3"),
+        (f"{SERVER}:3", f"{CLIENT}:3"),
+    ]
+    assert directions[0]["loss_ratio"]["value"] == pytest.approx(0.01)
+    assert len(directions[0]["windows"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"window": "1"}, "--window"), ({"window": "1ns"}, "--window"), ({"server": "example.org"}, "not an IP address")],
+)
+def test_a_wrong_option_is_said(tmp_path: Path, options: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageProblem, match=words):
+        qos(tmp_path / "any", **options)  # type: ignore[arg-type]

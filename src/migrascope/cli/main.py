@@ -22,6 +22,7 @@ VERBS = {
     "run": ("running", "Runs a plan: its trials, the table, and the report."),
     "show": ("looking", "Prints a run's table and what it shows."),
     "report": ("looking", "Writes a run's report anew from its recordings."),
+    "qos": ("capturing", "Delay, jitter, loss and throughput of the flows of any capture."),
     "calibrate": ("calibrating", "Measures the meter's own error on this machine."),
     "clean": ("running", "Removes what killed runs left, and nothing else."),
     "schema": ("looking", "Prints the JSON Schema of a plan, or the recorded tables."),

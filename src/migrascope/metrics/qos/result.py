@@ -36,10 +36,11 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class FlowQos:
-    """A flow: its protocol (tcp, udp, icmp, rtp), when it began (s after the capture), how long it lasted, the initial
-    round trip of a TCP handshake, and both directions; one that no packet took is left out."""
+    """A flow: its protocol (tcp, udp, icmp, rtp), both ends, when it began (s after the capture), how long it lasted,
+    the initial round trip of a TCP handshake, and both directions; one that no packet took is left out."""
 
     protocol: str
+    ends: tuple[str, str]
     start_s: float
     duration_s: float
     initial_rtt: Measured

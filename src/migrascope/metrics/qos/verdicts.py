@@ -57,6 +57,7 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
         found.append(
             FlowQos(
                 "rtp" if streams else flow.name,
+                (flow.end(0), flow.end(1)),
                 (begin - known.begin_ns) / NS,
                 (end - begin) / NS,
                 _initial(known, flow, number),
