@@ -15,6 +15,13 @@ TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
 COMPARED = {DATA: "data", TIME: "migration time", "vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
 PER_DATA = 100e6
+SNIFFED = {
+    "sniffer.delay_s.received.switchover": "sniffer delay",
+    "sniffer.jitter_s.received.switchover": "sniffer jitter",
+}
+NOT_DELAY = (
+    "Sniffer delay is how far apart packets come: more traffic makes it smaller, and no network's delay is in it."
+)
 SAID_AT_MOST = 5
 
 
@@ -149,6 +156,7 @@ def _scenarios(good: Sequence[TrialResult]) -> list[Finding]:
     """Each scenario against `none`, the other factors equal, paired within blocks."""
     found = []
     by_block: dict[Factors, dict[int, TrialResult]] = {}
+    sniffed = any(result.metrics[key].value is not None for result in good for key in SNIFFED if key in result.metrics)
     for result in good:
         by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
     for factors, ours in by_block.items():
@@ -157,12 +165,18 @@ def _scenarios(good: Sequence[TrialResult]) -> list[Finding]:
             continue
         others = by_block[base]
         name = factors.label(list(by_block))
-        found.append(_against_none(name if factors.scenario in name else factors.scenario, ours, others))
+        name = name if factors.scenario in name else factors.scenario
+        found.append(_against_none(name, ours, others, COMPARED))
+        if sniffed:
+            seen = _against_none(name, ours, others, SNIFFED)
+            found.append(replace(seen, text=f"{seen.text} {NOT_DELAY}"))
     return found
 
 
-def _against_none(name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult]) -> Finding:
-    seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in COMPARED}
+def _against_none(
+    name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult], compared: dict[str, str]
+) -> Finding:
+    seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in compared}
     there = {key: pair for key, pair in seen.items() if pair is not None}
     blocks = max((pair.n for pair in there.values()), default=0)
     evidence = {
@@ -171,8 +185,8 @@ def _against_none(name: str, ours: dict[int, TrialResult], others: dict[int, Tri
     if blocks < FEWEST:
         text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
         return Finding("scenario", "unknown", text, evidence)
-    sure = [_difference(COMPARED[key], key, pair) for key, pair in there.items() if pair.sign()]
-    unsure = [COMPARED[key] for key, pair in there.items() if not pair.sign()]
+    sure = [_difference(compared[key], key, pair) for key, pair in there.items() if pair.sign()]
+    unsure = [compared[key] for key, pair in there.items() if not pair.sign()]
     text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
     text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
     return Finding("scenario", "pass" if sure else "unknown", text, evidence)

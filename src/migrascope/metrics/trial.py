@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from migrascope.metrics import budget, echo, http, link, migration, network, player, quality, visitor
+from migrascope.metrics import budget, echo, http, link, migration, network, player, quality, sniffer, visitor
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import Windows, end_of, windows_of
 from migrascope.model.measured import Measured
@@ -35,6 +35,7 @@ def examine(recording: Recording) -> Measurement:
         **link.measure(recording, windows),
         **echo.measure(packets, windows),
         **visitor.measure(recording, windows),
+        **sniffer.measure(recording, windows),
         **quality.measure(recording, packets, windows),
     }
     found |= budget.measure(found, packets, windows)

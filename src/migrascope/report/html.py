@@ -56,6 +56,7 @@ def render(
         data=sections.data(timelines),
         quality=sections.quality(summary, shown),
         grades=sections.grades(summary, shown),
+        sniffer=sections.sniffer(summary, shown),
         tiphon_source=tiphon.SOURCE,
         calibration=sections.calibration(summary),
         trials=[sections.trial(trial, shown, summary.calibration) for trial in summary.trials],

@@ -6,6 +6,7 @@ from typing import Any
 
 from migrascope.analysis.summary import Cell, Finding, Summary, TrialResult
 from migrascope.metrics.budget import PARTS
+from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.units import human
 from migrascope.report import tiphon
@@ -197,6 +198,30 @@ def grades(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
                     "grades": [*grades, tiphon.overall(grades)],
                 }
             )
+    return rows
+
+
+def sniffer(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
+    """What a packet sniffer prints, with TIPHON's grades of it; nothing where the plan has no capture."""
+    if not summary.plan["capture"]["enabled"]:
+        return []
+    rows = []
+    for cell in summary.cells:
+        for window in ("before", "switchover"):
+            for series in SERIES:
+                keys = [f"sniffer.{name}_s.{series}.{window}" for name in ("delay", "jitter")]
+                medians = [statistic.median if (statistic := cell.metrics.get(key)) else None for key in keys]
+                rows.append(
+                    {
+                        "cell": cell_name(cell.factors, shown),
+                        "window": window,
+                        "series": series,
+                        "values": [_statistic(cell, key) for key in keys],
+                        "grades": [tiphon.delay(medians[0]), tiphon.jitter(medians[1])],
+                        "first": window == "before" and series == SERIES[0],
+                        "last": series == SERIES[-1],
+                    }
+                )
     return rows
 
 
