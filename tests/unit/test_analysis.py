@@ -20,10 +20,11 @@ from migrascope.lab.fake import Script, default_script
 from migrascope.model.measured import Measured, missing
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec
+from migrascope.model.verdict import Judgement, Verdict
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder, write_json
 
-PROOF = {"incarnation": {"verdict": "pass", "evidence": "boot id x"}}
+INTACT = Judgement("intact", "nothing was lost")
 
 
 def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str = "ok", **values: float) -> TrialResult:
@@ -34,8 +35,8 @@ def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str 
     } | values  # fmt: skip
     metrics = {key: Measured(value, "s", "test") for key, value in plain.items()}
     reason = None if status == "ok" else "QEMU ended"
-    facts = TrialFacts(number, block, factors, "host-a", "host-b", "i", "m", status, reason, {}, proof=PROOF)
-    return TrialResult(facts, metrics, limited(factors, metrics))
+    facts = TrialFacts(number, block, factors, "host-a", "host-b", "i", "m", status, reason, {})
+    return TrialResult(facts, metrics, limited(factors, metrics), INTACT)
 
 
 def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
@@ -256,16 +257,30 @@ def test_scenarios_are_compared_within_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
-    [(("pass", "pass"), "pass"), (("pass", "fail"), "fail"), (("pass", "unknown"), "unknown"), ((), "unknown")],
+    ("verdicts", "expected", "says"),
+    [
+        (("intact",), "pass", "Intact in the trial"),
+        (("intact", "intact"), "pass", "Intact in all 2 trials"),
+        (("intact", "unknown"), "unknown", "Unknown in one trial, intact in one trial. trial 2: because of 2"),
+        (
+            ("unknown", "guest lost", "intact"),
+            "fail",
+            "Guest lost in one trial, unknown in one trial, intact in one trial",
+        ),
+        (("intact", "guest lost", "two copies"), "fail", "trial 3: because of 3; trial 2: because of 2"),
+        ((), "unknown", "No trial"),
+    ],
 )
-def test_the_guest_is_whole_only_if_every_check_of_every_trial_says_so(
-    verdicts: tuple[str, ...], expected: str
+def test_the_worst_verdicts_are_told_with_what_they_rest_on(
+    verdicts: tuple[Verdict, ...], expected: str, says: str
 ) -> None:
-    proof = {str(at): {"verdict": verdict, "evidence": ""} for at, verdict in enumerate(verdicts)}
-    good, other = result(1), result(2)
-    (finding,) = said([good, replace(other, facts=replace(other.facts, proof=proof))], "intact")
+    judged = [
+        replace(result(at), judgement=Judgement(verdict, f"because of {at}")) for at, verdict in enumerate(verdicts, 1)
+    ]
+    (finding,) = said(judged, "verdict")
     assert finding.verdict == expected
+    assert says in finding.text
+    assert sum(finding.evidence.values()) == len(verdicts)
 
 
 def test_failures_and_warnings_are_told() -> None:

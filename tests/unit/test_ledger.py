@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import Running, program, rows, until
 
+from migrascope.guest import ledger
 from migrascope.guest.ledger import AHEAD_BYTES, Book, report
+from migrascope.guest.workers import Status
 from migrascope.model.witness import RECORD_BYTES, chained, parse_record, record_line
 from migrascope.probe import collector
 
@@ -89,3 +91,27 @@ async def test_a_record_has_its_receipt_and_is_recorded_before(tmp_path: Path, p
     assert receipt in [row["given"] for row in recorded if row["number"] == 1]
     assert second in [row["given"] for row in recorded if row["number"] == 2]
     assert {row["receipt"] for row in recorded if row["number"] == 2} == {receipt}
+
+
+class Enough(Exception):
+    """Ends a writer that would go on for ever."""
+
+
+class FiftyRecords(Status):
+    """A status that has seen enough after fifty records."""
+
+    def write(self, state: str, done: int = 0, operations: int = 0, reason: str = "") -> None:
+        if operations == 50:
+            raise Enough
+
+
+async def test_a_writer_that_is_late_has_its_turn_at_once(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock moves on between any two looks at it."""
+    monkeypatch.setattr(ledger, "PATH", str(tmp_path / "ledger"))
+    options = {"to": f"127.0.0.1:{port}", "rate": "1000000"}
+    async with Running(collector.main, program(tmp_path, address="127.0.0.1", port=port)):
+        with pytest.raises(Enough):
+            await asyncio.to_thread(ledger.run, FiftyRecords(str(tmp_path / "status")), options)
+    assert [row["number"] for row in rows(tmp_path, "ledger")] == list(range(1, 51))

@@ -63,6 +63,7 @@ def _cell(factors: Factors, group: list[TrialResult]) -> Cell:
         limited=sum(result.limited is True for result in good),
         failures=failures,
         metrics={key: statistic([result.metrics[key] for result in good if key in result.metrics]) for key in keys},
+        verdicts=dict(Counter(result.judgement.verdict for result in group)),
     )
 
 

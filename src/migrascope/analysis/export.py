@@ -27,6 +27,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "failed": cell.failed,
         "limited": cell.limited,
         "failures": cell.failures,
+        "verdicts": cell.verdicts,
         "metrics": {key: _statistic(value) for key, value in cell.metrics.items()},
     }
 

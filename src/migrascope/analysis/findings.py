@@ -9,12 +9,12 @@ from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlat
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
 from migrascope.model.schedule import Factors
 from migrascope.model.units import human, rate_text
+from migrascope.model.verdict import VERDICTS
 
 DATA = "data_transferred_bytes"
 TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
 COMPARED = {DATA: "data", TIME: "migration time", "vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
-PER_DATA = 100e6
 SNIFFED = {
     "sniffer.delay_s.received.switchover": "sniffer delay",
     "sniffer.jitter_s.received.switchover": "sniffer jitter",
@@ -22,6 +22,7 @@ SNIFFED = {
 NOT_DELAY = (
     "Sniffer delay is how far apart packets come: more traffic makes it smaller, and no network's delay is in it."
 )
+PER_DATA = 100e6
 SAID_AT_MOST = 5
 
 
@@ -35,7 +36,7 @@ def findings(
     for name, group in groups.items():
         where = f" ({name})" if len(groups) > 1 else ""
         found += [_data_time(group, where), *_data_downtime(group, where)]
-    return [*found, *_limit(good), *_scenarios(good), _intact(results), *_failed(results), *_calibrated(calibration),
+    return [*found, *_limit(good), *_scenarios(good), _verdicts(results), *_failed(results), *_calibrated(calibration),
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
@@ -155,8 +156,8 @@ def _limit(good: Sequence[TrialResult]) -> list[Finding]:
 def _scenarios(good: Sequence[TrialResult]) -> list[Finding]:
     """Each scenario against `none`, the other factors equal, paired within blocks."""
     found = []
-    by_block: dict[Factors, dict[int, TrialResult]] = {}
     sniffed = any(result.metrics[key].value is not None for result in good for key in SNIFFED if key in result.metrics)
+    by_block: dict[Factors, dict[int, TrialResult]] = {}
     for result in good:
         by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
     for factors, ours in by_block.items():
@@ -205,25 +206,24 @@ def _values(results: dict[int, TrialResult], key: str) -> dict[int, float]:
     return {block: value for block, value in values.items() if value is not None}
 
 
-def _intact(results: Sequence[TrialResult]) -> Finding:
-    verdicts = [_proven(result) for result in results]
-    evidence = {verdict: verdicts.count(verdict) for verdict in ("pass", "fail", "unknown")}
-    if "fail" in verdicts:
-        bad = [str(r.facts.number) for r, verdict in zip(results, verdicts, strict=True) if verdict == "fail"]
-        text = f"The guest did not stay whole in trial {', '.join(bad)}: its figures are not those of a good migration."
-        return Finding("intact", "fail", text, evidence)
-    if not verdicts or "unknown" in verdicts:
-        text = f"That the guest stayed whole is proved in {evidence['pass']} of {_trials(len(verdicts))}."
-        return Finding("intact", "unknown", text, evidence)
-    text = f"In all {len(verdicts)} trials the guest that answered is the one that was moved, and whole."
-    return Finding("intact", "pass", text if len(verdicts) > 1 else text.replace("all 1 trials", "the trial"), evidence)
-
-
-def _proven(result: TrialResult) -> Verdict:
-    verdicts = {check["verdict"] for check in result.facts.proof.values()}
-    if "fail" in verdicts:
-        return "fail"
-    return "pass" if verdicts == {"pass"} else "unknown"
+def _verdicts(results: Sequence[TrialResult]) -> Finding:
+    """The verdicts of all trials, and what the worst of them rest on."""
+    counted: dict[str, int] = {one: sum(r.judgement.verdict == one for r in results) for one in VERDICTS}
+    evidence = {verdict: count for verdict, count in counted.items() if count}
+    bad = sorted(
+        (r for r in results if r.judgement.verdict != "intact"), key=lambda r: -VERDICTS.index(r.judgement.verdict)
+    )
+    if not results:
+        return Finding("verdict", "unknown", "No trial has a verdict.", evidence)
+    if not bad:
+        where = f"all {len(results)} trials" if len(results) > 1 else "the trial"
+        return Finding("verdict", "pass", f"Intact in {where}: nothing was lost, and one guest ran.", evidence)
+    said = ", ".join(f"{verdict} in {_trials(count)}" for verdict, count in reversed(evidence.items()))
+    words = "; ".join(f"trial {r.facts.number}: {r.judgement.text}" for r in bad[:SAID_AT_MOST])
+    further = f"; and {len(bad) - SAID_AT_MOST} more" if len(bad) > SAID_AT_MOST else ""
+    unknown = all(r.judgement.verdict == "unknown" for r in bad)
+    text = f"{said[0].upper()}{said[1:]}. {words}{further}."
+    return Finding("verdict", "unknown" if unknown else "fail", text, evidence)
 
 
 def _failed(results: Sequence[TrialResult]) -> list[Finding]:

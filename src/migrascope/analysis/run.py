@@ -7,7 +7,10 @@ from migrascope.analysis.cells import summarise
 from migrascope.analysis.limit import limited
 from migrascope.analysis.summary import Summary, TrialResult
 from migrascope.metrics.trial import examine
+from migrascope.metrics.verdict.judge import judge
+from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.model.plan import Plan
+from migrascope.model.verdict import VERDICTS
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
@@ -28,4 +31,11 @@ def result_of(recording: Recording) -> TrialResult:
     """One recording's numbers."""
     seen = examine(recording)
     facts = recording.trial
-    return TrialResult(facts, seen.metrics, limited(facts.factors, seen.metrics), seen.warnings)
+    judgement = judge(evidence_of(recording))
+    return TrialResult(facts, seen.metrics, limited(facts.factors, seen.metrics), judgement, seen.warnings)
+
+
+def worse_than_allowed(summary: Summary) -> list[int]:
+    """Numbers of the trials whose verdict is worse than the plan allows."""
+    allowed = VERDICTS.index(summary.plan["verdict"]["allow"])
+    return [trial.facts.number for trial in summary.trials if VERDICTS.index(trial.judgement.verdict) > allowed]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
+from migrascope.model.verdict import Judgement
 from migrascope.store.recording import TrialFacts
 
 SCHEMA = 1
@@ -17,13 +18,14 @@ CONCLUSIONS = ("data-time", "data-downtime", "limit", "scenario")
 class TrialResult:
     """One trial and its numbers; metrics of a failed trial hold what was measured before it failed.
 
-    limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown. warnings:
-    sentences on how far the trial can be trusted.
+    limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown. judgement: what
+    became of the guest. warnings: sentences on how far the trial can be trusted.
     """
 
     facts: TrialFacts
     metrics: dict[str, Measured]
     limited: bool | None
+    judgement: Judgement
     warnings: list[str] = field(default_factory=list)
 
 
@@ -47,7 +49,8 @@ class Statistic:
 @dataclass(frozen=True)
 class Cell:
     """The trials that share their factors. trials counts all, failed those that are not in the statistics; failures
-    are their reasons. limited counts the trials in which the downtime limit decided."""
+    are their reasons. limited counts the trials in which the downtime limit decided, verdicts those of each verdict.
+    """
 
     factors: Factors
     trials: int
@@ -55,12 +58,13 @@ class Cell:
     limited: int
     failures: list[str] = field(default_factory=list)
     metrics: dict[str, Statistic] = field(default_factory=dict)
+    verdicts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Finding:
     """A sentence about the run, with what it rests on. topic: "data-time", "data-downtime", "limit", "scenario",
-    "intact", "accuracy", "environment", "warning"."""
+    "verdict", "accuracy", "environment", "warning"."""
 
     topic: str
     verdict: Verdict

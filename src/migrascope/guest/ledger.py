@@ -78,7 +78,7 @@ def run(status: Status, options: dict[str, str]) -> None:
         receipt = report(stream, book.append(receipt))
         status.write("running", book.number * RECORD_BYTES, book.number)
         due = max(due + interval, time.monotonic())
-        time.sleep(due - time.monotonic())
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from migrascope.lab.offline import OfflineVolume
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
@@ -63,6 +64,9 @@ class Instance(Protocol):
 
     async def place(self, destination: str) -> Check:
         """Whether it runs on the destination and nowhere else."""
+
+    async def offline(self) -> OfflineVolume | None:
+        """Ends the instance for good and gives what its volume holds; None where the volume cannot be read."""
 
     async def destroy(self) -> None:
         """Removes everything of it."""

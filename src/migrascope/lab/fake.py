@@ -18,9 +18,9 @@ from migrascope.lab.script import S, Script, default_script, time_line
 from migrascope.model.events import Name
 from migrascope.model.plan import LINKS, Plan
 from migrascope.model.schedule import TrialSpec
-from migrascope.model.witness import chained
+from migrascope.model.witness import chained, record_line
 from migrascope.store.events import EventLog
-from migrascope.store.recording import TrialFacts
+from migrascope.store.recording import LEDGER, VOLUME, TrialFacts
 from migrascope.store.spool import Spool
 
 __all__ = ["FakeTrials", "Script", "default_script"]
@@ -143,12 +143,14 @@ class _Trial:
         for asked in self._ticks():
             if host == self.spec.source:
                 gone = dead is not None and asked >= dead
-                answer = "" if gone else json.dumps(self._query_migrate(asked))
-                yield asked, 0 if gone else asked + S // 1000, "query-migrate", answer
+                stopped = self.times.stop is not None and asked >= self.times.stop
+                state = {"status": "postmigrate" if stopped else "running", "running": not stopped}
+                for command, said in (("query-status", state), ("query-migrate", self._query_migrate(asked))):
+                    yield asked, 0 if gone else asked + S // 1000, command, "" if gone else json.dumps(said)
             else:
                 running = self.times.resume is not None and asked >= self.times.resume
-                status = json.dumps({"status": "running" if running else "inmigrate", "running": running})
-                yield asked, asked + S // 1000, "query-status", status
+                state = {"status": "running" if running else "inmigrate", "running": running}
+                yield asked, asked + S // 1000, "query-status", json.dumps(state)
 
     def _query_migrate(self, now: int) -> dict[str, Any]:
         times, script = self.times, self.script
@@ -234,8 +236,13 @@ class _Trial:
         """The ledger's records, one at every second tick, and the frames of the instance at the switch."""
         boot = f"{self.spec.number:032x}"
         heard = [at for at in self._ticks() if not self._out(at)][::2]
-        records = ((at, number, boot, number - 1, number) for number, at in enumerate(heard, start=1))
+        records = [(at, number, boot, number - 1, number) for number, at in enumerate(heard, start=1)]
         self._write("ledger", "collector", "client", records)
+        lines = (record_line(number, boot, receipt) for _, number, _, receipt, _ in records)
+        (self.opened / LEDGER).write_bytes(b"".join(lines))
+        site = {"/index.html": "0" * 64}
+        examined = {"fsck": {"code": 0, "text": "clean"}, "site": site, "expected": site}
+        (self.opened / VOLUME).write_text(json.dumps(examined), encoding="utf-8")
         moved = self.times.resume or self.times.end
         self._write("frame", "frames", "fabric", (
             (at, at + TICK, node, 0 if self._out(at) or (at >= moved) != (node == self.spec.destination) else 50)
@@ -262,6 +269,7 @@ class _Trial:
                 "incarnation": {"verdict": "unknown" if lost else "pass", "evidence": f"boot id boot-{spec.number}"},
                 "panic": {"verdict": "pass", "evidence": "no kernel panic on the serial console"},
                 "memory": {"verdict": "unknown" if lost else whole, "evidence": "0 of 1024 pages bad, 900 rewritten"},
+                "site": {"verdict": "unknown" if lost else "pass", "evidence": "1 file as the website was built with"},
             },
             settings={
                 "capabilities": {"events": True, "auto-converge": False, "xbzrle": False, "multifd": False},

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from migrascope.model import units
+from migrascope.model.verdict import Verdict
 
 
 def _quantity(parse: Any, text: Any) -> Any:
@@ -121,6 +122,15 @@ class CapturePlan(_Part):
     snaplen: int = Field(128, ge=96, le=65535)
 
 
+class VerdictPlan(_Part):
+    """ledger: records a second that the guest writes, syncs and reports, 0 for none. outage: the longest silence of the
+    website that is no loss of service. allow: the worst verdict on a trial with which a run is good."""
+
+    ledger: float = Field(5.0, ge=0, le=50)
+    outage: Annotated[Duration, Field(gt=0)] = 3.0
+    allow: Verdict = "unknown"
+
+
 class Plan(_Part):
     """A whole plan. blocks: how often each combination of the axes is tried, once in every block."""
 
@@ -134,6 +144,7 @@ class Plan(_Part):
     probes: Probes = Probes()
     visitors: Visitors = Visitors()
     capture: CapturePlan = CapturePlan()
+    verdict: VerdictPlan = VerdictPlan()
 
     def base_units(self) -> dict[str, Any]:
         """The whole plan as plain data with every quantity in base units (s, bit/s, B), for recordings and reports."""

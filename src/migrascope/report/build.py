@@ -86,6 +86,7 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
         "status": facts.status,
         "reason": facts.reason,
         "limited": trial.limited,
+        "verdict": trial.judgement.as_json(),
         "warnings": trial.warnings,
         "metrics": {key: measured.as_json() for key, measured in trial.metrics.items()},
     }

@@ -16,7 +16,7 @@ STATISTICS = ("median", "low", "high", "coverage", "min", "max", "n")
 def tables(summary: Summary) -> dict[str, tuple[str, str]]:
     """File name -> (what it holds, its text)."""
     found = {
-        "trials.csv": ("a row for each trial: factors, status and every metric", _trials(summary)),
+        "trials.csv": ("a row for each trial: factors, status, verdict and every metric", _trials(summary)),
         "cells.csv": ("a row for each cell and metric: median, interval, range, count", _cells(summary)),
     }
     if summary.calibration:
@@ -33,14 +33,14 @@ def _text(rows: Iterable[Iterable[Any]]) -> str:
 
 def _trials(summary: Summary) -> str:
     units = {key: measured.unit for trial in summary.trials for key, measured in trial.metrics.items()}
-    head = ["trial", "block", "source", "destination", *FACTORS, "status", "reason", "limited"]
+    head = ["trial", "block", "source", "destination", *FACTORS, "status", "reason", "limited", "verdict", "because"]
     rows: list[list[Any]] = [head + [f"{key} [{unit}]" for key, unit in units.items()]]
     for trial in summary.trials:
         facts = trial.facts
         rows.append(
             [facts.number, facts.block, facts.source, facts.destination]
             + [getattr(facts.factors, name) for name in FACTORS]
-            + [facts.status, facts.reason, trial.limited]
+            + [facts.status, facts.reason, trial.limited, trial.judgement.verdict, trial.judgement.text]
             + [trial.metrics[key].value if key in trial.metrics else None for key in units]
         )
     return _text(rows)

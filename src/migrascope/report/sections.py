@@ -259,7 +259,7 @@ def trial(trial: TrialResult, shown: list[str], calibration: list[dict[str, Any]
         "status": facts.status,
         "reason": facts.reason,
         "limited": {True: "yes", False: "no", None: "unknown"}[trial.limited],
-        "proof": sorted(facts.proof.items()),
+        "verdict": trial.judgement,
         "warnings": trial.warnings,
         "values": values,
     }

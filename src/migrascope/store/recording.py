@@ -15,6 +15,8 @@ from migrascope.model.tables import CONSTANTS, TABLES, Kind
 from migrascope.store.events import read_events
 
 SCHEMA = 1
+LEDGER, VOLUME = "ledger", "volume.json"
+"""Files of a trial: the ledger as the volume held it, and what else an examination of the volume found."""
 _TYPES: dict[Kind, type[pl.DataType]] = {"int": pl.Int64, "float": pl.Float64, "str": pl.String, "bool": pl.Boolean}
 
 

@@ -16,12 +16,13 @@ from migrascope.node.register import clean
 
 @dataclass(frozen=True)
 class Images:
-    """The hosts' root, what instances boot, the origin's live loop, and the guest image's hash."""
+    """The hosts' root, what instances boot, the origin's live loop, the guest image's hash and its site's checksums."""
 
     host_root: Path
     boot: BootImage
     live_loop: Path
     guest: str
+    site: dict[str, str]
 
 
 async def prepare(say: Callable[[str], None]) -> Images:
@@ -32,4 +33,6 @@ async def prepare(say: Callable[[str], None]) -> Images:
     root, _ = await asyncio.gather(root_image(HOST, say=say), root_image(GUEST_ROOT, say=say))
     guest = await guest_image(root, say=say)
     line = kernel_line(f"{INSTANCE_ADDRESS}/24", GATEWAY, address("origin", "external"))
-    return Images(root, BootImage(guest.kernel, guest.initrd, guest.disk, line), guest.live_loop, guest.hash)
+    return Images(
+        root, BootImage(guest.kernel, guest.initrd, guest.disk, line), guest.live_loop, guest.hash, guest.site
+    )

@@ -44,7 +44,7 @@ async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIt
     async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, vcpus=vcpus) as lab:
         space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
         async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
-            yield TrialEngine(lab, plan, progress.phase).run, lab.facts | {"guest": images.guest}
+            yield TrialEngine(lab, plan, progress.phase, images.site).run, lab.facts | {"guest": images.guest}
 
 
 @contextlib.asynccontextmanager

@@ -3,12 +3,13 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from migrascope.lab.contract import Instance, Lab, MigrationFailed, NotConverged
+from migrascope.lab.contract import Instance, Lab, NotConverged
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
@@ -19,8 +20,9 @@ from migrascope.store.recording import TrialFacts
 from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
-from migrascope.trial.proof import failures, prove
+from migrascope.trial.proof import Proof, failures, prove
 from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
+from migrascope.trial.witnesses import Ledger, keep_volume, pages
 from migrascope.workload.scenario import ScenarioWorkload, scenario
 
 T_MAX_S = 3.0
@@ -43,14 +45,17 @@ class _Trial:
     instance: Instance
     guest: GuestCall
     crew: Crew
-    facts: TrialFacts
+    boot_id: str
 
 
 class TrialEngine:
     """Runs trials of one plan on one lab, one after another."""
 
-    def __init__(self, lab: Lab, plan: Plan, say: Callable[[str], None]) -> None:
-        self._lab, self._plan, self._say = lab, plan, say
+    def __init__(
+        self, lab: Lab, plan: Plan, say: Callable[[str], None], site: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """site: SHA-256 of the website's files by path, empty where they are not known."""
+        self._lab, self._plan, self._say, self._site = lab, plan, say, site
 
     async def run(self, spec: TrialSpec, opened: Path) -> TrialFacts:
         """Runs one trial into its open folder. A trial that fails gives its facts with the reason, and no exception.
@@ -71,8 +76,7 @@ class TrialEngine:
         try:
             facts = await self._run(spec, opened, folder, events, facts)
         except (Problem, OSError) as error:
-            status = "not-converged" if isinstance(error, NotConverged) else "failed"
-            facts = replace(facts, status=status, reason=str(error) or type(error).__name__)
+            facts = _failed(facts, error)
         finally:
             _keep_logs(folder, opened)
         events.add("trial_end", status=facts.status, reason=facts.reason)
@@ -101,29 +105,49 @@ class TrialEngine:
             stack.push_async_callback(crew.stop)
             observed = spec.factors.probes == "all"
             await crew.start(members(lab.client, instance, plan, workload, observed=observed))
+            if plan.verdict.ledger:
+                ledger = Ledger(instance, lab.client)
+                await crew.start([ledger.collector()])
+                await ledger.begin(guest, plan.verdict.ledger)
             if observed:
                 await crew.start([machine_watch(instance.pids() | crew.pids())])
-            trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, facts)
-            await self._await_steady(trial)
-            self._phase(events, "before")
-            await self._watch(trial, plan.windows.before)
-            await self._migrate(trial)
-            self._phase(events, "after")
-            await self._watch(trial, plan.windows.before)
-            self._phase(events, "drain")
-            crew.drain()
-            events.add("probes_stopping")
-            started = mono_ns()
-            proof = await prove(instance, guest, boot_id, spec.destination)
-            if spec.factors.probes == "all":
-                await asyncio.sleep(max(0.0, T_MAX_S - (mono_ns() - started) / 1e9))
+            trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, boot_id)
+            error = await self._observe(trial)
+            place = spec.source if error else spec.destination
+            facts = replace(facts, proof=await self._drain(trial, place))
+            if error is None:
+                crew.check()
             self._phase(events, "collect")
-            crew.check()
-            facts = replace(facts, proof=proof)
-            lost = [f"{name}: {check['evidence']}" for name, check in proof.items() if check["verdict"] == "fail"]
-            if failures(proof):
-                return replace(facts, status="failed", reason="; ".join(lost or failures(proof)))
-            return replace(facts, status="ok")
+            await crew.stop()
+            await keep_volume(instance, opened, self._site)
+            if error is not None:
+                return _failed(facts, error)
+            lost = failures(facts.proof, "fail") or failures(facts.proof, "unknown")
+            return replace(facts, status="failed" if lost else "ok", reason="; ".join(lost) or None)
+
+    async def _observe(self, trial: _Trial) -> Exception | None:
+        """From the steady state to the end of the window after the migration, and why it came to no good end."""
+        try:
+            await self._await_steady(trial)
+            self._phase(trial.events, "before")
+            await self._watch(trial, self._plan.windows.before)
+            await self._migrate(trial)
+        except (Problem, OSError) as error:
+            return error
+        return None
+
+    async def _drain(self, trial: _Trial, place: str) -> Proof:
+        """Lets what is under way come in, and proves what guest is there. place: where it should be."""
+        self._phase(trial.events, "drain")
+        trial.crew.drain()
+        trial.events.add("probes_stopping")
+        started = mono_ns()
+        proof = await prove(trial.instance, trial.guest, trial.boot_id, place)
+        if self._site:
+            proof["site"] = await pages(trial.instance.address, self._lab.client, self._site)
+        if trial.spec.factors.probes == "all":
+            await asyncio.sleep(max(0.0, T_MAX_S - (mono_ns() - started) / 1e9))
+        return proof
 
     def _phase(self, events: EventLog, phase: str) -> None:
         events.add("phase", phase=phase)
@@ -173,28 +197,46 @@ class TrialEngine:
                 raise TrialFailed(problem)
 
     async def _migrate(self, trial: _Trial) -> None:
+        """Migrates and watches what comes after. Problem, at the end, when the migration failed."""
         events, spec, limit = trial.events, trial.spec, self._plan.windows.limit
         self._phase(events, "migrate")
         try:
             answer = await trial.instance.migrate(spec.destination, limit, lambda: _request(events, spec))
-        except MigrationFailed as error:
-            events.add("migrate_failed", reason=str(error))
+        except Problem as error:
+            over = events.add("migrate_failed", reason=str(error))
+            if trial.instance.problem() is None:
+                await self._settle(trial, over.mono_ns)
             raise
-        done = events.add("migrate_done", answer=answer)
-        self._phase(events, "settle")
-        if spec.factors.probes == "none":
-            return
+        over = events.add("migrate_done", answer=answer)
+        await self._settle(trial, over.mono_ns)
+
+    async def _settle(self, trial: _Trial, over_ns: int) -> None:
+        """Waits until the service has recovered from a migration that was over at that stamp, and watches it then."""
+        if trial.spec.factors.probes == "all":
+            await self._await_recovery(trial, over_ns)
+        self._phase(trial.events, "after")
+        await self._watch(trial, self._plan.windows.before)
+
+    async def _await_recovery(self, trial: _Trial, over_ns: int) -> None:
+        self._phase(trial.events, "settle")
         watch = EchoWatch(trial.opened, self._plan.probes.echo_rate)
 
         async def recovered() -> bool:
             trial.crew.check()
-            return watch.recovered(done.mono_ns) is not None
+            if problem := trial.instance.problem():
+                raise TrialFailed(problem)
+            return watch.recovered(over_ns) is not None
 
         try:
-            await until(recovered, limit, "500 ms without a lost probe after the migration", 0.05)
+            await until(recovered, self._plan.windows.limit, "500 ms without a lost probe after the migration", 0.05)
         except Late as error:
             raise TrialFailed(f"the service did not recover: {error}") from error
-        events.add("recovered")
+        trial.events.add("recovered")
+
+
+def _failed(facts: TrialFacts, error: Exception) -> TrialFacts:
+    status = "not-converged" if isinstance(error, NotConverged) else "failed"
+    return replace(facts, status=status, reason=str(error) or type(error).__name__)
 
 
 def _request(events: EventLog, spec: TrialSpec) -> None:

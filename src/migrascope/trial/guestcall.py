@@ -1,6 +1,7 @@
 """Calls to the agent in the guest, from the client's namespace."""
 
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,23 +10,28 @@ import aiohttp
 from migrascope.node.namespace import Namespace
 
 
+def socket_factory(namespace: Namespace | None) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
+    """What makes sockets inside a namespace, to which they belong whoever uses them; None: in this machine's own."""
+
+    def made(address: aiohttp.AddrInfoType) -> socket.socket:
+        make = partial(socket.socket, *address[:3])
+        one = make() if namespace is None else namespace.call(make)
+        one.setblocking(False)
+        return one
+
+    return made
+
+
 class GuestCall:
     """The agent at `url`, asked from inside `namespace`; None is this machine's own network."""
 
     def __init__(self, url: str, namespace: Namespace | None) -> None:
-        self._url, self._namespace = url, namespace
-
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket belongs to the namespace in which it was made, whoever uses it."""
-        make = partial(socket.socket, *address[:3])
-        made = make() if self._namespace is None else self._namespace.call(make)
-        made.setblocking(False)
-        return made
+        self._url, self._factory = url, socket_factory(namespace)
 
     async def ask(self, path: str, *, post: bool = False, timeout_s: float = 5.0) -> dict[str, Any]:
         """The JSON that the agent gives. OSError when it does not answer with 200 in time."""
         limit = aiohttp.ClientTimeout(total=timeout_s)
-        connector = aiohttp.TCPConnector(socket_factory=self._socket, force_close=True)
+        connector = aiohttp.TCPConnector(socket_factory=self._factory, force_close=True)
         async with aiohttp.ClientSession(connector=connector, timeout=limit, raise_for_status=True) as session:
             try:
                 async with session.request("POST" if post else "GET", self._url + path) as answer:

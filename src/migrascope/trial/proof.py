@@ -34,6 +34,6 @@ async def _panic(instance: Instance) -> Check:
     return check("fail" if line else "pass", line or "no kernel panic on the serial console")
 
 
-def failures(proof: Proof) -> list[str]:
-    """What is not proved, for people; empty when all passed."""
-    return [f"{name}: {check['evidence']}" for name, check in proof.items() if check["verdict"] != "pass"]
+def failures(proof: Proof, verdict: str) -> list[str]:
+    """What has this verdict (fail, unknown), for people."""
+    return [f"{name}: {check['evidence']}" for name, check in proof.items() if check["verdict"] == verdict]

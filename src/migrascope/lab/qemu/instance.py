@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.lab.contract import panic_in
+from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.qemu.machine import InstanceSpec, arguments
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.topology import Topology
@@ -30,6 +31,7 @@ class Instance:
     def __init__(self, spec: InstanceSpec, host: str, folder: Path, topology: Topology, image_root: Path) -> None:
         self.spec, self.host, self.folder, self._topology = spec, host, folder, topology
         self.volume = Volume(spec.name, spec.image.disk, folder, image_root, topology.nodes["storage"])
+        self._image_root = image_root
         self.processes: dict[str, Process] = {}
         self.monitors: dict[str, Monitor] = {}
         self._taps: list[str] = []
@@ -87,11 +89,25 @@ class Instance:
         answer: dict[str, Any] = await self.monitors[host].execute("query-status")
         return answer
 
-    async def destroy(self) -> None:
-        """Ends everything of it. Fresh instances have no history, so there is nothing to shut down gently."""
+    async def _end(self) -> None:
+        """Ends its QEMUs. Fresh instances have no history, so there is nothing to shut down gently."""
         for monitor in self.monitors.values():
             await monitor.close()
         await asyncio.gather(*(process.kill() for process in self.processes.values()))
+
+    async def offline(self) -> OfflineVolume:
+        """Ends it as a power cut would, and reads its volume."""
+        await self._end()
+        disk = self.folder / "offline.raw"
+        try:
+            await self.volume.raw(disk)
+            return await examine(disk, Where(None, self._image_root), self.folder)
+        finally:
+            disk.unlink(missing_ok=True)
+
+    async def destroy(self) -> None:
+        """Ends everything of it."""
+        await self._end()
         await self.volume.destroy()
         for host in self._taps:
             with contextlib.suppress(LookupError):

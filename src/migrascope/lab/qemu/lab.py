@@ -18,6 +18,8 @@ from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where, run
 from migrascope.node.register import Cleaned, Register, remove
 
+FRAMES_S = 0.05
+
 
 class QemuInstance(Instance):
     """An instance as a trial uses it."""
@@ -29,14 +31,18 @@ class QemuInstance(Instance):
         self._lab = lab
 
     def watchers(self, interval_s: float) -> list[Member]:
-        """QEMU's events and status, and the links' counters."""
+        """QEMU's events and status, the links' counters, and the instance's frames by host."""
         topology = self._lab.topology
         qmp = {"hosts": self.probe_sockets(), "interval_s": interval_s}
         link = {"ports": topology.ports(), "interval_s": interval_s}
-        return [
+        tenant = {port: node for port, (name, node) in topology.ports().items() if name == "tenant"}
+        frames = {"mac": self.spec.mac, "ports": tenant, "interval_s": FRAMES_S}
+        always = [
             Member("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, qmp),
             Member("link", "migrascope.probe.link", "fabric", topology.fabric, link),
         ]
+        counter = Member("frames", "migrascope.probe.frames", "fabric", topology.fabric, frames)
+        return [*always, counter] if interval_s else always
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.

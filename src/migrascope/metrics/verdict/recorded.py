@@ -12,10 +12,8 @@ from migrascope.metrics.verdict.ledger import Arrival
 from migrascope.metrics.verdict.liveness import Answer
 from migrascope.metrics.verdict.service import Visit
 from migrascope.metrics.verdict.spans import Times
-from migrascope.store.recording import Recording
+from migrascope.store.recording import LEDGER, VOLUME, Recording
 
-LEDGER, VOLUME = "ledger", "volume.json"
-"""Files of a trial: the ledger as the volume held it, and what else an examination of the volume found."""
 _CHANGES = ("STOP", "RESUME", "SUSPEND", "WAKEUP", "SHUTDOWN", "RESET", "POWERDOWN", "GUEST_PANICKED")
 
 

@@ -1,0 +1,79 @@
+"""What a trial's verdict rests on beside the probes: the ledger, the website's pages, the volume afterwards."""
+
+import asyncio
+import hashlib
+import json
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+
+from migrascope.lab.contract import Check, Instance, check
+from migrascope.node.member import Member
+from migrascope.node.namespace import Namespace
+from migrascope.store.recording import LEDGER, VOLUME
+from migrascope.trial.guestcall import GuestCall, socket_factory
+
+_PAGE_LIMIT_S = 5.0
+
+
+class Ledger:
+    """The guest's ledger and its collector at the client's address towards the instance."""
+
+    def __init__(self, instance: Instance, client: Namespace | None) -> None:
+        self._client = client
+        look = partial(_free_port, instance.address)
+        self.address, self.port = look() if client is None else client.call(look)
+
+    def collector(self) -> Member:
+        """The program that takes the records."""
+        config = {"address": self.address, "port": self.port}
+        return Member("collector", "migrascope.probe.collector", "client", self._client, config)
+
+    async def begin(self, guest: GuestCall, rate: float) -> None:
+        """Tells the guest to write `rate` records a second. OSError when it does not answer."""
+        await guest.ask(f"/ledger?to={self.address}:{self.port}&rate={rate:g}", post=True)
+
+
+def _free_port(towards: str) -> tuple[str, int]:
+    """The own address towards another, and a UDP port that is free there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect((towards, 9))
+        found: tuple[str, int] = one.getsockname()
+        return found
+
+
+async def pages(address: str, client: Namespace | None, site: Mapping[str, str]) -> Check:
+    """Whether the website serves what it was built with: every file but the videos, by its SHA-256."""
+    wanted = {path: checksum for path, checksum in site.items() if not path.startswith("/video/")}
+    if not wanted:
+        return check("unknown", "the website's checksums are not known")
+    connector = aiohttp.TCPConnector(socket_factory=socket_factory(client), force_close=True)
+    limit = aiohttp.ClientTimeout(total=_PAGE_LIMIT_S)
+    wrong = []
+    async with aiohttp.ClientSession(connector=connector, timeout=limit, raise_for_status=True) as session:
+        for path, checksum in wanted.items():
+            try:
+                async with session.get(f"http://{address}{path}") as answer:
+                    if hashlib.sha256(await answer.read()).hexdigest() != checksum:
+                        wrong.append(path)
+            except aiohttp.ClientResponseError as error:
+                wrong.append(f"{path} (status {error.status})")
+            except (aiohttp.ClientError, TimeoutError) as error:
+                return check("unknown", f"the website did not answer: {path}: {error or 'no answer in time'}")
+    if wrong:
+        return check("fail", f"the website serves other content: {', '.join(wrong)}")
+    return check("pass", f"{len(wanted)} files as the website was built with")
+
+
+async def keep_volume(instance: Instance, opened: Path, site: Mapping[str, str]) -> None:
+    """Ends the instance and keeps what its volume shows, where it can be read: files `ledger` and `volume.json`."""
+    volume = await instance.offline()
+    if volume is None:
+        return
+    await asyncio.to_thread((opened / LEDGER).write_bytes, volume.ledger.rstrip(b"\0"))
+    text = {"code": volume.fsck_code, "text": volume.fsck_text}
+    found = {"fsck": text, "site": volume.site, "expected": dict(site)}
+    (opened / VOLUME).write_text(json.dumps(found, indent=1), encoding="utf-8")
