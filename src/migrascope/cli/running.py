@@ -37,7 +37,7 @@ def run(
     /,
     *,
     quick: Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")] = False,
-    lab: Annotated[str | None, Parameter(help="Another lab than the plan's: qemu or fake.")] = None,
+    lab: Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")] = None,
     resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
     runs: Runs = Path("runs"),
 ) -> int:

@@ -49,9 +49,29 @@ class _Part(BaseModel):
 class LabPlan(_Part):
     """Where instances live. qemu_program: another QEMU than the host image's, a path on this machine."""
 
-    kind: Literal["qemu", "fake"] = "qemu"
+    kind: Literal["qemu", "openstack", "fake"] = "qemu"
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     qemu_program: str | None = None
+
+
+class CloudPlan(_Part):
+    """The cloud of the lab "openstack".
+
+    name: in clouds.yaml; without one it is the testbed of that name. image, flavor, network, external: by name or id;
+    empty: found there, and the website's image uploaded where it is not. hosts: libvirt's URI of each host in reach, by
+    the host's name in Compute. visitors: the network namespace from which floating IPs are reached; empty: this
+    machine. origin: the address at which instances reach this machine's live stream; empty: none, and no online
+    video."""
+
+    name: str = ""
+    testbed: str = "testbed"
+    image: str = ""
+    flavor: str = ""
+    network: str = ""
+    external: str = ""
+    hosts: dict[str, str] = Field(default_factory=dict)
+    visitors: str = ""
+    origin: str = ""
 
 
 class InstancePlan(_Part):
@@ -138,6 +158,7 @@ class Plan(_Part):
     seed: int = Field(1, ge=0)
     blocks: int = Field(6, ge=1, le=1000)
     lab: LabPlan = LabPlan()
+    cloud: CloudPlan = CloudPlan()
     instance: InstancePlan = InstancePlan()
     axes: Axes = Axes()
     windows: Windows = Windows()

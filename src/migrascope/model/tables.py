@@ -142,6 +142,22 @@ _ALL = [
         "packets that the capture took since its row before, and those for which the kernel had no room, every second",
     ),
     Table(
+        "api", 1,
+        {"asked_ns": "int", "answered_ns": "int", "what": "str", "answer": "str", "error": "str"},
+        "an answer of the cloud's API about the server (what: server, record, running, bindings, actions), as JSON; "
+        "error is empty where there was one",
+    ),
+    Table(
+        "libvirt_event", 1,
+        {"event": "str", "recv_ns": "int", "data": "str"},
+        "an event of libvirt on `host` (lifecycle, job-completed), when it was read, its data as JSON",
+    ),
+    Table(
+        "libvirt_job", 1,
+        {"asked_ns": "int", "answered_ns": "int", "kind": "str", "answer": "str"},
+        "libvirt's job statistics of the domain on `host` as JSON; kind: running, or completed",
+    ),
+    Table(
         "hold", 1,
         {"from_ns": "int", "until_ns": "int", "bound_ns": "int", "kind": "str", "nominal_s": "float"},
         "a known truth of calibrate (kind cut, pause, http, player): when it began and ended, and how far that may be "

@@ -11,8 +11,9 @@ from migrascope.node.place import STATE
 from migrascope.store.runfolder import RunFolder, write_json
 from migrascope.study.environment import manifest
 from migrascope.study.images import Images
+from migrascope.study.labs import Progress
 from migrascope.study.plans import text_of
-from migrascope.study.run import CALIBRATION, Progress
+from migrascope.study.run import CALIBRATION
 from migrascope.trial.truths import Series, make_truths
 
 SCHEMA = 1

@@ -50,8 +50,8 @@ def load(name: str, *, quick: bool = False, lab: str | None = None) -> Loaded:
     if quick:
         changes |= {"blocks": 1, "windows": loaded.plan.windows.model_copy(update={"before": QUICK_BEFORE_S})}
     if lab is not None:
-        if lab not in ("qemu", "fake"):
-            raise PlanError("--lab", [f"{lab!r} is not known; valid: qemu, fake"])
+        if lab not in ("qemu", "openstack", "fake"):
+            raise PlanError("--lab", [f"{lab!r} is not known; valid: qemu, openstack, fake"])
         changes["lab"] = loaded.plan.lab.model_copy(update={"kind": lab})
     return Loaded(loaded.plan.model_copy(update=changes), loaded.origin)
 

@@ -3,54 +3,20 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
 
-from migrascope.lab.fake import FakeTrials
-from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.plan import Plan
-from migrascope.model.schedule import TrialSpec, schedule
+from migrascope.model.schedule import schedule
 from migrascope.node.place import STATE
-from migrascope.store.recording import Recording, TrialFacts
 from migrascope.store.runfolder import RunError, RunFolder, write_json
 from migrascope.study.environment import manifest
 from migrascope.study.images import Images
+from migrascope.study.labs import Progress, Trials, Up, fake_trials, qemu_trials
 from migrascope.study.plans import parse, text_of
-from migrascope.trial.engine import TrialEngine
-from migrascope.trial.origin import origin
 
 CALIBRATION = STATE / "calibration.json"
-
-
-class Progress(Protocol):
-    """Where a run tells what it does: steps of its preparation, trials, and their phases."""
-
-    def step(self, text: str) -> None: ...
-    def plan(self, trials: int, finished: int, seconds_each: float) -> None: ...
-    def trial_begins(self, spec: TrialSpec) -> None: ...
-    def phase(self, phase: str) -> None: ...
-    def trial_ends(self, recording: Recording) -> None: ...
-
-
-Trials = Callable[[TrialSpec, Path], Awaitable[TrialFacts]]
-
-
-@contextlib.asynccontextmanager
-async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[tuple[Trials, dict[str, Any]]]:
-    """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
-    progress.step("bringing up the lab: two hosts, storage, client, origin")
-    wanted, program, vcpus = plan.lab.accelerator, plan.lab.qemu_program, plan.instance.vcpus
-    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, vcpus=vcpus) as lab:
-        space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
-        async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
-            yield TrialEngine(lab, plan, progress.phase, images.site).run, lab.facts | {"guest": images.guest}
-
-
-@contextlib.asynccontextmanager
-async def fake_trials(plan: Plan) -> AsyncIterator[tuple[Trials, dict[str, Any]]]:
-    """The fake lab, whose results say so."""
-    yield FakeTrials(plan).run, {"lab": "fake", "accelerator": "none", "qemu": "none"}
 
 
 @contextlib.contextmanager
@@ -65,13 +31,18 @@ def locked(run: RunFolder) -> Iterator[None]:
 
 
 def expected_trial_s(plan: Plan) -> float:
-    """About how long a trial takes: 12.5 s of boot, steady state, migration and drain were seen, and the windows."""
+    """About how long a trial takes: 12.5 s of boot, steady state, migration and drain were seen, 120 s on
+    OpenStack, and the windows."""
     if plan.lab.kind == "fake":
         return 0.3
-    return 12.5 + 2 * plan.windows.before
+    return (120.0 if plan.lab.kind == "openstack" else 12.5) + 2 * plan.windows.before
 
 
-def _trials(plan: Plan, images: Images | None, progress: Progress) -> Any:
+def _trials(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
+    if plan.lab.kind == "openstack":
+        from migrascope.study.clouds import cloud_trials  # its libraries are an extra, and take a second
+
+        return cloud_trials(plan, progress)
     return fake_trials(plan) if images is None else qemu_trials(plan, images, progress)
 
 

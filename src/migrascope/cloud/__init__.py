@@ -1,0 +1,1 @@
+"""Clouds by their APIs, whoever asks: labs, probes, checks."""

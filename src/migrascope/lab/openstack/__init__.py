@@ -1,0 +1,1 @@
+"""Any OpenStack cloud named in clouds.yaml as a lab."""

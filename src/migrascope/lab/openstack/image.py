@@ -1,0 +1,47 @@
+"""The website's image in a cloud: found by its content, or uploaded."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.qemu.machine import BootImage
+
+_UPLOAD_S = 900
+_HARDWARE = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "hw_rng_model": "virtio"}
+
+
+def image_of(cloud: Cloud, wishes: Wishes, boot: BootImage) -> Any:
+    """The wished image, or the one that holds this guest; where there is none it is uploaded, with its kernel, and
+    stays for the next run. Blocks. CloudError when there is no such image, or the upload is refused."""
+    images = cloud.connection.image
+    if wishes.image:
+        found = cloud.read(lambda: images.find_image(wishes.image))
+        if found is None:
+            raise CloudError(
+                f"cloud {cloud.name} has no image {wishes.image}; leave cloud.image out of the plan to upload one"
+            )
+        return found
+    disk = _sha512(boot.disk)
+    for one in cloud.read(lambda: list(images.images(status="active"))):
+        if one.hash_value == disk and (one.properties or {}).get("os_command_line") == boot.kernel_line:
+            return one
+    words = {"kernel_id": _upload(cloud, "kernel", boot.kernel), "ramdisk_id": _upload(cloud, "initrd", boot.initrd)}
+    made = _upload(cloud, "website", boot.disk, min_disk=1, os_command_line=boot.kernel_line, **words, **_HARDWARE)
+    return cloud.read(lambda: images.get_image(made))
+
+
+def _upload(cloud: Cloud, name: str, file: Path, **words: Any) -> str:
+    made = cloud.once(
+        lambda: cloud.connection.image.create_image(
+            f"{TAG}-{name}", filename=str(file), disk_format="raw", container_format="bare", visibility="private",
+            allow_duplicates=True, timeout=_UPLOAD_S, tags=[TAG], **words,
+        )
+    )  # fmt: skip
+    return str(made.id)
+
+
+def _sha512(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha512").hexdigest()

@@ -1,0 +1,157 @@
+"""An instance in a cloud, and its live migration through the Compute API."""
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+from migrascope.cloud.client import CloudError
+from migrascope.lab.contract import Check, MigrationFailed, NotConverged, Requested, check
+from migrascope.lab.offline import OfflineVolume
+from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.resources import Made, Resources
+from migrascope.model.schedule import Factors
+from migrascope.node.member import Member
+from migrascope.node.until import Late, until
+
+_POLL_S = 1.0
+_ABORT_S = 60.0
+ENDED = ("completed", "failed", "error", "cancelled")
+
+
+class CloudInstance:
+    """A server with our website. address: its floating IP."""
+
+    def __init__(self, name: str, made: Made, resources: Resources, reach: Reach, access: dict[str, Any]) -> None:
+        self.name, self.made, self.address = name, made, made.address
+        self._resources, self._cloud, self._reach, self._access = resources, resources.cloud, reach, access
+        self._error: str | None = None
+
+    async def _server(self) -> dict[str, Any]:
+        answer = await asyncio.to_thread(self._cloud.compute, "GET", f"/servers/{self.made.server}")
+        found: dict[str, Any] = answer["server"]
+        if found["status"] == "ERROR":
+            self._error = f"server {self.name} is in ERROR: {found.get('fault', {}).get('message', 'no fault is told')}"
+        return found
+
+    async def record(self) -> dict[str, Any]:
+        """Nova's record of its newest migration; empty where there is none, or where we may not see it."""
+        query = f"/os-migrations?instance_uuid={self.made.server}&migration_type=live-migration"
+        try:
+            found = (await asyncio.to_thread(self._cloud.compute, "GET", query))["migrations"]
+        except CloudError as error:
+            if error.status == 403:
+                return {}
+            raise
+        return max(found, key=lambda one: int(one["id"])) if found else {}
+
+    def problem(self) -> str | None:
+        return self._error
+
+    async def console(self) -> str | None:
+        """The serial console as Compute keeps it; None where it does not."""
+        body: dict[str, Any] = {"os-getConsoleOutput": {}}
+        try:
+            answer = await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
+        except CloudError:
+            return None
+        return str(answer.get("output") or "")
+
+    def pids(self) -> dict[str, int]:
+        return {}
+
+    def watchers(self, interval_s: float) -> list[Member]:
+        """The API's view, and on hosts in reach libvirt's, QEMU's and the links'."""
+        reach, server = self._reach, self.made.server
+        members = []
+        if interval_s:
+            api = {**self._access, "server": server, "port": self.made.port, "interval_s": 0.5}
+            members.append(Member("nova", "migrascope.probe.nova", "cloud", None, api))
+        if reach.hosts:
+            hosts = {name: {"uri": host.uri, "python": list(host.python)} for name, host in reach.hosts.items()}
+            config = {"hosts": hosts, "domain": server, "interval_s": interval_s}
+            members.append(Member("libvirt", "migrascope.probe.libvirt", "cloud", None, config))
+        if reach.fabric is not None:
+            link = {"ports": dict(reach.ports), "interval_s": interval_s}
+            members.append(Member("link", "migrascope.probe.link", "fabric", reach.fabric, link))
+        return members
+
+    async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
+        """Gives the settings that the lab has made; there is nothing to prepare on the hosts."""
+        return dict(await self._reach.configure(factors))
+
+    async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+        """Gives {"status", "record": Nova's}. destination: empty where Compute is to choose."""
+        before = (await self._server()).get("hostId")
+        body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
+        requested()
+        try:
+            await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
+        except CloudError as error:
+            raise MigrationFailed(f"the migration was refused: {error}") from error
+        deadline = time.monotonic() + limit_s
+        while True:
+            server, record = await self._server(), await self.record()
+            status = record.get("status", "")
+            settled = server["status"] == "ACTIVE" and server.get("OS-EXT-STS:task_state") is None
+            if self._error:
+                raise MigrationFailed(self._error)
+            if settled and (status in ENDED or (not record and server.get("hostId") != before)):
+                break
+            if time.monotonic() > deadline:
+                await self._abort(record)
+                raise NotConverged(f"still {status or server['status']} after {limit_s:g} s; cancelled")
+            await asyncio.sleep(_POLL_S)
+        if record and status != "completed":
+            raise MigrationFailed(f"Compute says {status}{await self._fault()}")
+        return {"status": "completed", "record": record}
+
+    async def _fault(self) -> str:
+        """What the API says of the newest action that failed, ": " before it; empty where it says nothing."""
+        path = f"/servers/{self.made.server}/os-instance-actions"
+        with contextlib.suppress(CloudError, KeyError, IndexError):
+            actions = (await asyncio.to_thread(self._cloud.compute, "GET", path))["instanceActions"]
+            newest = next(one for one in actions if one["action"] == "live-migration")
+            detail = await asyncio.to_thread(self._cloud.compute, "GET", f"{path}/{newest['request_id']}")
+            failed = [one for one in detail["instanceAction"].get("events") or [] if one.get("result") != "Success"]
+            return ": " + "; ".join(str(one.get("details") or one["event"]) for one in failed) if failed else ""
+        return ""
+
+    async def _abort(self, record: dict[str, Any]) -> None:
+        """Asks Compute to give the migration up, and waits until it has."""
+        if not record:
+            return
+        path = f"/servers/{self.made.server}/migrations/{record['id']}"
+        with contextlib.suppress(CloudError):
+            await asyncio.to_thread(self._cloud.compute, "DELETE", path)
+
+        async def ended() -> bool:
+            return (await self.record()).get("status") in ENDED
+
+        with contextlib.suppress(Late):
+            await until(ended, _ABORT_S, "the migration is cancelled", _POLL_S)
+
+    async def place(self, destination: str) -> Check:
+        """Where Compute says that it runs, and on hosts in reach which hypervisor runs it."""
+        try:
+            server = await self._server()
+        except CloudError as error:
+            return check("unknown", str(error))
+        where = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
+        if where is None:
+            return check("unknown", f"this cloud does not tell us hosts; server {server['status']}")
+        words = f"{server['status']} on {where}"
+        return check("pass" if where == destination and server["status"] == "ACTIVE" else "fail", words)
+
+    async def offline(self) -> OfflineVolume | None:
+        """None: nobody reads the volumes of a cloud but the cloud."""
+        return None
+
+    async def destroy(self) -> None:
+        await asyncio.to_thread(self._resources.remove, self.name)
+
+
+def access(cloud: str, clouds_yaml: Path | None) -> dict[str, Any]:
+    """How a probe finds the cloud; no secret is in it."""
+    return {"cloud": cloud, "clouds_yaml": str(clouds_yaml) if clouds_yaml else ""}

@@ -1,0 +1,108 @@
+"""A cloud as a lab: its hosts are the cloud's, its instances servers on volumes, migrated through the API."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.instance import CloudInstance, access
+from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.resources import Ground, Resources
+from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.qemu.machine import BootImage
+from migrascope.model.schedule import Factors
+from migrascope.node.namespace import Namespace
+from migrascope.node.register import Cleaned, Register, remove
+
+
+def machine_tag() -> str:
+    """What marks the resources that runs on this machine made, without naming it."""
+    identity = Path("/etc/machine-id").read_bytes() if Path("/etc/machine-id").exists() else b""
+    return f"{TAG}-{hashlib.sha256(b'migrascope ' + identity).hexdigest()[:12]}"
+
+
+class OpenstackLab:
+    """A cloud in which instances can be made. Use `OpenstackLab.up`; what it made goes when it ends."""
+
+    def __init__(
+        self, resources: Resources, ground: Ground, reach: Reach, register: Register, hosts: tuple[str, str],
+        clouds_yaml: Path | None, vcpus: int, facts: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self._resources, self._ground, self._reach, self._register = resources, ground, reach, register
+        self._clouds_yaml, self._vcpus = clouds_yaml, vcpus
+        self.hosts, self.facts, self.origin = hosts, facts, reach.origin
+
+    @property
+    def folder(self) -> Path:
+        return self._register.folder
+
+    @property
+    def client(self) -> Namespace | None:
+        return self._reach.client
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def up(
+        cls, cloud: Cloud, clouds_yaml: Path | None, wanted: Wishes, boot: BootImage, reach: Reach, *, vcpus: int = 1
+    ) -> AsyncIterator["OpenstackLab"]:
+        """The cloud's image and networks, found, and a security group of the run's own. wanted: its `run` and `machine`
+        are filled in. CloudError says what the cloud lacks."""
+        register = Register.create()
+        try:
+            wishes = Wishes(register.id, machine_tag(), wanted.image, wanted.flavor, wanted.network, wanted.external)
+            resources = Resources(cloud, wishes)
+            hosts = await asyncio.to_thread(hypervisors, cloud)
+            facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}
+            ground = await asyncio.to_thread(resources.ground, boot)
+            try:
+                yield cls(resources, ground, reach, register, hosts, clouds_yaml, vcpus, facts)
+            finally:
+                await asyncio.to_thread(resources.leave, ground)
+        finally:
+            remove(register, Cleaned())
+
+    async def create(self, name: str, factors: Factors, host: str, folder: Path) -> CloudInstance:
+        """A server with its website on `host`; the caller destroys it."""
+        folder.mkdir(exist_ok=True)
+        resources, name = self._resources, f"{self._register.id}-{folder.name}"
+        flavor = await asyncio.to_thread(resources.flavor, factors.memory_bytes, self._vcpus)
+        making = asyncio.ensure_future(asyncio.to_thread(resources.make, name, self._ground, flavor, host))
+        try:
+            made = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            with contextlib.suppress(CloudError):
+                await making
+                await asyncio.to_thread(resources.remove, name)
+            raise
+        return CloudInstance(name, made, resources, self._reach, access(resources.cloud.name, self._clouds_yaml))
+
+
+def hypervisors(cloud: Cloud) -> tuple[str, str]:
+    """Two hosts that are up, by name; two empty names where the cloud does not tell us, and Compute has to choose.
+    CloudError when there is one only."""
+    try:
+        found = cloud.compute("GET", "/os-hypervisors")["hypervisors"]
+    except CloudError as error:
+        if error.status == 403:
+            return ("", "")
+        raise
+    names = sorted(one["hypervisor_hostname"] for one in found if (one["state"], one["status"]) == ("up", "enabled"))
+    if len(names) < 2:
+        raise CloudError(f"cloud {cloud.name} has {len(names)} host(s) that are up and enabled; a migration needs two")
+    return (names[0], names[1])
+
+
+def versions(cloud: Cloud) -> dict[str, Any]:
+    """What the cloud says of itself: Compute's newest microversion, and the hypervisors' versions where it tells us."""
+    data = cloud.read(lambda: cloud.connection.compute.get_endpoint_data())
+    newest = ".".join(map(str, data.max_microversion)) if data is not None and data.max_microversion else None
+    found: dict[str, Any] = {"compute_api": newest, "qemu": None, "accelerator": None}
+    with contextlib.suppress(CloudError):
+        one = cloud.compute("GET", "/os-hypervisors/detail")["hypervisors"][0]
+        number = int(one["hypervisor_version"])
+        found["qemu"] = f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
+        found["accelerator"] = {"QEMU": "tcg", "KVM": "kvm"}.get(one["hypervisor_type"], one["hypervisor_type"])
+    return found

@@ -1,0 +1,213 @@
+"""What an instance is made of in a cloud: security group, volume, port, server, floating IP, each with our tags."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.image import image_of
+from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.qemu.machine import BootImage
+
+_RULES: tuple[dict[str, Any], ...] = (
+    {"protocol": "icmp"},
+    {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80},
+    {"protocol": "tcp", "port_range_min": 8080, "port_range_max": 8080},
+)
+_VOLUME_S, _SERVER_S, _GONE_S = 180.0, 300.0, 120.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a run's instances stand on, by id."""
+
+    image: str
+    image_bytes: int
+    network: str
+    external: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A server that is ACTIVE. address: the one that its visitors use."""
+
+    server: str
+    volume: str
+    port: str
+    address: str
+
+
+class Resources:
+    """Makes what is wished for in a cloud, and removes it. Every method blocks: call it in a thread."""
+
+    def __init__(self, cloud: Cloud, wishes: Wishes) -> None:
+        self.cloud, self.wishes = cloud, wishes
+        self._network, self._storage = cloud.connection.network, cloud.connection.block_storage
+
+    def ground(self, boot: BootImage) -> Ground:
+        """Finds or uploads the image, finds the networks, makes the security group. CloudError says what is lacking."""
+        wishes, cloud = self.wishes, self.cloud
+        image = image_of(cloud, wishes, boot)
+        external = self._net(wishes.external, outer=True)
+        network = self._net(wishes.network, outer=False)
+        words = "migrascope: visitors and probes"
+        group = self._do(self._network.create_security_group, name=wishes.run, description=words)
+        self._tag(group)
+        for rule in _RULES:
+            given = {"security_group_id": group.id, "direction": "ingress", "ether_type": "IPv4", **rule}
+            self._do(self._network.create_security_group_rule, **given)
+        return Ground(image.id, int(image.size or 0), network, external, group.id)
+
+    def _net(self, name: str, *, outer: bool) -> str:
+        found = self._all(self._network.networks)
+        if name:
+            chosen = [net for net in found if name in (net.id, net.name)]
+        else:
+            routed = self._routed() if not outer else set()
+            chosen = [net for net in found if (net.is_router_external if outer else net.id in routed)]
+        what = "external network" if outer else "network behind a router"
+        if not chosen:
+            raise CloudError(f"cloud {self.cloud.name} has no {what}{f' {name}' if name else ''}: name one in the plan")
+        if len(chosen) > 1:
+            names = ", ".join(net.name for net in chosen)
+            raise CloudError(f"cloud {self.cloud.name} has more than one {what} ({names}): name one in the plan")
+        return str(chosen[0].id)
+
+    def _routed(self) -> set[str]:
+        """The networks that a router's port is on, but for the external ones."""
+        owners = (
+            "network:router_interface",
+            "network:router_interface_distributed",
+            "network:ha_router_replicated_interface",
+        )
+        ports = [port for owner in owners for port in self._all(self._network.ports, device_owner=owner)]
+        return {str(port.network_id) for port in ports}
+
+    def _all(self, listing: Callable[..., Iterable[Any]], **query: Any) -> list[Any]:
+        return self.cloud.read(lambda: list(listing(**query)))
+
+    def _do(self, change: Callable[..., Any], *things: Any, **words: Any) -> Any:
+        return self.cloud.once(lambda: change(*things, **words))
+
+    def _tag(self, thing: Any) -> None:
+        self._do(self._network.set_tags, thing, self.wishes.tags)
+
+    def flavor(self, memory_bytes: int, vcpus: int) -> str:
+        """The id of the wished flavor, or of one with exactly so much memory and so many vCPUs and no disk of its own;
+        such a one is made where we may. CloudError when there is none."""
+        ram = memory_bytes // 2**20
+        found = self.cloud.compute("GET", "/flavors/detail")["flavors"]
+        if self.wishes.flavor:
+            chosen = [one for one in found if self.wishes.flavor in (one["id"], one["name"])]
+        else:
+            chosen = [one for one in found if (one["ram"], one["vcpus"]) == (ram, vcpus)]
+            chosen.sort(key=lambda one: one["disk"])
+        if chosen:
+            return str(chosen[0]["id"])
+        if self.wishes.flavor:
+            raise CloudError(f"cloud {self.cloud.name} has no flavor {self.wishes.flavor}")
+        name = f"{TAG}-{ram}-{vcpus}"
+        made = {"flavor": {"name": name, "ram": ram, "vcpus": vcpus, "disk": 0, "description": TAG}}
+        try:
+            return str(self.cloud.compute("POST", "/flavors", made)["flavor"]["id"])
+        except CloudError as error:
+            raise CloudError(
+                f"cloud {self.cloud.name} has no flavor of {ram} MiB and {vcpus} vCPU, and lets us make none ({error}):"
+                " name one in the plan (cloud.flavor)"
+            ) from error
+
+    def make(self, name: str, ground: Ground, flavor: str, host: str) -> Made:
+        """A server that boots from a volume of its own, with a floating IP. host: where it is to run; empty: anywhere.
+
+        Nothing of it is left when this raises: CloudError with the API's words.
+        """
+        cloud, tags = self.cloud, self.wishes.tags
+        try:
+            gib = max(1, -(-ground.image_bytes // 2**30))
+            marks = dict.fromkeys(tags, "1")
+            volume = self._do(self._storage.create_volume, size=gib, image_id=ground.image, name=name, metadata=marks)
+            port = self._do(
+                self._network.create_port, network_id=ground.network, name=name, security_group_ids=[ground.group]
+            )
+            self._tag(port)
+            self._await(_VOLUME_S, f"volume {name} is available", lambda: self._volume_is_there(volume.id))
+            disk = {"uuid": volume.id, "source_type": "volume", "destination_type": "volume", "boot_index": 0}
+            wanted: dict[str, Any] = {
+                "name": name,
+                "flavorRef": flavor,
+                "networks": [{"port": port.id}],
+                "block_device_mapping_v2": [disk],
+                "tags": tags,
+            }
+            if host:
+                wanted["host"] = host
+            server = str(cloud.compute("POST", "/servers", {"server": wanted})["server"]["id"])
+            self._await(_SERVER_S, f"server {name} is ACTIVE", lambda: self._is_active(server))
+            floating = self._do(self._network.create_ip, floating_network_id=ground.external, port_id=port.id)
+            self._tag(floating)
+            return Made(server, volume.id, port.id, str(floating.floating_ip_address))
+        except BaseException:
+            self.remove(name)
+            raise
+
+    def _volume_is_there(self, volume: str) -> bool:
+        found = self.cloud.read(lambda: self._storage.get_volume(volume))
+        if found.status == "error":
+            raise CloudError(f"cloud {self.cloud.name}: volume {found.name} is in error")
+        return bool(found.status == "available")
+
+    def _is_active(self, server: str) -> bool:
+        found = self.cloud.compute("GET", f"/servers/{server}")["server"]
+        if found["status"] == "ERROR":
+            words = found.get("fault", {}).get("message", "no fault is told")
+            raise CloudError(f"cloud {self.cloud.name}: server {found['name']} is in ERROR: {words}")
+        return bool(found["status"] == "ACTIVE")
+
+    def _await(self, seconds: float, what: str, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise CloudError(f"cloud {self.cloud.name}: not in {seconds:g} s: {what}")
+            time.sleep(0.5)
+
+    def remove(self, name: str) -> None:
+        """Removes what `make` made by this name, as far as it is there. CloudError when something stays."""
+        cloud, run = self.cloud, self.wishes.run
+        servers = cloud.compute("GET", f"/servers?name=^{name}$&tags={run}")["servers"]
+        for server in servers:
+            self._gone(cloud.compute, "DELETE", f"/servers/{server['id']}")
+        if servers:
+            query = f"/servers?name=^{name}$&tags={run}"
+            self._await(_GONE_S, f"server {name} is gone", lambda: not cloud.compute("GET", query)["servers"])
+        for port in self._all(self._network.ports, name=name, tags=run):
+            for floating in self._all(self._network.ips, port_id=port.id):
+                self._gone(self._do, self._network.delete_ip, floating)
+            self._gone(self._do, self._network.delete_port, port)
+        for volume in self._all(self._storage.volumes, name=name):
+            if run in volume.metadata:
+                self._await(60, f"volume {name} is free", partial(self._is_free, volume.id))
+                self._gone(self._do, self._storage.delete_volume, volume)
+
+    def _is_free(self, volume: str) -> bool:
+        try:
+            found = self.cloud.read(lambda: self._storage.get_volume(volume))
+        except CloudError as error:
+            if error.status == 404:
+                return True
+            raise
+        return found.status in ("available", "error")
+
+    def leave(self, ground: Ground) -> None:
+        """Removes the run's security group."""
+        self._gone(self._do, self._network.delete_security_group, ground.group)
+
+    @staticmethod
+    def _gone(delete: Callable[..., Any], *things: Any) -> None:
+        try:
+            delete(*things)
+        except CloudError as error:
+            if error.status != 404:
+                raise

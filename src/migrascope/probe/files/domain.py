@@ -1,0 +1,81 @@
+"""Watches one domain of one libvirt, and prints a JSON array for each thing seen: the table's name and its row.
+
+Runs on a host's own Python with libvirt's module, to which it is given as text: no import but these. Ends with its
+standard input.
+"""
+
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+config = json.loads(sys.argv[1])
+lock = threading.Lock()
+
+
+def say(*row: object) -> None:
+    with lock:
+        sys.stdout.write(json.dumps(row) + "\n")
+        sys.stdout.flush()
+
+
+def qemu_event(_conn: Any, domain: Any, event: str, seconds: int, micros: int, details: str, _opaque: Any) -> None:
+    if domain.UUIDString() == config["domain"]:
+        wall = seconds * 10**9 + micros * 1000 if seconds >= 0 else 0
+        say("qmp_event", event, wall, time.monotonic_ns(), details or "{}")
+
+
+def lifecycle(_conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+    if domain.UUIDString() == config["domain"]:
+        say("libvirt_event", "lifecycle", time.monotonic_ns(), json.dumps({"event": event, "detail": detail}))
+
+
+def job_completed(_conn: Any, domain: Any, params: dict[str, Any], _opaque: Any) -> None:
+    if domain.UUIDString() == config["domain"]:
+        say("libvirt_event", "job-completed", time.monotonic_ns(), json.dumps(params))
+
+
+def ask(connection: Any, flags: int, kind: str) -> None:
+    asked = time.monotonic_ns()
+    try:
+        answer = connection.lookupByUUIDString(config["domain"]).jobStats(flags)
+    except libvirt.libvirtError:
+        return
+    if answer.get("type"):
+        say("libvirt_job", asked, time.monotonic_ns(), kind, json.dumps(answer))
+
+
+def main() -> None:
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    libvirt.virEventRegisterDefaultImpl()
+
+    def turn() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=turn, daemon=True).start()
+    connection = libvirt.open(config["uri"])
+    libvirt_qemu.qemuMonitorEventRegister(connection, None, None, qemu_event, None, 0)
+    connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle, None)
+    connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, job_completed, None)
+    over = threading.Event()
+
+    def end() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=end, daemon=True).start()
+    say("ready")
+    interval, due = config["interval_s"], time.monotonic()
+    while not over.wait(max(0.0, due - time.monotonic()) if interval else None):
+        ask(connection, 0, "running")
+        due = max(due + interval, time.monotonic())
+    completed = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+    ask(connection, completed, "completed")
+
+
+main()

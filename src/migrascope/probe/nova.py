@@ -1,0 +1,77 @@
+"""What a cloud's API says of a server while it is migrated: table api.
+
+Config: cloud and clouds_yaml (where its access is; empty: where openstacksdk looks), server and port (ids), interval_s.
+On a monotonic grid the server, its newest migration record, its running migration and its port's bindings are asked
+for, one after another on one connection; at the end its instance actions. What we may not see is asked for once.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.node.program import Program
+from migrascope.store.spool import Spool
+
+_REFUSED = (401, 403)
+
+
+class Watch:
+    """The questions, and the spool in which each answer is a row."""
+
+    def __init__(self, cloud: Cloud, server: str, port: str, spool: Spool) -> None:
+        self._cloud, self._server, self._spool = cloud, server, spool
+        network = cloud.connection.network
+        self._questions: dict[str, Callable[[], Any]] = {
+            "server": lambda: cloud.compute("GET", f"/servers/{server}")["server"],
+            "record": lambda: cloud.compute(
+                "GET", f"/os-migrations?instance_uuid={server}&migration_type=live-migration&limit=1"
+            )["migrations"],
+            "running": lambda: cloud.compute("GET", f"/servers/{server}/migrations")["migrations"],
+            "bindings": lambda: network.get(f"/ports/{port}/bindings").json()["bindings"],
+        }
+
+    def ask(self) -> None:
+        """Asks everything once more."""
+        for what in list(self._questions):
+            self._ask(what, self._questions[what])
+
+    def _ask(self, what: str, question: Callable[[], Any]) -> None:
+        asked = time.monotonic_ns()
+        try:
+            answer = json.dumps(question())
+            self._spool.add(asked, time.monotonic_ns(), what, answer, "")
+        except (CloudError, KeyError, ValueError) as error:
+            self._spool.add(asked, time.monotonic_ns(), what, "", str(error))
+            if isinstance(error, CloudError) and error.status in _REFUSED:
+                del self._questions[what]
+
+    def actions(self) -> None:
+        """The server's instance actions with their events."""
+        path = f"/servers/{self._server}/os-instance-actions"
+
+        def question() -> list[Any]:
+            found = self._cloud.compute("GET", path)["instanceActions"]
+            return [self._cloud.compute("GET", f"{path}/{one['request_id']}")["instanceAction"] for one in found]
+
+        self._ask("actions", question)
+
+
+async def main(program: Program) -> None:
+    config = program.config
+    cloud = Cloud.connect(config["cloud"], Path(config["clouds_yaml"]) if config["clouds_yaml"] else None)
+    with program.spool("api") as spool:
+        watch = Watch(cloud, config["server"], config["port"], spool)
+        await asyncio.to_thread(watch.ask)
+        program.ready()
+        async for _ in program.grid(config["interval_s"]):
+            await asyncio.to_thread(watch.ask)
+        await asyncio.to_thread(watch.actions)
+        await program.ended()
+
+
+if __name__ == "__main__":
+    Program.from_argv().run(main)

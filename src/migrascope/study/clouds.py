@@ -1,0 +1,101 @@
+"""Runs on OpenStack: the testbed, with its hosts and links in reach, or any cloud in clouds.yaml by its API."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from migrascope.cloud.client import Cloud
+from migrascope.guest.image import ROOT as GUEST_ROOT
+from migrascope.guest.image import GuestImage, cloud_kernel_line, guest_image
+from migrascope.lab.openstack.lab import OpenstackLab
+from migrascope.lab.openstack.reach import Host, Reach
+from migrascope.lab.openstack.wishes import Wishes
+from migrascope.lab.qemu.hostimage import HOST
+from migrascope.lab.qemu.machine import BootImage
+from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem
+from migrascope.model.schedule import Factors
+from migrascope.node.image import root_image
+from migrascope.node.namespace import Namespace
+from migrascope.study import testbeds
+from migrascope.study.labs import Progress, Up
+from migrascope.testbed.roles.keystone import CLOUD
+from migrascope.testbed.settings import address
+from migrascope.testbed.status import Status
+from migrascope.testbed.testbed import Testbed
+from migrascope.trial.engine import TrialEngine
+from migrascope.trial.origin import origin
+
+_DOWNTIME_FLOOR_S = 0.1
+"""Nova's least live_migration_downtime."""
+
+
+@contextlib.asynccontextmanager
+async def cloud_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
+    """The plan's cloud as something that runs trials; beside it what the manifest says of it. A testbed that is down is
+    brought up, and stays up."""
+    host_root = await root_image(HOST, say=progress.step)
+    await root_image(GUEST_ROOT, say=progress.step)
+    guest = await guest_image(host_root, say=progress.step)
+    if plan.cloud.name:
+        async with _foreign(plan, guest, progress) as found:
+            yield found
+    else:
+        async with _testbed(plan, guest, host_root, progress) as found:
+            yield found
+
+
+def _wishes(plan: Plan) -> Wishes:
+    cloud = plan.cloud
+    return Wishes("", "", cloud.image, cloud.flavor, cloud.network, cloud.external)
+
+
+def _boot(guest: GuestImage, origin_address: str) -> BootImage:
+    return BootImage(guest.kernel, guest.initrd, guest.disk, cloud_kernel_line(origin_address))
+
+
+@contextlib.asynccontextmanager
+async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Progress) -> AsyncIterator[Up]:
+    testbed = Testbed(plan.cloud.testbed)
+    found = await testbeds.status(testbed) if testbed.made else Status()
+    if not found.healthy:
+        found = await testbeds.up(testbed, "auto", progress.step)
+    if not found.healthy:
+        raise Problem(f"the testbed {testbed.name} is not healthy\n  next: migrascope testbed status")
+    clouds_yaml = testbeds.clouds_yaml(testbed)
+    cloud = Cloud.connect(CLOUD, clouds_yaml)
+    spaces, where = testbed.topology.namespaces, address("origin", "external")
+    boot, vcpus = _boot(guest, where), plan.instance.vcpus
+    async with OpenstackLab.up(cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed), vcpus=vcpus) as lab:
+        lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
+        async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
+            yield TrialEngine(lab, plan, progress.phase, guest.site).run, lab.facts | {"guest": guest.hash}
+
+
+def _reach(testbed: Testbed) -> Reach:
+    topology = testbed.topology
+    python = ("setpriv", "--pdeathsig", "KILL", "python3")
+    hosts = {name: Host("qemu:///system", tuple(node.command(python))) for name, node in testbed.nodes.items()}
+
+    async def configure(factors: Factors) -> dict[str, Any]:
+        topology.set_rate("migration", factors.link_bps)
+        limit_ms = round(1000 * max(_DOWNTIME_FLOOR_S, factors.downtime_limit_s))
+        await testbeds.set_migration(testbed, {"downtime_ms": limit_ms})
+        nova = vars(testbed.settings.migration)
+        return {"nova": dict(nova), "links": {name: link.rate_bps for name, link in topology.links.items()}}
+
+    ports = {port.port: (link.name, node) for link in topology.links.values() for node, port in link.ports.items()}
+    return Reach(hosts, topology.namespaces["client"], address("origin", "external"), topology.fabric, ports, configure)
+
+
+@contextlib.asynccontextmanager
+async def _foreign(plan: Plan, guest: GuestImage, progress: Progress) -> AsyncIterator[Up]:
+    wanted = plan.cloud
+    cloud = Cloud.connect(wanted.name)
+    client = Namespace(wanted.visitors) if wanted.visitors else None
+    hosts = {name: Host(uri, ("/usr/bin/python3",)) for name, uri in wanted.hosts.items()}
+    reach = Reach(hosts=hosts, client=client, origin=wanted.origin)
+    boot, vcpus = _boot(guest, wanted.origin), plan.instance.vcpus
+    async with OpenstackLab.up(cloud, None, _wishes(plan), boot, reach, vcpus=vcpus) as lab:
+        yield TrialEngine(lab, plan, progress.phase, guest.site).run, lab.facts | {"guest": guest.hash}
