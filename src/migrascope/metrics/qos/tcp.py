@@ -75,7 +75,7 @@ class Tcp:
         return _Pass(self, batch, segments).marks()
 
 
-_STATE = ("based", "base", "top", "top_ns", "ack", "window", "last_ns", "duplicates", "value", "echoed")
+_STATE = ("based", "base", "top", "top_ns", "ack", "window", "last_ns", "alive", "duplicates", "value", "echoed")
 
 
 class _Pass:
@@ -116,9 +116,10 @@ class _Pass:
         behind = data & seen & (x < top) & ~alive & ~((length > 1) & (x == top - 1))
         spurious = (length > 0) & ~alive & (other_ack > 0) & (x + length <= other_ack)
         gap = seen & (x > top) & ~self.rst
+        answered_alive = np.where(other_earlier, alive[previous_other], state["alive"].ravel()[self.both ^ 1] > 0)
         duplicate = (
             (length == 0) & quiet & seen & self.acks & (a == last_ack) & (x == top)
-            & (s.window == window) & (window > 0)
+            & (s.window == window) & (window > 0) & ~answered_alive
         )  # fmt: skip
         runs = self._runs(duplicate)
         again, reordered = spurious, np.zeros(self.n, dtype=np.bool_)
@@ -131,7 +132,7 @@ class _Pass:
             out = candidates[self._out_of_order(candidates, x, end, top, other_ack, previous_other, runs, advancing)]
             again[out], reordered[out] = False, True
         trips = self._trips(previous, earlier, end, a, last_ack, data, behind | spurious, advancing)
-        self._keep(end, top, a, runs, advancing)
+        self._keep(end, top, a, runs, advancing, alive)
         return Marks(data, again, reordered, gap, duplicate, trips)
 
     def _previous(self) -> tuple[Ints, Ints]:
@@ -267,7 +268,7 @@ class _Pass:
         found, _, _ = self.tcp._matcher.match(keys, time[asked], answer_keys, time[answered], answered, void_keys)
         return found
 
-    def _keep(self, end: Ints, top: Ints, a: Ints, runs: Ints | None, advancing: Bools) -> None:
+    def _keep(self, end: Ints, top: Ints, a: Ints, runs: Ints | None, advancing: Bools, alive: Bools) -> None:
         """What the next batch must know."""
         s, state, time = self.segments, self.state, self.batch.time_ns
         for side in (0, 1):
@@ -280,6 +281,7 @@ class _Pass:
             state["last_ns"][there, side] = time[rows]
             state["value"][there, side] = s.stamps.value[rows]
             state["echoed"][there, side] = s.stamps.echoed[rows]
+            state["alive"][there, side] = alive[rows]
             state["duplicates"][there, side] = runs[rows] if runs is not None else 0
             state["top"][there, side] = np.maximum(top[rows], np.where(self.rst[rows], 0, end[rows]))
             highest = np.maximum.reduceat(np.where(mine & advancing, self.rows, -1), self.batch.starts)

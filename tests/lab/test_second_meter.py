@@ -1,0 +1,211 @@
+"""The second meter: what a capture of a real migration says, beside tshark, the echo probe and TCP_INFO."""
+
+import random
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lab.machine import migrascope
+from migrascope.metrics.packets import Packets
+from migrascope.metrics.qos.examine import examine
+from migrascope.metrics.qos.result import Direction, Qos
+from migrascope.metrics.trial import measure
+from migrascope.metrics.windows import WINDOWS, end_of
+from migrascope.store.pcap import writer
+from migrascope.store.pcap.reader import Capture
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+from needs import tshark_program
+
+pytestmark = pytest.mark.lab
+PLAN = """
+name = "captured"
+blocks = 1
+[axes]
+scenario = ["offline"]
+[windows]
+before = "3s"
+[capture]
+enabled = true
+"""
+COUNTS = ("retransmitted", "out_of_order", "lost_segments", "duplicate_acks")
+FIELDS = ("retransmission", "out_of_order", "lost_segment", "duplicate_ack")
+Ends = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A trial with a capture."""
+    folder = tmp_path_factory.mktemp("captured")
+    plan, runs = folder / "plan.toml", folder / "runs"
+    plan.write_text(PLAN)
+    done = migrascope("run", str(plan), "--runs", str(runs))
+    assert done.returncode == 0, done.stderr
+    (found,) = RunFolder(runs / "latest").recordings()
+    assert found.trial.status == "ok", found.trial.reason
+    return found
+
+
+@pytest.fixture(scope="module")
+def capture(recording: Recording) -> Path:
+    """Its capture."""
+    assert recording.capture is not None
+    return recording.capture
+
+
+@pytest.fixture(scope="module")
+def qos(capture: Path) -> Qos:
+    return examine(capture)
+
+
+def tshark(*arguments: str) -> str:
+    return subprocess.run([tshark_program(), *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def judged(path: Path) -> tuple[dict[Ends, list[int]], dict[frozenset[str], float]]:
+    """By direction tshark's packets and counts (COUNTS), and by flow its initial round trip."""
+    names = ["ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", *(f"tcp.analysis.{name}" for name in FIELDS)]
+    names.append("tcp.analysis.initial_rtt")
+    fields = [word for name in names for word in ("-e", name)]
+    counts: dict[Ends, list[int]] = defaultdict(lambda: [0] * 5)
+    initial: dict[frozenset[str], float] = {}
+    for line in tshark("-r", str(path), "-Y", "tcp", "-T", "fields", *fields).splitlines():
+        word = line.split("\t")
+        ends = f"{word[0]}:{word[1]}", f"{word[2]}:{word[3]}"
+        counts[ends][0] += 1
+        for at in range(4):
+            counts[ends][1 + at] += word[4 + at] != ""
+        if word[8]:
+            initial[frozenset(ends)] = float(word[8])
+    return dict(counts), initial
+
+
+def ours(qos: Qos) -> tuple[dict[Ends, list[int]], dict[frozenset[str], float]]:
+    """The same of ours."""
+    flows = [flow for flow in qos.flows if flow.protocol == "tcp"]
+    counts = {
+        (direction.sender, direction.receiver): [
+            direction.counts["packets"],
+            *(direction.counts[name] for name in COUNTS),
+        ]
+        for flow in flows
+        for direction in flow.directions
+    }
+    initial = {frozenset(flow.ends): flow.initial_rtt.value for flow in flows if flow.initial_rtt.value is not None}
+    return counts, initial
+
+
+def directions(qos: Qos, *, to: str = "", sender: str = "") -> list[Direction]:
+    """TCP's directions whose receiver, or sender, ends so."""
+    return [
+        direction
+        for flow in qos.flows
+        if flow.protocol == "tcp"
+        for direction in flow.directions
+        if direction.receiver.endswith(to) and direction.sender.endswith(sender)
+    ]
+
+
+def test_the_capture_is_whole(recording: Recording, capture: Path, qos: Qos) -> None:
+    table = recording.table("capture")
+    assert int(table["drops"].sum()) == 0
+    assert qos.totals.packets == int(table["packets"].sum()) > 5000
+    assert not qos.totals.cut
+    assert len(tshark("-r", str(capture), "-T", "fields", "-e", "frame.number").splitlines()) == qos.totals.packets
+
+
+def test_every_flow_is_as_tshark_has_it(capture: Path, qos: Qos) -> None:
+    theirs, their_initial = judged(capture)
+    found, initial = ours(qos)
+    assert found == theirs
+    assert sum(counts[1] for counts in theirs.values()) > 0, "the blackout made nobody send again"
+    assert initial == pytest.approx(their_initial, abs=1.5e-9)
+
+
+def test_packets_and_bytes_by_second_are_as_tshark_has_them(capture: Path, qos: Qos) -> None:
+    told = tshark("-r", str(capture), "-q", "-z", "io,stat,1")
+    rows = re.findall(r"^\|\s*(\d+)(?:\.\d+)? <> +(?:Dur|[\d.]+) *\|\s*(\d+) \|\s*(\d+) \|", told, re.MULTILINE)
+    assert [(float(start), int(packets), int(size)) for start, packets, size in rows if packets != "0"] == (
+        qos.totals.windows
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_losses_and_disorder_are_as_tshark_has_them(capture: Path, tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "worse.pcapng"
+    worsen(capture, path, random.Random(seed))
+    theirs, their_initial = judged(path)
+    found, initial = ours(examine(path))
+    assert found.keys() == theirs.keys()
+    total = [sum(counts) for counts in zip(*theirs.values(), strict=True)]
+    assert all(count > 5 for count in total), total
+    sums = {ends: [packets, again + late, *rest] for ends, (packets, again, late, *rest) in theirs.items()}
+    assert {ends: [packets, again + late, *rest] for ends, (packets, again, late, *rest) in found.items()} == sums
+    different = sum(abs(found[ends][1] - theirs[ends][1]) for ends in theirs)
+    assert different <= 0.01 * (total[1] + total[2])
+    known = {flow: trip for flow, trip in initial.items() if flow in their_initial}
+    assert len(known) > 0.9 * len(their_initial)
+    same = sum(abs(trip - their_initial[flow]) < 1.5e-9 for flow, trip in known.items())
+    assert same >= 0.99 * len(known)
+
+
+def worsen(source: Path, target: Path, chance: random.Random) -> None:
+    """A copy with 3 % of the packets missing, 3 % twice, and 4 % late."""
+    packets = []
+    for frames in Capture(source).batches():
+        for at, captured, time, wire in zip(
+            frames.at.tolist(), frames.captured.tolist(), frames.time_ns.tolist(), frames.wire.tolist(), strict=True
+        ):
+            fate, frame = chance.random(), bytes(frames.data[at : at + captured])
+            if 0.06 <= fate < 0.1:
+                time += chance.choice([100_000, 1_000_000, 10_000_000])
+            if fate >= 0.03:
+                packets.append((time, frame, wire))
+            if 0.03 <= fate < 0.06:
+                packets.append((time + chance.choice([100_000, 2_000_000, 30_000_000, 300_000_000]), frame, wire))
+    with target.open("wb") as file:
+        writer.write(file, "worse", sorted(packets, key=lambda packet: packet[0]))
+
+
+def test_the_echo_probe_agrees(recording: Recording, qos: Qos) -> None:
+    """Losses the same; median round trip within 5 % and 20 us, mean within 10 %: the probe stamps before it sends."""
+    packets = Packets.of(recording, end_of(recording))
+    echoes = [flow for flow in qos.flows if flow.protocol == "icmp"]
+    asked = max(echoes, key=lambda flow: flow.directions[0].counts["requests"]).directions[0]
+    trips = packets.rtt_ns[packets.rtt_ns >= 0] / 1e9
+    assert len(packets) - 250 <= asked.counts["requests"] <= len(packets), "both begin at about the same time"
+    assert asked.counts["lost"] == int((packets.rtt_ns < 0).sum()) > 0
+    assert asked.metrics["delay_p50_s"].value == pytest.approx(float(np.median(trips)), rel=0.05, abs=20e-6)
+    assert asked.metrics["delay_s"].value == pytest.approx(float(trips.mean()), rel=0.1)
+
+
+def test_tcp_info_agrees(recording: Recording, qos: Qos) -> None:
+    """Segments sent again within 2 of those of the sockets, bytes received within 0.1 %."""
+    last = (
+        recording.table("tcp_info")
+        .group_by("source", "flow")
+        .agg(pl.col("total_retrans").max(), pl.col("bytes_received").max())
+    )
+    sent, received = directions(qos, to=":80"), directions(qos, sender=":80")
+    again = sum(direction.counts["retransmitted"] for direction in sent)
+    assert abs(again - int(last["total_retrans"].sum())) <= 2
+    assert sum(direction.counts["payload_bytes"] for direction in received) == pytest.approx(
+        int(last["bytes_received"].sum()), rel=1e-3
+    )
+
+
+def test_the_sniffers_metrics_are_there(recording: Recording) -> None:
+    found = measure(recording)
+    for name in ("delay_s", "jitter_s"):
+        for series in ("received", "sent", "flow"):
+            values = [found[f"sniffer.{name}.{series}.{window}"].value for window in WINDOWS]
+            assert all(value is not None and 0 < value < 1 for value in values), (name, series)
+    seconds, delay = 3.0, found["sniffer.delay_s.received.before"]
+    assert delay.value is not None
+    assert delay.samples is not None
+    assert delay.value * delay.samples == pytest.approx(seconds, rel=0.05)
