@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faketrial import PLAN, SCRIPT, record
+from faketrial import SCRIPT, record
 from rich.console import Console
 
 from fakerun import fake_run
@@ -17,8 +17,8 @@ from migrascope.store.runfolder import RunFolder
 
 
 def plan(allow: str = "unknown") -> Plan:
-    return PLAN.model_copy(
-        update={"blocks": 2, "verdict": PLAN.verdict.model_copy(update={"allow": allow}), "axes": Plan().axes}
+    return Plan.model_validate(
+        {"blocks": 3, "axes": {"scenario": ["none"]}, "windows": {"before": "2s"}, "verdict": {"allow": allow}}
     )
 
 

@@ -23,10 +23,7 @@ class Volume:
         """Makes the overlay and serves it. ProcessError when qemu-img or qemu-nbd fails."""
         base = ["-b", str(self._base), "-F", "raw"]
         await run("qemu-img", ["qemu-img", "create", "-q", "-f", "qcow2", *base, str(self.path)], self._where)
-        socket = f"--bind={address('storage', 'storage')}"
-        argv = ["qemu-nbd", "--persistent", "--shared=4", f"--export-name={self.name}", "--format=qcow2"]
-        argv += ["--cache=writeback", socket, f"--port={EXPORT_PORT}", str(self.path)]
-        self.process = await start("qemu-nbd", argv, self._where, self._folder / "qemu-nbd.log")
+        self.process = await start("qemu-nbd", self.command(), self._where, self._folder / "qemu-nbd.log")
         process = self.process
 
         async def listening() -> bool:
@@ -36,6 +33,12 @@ class Volume:
             return self._where.namespace.call(lambda: _listens(EXPORT_PORT))
 
         await until(listening, 10, "qemu-nbd listens")
+
+    def command(self) -> list[str]:
+        """What serves it."""
+        socket = f"--bind={address('storage', 'storage')}"
+        argv = ["qemu-nbd", "--persistent", "--shared=4", f"--export-name={self.name}", "--format=qcow2"]
+        return [*argv, "--cache=writeback", socket, f"--port={EXPORT_PORT}", str(self.path)]
 
     async def raw(self, target: Path) -> None:
         """Serves it no longer, and writes what it holds as a raw image, sparse. ProcessError when qemu-img fails."""

@@ -1,0 +1,127 @@
+"""What is planted in real trials is found, and named for what it is."""
+
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrascope.analysis.run import result_of
+from migrascope.lab.contract import Requested
+from migrascope.lab.offline import LEDGER
+from migrascope.lab.qemu import instance as instances
+from migrascope.lab.qemu import lab as labs
+from migrascope.lab.qemu.lab import QemuInstance, QemuLab
+from migrascope.lab.qemu.volume import Volume
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import schedule
+from migrascope.model.verdict import Judgement, Statement
+from migrascope.model.witness import RECORD_BYTES
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.images import Images, prepare
+from migrascope.study.plans import text_of
+from migrascope.trial.engine import TrialEngine
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+async def up() -> AsyncIterator[tuple[QemuLab, Images]]:
+    """A lab of its own."""
+    images = await prepare(lambda text: None)
+    async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
+        yield lab, images
+
+
+async def judged(up: tuple[QemuLab, Images], folder: Path, **parts: Any) -> Judgement:
+    """The verdict on one trial of a plan with these parts."""
+    lab, images = up
+    plan = Plan.model_validate(
+        {"blocks": 1, "axes": {"scenario": ["none"]}, "windows": {"before": "3s", "limit": "20s"}, **parts}
+    )
+    run = RunFolder.create(folder, text_of(plan), {})
+    (spec,) = schedule(plan)
+    opened = run.open_trial(1)
+    facts = await TrialEngine(lab, plan, lambda phase: None, images.site).run(spec, opened)
+    return result_of(run.seal_trial(opened, facts)).judgement
+
+
+def bad(judgement: Judgement) -> dict[str, Statement]:
+    """What the witnesses say that is not "intact"."""
+    return {one.witness: one for one in judgement.statements if one.verdict != "intact"}
+
+
+async def test_a_good_migration_is_intact(up: tuple[QemuLab, Images], tmp_path: Path) -> None:
+    judgement = await judged(up, tmp_path)
+    assert (judgement.verdict, bad(judgement)) == ("intact", {})
+
+
+async def test_two_guests_on_one_volume_are_two_copies(
+    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source goes on after the migration. The volume knows no lock."""
+
+    class Split(QemuInstance):
+        async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+            source = self.host
+            answer = await super().migrate(destination, limit_s, requested)
+            await self.monitors[source].execute("cont")
+            return answer
+
+    monkeypatch.setattr(labs, "QemuInstance", Split)
+    judgement = await judged(up, tmp_path)
+    said = bad(judgement)
+    assert judgement.verdict == "two copies"
+    assert {said[witness].verdict for witness in ("hypervisors", "frames")} == {"two copies"}
+    ran = said["hypervisors"]
+    assert ran.from_s is not None
+    assert ran.until_s is not None
+    assert ran.until_s - ran.from_s > 3, "as long as the window after the migration"
+    assert "two copies" in {said[w].verdict for w in ("liveness", "ledger, collector") if w in said}, said
+
+
+async def test_a_store_that_lies_loses_data(
+    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It acknowledges what it keeps in an overlay that goes with it."""
+
+    class Lying(Volume):
+        def command(self) -> list[str]:
+            return ["env", f"TMPDIR={self.path.parent}", *super().command(), "--snapshot"]
+
+    monkeypatch.setattr(instances, "Volume", Lying)
+    judgement = await judged(up, tmp_path)
+    assert judgement.verdict == "data lost", judgement.text
+    assert set(bad(judgement)) == {"ledger, volume"}
+    assert "acknowledged records are not on the volume: 1-" in judgement.text
+
+
+async def test_a_replayed_record_is_data_lost(
+    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Replaying(Volume):
+        async def raw(self, target: Path) -> None:
+            await super().raw(target)
+            replay(target, tmp_path / "book", number=5)
+
+    monkeypatch.setattr(instances, "Volume", Replaying)
+    judgement = await judged(up, tmp_path)
+    assert judgement.verdict == "data lost"
+    assert "records are there twice: 5" in judgement.text
+
+
+def replay(disk: Path, book: Path, number: int) -> None:
+    """Writes a record of the ledger on a raw volume once more, after the last."""
+    subprocess.run(["e2fsck", "-y", "-E", "journal_only", disk], capture_output=True, check=False)
+    subprocess.run(["debugfs", "-R", f"dump {LEDGER} {book}", disk], capture_output=True, check=True)
+    content = book.read_bytes().rstrip(b"\0")
+    book.write_bytes(content + content[(number - 1) * RECORD_BYTES : number * RECORD_BYTES])
+    for request in (f"rm {LEDGER}", f"write {book} {LEDGER}"):
+        subprocess.run(["debugfs", "-w", "-R", request, disk], capture_output=True, check=True)
+
+
+async def test_a_guest_without_a_ledger_is_unknown(up: tuple[QemuLab, Images], tmp_path: Path) -> None:
+    judgement = await judged(up, tmp_path, verdict={"ledger": 0})
+    assert judgement.verdict == "unknown"
+    assert set(bad(judgement)) == {"ledger, collector", "ledger, volume"}
