@@ -15,6 +15,7 @@ import libvirt_qemu
 
 config = json.loads(sys.argv[1])
 lock = threading.Lock()
+stopped, completed, over = threading.Event(), threading.Event(), threading.Event()
 
 
 def say(*row: object) -> None:
@@ -27,6 +28,10 @@ def qemu_event(_conn: Any, domain: Any, event: str, seconds: int, micros: int, d
     if domain.UUIDString() == config["domain"]:
         wall = seconds * 10**9 + micros * 1000 if seconds >= 0 else 0
         say("qmp_event", event, wall, time.monotonic_ns(), details or "{}")
+        if event == "STOP":
+            stopped.set()
+        if event == "MIGRATION" and json.loads(details)["status"] == "completed" and stopped.is_set():
+            completed.set()  # QEMU's own last figures are there until libvirt ends it, some 20 ms later
 
 
 def lifecycle(_conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
@@ -39,7 +44,7 @@ def job_completed(_conn: Any, domain: Any, params: dict[str, Any], _opaque: Any)
         say("libvirt_event", "job-completed", time.monotonic_ns(), json.dumps(params))
 
 
-def ask(connection: Any, flags: int, kind: str) -> None:
+def jobs(connection: Any, flags: int, kind: str) -> None:
     asked = time.monotonic_ns()
     try:
         answer = connection.lookupByUUIDString(config["domain"]).jobStats(flags)
@@ -47,6 +52,23 @@ def ask(connection: Any, flags: int, kind: str) -> None:
         return
     if answer.get("type"):
         say("libvirt_job", asked, time.monotonic_ns(), kind, json.dumps(answer))
+
+
+def query(connection: Any, command: str) -> None:
+    try:
+        domain = connection.lookupByUUIDString(config["domain"])
+        # A domain that is coming in answers nothing until it has come.
+        if domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION] and not stopped.is_set():
+            return
+    except libvirt.libvirtError:
+        return
+    asked, answer, answered = time.monotonic_ns(), "", 0
+    try:
+        said = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0))
+        answer, answered = json.dumps(said["return"]), time.monotonic_ns()
+    except (libvirt.libvirtError, KeyError):
+        pass
+    say("qmp_status", asked, answered, command, answer)
 
 
 def main() -> None:
@@ -62,7 +84,6 @@ def main() -> None:
     libvirt_qemu.qemuMonitorEventRegister(connection, None, None, qemu_event, None, 0)
     connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle, None)
     connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, job_completed, None)
-    over = threading.Event()
 
     def end() -> None:
         sys.stdin.read()
@@ -70,12 +91,21 @@ def main() -> None:
 
     threading.Thread(target=end, daemon=True).start()
     say("ready")
+
+    def last() -> None:
+        while True:
+            completed.wait()
+            query(connection, "query-migrate")
+            completed.clear()
+
+    threading.Thread(target=last, daemon=True).start()
     interval, due = config["interval_s"], time.monotonic()
     while not over.wait(max(0.0, due - time.monotonic()) if interval else None):
-        ask(connection, 0, "running")
+        query(connection, "query-status")
+        query(connection, "query-migrate")
+        jobs(connection, 0, "running")
         due = max(due + interval, time.monotonic())
-    completed = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
-    ask(connection, completed, "completed")
+    jobs(connection, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED, "completed")
 
 
 main()
