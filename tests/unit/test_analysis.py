@@ -283,6 +283,12 @@ def test_the_worst_verdicts_are_told_with_what_they_rest_on(
     assert sum(finding.evidence.values()) == len(verdicts)
 
 
+def test_trials_with_one_reason_are_told_together() -> None:
+    judged = [replace(result(at), judgement=Judgement("unknown", "not known: frames")) for at in (1, 2, 3, 7)]
+    (finding,) = said(judged, "verdict")
+    assert finding.text == "Unknown in 4 trials. trial 1-3, 7: not known: frames."
+
+
 def test_failures_and_warnings_are_told() -> None:
     noisy = [replace(result(at), warnings=[f"warning {at}"]) for at in range(1, 9)]
     texts = [one.text for one in said([*noisy, result(9, status="failed")], "warning")]

@@ -7,6 +7,7 @@ from typing import Any
 from migrascope.analysis.limit import free_of_limit, limit_text
 from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
+from migrascope.metrics.verdict.spans import ranges
 from migrascope.model.schedule import Factors
 from migrascope.model.units import human, rate_text
 from migrascope.model.verdict import VERDICTS
@@ -219,10 +220,13 @@ def _verdicts(results: Sequence[TrialResult]) -> Finding:
         where = f"all {len(results)} trials" if len(results) > 1 else "the trial"
         return Finding("verdict", "pass", f"Intact in {where}: nothing was lost, and one guest ran.", evidence)
     said = ", ".join(f"{verdict} in {_trials(count)}" for verdict, count in reversed(evidence.items()))
-    words = "; ".join(f"trial {r.facts.number}: {r.judgement.text}" for r in bad[:SAID_AT_MOST])
-    further = f"; and {len(bad) - SAID_AT_MOST} more" if len(bad) > SAID_AT_MOST else ""
+    because: dict[str, list[int]] = {}
+    for result in bad:
+        because.setdefault(result.judgement.text, []).append(result.facts.number)
+    words = [f"trial {ranges(numbers)}: {text}" for text, numbers in because.items()]
+    further = f"; and {len(words) - SAID_AT_MOST} more" if len(words) > SAID_AT_MOST else ""
     unknown = all(r.judgement.verdict == "unknown" for r in bad)
-    text = f"{said[0].upper()}{said[1:]}. {words}{further}."
+    text = f"{said[0].upper()}{said[1:]}. {'; '.join(words[:SAID_AT_MOST])}{further}."
     return Finding("verdict", "unknown" if unknown else "fail", text, evidence)
 
 

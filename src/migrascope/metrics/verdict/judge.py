@@ -49,7 +49,7 @@ def judge(evidence: Evidence) -> Judgement:
     """The worst statement is the verdict. A witness that was not heard makes it "unknown", unless another saw worse."""
     said = statements(evidence)
     worst = max((one.verdict for one in said), key=VERDICTS.index)
-    text = "; ".join(f"{one.witness}: {one.text}" for one in said if one.verdict == worst != "intact")
-    unheard = [one.witness for one in said if one.verdict == "unknown" != worst]
-    text += f"; not known: {', '.join(unheard)}" if unheard else ""
-    return Judgement(worst, text or "nothing was lost, and one guest ran", said)
+    lost = [f"{one.witness}: {one.text}" for one in said if one.verdict == worst not in ("intact", "unknown")]
+    unheard = [one.witness for one in said if one.verdict == "unknown"]
+    parts = [*lost, f"not known: {', '.join(unheard)}"] if unheard else lost
+    return Judgement(worst, "; ".join(parts) or "nothing was lost, and one guest ran", said)
