@@ -17,6 +17,7 @@ from migrascope.metrics.qos.result import Direction, Qos
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import WINDOWS, end_of
 from migrascope.store.pcap import writer
+from migrascope.store.pcap.layers import SYN, TCP, headers
 from migrascope.store.pcap.reader import Capture
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -35,7 +36,6 @@ enabled = true
 """
 COUNTS = ("retransmitted", "out_of_order", "lost_segments", "duplicate_acks")
 FIELDS = ("retransmission", "out_of_order", "lost_segment", "duplicate_ack")
-Ends = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -67,36 +67,29 @@ def tshark(*arguments: str) -> str:
     return subprocess.run([tshark_program(), *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def judged(path: Path) -> tuple[dict[Ends, list[int]], dict[frozenset[str], float]]:
-    """By direction tshark's packets and counts (COUNTS), and by flow its initial round trip."""
-    names = ["ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", *(f"tcp.analysis.{name}" for name in FIELDS)]
-    names.append("tcp.analysis.initial_rtt")
+def judged(path: Path) -> tuple[list[list[int]], dict[int, float]]:
+    """tshark's packets and counts (COUNTS) of each TCP stream, and by stream its initial round trip."""
+    names = ["tcp.stream", *(f"tcp.analysis.{name}" for name in (*FIELDS, "initial_rtt"))]
     fields = [word for name in names for word in ("-e", name)]
-    counts: dict[Ends, list[int]] = defaultdict(lambda: [0] * 5)
-    initial: dict[frozenset[str], float] = {}
+    counts: dict[int, list[int]] = defaultdict(lambda: [0] * 5)
+    initial: dict[int, float] = {}
     for line in tshark("-r", str(path), "-Y", "tcp", "-T", "fields", *fields).splitlines():
-        word = line.split("\t")
-        ends = f"{word[0]}:{word[1]}", f"{word[2]}:{word[3]}"
-        counts[ends][0] += 1
-        for at in range(4):
-            counts[ends][1 + at] += word[4 + at] != ""
-        if word[8]:
-            initial[frozenset(ends)] = float(word[8])
-    return dict(counts), initial
+        stream, *found, trip = line.split("\t")
+        for at, word in enumerate(["a packet", *found]):
+            counts[int(stream)][at] += word != ""
+        if trip:
+            initial[int(stream)] = float(trip)
+    return [counts[stream] for stream in range(len(counts))], initial
 
 
-def ours(qos: Qos) -> tuple[dict[Ends, list[int]], dict[frozenset[str], float]]:
-    """The same of ours."""
+def ours(qos: Qos) -> tuple[list[list[int]], dict[int, float]]:
+    """The same of ours: flows come by their first packets, as tshark's streams do."""
     flows = [flow for flow in qos.flows if flow.protocol == "tcp"]
-    counts = {
-        (direction.sender, direction.receiver): [
-            direction.counts["packets"],
-            *(direction.counts[name] for name in COUNTS),
-        ]
+    counts = [
+        [sum(direction.counts[name] for direction in flow.directions) for name in ("packets", *COUNTS)]
         for flow in flows
-        for direction in flow.directions
-    }
-    initial = {frozenset(flow.ends): flow.initial_rtt.value for flow in flows if flow.initial_rtt.value is not None}
+    ]
+    initial = {at: flow.initial_rtt.value for at, flow in enumerate(flows) if flow.initial_rtt.value is not None}
     return counts, initial
 
 
@@ -123,7 +116,7 @@ def test_every_flow_is_as_tshark_has_it(capture: Path, qos: Qos) -> None:
     theirs, their_initial = judged(capture)
     found, initial = ours(qos)
     assert found == theirs
-    assert sum(counts[1] for counts in theirs.values()) > 0, "the blackout made nobody send again"
+    assert sum(counts[1] for counts in theirs) > 0, "the blackout made nobody send again"
     assert initial == pytest.approx(their_initial, abs=1.5e-9)
 
 
@@ -141,12 +134,10 @@ def test_losses_and_disorder_are_as_tshark_has_them(capture: Path, tmp_path: Pat
     worsen(capture, path, random.Random(seed))
     theirs, their_initial = judged(path)
     found, initial = ours(examine(path))
-    assert found.keys() == theirs.keys()
-    total = [sum(counts) for counts in zip(*theirs.values(), strict=True)]
+    total = [sum(counts) for counts in zip(*theirs, strict=True)]
     assert all(count > 5 for count in total), total
-    sums = {ends: [packets, again + late, *rest] for ends, (packets, again, late, *rest) in theirs.items()}
-    assert {ends: [packets, again + late, *rest] for ends, (packets, again, late, *rest) in found.items()} == sums
-    different = sum(abs(found[ends][1] - theirs[ends][1]) for ends in theirs)
+    assert [merged(counts) for counts in found] == [merged(counts) for counts in theirs]
+    different = sum(abs(mine[1] - other[1]) for mine, other in zip(found, theirs, strict=True))
     assert different <= 0.01 * (total[1] + total[2])
     known = {flow: trip for flow, trip in initial.items() if flow in their_initial}
     assert len(known) > 0.9 * len(their_initial)
@@ -154,14 +145,23 @@ def test_losses_and_disorder_are_as_tshark_has_them(capture: Path, tmp_path: Pat
     assert same >= 0.99 * len(known)
 
 
+def merged(counts: list[int]) -> list[int]:
+    """Counts with those sent again and those out of order as one."""
+    packets, again, late, *rest = counts
+    return [packets, again + late, *rest]
+
+
 def worsen(source: Path, target: Path, chance: random.Random) -> None:
-    """A copy with 3 % of the packets missing, 3 % twice, and 4 % late."""
+    """A copy with 3 % of the packets missing, 3 % twice, and 4 % late; handshakes are left as they are."""
     packets = []
     for frames in Capture(source).batches():
-        for at, captured, time, wire in zip(
-            frames.at.tolist(), frames.captured.tolist(), frames.time_ns.tolist(), frames.wire.tolist(), strict=True
-        ):
-            fate, frame = chance.random(), bytes(frames.data[at : at + captured])
+        found = headers(frames)
+        asks = (found.protocol == TCP) & (found.block[:, 13] & SYN > 0)
+        for at, captured, time, wire, whole in zip(
+            frames.at.tolist(), frames.captured.tolist(), frames.time_ns.tolist(), frames.wire.tolist(), asks.tolist(),
+            strict=True,
+        ):  # fmt: skip
+            fate, frame = 1.0 if whole else chance.random(), bytes(frames.data[at : at + captured])
             if 0.06 <= fate < 0.1:
                 time += chance.choice([100_000, 1_000_000, 10_000_000])
             if fate >= 0.03:
@@ -185,7 +185,8 @@ def test_the_echo_probe_agrees(recording: Recording, qos: Qos) -> None:
 
 
 def test_tcp_info_agrees(recording: Recording, qos: Qos) -> None:
-    """Segments sent again within 2 of those of the sockets, bytes received within 0.1 %."""
+    """Segments sent again within 2 of those of the sockets; bytes received within 1 %: what came twice was captured
+    twice, and counts once there."""
     last = (
         recording.table("tcp_info")
         .group_by("source", "flow")
@@ -195,7 +196,7 @@ def test_tcp_info_agrees(recording: Recording, qos: Qos) -> None:
     again = sum(direction.counts["retransmitted"] for direction in sent)
     assert abs(again - int(last["total_retrans"].sum())) <= 2
     assert sum(direction.counts["payload_bytes"] for direction in received) == pytest.approx(
-        int(last["bytes_received"].sum()), rel=1e-3
+        int(last["bytes_received"].sum()), rel=1e-2
     )
 
 

@@ -164,6 +164,23 @@ def test_without_handshake_and_answers_it_says_why(tmp_path: Path) -> None:
     assert flow.directions[0].metrics["loss_ratio"].value == 0
 
 
+def test_a_port_that_is_used_again_is_another_flow(tmp_path: Path) -> None:
+    packets = []
+    for number in range(3):
+        talk = Conversation(isn=1000 * 7**number)
+        begin = 100 * number
+        talk.client(begin, 0, 0, flags=SYN)
+        talk.client(begin + 5, 0, 0, flags=SYN)
+        talk.server(begin + 7, 0, 1, flags=SYN | ACK)
+        talk.client(begin + 8, 1, 1, 100)
+        talk.server(begin + 9, 1, 101, flags=FIN | ACK)
+        packets += talk.packets
+    flows = measured(tmp_path, packets).flows
+    assert [flow.initial_rtt.value for flow in flows] == pytest.approx([0.003] * 3)
+    assert [sent_by(flow, CLIENT).counts["packets"] for flow in flows] == [3] * 3
+    assert [sent_by(flow, SERVER).counts["lost_segments"] for flow in flows] == [0] * 3
+
+
 def test_throughput_by_window(tmp_path: Path) -> None:
     made: list[Packet] = []
     for at in range(40):

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from migrascope.metrics.packets import Bools, Ints
-from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Hashes, Headers
+from migrascope.store.pcap.frames import column
+from migrascope.store.pcap.layers import ACK, ICMP, ICMP6, SYN, TCP, UDP, Hashes, Headers
 
 MOST_FLOWS = 1 << 18
 """So many flows are told apart; packets of further ones are only counted."""
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
 _OTHERS, _FURTHER = -1, -2
+_FLAGS_AT = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Flows:
         self.further = 0
         self._server = ipaddress.ip_address(server).packed if server else None
         self._numbers: dict[int, tuple[int, int]] = {}
+        self._begun: dict[int, int] = {}
 
     def batch(self, headers: Headers, chosen: Bools) -> Batch:
         """The chosen packets, those of them whose flows are told apart."""
@@ -67,10 +70,17 @@ class Flows:
         order = _by_flow(name)
         rows, name = rows[order], name[order]
         new = np.concatenate(([True], name[1:] != name[:-1])) if len(name) else np.zeros(0, dtype=np.bool_)
+        fresh = self._fresh(headers, rows, name, new)
+        new |= fresh
         starts = np.flatnonzero(new)
         sizes = np.diff(starts, append=len(name))
         group = np.cumsum(new) - 1
-        found = [self._number(int(key), headers, row) for key, row in zip(name[starts], rows[starts], strict=True)]
+        found = [
+            self._number(key, headers, row, renewed)
+            for key, row, renewed in zip(
+                name[starts].tolist(), rows[starts].tolist(), fresh[starts].tolist(), strict=True
+            )
+        ]
         numbers = np.array([number for number, _ in found], dtype=np.int64)
         turned = np.array([turn for _, turn in found], dtype=np.int64)
         side = (source > target)[order].astype(np.int64) ^ turned[group]
@@ -84,8 +94,33 @@ class Flows:
         group = np.repeat(np.arange(len(told)), sizes)
         return Batch(rows, group, side[places], begins, numbers[told], headers.frames.time_ns[rows])
 
-    def _number(self, key: int, headers: Headers, row: int) -> tuple[int, int]:
+    def _fresh(self, headers: Headers, rows: Ints, name: Hashes, new: Bools) -> Bools:
+        """Which packets begin another connection between ends that had one: a SYN whose number, or a SYN+ACK whose
+        acknowledged one, is not that of the connection so far."""
+        fresh = np.zeros(len(rows), dtype=np.bool_)
+        at = np.flatnonzero((headers.protocol[rows] == TCP) & (headers.block[rows, _FLAGS_AT] & SYN == SYN))
+        if not len(at):
+            return fresh
+        block, key = headers.block[rows[at]], name[at]
+        asks = block[:, _FLAGS_AT] & ACK == 0
+        begun = np.where(asks, column(block, 4, 4), (column(block, 8, 4) - 1) & 0xFFFFFFFF)
+        another = key[1:] != key[:-1]
+        fresh[at[1:]] = ~another & (begun[1:] != begun[:-1])
+        for place in np.flatnonzero(np.append(True, another)).tolist():
+            known = self._begun.get(int(key[place]))
+            if known is not None:
+                fresh[at[place]] = known != begun[place]
+            else:
+                fresh[at[place]] = asks[place] and (not new[at[place]] or int(key[place]) in self._numbers)
+        for place in np.flatnonzero(np.append(another, True)).tolist():
+            if len(self._begun) < MOST_FLOWS or int(key[place]) in self._begun:
+                self._begun[int(key[place])] = int(begun[place])
+        return fresh
+
+    def _number(self, key: int, headers: Headers, row: int, renewed: bool) -> tuple[int, int]:
         """(number of the flow, whether its sides are turned)."""
+        if renewed:
+            self._numbers.pop(key, None)
         found = self._numbers.get(key)
         if found is None:
             found = self._add(key, headers, row)
