@@ -127,6 +127,15 @@ async def test_a_failure_ends_the_others_and_shows_the_journal_and_the_next_comm
     assert not any(each in done for each in tasks)
 
 
+async def test_a_failure_names_what_ended_before(tmp_path: Path) -> None:
+    tasks = [task("first", Units(start=("fine", "gone"))), task("second", Command(("fail",)), needs=("first",))]
+    with pytest.raises(TaskFailed) as failed:
+        await run_tasks(tasks, {"controller": Node()}, nothing, Done(tmp_path / "done"))
+    ended, reason = str(failed.value).splitlines()[:2]
+    assert ended == "gone on controller is not active any more: migrascope testbed logs controller gone"
+    assert reason.startswith("second on controller failed")
+
+
 @pytest.mark.parametrize(
     "tasks",
     [[task("a", needs=("nothing",))], [task("a"), task("a")], [task("a", needs=("b",)), task("b", needs=("a",))]],

@@ -106,7 +106,11 @@ async def run_tasks(
 
     async def do(task: Task) -> str:
         start = time.monotonic()
-        await _do(task, nodes[task.node], done)
+        try:
+            await _do(task, nodes[task.node], done)
+        except TaskFailed as failed:
+            ended = await _ended([each for each in tasks if each.name in seconds], nodes)
+            raise TaskFailed("\n".join([*ended, str(failed)])) from failed
         done.add(task)
         seconds[task.name] = time.monotonic() - start
         progress(f"{time.monotonic() - began:6.1f} s  {task.node}: {task.name} ({seconds[task.name]:.1f} s)")
@@ -197,6 +201,16 @@ async def _words(task: Task, action: Action, node: Node, error: Problem) -> str:
         lines.append(f"the journal of {', '.join(units) or task.node}:\n{last.rstrip()}")
     service = f" {units[0]}" if units else ""
     return "\n".join([*lines, f"  next: migrascope testbed logs {task.node}{service}"])
+
+
+async def _ended(tasks: Sequence[Task], nodes: Mapping[str, Node]) -> list[str]:
+    """A line for each unit of tasks that are done which has ended since, and so may be why another failed."""
+    lines = []
+    for name, node in nodes.items():
+        own = [unit for task in tasks if task.node == name for unit in _started(task)]
+        for unit in await _troubled(node, own) if own else ():
+            lines.append(f"{unit} on {name} is not active any more: migrascope testbed logs {name} {unit}")
+    return lines
 
 
 def _started(task: Task) -> tuple[str, ...]:
