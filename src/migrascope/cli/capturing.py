@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from migrascope.cli.console import Json, stdout
-from migrascope.cli.output import print_json
 from migrascope.metrics.qos.examine import examine
 from migrascope.model.problem import UsageProblem
 from migrascope.model.units import parse_duration
@@ -27,7 +26,8 @@ def qos(file: Path, /, *, server: Server = None, window: Window = "1s", json: Js
     """
     found = examine(file, window_s=_seconds(window), server=_address(server))
     if json:
-        print_json(found.as_json())
+        for part in found.as_json():
+            stdout().out(part, end="")
     else:
         show(found, stdout())
     return 0

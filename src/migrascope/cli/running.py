@@ -38,6 +38,7 @@ def run(
     *,
     quick: Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")] = False,
     lab: Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")] = None,
+    cloud: Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")] = None,
     resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
     runs: Runs = Path("runs"),
 ) -> int:
@@ -50,7 +51,7 @@ def run(
     """
     progress = ConsoleProgress(stderr())
     folder = find_run(runs, resume_) if resume_ is not None else None
-    loaded = plan_of(folder) if folder is not None else load(plan, quick=quick, lab=lab).plan
+    loaded = plan_of(folder) if folder is not None else load(plan, quick=quick, lab=lab, cloud=cloud).plan
     needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
     if needs_lab:
         need_lab(loaded)

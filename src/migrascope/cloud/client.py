@@ -1,7 +1,8 @@
 """A cloud's APIs: one connection, one kind of error, and the only place that decides what may be asked twice."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,30 +17,52 @@ from migrascope.model.problem import Problem, UsageProblem
 T = TypeVar("T")
 COMPUTE_API = "2.90"
 """Microversion of Compute that we ask for (Xena); a cloud that has less is asked for its newest."""
-_PATIENCE_S = 60.0
 _PASSING = (429, 500, 502, 503, 504)
+_TOO_MANY = 429
+_NO_ANSWER_S = 60.0
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long what may be repeated is, and by which clock. seconds 0: nothing is."""
+
+    seconds: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+PATIENT, IMPATIENT = Patience(), Patience(0.0)
 
 
 class CloudError(Problem):
-    """What an API refused or did not answer: its own words. status: HTTP's, 0 where there was no answer."""
+    """What an API refused or did not answer: its own words. status: HTTP's, 0 where there was no answer. after_s: how
+    long it wants to be left alone, None where it does not say."""
 
-    def __init__(self, text: str, status: int = 0) -> None:
+    def __init__(self, text: str, status: int = 0, after_s: float | None = None) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.after_s = status, after_s
+
+    @property
+    def undecided(self) -> bool:
+        """Whether what was asked for may have been done all the same."""
+        return self.status == 0 or self.status >= 500
 
 
 class Cloud:
     """A cloud by its name in clouds.yaml. Every method blocks: call it in a thread.
 
-    Reads are repeated for a minute where the API is busy, out of order or away; what changes something is asked once.
+    Reads are repeated for a minute where the API is busy, out of order or away. What changes something is repeated only
+    where the API says that it did nothing since it got too many requests (429). A token that the API no longer takes
+    (401) is renewed once. An API that is silent for a minute has not answered.
     """
 
-    def __init__(self, name: str, connection: Connection) -> None:
-        self.name, self.connection = name, connection
+    def __init__(self, name: str, connection: Connection, patience: Patience = PATIENT) -> None:
+        self.name, self.connection, self._patience = name, connection, patience
         self._compute_api = ""
 
     @classmethod
-    def connect(cls, name: str, clouds_yaml: Path | None = None) -> "Cloud":
+    def connect(cls, name: str, clouds_yaml: Path | None = None, patience: Patience = PATIENT) -> "Cloud":
         """Reads clouds.yaml (where openstacksdk finds it, or this file) and authenticates.
 
         UsageProblem when there is no such cloud; CloudError when it does not let us in.
@@ -49,34 +72,51 @@ class Cloud:
             known = set(config.get_cloud_names()) - {"defaults"}
             if name not in known:
                 raise UsageProblem(f"clouds.yaml names no cloud {name}; it names: {', '.join(sorted(known)) or 'none'}")
-            connection = Connection(config=config.get_one(cloud=name, app_name="migrascope"))
+            region = config.get_one(cloud=name, app_name="migrascope", image_status_code_retries=0)
+            region.config["api_timeout"] = region.config.get("api_timeout") or _NO_ANSWER_S
+            connection = Connection(config=region)
         except openstack.exceptions.ConfigException as error:
             raise UsageProblem(f"clouds.yaml: {error}") from error
-        cloud = cls(name, connection)
+        cloud = cls(name, connection, patience)
         cloud.read(connection.authorize)
         return cloud
 
+    @property
+    def project(self) -> str:
+        """The id of the project that we are in."""
+        return str(self.connection.current_project_id)
+
     def read(self, question: Callable[[], T]) -> T:
         """What a question that changes nothing gives. CloudError when it was refused, or failed for a minute."""
-        deadline, wait = time.monotonic() + _PATIENCE_S, 0.5
-        while True:
-            try:
-                return self.once(question)
-            except CloudError as error:
-                if error.status not in (0, *_PASSING) or time.monotonic() + wait > deadline:
-                    raise
-            time.sleep(wait)
-            wait = min(8.0, 2 * wait)
+        return self._repeated(question, (0, *_PASSING))
 
     def once(self, request: Callable[[], T]) -> T:
-        """What a request gives, asked once. CloudError with the API's own words."""
+        """What a request that changes something gives. CloudError with the API's own words; where it is `undecided` the
+        caller has to look what became of it."""
+        return self._repeated(request, (_TOO_MANY,))
+
+    def _repeated(self, request: Callable[[], T], statuses: tuple[int, ...]) -> T:
+        """Repeats a request that fails so, as late as the API wishes, until our patience ends."""
+        patience, wait = self._patience, 0.5
+        deadline = patience.clock() + patience.seconds
+        while True:
+            try:
+                return self._asked(request)
+            except CloudError as error:
+                pause = wait if error.after_s is None else error.after_s
+                if error.status not in statuses or patience.clock() + pause > deadline:
+                    raise
+            patience.sleep(pause)
+            wait = min(8.0, 2 * wait)
+
+    def _asked(self, request: Callable[[], T]) -> T:
         try:
             return request()
         except openstack.exceptions.HttpException as error:
             text = str(error.details or error.message or error)
-            raise CloudError(f"cloud {self.name}: {text}", int(error.status_code or 0)) from error
+            raise CloudError(f"cloud {self.name}: {text}", int(error.status_code or 0), _after(error)) from error
         except keystoneauth1.exceptions.HttpError as error:
-            raise CloudError(f"cloud {self.name}: {error.message}", error.http_status) from error
+            raise CloudError(f"cloud {self.name}: {error.message}", error.http_status, _after(error)) from error
         except (openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException) as error:
             raise CloudError(f"cloud {self.name}: {error}") from error
         except requests.RequestException as error:
@@ -105,3 +145,18 @@ class Cloud:
             return found
 
         return self.read(ask) if method == "GET" else self.once(ask)
+
+    def listed(self, path: str, key: str, marker: str = "id") -> Iterator[dict[str, Any]]:
+        """All of a list of Compute's, page after page. marker: the field by which the next page is asked for."""
+        sign = "&" if "?" in path else "?"
+        after = ""
+        while page := self.compute("GET", f"{path}{sign}limit={PAGE}{after}")[key]:
+            yield from page
+            after = f"&marker={page[-1][marker]}"
+
+
+def _after(error: Any) -> float | None:
+    """The seconds of a Retry-After, where the answer has one."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    value = str(headers.get("Retry-After", ""))
+    return float(value) if value.isdigit() else None

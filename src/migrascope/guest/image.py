@@ -242,7 +242,7 @@ class _Build:
         content = sum(path.lstat().st_size for path in self.tree.rglob("*"))
         blocks = (content * 11 // 10 + _FREE_BYTES) // 4096
         command = [
-            "/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", "^metadata_csum,^64bit",
+            "/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", "^metadata_csum,^64bit,^orphan_file",
             "-E", "lazy_itable_init=0,lazy_journal_init=0,hash_seed=6d696772-6173-636f-7065-000000000000",
             "-U", "6d696772-6173-636f-7065-000000000001", "-m", "0", "-L", "migrascope",
             "-d", str(self.tree), str(self.part / "disk"), str(blocks),

@@ -268,6 +268,7 @@ class _Trial:
                 "place": {"verdict": "pass", "evidence": f"running on {spec.source if early else spec.destination}"},
                 "incarnation": {"verdict": "unknown" if lost else "pass", "evidence": f"boot id boot-{spec.number}"},
                 "panic": {"verdict": "pass", "evidence": "no kernel panic on the serial console"},
+                "heartbeat": {"verdict": "fail" if lost else "pass", "evidence": "lines on its console"},
                 "memory": {"verdict": "unknown" if lost else whole, "evidence": "0 of 1024 pages bad, 900 rewritten"},
                 "site": {"verdict": "unknown" if lost else "pass", "evidence": "1 file as the website was built with"},
             },

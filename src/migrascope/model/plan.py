@@ -39,6 +39,8 @@ Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
 Policy = Literal["pre-copy"]
 Observed = Literal["all", "none"]
+FOREIGN_ECHO_RATE = 50.0
+"""Probes a second by default where others own the cloud: 500 would look like an attack."""
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 

@@ -8,9 +8,9 @@ from rich.text import Text
 from migrascope.metrics.qos.result import Direction, FlowQos, Qos
 from migrascope.model.measured import Measured
 from migrascope.model.units import human
-from migrascope.report.columns import DASH
 
 SHOWN = 20
+DASH = "—"
 _TITLES = ("packets", "bytes", "throughput", "delay p50", "p95", "jitter", "loss")
 _WIDTHS = (9, 10, 13, 11, 10, 10, 8)
 

@@ -39,7 +39,7 @@ async def cloud_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
     await root_image(GUEST_ROOT, say=progress.step)
     guest = await guest_image(host_root, say=progress.step)
     if plan.cloud.name:
-        async with _foreign(plan, guest, progress) as found:
+        async with _foreign(plan, guest, host_root, progress) as found:
             yield found
     else:
         async with _testbed(plan, guest, host_root, progress) as found:
@@ -52,7 +52,7 @@ def _wishes(plan: Plan) -> Wishes:
 
 
 def _boot(guest: GuestImage, origin_address: str) -> BootImage:
-    return BootImage(guest.kernel, guest.initrd, guest.disk, cloud_kernel_line(origin_address))
+    return BootImage(guest.kernel, guest.initrd, guest.disk, cloud_kernel_line(origin_address or "127.0.0.1"))
 
 
 @contextlib.asynccontextmanager
@@ -90,12 +90,17 @@ def _reach(testbed: Testbed) -> Reach:
 
 
 @contextlib.asynccontextmanager
-async def _foreign(plan: Plan, guest: GuestImage, progress: Progress) -> AsyncIterator[Up]:
+async def _foreign(plan: Plan, guest: GuestImage, host_root: Path, progress: Progress) -> AsyncIterator[Up]:
     wanted = plan.cloud
     cloud = Cloud.connect(wanted.name)
     client = Namespace(wanted.visitors) if wanted.visitors else None
     hosts = {name: Host(uri, ("/usr/bin/python3",)) for name, uri in wanted.hosts.items()}
     reach = Reach(hosts=hosts, client=client, origin=wanted.origin)
     boot, vcpus = _boot(guest, wanted.origin), plan.instance.vcpus
-    async with OpenstackLab.up(cloud, None, _wishes(plan), boot, reach, vcpus=vcpus) as lab:
+    async with contextlib.AsyncExitStack() as stack:
+        up = OpenstackLab.up(cloud, None, _wishes(plan), boot, reach, vcpus=vcpus)
+        lab = await stack.enter_async_context(up)
+        if wanted.origin:
+            folder = lab.folder / "origin"
+            await stack.enter_async_context(origin(client, wanted.origin, host_root, guest.live_loop, folder))
         yield TrialEngine(lab, plan, progress.phase, guest.site).run, lab.facts | {"guest": guest.hash}

@@ -11,10 +11,12 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from migrascope.model.plan import Plan
+from migrascope.model.plan import FOREIGN_ECHO_RATE, Plan
 from migrascope.model.problem import UsageProblem
 
 QUICK_BEFORE_S = 3.0
+CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
+"""What is allowed where an API and a network of others are between the request and its effect."""
 
 
 class PlanError(UsageProblem):
@@ -40,20 +42,47 @@ def built_in() -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def load(name: str, *, quick: bool = False, lab: str | None = None) -> Loaded:
+def load(name: str, *, quick: bool = False, lab: str | None = None, cloud: str | None = None) -> Loaded:
     """The plan of a built-in name or a file. PlanError lists every mistake, with the nearest valid name.
 
-    quick: each cell once, with short windows. lab: another lab than the plan's.
+    quick: each cell once, with short windows. lab: another lab than the plan's. cloud: a cloud in clouds.yaml, which
+    makes the lab openstack.
     """
     loaded = _load(name)
     changes: dict[str, Any] = {}
+    if cloud is not None:
+        if lab not in (None, "openstack"):
+            raise PlanError("--cloud", [f"a cloud is of the lab openstack, not {lab}"])
+        lab = "openstack"
+        changes["cloud"] = loaded.plan.cloud.model_copy(update={"name": cloud})
     if quick:
         changes |= {"blocks": 1, "windows": loaded.plan.windows.model_copy(update={"before": QUICK_BEFORE_S})}
     if lab is not None:
         if lab not in ("qemu", "openstack", "fake"):
             raise PlanError("--lab", [f"{lab!r} is not known; valid: qemu, openstack, fake"])
         changes["lab"] = loaded.plan.lab.model_copy(update={"kind": lab})
-    return Loaded(loaded.plan.model_copy(update=changes), loaded.origin)
+    return Loaded(_fitted(loaded.plan.model_copy(update=changes)), loaded.origin)
+
+
+def _fitted(plan: Plan) -> Plan:
+    """The plan with what a cloud takes longer for, or bears less of, where the plan itself does not say it.
+
+    PlanError for scenarios that need an address of the origin, where the plan names none.
+    """
+    if plan.lab.kind != "openstack":
+        return plan
+    said = plan.windows.model_fields_set
+    windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
+    changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}
+    if plan.cloud.name and "echo_rate" not in plan.probes.model_fields_set:
+        changes["probes"] = plan.probes.model_copy(update={"echo_rate": FOREIGN_ECHO_RATE})
+    streamed = [name for name in plan.axes.scenario if name in ("online", "relay")]
+    if plan.cloud.name and streamed and not plan.cloud.origin:
+        words = (
+            f"axes.scenario: {', '.join(streamed)} need cloud.origin, the address of the stream for visitors and guest"
+        )
+        raise PlanError(plan.name, [words])
+    return plan.model_copy(update=changes)
 
 
 def _load(name: str) -> Loaded:

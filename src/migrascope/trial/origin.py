@@ -12,10 +12,11 @@ from migrascope.workload.origin import nginx_config
 
 
 @contextlib.asynccontextmanager
-async def origin(space: Namespace, address: str, root: Path, loop: Path, folder: Path) -> AsyncIterator[None]:
+async def origin(space: Namespace | None, address: str, root: Path, loop: Path, folder: Path) -> AsyncIterator[None]:
     """The origin serves the live stream for the length of a with block. ProcessError when it does not come up.
 
-    space, address: where it listens. root: the image that has nginx. loop: the stream's segments. folder: a new one.
+    space, address: where it listens; space None is this machine. root: the image that has nginx. loop: the stream's
+    segments. folder: a new one.
     """
     www = folder / "www"
     www.mkdir(parents=True)

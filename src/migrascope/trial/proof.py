@@ -1,13 +1,16 @@
 """Whether the guest that answers is the one that was moved: three-valued, each with its evidence."""
 
 from migrascope.lab.contract import Check, Instance, check, panic_in
+from migrascope.node.until import Late, until
 from migrascope.trial.guestcall import GuestCall
 
 Proof = dict[str, Check]
+_BEAT = "migrascope alive "
+_BEAT_LIMIT_S = 5.0
 
 
 async def prove(instance: Instance, guest: GuestCall, boot_id: str, destination: str) -> Proof:
-    """The checks of a trial after its migration: place, incarnation, panic, memory."""
+    """The checks of a trial after its migration: place, incarnation, panic, heartbeat, memory."""
     proof = {"place": await instance.place(destination)}
     try:
         alive = await guest.ask("/alive?id=proof")
@@ -17,6 +20,7 @@ async def prove(instance: Instance, guest: GuestCall, boot_id: str, destination:
     except OSError as error:
         proof["incarnation"] = check("unknown", f"the guest's agent did not answer: {error}")
     proof["panic"] = await _panic(instance)
+    proof["heartbeat"] = await _heartbeat(instance)
     try:
         witness = await guest.ask("/witness")
         words = f"{witness['bad']} of {witness['pages']} pages bad, {witness['rewritten']} rewritten"
@@ -32,6 +36,27 @@ async def _panic(instance: Instance) -> Check:
         return check("unknown", "its console cannot be read here")
     line = panic_in(console)
     return check("fail" if line else "pass", line or "no kernel panic on the serial console")
+
+
+async def _heartbeat(instance: Instance) -> Check:
+    """Whether the guest goes on saying on its console that it lives."""
+    before = _beats(await instance.console())
+    if before is None:
+        return check("unknown", "its console cannot be read here")
+
+    async def beaten() -> bool:
+        now = _beats(await instance.console())
+        return now is not None and now > before
+
+    try:
+        await until(beaten, _BEAT_LIMIT_S, "a line on the console", 0.1)
+    except Late:
+        return check("fail", f"silent on its console for {_BEAT_LIMIT_S:g} s, after {before} lines")
+    return check("pass", "it goes on saying on its console that it lives")
+
+
+def _beats(console: str | None) -> int | None:
+    return None if console is None else console.count(_BEAT)
 
 
 def failures(proof: Proof, verdict: str) -> list[str]:

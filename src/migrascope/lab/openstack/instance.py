@@ -23,10 +23,25 @@ ENDED = ("completed", "failed", "error", "cancelled")
 class CloudInstance:
     """A server with our website. address: its floating IP."""
 
-    def __init__(self, name: str, made: Made, resources: Resources, reach: Reach, access: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        made: Made,
+        resources: Resources,
+        reach: Reach,
+        settings: dict[str, Any],
+        access: dict[str, Any],
+    ) -> None:
         self.name, self.made, self.address = name, made, made.address
-        self._resources, self._cloud, self._reach, self._access = resources, resources.cloud, reach, access
+        self._resources, self._cloud, self._reach, self._settings, self._access = (
+            resources,
+            resources.cloud,
+            reach,
+            settings,
+            access,
+        )
         self._error: str | None = None
+        self._first_host = ""
 
     async def _server(self) -> dict[str, Any]:
         answer = await asyncio.to_thread(self._cloud.compute, "GET", f"/servers/{self.made.server}")
@@ -79,11 +94,11 @@ class CloudInstance:
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Gives the settings that the lab has made; there is nothing to prepare on the hosts."""
-        return dict(await self._reach.configure(factors))
+        return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives {"status", "record": Nova's}. destination: empty where Compute is to choose."""
-        before = (await self._server()).get("hostId")
+        self._first_host = before = str((await self._server())["hostId"])
         body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
         requested()
         try:
@@ -133,16 +148,18 @@ class CloudInstance:
             await until(ended, _ABORT_S, "the migration is cancelled", _POLL_S)
 
     async def place(self, destination: str) -> Check:
-        """Where Compute says that it runs, and on hosts in reach which hypervisor runs it."""
+        """Where Compute says that it runs; where it names no hosts, that it is another than before."""
         try:
             server = await self._server()
         except CloudError as error:
             return check("unknown", str(error))
         where = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
-        if where is None:
-            return check("unknown", f"this cloud does not tell us hosts; server {server['status']}")
-        words = f"{server['status']} on {where}"
-        return check("pass" if where == destination and server["status"] == "ACTIVE" else "fail", words)
+        active = server["status"] == "ACTIVE"
+        if where is not None and destination:
+            return check("pass" if where == destination and active else "fail", f"{server['status']} on {where}")
+        moved = server["hostId"] != self._first_host
+        words = f"{server['status']} on {'another host than' if moved else 'the same host as'} before, by its hostId"
+        return check("pass" if moved and active else "fail", words)
 
     async def offline(self) -> OfflineVolume | None:
         """None: nobody reads the volumes of a cloud but the cloud."""

@@ -68,6 +68,7 @@ class OpenstackLab:
         """A server with its website on `host`; the caller destroys it."""
         folder.mkdir(exist_ok=True)
         resources, name = self._resources, f"{self._register.id}-{folder.name}"
+        settings = await self._reach.configure(factors)
         flavor = await asyncio.to_thread(resources.flavor, factors.memory_bytes, self._vcpus)
         making = asyncio.ensure_future(asyncio.to_thread(resources.make, name, self._ground, flavor, host))
         try:
@@ -77,7 +78,9 @@ class OpenstackLab:
                 await making
                 await asyncio.to_thread(resources.remove, name)
             raise
-        return CloudInstance(name, made, resources, self._reach, access(resources.cloud.name, self._clouds_yaml))
+        return CloudInstance(
+            name, made, resources, self._reach, settings, access(resources.cloud.name, self._clouds_yaml)
+        )
 
 
 def hypervisors(cloud: Cloud) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from migrascope.metrics.packets import Bools, Ints
 from migrascope.metrics.qos.echo import Echo
 from migrascope.metrics.qos.flows import Batch, Flows, measurable
 from migrascope.metrics.qos.result import Qos, Totals
@@ -13,8 +12,8 @@ from migrascope.metrics.qos.tally import MOST_ROWS, Cells, Tally, TooMany, Trips
 from migrascope.metrics.qos.tcp import Segments, Tcp
 from migrascope.metrics.qos.verdicts import Known, flow_results
 from migrascope.model.problem import UsageProblem
-from migrascope.store.pcap.frames import Bytes, Frames, column, words
-from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Headers, headers, time_stamps
+from migrascope.store.pcap.frames import Bytes, Frames, Ints, column, words
+from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
 
 NS = 1e9
@@ -88,7 +87,7 @@ class _Reading:
         cells.sum("bytes", found.frames.wire[batch.rows])
         payload = found.payload[batch.rows]
         cells.sum("payload", payload)
-        block, there = found.block[batch.rows], found.there[batch.rows]
+        block, there = found.transport_headers(batch.rows), found.there[batch.rows]
         kind = found.protocol[batch.rows]
         for protocols, measure in (((TCP,), self._add_tcp), ((UDP,), self._add_udp), ((ICMP, ICMP6), self._add_icmp)):
             chosen = np.isin(kind, protocols)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.metrics.packets import Bools, Ints
-from migrascope.store.pcap.frames import column
-from migrascope.store.pcap.layers import ACK, ICMP, ICMP6, SYN, TCP, UDP, Hashes, Headers
+from migrascope.store.pcap.frames import Ints, column
+from migrascope.store.pcap.layers import ACK, ICMP, ICMP6, SYN, TCP, UDP, Bools, Hashes, Headers
 
 MOST_FLOWS = 1 << 18
 """So many flows are told apart; packets of further ones are only counted."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.metrics.packets import Bools, Ints
+from migrascope.store.pcap.frames import Ints
+from migrascope.store.pcap.layers import Bools
 
 MOST_WAITING = 1 << 19
 

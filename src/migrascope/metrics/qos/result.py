@@ -1,12 +1,15 @@
 """What a capture says of its flows."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from migrascope.model.measured import Measured
+from migrascope.store.pcap.frames import Ints
 
 SCHEMA = 1
+NS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,30 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """What went from one end to the other. counts: packets of each kind by name. windows: those with packets."""
+    """What went from one end to the other. counts: packets of each kind by name. columns: what the windows with
+    packets are made of: window, and the sums of each."""
 
     sender: str
     receiver: str
     metrics: dict[str, Measured]
     counts: dict[str, int]
-    windows: list[Window]
+    window_s: float
+    columns: dict[str, Ints]
+
+    @property
+    def windows(self) -> list[Window]:
+        """The windows in which packets went this way, or requests were lost."""
+        names = ("window", "packets", "bytes", "trips", "trip_sum_ns", "changes", "change_sum_ns", "sent", "lost")
+        rows = zip(*(self.columns[name].tolist() for name in names), strict=True)
+        return [
+            Window(
+                at * self.window_s, packets, size, size * 8 / self.window_s,
+                trip / trips / NS if trips else None,
+                change / changes / NS if changes else None,
+                lost / sent if sent else None,
+            )
+            for at, packets, size, trips, trip, changes, change, sent, lost in rows
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +93,15 @@ class Qos:
     totals: Totals
     flows: list[FlowQos]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data in base units (s, B, bit/s, ratio)."""
+    def as_json(self) -> Iterator[str]:
+        """JSON in base units (s, B, bit/s, ratio), a flow at a time: of a large capture it is long."""
         totals = {name: getattr(self.totals, name) for name in Totals.__slots__ if name != "windows"}
-        return {
-            "schema": SCHEMA,
-            "file": self.file,
-            "window_s": self.window_s,
-            **totals,
-            "windows": [dict(zip(("start_s", "packets", "bytes"), row, strict=True)) for row in self.totals.windows],
-            "flows": [_flow(flow) for flow in self.flows],
-        }
+        windows = [dict(zip(("start_s", "packets", "bytes"), row, strict=True)) for row in self.totals.windows]
+        head = {"schema": SCHEMA, "file": self.file, "window_s": self.window_s, **totals, "windows": windows}
+        yield json.dumps(head)[:-1] + ', "flows": ['
+        for at, flow in enumerate(self.flows):
+            yield (",\n" if at else "\n") + json.dumps(_flow(flow))
+        yield "\n]}\n"
 
 
 def _flow(flow: FlowQos) -> dict[str, Any]:
@@ -92,7 +110,7 @@ def _flow(flow: FlowQos) -> dict[str, Any]:
         "start_s": flow.start_s,
         "duration_s": flow.duration_s,
         "initial_rtt_s": flow.initial_rtt.as_json(),
-        "directions": list(map(_direction, flow.directions)),
+        "directions": [_direction(direction) for direction in flow.directions],
     }
 
 
@@ -102,10 +120,5 @@ def _direction(direction: Direction) -> dict[str, Any]:
         "to": direction.receiver,
         **{name: measured.as_json() for name, measured in direction.metrics.items()},
         "counts": direction.counts,
-        "windows": list(_windows(direction.windows)),
+        "windows": [{name: getattr(window, name) for name in Window.__slots__} for window in direction.windows],
     }
-
-
-def _windows(windows: list[Window]) -> Iterator[dict[str, Any]]:
-    for window in windows:
-        yield {name: getattr(window, name) for name in Window.__slots__}

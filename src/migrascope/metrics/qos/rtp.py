@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from migrascope.metrics.echo import RFC3550_GAIN
-from migrascope.metrics.packets import Bools, Ints
 from migrascope.metrics.qos.flows import Batch
 from migrascope.metrics.qos.stretches import stretches
-from migrascope.store.pcap.frames import Bytes, column
+from migrascope.store.pcap.frames import Bytes, Ints, column
+from migrascope.store.pcap.layers import Bools
 
 MOST_STREAMS = 4096
+RFC3550_GAIN = 1 / 16
 FEWEST = 16
 _HEADER_AT, _HEADER = 8, 12
 _STATIC = {6: 16000, 10: 44100, 11: 44100, 14: 90000, 16: 11025, 17: 22050}

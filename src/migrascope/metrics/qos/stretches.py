@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from migrascope.metrics.packets import Ints
+from migrascope.store.pcap.frames import Ints
 
 
 def stretches(keys: Ints) -> list[tuple[int, int]]:

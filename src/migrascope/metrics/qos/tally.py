@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from migrascope.metrics.packets import Ints
 from migrascope.metrics.qos.flows import Batch
 from migrascope.metrics.qos.match import Answers
 from migrascope.metrics.qos.stretches import stretches
+from migrascope.store.pcap.frames import Ints
 
 MOST_ROWS = 1 << 20
 """So many pairs of direction and window are kept."""
@@ -109,13 +109,13 @@ class Trips:
         self._held = 0
 
     def add(self, direction: Ints, trips: Answers) -> None:
-        """direction: of the request of each."""
+        """direction: of the request of each; those of one direction by time."""
         if not len(direction):
             return
         if int(direction.max()) >= len(self._last):
             more = max(int(direction.max()) + 1, 2 * len(self._last)) - len(self._last)
             self._last = np.concatenate((self._last, np.full(more, -1, dtype=np.int64)))
-        order = np.lexsort((trips.asked_ns, direction))
+        order = np.argsort(direction, kind="stable")
         direction, after, asked = direction[order], trips.after_ns[order], trips.asked_ns[order]
         first = np.concatenate(([True], direction[1:] != direction[:-1]))
         before = np.where(first, self._last[direction], np.concatenate(([0], after[:-1])))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.metrics.packets import Bools, Ints
 from migrascope.metrics.qos.flows import Batch
 from migrascope.metrics.qos.match import Answers, Matcher
-from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Stamps
+from migrascope.store.pcap.frames import Ints
+from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Bools, Stamps
 
 FAST_NS = 20_000_000
 REORDERED_NS = 3_000_000

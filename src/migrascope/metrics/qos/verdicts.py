@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from migrascope.metrics.packets import Ints
 from migrascope.metrics.qos.flows import Flow
-from migrascope.metrics.qos.result import Direction, FlowQos, Window
+from migrascope.metrics.qos.result import Direction, FlowQos
 from migrascope.metrics.qos.rtp import Stream
 from migrascope.metrics.qos.stretches import stretches
 from migrascope.metrics.qos.tally import Tally, direction_and_window
 from migrascope.model.measured import Measured, missing
+from migrascope.store.pcap.frames import Ints
 
 NS = 1e9
 TIMES = "TCP time stamps or acknowledgements"
@@ -91,8 +91,8 @@ def _direction(
     counts |= {name: sums[column] for column, name in _COUNTED[flow.name].items()}
     if stream is not None:
         counts |= {"expected": stream.expected, "received": stream.received}
-    windows = _windows(flow, columns, window[rows], window_s)
-    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, windows)
+    windows = _windows(flow, columns, window[rows])
+    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows)
 
 
 def _throughput(size: int, packets: int, duration_s: float) -> Measured:
@@ -143,20 +143,10 @@ def _loss(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
     return missing("ratio", "UDP", _NO_NUMBERS)
 
 
-def _windows(flow: Flow, columns: dict[str, Ints], window: Ints, window_s: float) -> list[Window]:
-    asked, lost = ("data", "again") if flow.name == "tcp" else ("settled", "lost")
-    columns = columns | {"settled": columns["trips"] + columns["lost"]}
-    rows = zip(
-        window.tolist(), columns["packets"].tolist(), columns["bytes"].tolist(), columns["trips"].tolist(),
-        columns["trip_sum_ns"].tolist(), columns["changes"].tolist(), columns["change_sum_ns"].tolist(),
-        columns[asked].tolist(), columns[lost].tolist(), strict=True,
-    )  # fmt: skip
-    return [
-        Window(
-            at * window_s, packets, size, size * 8 / window_s,
-            trip / trips / NS if trips else None,
-            change / changes / NS if changes else None,
-            again / sent if sent else None,
-        )
-        for at, packets, size, trips, trip, changes, change, sent, again in rows
-    ]  # fmt: skip
+def _windows(flow: Flow, columns: dict[str, Ints], window: Ints) -> dict[str, Ints]:
+    """The columns of Direction: of a TCP flow segments with data and those sent again, else echoes that were answered
+    or lost."""
+    kept = {name: columns[name] for name in ("packets", "bytes", "trips", "trip_sum_ns", "changes", "change_sum_ns")}
+    if flow.name == "tcp":
+        return {"window": window, **kept, "sent": columns["data"], "lost": columns["again"]}
+    return {"window": window, **kept, "sent": columns["trips"] + columns["lost"], "lost": columns["lost"]}

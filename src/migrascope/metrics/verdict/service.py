@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from migrascope.metrics.verdict.spans import NS, Times
 from migrascope.model.verdict import Statement, Verdict
 
-WEBSITE, MEMORY, CONSOLE, INCARNATION = "website", "memory", "console", "incarnation"
+WEBSITE, MEMORY, CONSOLE, HEARTBEAT, INCARNATION = "website", "memory", "console", "heartbeat", "incarnation"
 FILE_SYSTEM, FILES, PAGES = "file system", "files", "pages"
 NAMED_AT_MOST = 5
 
@@ -42,6 +42,7 @@ def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement
 _PROOFS: dict[str, tuple[str, Verdict]] = {
     "memory": (MEMORY, "data lost"),
     "panic": (CONSOLE, "guest lost"),
+    "heartbeat": (HEARTBEAT, "guest lost"),
     "incarnation": (INCARNATION, "guest lost"),
     "site": (PAGES, "data lost"),
 }

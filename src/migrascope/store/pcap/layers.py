@@ -25,8 +25,9 @@ _M1, _M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 class Headers:
     """Columns of n frames. version: 4, 6, or 0 for what is no IP. network: where its header begins in frames.data.
     protocol: 0 where the transport header is not there (a later fragment, cut, no IP). source, target: a hash of each
-    end's address and port; ports are the identifier of an ICMP echo. payload: bytes that the transport carries. block:
-    the transport header's first 64 bytes, (n, 64); there: how many of them are the file's."""
+    end's address and port; ports are the identifier of an ICMP echo. payload: bytes that the transport carries. transport: where the
+    transport header begins in frames.data; block: its first 20 bytes, (n, 20); there: how many of its first 64 bytes are
+    the file's."""
 
     frames: Frames
     version: Bytes
@@ -37,11 +38,16 @@ class Headers:
     source_port: Ints
     target_port: Ints
     payload: Ints
+    transport: Ints
     block: Bytes
     there: Ints
 
     def __len__(self) -> int:
         return len(self.version)
+
+    def transport_headers(self, rows: Ints) -> Bytes:
+        """The first 64 bytes of these rows' transport headers, (n, 64); behind the frame's end they mean nothing."""
+        return pieces(self.frames.data, self.transport[rows], 64)
 
 
 def headers(frames: Frames) -> Headers:
@@ -61,7 +67,7 @@ def headers(frames: Frames) -> Headers:
     if (version == 6).any():
         protocol, header, good = _extensions(data, network, end, protocol, header, good)
     transport = network + header
-    block = pieces(data, transport, 64)
+    block = pieces(data, transport, 20)
     least = _LEAST[protocol]
     good &= transport + least <= end
     protocol = (protocol * good).astype(np.uint8)
@@ -78,7 +84,9 @@ def headers(frames: Frames) -> Headers:
     target_port = np.where(has_ports, ports & 0xFFFF, ident)
     source, target = _ends(first, version, protocol, source_port, target_port)
     there = np.clip(end - transport, 0, 64)
-    return Headers(frames, version, network, protocol, source, target, source_port, target_port, payload, block, there)
+    return Headers(
+        frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there
+    )  # fmt: skip
 
 
 _LEAST = np.zeros(256, dtype=np.int64)
@@ -175,10 +183,10 @@ class Stamps:
     echoed: Ints
 
 
-def time_stamps(block: Bytes, there_: Ints) -> Stamps:
-    """The time stamps option of TCP headers, wherever it stands. block, there_: as in Headers."""
+def time_stamps(block: Bytes, bytes_there: Ints) -> Stamps:
+    """The time stamps option of TCP headers, (n, 64), wherever it stands. bytes_there: how many are the file's."""
     numbers = words(block)
-    length = np.minimum((block[:, 12] >> 4).astype(np.int64) * 4, there_)
+    length = np.minimum((block[:, 12] >> 4).astype(np.int64) * 4, bytes_there)
     there = (numbers[:, 5] == 0x0101080A) & (length >= 32)
     value, echoed = numbers[:, 6].astype(np.int64), numbers[:, 7].astype(np.int64)
     left = np.flatnonzero(~there & (length > 20))
