@@ -25,9 +25,9 @@ _M1, _M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 class Headers:
     """Columns of n frames. version: 4, 6, or 0 for what is no IP. network: where its header begins in frames.data.
     protocol: 0 where the transport header is not there (a later fragment, cut, no IP). source, target: a hash of each
-    end's address and port; ports are the identifier of an ICMP echo. payload: bytes that the transport carries. transport: where the
-    transport header begins in frames.data; block: its first 20 bytes, (n, 20); there: how many of its first 64 bytes are
-    the file's."""
+    end's address and port; ports are the identifier of an ICMP echo. payload: bytes that the transport carries.
+    transport: where its header begins in frames.data; block: that header's first 20 bytes, (n, 20); there: how many of
+    its first 64 bytes are the file's."""
 
     frames: Frames
     version: Bytes
