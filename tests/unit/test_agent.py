@@ -2,15 +2,17 @@
 
 import http.client
 import json
+import os
 import socket
 import threading
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from migrascope.guest.agent import Agent, Chain
+from migrascope.guest.agent import Agent, Chain, Heartbeat
 from migrascope.guest.memory import PAGE, Resident, Witness
 from migrascope.guest.server import Server, to_json
 
@@ -69,6 +71,20 @@ def test_resident_memory_shares_no_page() -> None:
 def test_answers_are_json(value: dict[str, object]) -> None:
     read = json.loads(to_json(value))
     assert read == value or read == {"error": "no GET /??x here"}
+
+
+def test_the_heartbeat_is_a_line_a_second_and_no_console_holds_it_up(tmp_path: Path) -> None:
+    (tmp_path / "console").touch()
+    heartbeat = Heartbeat(str(tmp_path / "console"))
+    for _ in range(11):
+        heartbeat.tick()
+    assert (tmp_path / "console").read_text() == "migrascope alive 1\nmigrascope alive 2\n"
+    os.mkfifo(tmp_path / "full")
+    reader = os.open(tmp_path / "full", os.O_RDONLY | os.O_NONBLOCK)
+    held_up = Heartbeat(str(tmp_path / "full"))
+    for _ in range(50_000):
+        held_up.tick()
+    os.close(reader)
 
 
 @pytest.fixture

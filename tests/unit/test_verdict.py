@@ -21,7 +21,8 @@ TICK = NS // 10
 REQUEST, OVER, END = 5 * NS, 7 * NS, 12 * NS
 TIMES = Times(REQUEST, OVER)
 BOOT = "b" * 32
-PASSED = {name: {"verdict": "pass", "evidence": "seen"} for name in ("place", "incarnation", "panic", "memory", "site")}
+CHECKS = ("place", "incarnation", "panic", "heartbeat", "memory", "site")
+PASSED = {name: {"verdict": "pass", "evidence": "seen"} for name in CHECKS}
 EXAMINED: dict[str, Any] = {"fsck": {"code": 0, "text": "clean"}, "site": {"/a": "1"}, "expected": {"/a": "1"}}
 
 
@@ -281,7 +282,13 @@ def test_running_nowhere_is_guest_lost() -> None:
 
 @pytest.mark.parametrize(
     ("name", "verdict"),
-    [("panic", "guest lost"), ("incarnation", "guest lost"), ("memory", "data lost"), ("site", "data lost")],
+    [
+        ("panic", "guest lost"),
+        ("heartbeat", "guest lost"),
+        ("incarnation", "guest lost"),
+        ("memory", "data lost"),
+        ("site", "data lost"),
+    ],
 )
 def test_what_the_trial_proved(name: str, verdict: str) -> None:
     failed = {**PASSED, name: {"verdict": "fail", "evidence": "Kernel panic"}}
