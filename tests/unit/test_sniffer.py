@@ -1,20 +1,26 @@
 """Sniffer delay and jitter: the spacing of a capture's packets, in the windows of its trial."""
 
 import asyncio
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from faketrial import FACTORS, PLAN, SCRIPT, record
+from faketrial import FACTORS, PLAN, SCRIPT, record, run_of
+from test_analysis import result, said
 
 from captures import ethernet, icmp, ip, tcp
+from migrascope.analysis.summary import TrialResult
 from migrascope.lab.fake import FakeTrials
 from migrascope.metrics import sniffer
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import windows_of
 from migrascope.model.measured import Measured
+from migrascope.model.plan import Plan, Scenario
 from migrascope.model.schedule import TrialSpec
+from migrascope.report.build import write_report
 from migrascope.store.pcap import writer
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -22,6 +28,7 @@ from migrascope.study.plans import text_of
 
 CLIENT, WEBSITE = "192.0.2.30", "10.0.4.100"
 MS = 1_000_000
+SCENARIOS: list[Scenario] = ["none", "offline"]
 Sent = tuple[int, bytes, int]
 """(mono ns, frame, direction)"""
 
@@ -107,3 +114,41 @@ def test_an_unreadable_capture_says_why(tmp_path: Path, before: tuple[int, int])
     assert recording.capture is not None
     recording.capture.write_bytes(b"")
     assert all("is empty" in (each.reason or "") for each in measured(recording).values())
+
+
+def results(delay_s: dict[str, float]) -> list[TrialResult]:
+    """Six blocks of two scenarios whose sniffer delay is this, and varies little."""
+    return [
+        result(
+            2 * block + at, block, replace(FACTORS, scenario=scenario),
+            **{
+                "sniffer.delay_s.received.switchover": delay_s[scenario] * (1 + 0.01 * block),
+                "sniffer.jitter_s.received.switchover": 0.001 * (-1) ** (block + at) + 0.005,
+            },
+        )
+        for block in range(6)
+        for at, scenario in enumerate(SCENARIOS)
+    ]  # fmt: skip
+
+
+def test_whether_a_scenario_changes_what_a_sniffer_prints() -> None:
+    texts = [one.text for one in said(results({"none": 0.004, "offline": 0.001}), "scenario")]
+    assert len(texts) == 2
+    assert re.search(r"offline against none, paired within 6 blocks: 3.0\d ms less sniffer delay \(.*\)\.", texts[1])
+    assert "Not shown to differ: sniffer jitter." in texts[1]
+    assert "no network's delay" in texts[1]
+
+
+def test_without_captures_nothing_is_said_of_sniffers() -> None:
+    without = [replace(one, metrics={k: v for k, v in one.metrics.items() if "sniffer" not in k})
+               for one in results({"none": 1, "offline": 1})]  # fmt: skip
+    assert not [one for one in said(without, "scenario") if "sniffer" in one.text]
+
+
+def test_the_report_has_its_section_only_with_a_capture(tmp_path: Path) -> None:
+    for enabled in (False, True):
+        plan = Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}, "capture": {"enabled": enabled}})
+        page = write_report(run_of(tmp_path, plan)).read_text(encoding="utf-8")
+        assert ("As a packet sniffer prints it" in page) == enabled
+        assert ("no one-way delay (RFC 7679)" in page) == enabled
+        assert ("no packet delay variation (RFC 3393)" in page) == enabled

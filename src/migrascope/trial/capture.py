@@ -6,7 +6,7 @@ from migrascope.model.plan import CapturePlan
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 
-SOURCE = "client"
+SOURCE = "sniffer"
 
 
 def capture_member(client: Namespace | None, addresses: Sequence[str], plan: CapturePlan) -> Member:
