@@ -1,4 +1,4 @@
-"""What the echo prober costs, and how punctual it is, in the trials of a run; and what a capture costs, if there is one.
+"""What the echo prober costs and how punctual it is in the trials of a run, and what a capture costs if there is one.
 
     .venv/bin/python benchmarks/prober.py RUN
 

@@ -12,7 +12,7 @@ from migrascope.metrics.qos.tally import MOST_ROWS, Cells, Tally, TooMany, Trips
 from migrascope.metrics.qos.tcp import Segments, Tcp
 from migrascope.metrics.qos.verdicts import Known, flow_results
 from migrascope.model.problem import UsageProblem
-from migrascope.store.pcap.frames import Bytes, Frames, Ints, column, words
+from migrascope.store.pcap.frames import Frames, Ints, column, words
 from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
 
@@ -85,24 +85,23 @@ class _Reading:
     def _packets_of(self, batch: Batch, found: Headers) -> None:
         cells = Cells(batch, self._tally)
         cells.sum("bytes", found.frames.wire[batch.rows])
-        payload = found.payload[batch.rows]
-        cells.sum("payload", payload)
-        block, there = found.transport_headers(batch.rows), found.there[batch.rows]
+        cells.sum("payload", found.payload[batch.rows])
         kind = found.protocol[batch.rows]
         for protocols, measure in (((TCP,), self._add_tcp), ((UDP,), self._add_udp), ((ICMP, ICMP6), self._add_icmp)):
             chosen = np.isin(kind, protocols)
             if chosen.all():
-                measure(batch, block, there, payload, cells, np.arange(len(batch)))
+                measure(batch, found, cells, np.arange(len(batch)))
             elif chosen.any():
-                rows = np.flatnonzero(chosen)
-                measure(_part(batch, chosen), block[rows], there[rows], payload[rows], cells, rows)
+                measure(_part(batch, chosen), found, cells, np.flatnonzero(chosen))
         cells.close()
 
-    def _add_tcp(self, batch: Batch, block: Bytes, there: Ints, payload: Ints, cells: Cells, rows: Ints) -> None:
+    def _add_tcp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
+        """rows: where the batch's packets are in the cells."""
+        block = found.transport_headers(batch.rows, 32)
         numbers = words(block)
         segments = Segments(
             numbers[:, 1].astype(np.int64), numbers[:, 2].astype(np.int64), block[:, 13].astype(np.int64),
-            column(block, 14, 2), payload, time_stamps(block, there),
+            column(block, 14, 2), found.payload[batch.rows], time_stamps(found, batch.rows, block),
         )  # fmt: skip
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
@@ -110,10 +109,12 @@ class _Reading:
         answer = marks.trips.row
         self._trips.add(batch.flows[batch.group[answer]] * 2 + 1 - batch.side[answer], marks.trips)
 
-    def _add_udp(self, batch: Batch, block: Bytes, there: Ints, payload: Ints, cells: Cells, rows: Ints) -> None:
-        self._rtp.add(batch, block, there, payload)
+    def _add_udp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
+        block = found.transport_headers(batch.rows, 20)
+        self._rtp.add(batch, block, found.there[batch.rows], found.payload[batch.rows])
 
-    def _add_icmp(self, batch: Batch, block: Bytes, there: Ints, payload: Ints, cells: Cells, rows: Ints) -> None:
+    def _add_icmp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
+        block = found.transport_headers(batch.rows, 8)
         asked, trips, lost, lost_ns = self._echo.add(batch, block)
         cells.mark("asked", rows[asked])
         self._trips.add(batch.flows[batch.group[trips.row]] * 2 + 1 - batch.side[trips.row], trips)

@@ -45,9 +45,9 @@ class Headers:
     def __len__(self) -> int:
         return len(self.version)
 
-    def transport_headers(self, rows: Ints) -> Bytes:
-        """The first 64 bytes of these rows' transport headers, (n, 64); behind the frame's end they mean nothing."""
-        return pieces(self.frames.data, self.transport[rows], 64)
+    def transport_headers(self, rows: Ints, width: int) -> Bytes:
+        """The first bytes of these rows' transport headers, (n, width); behind the frame's end they mean nothing."""
+        return pieces(self.frames.data, self.transport[rows], width)
 
 
 def headers(frames: Frames) -> Headers:
@@ -183,19 +183,20 @@ class Stamps:
     echoed: Ints
 
 
-def time_stamps(block: Bytes, bytes_there: Ints) -> Stamps:
-    """The time stamps option of TCP headers, (n, 64), wherever it stands. bytes_there: how many are the file's."""
+def time_stamps(headers: Headers, chosen: Ints, block: Bytes) -> Stamps:
+    """The time stamps option of some rows' TCP headers, wherever it stands. block: their first 32 bytes, (n, 32)."""
     numbers = words(block)
-    length = np.minimum((block[:, 12] >> 4).astype(np.int64) * 4, bytes_there)
+    length = np.minimum((block[:, 12] >> 4).astype(np.int64) * 4, headers.there[chosen])
     there = (numbers[:, 5] == 0x0101080A) & (length >= 32)
     value, echoed = numbers[:, 6].astype(np.int64), numbers[:, 7].astype(np.int64)
     left = np.flatnonzero(~there & (length > 20))
     if len(left):
-        at, found = _find_option(block[left], length[left])
+        whole = headers.transport_headers(chosen[left], 64)
+        at, found = _find_option(whole, length[left])
         rows = left[found]
         there[rows] = True
         place = at[found][:, None] + np.arange(2, 10)
-        both = np.ascontiguousarray(block[rows[:, None], place]).view(">u4").astype(np.int64)
+        both = np.ascontiguousarray(whole[np.flatnonzero(found)[:, None], place]).view(">u4").astype(np.int64)
         value[rows], echoed[rows] = both[:, 0], both[:, 1]
     return Stamps(there, value, echoed)
 
