@@ -36,7 +36,7 @@ want_testbed() {
 
 # become_root COMMAND...: runs it in place of this shell, by sudo if need be, with what it should know of our environment
 become_root() {
-  for name in NO_COLOR COLUMNS http_proxy https_proxy no_proxy; do
+  for name in NO_COLOR COLUMNS OS_CLIENT_CONFIG_FILE http_proxy https_proxy no_proxy; do
     eval "value=\${$name-}"
     # shellcheck disable=SC2154
     [ -z "$value" ] || set -- "$name=$value" "$@"

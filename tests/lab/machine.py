@@ -18,9 +18,10 @@ from migrascope.node.register import Register
 COMMAND = [sys.executable, "-m", "migrascope"]
 
 
-def migrascope(*arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+def migrascope(*arguments: str, timeout_s: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
+    argv, env = [*COMMAND, *arguments], os.environ | environment
+    return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False, env=env)
 
 
 def bound(source: Path, target: Path) -> list[str]:

@@ -1,0 +1,123 @@
+"""The experiment on OpenStack, end to end: with everything of a testbed in reach, and by its API alone."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.cloud import Cloud
+from lab.machine import json_of, migrascope
+from lab.test_run import KEYS
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.testbeds import clouds_yaml
+
+pytestmark = pytest.mark.lab
+NAME = os.environ.get("MIGRASCOPE_TESTBED", "")
+OF_HYPERVISORS = {
+    *("vm_pause_s", "reported_total_s", "reported_downtime_s", "reported_transferred_bytes"),
+    *("data_transferred_bytes", "rounds", "dirty_rate_Bps"),
+}
+LEFT = """
+found = {
+    "servers": [one.name for one in cloud.compute.servers(all_projects=True)],
+    "volumes": [one.name for one in cloud.block_storage.volumes(all_projects=True) if one.status != "deleting"],
+    "ports": [one.name for one in cloud.network.ports() if one.name.startswith("ms")],
+    "addresses": [one.name for one in cloud.network.ips()],
+    "groups": [one.name for one in cloud.network.security_groups() if one.name.startswith("ms")],
+}
+print(json.dumps({kind: names for kind, names in found.items() if names}))
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    name = NAME or f"run{os.getpid()}"
+    up = migrascope("testbed", "up", "--name", name, timeout_s=1200)
+    assert up.returncode == 0, up.stderr
+    yield Cloud(name)
+    if not NAME:
+        assert migrascope("testbed", "down", "--purge", "--name", name).returncode == 0
+
+
+def run_of(folder: Path, plan: str, **environment: str) -> RunFolder:
+    (folder / "plan.toml").write_text(plan)
+    done = migrascope(
+        "run", str(folder / "plan.toml"), "--quick", "--runs", str(folder / "runs"), timeout_s=600, **environment
+    )
+    assert done.returncode == 0, done.stderr
+    return RunFolder(folder / "runs" / "latest")
+
+
+@pytest.fixture(scope="module")
+def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A trial with hosts, links and namespaces in reach."""
+    plan = (
+        f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
+        '[axes]\nscenario = ["online"]\n[capture]\nenabled = true\n'
+    )
+    return run_of(tmp_path_factory.mktemp("near"), plan)
+
+
+@pytest.fixture(scope="module")
+def far(cloud: Cloud, near: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A trial with nothing in reach but the API and the visitors' network."""
+    plan = (
+        'name = "far"\n[lab]\nkind = "openstack"\n'
+        f'[cloud]\nname = "migrascope"\nvisitors = "{cloud.client.path.name}"\n[axes]\nscenario = ["none"]\n'
+    )
+    access = str(clouds_yaml(cloud.testbed))
+    return run_of(tmp_path_factory.mktemp("far"), plan, OS_CLIENT_CONFIG_FILE=access)
+
+
+def cell_of(run: RunFolder) -> dict[str, Any]:
+    (cell,) = json_of("show", str(run.path))["cells"]
+    assert (cell["trials"], cell["failed"]) == (1, 0), run.recordings()[0].trial.reason
+    return dict(cell["metrics"])
+
+
+def test_every_metric_of_the_main_job_is_there(near: RunFolder) -> None:
+    metrics = cell_of(near)
+    assert {key: metrics[key] for key in KEYS if metrics[key]["median"] is None} == {}
+
+
+def test_the_layers_agree(near: RunFolder) -> None:
+    value = {key: metric["median"] for key, metric in cell_of(near).items()}
+    assert value["data_transferred_bytes"] == pytest.approx(value["reported_transferred_bytes"], rel=0.03)
+    assert 0 < value["reported_downtime_s"] <= value["vm_pause_s"] + 0.001
+    assert value["network_blackout_s"] >= value["vm_pause_s"] - 0.002
+    assert value["vm_pause_s"] < value["migration_time_s"]
+
+
+def test_it_went_to_another_host_and_is_whole(near: RunFolder) -> None:
+    (recording,) = near.recordings()
+    trial = recording.trial
+    assert {trial.source, trial.destination} == {"controller", "compute"}
+    assert {name: found["verdict"] for name, found in trial.proof.items()} == dict.fromkeys(trial.proof, "pass")
+
+
+def test_the_api_and_the_visitors_are_enough_for_the_rest(far: RunFolder) -> None:
+    metrics = cell_of(far)
+    absent = {key for key in KEYS if metrics[key]["median"] is None}
+    assert absent == OF_HYPERVISORS | {"player_stall_s"}
+    (recording,) = far.recordings()
+    assert recording.trial.plan["probes"]["echo_rate"] == 50
+    answers = recording.table("api")
+    assert {"server", "record", "actions"} <= set(answers["what"])
+
+
+def test_nothing_is_left_in_the_cloud(cloud: Cloud, near: RunFolder, far: RunFolder) -> None:
+    assert cloud.sdk(LEFT) == {}
+
+
+def test_no_secret_is_in_a_run(cloud: Cloud, near: RunFolder, far: RunFolder) -> None:
+    password = _password(clouds_yaml(cloud.testbed))
+    files = [path for run in (near, far) for path in run.path.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert [path for path in files if password in path.read_bytes()] == []
+
+
+def _password(path: Path) -> bytes:
+    return str(json.loads(path.read_text())["clouds"]["migrascope"]["auth"]["password"]).encode()
