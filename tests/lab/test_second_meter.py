@@ -128,21 +128,21 @@ def test_packets_and_bytes_by_second_are_as_tshark_has_them(capture: Path, qos: 
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_losses_and_disorder_are_as_tshark_has_them(capture: Path, tmp_path: Path, seed: int) -> None:
-    path = tmp_path / "worse.pcapng"
-    worsen(capture, path, random.Random(seed))
-    theirs, their_initial = judged(path)
-    found, initial = ours(examine(path))
-    total = [sum(counts) for counts in zip(*theirs, strict=True)]
+def test_losses_and_disorder_are_as_tshark_has_them(capture: Path, tmp_path: Path) -> None:
+    path, total, different = tmp_path / "worse.pcapng", [0] * 5, 0
+    for seed in range(5):
+        worsen(capture, path, random.Random(seed))
+        theirs, their_initial = judged(path)
+        found, initial = ours(examine(path))
+        assert [merged(counts) for counts in found] == [merged(counts) for counts in theirs]
+        different += sum(abs(mine[1] - other[1]) for mine, other in zip(found, theirs, strict=True))
+        total = [sum(counts) for counts in zip(total, *theirs, strict=True)]
+        known = {flow: trip for flow, trip in initial.items() if flow in their_initial}
+        assert len(known) > 0.98 * len(their_initial)
+        same = sum(abs(trip - their_initial[flow]) < 1.5e-9 for flow, trip in known.items())
+        assert same >= 0.98 * len(known), "the handshake's last segment may be late or missing"
     assert all(count > 5 for count in total), total
-    assert [merged(counts) for counts in found] == [merged(counts) for counts in theirs]
-    different = sum(abs(mine[1] - other[1]) for mine, other in zip(found, theirs, strict=True))
     assert different <= 0.01 * (total[1] + total[2])
-    known = {flow: trip for flow, trip in initial.items() if flow in their_initial}
-    assert len(known) > 0.9 * len(their_initial)
-    same = sum(abs(trip - their_initial[flow]) < 1.5e-9 for flow, trip in known.items())
-    assert same >= 0.99 * len(known)
 
 
 def merged(counts: list[int]) -> list[int]:
@@ -152,7 +152,7 @@ def merged(counts: list[int]) -> list[int]:
 
 
 def worsen(source: Path, target: Path, chance: random.Random) -> None:
-    """A copy with 3 % of the packets missing, 3 % twice, and 4 % late; handshakes are left as they are."""
+    """A copy with 3 % of the packets missing, 3 % twice, and 14 % late; handshakes are left as they are."""
     packets = []
     for frames in Capture(source).batches():
         found = headers(frames)
@@ -162,8 +162,8 @@ def worsen(source: Path, target: Path, chance: random.Random) -> None:
             strict=True,
         ):  # fmt: skip
             fate, frame = 1.0 if whole else chance.random(), bytes(frames.data[at : at + captured])
-            if 0.06 <= fate < 0.1:
-                time += chance.choice([100_000, 1_000_000, 10_000_000])
+            if 0.06 <= fate < 0.2:
+                time += chance.choice([30_000, 100_000, 300_000, 1_000_000, 10_000_000])
             if fate >= 0.03:
                 packets.append((time, frame, wire))
             if 0.03 <= fate < 0.06:
