@@ -11,6 +11,8 @@ from rich.console import Console
 
 Runs = Annotated[Path, Parameter(name="--runs", help="The folder of the run folders.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="JSON on standard output.")]
+CloudName = Annotated[str | None, Parameter(name="--cloud", help="A cloud in clouds.yaml.")]
+TestbedName = Annotated[str | None, Parameter(name="--testbed", help="The cloud of the testbed of this name.")]
 EXIT_INTERRUPTED = 130
 
 

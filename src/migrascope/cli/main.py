@@ -24,7 +24,7 @@ VERBS = {
     "report": ("looking", "Writes a run's report anew from its recordings."),
     "qos": ("capturing", "Delay, jitter, loss and throughput of the flows of any capture."),
     "calibrate": ("calibrating", "Measures the meter's own error on this machine."),
-    "clean": ("running", "Removes what killed runs left, and nothing else."),
+    "clean": ("cleaning", "Removes what killed runs left, and nothing else."),
     "schema": ("looking", "Prints the JSON Schema of a plan, or the recorded tables."),
 }
 

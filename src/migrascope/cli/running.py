@@ -1,6 +1,5 @@
-"""`run`, `plan` and `clean`: what makes recordings, and what removes the rest of a killed run."""
+"""`run` and `plan`: what makes recordings, and what says beforehand what it will do."""
 
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,6 @@ from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule
 from migrascope.model.units import human
-from migrascope.node.register import clean as clean_machine
 from migrascope.store.runfolder import find_run
 from migrascope.study.doctor import problems_of
 from migrascope.study.images import prepare
@@ -104,19 +102,4 @@ def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -
         out.print(f"  {trial.number:3} block {trial.block}  {trial.source} to {trial.destination}  {factors}")
     out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
-    return 0
-
-
-def clean(*, json: Json = False) -> int:
-    """Removes every namespace, process and folder that killed runs left, and nothing else."""
-    if os.geteuid() != 0:
-        raise Problem("clean needs root: sudo ./migrascope clean")
-    removed = clean_machine()
-    if json:
-        print_json({"schema": 1, **asdict(removed)})
-    elif removed.labs:
-        for noun, names in asdict(removed).items():
-            stdout().print(f"removed {noun}: {', '.join(names) or 'none'}", markup=False)
-    else:
-        stdout().print("nothing to remove")
     return 0

@@ -150,9 +150,12 @@ class Cloud:
         """All of a list of Compute's, page after page. marker: the field by which the next page is asked for."""
         sign = "&" if "?" in path else "?"
         after = ""
-        while page := self.compute("GET", f"{path}{sign}limit={PAGE}{after}")[key]:
-            yield from page
-            after = f"&marker={page[-1][marker]}"
+        while True:
+            answer = self.compute("GET", f"{path}{sign}limit={PAGE}{after}")
+            yield from answer[key]
+            if f"{key}_links" not in answer:
+                return
+            after = f"&marker={answer[key][-1][marker]}"
 
 
 def _after(error: Any) -> float | None:

@@ -1,6 +1,7 @@
 """The website's image in a cloud: found by its content, or uploaded."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,17 @@ def image_of(cloud: Cloud, wishes: Wishes, boot: BootImage) -> Any:
     for one in cloud.read(lambda: list(images.images(status="active"))):
         if one.hash_value == disk and (one.properties or {}).get("os_command_line") == boot.kernel_line:
             return one
-    words = {"kernel_id": _upload(cloud, "kernel", boot.kernel), "ramdisk_id": _upload(cloud, "initrd", boot.initrd)}
-    made = _upload(cloud, "website", boot.disk, min_disk=1, os_command_line=boot.kernel_line, **words, **_HARDWARE)
+    upload = partial(_upload, cloud, [TAG, wishes.machine])
+    words = {"kernel_id": upload("kernel", boot.kernel), "ramdisk_id": upload("initrd", boot.initrd)}
+    made = upload("website", boot.disk, min_disk=1, os_command_line=boot.kernel_line, **words, **_HARDWARE)
     return cloud.read(lambda: images.get_image(made))
 
 
-def _upload(cloud: Cloud, name: str, file: Path, **words: Any) -> str:
+def _upload(cloud: Cloud, tags: list[str], name: str, file: Path, **words: Any) -> str:
     made = cloud.once(
         lambda: cloud.connection.image.create_image(
             f"{TAG}-{name}", filename=str(file), disk_format="raw", container_format="bare", visibility="private",
-            allow_duplicates=True, timeout=_UPLOAD_S, tags=[TAG], **words,
+            allow_duplicates=True, timeout=_UPLOAD_S, tags=tags, **words,
         )
     )  # fmt: skip
     return str(made.id)

@@ -2,26 +2,20 @@
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
-from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.openstack.wishes import Wishes, machine_tag
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.schedule import Factors
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Cleaned, Register, remove
-
-
-def machine_tag() -> str:
-    """What marks the resources that runs on this machine made, without naming it."""
-    identity = Path("/etc/machine-id").read_bytes() if Path("/etc/machine-id").exists() else b""
-    return f"{TAG}-{hashlib.sha256(b'migrascope ' + identity).hexdigest()[:12]}"
 
 
 class OpenstackLab:
@@ -49,10 +43,14 @@ class OpenstackLab:
         cls, cloud: Cloud, clouds_yaml: Path | None, wanted: Wishes, boot: BootImage, reach: Reach, *, vcpus: int = 1
     ) -> AsyncIterator["OpenstackLab"]:
         """The cloud's image and networks, found, and a security group of the run's own. wanted: its `run` and `machine`
-        are filled in. CloudError says what the cloud lacks."""
+        are filled in. What runs of this machine that were killed left there is removed first. CloudError says what the
+        cloud lacks."""
         register = Register.create()
         try:
-            wishes = Wishes(register.id, machine_tag(), wanted.image, wanted.flavor, wanted.network, wanted.external)
+            machine = machine_tag()
+            left = (await asyncio.to_thread(leftovers.find, cloud, machine)).left
+            await asyncio.to_thread(leftovers.remove, cloud, left)
+            wishes = Wishes(register.id, machine, wanted.image, wanted.flavor, wanted.network, wanted.external)
             resources = Resources(cloud, wishes)
             hosts = await asyncio.to_thread(hypervisors, cloud)
             facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}

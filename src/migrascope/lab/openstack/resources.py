@@ -1,4 +1,5 @@
-"""What an instance is made of in a cloud: security group, volume, port, server, floating IP, each with our tags."""
+"""What an instance is made of in a cloud: security group, volume, port, server, floating IP, each marked as ours from
+the moment that it is there: by tags where they can be given at once, else by the description."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -53,9 +54,7 @@ class Resources:
         image = image_of(cloud, wishes, boot)
         external = self._net(wishes.external, outer=True)
         network = self._net(wishes.network, outer=False)
-        words = "migrascope: visitors and probes"
-        group = self._do(self._network.create_security_group, name=wishes.run, description=words)
-        self._tag(group)
+        group = self._do(self._network.create_security_group, name=wishes.run, description=wishes.mark)
         for rule in _RULES:
             given = {"security_group_id": group.id, "direction": "ingress", "ether_type": "IPv4", **rule}
             self._do(self._network.create_security_group_rule, **given)
@@ -92,9 +91,6 @@ class Resources:
     def _do(self, change: Callable[..., Any], *things: Any, **words: Any) -> Any:
         return self.cloud.once(lambda: change(*things, **words))
 
-    def _tag(self, thing: Any) -> None:
-        self._do(self._network.set_tags, thing, self.wishes.tags)
-
     def flavor(self, memory_bytes: int, vcpus: int) -> str:
         """The id of the wished flavor, or of one with exactly so much memory and so many vCPUs and no disk of its own;
         such a one is made where we may. CloudError when there is none."""
@@ -110,7 +106,15 @@ class Resources:
         if self.wishes.flavor:
             raise CloudError(f"cloud {self.cloud.name} has no flavor {self.wishes.flavor}")
         name = f"{TAG}-{ram}-{vcpus}"
-        made = {"flavor": {"name": name, "ram": ram, "vcpus": vcpus, "disk": 0, "description": TAG}}
+        made = {
+            "flavor": {
+                "name": name,
+                "ram": ram,
+                "vcpus": vcpus,
+                "disk": 0,
+                "description": f"{TAG} {self.wishes.machine}",
+            }
+        }
         try:
             return str(self.cloud.compute("POST", "/flavors", made)["flavor"]["id"])
         except CloudError as error:
@@ -124,15 +128,13 @@ class Resources:
 
         Nothing of it is left when this raises: CloudError with the API's words.
         """
-        cloud, tags = self.cloud, self.wishes.tags
+        cloud, network, tags, mark = self.cloud, self._network, self.wishes.tags, self.wishes.mark
         try:
             gib = max(1, -(-ground.image_bytes // 2**30))
             marks = dict.fromkeys(tags, "1")
             volume = self._do(self._storage.create_volume, size=gib, image_id=ground.image, name=name, metadata=marks)
-            port = self._do(
-                self._network.create_port, network_id=ground.network, name=name, security_group_ids=[ground.group]
-            )
-            self._tag(port)
+            place = {"network_id": ground.network, "security_group_ids": [ground.group]}
+            port = self._do(network.create_port, name=name, description=mark, **place)
             self._await(_VOLUME_S, f"volume {name} is available", lambda: self._volume_is_there(volume.id))
             disk = {"uuid": volume.id, "source_type": "volume", "destination_type": "volume", "boot_index": 0}
             wanted: dict[str, Any] = {
@@ -146,8 +148,8 @@ class Resources:
                 wanted["host"] = host
             server = str(cloud.compute("POST", "/servers", {"server": wanted})["server"]["id"])
             self._await(_SERVER_S, f"server {name} is ACTIVE", lambda: self._is_active(server))
-            floating = self._do(self._network.create_ip, floating_network_id=ground.external, port_id=port.id)
-            self._tag(floating)
+            outside = {"floating_network_id": ground.external, "port_id": port.id}
+            floating = self._do(network.create_ip, description=mark, **outside)
             return Made(server, volume.id, port.id, str(floating.floating_ip_address))
         except BaseException:
             self.remove(name)
@@ -182,7 +184,7 @@ class Resources:
         if servers:
             query = f"/servers?name=^{name}$&tags={run}"
             self._await(_GONE_S, f"server {name} is gone", lambda: not cloud.compute("GET", query)["servers"])
-        for port in self._all(self._network.ports, name=name, tags=run):
+        for port in self._all(self._network.ports, name=name, project_id=cloud.project):
             for floating in self._all(self._network.ips, port_id=port.id):
                 self._gone(self._do, self._network.delete_ip, floating)
             self._gone(self._do, self._network.delete_port, port)
