@@ -245,6 +245,15 @@ def test_rtp(tmp_path: Path, kind: int) -> None:
     assert direction.metrics["jitter_s"].value == pytest.approx(total / steps, rel=1e-3 if kind == 0 else 0.1)
 
 
+def test_rtp_by_window(tmp_path: Path) -> None:
+    (direction,) = only(measured(tmp_path, stream({50, 51, 300}, 0), window_s=2.0)).directions
+    assert [window.loss_ratio for window in direction.windows] == [0.02, 0, 0, 0.01]
+    assert all(window.jitter_s == pytest.approx(0, abs=1e-9) for window in direction.windows)
+    (direction,) = only(measured(tmp_path, stream(set(), 4), window_s=2.0)).directions
+    last = direction.windows[-1].jitter_s
+    assert last == pytest.approx(0.004, rel=0.01)
+
+
 def test_what_only_begins_like_rtp_is_udp(tmp_path: Path) -> None:
     made = []
     for number in range(100):

@@ -43,7 +43,7 @@ class _Reading:
         self._end_ns = 0
         self._packets = self._bytes = self._no_ip = self._not_measured = 0
         self._flows = Flows(server)
-        self._tcp, self._rtp, self._echo = Tcp(), Rtp(), Echo()
+        self._tcp, self._echo = Tcp(), Echo()
         self._spans = np.zeros((0, 2), dtype=np.int64)
 
     def add(self, frames: Frames) -> None:
@@ -52,6 +52,7 @@ class _Reading:
             self._tally = Tally(self._window_ns, self._begin_ns)
             self._all = Tally(self._window_ns, self._begin_ns)
             self._trips = Trips(self._tally)
+            self._rtp = Rtp(self._tally)
         self._end_ns = max(self._end_ns, int(frames.time_ns.max()))
         self._packets += len(frames)
         self._bytes += int(frames.wire.sum())
@@ -140,7 +141,7 @@ class _Reading:
         )  # fmt: skip
         known = Known(
             self._flows.known, self._spans, self._begin_ns, self._tcp.initial_ns, self._tally,
-            self._trips.percentiles((50.0, 95.0)), {(s.direction): s for s in self._rtp.believable()},
+            self._trips.percentiles((50.0, 95.0)), self._rtp.believable(),
         )  # fmt: skip
         return Qos(name, window_s, totals, flow_results(known, window_s))
 

@@ -15,6 +15,7 @@ MOST_ROWS = 1 << 20
 COUNTS = (
     "packets", "bytes", "payload", "data", "again", "reordered", "gaps", "duplicates",
     "trips", "trip_sum_ns", "changes", "change_sum_ns", "asked", "lost",
+    "streamed", "missed", "timed", "jitter_sum_ns",
 )  # fmt: skip
 _COLUMNS = (*COUNTS, "trip_max_ns")
 _OPEN = 1 << 17

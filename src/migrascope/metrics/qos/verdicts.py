@@ -91,7 +91,7 @@ def _direction(
     counts |= {name: sums[column] for column, name in _COUNTED[flow.name].items()}
     if stream is not None:
         counts |= {"expected": stream.expected, "received": stream.received}
-    windows = _windows(flow, columns, window[rows])
+    windows = _windows(flow, columns, window[rows], stream is not None)
     return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows)
 
 
@@ -129,8 +129,7 @@ def _jitter(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured
 
 def _loss(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
     if stream is not None:
-        lost = max(0, stream.expected - stream.received)
-        return Measured(lost / stream.expected, "ratio", RTP, samples=stream.expected)
+        return Measured((stream.expected - stream.received) / stream.expected, "ratio", RTP, samples=stream.expected)
     if flow.name == "tcp":
         if not sums["data"]:
             return missing("ratio", SEQUENCE, "it carried no data")
@@ -143,10 +142,14 @@ def _loss(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
     return missing("ratio", "UDP", _NO_NUMBERS)
 
 
-def _windows(flow: Flow, columns: dict[str, Ints], window: Ints) -> dict[str, Ints]:
-    """The columns of Direction: of a TCP flow segments with data and those sent again, else echoes that were answered
-    or lost."""
+def _windows(flow: Flow, columns: dict[str, Ints], window: Ints, streamed: bool) -> dict[str, Ints]:
+    """The columns of Direction. What was lost of what was sent: of a TCP flow segments sent again of those with data,
+    of a stream packets missing of those expected, else echoes that were not answered."""
     kept = {name: columns[name] for name in ("packets", "bytes", "trips", "trip_sum_ns", "changes", "change_sum_ns")}
+    sent, lost = columns["trips"] + columns["lost"], columns["lost"]
     if flow.name == "tcp":
-        return {"window": window, **kept, "sent": columns["data"], "lost": columns["again"]}
-    return {"window": window, **kept, "sent": columns["trips"] + columns["lost"], "lost": columns["lost"]}
+        sent, lost = columns["data"], columns["again"]
+    elif streamed:
+        sent, lost = columns["streamed"] + columns["missed"], columns["missed"]
+        kept |= {"changes": columns["timed"], "change_sum_ns": columns["jitter_sum_ns"]}
+    return {"window": window, **kept, "sent": sent, "lost": lost}

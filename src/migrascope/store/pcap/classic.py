@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from migrascope.store.pcap.chain import SHORT, follow
 from migrascope.store.pcap.damage import MOST_BYTES, Damaged, NotRead
-from migrascope.store.pcap.frames import Bytes, Frames, pieces, words
+from migrascope.store.pcap.frames import Bytes, Frames, Ints, pieces, words
 
 HEADER = 24
 RECORD = 16
@@ -18,13 +19,14 @@ def is_classic(head: bytes) -> bool:
     return any(struct.unpack(order + "I", head[:4])[0] in _MAGIC for order in "<>") if len(head) >= 4 else False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Classic:
     """One file's own facts: byte order, how many ns its fractions of a second are, and its link type."""
 
     order: str
     fraction_ns: int
     link: int
+    _short: bool = True
 
     @classmethod
     def of(cls, head: bytes) -> "Classic":
@@ -38,26 +40,47 @@ class Classic:
     def frames(self, data: bytearray, filled: int, position: int) -> tuple[Frames, int]:
         """(the whole records at the beginning of the first `filled` bytes, where the rest begins). position: where
         data begins in the file. Damaged where a length cannot be."""
-        read = struct.Struct(f"{self.order}I").unpack_from
-        places: list[int] = []
-        at, last = 0, filled - RECORD
-        add = places.append
-        while at <= last:
-            add(at)
-            at += RECORD + read(data, at + 8)[0]
         buffer: Bytes = np.frombuffer(data, dtype=np.uint8)
-        starts = np.array(places, dtype=np.int64)
+        starts = self._by_guess(data, buffer, filled) if self._short else self._by_step(data, filled)
+        if len(starts) > 1:
+            self._short = bool(starts[-1] <= SHORT * len(starts))
         header = words(pieces(buffer, starts, RECORD), self.order)
         captured = header[:, 2].astype(np.int64)
         if len(captured) and captured.max() > MOST_BYTES:
             bad = int(np.argmax(captured > MOST_BYTES))
-            raise Damaged(position + places[bad], f"a record of {captured[bad]} bytes")
-        rest = at
-        if at > filled:
+            raise Damaged(position + int(starts[bad]), f"a record of {captured[bad]} bytes")
+        rest = int(starts[-1] + RECORD + captured[-1]) if len(starts) else 0
+        if rest > filled:
+            rest = int(starts[-1])
             starts, header, captured = starts[:-1], header[:-1], captured[:-1]
-            rest = places[-1]
         time = header[:, 0].astype(np.int64) * 10**9 + header[:, 1].astype(np.int64) * self.fraction_ns
         wire = header[:, 3].astype(np.int64)
         link = np.full(len(starts), self.link, dtype=np.int64)
         unknown = np.zeros(len(starts), dtype=np.uint8)
         return Frames(buffer, starts + RECORD, captured, wire, time, link, unknown), rest
+
+    def _by_step(self, data: bytearray, filled: int) -> Ints:
+        """Where the records begin, from one to the next."""
+        read = struct.Struct(f"{self.order}I").unpack_from
+        places: list[int] = []
+        add, at, last = places.append, 0, filled - RECORD
+        while at <= last:
+            add(at)
+            at += RECORD + read(data, at + 8)[0]
+        return np.array(places, dtype=np.int64)
+
+    def _by_guess(self, data: bytearray, buffer: Bytes, filled: int) -> Ints:
+        """The same, by guessing every place with the upper half of the first record's seconds."""
+        last = filled - RECORD
+        if last < 0:
+            return np.zeros(0, dtype=np.int64)
+        upper = (2, 3) if self.order == "<" else (0, 1)
+        alike = (buffer[upper[0] : last + upper[0] + 1] == data[upper[0]]) & (
+            buffer[upper[1] : last + upper[1] + 1] == data[upper[1]]
+        )
+        guesses = np.flatnonzero(alike)
+        captured = words(pieces(buffer, guesses, RECORD), self.order)[:, 2].astype(np.int64)
+        good = captured <= MOST_BYTES
+        guesses, captured = guesses[good], captured[good]
+        read = struct.Struct(f"{self.order}I").unpack_from
+        return follow(guesses, guesses + RECORD + captured, last + 1, lambda at: at + RECORD + read(data, at + 8)[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from migrascope.store.pcap.chain import SHORT, follow
 from migrascope.store.pcap.damage import MOST_BYTES, Damaged, NotRead
 from migrascope.store.pcap.frames import INWARD, OUTWARD, Bytes, Frames, Ints, column, pieces, words
 
@@ -16,8 +17,6 @@ _BYTE_ORDER = 0x1A2B3C4D
 _FIXED = 28
 _END, _TSRESOL, _TSOFFSET, _FLAGS = 0, 9, 14, 2
 _OPTION = 8
-_SHORT = 512
-"""Up to this mean length of blocks, bytes, guessing is the faster way."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Pcapng:
             numbers = numbers.astype(np.uint32)
         places = _walk_by_guess(numbers) if self._short else _walk_by_step(numbers)
         if len(places) > 1:
-            self._short = places[-1] <= _SHORT // 4 * len(places)
+            self._short = places[-1] <= SHORT // 4 * len(places)
         return at + 4 * places[places + 2 <= len(numbers)]
 
     def _packets(self, data: bytearray, buffer: Bytes, starts: Ints, lengths: Ints, position: int) -> Frames:
@@ -191,8 +190,7 @@ def _walk_by_step(numbers: NDArray[np.uint32], word: int = 0) -> Ints:
 
 
 def _walk_by_guess(numbers: NDArray[np.uint32]) -> Ints:
-    """The same: every word that may begin a packet block is found at once, and those count that the chain of lengths
-    from the beginning meets. Other blocks are stepped over one by one."""
+    """The same, by guessing every word that may begin a packet block."""
     guesses = np.flatnonzero(numbers == PACKET)[:-1]
     length = numbers[np.minimum(guesses + 1, len(numbers) - 1)].astype(np.int64)
     after = guesses + length // 4
@@ -200,22 +198,12 @@ def _walk_by_guess(numbers: NDArray[np.uint32]) -> Ints:
     guesses, length, after = guesses[good], length[good], after[good]
     good = numbers[after - 1] == length
     guesses, after = guesses[good], after[good]
-    breaks = np.append(np.flatnonzero(after[:-1] != guesses[1:]), len(guesses) - 1)
-    found: list[Ints] = []
-    word = 0
-    while word + 1 < len(numbers):
-        first = int(np.searchsorted(guesses, word))
-        if first < len(guesses) and guesses[first] == word:
-            last = int(breaks[np.searchsorted(breaks, first)])
-            found.append(guesses[first : last + 1])
-            word = int(after[last])
-        else:
-            found.append(np.array([word], dtype=np.int64))
-            step = int(numbers[word + 1]) >> 2
-            if step < 3:
-                break  # no block is so short: whoever checks the lengths says so
-            word += step
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+    def step(place: int) -> int:
+        words_on = int(numbers[place + 1]) >> 2
+        return place + words_on if words_on >= 3 else place
+
+    return follow(guesses, after, len(numbers) - 1, step)
 
 
 def _check(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, position: int, order: str) -> None:
