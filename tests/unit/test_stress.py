@@ -1,6 +1,8 @@
 """The guest's load: its pace, its patterns, its work on real memory, files and sockets, its processes."""
 
 import array
+import ctypes
+import inspect
 import itertools
 import json
 import os
@@ -70,6 +72,28 @@ def test_memory_counts_a_page_for_each_write(pattern: str) -> None:
     unit, work = stress.memory({"set": str(64 * 4096), "pattern": pattern})
     assert unit == 4096
     assert work(100) == 100 * 4096
+
+
+@pytest.mark.parametrize("pattern", ["random", "sequential", "hot", "few"])
+def test_every_write_changes_its_page(pattern: str) -> None:
+    pages = 8
+    _, work = stress.memory({"set": str(pages * 4096), "pattern": pattern})
+    held = inspect.getclosurevars(work).nonlocals["held"]
+    changed: set[int] = set()
+    for _ in range(100):
+        before = bytes(held)
+        work(1)
+        (page,) = {(at - stress.FIRST_PAGE) // 4096 for at in range(len(held)) if held[at] != before[at]}
+        changed.add(page)
+    assert len(changed) == pages or pattern == "hot"
+    assert changed <= set(range(pages))
+
+
+def test_a_write_touches_one_page_of_the_kernels() -> None:
+    _, work = stress.memory({"set": str(64 * 2**20), "pattern": "few"})
+    held = inspect.getclosurevars(work).nonlocals["held"]
+    address = ctypes.addressof(ctypes.c_char.from_buffer(held))
+    assert (address + stress.FIRST_PAGE) % stress.PAGE == 0
 
 
 @pytest.mark.parametrize("options", [{"set": "4095", "pattern": "few"}, {"set": "8192", "pattern": "odd"}])

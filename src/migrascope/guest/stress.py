@@ -25,7 +25,7 @@ from migrascope.guest.workers import Status
 PAGE = 4096
 # malloc maps a block of this size by itself, behind a header of 16 bytes: here its first whole page begins.
 FIRST_PAGE = PAGE - 16
-CONTENTS = 4096
+CONTENTS = 4093  # prime: a page that is written in every round gets another content each time
 VOLUME = "/var/lib/migrascope"
 BATCH_BYTES = 2**20
 LATE_S = 0.05
@@ -74,7 +74,7 @@ def memory(options: Options) -> tuple[int, Work]:
         start = FIRST_PAGE + page * PAGE
         held[start : start + size] = contents[page % CONTENTS]
     draw = random.Random(1).getrandbits
-    at = 0
+    at = pages + 1
 
     def work(count: int) -> int:
         nonlocal at
@@ -84,7 +84,7 @@ def memory(options: Options) -> tuple[int, Work]:
             words = array.array("I", draw(32 * count).to_bytes(4 * count, "little"))
         for page in pages_of(pattern, pages, words):
             start = FIRST_PAGE + page * PAGE
-            held[start : start + size] = contents[at & (CONTENTS - 1)]
+            held[start : start + size] = contents[at % CONTENTS]
             at += 1
         return count * PAGE
 
