@@ -52,7 +52,7 @@ def probe(folder: Path, client: Namespace, meanwhile: Callable[[], None]) -> Non
         "instance": "",
         "migration": "",
     }
-    config |= {"target": "10.9.8.2", "rate": RATE}
+    config |= {"target": "10.9.8.2", "rate": RATE, "kind": "icmp"}
     argv = Where(client).command([sys.executable, "-m", "migrascope.probe.echo", json.dumps(config)])
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -39,6 +39,7 @@ Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
 Policy = Literal["pre-copy"]
 Observed = Literal["all", "none"]
+EchoKind = Literal["auto", "icmp", "tcp"]
 FOREIGN_ECHO_RATE = 50.0
 """Probes a second by default where others own the cloud: 500 would look like an attack."""
 LINKS = ("management", "storage", "migration", "tenant", "external")
@@ -119,9 +120,10 @@ class Windows(_Part):
 
 
 class Probes(_Part):
-    """The prober's packets: kind, and how many in a second."""
+    """The prober's packets: kind, and how many in a second. icmp: echo requests; tcp: handshakes with the website's
+    port; auto: icmp if it gets through, else tcp."""
 
-    echo_kind: Literal["icmp"] = "icmp"
+    echo_kind: EchoKind = "icmp"
     echo_rate: float = Field(500.0, gt=0, le=2000)
 
 

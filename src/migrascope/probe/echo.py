@@ -1,8 +1,9 @@
-"""ICMP echo at a fixed rate: tables echo_sent and echo_reply.
+"""Probes at a fixed rate: tables echo_sent and echo_reply.
 
-Config: target (IPv4 address), rate (1/s). Each request has an absolute deadline; one that is due while the process
-could not run is sent late, with both stamps recorded. Everything else is done in batches, since a process that wakes
-with cold caches is slow: replies are read every 50 ms, which costs no accuracy, for their stamps are the kernel's.
+Config: target (IPv4 address), rate (1/s), kind (icmp: echo requests; tcp: handshakes with port 80). Each request has
+an absolute deadline; one that is due while the process could not run is sent late, with both stamps recorded.
+Everything else is done in batches, since a process that wakes with cold caches is slow: replies are read every 50 ms,
+which costs no accuracy, for their stamps are the kernel's.
 """
 
 import gc
@@ -11,10 +12,13 @@ import time
 from contextlib import suppress
 
 from migrascope.node.program import Program
+from migrascope.probe.connect import ConnectSocket
 from migrascope.probe.icmp import EchoSocket
 
+Prober = EchoSocket | ConnectSocket
 _LOWEST_PRIORITY = 1
 _BATCH_S = 0.05
+_WEBSITE = 80
 _MOST_READ = 200  # about 1 ms of work: the flood after a blackout must not delay the next request
 
 
@@ -23,7 +27,7 @@ def main(program: Program) -> None:
     rate = program.config["rate"]
     batch = max(1, round(rate * _BATCH_S))
     with (
-        EchoSocket(program.config["target"]) as echo,
+        _socket(program.config["kind"], program.config["target"]) as echo,
         program.spool("echo_sent") as sent,
         program.spool("echo_reply") as replies,
     ):
@@ -42,7 +46,13 @@ def main(program: Program) -> None:
             replies.add_all(echo.receive(_MOST_READ))
 
 
-def _send(program: Program, echo: EchoSocket, requests: list[tuple[int, int, bytes]]) -> list[tuple[int, int, int]]:
+def _socket(kind: str, target: str) -> Prober:
+    return EchoSocket(target) if kind == "icmp" else ConnectSocket(target, _WEBSITE)
+
+
+def _send(
+    program: Program, echo: EchoSocket | ConnectSocket, requests: list[tuple[int, int, bytes]]
+) -> list[tuple[int, int, int]]:
     """Rows of echo_sent for (seq, due, packet), each sent when due; fewer when the program drains meanwhile."""
     rows = []
     for seq, due, packet in requests:

@@ -74,8 +74,10 @@ def _fitted(plan: Plan) -> Plan:
     said = plan.windows.model_fields_set
     windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
     changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}
-    if plan.cloud.name and "echo_rate" not in plan.probes.model_fields_set:
-        changes["probes"] = plan.probes.model_copy(update={"echo_rate": FOREIGN_ECHO_RATE})
+    if plan.cloud.name:
+        gentle = {"echo_rate": FOREIGN_ECHO_RATE, "echo_kind": "auto"}
+        probes = {key: value for key, value in gentle.items() if key not in plan.probes.model_fields_set}
+        changes["probes"] = plan.probes.model_copy(update=probes)
     streamed = [name for name in plan.axes.scenario if name in ("online", "relay")]
     if plan.cloud.name and streamed and not plan.cloud.origin:
         words = (

@@ -21,6 +21,7 @@ from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import Proof, failures, prove
+from migrascope.trial.reached import echo_kind
 from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
 from migrascope.trial.witnesses import Ledger, keep_volume, pages
 from migrascope.workload.scenario import ScenarioWorkload, scenario
@@ -104,7 +105,9 @@ class TrialEngine:
             crew = Crew(opened, folder, INSTANCE, MIGRATION)
             stack.push_async_callback(crew.stop)
             observed = spec.factors.probes == "all"
-            await crew.start(members(lab.client, instance, plan, workload, observed=observed))
+            echo = await echo_kind(plan.probes.echo_kind, instance.address, lab.client)
+            facts.facts["echo_kind"] = echo
+            await crew.start(members(lab.client, instance, plan, workload, observed=observed, echo=echo))
             if plan.verdict.ledger:
                 ledger = Ledger(instance, lab.client)
                 await crew.start([ledger.collector()])

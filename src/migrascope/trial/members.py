@@ -14,9 +14,9 @@ INTERVAL_S = 0.1
 
 
 def members(
-    client: Namespace | None, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool
+    client: Namespace | None, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool, echo: str
 ) -> list[Member]:
-    """The programs of a trial but for the one that watches the machine.
+    """The programs of a trial but for the one that watches the machine. echo: the kind of probe that gets through.
 
     Not observed, only the lab's own are left, which do nothing between the migration's begin and its end: the
     hypervisor's events, since they come unasked, and the links' counters, read once before and once after.
@@ -29,7 +29,7 @@ def members(
 
     website, agent = f"http://{instance.address}", f"http://{instance.address}:8080"
     probes = [
-        member("echo", "probe.echo", target=instance.address, rate=plan.probes.echo_rate),
+        member("echo", "probe.echo", target=instance.address, rate=plan.probes.echo_rate, kind=echo),
         member("liveness", "probe.liveness", url=agent, interval_s=INTERVAL_S),
     ]
     people = [

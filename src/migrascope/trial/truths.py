@@ -118,7 +118,7 @@ async def make_truths(
 
 
 def _echo(lab: QemuLab, rate: float) -> Member:
-    config = {"target": INSTANCE_ADDRESS, "rate": rate}
+    config = {"target": INSTANCE_ADDRESS, "rate": rate, "kind": "icmp"}
     return Member("echo", "migrascope.probe.echo", "client", lab.topology.nodes["client"], config)
 
 

@@ -1,0 +1,62 @@
+"""TCP handshakes as probes, against listeners of our own on loopback."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from migrascope.probe.connect import GIVEN_UP_NS, ConnectSocket
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server
+
+
+def wait_for(prober: ConnectSocket, count: int, limit_s: float = 3.0) -> list[tuple[int, int, int]]:
+    replies: list[tuple[int, int, int]] = []
+    deadline = time.monotonic() + limit_s
+    while len(replies) < count and time.monotonic() < deadline:
+        replies += prober.receive(100)
+        time.sleep(0.005)
+    return replies
+
+
+def test_every_handshake_is_one_reply_with_the_kernels_round_trip(listener: socket.socket) -> None:
+    with ConnectSocket("127.0.0.1", listener.getsockname()[1]) as prober:
+        begun = time.time_ns()
+        sent = [prober.send(prober.request(seq)) for seq in range(20)]
+        replies = wait_for(prober, 20)
+        ended = time.time_ns()
+    assert sorted(seq for seq, _, _ in replies) == list(range(20))
+    assert sent == sorted(sent)
+    assert all(begun <= arrived <= ended for _, arrived, _ in replies)
+
+
+def test_a_port_that_refuses_gives_no_reply(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    with ConnectSocket("127.0.0.1", port) as prober:
+        prober.send(prober.request(1))
+        assert wait_for(prober, 1, 0.2) == []
+        assert prober.receive(10) == []
+
+
+def test_a_handshake_is_given_up_before_its_syn_is_sent_again() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.1", port))
+            with ConnectSocket("127.0.0.1", port) as prober:
+                begun = prober.send(prober.request(7))
+                assert wait_for(prober, 1, 1.5) == []
+                assert time.monotonic_ns() - begun > GIVEN_UP_NS
+                assert prober.pending == 0
+        finally:
+            for one in waiting:
+                one.close()
