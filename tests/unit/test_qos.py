@@ -293,11 +293,15 @@ def test_flows_beyond_the_most_are_counted(tmp_path: Path, monkeypatch: pytest.M
     assert found.totals.further == 30
 
 
-def test_too_many_windows_name_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_windows_become_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally_module, "MOST_ROWS", 20)
+    monkeypatch.setattr(tally_module, "_OPEN", 5)
     frame = ethernet(ip(CLIENT, SERVER, 17, udp((1, 6), b"")))
-    with pytest.raises(UsageProblem, match="choose a longer --window"):
-        measured(tmp_path, [(BASE + at * 10**9, frame, 100) for at in range(30)])
+    found = measured(tmp_path, [(BASE + at * 10**9, frame, 100) for at in range(50)])
+    (direction,) = only(found).directions
+    assert found.window_s == 4
+    assert [window.packets for window in direction.windows] == [4] * 12 + [2]
+    assert [window.start_s for window in direction.windows] == [4.0 * at for at in range(13)]
 
 
 def test_flows_whose_hashes_share_their_upper_bits_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:

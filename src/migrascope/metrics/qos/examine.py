@@ -8,10 +8,9 @@ from migrascope.metrics.qos.echo import Echo
 from migrascope.metrics.qos.flows import Batch, Flows, measurable
 from migrascope.metrics.qos.result import Qos, Totals
 from migrascope.metrics.qos.rtp import Rtp
-from migrascope.metrics.qos.tally import MOST_ROWS, Cells, Tally, TooMany, Trips, direction_and_window, key_of
+from migrascope.metrics.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
 from migrascope.metrics.qos.tcp import Segments, Tcp
 from migrascope.metrics.qos.verdicts import Known, flow_results
-from migrascope.model.problem import UsageProblem
 from migrascope.store.pcap.frames import Frames, Ints, column, words
 from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
@@ -20,18 +19,13 @@ NS = 1e9
 
 
 def examine(path: Path, *, window_s: float = 1.0, server: str | None = None) -> Qos:
-    """The figures of every flow of a capture, or of those with one address. UsageProblem where it cannot be read, or
-    where flows times windows are too many."""
+    """The figures of every flow of a capture, or of those with one address. Where flows times windows are too many, the
+    windows of flows are longer. CaptureError where it cannot be read."""
     capture = Capture(path)
     found = _Reading(round(window_s * NS), server)
-    try:
-        for frames in capture.batches():
-            found.add(frames)
-        return found.result(str(path), window_s, capture.cut)
-    except TooMany:
-        raise UsageProblem(
-            f"{path}: more than {MOST_ROWS} pairs of flow and window; choose a longer --window, or one --server"
-        ) from None
+    for frames in capture.batches():
+        found.add(frames)
+    return found.result(str(path), window_s, capture.cut)
 
 
 class _Reading:
@@ -65,6 +59,7 @@ class _Reading:
         if len(batch):
             self._span(batch)
             self._packets_of(batch, found)
+            self._tally.fit()
 
     def _whole(self, frames: Frames) -> None:
         window = self._all.window(frames.time_ns)
@@ -131,6 +126,7 @@ class _Reading:
             return Qos(name, window_s, Totals(0, 0, 0.0, 0, 0, 0, 0, cut, []), [])
         self._lose(*self._echo.rest(self._end_ns))
         self._tally.settle()
+        self._tally.fit()
         self._all.settle()
         _, window = direction_and_window(self._all.keys)
         columns = (self._all.columns["packets"].tolist(), self._all.columns["bytes"].tolist())
@@ -143,6 +139,7 @@ class _Reading:
             self._flows.known, self._spans, self._begin_ns, self._tcp.initial_ns, self._tally,
             self._trips.percentiles((50.0, 95.0)), self._rtp.believable(),
         )  # fmt: skip
+        window_s = self._tally.window_ns / NS
         return Qos(name, window_s, totals, flow_results(known, window_s))
 
 

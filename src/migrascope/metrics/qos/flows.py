@@ -8,7 +8,7 @@ import numpy as np
 from migrascope.store.pcap.frames import Ints, column
 from migrascope.store.pcap.layers import ACK, ICMP, ICMP6, SYN, TCP, UDP, Bools, Hashes, Headers
 
-MOST_FLOWS = 1 << 18
+MOST_FLOWS = 1 << 17
 """So many flows are told apart; packets of further ones are only counted."""
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
 _OTHERS, _FURTHER = -1, -2

@@ -10,8 +10,8 @@ from migrascope.metrics.qos.match import Answers
 from migrascope.metrics.qos.stretches import stretches
 from migrascope.store.pcap.frames import Ints
 
-MOST_ROWS = 1 << 20
-"""So many pairs of direction and window are kept."""
+MOST_ROWS = 1 << 19
+"""So many pairs of direction and window are kept; where there are more, windows become twice as long."""
 COUNTS = (
     "packets", "bytes", "payload", "data", "again", "reordered", "gaps", "duplicates",
     "trips", "trip_sum_ns", "changes", "change_sum_ns", "asked", "lost",
@@ -23,13 +23,10 @@ BINS_PER_OCTAVE = 32
 _WINDOWS = 1 << 40
 
 
-class TooMany(Exception):
-    """More pairs of direction and window than MOST_ROWS."""
-
-
 @dataclass
 class Tally:
-    """keys: direction (2 * flow + side) * 2^40 + window. columns: one number for each key and name."""
+    """window_ns: `fit` may double it. keys: direction (2 * flow + side) * 2^40 + window. columns: by name a number for
+    each key."""
 
     window_ns: int
     begin_ns: int
@@ -46,13 +43,25 @@ class Tally:
         """Adds rows; keys may repeat, columns that are left out are 0."""
         self._waiting.append((keys, columns))
         self._held += len(keys)
-        if self._held > max(_OPEN, len(self.keys)):
+        if self._held > max(_OPEN, len(self.keys) // 2):
             self.settle()
 
     def settle(self) -> None:
-        """Brings every key to one row, in order. TooMany where they are too many."""
-        if not self._waiting:
-            return
+        """Brings every key to one row, in order."""
+        if self._waiting:
+            self._merge()
+
+    def fit(self) -> None:
+        """Makes the windows longer where there are too many. Between batches only: within one its keys are used."""
+        if len(self.keys) > MOST_ROWS:
+            self.settle()
+        while len(self.keys) > MOST_ROWS:
+            self.window_ns *= 2
+            direction, window = direction_and_window(self.keys)
+            self.keys = key_of(direction, window // 2)
+            self._merge()
+
+    def _merge(self) -> None:
         keys = np.concatenate([self.keys, *(keys for keys, _ in self._waiting)])
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
@@ -65,8 +74,6 @@ class Tally:
         self.keys = keys[starts]
         self._waiting.clear()
         self._held = 0
-        if len(self.keys) > MOST_ROWS:
-            raise TooMany
 
 
 class Cells:
