@@ -1,0 +1,164 @@
+"""Load in a real guest: what it says that it has reached, against what others saw."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrascope.lab.qemu.lab import QemuInstance, QemuLab
+from migrascope.lab.qemu.topology import address
+from migrascope.model.schedule import Factors
+from migrascope.node.member import Member
+from migrascope.node.until import until
+from migrascope.store import spool
+from migrascope.study.images import prepare
+from migrascope.trial.crew import Crew
+from migrascope.trial.guestcall import GuestCall
+
+pytestmark = pytest.mark.lab
+SINK_PORT = 9009
+Guest = tuple[QemuInstance, GuestCall, Crew]
+
+
+@pytest.fixture
+async def guest(tmp_path: Path) -> AsyncIterator[Guest]:
+    """A guest that has booted, what records its load, and a sink among the visitors."""
+    images = await prepare(lambda text: None)
+    factors = Factors("none", "pre-copy", 2**30, 0.0, 0.3, "warm")
+    async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
+        instance = await lab.create("vm-1", factors, "host-a", lab.folder / "load")
+        crew = Crew(tmp_path, lab.folder, "vm-1", "")
+        try:
+            call = GuestCall(f"http://{instance.address}:8080", lab.client)
+            await until(call.ready, 60, "the guest boots", 0.05)
+            agent = {"url": f"http://{instance.address}:8080", "interval_s": 0.2}
+            sink = {"address": address("client", "external"), "port": SINK_PORT}
+            await crew.start(
+                [
+                    Member("stress", "migrascope.probe.stress", "client", lab.client, agent),
+                    Member("sink", "migrascope.workload.sink", "client", lab.client, sink),
+                ]
+            )
+            yield instance, call, crew
+        finally:
+            await crew.stop()
+            await instance.destroy()
+
+
+async def begin(call: GuestCall, options: str) -> dict[str, Any]:
+    """Starts one worker; what it says once it works."""
+    await call.ask(f"/stress?{options}", post=True)
+    found: list[dict[str, Any]] = []
+
+    async def works() -> bool:
+        found[:] = (await call.ask("/stress"))["workers"]
+        return all(worker["state"] != "preparing" for worker in found)
+
+    await until(works, 30, "the worker works")
+    assert [worker["state"] for worker in found] == ["running"], found
+    return found[0]
+
+
+async def after(call: GuestCall, first: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What the worker says when it has worked so long, by its own clock."""
+    found: list[dict[str, Any]] = []
+
+    async def worked() -> bool:
+        found[:] = (await call.ask("/stress"))["workers"]
+        return bool(found[0]["guest_s"] >= first["guest_s"] + seconds)
+
+    await until(worked, 10 * seconds, f"{seconds:g} s of work", 0.05)
+    return found[0]
+
+
+def rate(first: dict[str, Any], last: dict[str, Any]) -> float:
+    return float((last["bytes"] - first["bytes"]) / (last["guest_s"] - first["guest_s"]))
+
+
+async def dirty_rate(instance: QemuInstance) -> float:
+    """How much memory QEMU sees change in a second (B/s), from samples of every 64th page."""
+    monitor = instance.monitors["host-a"]
+    await monitor.execute("calc-dirty-rate", {"calc-time": 1, "sample-pages": 4096})
+    answer: dict[str, Any] = {}
+
+    async def measured() -> bool:
+        answer.update(await monitor.execute("query-dirty-rate"))
+        return bool(answer["status"] == "measured")
+
+    await until(measured, 20, "QEMU has measured", 0.05)
+    return float(answer["dirty-rate"] * 2**20)
+
+
+@pytest.mark.parametrize("pattern", ["sequential", "few"])
+async def test_memory_changes_as_fast_as_it_says(guest: Guest, pattern: str) -> None:
+    instance, call, _ = guest
+    first = await begin(call, f"kind=memory&set=402653184&pattern={pattern}&rate=40000000")
+    seen = await dirty_rate(instance)
+    last = await after(call, first, 3)
+    assert rate(first, last) == pytest.approx(40e6, rel=0.1)
+    assert seen == pytest.approx(rate(first, last), rel=0.3)
+    assert (await call.ask("/stop?what=stress", post=True))["stopped"] == [1]
+    assert (await call.ask("/stress"))["workers"] == []
+
+
+async def test_memory_reaches_more_than_a_link_carries(guest: Guest) -> None:
+    _, call, _ = guest
+    first = await begin(call, "kind=memory&set=268435456&pattern=random&rate=160000000")
+    assert rate(first, await after(call, first, 3)) == pytest.approx(160e6, rel=0.1)
+
+
+async def test_synced_writes_reach_the_volume(guest: Guest) -> None:
+    instance, call, _ = guest
+
+    async def written() -> int:
+        (device,) = await instance.monitors["host-a"].execute("query-blockstats")
+        return int(device["stats"]["wr_bytes"])
+
+    first = await begin(call, "kind=disk-write&set=33554432&sync=1&rate=2000000")
+    before, last = await written(), await after(call, first, 3)
+    done = last["bytes"] - first["bytes"]
+    assert rate(first, last) == pytest.approx(2e6, rel=0.15)
+    assert done * 0.8 < await written() - before < done * 2
+
+
+async def test_reads_come_from_the_volume(guest: Guest) -> None:
+    instance, call, _ = guest
+
+    async def read() -> int:
+        (device,) = await instance.monitors["host-a"].execute("query-blockstats")
+        return int(device["stats"]["rd_bytes"])
+
+    first = await begin(call, "kind=disk-read&set=33554432&rate=4000000")
+    before, last = await read(), await after(call, first, 3)
+    assert rate(first, last) == pytest.approx(4e6, rel=0.15)
+    assert await read() - before > 0.8 * (last["bytes"] - first["bytes"])
+
+
+async def test_what_is_sent_arrives(guest: Guest, tmp_path: Path) -> None:
+    _, call, crew = guest
+    first = await begin(call, f"kind=network&to={address('client', 'external')}:{SINK_PORT}&rate=8000000")
+    last = await after(call, first, 3)
+    assert rate(first, last) == pytest.approx(8e6, rel=0.1)
+    await crew.stop()
+    _, rows = spool.read(tmp_path / "sink@sink.jsonl")
+    assert rows[-1][1] >= last["bytes"] - 2**20
+
+
+async def test_processors_are_taken_and_the_agent_answers(guest: Guest, tmp_path: Path) -> None:
+    _, call, crew = guest
+    await call.ask("/stress?kind=cpu&workers=2", post=True)
+
+    async def busy() -> bool:
+        found = (await call.ask("/stress"))["workers"]
+        return len(found) == 2 and all(worker["cpu_s"] > 1 for worker in found)
+
+    await until(busy, 30, "both have worked for a second")
+    begun = asyncio.get_running_loop().time()
+    for _ in range(20):
+        await call.ask("/alive?id=x")
+    assert (asyncio.get_running_loop().time() - begun) / 20 < 0.25
+    await crew.stop()
+    _, rows = spool.read(tmp_path / "stress@stress.jsonl")
+    assert {row[3] for row in rows} == {"kind=cpu workers=2"}
