@@ -158,6 +158,29 @@ _ALL = [
         "libvirt's job statistics of the domain on `host` as JSON; kind: running, or completed",
     ),
     Table(
+        "announce", 1,
+        {
+            "first_wall_ns": "int", "last_wall_ns": "int", "node": "str", "place": "str", "way": "str", "kind": "str",
+            "frames": "int",
+        },
+        "frames of one kind (rarp, garp, arp, frame) without a silence of 20 ms: place tap or tenant: from or to the "
+        "instance's MAC, seen at that node; place router: from or to its visitors' address. The kernel's stamps (wall)",
+    ),
+    Table(
+        "journal", 1,
+        {"wall_ns": "int", "unit": "str", "message": "str"},
+        "a line of a service's journal on `host` that is about the instance: the journal's stamp (wall, us)",
+    ),
+    Table(
+        "ceph", 1,
+        {
+            "asked_ns": "int", "answered_ns": "int", "health": "str", "checks": "str", "read_Bps": "int",
+            "write_Bps": "int",
+        },
+        "how Ceph was, every second: health and the checks that say why (empty where it did not answer), and its "
+        "clients' traffic as it reports it",
+    ),
+    Table(
         "hold", 1,
         {"from_ns": "int", "until_ns": "int", "bound_ns": "int", "kind": "str", "nominal_s": "float"},
         "a known truth of calibrate (kind cut, pause, http, player): when it began and ended, and how far that may be "

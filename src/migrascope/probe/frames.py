@@ -1,9 +1,11 @@
 """From which node the instance's frames come: table frame.
 
-Config: mac (of the instance), ports ({interface of the switch: node}), interval_s. Runs in the namespace of the switch.
-The kernel counts (packet(7), PACKET_STATISTICS) what a filter lets through on its way in: no frame is read.
+Config: mac (of the instance), ports ({interface: node}), interval_s. Runs in the namespace of the interfaces: the
+switch's ports, or the instance's taps, which come and go with it. The kernel counts (packet(7), PACKET_STATISTICS) what
+a filter lets through on its way in: no frame is read.
 """
 
+import contextlib
 import ctypes
 import socket
 import struct
@@ -42,7 +44,11 @@ class FrameCounter:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
         self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # what does not fit is counted all the same
-        self._socket.bind((interface, _ETH_P_ALL))
+        try:
+            self._socket.bind((interface, _ETH_P_ALL))
+        except OSError:
+            self._socket.close()
+            raise
 
     def taken(self) -> int:
         """How many came since the last call, or since the beginning."""
@@ -55,14 +61,22 @@ class FrameCounter:
 
 async def main(program: Program) -> None:
     ports: dict[str, str] = program.config["ports"]
-    counters = {node: FrameCounter(port, program.config["mac"]) for port, node in ports.items()}
+    counters: dict[str, FrameCounter] = {}
+
+    def begin() -> None:
+        for port in ports.keys() - counters.keys():
+            with contextlib.suppress(OSError):  # it has not come yet
+                counters[port] = FrameCounter(port, program.config["mac"])
+
     with program.spool("frame") as spool:
         before = time.monotonic_ns()
+        begin()
         program.ready()
         async for _ in program.grid(program.config["interval_s"], drain=False):
             now = time.monotonic_ns()
-            spool.add_all((before, now, node, counter.taken()) for node, counter in counters.items())
+            spool.add_all((before, now, ports[port], counter.taken()) for port, counter in counters.items())
             before = now
+            begin()
     for counter in counters.values():
         counter.close()
 

@@ -1,6 +1,7 @@
 """Runs on OpenStack: the testbed, with its hosts and links in reach, or any cloud in clouds.yaml by its API."""
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from migrascope.cloud.client import Cloud
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import GuestImage, cloud_kernel_line, guest_image
+from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.openstack.lab import OpenstackLab
 from migrascope.lab.openstack.reach import Host, Reach
 from migrascope.lab.openstack.wishes import Wishes
@@ -18,12 +20,14 @@ from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.image import root_image
 from migrascope.node.namespace import Namespace
+from migrascope.node.process import Where
 from migrascope.study import testbeds
 from migrascope.study.labs import Progress, Up
 from migrascope.testbed.roles.keystone import CLOUD
-from migrascope.testbed.settings import address
+from migrascope.testbed.settings import CONTROLLER, address
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
+from migrascope.testbed.volume import export
 from migrascope.trial.engine import TrialEngine
 from migrascope.trial.origin import origin
 
@@ -67,16 +71,19 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     cloud = Cloud.connect(CLOUD, clouds_yaml)
     spaces, where = testbed.topology.namespaces, address("origin", "external")
     boot, vcpus = _boot(guest, where), plan.instance.vcpus
-    async with OpenstackLab.up(cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed), vcpus=vcpus) as lab:
+    async with OpenstackLab.up(cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed, host_root), vcpus=vcpus) as lab:
         lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
         async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
             yield TrialEngine(lab, plan, progress.phase, guest.site).run, lab.facts | {"guest": guest.hash}
 
 
-def _reach(testbed: Testbed) -> Reach:
+def _reach(testbed: Testbed, host_root: Path) -> Reach:
     topology = testbed.topology
     python = ("setpriv", "--pdeathsig", "KILL", "python3")
-    hosts = {name: Host("qemu:///system", tuple(node.command(python))) for name, node in testbed.nodes.items()}
+    hosts = {
+        name: Host("qemu:///system", tuple(node.command(python)), topology.namespaces[name])
+        for name, node in testbed.nodes.items()
+    }
 
     async def configure(factors: Factors) -> dict[str, Any]:
         topology.set_rate("migration", factors.link_bps)
@@ -86,7 +93,20 @@ def _reach(testbed: Testbed) -> Reach:
         return {"nova": dict(nova), "links": {name: link.rate_bps for name, link in topology.links.items()}}
 
     ports = {port.port: (link.name, node) for link in topology.links.values() for node, port in link.ports.items()}
-    return Reach(hosts, topology.namespaces["client"], address("origin", "external"), topology.fabric, ports, configure)
+
+    async def volume(name: str) -> OfflineVolume:
+        folder = testbed.folder / f"offline-{name}"
+        folder.mkdir()
+        try:
+            await export(testbed, name, folder / "disk")
+            return await examine(folder / "disk", Where(None, host_root), folder)
+        finally:
+            shutil.rmtree(folder)
+
+    return Reach(
+        hosts, topology.namespaces["client"], address("origin", "external"), topology.fabric, ports,
+        ceph=hosts[CONTROLLER].python, volume=volume, configure=configure,
+    )  # fmt: skip
 
 
 @contextlib.asynccontextmanager

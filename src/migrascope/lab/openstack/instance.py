@@ -11,12 +11,16 @@ from migrascope.lab.contract import Check, MigrationFailed, NotConverged, Reques
 from migrascope.lab.offline import OfflineVolume
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Made, Resources
+from migrascope.model.clock import mono_ns
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.until import Late, until
 
 _POLL_S = 1.0
 _ABORT_S = 60.0
+_GONE_S = 120.0
+_FRAMES_S = 0.05
+_CEPH_S = 1.0
 ENDED = ("completed", "failed", "error", "cancelled")
 
 
@@ -41,7 +45,7 @@ class CloudInstance:
             access,
         )
         self._error: str | None = None
-        self._first_host = ""
+        self._first_host = self._mac = ""
 
     async def _server(self) -> dict[str, Any]:
         answer = await asyncio.to_thread(self._cloud.compute, "GET", f"/servers/{self.made.server}")
@@ -77,7 +81,7 @@ class CloudInstance:
         return {}
 
     def watchers(self, interval_s: float) -> list[Member]:
-        """The API's view, and on hosts in reach libvirt's, QEMU's and the links'."""
+        """The API's view, and what can be seen on hosts in reach: libvirt, QEMU, links, frames, journals, Ceph."""
         reach, server = self._reach, self.made.server
         members = []
         if interval_s:
@@ -90,14 +94,47 @@ class CloudInstance:
         if reach.fabric is not None:
             link = {"ports": dict(reach.ports), "interval_s": interval_s}
             members.append(Member("link", "migrascope.probe.link", "fabric", reach.fabric, link))
+        return [*members, *self._beside()] if interval_s else members
+
+    def _beside(self) -> list[Member]:
+        """Who watches the instance's frames, the hosts' journals and Ceph, where we may."""
+        reach, tap = self._reach, f"tap{self.made.port[:11]}"
+        spaces = {name: host.space for name, host in reach.hosts.items() if host.space is not None}
+        path = {"mac": self._mac, "address": self.address}
+        members = []
+        for name, space in spaces.items():
+            counted = {"mac": self._mac, "ports": {tap: name}, "interval_s": _FRAMES_S}
+            members.append(Member(f"frames-{name}", "migrascope.probe.frames", name, space, counted))
+            seen = path | {"ports": {tap: (name, "tap")}}
+            members.append(Member(f"announce-{name}", "migrascope.probe.announce", name, space, seen))
+        if spaces and reach.fabric is not None:
+            places = {"tenant": "tenant", "external": "router"}
+            ports = {
+                port: (node, places[link])
+                for port, (link, node) in reach.ports.items()
+                if link in places and node in spaces
+            }
+            fabric = path | {"ports": ports}
+            members.append(Member("announce", "migrascope.probe.announce", "fabric", reach.fabric, fabric))
+        if spaces:
+            hosts = {name: list(reach.hosts[name].python) for name in spaces}
+            journal = {"hosts": hosts, "words": [self.made.server, self.made.port]}
+            members.append(Member("journal", "migrascope.probe.journal", "cloud", None, journal))
+        if reach.ceph:
+            ceph = {"python": list(reach.ceph), "interval_s": _CEPH_S}
+            members.append(Member("ceph", "migrascope.probe.ceph", "cloud", None, ceph))
         return members
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Gives the settings that the lab has made; there is nothing to prepare on the hosts."""
+        network = self._cloud.connection.network
+        port = await asyncio.to_thread(self._cloud.read, lambda: network.get_port(self.made.port))
+        self._mac = str(port.mac_address)
         return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
-        """Gives {"status", "record": Nova's}. destination: empty where Compute is to choose."""
+        """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered}. destination: empty where it is to
+        choose."""
         self._first_host = before = str((await self._server())["hostId"])
         body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
         requested()
@@ -105,6 +142,7 @@ class CloudInstance:
             await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
         except CloudError as error:
             raise MigrationFailed(f"the migration was refused: {error}") from error
+        accepted = mono_ns()
         deadline = time.monotonic() + limit_s
         while True:
             server, record = await self._server(), await self.record()
@@ -120,7 +158,7 @@ class CloudInstance:
             await asyncio.sleep(_POLL_S)
         if record and status != "completed":
             raise MigrationFailed(f"Compute says {status}{await self._fault()}")
-        return {"status": "completed", "record": record}
+        return {"status": "completed", "record": record, "accepted_ns": accepted}
 
     async def _fault(self) -> str:
         """What the API says of the newest action that failed, ": " before it; empty where it says nothing."""
@@ -162,8 +200,21 @@ class CloudInstance:
         return check("pass" if moved and active else "fail", words)
 
     async def offline(self) -> OfflineVolume | None:
-        """None: nobody reads the volumes of a cloud but the cloud."""
-        return None
+        """Deletes the server, which ends it as a power cut would, and reads its volume; None where nobody can."""
+        if self._reach.volume is None:
+            return None
+        path = f"/servers/{self.made.server}"
+        await asyncio.to_thread(self._cloud.compute, "DELETE", path)
+
+        async def gone() -> bool:
+            try:
+                await asyncio.to_thread(self._cloud.compute, "GET", path)
+            except CloudError as error:
+                return error.status == 404
+            return False
+
+        await until(gone, _GONE_S, f"server {self.name} is deleted", _POLL_S)
+        return await self._reach.volume(self.made.volume)
 
     async def destroy(self) -> None:
         await asyncio.to_thread(self._resources.remove, self.name)

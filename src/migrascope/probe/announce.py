@@ -1,0 +1,150 @@
+"""Where the network takes an instance's frames: table announce.
+
+Config: mac (of the instance), address (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router).
+Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
+followed, at the router's port what is from or to the address. Frames of one kind without a silence make one row, so
+that its ends say when the network began and ceased to bring them there. Stamps are the kernel's. An interface that is
+not there yet is waited for.
+"""
+
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from migrascope.node.program import Program
+from migrascope.probe.ring import Ring, filter_program
+from migrascope.store.spool import Spool
+
+SILENCE_NS = 20_000_000
+_WAIT_S = 0.05
+_OVER_NS = 1_000_000_000
+_SNAPLEN = 64
+_LOAD_HALF, _LOAD_WORD, _EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
+_VLAN, _ARP, _RARP = 0x8100, 0x0806, 0x8035
+Key = tuple[str, str, str]
+"""(interface, way, kind)"""
+
+
+def mac_filter(mac: str) -> bytes:
+    """Classic BPF: the first bytes of each frame from or to this MAC, of others none."""
+    address = bytes.fromhex(mac.replace(":", ""))
+    first, last = int.from_bytes(address[:4], "big"), int.from_bytes(address[4:], "big")
+    program = (
+        (_LOAD_WORD, 0, 0, 0),  # to
+        (_EQUAL, 0, 2, first),
+        (_LOAD_HALF, 0, 0, 4),
+        (_EQUAL, 5, 0, last),
+        (_LOAD_WORD, 0, 0, 6),  # from
+        (_EQUAL, 0, 2, first),
+        (_LOAD_HALF, 0, 0, 10),
+        (_EQUAL, 1, 0, last),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _SNAPLEN),
+    )
+    return b"".join(struct.pack("@HBBI", *line) for line in program)
+
+
+def kind_of(frame: bytes) -> str:
+    """rarp, garp (an ARP in which sender and target have one address), arp, or frame; a VLAN's tag may be inside."""
+    at = 16 if int.from_bytes(frame[12:14], "big") == _VLAN else 12
+    kind = int.from_bytes(frame[at : at + 2], "big")
+    if kind == _RARP:
+        return "rarp"
+    if kind == _ARP:
+        body = frame[at + 2 :]
+        return "garp" if len(body) >= 28 and body[14:18] == body[24:28] else "arp"
+    return "frame"
+
+
+@dataclass
+class _Run:
+    """Frames of one kind without a silence: stamps of the first and the last (wall ns), and how many."""
+
+    first_ns: int
+    last_ns: int
+    frames: int = 1
+
+
+class Watch:
+    """The runs of frames at the ports, and the spool to which those that have ended go."""
+
+    def __init__(self, mac: str, places: dict[str, tuple[str, str]], spool: Spool) -> None:
+        self._mac, self._places, self._spool = bytes.fromhex(mac.replace(":", "")), places, spool
+        self._runs: dict[Key, _Run] = {}
+
+    def take(self, interface: str, time_ns: int, frame: bytes, *, sent: bool) -> None:
+        """One frame: its first bytes, and whether it left this machine through the interface."""
+        to = sent if self._places[interface][1] == "router" else frame[:6] == self._mac
+        key = (interface, "to" if to else "from", kind_of(frame))
+        run = self._runs.get(key)
+        if run is not None and time_ns - run.last_ns < SILENCE_NS:
+            run.last_ns, run.frames = max(run.last_ns, time_ns), run.frames + 1
+            return
+        if run is not None:
+            self._write(key, run)
+        self._runs[key] = _Run(time_ns, time_ns)
+
+    def write(self, until_ns: int) -> None:
+        """Writes the runs whose last frame came before that stamp."""
+        for key, run in [(key, run) for key, run in self._runs.items() if run.last_ns < until_ns]:
+            self._write(key, run)
+            del self._runs[key]
+
+    def _write(self, key: Key, run: _Run) -> None:
+        interface, way, kind = key
+        self._spool.add(run.first_ns, run.last_ns, *self._places[interface], way, kind, run.frames)
+
+
+def main(program: Program) -> None:
+    """Watches until the program ends."""
+    config = program.config
+    places: dict[str, tuple[str, str]] = {port: (node, place) for port, (node, place) in config["ports"].items()}
+    filters = {
+        port: filter_program([config["address"]], _SNAPLEN) if place == "router" else mac_filter(config["mac"])
+        for port, (_, place) in places.items()
+    }
+    there = {name for _, name in socket.if_nameindex()}
+    rings = {port: Ring(port, filters[port]) for port in places if port in there}
+    with program.spool("announce") as spool:
+        watch = Watch(config["mac"], places, spool)
+        program.ready()
+        while not program.ending:
+            _open(rings, filters)
+            until = time.monotonic() + _WAIT_S
+            for port, ring in list(rings.items()):
+                try:
+                    ring.wait(max(0.0, until - time.monotonic()) / len(rings))
+                except OSError:  # its interface went: what came before is still there
+                    _read(watch, port, ring)
+                    ring.close()
+                    del rings[port]
+                    continue
+                _read(watch, port, ring)
+            if not rings:
+                time.sleep(_WAIT_S)
+            watch.write(time.time_ns() - _OVER_NS)
+            program.tick()
+        watch.write(time.time_ns() + _OVER_NS)
+    for ring in rings.values():
+        ring.close()
+
+
+def _open(rings: dict[str, Ring], filters: dict[str, bytes]) -> None:
+    """Begins with the interfaces that have come. OSError other than that one has gone again: the kernel refuses."""
+    missing = filters.keys() - rings.keys()
+    for port in missing & {name for _, name in socket.if_nameindex()} if missing else ():
+        rings[port] = Ring(port, filters[port])
+
+
+def _read(watch: Watch, port: str, ring: Ring) -> None:
+    seen = True
+    while seen:
+        seen = False
+        for frame in ring.block():
+            seen = True
+            watch.take(port, frame.time_ns, bytes(frame.data), sent=frame.sent)
+
+
+if __name__ == "__main__":
+    main(Program.from_argv())

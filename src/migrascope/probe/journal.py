@@ -1,0 +1,87 @@
+"""What the services of a cloud's hosts wrote of a server: table journal.
+
+Config: hosts ({host: the command of a Python in the host}), words (ids of the server, its port), units (patterns as
+journalctl takes them). When the trial drains, each host's journal since the start is read, and kept of it the lines
+with one of the words, or with the id of a request that came in such a line; reading of the APIs and turns of the
+switch's agent are left out.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+from migrascope.node.program import Program
+
+UNITS = ("nova-*", "neutron-*")
+_READER = "import os, sys; os.execvp('journalctl', ['journalctl', *sys.argv[1:]])"
+_LIMIT_S = 20.0
+_LONGEST = 600
+_REQUEST = re.compile(r"req-[0-9a-f]{8}-[0-9a-f-]{27}")
+_AGENT = re.compile(r"security group processed in|Configuration for devices up")
+_READING = re.compile(r'"GET |\] GET |Agent rpc_loop')
+_HEAD = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \d+ ")
+Line = tuple[int, str, str]
+"""(wall ns of the journal, unit, message)"""
+
+
+class HostFailed(Exception):
+    """A host whose journal cannot be read."""
+
+
+def lines(text: str) -> Iterator[Line]:
+    """The lines of `journalctl --output=json`; the service's own stamp at the beginning of a message is left out."""
+    for row in map(json.loads, text.splitlines()):
+        message = row.get("MESSAGE")
+        if isinstance(message, str):
+            unit = str(row.get("_SYSTEMD_UNIT", "")).removesuffix(".service")
+            yield int(row["__REALTIME_TIMESTAMP"]) * 1000, unit, _HEAD.sub("", message)[:_LONGEST]
+
+
+def about(found: Sequence[Line], words: Sequence[str], requests: set[str]) -> list[Line]:
+    """The lines with one of the words or requests, and what the switch's agent says of the ports that it wires."""
+
+    def belongs(message: str) -> bool:
+        if _READING.search(message):
+            return False
+        named = any(word in message for word in words) or requests & set(_REQUEST.findall(message))
+        return bool(named or _AGENT.search(message))
+
+    return [line for line in found if belongs(line[2])]
+
+
+def requests_of(found: Sequence[Line], words: Sequence[str]) -> set[str]:
+    """The ids of the requests that lines with one of the words belong to."""
+    named = [line for line in found if any(word in line[2] for word in words) and not _READING.search(line[2])]
+    return {request for _, _, message in named for request in _REQUEST.findall(message)}
+
+
+async def _read(host: str, python: Sequence[str], since_s: float) -> list[Line]:
+    units = [f"--unit={unit}" for unit in UNITS]
+    fields = "--output-fields=MESSAGE,_SYSTEMD_UNIT"
+    child = await asyncio.create_subprocess_exec(
+        *python, "-c", _READER, "--output=json", fields, "--no-pager", f"--since=@{since_s:.6f}", *units,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await asyncio.wait_for(child.communicate(), _LIMIT_S)
+    if child.returncode:
+        raise HostFailed(f"the journal of {host} cannot be read: {errors.decode(errors='replace').strip()}")
+    return list(lines(output.decode(errors="replace")))
+
+
+async def main(program: Program) -> None:
+    hosts, words = program.config["hosts"], program.config["words"]
+    since = time.time()
+    program.ready()
+    await program.drained()
+    read = await asyncio.gather(*(_read(host, python, since) for host, python in hosts.items()))
+    requests = requests_of([line for found in read for line in found], words)
+    for host, found in zip(hosts, read, strict=True):
+        with program.spool("journal", source=f"journal-{host}", host=host) as spool:
+            spool.add_all(about(found, words, requests))
+    await program.ended()
+
+
+if __name__ == "__main__":
+    Program.from_argv().run(main)

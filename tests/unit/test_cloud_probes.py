@@ -1,0 +1,165 @@
+"""Where frames went, hosts' journals and Ceph's health: what is kept of what was seen."""
+
+import asyncio
+import json
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+from recorded import Running, program, rows, until
+
+from migrascope.probe import announce, ceph, frames, journal
+
+MAC = "fa:16:3e:38:e0:47"
+OTHER = "fa:16:3e:00:00:01"
+SERVER, PORT = "8627849f-cd98-467e-ba2d-9e84faee837c", "89f921b8-1eff-4608-a9ab-0852e3b338a3"
+REQUEST = "req-ffb57fbe-6648-41f4-9d7a-433e8fe2c05b"
+MS = 1_000_000
+
+
+def frame(to: str, sender: str, kind: int, body: bytes = b"", *, vlan: bool = False) -> bytes:
+    tag = bytes.fromhex("8100006e") if vlan else b""
+    addresses = b"".join(bytes.fromhex(mac.replace(":", "")) for mac in (to, sender))
+    return addresses + tag + kind.to_bytes(2, "big") + body
+
+
+def arp(sender: bytes, target: bytes) -> bytes:
+    return bytes(8) + bytes(6) + sender + bytes(6) + target
+
+
+def run_filter(code: bytes, data: bytes) -> int:
+    """What a classic BPF program of loads, equality tests and returns gives for a frame."""
+    lines = list(struct.iter_unpack("@HBBI", code))
+    at = accumulator = 0
+    while True:
+        what, true, false, value = lines[at]
+        at += 1
+        if what == 0x06:
+            return int(value)
+        if what == 0x15:
+            at += true if accumulator == value else false
+        else:
+            accumulator = int.from_bytes(data[value : value + (4 if what == 0x20 else 2)], "big")
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "taken"),
+    [
+        (MAC, OTHER, True),
+        (OTHER, MAC, True),
+        ("ff:ff:ff:ff:ff:ff", MAC, True),
+        ("ff:ff:ff:ff:ff:ff", OTHER, False),
+        (MAC[:-2] + "48", OTHER, False),
+        ("fb" + MAC[2:], "fb" + MAC[2:], False),
+    ],
+)
+def test_the_filter_takes_what_is_from_or_to_the_instance(to: str, sender: str, taken: bool) -> None:
+    assert bool(run_filter(announce.mac_filter(MAC), frame(to, sender, 0x0800))) == taken
+
+
+@pytest.mark.parametrize("vlan", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "body", "name"),
+    [
+        (0x8035, bytes(28), "rarp"),
+        (0x0806, arp(b"\x0a\0\0\1", b"\x0a\0\0\1"), "garp"),
+        (0x0806, arp(b"\x0a\0\0\1", b"\x0a\0\0\2"), "arp"),
+        (0x0806, b"\0", "arp"),
+        (0x0800, bytes(20), "frame"),
+    ],
+)
+def test_frames_are_told_apart(kind: int, body: bytes, name: str, vlan: bool) -> None:
+    assert announce.kind_of(frame(OTHER, MAC, kind, body, vlan=vlan)) == name
+
+
+def test_frames_without_a_silence_are_one_row(tmp_path: Path) -> None:
+    running = program(tmp_path)
+    with running.spool("announce") as spool:
+        watch = announce.Watch(MAC, {"tap1": ("compute", "tap"), "ext": ("controller", "router")}, spool)
+        for at in (0, 19, 38, 58, 60):
+            watch.take("tap1", at * MS, frame(MAC, OTHER, 0x0800), sent=True)
+        watch.take("tap1", 30 * MS, frame("ff:ff:ff:ff:ff:ff", MAC, 0x8035), sent=False)
+        watch.take("ext", 31 * MS, frame(OTHER, OTHER, 0x0800), sent=False)
+        watch.write(31 * MS)
+        watch.write(10**12)
+    seen = rows(tmp_path, "announce")
+    assert [tuple(row.values()) for row in seen] == [
+        (0, 38 * MS, "compute", "tap", "to", "frame", 3),
+        (30 * MS, 30 * MS, "compute", "tap", "from", "rarp", 1),
+        (58 * MS, 60 * MS, "compute", "tap", "to", "frame", 2),
+        (31 * MS, 31 * MS, "controller", "router", "from", "frame", 1),
+    ]
+
+
+def test_a_tap_that_never_comes_is_no_error(tmp_path: Path) -> None:
+    async def watch() -> None:
+        running = program(tmp_path, mac=MAC, ports={"no-such-tap": "compute"}, interval_s=0.01)
+        async with Running(frames.main, running):
+            await asyncio.sleep(0.05)
+
+    asyncio.run(watch())
+    assert rows(tmp_path, "frame") == []
+
+
+def line(unit: str, message: str, at_us: int = 1_000_000) -> str:
+    return json.dumps({"__REALTIME_TIMESTAMP": str(at_us), "_SYSTEMD_UNIT": f"{unit}.service", "MESSAGE": message})
+
+
+def test_a_journal_is_read_without_the_services_own_stamps() -> None:
+    said = "2026-11-23 06:10:19.056 2624 INFO nova.compute [x] Took 8.55 seconds"
+    text = line("nova-compute", said, 1_795_414_219_056_789)
+    binary = json.dumps({"__REALTIME_TIMESTAMP": "1", "MESSAGE": [1, 2]})
+    found = list(journal.lines(f"{text}\n{binary}\n"))
+    assert found == [(1_795_414_219_056_789_000, "nova-compute", "INFO nova.compute [x] Took 8.55 seconds")]
+
+
+def test_what_belongs_to_the_instance_is_kept() -> None:
+    found = [
+        (1, "nova-api", f'[{REQUEST}] "POST /v2.1/servers/{SERVER}/action" status: 202'),
+        (2, "nova-api", f'[req-00000000-0000-0000-0000-000000000000] "GET /v2.1/servers/{SERVER}" status: 200'),
+        (3, "nova-scheduler", f"[{REQUEST}] Host filter only checking host controller"),
+        (4, "neutron-openvswitch-agent", f"[{REQUEST}] Agent rpc_loop - iteration:7 started"),
+        (5, "neutron-openvswitch-agent", "[-] process_network_ports - agent port security group processed in 0.157"),
+        (6, "nova-compute", "[req-11111111-1111-1111-1111-111111111111] another instance"),
+        (7, "neutron-api", f"PUT /v2.0/ports/{PORT}/bindings/controller/activate"),
+    ]
+    requests = journal.requests_of(found, [SERVER, PORT])
+    assert requests == {REQUEST}
+    assert [at for at, _, _ in journal.about(found, [SERVER, PORT], requests)] == [1, 3, 5, 7]
+
+
+class TestCeph:
+    """The probe with a Ceph of its own making."""
+
+    @staticmethod
+    def command(folder: Path, answers: str) -> list[str]:
+        (folder / "rados.py").write_text(
+            "import json\nclass Rados:\n"
+            "    def __init__(self, conffile): pass\n"
+            "    def connect(self, timeout): pass\n"
+            f"    def mon_command(self, command, data, timeout): return {answers}\n",
+            encoding="utf-8",
+        )
+        return ["env", f"PYTHONPATH={folder}", sys.executable]
+
+    def record(self, folder: Path, answers: str) -> list[dict[str, object]]:
+        async def watch() -> None:
+            python = self.command(folder, answers)
+            async with Running(ceph.main, program(folder, python=python, interval_s=0.01)):
+                await until(lambda: len(rows(folder, "ceph")) > 2)
+
+        asyncio.run(watch())
+        return rows(folder, "ceph")
+
+    def test_health_and_traffic(self, tmp_path: Path) -> None:
+        status = {
+            "health": {"status": "HEALTH_WARN", "checks": {"OSD_DOWN": {}}},
+            "pgmap": {"write_bytes_sec": 4096},
+        }
+        row = self.record(tmp_path, f"(0, json.dumps({status!r}), '')")[0]
+        assert (row["health"], row["checks"], row["read_Bps"], row["write_Bps"]) == ("HEALTH_WARN", "OSD_DOWN", 0, 4096)
+
+    def test_no_answer(self, tmp_path: Path) -> None:
+        row = self.record(tmp_path, "(-110, b'', 'timed out')")[0]
+        assert (row["health"], row["read_Bps"]) == ("", -1)
