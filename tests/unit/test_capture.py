@@ -24,7 +24,7 @@ def test_the_interface_is_that_of_the_longest_route() -> None:
     assert interface_to("10.0.4.100", ROUTES) == "tenant"
     assert interface_to("192.0.2.40", ROUTES) == "external"
     assert interface_to("198.51.100.1", ROUTES) == "external"
-    with pytest.raises(LookupError, match="no route to 10.0.5.1"):
+    with pytest.raises(LookupError, match="no route to"):
         interface_to("10.0.5.1", ROUTES.splitlines()[0])
 
 
