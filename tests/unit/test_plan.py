@@ -113,3 +113,57 @@ def test_base_units_hold_no_text_quantities() -> None:
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("examples/*.toml")), ids=lambda path: path.stem)
 def test_every_example_is_a_plan_of_its_name(path: Path) -> None:
     assert load(str(path)).plan.name == path.stem
+
+
+def _policy(body: str) -> str:
+    return f"[axes]\npolicy = ['mine']\n[policies.mine]\n{body}"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("post_copy = { after_round = 1 }\nmultifd = {}", "no post-copy over multifd"),
+        ("xbzrle = {}\nmultifd = {}", "no XBZRLE over multifd"),
+        ("auto_converge = {}\ndirty_limit = {}", "one of auto_converge and dirty_limit"),
+        ("post_copy = {}", "say when"),
+        ("post_copy = { after_round = 1, after = '1s' }", "say when"),
+        ("post_copy = { after_round = 1 }\npause = { after_round = 1 }", "nothing left"),
+        ("xbzrle = { cache = '3MiB' }", "power of two"),
+        ("auto_converge = { initial = 0 }", "policies.mine.auto_converge.initial"),
+        ("auto_converge = { initial = 50, maximum = 40 }", "more than maximum"),
+        ("multifd = { channels = 256 }", "policies.mine.multifd.channels"),
+        ("multifd = { compression = 'zst' }", "did you mean 'zstd'"),
+        ("dirty_limit = { period = '2s' }", "1ms to 1s"),
+        ("dirty_limit = { rate = '500kB/s' }", "whole MiB/s"),
+        ("bandwidth = '1mbit'", "8mbit at least"),
+        ("capabilities = { multifd = true }", "multifd is written as multifd"),
+        ("capabilities = { mapped-ram = true }", "does not move a running guest"),
+        ("capabilities = { zero-copy-send = true }", "needs multifd"),
+        ("parameters = { max-bandwidth = 1 }", "max-bandwidth is written as bandwidth"),
+        ("multifd = { chanels = 2 }", "did you mean 'channels'"),
+    ],
+)
+def test_a_policy_that_qemu_would_refuse_is_refused_with_the_plan(body: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        parse(_policy(body), "my.toml")
+
+
+def test_a_policy_without_a_table_names_those_that_there_are() -> None:
+    with pytest.raises(PlanError, match=r"'mine' has no table \[policies.mine\]; known: .*post-copy-preempt"):
+        parse("[axes]\npolicy = ['mine']", "my.toml")
+
+
+def test_a_plan_s_own_policy_goes_before_the_built_in_one() -> None:
+    text = "[axes]\npolicy = ['xbzrle', 'tls']\n[policies.xbzrle]\nxbzrle = { cache = '256MiB' }\n"
+    plan = parse(text, "my.toml")
+    chosen = plan.chosen_policies()
+    assert chosen["xbzrle"].xbzrle is not None
+    assert chosen["xbzrle"].xbzrle.cache == 2**28
+    assert chosen["tls"].tls
+    assert parse(text_of(plan), "kept") == plan
+    assert plan.base_units()["policies"]["xbzrle"]["xbzrle"]["cache"] == 2**28
+
+
+def test_another_cloud_s_migrations_are_nova_s() -> None:
+    with pytest.raises(PlanError, match="pre-copy only"):
+        load("policies", lab="openstack")

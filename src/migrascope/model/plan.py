@@ -2,54 +2,24 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from migrascope.model import units
+from migrascope.model.policy import BUILT_IN, Policy
+from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 from migrascope.model.verdict import Verdict
-
-
-def _quantity(parse: Any, text: Any) -> Any:
-    def read(value: Any) -> Any:
-        if isinstance(value, str):
-            return parse(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError("write a number and its unit in quotes")
-        raise ValueError(f"{value!r} has no unit: write it in quotes, as in {text(value)!r}")
-
-    return read
-
-
-Duration = Annotated[
-    float,
-    BeforeValidator(_quantity(units.parse_duration, units.duration_text)),
-    PlainSerializer(units.duration_text, when_used="json"),
-]
-Rate = Annotated[
-    float,
-    BeforeValidator(_quantity(units.parse_rate, units.rate_text)),
-    PlainSerializer(units.rate_text, when_used="json"),
-]
-Size = Annotated[
-    int,
-    BeforeValidator(_quantity(units.parse_size, units.size_text)),
-    PlainSerializer(units.size_text, when_used="json"),
-]
 
 Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
-Policy = Literal["pre-copy"]
+Pattern = Literal["random", "sequential", "hot", "few"]
 Observed = Literal["all", "none"]
+PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 EchoKind = Literal["auto", "icmp", "tcp"]
 FOREIGN_ECHO_RATE = 50.0
 """Probes a second by default where others own the cloud: 500 would look like an attack."""
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class LabPlan(_Part):
+class LabPlan(Part):
     """Where instances live. qemu_program: another QEMU than the host image's, a path on this machine."""
 
     kind: Literal["qemu", "openstack", "fake"] = "qemu"
@@ -57,7 +27,7 @@ class LabPlan(_Part):
     qemu_program: str | None = None
 
 
-class CloudPlan(_Part):
+class CloudPlan(Part):
     """The cloud of the lab "openstack".
 
     name: in clouds.yaml; without one it is the testbed of that name. image, flavor, network, external: by name or id;
@@ -77,21 +47,27 @@ class CloudPlan(_Part):
     origin: str = ""
 
 
-class InstancePlan(_Part):
+class InstancePlan(Part):
     vcpus: int = Field(1, ge=1, le=8)
 
 
-class Axes(_Part):
+class Axes(Part):
     """Every list is a factor; a block holds each combination once. probes "none" leaves out every probe, visitor and
-    viewer: the other half of an observer-effect pair. resident: incompressible memory that the guest holds."""
+    viewer: the other half of an observer-effect pair. resident: incompressible memory that the guest holds. vcpus:
+    empty: instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a
+    pattern."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
-    policy: list[Policy] = Field(default=["pre-copy"], min_length=1)
+    policy: list[str] = Field(default=["pre-copy"], min_length=1)
+    vcpus: list[Annotated[int, Field(ge=1, le=8)]] = Field(default_factory=list)
     memory: list[Size] = Field(default=[2**30], min_length=1)
     link: list[Rate] = Field(default=[1e9], min_length=1)
     downtime_limit: list[Duration] = Field(default=[0.3], min_length=1)
     cache: list[Cache] = Field(default=["warm"], min_length=1)
     resident: list[Size] = Field(default=[0], min_length=1)
+    write_rate: list[ByteRate] = Field(default=[0.0], min_length=1)
+    working_set: list[Size] = Field(default=[128 * 2**20], min_length=1)
+    pattern: list[Pattern] = Field(default=["random"], min_length=1)
     probes: list[Observed] = Field(default=["all"], min_length=1)
 
     @model_validator(mode="after")
@@ -101,8 +77,12 @@ class Axes(_Part):
                 raise ValueError(f"{name} holds the same value twice")
         if any(memory < 256 * 2**20 for memory in self.memory):
             raise ValueError("memory: the guest needs 256MiB at least")
-        if max(self.resident) + 256 * 2**20 > min(self.memory):
-            raise ValueError("resident: the guest needs 256MiB of its memory for itself")
+        written = max(self.working_set) if any(self.write_rate) else 0
+        if max(self.resident) + written + 256 * 2**20 > min(self.memory):
+            words = "resident and working_set" if written else "resident"
+            raise ValueError(f"{words}: the guest needs 256MiB of its memory for itself")
+        if any(size < 2**20 for size in self.working_set):
+            raise ValueError("working_set: 1MiB at least")
         if any(rate < 1e6 for rate in self.link):
             raise ValueError("link: 1mbit at least")
         if any(limit <= 0 for limit in self.downtime_limit):
@@ -110,7 +90,7 @@ class Axes(_Part):
         return self
 
 
-class Windows(_Part):
+class Windows(Part):
     """before: steady state observed; after it is as long. limit: the longest migration, and the longest recovery."""
 
     before: Annotated[Duration, Field(gt=0)] = 5.0
@@ -119,7 +99,7 @@ class Windows(_Part):
     steady_limit: Annotated[Duration, Field(gt=0)] = 30.0
 
 
-class Probes(_Part):
+class Probes(Part):
     """The prober's packets: kind, and how many in a second. icmp: echo requests; tcp: handshakes with the website's
     port; auto: icmp if it gets through, else tcp."""
 
@@ -127,7 +107,7 @@ class Probes(_Part):
     echo_rate: float = Field(500.0, gt=0, le=2000)
 
 
-class Visitors(_Part):
+class Visitors(Part):
     """Open-loop visits per second of each kind, viewers of video, and the player's buffer that player_stall_s uses."""
 
     new_rate: float = Field(50.0, ge=0, le=500)
@@ -138,7 +118,7 @@ class Visitors(_Part):
     file_buffer: Duration = 2.0
 
 
-class CapturePlan(_Part):
+class CapturePlan(Part):
     """A capture of the visitors' network beside the probes, and how many bytes of each packet it keeps: by default
     its headers."""
 
@@ -146,7 +126,7 @@ class CapturePlan(_Part):
     snaplen: int = Field(128, ge=96, le=65535)
 
 
-class VerdictPlan(_Part):
+class VerdictPlan(Part):
     """ledger: records a second that the guest writes, syncs and reports, 0 for none. outage: the longest silence of the
     website that is no loss of service. allow: the worst verdict on a trial with which a run is good."""
 
@@ -155,8 +135,9 @@ class VerdictPlan(_Part):
     allow: Verdict = "unknown"
 
 
-class Plan(_Part):
-    """A whole plan. blocks: how often each combination of the axes is tried, once in every block."""
+class Plan(Part):
+    """A whole plan. blocks: how often each combination of the axes is tried, once in every block. policies: what the
+    names in axes.policy stand for; they go before built-in ones of the same name."""
 
     name: str = Field("plan", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     seed: int = Field(1, ge=0)
@@ -165,11 +146,24 @@ class Plan(_Part):
     cloud: CloudPlan = CloudPlan()
     instance: InstancePlan = InstancePlan()
     axes: Axes = Axes()
+    policies: dict[PolicyName, Policy] = Field(default_factory=dict)
     windows: Windows = Windows()
     probes: Probes = Probes()
     visitors: Visitors = Visitors()
     capture: CapturePlan = CapturePlan()
     verdict: VerdictPlan = VerdictPlan()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        known = [*dict.fromkeys([*self.policies, *BUILT_IN])]
+        for name in self.axes.policy:
+            if name not in known:
+                raise ValueError(f"axes.policy: {name!r} has no table [policies.{name}]; known: {', '.join(known)}")
+        return self
+
+    def chosen_policies(self) -> dict[str, Policy]:
+        """The policies of the axis by name: the plan's own, else the built-in ones."""
+        return {name: self.policies[name] if name in self.policies else BUILT_IN[name] for name in self.axes.policy}
 
     def base_units(self) -> dict[str, Any]:
         """The whole plan as plain data with every quantity in base units (s, bit/s, B), for recordings and reports."""
@@ -181,4 +175,6 @@ class Plan(_Part):
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
     return list(value) if isinstance(value, list) else value

@@ -13,7 +13,8 @@ HOSTS = ("host-a", "host-b")
 
 @dataclass(frozen=True)
 class Factors:
-    """What was set in a trial, in base units. instances and disturbance are always 1 and "none" so far."""
+    """What was set in a trial, in base units. instances and disturbance are always 1 and "none" so far. write_Bps,
+    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one."""
 
     scenario: Scenario
     policy: str
@@ -25,6 +26,10 @@ class Factors:
     probes: str = "all"
     disturbance: str = "none"
     instances: int = 1
+    vcpus: int = 1
+    write_Bps: float = 0.0
+    write_set_bytes: int = 0
+    write_pattern: str = "none"
 
     def label(self, beside: "list[Factors]") -> str:
         """The factors that differ among `beside`, as a short name."""
@@ -47,18 +52,25 @@ class TrialSpec:
 def cells(plan: Plan) -> list[Factors]:
     """Each combination of the plan's axes once, in the order in which they are written."""
     axes = plan.axes
+    writers = [
+        (rate, size, pattern) if rate else (0.0, 0, "none")
+        for rate, size, pattern in itertools.product(axes.write_rate, axes.working_set, axes.pattern)
+    ]
+    levels = itertools.product(
+        axes.scenario,
+        axes.policy,
+        axes.memory,
+        axes.link,
+        axes.downtime_limit,
+        axes.cache,
+        axes.resident,
+        axes.probes,
+    )
+    guests = list(itertools.product(axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
     return [
-        Factors(*levels)
-        for levels in itertools.product(
-            axes.scenario,
-            axes.policy,
-            axes.memory,
-            axes.link,
-            axes.downtime_limit,
-            axes.cache,
-            axes.resident,
-            axes.probes,
-        )
+        Factors(*level, vcpus=vcpus, write_Bps=rate, write_set_bytes=size, write_pattern=pattern)
+        for level in levels
+        for vcpus, (rate, size, pattern) in guests
     ]
 
 

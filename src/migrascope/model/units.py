@@ -12,6 +12,7 @@ SIZE = {
     "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9,
     "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30,
 }  # fmt: skip
+BYTE_RATE = {f"{name}/s": factor for name, factor in SIZE.items()}
 
 
 def _parse(text: str, units: dict[str, float], noun: str, example: str) -> float:
@@ -42,6 +43,11 @@ def parse_size(text: str) -> int:
     return round(_parse(text, SIZE, "size", "512MiB"))
 
 
+def parse_byte_rate(text: str) -> float:
+    """Bytes per second of "40MB/s"; ValueError names the units that exist."""
+    return _parse(text, BYTE_RATE, "rate of bytes", "40MB/s")
+
+
 def _exact(value: float, units: dict[str, float]) -> str:
     exact = _decimal(value)
     base = min(units, key=lambda name: abs(math.log(units[name])))
@@ -70,6 +76,11 @@ def rate_text(bits_per_second: float) -> str:
 def size_text(size: float) -> str:
     """The shortest exact writing in binary units, which parse_size reads back."""
     return _exact(size, {name: factor for name, factor in SIZE.items() if name == "B" or "i" in name})
+
+
+def byte_rate_text(bytes_per_second: float) -> str:
+    """The shortest exact writing in decimal units, which parse_byte_rate reads back."""
+    return _exact(bytes_per_second, {name: factor for name, factor in BYTE_RATE.items() if "i" not in name})
 
 
 def human(value: float, unit: str) -> str:

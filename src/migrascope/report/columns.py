@@ -6,7 +6,7 @@ from typing import Any
 
 from migrascope.analysis.summary import Cell, Statistic, Summary
 from migrascope.model.schedule import Factors
-from migrascope.model.units import duration_text, rate_text, size_text
+from migrascope.model.units import byte_rate_text, duration_text, rate_text, size_text
 
 DASH = "—"
 
@@ -98,6 +98,11 @@ FACTOR_TITLES = {
     "disturbance": "Disturbance",
     "instances": "Instances",
     "probes": "Probes",
+    "resident_bytes": "Resident",
+    "vcpus": "vCPUs",
+    "write_Bps": "Writes",
+    "write_set_bytes": "Working set",
+    "write_pattern": "Pattern",
 }
 
 
@@ -118,6 +123,8 @@ def factor_text(name: str, value: object) -> str:
             return size_text(value)
         if name.endswith("_bps"):
             return rate_text(value)
+        if name.endswith("_Bps"):
+            return byte_rate_text(value)
         if name.endswith("_s"):
             return duration_text(value)
     return str(value)

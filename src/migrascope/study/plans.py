@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from migrascope.model.plan import FOREIGN_ECHO_RATE, Plan
+from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
 
 QUICK_BEFORE_S = 3.0
@@ -71,6 +72,8 @@ def _fitted(plan: Plan) -> Plan:
     """
     if plan.lab.kind != "openstack":
         return plan
+    if any(policy != Policy() for policy in plan.chosen_policies().values()):
+        raise PlanError(plan.name, ["axes.policy: on OpenStack Nova's settings decide how it migrates: pre-copy only"])
     said = plan.windows.model_fields_set
     windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
     changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}
@@ -135,11 +138,13 @@ def _problem(entry: dict[str, Any]) -> str:
 
 
 def _part(path: tuple[str | int, ...]) -> type[BaseModel]:
+    """The model of the table at a path; keys of a table of tables are names, not fields."""
     model: type[BaseModel] = Plan
     for key in path:
-        annotation = model.model_fields[str(key)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        field = model.model_fields.get(str(key))
+        for inner in (field.annotation, *typing.get_args(field.annotation)) if field else ():
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return model
 
 

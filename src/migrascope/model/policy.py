@@ -1,0 +1,168 @@
+"""Policies: the ways of migrating that a plan compares. Each is a table [policies.NAME]; some names are built in."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
+
+Rounds = Annotated[int, Field(ge=0, le=1000)]
+Percent = Annotated[int, Field(ge=1, le=99)]
+OWN_CAPABILITIES = {
+    "auto-converge": "auto_converge",
+    "xbzrle": "xbzrle",
+    "postcopy-ram": "post_copy",
+    "postcopy-preempt": "post_copy.preempt",
+    "multifd": "multifd",
+    "dirty-limit": "dirty_limit",
+}
+"""Capabilities by their QMP name that have a key of their own."""
+OWN_PARAMETERS = {
+    "downtime-limit": "axes.downtime_limit",
+    "max-bandwidth": "bandwidth",
+    "max-postcopy-bandwidth": "bandwidth",
+    "cpu-throttle-initial": "auto_converge.initial",
+    "cpu-throttle-increment": "auto_converge.increment",
+    "max-cpu-throttle": "auto_converge.maximum",
+    "xbzrle-cache-size": "xbzrle.cache",
+    "multifd-channels": "multifd.channels",
+    "multifd-compression": "multifd.compression",
+    "vcpu-dirty-limit": "dirty_limit.rate",
+    "x-vcpu-dirty-limit-period": "dirty_limit.period",
+    "tls-creds": "tls",
+    "tls-hostname": "tls",
+    "tls-authz": "tls",
+}
+NOT_LIVE = ("background-snapshot", "mapped-ram", "x-colo")
+"""Capabilities of other things than moving a running guest to another host."""
+
+
+class Moment(Part):
+    """When something is done during a migration: once so many rounds are over, or so long after the request."""
+
+    after_round: Rounds | None = None
+    after: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.after_round is None) == (self.after is None):
+            raise ValueError("say when: either after_round or after")
+        return self
+
+
+class PostCopy(Moment):
+    """From a moment on the guest runs at the destination and fetches what it misses. preempt: what it waits for has a
+    connection of its own."""
+
+    preempt: bool = False
+
+
+class AutoConverge(Part):
+    """The guest's processors are slowed, by so many per cent at first, then more in each round, up to the maximum."""
+
+    initial: Percent = 20
+    increment: Percent = 10
+    maximum: Percent = 99
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.initial > self.maximum:
+            raise ValueError("initial is more than maximum")
+        return self
+
+
+class Xbzrle(Part):
+    """A page that is sent again goes as its difference from the copy in a cache of this size."""
+
+    cache: Size = 64 * 2**20
+
+    @model_validator(mode="after")
+    def _power(self) -> Self:
+        if self.cache < 2**12 or self.cache & (self.cache - 1):
+            raise ValueError("cache: QEMU takes a power of two of 4KiB at least")
+        return self
+
+
+class Multifd(Part):
+    """Memory goes over so many connections, compressed or not."""
+
+    channels: int = Field(4, ge=1, le=255)
+    compression: Literal["none", "zlib", "zstd"] = "none"
+
+
+class DirtyLimit(Part):
+    """Each processor is held so that it dirties no more than this, measured over a period. Needs KVM's dirty ring."""
+
+    rate: ByteRate = 2.0**20
+    period: Duration = 1.0
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.rate < 2**20 or self.rate % 2**20:
+            raise ValueError("rate: QEMU takes whole MiB/s, 1MiB/s at least")
+        if not 0.001 <= self.period <= 1:
+            raise ValueError("period: 1ms to 1s")
+        return self
+
+
+class Policy(Part):
+    """One way of migrating; without any key it is plain pre-copy.
+
+    bandwidth: what the migration may send; 0: as much as the link takes. pause: the guest is stopped at a moment and
+    runs on at the destination. tls: the stream is encrypted, and both ends show certificates. capabilities, parameters:
+    whatever else QEMU offers, by its QMP name.
+    """
+
+    bandwidth: Rate = 0.0
+    auto_converge: AutoConverge | None = None
+    xbzrle: Xbzrle | None = None
+    post_copy: PostCopy | None = None
+    multifd: Multifd | None = None
+    dirty_limit: DirtyLimit | None = None
+    pause: Moment | None = None
+    tls: bool = False
+    capabilities: dict[str, bool] = Field(default_factory=dict)
+    parameters: dict[str, int | bool | str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        together = [
+            ("post_copy", "multifd", "QEMU has no post-copy over multifd"),
+            ("multifd", "xbzrle", "QEMU has no XBZRLE over multifd"),
+            ("auto_converge", "dirty_limit", "QEMU takes one of auto_converge and dirty_limit"),
+            ("post_copy", "pause", "a guest that is paused has nothing left for post-copy"),
+        ]
+        for one, other, words in together:
+            if getattr(self, one) and getattr(self, other):
+                raise ValueError(words)
+        if 0 < self.bandwidth < 8e6:
+            raise ValueError("bandwidth: 8mbit at least, or 0 for no limit")
+        for name in self.capabilities:
+            if name in OWN_CAPABILITIES:
+                raise ValueError(f"capabilities: {name} is written as {OWN_CAPABILITIES[name]}")
+            if name in NOT_LIVE:
+                raise ValueError(f"capabilities: {name} does not move a running guest to another host")
+        for name in self.parameters:
+            if name in OWN_PARAMETERS:
+                raise ValueError(f"parameters: {name} is written as {OWN_PARAMETERS[name]}")
+        if self.capabilities.get("zero-copy-send") and (not self.multifd or self.multifd.compression != "none"):
+            raise ValueError("capabilities: zero-copy-send needs multifd without compression")
+        if self.capabilities.get("zero-copy-send") and self.tls:
+            raise ValueError("capabilities: zero-copy-send sends nothing encrypted")
+        if self.capabilities.get("switchover-ack") and not self.capabilities.get("return-path"):
+            raise ValueError("capabilities: switchover-ack needs return-path")
+        return self
+
+
+BUILT_IN = {
+    "pre-copy": Policy(),
+    "auto-converge": Policy(auto_converge=AutoConverge()),
+    "xbzrle": Policy(xbzrle=Xbzrle()),
+    "post-copy": Policy(post_copy=PostCopy(after_round=1)),
+    "post-copy-preempt": Policy(post_copy=PostCopy(after_round=1, preempt=True)),
+    "multifd": Policy(multifd=Multifd()),
+    "multifd-zstd": Policy(multifd=Multifd(compression="zstd")),
+    "dirty-limit": Policy(dirty_limit=DirtyLimit()),
+    "tls": Policy(tls=True),
+}
+"""What these names stand for where a plan has no table of that name."""
