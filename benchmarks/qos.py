@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/qos.py [GB]
 
 Captures of 1000 TCP flows, headers only, are generated into a temporary folder (GB: the size of the large one, 5 by
-default) and removed afterwards. Goals on one core: 2 million packets a second, at least 10 times as fast as tshark's
-conversations and I/O statistics of the same file, at most 500 MB for the large one.
+default) and removed afterwards. Of three tries, in turn with tshark's, the fastest counts on either side. Goals on one
+core: 2 million packets a second, 10 times as fast as tshark's conversations and I/O statistics of the same file, at most
+500 MB for the large one.
 """
 
 import multiprocessing
@@ -29,6 +30,7 @@ ROUND = 4  # a request, two segments, an acknowledgement
 FRAME = 66
 DELAY_NS = 10_000_000
 SMALL = 4_000_000
+TRIES = 3
 STEP_NS = 12_000
 Rows = NDArray[np.uint8]
 
@@ -169,6 +171,10 @@ def ours(path: Path) -> Cost:
     return cost([sys.executable, "-P", "-m", "migrascope", "qos", str(path)])
 
 
+def theirs(path: Path) -> Cost:
+    return cost(["tshark", "-r", str(path), "-q", "-z", "io,stat,1", "-z", "conv,tcp"])
+
+
 def line(what: str, packets: int, used: Cost) -> str:
     return (
         f"{what:28}{packets / 1e6:8.1f} M packets{used.cpu_s:8.2f} s of CPU{packets / used.cpu_s / 1e6:8.2f} M/s"
@@ -185,9 +191,9 @@ def main() -> None:
         for layout in (NG, CLASSIC):
             path = Path(folder, f"small.{layout.name}")
             packets = generate(path, layout, SMALL)
-            found = ours(path)
+            tries = [(ours(path), theirs(path)) for _ in range(TRIES)]
+            found, tshark = (min(each, key=lambda used: used.cpu_s) for each in zip(*tries, strict=True))
             assert f"{packets} packets" in found.words
-            tshark = cost(["tshark", "-r", str(path), "-q", "-z", "io,stat,1", "-z", "conv,tcp"])
             print(line(f"qos, {layout.name}", packets, found))
             print(line(f"tshark, {layout.name}", packets, tshark))
             rates.append(packets / found.cpu_s)

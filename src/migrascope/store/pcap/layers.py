@@ -57,21 +57,26 @@ def headers(frames: Frames) -> Headers:
     end = frames.at + captured
     first = pieces(data, network, 40)
     version = first[:, 0] >> 4
-    header = np.where(version == 6, 40, (first[:, 0] & 15).astype(np.int64) * 4)
-    good = ((version == 4) | (version == 6)) & (header >= 20) & (network + header <= end)
-    length = np.where(version == 6, column(first, 4, 2) + 40, column(first, 2, 2))
-    on_wire = frames.wire - (network - frames.at)
-    length = np.where((length == 0) | (length == 40) & (version == 6), on_wire, length)
-    protocol = np.where(version == 6, first[:, 6], first[:, 9])
-    good &= (version == 6) | (column(first, 6, 2) & 0x1FFF == 0)
-    if (version == 6).any():
+    header = (first[:, 0] & 15).astype(np.int64) * 4
+    length, protocol = column(first, 2, 2), first[:, 9].copy()
+    good = (version == 4) & (header >= 20) & (column(first, 6, 2) & 0x1FFF == 0)
+    ip = (version == 4) & (network + 20 <= end)
+    six = np.flatnonzero(version == 6)
+    if len(six):
+        header[six], protocol[six] = 40, first[six, 6]
+        length[six] = column(first[six], 4, 2) + 40
+        ip[six] = good[six] = network[six] + 40 <= end[six]
+    # segments that nobody has cut up yet may have no length of their own
+    unsaid = np.flatnonzero((length == 0) | (version == 6) & (length == 40))
+    length[unsaid] = frames.wire[unsaid] - network[unsaid] + frames.at[unsaid]
+    good &= network + header <= end
+    if len(six):
         protocol, header, good = _extensions(data, network, end, protocol, header, good)
     transport = network + header
     block = pieces(data, transport, 20)
     least = _LEAST[protocol]
     good &= transport + least <= end
     protocol = (protocol * good).astype(np.uint8)
-    ip = (version == 4) & (network + 20 <= end) | (version == 6) & (network + 40 <= end)
     version = (version * ip).astype(np.uint8)
     tcp = protocol == TCP
     size = np.where(tcp, (block[:, 12] >> 4).astype(np.int64) * 4, 8)
