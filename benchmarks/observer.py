@@ -7,13 +7,15 @@ by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 fo
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common import machine, run_plan, verdict
-from migrascope.analysis.statistics import median_interval
-from migrascope.metrics.trial import measure
+from migrascope.analysis.statistics import Interval, median_interval
+from migrascope.metrics.trial import examine
 from migrascope.model.plan import Plan
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import parse
@@ -27,30 +29,41 @@ def plan(pairs: int) -> Plan:
     return parse(text, "observer").model_copy(update={"blocks": pairs})
 
 
-def ratios(run: RunFolder) -> dict[str, list[float]]:
+def pair_ratios(run: RunFolder, goals: Mapping[str, float]) -> dict[str, list[float]]:
     """With / without, pair by pair, of each metric. ValueError if a trial failed or did not measure one."""
     pairs: dict[int, dict[str, dict[str, float]]] = {}
     for recording in run.recordings():
         trial = recording.trial
         if trial.status != "ok":
             raise ValueError(f"trial {trial.number} failed: {trial.reason}")
-        found = measure(recording)
-        pairs.setdefault(trial.block, {})[trial.factors.probes] = {key: found[key].value or 0.0 for key in GOALS}
-    return {key: [pair["all"][key] / pair["none"][key] for pair in pairs.values()] for key in GOALS}
+        found = {key: examine(recording).metrics[key] for key in goals}
+        if absent := [f"{key}: {one.reason}" for key, one in found.items() if one.value is None]:
+            raise ValueError(f"trial {trial.number}: {'; '.join(absent)}")
+        pairs.setdefault(trial.block, {})[trial.factors.probes] = {key: one.value or 0.0 for key, one in found.items()}
+    return {key: [pair["all"][key] / pair["none"][key] for pair in pairs.values()] for key in goals}
+
+
+def rows(
+    facts: dict[str, Any],
+    ratios: dict[str, list[float]],
+    goals: Mapping[str, float],
+    met: Callable[[Interval, float], bool],
+) -> str:
+    """The machine, and a row for each metric. met: whether an interval of the ratio meets a goal."""
+    lines = [machine(facts), f"{'all probes / none':26}{'median':>9}{'90 % interval':>18}{'goal':>8}"]
+    for key, found in ratios.items():
+        interval = median_interval(found, 0.9)
+        if interval is None:
+            raise ValueError("six pairs at least")
+        between = f"{interval.low:.3f} to {interval.high:.3f}"
+        row = f"{key:26}{np.median(found):9.3f}{between:>18}{goals[key]:8.2f}  {verdict(met(interval, goals[key]))}"
+        lines.append(f"{row}  (n = {len(found)})")
+    return "\n".join(lines)
 
 
 def table(run: RunFolder) -> str:
     """The machine, and a row for each metric."""
-    lines = [machine(run.manifest), f"{'all probes / none':26}{'median':>9}{'90 % interval':>18}{'goal':>8}"]
-    for key, found in ratios(run).items():
-        interval = median_interval(found, 0.9)
-        if interval is None:
-            raise ValueError("six pairs at least")
-        low, high = interval.low, interval.high
-        goal = GOALS[key]
-        row = f"{key:26}{np.median(found):9.3f}{f'{low:.3f} to {high:.3f}':>18}{goal:8.2f}  {verdict(high <= goal)}"
-        lines.append(f"{row}  (n = {len(found)})")
-    return "\n".join(lines)
+    return rows(run.manifest, pair_ratios(run, GOALS), GOALS, lambda interval, goal: interval.high <= goal)
 
 
 if __name__ == "__main__":

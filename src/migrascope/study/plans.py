@@ -62,10 +62,10 @@ def load(name: str, *, quick: bool = False, lab: str | None = None, cloud: str |
         if lab not in ("qemu", "openstack", "fake"):
             raise PlanError("--lab", [f"{lab!r} is not known; valid: qemu, openstack, fake"])
         changes["lab"] = loaded.plan.lab.model_copy(update={"kind": lab})
-    return Loaded(_fitted(loaded.plan.model_copy(update=changes)), loaded.origin)
+    return Loaded(fitted(loaded.plan.model_copy(update=changes)), loaded.origin)
 
 
-def _fitted(plan: Plan) -> Plan:
+def fitted(plan: Plan) -> Plan:
     """The plan with what a cloud takes longer for, or bears less of, where the plan itself does not say it.
 
     PlanError for scenarios that need an address of the origin, where the plan names none.
