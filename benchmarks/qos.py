@@ -4,8 +4,8 @@
 
 Captures of 1000 TCP flows, headers only, are generated into a temporary folder (GB: the size of the large one, 5 by
 default) and removed afterwards. Of three tries, in turn with tshark's, the fastest counts on either side. Goals on one
-core: 2 million packets a second, 10 times as fast as tshark's conversations and I/O statistics of the same file, at most
-500 MB for the large one.
+core: 2 million packets a second, 10 times as fast as tshark's conversations and I/O statistics of the same file, 500 MB
+at most for the large one.
 """
 
 import multiprocessing
