@@ -1,19 +1,17 @@
 """Markers that say what a test needs, and the results of the soak tier, which outlive a run of it."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from needs import chromium, need
+from needs import chromium, need_lab
 
 SOAK = Path(__file__).parent.parent / "soak"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("lab"):
-        need(os.geteuid() == 0, "root")
-        need(Path("/dev/net/tun").exists(), "/dev/net/tun")
+        need_lab()
     if item.get_closest_marker("browser"):
         chromium()
 

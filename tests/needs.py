@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,12 @@ def need(condition: object, reason: str) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"needed here: {reason}", pytrace=False)
         pytest.skip(reason)
+
+
+def need_lab() -> None:
+    """Root, and a device from which interfaces are made."""
+    need(os.geteuid() == 0, "root")
+    need(Path("/dev/net/tun").exists(), "/dev/net/tun")
 
 
 def chromium() -> str:

@@ -2,30 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from lab.cloud import Cloud, Server, Visitor
-from lab.machine import json_of, migrascope
+from lab.machine import json_of
 from migrascope.testbed.settings import COMPUTE, CONTROLLER
 from needs import chromium
 
 pytestmark = pytest.mark.lab
-NAME = os.environ.get("MIGRASCOPE_TESTBED", "")
 AGENTS = ("neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent", "neutron-openvswitch-agent")
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    name = NAME or f"cloud{os.getpid()}"
-    up = migrascope("testbed", "up", "--name", name, timeout_s=1200)
-    assert up.returncode == 0, up.stderr
-    yield Cloud(name)
-    if not NAME:
-        assert migrascope("testbed", "down", "--purge", "--name", name).returncode == 0
 
 
 @pytest.fixture(scope="module")
