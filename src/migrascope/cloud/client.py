@@ -86,6 +86,12 @@ class Cloud:
         """The id of the project that we are in."""
         return str(self.connection.current_project_id)
 
+    def rights(self) -> tuple[str, list[str]]:
+        """The name of the project that we are in, and the roles that we have there."""
+        auth: Any = self.connection.session.auth
+        access = self.read(lambda: auth.get_access(self.connection.session))
+        return str(access.project_name), sorted(access.role_names)
+
     def read(self, question: Callable[[], T]) -> T:
         """What a question that changes nothing gives. CloudError when it was refused, or failed for a minute."""
         return self._repeated(question, (0, *_PASSING))

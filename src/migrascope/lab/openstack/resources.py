@@ -52,15 +52,17 @@ class Resources:
         """Finds or uploads the image, finds the networks, makes the security group. CloudError says what is lacking."""
         wishes, cloud = self.wishes, self.cloud
         image = image_of(cloud, wishes, boot)
-        external = self._net(wishes.external, outer=True)
-        network = self._net(wishes.network, outer=False)
+        external = self.net(wishes.external, outer=True)
+        network = self.net(wishes.network, outer=False)
         group = self._do(self._network.create_security_group, name=wishes.run, description=wishes.mark)
         for rule in _RULES:
             given = {"security_group_id": group.id, "direction": "ingress", "ether_type": "IPv4", **rule}
             self._do(self._network.create_security_group_rule, **given)
         return Ground(image.id, int(image.size or 0), network, external, group.id)
 
-    def _net(self, name: str, *, outer: bool) -> str:
+    def net(self, name: str, *, outer: bool) -> str:
+        """The id of the network of that name or id; without one, of the only one that is external, or routed.
+        CloudError where there is none, or where there are several."""
         found = self._all(self._network.networks)
         if name:
             chosen = [net for net in found if name in (net.id, net.name)]
@@ -91,20 +93,26 @@ class Resources:
     def _do(self, change: Callable[..., Any], *things: Any, **words: Any) -> Any:
         return self.cloud.once(lambda: change(*things, **words))
 
-    def flavor(self, memory_bytes: int, vcpus: int) -> str:
-        """The id of the wished flavor, or of one with exactly so much memory and so many vCPUs and no disk of its own;
-        such a one is made where we may. CloudError when there is none."""
+    def known_flavor(self, memory_bytes: int, vcpus: int) -> str | None:
+        """The id of the wished flavor, or of one with exactly so much memory and so many vCPUs, if there is one, the
+        one with the least disk. CloudError where the wished one is not there."""
         ram = memory_bytes // 2**20
-        found = self.cloud.compute("GET", "/flavors/detail")["flavors"]
+        found = list(self.cloud.listed("/flavors/detail", "flavors"))
         if self.wishes.flavor:
             chosen = [one for one in found if self.wishes.flavor in (one["id"], one["name"])]
+            if not chosen:
+                raise CloudError(f"cloud {self.cloud.name} has no flavor {self.wishes.flavor}")
         else:
             chosen = [one for one in found if (one["ram"], one["vcpus"]) == (ram, vcpus)]
             chosen.sort(key=lambda one: one["disk"])
-        if chosen:
-            return str(chosen[0]["id"])
-        if self.wishes.flavor:
-            raise CloudError(f"cloud {self.cloud.name} has no flavor {self.wishes.flavor}")
+        return str(chosen[0]["id"]) if chosen else None
+
+    def flavor(self, memory_bytes: int, vcpus: int) -> str:
+        """The id of a flavor that fits; where there is none, one without a disk of its own is made if we may.
+        CloudError when there is none."""
+        if known := self.known_flavor(memory_bytes, vcpus):
+            return known
+        ram = memory_bytes // 2**20
         name = f"{TAG}-{ram}-{vcpus}"
         made = {
             "flavor": {

@@ -1,0 +1,99 @@
+"""Which metrics a run on a cloud will have where only a part of it is in reach, and why the others will not be there.
+
+What the fake lab plays needs no list: its trial is measured with the tables that cannot be recorded taken away. What
+only a cloud has is listed here by what it needs.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from migrascope.lab.fake import FakeTrials
+from migrascope.metrics.trial import measure
+from migrascope.model.plan import Plan, Windows
+from migrascope.model.schedule import TrialSpec, schedule
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import text_of
+
+Part = Literal["api", "records", "bindings", "hypervisors", "links", "capture"]
+"""A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
+frames of its networks."""
+WHY: dict[Part, str] = {
+    "api": "no cloud's API is asked",
+    "records": "the migration's records are not shown to us",
+    "bindings": "the bindings of ports are not shown to us",
+    "hypervisors": "no hypervisor is in reach: cloud.hosts in the plan names those that are",
+    "links": "the counters of links are out of reach: they are the testbed's only",
+    "capture": "the plan has no capture",
+}
+_TABLES: dict[Part, tuple[str, ...]] = {
+    "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
+    "links": ("link", "frame"),
+}
+_OF_CLOUDS: tuple[tuple[str, Part], ...] = (
+    ("sniffer.", "capture"),
+    ("libvirt_", "hypervisors"),
+    ("network_wiring_s", "links"),
+    ("wiring.", "links"),
+    ("api_record_s.", "records"),
+    ("api_migration_time_s", "records"),
+    ("api_memory_bytes", "records"),
+    ("api_disk_bytes", "records"),
+    ("api_binding_s.", "bindings"),
+    ("api_", "api"),
+    ("step_s.completion", "records"),
+    ("step_s.port_binding", "bindings"),
+    ("step_s.dispatch", "bindings"),
+    ("step_s.start", "hypervisors"),
+    ("step_s.copy", "hypervisors"),
+    ("step_s.switchover", "hypervisors"),
+    ("step_s.port_activation", "hypervisors"),
+    ("step_s.", "api"),
+)
+_SHORT = {"windows": Windows.model_validate({"before": "2s"}), "blocks": 1}
+
+
+def prospect(plan: Plan, reach: Collection[Part]) -> dict[str, str | None]:
+    """Each metric's key with the reason why it will be None, None where it will be there: in one of the plan's
+    scenarios at least. reach: what can be asked."""
+    plan = plan.model_copy(update=_SHORT)
+    specs = {spec.factors.scenario: spec for spec in schedule(plan)}
+    reasons: dict[str, str | None] = {}
+    with tempfile.TemporaryDirectory(prefix="migrascope-") as folder:
+        for name, spec in specs.items():
+            for key, reason in _of_one(plan, spec, Path(folder) / name, reach).items():
+                reasons[key] = reasons.get(key, reason) and reason
+    for key in reasons:
+        part = next((part for prefix, part in _OF_CLOUDS if key.startswith(prefix)), None)
+        if part is not None:
+            reasons[key] = None if part in reach else WHY[part]
+    return reasons
+
+
+def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Part]) -> dict[str, str | None]:
+    run = RunFolder.create(folder, text_of(plan), {"lab": "fake"})
+    opened = run.open_trial(spec.number)
+    recording = run.seal_trial(opened, asyncio.run(FakeTrials(plan).run(spec, opened)))
+    reasons = {key: found.reason for key, found in measure(recording).items()}
+    for part, tables in _TABLES.items():
+        if part in reach:
+            continue
+        if part == "hypervisors":
+            _without_answer(recording.folder / "events.ndjson")
+        for table in tables:
+            (recording.folder / f"{table}.parquet").unlink(missing_ok=True)
+        left = measure(Recording(recording.folder))
+        reasons |= {key: WHY[part] for key, found in left.items() if found.reason and not reasons[key]}
+    return reasons
+
+
+def _without_answer(path: Path) -> None:
+    """Takes QEMU's final answer from the events: it is the API's there."""
+    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for event in events:
+        event["data"].pop("answer", None)
+    path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
