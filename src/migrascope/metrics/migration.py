@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.metrics.packets import NS, STEP_NS
-from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_of, qmp_events
+from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_of, one_clock, qmp_events
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
@@ -29,9 +29,9 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     statuses = query_migrate(recording)
     answer = final_answer(recording, statuses)
     return {
-        "migration_time_s": _time(windows),
+        "migration_time_s": _time(recording, windows),
         "vm_pause_s": _pause(recording, windows),
-        **_reported(answer),
+        **_reported(answer, post_copy=turned_to_post_copy(recording)),
         "rounds": _round_count(recording),
         "dirty_rate_Bps": _dirty_rate(statuses, answer, windows),
     }
@@ -87,11 +87,14 @@ def _passes(recording: Recording) -> list[QmpEvent]:
     return [event for event in qmp_events(recording, ("MIGRATION_PASS",)) if event.host == source]
 
 
-def _time(windows: Windows) -> Measured:
+def _time(recording: Recording, windows: Windows) -> Measured:
     if windows.request is None:
         return missing("s", EVENTS, "no migration was requested")
     if windows.complete is None:
         return missing("s", EVENTS, "the migration did not complete")
+    done = event_of(recording, "migrate_done")
+    if windows.resume is None and (done is None or "running_destination_ns" not in done.data):
+        return missing("s", EVENTS, "QEMU's events were not in reach")
     return Measured((windows.complete - windows.request) / NS, "s", EVENTS, samples=1)
 
 
@@ -100,6 +103,8 @@ def _pause(recording: Recording, windows: Windows) -> Measured:
         return missing("s", EVENTS, "no STOP on the source")
     if windows.resume is None:
         return missing("s", EVENTS, "no RESUME on the destination")
+    if not one_clock(recording):
+        return missing("s", EVENTS, "by how much the hosts' clocks differ is not known")
     step = recording.wall_clock.worst_step_ns()
     if step > STEP_NS:
         return missing("s", EVENTS, f"the wall clock stepped by {step / 1e6:.1f} ms in the trial")
@@ -111,7 +116,12 @@ def _wall(recording: Recording, mono_ns: int, name: str) -> int:
     return next(event.wall_ns for event in qmp_events(recording, (name,)) if event.mono_ns == mono_ns)
 
 
-def _reported(answer: dict[str, Any]) -> dict[str, Measured]:
+def turned_to_post_copy(recording: Recording) -> bool:
+    """Whether the source said that it went on as post-copy."""
+    return any(event.data.get("status") == "postcopy-active" for event in qmp_events(recording, ("MIGRATION",)))
+
+
+def _reported(answer: dict[str, Any], *, post_copy: bool) -> dict[str, Measured]:
     why = "QEMU gave no final figures"
     total, downtime = answer.get("total-time"), answer.get("downtime")
     transferred = answer.get("ram", {}).get("transferred")
@@ -121,9 +131,10 @@ def _reported(answer: dict[str, Any]) -> dict[str, Measured]:
             return missing(unit, STATUS, why)
         return Measured(number * scale, unit, STATUS, bound=bound, samples=1)
 
+    elsewhere = missing("s", STATUS, "post-copy: QEMU counts until it asked the destination to run, not until it ran")
     return {
         "reported_total_s": value(total, "s", 1e-3, 0.5e-3),
-        "reported_downtime_s": value(downtime, "s", 1e-3, 0.5e-3),
+        "reported_downtime_s": elsewhere if post_copy else value(downtime, "s", 1e-3, 0.5e-3),
         "reported_transferred_bytes": value(transferred, "B", 1.0, None),
     }
 

@@ -2,7 +2,22 @@
 
 from dataclasses import dataclass
 
-from migrascope.metrics import budget, echo, http, link, migration, network, player, quality, sniffer, visitor
+from migrascope.metrics import (
+    budget,
+    echo,
+    http,
+    libvirt,
+    link,
+    migration,
+    network,
+    openstack,
+    player,
+    quality,
+    sniffer,
+    steps,
+    visitor,
+    wiring,
+)
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import Windows, end_of, windows_of
 from migrascope.model.measured import Measured
@@ -36,6 +51,10 @@ def examine(recording: Recording) -> Measurement:
         **echo.measure(packets, windows),
         **visitor.measure(recording, windows),
         **sniffer.measure(recording, windows),
+        **libvirt.measure(recording),
+        **openstack.measure(recording),
+        **steps.measure(recording, windows),
+        **wiring.measure(recording, windows),
         **quality.measure(recording, packets, windows),
     }
     found |= budget.measure(found, packets, windows)

@@ -78,16 +78,22 @@ def end_of(recording: Recording) -> int:
     return int(sent[-1]) if len(sent) else max((event.mono_ns for event in recording.events), default=0)
 
 
+def one_clock(recording: Recording) -> bool:
+    """Whether both hosts have this machine's clock: in every lab but on a cloud of others."""
+    return not recording.trial.plan.get("cloud", {}).get("name")
+
+
 def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEvent]:
-    """QMP events of those names since the request, both hosts, by time."""
+    """QMP events of those names since the request, both hosts, by time. Where a host's clock is not ours, the moment is
+    that at which the event was read."""
     request = event_of(recording, "migrate_request")
     if request is None:
         return
     rows = recording.table("qmp_event").filter(pl.col("event").is_in(names)).sort("event_wall_ns")
     if not rows.height:
         return
-    walls = rows["event_wall_ns"].to_numpy()
-    monos = to_mono(recording.wall_clock, walls, rows["recv_ns"].to_numpy()).tolist()
+    walls, read = rows["event_wall_ns"].to_numpy(), rows["recv_ns"].to_numpy()
+    monos = (to_mono(recording.wall_clock, walls, read) if one_clock(recording) else read).tolist()
     found = [
         QmpEvent(event, host, wall, mono, json.loads(data or "{}"))
         for (event, host, wall, data), mono in zip(

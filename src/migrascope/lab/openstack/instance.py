@@ -133,8 +133,8 @@ class CloudInstance:
         return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
-        """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered}. destination: empty where it is to
-        choose."""
+        """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered}. destination: empty where Nova
+        is to choose."""
         self._first_host = before = str((await self._server())["hostId"])
         body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
         requested()

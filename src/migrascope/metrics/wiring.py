@@ -1,0 +1,99 @@
+"""The network's share of a blackout: when it brought the instance's frames where, from the taps and the links."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from migrascope.metrics.packets import NS
+from migrascope.metrics.windows import Windows
+from migrascope.model.measured import Measured, missing
+from migrascope.store.recording import Recording
+
+SOURCE = "announce"
+_ANNOUNCING = ("rarp", "garp")
+KEYS = (
+    "network_wiring_s",
+    "wiring.left_s",
+    "wiring.came_s",
+    "wiring.announced_s",
+    "wiring.heard_s",
+    "wiring.spoke_s",
+    "wiring.router_s",
+)
+
+
+@dataclass(frozen=True)
+class Path:
+    """Mono ns; None where it was not seen. left: the last frame to the source's tap; came: the first to the
+    destination's; announced: the instance's first RARP or gratuitous ARP at the destination's tap; heard: the same at
+    the source's port of the tenants' network; spoke: the first other frame from the destination's tap; router: the
+    first frame from the instance at the router's port. All but the first two after RESUME."""
+
+    left: int | None
+    came: int | None
+    announced: int | None
+    heard: int | None
+    spoke: int | None
+    router: int | None
+
+
+def path(recording: Recording, windows: Windows) -> Path | None:
+    """What was seen of the way of the instance's frames; None where nobody looked, or nothing was switched over."""
+    table = recording.table(SOURCE)
+    if not table.height or windows.request is None or windows.resume is None:
+        return None
+    clock, source, destination = recording.wall_clock, recording.trial.source, recording.trial.destination
+
+    def first(after_ns: int, node: str, place: str, way: str, kinds: tuple[str, ...] | None = None) -> int | None:
+        chosen = (pl.col("node") == node) & (pl.col("place") == place) & (pl.col("way") == way)
+        if kinds is not None:
+            chosen &= pl.col("kind").is_in(kinds)
+        stamps = [clock.to_mono(wall) for wall in table.filter(chosen)["first_wall_ns"]]
+        return min((stamp for stamp in stamps if stamp >= after_ns), default=None)
+
+    to_source = (pl.col("node") == source) & (pl.col("place") == "tap") & (pl.col("way") == "to")
+    left = table.filter(to_source)["last_wall_ns"].max()
+    resume = windows.resume
+    routed = table.filter(pl.col("place") == "router")["node"].unique().to_list()
+    return Path(
+        left=clock.to_mono(left) if isinstance(left, int) else None,
+        came=first(windows.request, destination, "tap", "to"),
+        announced=first(resume, destination, "tap", "from", _ANNOUNCING),
+        heard=first(resume, source, "tenant", "from", _ANNOUNCING),
+        spoke=first(resume, destination, "tap", "from", ("frame", "arp")),
+        router=first(resume, routed[0], "router", "from", ("frame",)) if routed else None,
+    )
+
+
+def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
+    """network_wiring_s, and wiring.*: left and came against STOP, the others against RESUME."""
+    seen = path(recording, windows)
+    if seen is None or windows.stop is None or windows.resume is None:
+        looked = recording.table(SOURCE).height
+        reason = "no switchover was seen" if looked else "nobody followed the instance's frames"
+        return {key: missing("s", SOURCE, reason) for key in KEYS}
+    stop, resume = windows.stop, windows.resume
+    against = {
+        "left": (seen.left, stop),
+        "came": (seen.came, stop),
+        "announced": (seen.announced, resume),
+        "heard": (seen.heard, resume),
+        "spoke": (seen.spoke, resume),
+        "router": (seen.router, resume),
+    }
+    found = {f"wiring.{name}_s": _since(at, origin) for name, (at, origin) in against.items()}
+    return {"network_wiring_s": _share(seen, stop, resume), **found}
+
+
+def _since(at: int | None, origin: int) -> Measured:
+    if at is None:
+        return missing("s", SOURCE, "no such frame was seen")
+    return Measured((at - origin) / NS, "s", SOURCE, bound=0.0, samples=1)
+
+
+def _share(seen: Path, stop: int, resume: int) -> Measured:
+    """How long the instance ran where the network did not bring its frames: on the source after the last one came
+    there, and on the destination until the first did."""
+    if seen.left is None or seen.came is None:
+        return missing("s", SOURCE, "no frame was brought to one of the taps")
+    return Measured((max(0, stop - seen.left) + max(0, seen.came - resume)) / NS, "s", SOURCE, bound=0.0, samples=2)
