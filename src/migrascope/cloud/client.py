@@ -19,7 +19,7 @@ COMPUTE_API = "2.90"
 """Microversion of Compute that we ask for (Xena); a cloud that has less is asked for its newest."""
 _PASSING = (429, 500, 502, 503, 504)
 _TOO_MANY = 429
-_NO_ANSWER_S = 60.0
+_SILENT_S = 60.0
 PAGE = 500
 
 
@@ -54,7 +54,7 @@ class Cloud:
 
     Reads are repeated for a minute where the API is busy, out of order or away. What changes something is repeated only
     where the API says that it did nothing since it got too many requests (429). A token that the API no longer takes
-    (401) is renewed once. An API that is silent for a minute has not answered.
+    (401) is renewed once.
     """
 
     def __init__(self, name: str, connection: Connection, patience: Patience = PATIENT) -> None:
@@ -62,8 +62,15 @@ class Cloud:
         self._compute_api = ""
 
     @classmethod
-    def connect(cls, name: str, clouds_yaml: Path | None = None, patience: Patience = PATIENT) -> "Cloud":
-        """Reads clouds.yaml (where openstacksdk finds it, or this file) and authenticates.
+    def connect(
+        cls,
+        name: str,
+        clouds_yaml: Path | None = None,
+        patience: Patience = PATIENT,
+        silent_s: float = _SILENT_S,
+    ) -> "Cloud":
+        """Reads clouds.yaml (where openstacksdk finds it, or this file) and authenticates. silent_s: an API that is
+        silent for so long has not answered, unless clouds.yaml says another (api_timeout).
 
         UsageProblem when there is no such cloud; CloudError when it does not let us in.
         """
@@ -73,13 +80,17 @@ class Cloud:
             if name not in known:
                 raise UsageProblem(f"clouds.yaml names no cloud {name}; it names: {', '.join(sorted(known)) or 'none'}")
             region = config.get_one(cloud=name, app_name="migrascope", image_status_code_retries=0)
-            region.config["api_timeout"] = region.config.get("api_timeout") or _NO_ANSWER_S
+            region.config["api_timeout"] = region.config.get("api_timeout") or silent_s
             connection = Connection(config=region)
         except openstack.exceptions.ConfigException as error:
             raise UsageProblem(f"clouds.yaml: {error}") from error
         cloud = cls(name, connection, patience)
         cloud.read(connection.authorize)
         return cloud
+
+    def impatient(self) -> "Cloud":
+        """The same cloud, that repeats nothing."""
+        return Cloud(self.name, self.connection, IMPATIENT)
 
     @property
     def project(self) -> str:
@@ -145,10 +156,7 @@ class Cloud:
         adapter, version = self.connection.compute, self.compute_api
 
         def ask() -> dict[str, Any]:
-            answer = adapter.request(path, method, json=body, microversion=version)
-            openstack.exceptions.raise_from_response(answer)
-            found: dict[str, Any] = answer.json() if answer.content else {}
-            return found
+            return answered(adapter.request(path, method, json=body, microversion=version))
 
         return self.read(ask) if method == "GET" else self.once(ask)
 
@@ -162,6 +170,13 @@ class Cloud:
             if f"{key}_links" not in answer:
                 return
             after = f"&marker={answer[key][-1][marker]}"
+
+
+def answered(answer: requests.Response) -> dict[str, Any]:
+    """The JSON of an answer, {} where it is empty; for `Cloud.read` and `Cloud.once`, which know its errors."""
+    openstack.exceptions.raise_from_response(answer)
+    found: dict[str, Any] = answer.json() if answer.content else {}
+    return found
 
 
 def _after(error: Any) -> float | None:

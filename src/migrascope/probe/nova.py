@@ -2,7 +2,8 @@
 
 Config: cloud and clouds_yaml (where its access is; empty: where openstacksdk looks), server and port (ids), interval_s.
 On a monotonic grid the server, its newest migration record, its running migration and its port's bindings are asked
-for, one after another on one connection; at the end its instance actions. What we may not see is asked for once.
+for, one after another on one connection; at the end its instance actions. Nothing is repeated: an answer that fails is
+a row with its error, and the next due stamp asks again. What we may not see (403) is asked for once.
 """
 
 import asyncio
@@ -12,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
-_REFUSED = (401, 403)
+_FORBIDDEN = 403
+_SILENT_S = 10.0
 
 
 class Watch:
@@ -31,7 +33,7 @@ class Watch:
                 "GET", f"/os-migrations?instance_uuid={server}&migration_type=live-migration&limit=1"
             )["migrations"],
             "running": lambda: cloud.compute("GET", f"/servers/{server}/migrations")["migrations"],
-            "bindings": lambda: network.get(f"/ports/{port}/bindings").json()["bindings"],
+            "bindings": lambda: cloud.once(lambda: answered(network.get(f"/ports/{port}/bindings")))["bindings"],
         }
 
     def ask(self) -> None:
@@ -46,7 +48,7 @@ class Watch:
             self._spool.add(asked, time.monotonic_ns(), what, answer, "")
         except (CloudError, KeyError, ValueError) as error:
             self._spool.add(asked, time.monotonic_ns(), what, "", str(error))
-            if isinstance(error, CloudError) and error.status in _REFUSED:
+            if isinstance(error, CloudError) and error.status == _FORBIDDEN:
                 del self._questions[what]
 
     def actions(self) -> None:
@@ -62,7 +64,8 @@ class Watch:
 
 async def main(program: Program) -> None:
     config = program.config
-    cloud = Cloud.connect(config["cloud"], Path(config["clouds_yaml"]) if config["clouds_yaml"] else None)
+    access = Path(config["clouds_yaml"]) if config["clouds_yaml"] else None
+    cloud = Cloud.connect(config["cloud"], access, silent_s=_SILENT_S).impatient()
     with program.spool("api") as spool:
         watch = Watch(cloud, config["server"], config["port"], spool)
         await asyncio.to_thread(watch.ask)

@@ -1,13 +1,11 @@
 """What a cloud, and our rights in it, allow a run: asked beforehand. Nothing of what is tried out stays."""
 
+import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
-from openstack.exceptions import raise_from_response
-
-from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.lab.openstack.leftovers import find
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes, machine_tag
@@ -94,17 +92,17 @@ class CloudDoctor:
         return Check(name, "pass", "its records are shown to us")
 
     def _bindings(self) -> Check:
-        """Makes a port and asks about it: of a router's port nobody is told."""
+        """Makes a port of a server and asks about it: of others nobody is told."""
         cloud, network, wanted = self.cloud, self.cloud.connection.network, self.plan.cloud.network
         name, shown = "ports' hosts", "Neutron shows them to administrators only, unless its policy differs"
-        words = {"name": f"{TAG}-doctor", "description": f"{TAG} {self.machine}"}
+        words = {"name": f"{TAG}-doctor", "description": f"{TAG} {self.machine}", "device_owner": "compute:nobody"}
         try:
             inner = self.resources.net(wanted, outer=False)
             port = cloud.once(lambda: network.create_port(network_id=inner, **words))
         except CloudError as error:
             return Check(name, "unknown", f"no port can be made to ask about: {error}", "", needed=False)
         try:
-            cloud.read(lambda: raise_from_response(network.get(f"/ports/{port.id}/bindings")))
+            cloud.read(lambda: answered(network.get(f"/ports/{port.id}/bindings")))
         except CloudError as error:
             return Check(name, "fail", str(error), shown, needed=False)
         finally:
@@ -139,10 +137,8 @@ class CloudDoctor:
         def upload() -> str:
             body = {"name": f"{TAG}-doctor", "disk_format": "raw", "container_format": "bare", "visibility": "private",
                     "tags": [TAG, self.machine]}  # fmt: skip
-            made = self.cloud.once(lambda: images.post("/images", json=body))
-            if made.status_code >= 400:
-                raise CloudError(f"cloud {self.cloud.name}: {made.reason}: {made.text[:200]}", made.status_code)
-            self.cloud.once(lambda: images.delete_image(made.json()["id"]))
+            made = self.cloud.once(lambda: answered(images.post("/images", json=body)))
+            self.cloud.once(lambda: images.delete_image(made["id"]))
             ours = self.cloud.read(lambda: list(images.images(tag=TAG, name=f"{TAG}-website", status="active")))
             return f"may be uploaded; {len(ours)} of ours there, compared by content when a run begins"
 
@@ -179,7 +175,7 @@ class CloudDoctor:
         """Limit (-1: none) and use of each quota that the cloud tells."""
         network, storage = self.cloud.connection.network, self.cloud.connection.block_storage
         compute = self.cloud.compute("GET", "/limits")["limits"]["absolute"]
-        volumes = self.cloud.read(lambda: _json(storage.get("/limits")))["limits"]["absolute"]
+        volumes = self.cloud.read(lambda: answered(storage.get("/limits")))["limits"]["absolute"]
         found = {
             "instances": (compute["maxTotalInstances"], compute["totalInstancesUsed"]),
             "cores": (compute["maxTotalCores"], compute["totalCoresUsed"]),
@@ -187,10 +183,10 @@ class CloudDoctor:
             "volumes": (volumes["maxTotalVolumes"], volumes["totalVolumesUsed"]),
             "gigabytes": (volumes["maxTotalVolumeGigabytes"], volumes["totalGigabytesUsed"]),
         }
-        told = self.cloud.read(lambda: _json(network.get(f"/quotas/{self.cloud.project}/details"))).get("quota", {})
-        for name in ("floatingip", "port", "security_group"):
-            if name in told:
-                found[name] = (told[name]["limit"], told[name]["used"])
+        with contextlib.suppress(CloudError):  # not every Neutron tells them
+            told = self.cloud.read(lambda: answered(network.get(f"/quotas/{self.cloud.project}/details")))["quota"]
+            names = ("floatingip", "port", "security_group")
+            found |= {name: (told[name]["limit"], told[name]["used"]) for name in names}
         return found
 
     def _reach(self) -> Iterator[Check]:
@@ -228,12 +224,3 @@ class CloudDoctor:
 
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-
-
-def _json(answer: Any) -> dict[str, Any]:
-    """An answer's JSON; {} where the cloud does not tell us. HttpException for the rest."""
-    if answer.status_code in (403, 404):
-        return {}
-    raise_from_response(answer)
-    found: dict[str, Any] = answer.json()
-    return found

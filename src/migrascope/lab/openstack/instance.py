@@ -18,6 +18,7 @@ from migrascope.node.until import Late, until
 
 _POLL_S = 1.0
 _ABORT_S = 60.0
+_DOUBT_S = 10.0
 _GONE_S = 120.0
 _FRAMES_S = 0.05
 _CEPH_S = 1.0
@@ -133,16 +134,20 @@ class CloudInstance:
         return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
-        """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered}. destination: empty where Nova
-        is to choose."""
+        """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered, None where it did not}.
+        destination: empty where Nova is to choose."""
         self._first_host = before = str((await self._server())["hostId"])
         body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
         requested()
         try:
             await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
+            accepted: int | None = mono_ns()
         except CloudError as error:
-            raise MigrationFailed(f"the migration was refused: {error}") from error
-        accepted = mono_ns()
+            accepted = None
+            if not error.undecided:
+                raise MigrationFailed(f"the migration was refused: {error}") from error
+            if not await self._began():
+                raise MigrationFailed(f"the request to migrate came to nothing: {error}") from error
         deadline = time.monotonic() + limit_s
         while True:
             server, record = await self._server(), await self.record()
@@ -159,6 +164,19 @@ class CloudInstance:
         if record and status != "completed":
             raise MigrationFailed(f"Compute says {status}{await self._fault()}")
         return {"status": "completed", "record": record, "accepted_ns": accepted}
+
+    async def _began(self) -> bool:
+        """Whether a migration began although the request for it was not answered, or not well: it is never asked for
+        again."""
+
+        async def seen() -> bool:
+            server, record = await self._server(), await self.record()
+            return bool(record or server.get("OS-EXT-STS:task_state") or server["hostId"] != self._first_host)
+
+        with contextlib.suppress(Late):
+            await until(seen, _DOUBT_S, "a migration is seen", _POLL_S)
+            return True
+        return False
 
     async def _fault(self) -> str:
         """What the API says of the newest action that failed, ": " before it; empty where it says nothing."""

@@ -58,7 +58,8 @@ class OpenstackLab:
             try:
                 yield cls(resources, ground, reach, register, hosts, clouds_yaml, vcpus, facts)
             finally:
-                await asyncio.to_thread(resources.leave, ground)
+                with contextlib.suppress(CloudError):  # the next run, or clean, finds it
+                    await asyncio.to_thread(resources.leave, ground)
         finally:
             remove(register, Cleaned())
 

@@ -1,6 +1,7 @@
 """What an instance is made of in a cloud: security group, volume, port, server, floating IP, each marked as ours from
 the moment that it is there: by tags where they can be given at once, else by the description."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -114,18 +115,12 @@ class Resources:
             return known
         ram = memory_bytes // 2**20
         name = f"{TAG}-{ram}-{vcpus}"
-        made = {
-            "flavor": {
-                "name": name,
-                "ram": ram,
-                "vcpus": vcpus,
-                "disk": 0,
-                "description": f"{TAG} {self.wishes.machine}",
-            }
-        }
+        made = {"name": name, "ram": ram, "vcpus": vcpus, "disk": 0, "description": f"{TAG} {self.wishes.machine}"}
         try:
-            return str(self.cloud.compute("POST", "/flavors", made)["flavor"]["id"])
+            return str(self.cloud.compute("POST", "/flavors", {"flavor": made})["flavor"]["id"])
         except CloudError as error:
+            if error.status == 409 and (known := self.known_flavor(memory_bytes, vcpus)):
+                return known  # another run made it at the same time
             raise CloudError(
                 f"cloud {self.cloud.name} has no flavor of {ram} MiB and {vcpus} vCPU, and lets us make none ({error}):"
                 " name one in the plan (cloud.flavor)"
@@ -134,7 +129,7 @@ class Resources:
     def make(self, name: str, ground: Ground, flavor: str, host: str) -> Made:
         """A server that boots from a volume of its own, with a floating IP. host: where it is to run; empty: anywhere.
 
-        Nothing of it is left when this raises: CloudError with the API's words.
+        Nothing of it is left when this raises, unless the API does not let us remove it: CloudError with its words.
         """
         cloud, network, tags, mark = self.cloud, self._network, self.wishes.tags, self.wishes.mark
         try:
@@ -160,7 +155,8 @@ class Resources:
             floating = self._do(network.create_ip, description=mark, **outside)
             return Made(server, volume.id, port.id, str(floating.floating_ip_address))
         except BaseException:
-            self.remove(name)
+            with contextlib.suppress(CloudError):  # the next run, or clean, finds it
+                self.remove(name)
             raise
 
     def _volume_is_there(self, volume: str) -> bool:
