@@ -4,11 +4,14 @@ The words are those of Wireshark's analysis (tcp.analysis.*), so that its figure
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from migrascope.metrics.qos.flows import Batch
 from migrascope.metrics.qos.match import Answers, Matcher
+from migrascope.metrics.qos.runs import runs_of
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Bools, Stamps
 
@@ -95,7 +98,7 @@ class _Pass:
 
     def marks(self) -> Marks:
         """See Tcp.add; what is known afterwards is kept."""
-        s, state = self.segments, self.state
+        s = self.segments
         previous, previous_other = self._previous()
         x, a = self._unwrapped()
         length = s.length
@@ -103,25 +106,23 @@ class _Pass:
         end = x + taken
         data = taken > 0
         begin = self.batch.starts[self.batch.group]
-        earlier = previous >= begin
+        self.unseen, self.unseen_other = np.flatnonzero(previous < begin), np.flatnonzero(previous_other < begin)
         top = self._top(end)
         seen = top > 0
-        last_ack = np.where(earlier, a[previous], state["ack"].ravel()[self.both])
-        window = np.where(earlier, s.window[previous], state["window"].ravel()[self.both])
-        other_earlier = previous_other >= begin
-        other_ack = np.where(other_earlier, a[previous_other], state["ack"].ravel()[self.both ^ 1])
+        last_ack, window = self._last("ack", a, previous), self._last("window", s.window, previous)
+        other_ack = self._others_last("ack", a, previous_other)
 
         quiet = ~(self.syn | self.fin | self.rst)
         alive = (length <= 1) & quiet & seen & (x == top - 1)
         behind = data & seen & (x < top) & ~alive & ~((length > 1) & (x == top - 1))
         spurious = (length > 0) & ~alive & (other_ack > 0) & (x + length <= other_ack)
         gap = seen & (x > top) & ~self.rst
-        answered_alive = np.where(other_earlier, alive[previous_other], state["alive"].ravel()[self.both ^ 1] > 0)
+        answered_alive = self._others_last("alive", alive, previous_other)
         duplicate = (
             (length == 0) & quiet & seen & self.acks & (a == last_ack) & (x == top)
             & (s.window == window) & (window > 0) & ~answered_alive
         )  # fmt: skip
-        runs = self._runs(duplicate)
+        runs = runs_of(duplicate, self.batch, self.state["duplicates"])
         again, reordered = spurious, np.zeros(self.n, dtype=np.bool_)
         advancing = ~self.rst & (end > top)
         candidates = np.flatnonzero(behind & ~spurious)
@@ -131,7 +132,7 @@ class _Pass:
             again[candidates] = True
             out = candidates[self._out_of_order(candidates, x, end, top, other_ack, previous_other, runs, advancing)]
             again[out], reordered[out] = False, True
-        trips = self._trips(previous, earlier, end, a, last_ack, data, behind | spurious, advancing)
+        trips = self._trips(previous, end, a, last_ack, data, behind | spurious, advancing)
         self._keep(end, top, a, runs, advancing, alive)
         return Marks(data, again, reordered, gap, duplicate, trips)
 
@@ -142,6 +143,18 @@ class _Pass:
             last = np.maximum.accumulate(np.where(side, self.rows, -1))
             sides.append(np.concatenate(([-1], last[:-1])))
         return np.where(self.one, sides[1], sides[0]), np.where(self.one, sides[0], sides[1])
+
+    def _last(self, name: str, values: NDArray[Any], previous: Ints) -> NDArray[Any]:
+        """A number of the row before of the same side; of its first row here what the batches before have left."""
+        found = values[previous]
+        found[self.unseen] = self.state[name].ravel()[self.both[self.unseen]]
+        return found
+
+    def _others_last(self, name: str, values: NDArray[Any], previous_other: Ints) -> NDArray[Any]:
+        """The same of the other side."""
+        found = values[previous_other]
+        found[self.unseen_other] = self.state[name].ravel()[self.both[self.unseen_other] ^ 1]
+        return found
 
     def _unwrapped(self) -> tuple[Ints, Ints]:
         """Sequence and acknowledgement numbers that do not wrap, each in the space of the side that sends the data; 0
@@ -165,36 +178,15 @@ class _Pass:
 
     def _top(self, end: Ints) -> Ints:
         """The highest end of a segment of the same side before each; 0 where there was none."""
-        above = self.batch.group << _SHIFT
+        above, starts = self.batch.group << _SHIFT, self.batch.starts
+        floors = np.arange(len(starts)) << _SHIFT
+        raised = np.where(self.rst, 0, end) + above
         found = []
-        for side in (0, 1):
-            sent = (self.one if side else ~self.one) & ~self.rst
-            highest = np.maximum.accumulate(np.where(sent, end, 0) + above)
-            floor = (self.state["top"][:, side] + (np.arange(len(self.batch.flows)) << _SHIFT))[self.batch.group]
-            found.append(np.maximum(np.concatenate(([0], highest[:-1])), floor) - above)
-        return np.asarray(np.where(self.one, found[1], found[0]), dtype=np.int64)
-
-    def _runs(self, duplicate: Bools) -> Ints | None:
-        """How many duplicates in a row of the same side end with each row; None where there are none at all."""
-        if not duplicate.any():
-            return None
-        runs = np.zeros(self.n, dtype=np.int64)
-        before = self.state["duplicates"]
-        for side in (0, 1):
-            mine = self.one if side else ~self.one
-            rows = self.rows[mine]
-            if not len(rows):
-                continue
-            repeats, group = duplicate[mine], self.batch.group[mine]
-            counted = np.cumsum(repeats)
-            first = np.concatenate(([True], group[1:] != group[:-1]))
-            places = np.arange(len(rows))
-            begin = np.maximum.accumulate(np.where(first, places, 0))
-            reset = np.maximum.accumulate(np.where(~repeats, places, -1))
-            inside = reset >= begin
-            since = np.where(inside, counted[reset], counted[begin] - repeats[begin])
-            runs[rows] = counted - since + np.where(inside, 0, before[group, side])
-        return runs
+        for side, mine in enumerate((~self.one, self.one)):
+            before = np.concatenate(([0], np.where(mine, raised, above)[:-1]))
+            before[starts] = self.state["top"][:, side] + floors
+            found.append(np.maximum.accumulate(before))
+        return np.asarray(np.where(self.one, found[1], found[0]) - above, dtype=np.int64)
 
     def _handshakes(self) -> None:
         """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN."""
@@ -242,14 +234,13 @@ class _Pass:
         return np.asarray(~fast & late, dtype=np.bool_)
 
     def _trips(
-        self, previous: Ints, earlier: Bools, end: Ints, a: Ints, last_ack: Ints, data: Bools, again: Bools,
+        self, previous: Ints, end: Ints, a: Ints, last_ack: Ints, data: Bools, again: Bools,
         advancing: Bools,
     ) -> Answers:  # fmt: skip
         """RFC 7323: from the first segment with a time stamp until its first echo. Without time stamps from a segment's
         end to the acknowledgement of exactly that, but for those sent again (Karn)."""
-        stamps, time, state = self.segments.stamps, self.batch.time_ns, self.state
-        value = np.where(earlier, stamps.value[previous], state["value"].ravel()[self.both])
-        echoed = np.where(earlier, stamps.echoed[previous], state["echoed"].ravel()[self.both])
+        stamps, time = self.segments.stamps, self.batch.time_ns
+        value, echoed = self._last("value", stamps.value, previous), self._last("echoed", stamps.echoed, previous)
         bare = ~stamps.there
         asks = data & np.where(bare, advancing & ~again, stamps.value != value)
         answers = self.acks & np.where(bare, a > last_ack, stamps.echoed != echoed)
