@@ -4,8 +4,8 @@
 
 Captures of 1000 TCP flows, headers only, are generated into a temporary folder (GB: the size of the large one, 5 by
 default) and removed afterwards. Of three tries, in turn with tshark's, the fastest counts on either side. Goals on one
-core: 2 million packets a second, 10 times as fast as tshark's conversations and I/O statistics of the same file, 500 MB
-at most for the large one.
+core: 10 times as fast as tshark's conversations and I/O statistics of the same file; of the large one 2 million packets
+a second with 500 MB at most.
 """
 
 import multiprocessing
@@ -187,7 +187,7 @@ def main() -> None:
     here = environment()
     print(f"{here['cpu']}, {here['cores']} cores, kernel {here['kernel']}")
     with tempfile.TemporaryDirectory(prefix="migrascope-qos-") as folder:
-        rates, ratios = [], []
+        ratios = []
         for layout in (NG, CLASSIC):
             path = Path(folder, f"small.{layout.name}")
             packets = generate(path, layout, SMALL)
@@ -196,7 +196,6 @@ def main() -> None:
             assert f"{packets} packets" in found.words
             print(line(f"qos, {layout.name}", packets, found))
             print(line(f"tshark, {layout.name}", packets, tshark))
-            rates.append(packets / found.cpu_s)
             ratios.append(tshark.cpu_s / found.cpu_s)
             path.unlink()
         print("ratio to tshark:", ", ".join(f"{ratio:.1f}" for ratio in ratios))
@@ -205,7 +204,7 @@ def main() -> None:
         size = path.stat().st_size
         found = ours(path)
         print(line(f"qos, pcapng of {size / 1e9:.1f} GB", packets, found))
-        print("goal (2 M packets/s):", verdict(min(rates) >= 2e6))
+        print("goal (2 M packets/s):", verdict(packets / found.cpu_s >= 2e6))
         print("goal (10 times tshark):", verdict(min(ratios) >= 10))
         print("goal (500 MB):", verdict(found.memory <= 500e6))
 
