@@ -7,6 +7,7 @@ from typing import Any
 from migrascope.analysis.limit import free_of_limit, limit_text
 from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
+from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
 from migrascope.model.schedule import Factors
 from migrascope.model.units import human, rate_text
@@ -37,8 +38,8 @@ def findings(
     for name, group in groups.items():
         where = f" ({name})" if len(groups) > 1 else ""
         found += [_data_time(group, where), *_data_downtime(group, where)]
-    return [*found, *_limit(good), *_scenarios(good), _verdicts(results), *_failed(results), *_calibrated(calibration),
-            *_environment(accelerator), *_warnings(results)]  # fmt: skip
+    return [*found, *_limit(good), *_scenarios(good), _verdicts(results), *_checks(results), *_failed(results),
+            *_calibrated(calibration), *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
 def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
@@ -228,6 +229,29 @@ def _verdicts(results: Sequence[TrialResult]) -> Finding:
     unknown = all(r.judgement.verdict == "unknown" for r in bad)
     text = f"{said[0].upper()}{said[1:]}. {'; '.join(words[:SAID_AT_MOST])}{further}."
     return Finding("verdict", "unknown" if unknown else "fail", text, evidence)
+
+
+def _checks(results: Sequence[TrialResult]) -> list[Finding]:
+    """Each check over all trials that have it: what holds in one sentence, what does not by trial."""
+    said: dict[str, list[tuple[int, Check]]] = {}
+    for result in results:
+        for check in result.checks:
+            said.setdefault(check.name, []).append((result.facts.number, check))
+    return [_check(name, rows) for name, rows in said.items()]
+
+
+def _check(name: str, rows: Sequence[tuple[int, Check]]) -> Finding:
+    verdicts = [check.verdict for _, check in rows]
+    worst: Verdict = "fail" if "fail" in verdicts else "unknown" if "unknown" in verdicts else "pass"
+    texts: dict[str, list[int]] = {}
+    for number, check in rows:
+        if check.verdict == worst:
+            texts.setdefault(check.text, []).append(number)
+    first, numbers = next(iter(texts.items()))
+    told = f"{name[0].upper()}{name[1:]}: {first}"
+    if len(rows) > 1:
+        told += f" (trial {ranges(numbers)}{', and likewise others' if len(texts) > 1 else ''})"
+    return Finding("check", worst, f"{told}.", {"name": name, **{each: verdicts.count(each) for each in set(verdicts)}})
 
 
 def _failed(results: Sequence[TrialResult]) -> list[Finding]:

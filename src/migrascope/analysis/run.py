@@ -6,6 +6,7 @@ import tomllib
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.limit import limited
 from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.metrics.checks import checks
 from migrascope.metrics.trial import examine
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
@@ -32,7 +33,14 @@ def result_of(recording: Recording) -> TrialResult:
     seen = examine(recording)
     facts = recording.trial
     judgement = judge(evidence_of(recording))
-    return TrialResult(facts, seen.metrics, limited(facts.factors, seen.metrics), judgement, seen.warnings)
+    return TrialResult(
+        facts,
+        seen.metrics,
+        limited(facts.factors, seen.metrics),
+        judgement,
+        seen.warnings,
+        checks(recording, seen.metrics, seen.windows),
+    )
 
 
 def worse_than_allowed(summary: Summary) -> list[int]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from migrascope.metrics.checks import Check
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 from migrascope.model.verdict import Judgement
@@ -19,7 +20,8 @@ class TrialResult:
     """One trial and its numbers; metrics of a failed trial hold what was measured before it failed.
 
     limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown. judgement: what
-    became of the guest. warnings: sentences on how far the trial can be trusted.
+    became of the guest. warnings: sentences on how far the trial can be trusted. checks: what had to hold for it
+    to mean what it says.
     """
 
     facts: TrialFacts
@@ -27,6 +29,7 @@ class TrialResult:
     limited: bool | None
     judgement: Judgement
     warnings: list[str] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Cell:
 @dataclass(frozen=True)
 class Finding:
     """A sentence about the run, with what it rests on. topic: "data-time", "data-downtime", "limit", "scenario",
-    "verdict", "accuracy", "environment", "warning"."""
+    "verdict", "check", "accuracy", "environment", "warning"."""
 
     topic: str
     verdict: Verdict

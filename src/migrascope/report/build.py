@@ -88,6 +88,7 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
         "limited": trial.limited,
         "verdict": trial.judgement.as_json(),
         "warnings": trial.warnings,
+        "checks": [asdict(check) for check in trial.checks],
         "metrics": {key: measured.as_json() for key, measured in trial.metrics.items()},
     }
 

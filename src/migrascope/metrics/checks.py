@@ -1,0 +1,110 @@
+"""What must hold for a trial on OpenStack to mean what it says: each a verdict with what was found."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from migrascope.metrics import openstack
+from migrascope.metrics.windows import Windows, one_clock
+from migrascope.model.measured import Measured
+from migrascope.model.units import human
+from migrascope.store.recording import Recording
+
+Verdict = Literal["pass", "fail", "unknown"]
+AGREE_RATIO = 0.03
+SERVED_RATIO = 0.5
+"""Of the visits that were due before the request: fewer that were answered are not the load that the plan wanted."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one trial. name is for people."""
+
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def checks(recording: Recording, found: dict[str, Measured], windows: Windows) -> list[Check]:
+    """The checks of a trial on OpenStack; none for another lab. found: the trial's metrics."""
+    if not recording.table(openstack.SOURCE).height:
+        return []
+    return [
+        _hosts(recording, windows),
+        _clocks(recording),
+        _own_loss(found),
+        _load(recording, windows),
+        _data(found),
+        _ceph(recording, windows),
+    ]
+
+
+def _hosts(recording: Recording, windows: Windows) -> Check:
+    """By the hash of the host that every user of Compute sees."""
+    name = "two hosts"
+    polls = openstack.polls(recording, "server")
+    before = [poll.answer["hostId"] for poll in polls if windows.request and poll.asked_ns < windows.request]
+    after = [poll.answer["hostId"] for poll in polls if windows.complete and poll.asked_ns > windows.complete]
+    if not before or not after:
+        return Check(name, "unknown", "Compute was not asked where the server is, before and after")
+    trial = recording.trial
+    if before[-1] == after[-1]:
+        return Check(name, "fail", "the server has one hostId before and after: it was not moved to another host")
+    return Check(name, "pass", f"the server's hostId changed from {trial.source} to {trial.destination}")
+
+
+def _clocks(recording: Recording) -> Check:
+    name = "clocks"
+    if not recording.table("qmp_event").height:
+        return Check(name, "unknown", "no stamp of a host was recorded")
+    if one_clock(recording):
+        return Check(name, "pass", "both hosts are containers of one kernel, with one clock: their offset is 0")
+    return Check(name, "unknown", "the hosts' clocks were not compared: no time is taken across them")
+
+
+def _own_loss(found: dict[str, Measured]) -> Check:
+    name, lost = "the probe's own loss", found["probe.loss_ratio.before"]
+    if lost.value is None:
+        return Check(name, "unknown", lost.reason or "not measured")
+    return Check(name, "pass", f"{human(lost.value, 'ratio')} of {lost.samples} probes before the migration")
+
+
+def _load(recording: Recording, windows: Windows) -> Check:
+    name, wanted = "load", recording.trial.plan["visitors"]
+    rate = wanted["new_rate"] + wanted["kept_rate"]
+    if not rate:
+        return Check(name, "pass", "the plan wanted no visits")
+    if windows.before is None:
+        return Check(name, "unknown", "the trial has no window before")
+    begin, end = windows.before
+    visits = recording.table("visit").filter(pl.col("due_ns").is_between(begin, end))
+    served = visits.filter(pl.col("error") == "").height
+    due = rate * (end - begin) / 1e9
+    text = f"{served} of {due:.0f} visits were served in the time before the request"
+    return Check(name, "pass" if served >= SERVED_RATIO * due else "fail", text)
+
+
+def _data(found: dict[str, Measured]) -> Check:
+    name = "data transferred"
+    counted, told = found["data_transferred_bytes"], found["libvirt_transferred_bytes"]
+    if counted.value is None or told.value is None:
+        return Check(name, "unknown", f"cannot be compared: {counted.reason or told.reason}")
+    apart = counted.value / told.value - 1
+    both = f"{human(counted.value, 'B')} on the link, {human(told.value, 'B')} by libvirt"
+    text = f"{both}: {human(abs(apart), 'ratio')} apart"
+    return Check(name, "pass" if abs(apart) <= AGREE_RATIO else "fail", text)
+
+
+def _ceph(recording: Recording, windows: Windows) -> Check:
+    name, rows = "Ceph", recording.table("ceph")
+    if not rows.height:
+        return Check(name, "unknown", "Ceph was not in reach")
+    if windows.during is not None:
+        rows = rows.filter(pl.col("asked_ns").is_between(windows.during[0] - 2 * 10**9, windows.during[1] + 2 * 10**9))
+    bad = rows.filter(pl.col("health") != "HEALTH_OK")
+    if bad.height:
+        said = {f"{health or 'no answer'} {why}".strip() for health, why in bad.select("health", "checks").rows()}
+        why = ", ".join(sorted(said))
+        return Check(name, "fail", f"not HEALTH_OK in {bad.height} of {rows.height} answers: {why}")
+    return Check(name, "pass", f"HEALTH_OK in all {rows.height} answers through the migration")

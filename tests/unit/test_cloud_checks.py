@@ -1,0 +1,71 @@
+"""The checks of a trial on OpenStack: each can pass, fail and not be known."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudtrial import api_only, record
+from faketrial import record as record_qemu
+
+from migrascope.analysis.cells import summarise
+from migrascope.analysis.run import result_of
+from migrascope.analysis.summary import Finding
+from migrascope.metrics.checks import Check
+from migrascope.store.recording import Recording
+
+
+def checks_of(recording: Recording) -> dict[str, Check]:
+    return {check.name: check for check in result_of(recording).checks}
+
+
+def test_another_lab_has_none(tmp_path: Path) -> None:
+    assert checks_of(record_qemu(tmp_path)) == {}
+
+
+def test_all_hold(tmp_path: Path) -> None:
+    found = checks_of(record(tmp_path, libvirt_bytes=148_000_000))
+    assert {check.verdict for check in found.values()} == {"pass"}
+    assert list(found) == ["two hosts", "clocks", "the probe's own loss", "load", "data transferred", "Ceph"]
+    assert found["Ceph"].text == "HEALTH_OK in all 6 answers through the migration"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("two hosts", {"moved": False}, "one hostId before and after"),
+        ("data transferred", {"libvirt_bytes": 160_000_000}, "apart"),
+        ("Ceph", {"health": "HEALTH_WARN"}, "not HEALTH_OK in 6 of 6 answers: HEALTH_WARN SLOW"),
+        ("Ceph", {"health": ""}, "no answer"),
+    ],
+)
+def test_one_that_does_not(tmp_path: Path, name: str, changes: dict[str, Any], words: str) -> None:
+    found = checks_of(record(tmp_path, **changes))[name]
+    assert found.verdict == "fail"
+    assert words in found.text
+
+
+def test_clocks_of_others_are_not_known(tmp_path: Path) -> None:
+    assert checks_of(record(tmp_path, one_clock=False))["clocks"].verdict == "unknown"
+
+
+def test_a_guest_that_was_idle_when_the_plan_wanted_load(tmp_path: Path) -> None:
+    assert checks_of(record(tmp_path, drop=("visit",)))["load"].verdict == "fail"
+
+
+def test_what_only_hosts_in_reach_tell_is_unknown_by_the_api_alone(tmp_path: Path) -> None:
+    found = {name: check.verdict for name, check in checks_of(api_only(tmp_path)).items()}
+    unknown = dict.fromkeys(("clocks", "data transferred", "Ceph"), "unknown")
+    assert found == {"two hosts": "pass", "the probe's own loss": "pass", "load": "pass", **unknown}
+
+
+def test_they_are_findings_of_the_run(tmp_path: Path) -> None:
+    good, bad = record(tmp_path / "a"), record(tmp_path / "b", moved=False)
+    summary = summarise({}, good.trial.plan, [result_of(good), result_of(bad)], None)
+    said = [finding for finding in summary.findings if finding.topic == "check"]
+    assert said[0] == Finding(
+        "check",
+        "fail",
+        "Two hosts: the server has one hostId before and after: it was not moved to another host (trial 1).",
+        {"name": "two hosts", "pass": 1, "fail": 1},
+    )
+    assert [finding.verdict for finding in said] == ["fail", *["pass"] * 5]
