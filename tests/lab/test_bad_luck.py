@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab.machine import COMMAND, GONE, migrascope, owned_by, traces
+from migrascope.analysis.run import result_of
+from migrascope.model.verdict import Verdict
 from migrascope.node.place import LABS
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
@@ -30,6 +32,12 @@ def only_trial(runs: Path) -> TrialFacts:
     return recordings[0].trial
 
 
+def verdict_of(runs: Path) -> Verdict:
+    """The verdict on the only trial."""
+    (recording,) = RunFolder(runs / "latest").recordings()
+    return result_of(recording).judgement.verdict
+
+
 def test_a_guest_that_never_boots(tmp_path: Path) -> None:
     text = '[axes]\nscenario = ["none"]\n[windows]\nboot_limit = "500ms"'
     done = migrascope("run", str(plan(tmp_path, text)), "--runs", str(tmp_path / "runs"))
@@ -47,10 +55,11 @@ def test_a_migration_that_never_converges(tmp_path: Path) -> None:
     assert (done.returncode, trial.status) == (4, "not-converged")
     assert trial.reason is not None
     assert "still active after 2 s" in trial.reason
+    assert verdict_of(tmp_path / "runs") == "intact"
 
 
-@pytest.mark.parametrize("host", ["host-a", "host-b"])
-def test_a_qemu_that_dies_while_it_migrates(host: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("host", "verdict"), [("host-a", "guest lost"), ("host-b", "intact")])
+def test_a_qemu_that_dies_while_it_migrates(host: str, verdict: str, tmp_path: Path) -> None:
     text = '[axes]\nscenario = ["none"]\nlink = ["100mbit"]\n[windows]\nbefore = "1s"'
     runs = tmp_path / "runs"
     with (tmp_path / "log").open("wb") as log:
@@ -66,6 +75,7 @@ def test_a_qemu_that_dies_while_it_migrates(host: str, tmp_path: Path) -> None:
     assert trial.status == "failed"
     assert trial.reason is not None
     assert f"QEMU on {host} was killed by SIGKILL" in trial.reason
+    assert verdict_of(runs) == verdict
     assert traces(lab) == GONE
     assert "Traceback" not in (tmp_path / "log").read_text()
 
