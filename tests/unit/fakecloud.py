@@ -28,8 +28,8 @@ MICROVERSION = "2.90"
 class Fault:
     """What the API does to requests whose "METHOD path" matches, instead of what they ask for.
 
-    status 0: the connection is closed without an answer. after: whether what was asked for is done all the same, and
-    only the answer is lost. times: how often; None: always.
+    status 0: the connection is closed without an answer; silent_s: there is none for so long. after: whether what was
+    asked for is done all the same, and only the answer is lost. times: how often; None: always.
     """
 
     request: str
@@ -38,6 +38,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     times: int | None = 1
     after: bool = False
+    silent_s: float = 0.0
 
     def takes(self, request: str) -> bool:
         if self.times == 0 or not re.fullmatch(self.request, request):
@@ -86,11 +87,13 @@ class FakeCloud:
         """How many requests "METHOD path" matched."""
         return sum(bool(re.fullmatch(pattern, request)) for _, request in self.requests)
 
-    def clouds_yaml(self, folder: Path) -> Path:
+    def clouds_yaml(self, folder: Path, **more: Any) -> Path:
         auth = {"auth_url": f"{self.url}/identity/v3", "username": "somebody", "password": PASSWORD,
                 "project_name": "ours", "user_domain_name": "Default", "project_domain_name": "Default"}  # fmt: skip
         path = folder / "clouds.yaml"
-        path.write_text(json.dumps({"clouds": {"fake": {"auth": auth, "region_name": "One"}}}), encoding="utf-8")
+        path.write_text(
+            json.dumps({"clouds": {"fake": {"auth": auth, "region_name": "One", **more}}}), encoding="utf-8"
+        )
         return path
 
     # The server, in a thread of its own: the client blocks.
@@ -133,6 +136,7 @@ class FakeCloud:
             return await self._route(request)
         if fault.after:
             await self._route(request)
+        await asyncio.sleep(fault.silent_s)
         if fault.status == 0:
             assert request.transport is not None
             request.transport.close()

@@ -85,7 +85,7 @@ class Cloud:
         except openstack.exceptions.ConfigException as error:
             raise UsageProblem(f"clouds.yaml: {error}") from error
         cloud = cls(name, connection, patience)
-        cloud.read(connection.authorize)
+        cloud.read(connection.session.get_token)
         return cloud
 
     def impatient(self) -> "Cloud":
