@@ -34,6 +34,7 @@ before = "3s"
 [capture]
 enabled = true
 """
+KEPT_S = 5.0
 COUNTS = ("retransmitted", "out_of_order", "lost_segments", "duplicate_acks")
 FIELDS = ("retransmission", "out_of_order", "lost_segment", "duplicate_ack")
 
@@ -93,15 +94,10 @@ def ours(qos: Qos) -> tuple[list[list[int]], dict[int, float]]:
     return counts, initial
 
 
-def directions(qos: Qos, *, to: str = "", sender: str = "") -> list[Direction]:
-    """TCP's directions whose receiver, or sender, ends so."""
-    return [
-        direction
-        for flow in qos.flows
-        if flow.protocol == "tcp"
-        for direction in flow.directions
-        if direction.receiver.endswith(to) and direction.sender.endswith(sender)
-    ]
+def directions(qos: Qos, *, sender: str) -> list[Direction]:
+    """TCP's directions whose sender ends so."""
+    flows = [flow for flow in qos.flows if flow.protocol == "tcp"]
+    return [each for flow in flows for each in flow.directions if each.sender.endswith(sender)]
 
 
 def test_the_capture_is_whole(recording: Recording, capture: Path, qos: Qos) -> None:
@@ -173,32 +169,38 @@ def worsen(source: Path, target: Path, chance: random.Random) -> None:
 
 
 def test_the_echo_probe_agrees(recording: Recording, qos: Qos) -> None:
-    """Losses the same; median round trip within 5 % and 20 us, mean within 10 %: the probe stamps before it sends."""
+    """Losses the same; median round trip within 5 % or 50 us, mean within 10 %: the probe stamps before it sends."""
     packets = Packets.of(recording, end_of(recording))
-    echoes = [flow for flow in qos.flows if flow.protocol == "icmp"]
-    asked = max(echoes, key=lambda flow: flow.directions[0].counts["requests"]).directions[0]
+    echoes = [direction for flow in qos.flows if flow.protocol == "icmp" for direction in flow.directions]
+    asked = max(echoes, key=lambda direction: direction.counts["requests"])
     trips = packets.rtt_ns[packets.rtt_ns >= 0] / 1e9
     begun = recording.wall_clock.to_mono(qos.totals.begin_ns)
     assert abs(asked.counts["requests"] - int((packets.sent_ns >= begun).sum())) <= 2
     assert asked.counts["lost"] == int((packets.rtt_ns < 0).sum()) > 0
-    assert asked.metrics["delay_p50_s"].value == pytest.approx(float(np.median(trips)), rel=0.05, abs=20e-6)
+    assert asked.metrics["delay_p50_s"].value == pytest.approx(float(np.median(trips)), rel=0.05, abs=50e-6)
     assert asked.metrics["delay_s"].value == pytest.approx(float(trips.mean()), rel=0.1)
 
 
 def test_tcp_info_agrees(recording: Recording, qos: Qos) -> None:
-    """Segments sent again within 2 of those of the sockets; bytes received within 1 %: what came twice was captured
-    twice, and counts once there."""
+    """Segments sent again on kept connections within 2 of those of their sockets; a socket that is closed tells nothing
+    of its last segment. Bytes received within 3 %: what came twice was captured twice."""
     last = (
         recording.table("tcp_info")
         .group_by("source", "flow")
-        .agg(pl.col("total_retrans").max(), pl.col("bytes_received").max())
+        .agg(pl.col("kind").first(), pl.col("total_retrans").max(), pl.col("bytes_received").max())
     )
-    sent, received = directions(qos, to=":80"), directions(qos, sender=":80")
-    again = sum(direction.counts["retransmitted"] for direction in sent)
-    assert abs(again - int(last["total_retrans"].sum())) <= 2
-    assert sum(direction.counts["payload_bytes"] for direction in received) == pytest.approx(
-        int(last["bytes_received"].sum()), rel=1e-2
+    kept = [flow for flow in qos.flows if flow.protocol == "tcp" and flow.duration_s > KEPT_S]
+    again = sum(
+        direction.counts["retransmitted"]
+        for flow in kept
+        for direction in flow.directions
+        if direction.receiver.endswith(":80")
     )
+    assert len(kept) == last.filter(pl.col("kind") != "new").height
+    assert again > 0
+    assert abs(again - int(last.filter(pl.col("kind") != "new")["total_retrans"].sum())) <= 2
+    captured = sum(direction.counts["payload_bytes"] for direction in directions(qos, sender=":80"))
+    assert 0.999 < captured / int(last["bytes_received"].sum()) < 1.03
 
 
 def test_the_sniffers_metrics_are_there(recording: Recording) -> None:
