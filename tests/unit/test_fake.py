@@ -12,7 +12,7 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, cells, schedule
 from migrascope.model.tables import CONSTANTS, TABLES
 
-OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job"}
+OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "announce", "journal", "ceph"}
 RECORDED = set(TABLES) - {"hold", "capture", "stress", "sink"} - OF_A_CLOUD
 
 
