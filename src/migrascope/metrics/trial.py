@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from migrascope.metrics import (
     budget,
+    cpu,
     echo,
     http,
     libvirt,
@@ -17,6 +18,7 @@ from migrascope.metrics import (
     steps,
     visitor,
     wiring,
+    writer,
 )
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import Windows, end_of, windows_of
@@ -55,7 +57,10 @@ def examine(recording: Recording) -> Measurement:
         **openstack.measure(recording),
         **steps.measure(recording, windows),
         **wiring.measure(recording, windows),
+        **writer.measure(recording, windows),
+        **cpu.measure(recording, windows),
         **quality.measure(recording, packets, windows),
     }
     found |= budget.measure(found, packets, windows)
-    return Measurement(found, windows, quality.warnings(found, packets, windows))
+    warnings = [*quality.warnings(found, packets, windows), *writer.warnings(recording, found)]
+    return Measurement(found, windows, warnings)

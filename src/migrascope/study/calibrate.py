@@ -43,9 +43,7 @@ async def record(
     """A run folder in `parent` whose only trial holds the truths and what the probes saw of them."""
     progress.step("bringing up the lab")
     wanted, program = plan.lab.accelerator, plan.lab.qemu_program
-    async with QemuLab.up(
-        images.host_root, images.boot, wanted=wanted, program=program, vcpus=plan.instance.vcpus
-    ) as lab:
+    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program) as lab:
         facts = lab.facts | {"guest": images.guest}
         run = RunFolder.create(parent, text_of(plan), manifest(series.seed, "calibrate", **facts))
         minutes = (series.interruptions_s() + series.holds_s()) / 60

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from migrascope.guest.image import ROOT
+from migrascope.lab.qemu import tls
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
@@ -63,6 +64,8 @@ def problems_of(plan: Plan) -> list[str]:
     program = plan.lab.qemu_program
     if program is not None and not os.access(program, os.X_OK):
         problems.append(f"lab.qemu_program: {program} is no program; name the path of a QEMU")
+    if any(policy.tls for policy in plan.chosen_policies().values()) and shutil.which(tls.PROGRAM) is None:
+        problems.append(f"{tls.PROGRAM}: missing, for the certificates of a policy with tls; apt-get install openssl")
     return problems
 
 

@@ -34,8 +34,8 @@ Up = tuple[Trials, dict[str, Any]]
 async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[Up]:
     """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
     progress.step("bringing up the lab: two hosts, storage, client, origin")
-    wanted, program, vcpus = plan.lab.accelerator, plan.lab.qemu_program, plan.instance.vcpus
-    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, vcpus=vcpus) as lab:
+    wanted, program, policies = plan.lab.accelerator, plan.lab.qemu_program, plan.chosen_policies()
+    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies) as lab:
         space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
         async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
             yield TrialEngine(lab, plan, progress.phase, images.site).run, lab.facts | {"guest": images.guest}

@@ -74,6 +74,8 @@ def fitted(plan: Plan) -> Plan:
         return plan
     if any(policy != Policy() for policy in plan.chosen_policies().values()):
         raise PlanError(plan.name, ["axes.policy: on OpenStack Nova's settings decide how it migrates: pre-copy only"])
+    if plan.axes.vcpus:
+        raise PlanError(plan.name, ["axes.vcpus: on OpenStack a run has one flavor: write instance.vcpus"])
     said = plan.windows.model_fields_set
     windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
     changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}

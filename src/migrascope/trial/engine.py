@@ -17,6 +17,7 @@ from migrascope.model.schedule import HOSTS, TrialSpec
 from migrascope.node.until import Late, until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
+from migrascope.trial import writer
 from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
@@ -101,6 +102,8 @@ class TrialEngine:
                 facts.facts["cache"] = await guest.ask(f"/cache?state={spec.factors.cache}", post=True, timeout_s=60)
             if resident := spec.factors.resident_bytes:
                 await guest.ask(f"/resident?bytes={resident}", post=True, timeout_s=120)
+            if spec.factors.write_Bps:
+                await writer.begin(guest, spec.factors)
             boot_id = (await guest.ask("/alive?id=start"))["boot_id"]
             crew = Crew(opened, folder, INSTANCE, MIGRATION)
             stack.push_async_callback(crew.stop)
@@ -108,6 +111,8 @@ class TrialEngine:
             echo = await echo_kind(plan.probes.echo_kind, instance.address, lab.client)
             facts.facts["echo_kind"] = echo
             await crew.start(members(lab.client, instance, plan, workload, observed=observed, echo=echo))
+            if observed and spec.factors.write_Bps:
+                await crew.start([writer.watch(lab.client, instance.address)])
             if plan.verdict.ledger:
                 ledger = Ledger(instance, lab.client)
                 await crew.start([ledger.collector()])

@@ -80,7 +80,7 @@ async def make_truths(
     events = EventLog(opened / "events.ndjson", "engine", INSTANCE)
     async with AsyncExitStack() as stack:
         events.add("trial_start")
-        factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm")
+        factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
         instance = await lab.create(INSTANCE, factors, "host-a", folder)
         stack.push_async_callback(instance.destroy)
         guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.client)

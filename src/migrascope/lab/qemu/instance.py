@@ -2,27 +2,17 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from migrascope.lab.contract import panic_in
 from migrascope.lab.offline import OfflineVolume, examine
-from migrascope.lab.qemu.machine import InstanceSpec, arguments
+from migrascope.lab.qemu.machine import InstanceSpec, Program, arguments
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.topology import Topology
 from migrascope.lab.qemu.volume import Volume
 from migrascope.node.process import Process, ProcessError, Where, start
 from migrascope.node.until import until
-
-
-@dataclass(frozen=True)
-class Program:
-    """The QEMU that a lab runs: its path, the root that it lies in (None: this machine's), its accelerator."""
-
-    path: str
-    root: Path | None
-    accelerator: str
 
 
 class Instance:
@@ -40,7 +30,7 @@ class Instance:
         """Starts a QEMU on a host, with its tap and our monitor. ProcessError with QEMU's words when it fails."""
         self._topology.add_tap(host, self.spec.tap)
         self._taps.append(host)
-        argv = arguments(program.path, program.accelerator, self.spec, self.folder, host, incoming=incoming)
+        argv = arguments(program, self.spec, self.folder, host, incoming=incoming)
         where = Where(self._topology.nodes[host], program.root)
         process = await start(f"QEMU on {host}", argv, where, self.folder / f"{host}.log")
         self.processes[host] = process

@@ -2,16 +2,17 @@
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from migrascope.lab.contract import Check, Requested, check
-from migrascope.lab.qemu import accelerator, migration, settings
-from migrascope.lab.qemu.instance import Instance, Program
-from migrascope.lab.qemu.machine import BootImage, InstanceSpec
+from migrascope.lab.qemu import accelerator, migration, offer, settings, tls
+from migrascope.lab.qemu.instance import Instance
+from migrascope.lab.qemu.machine import BootImage, InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
@@ -19,6 +20,7 @@ from migrascope.node.process import Where, run
 from migrascope.node.register import Cleaned, Register, remove
 
 FRAMES_S = 0.05
+_PLAIN = {"pre-copy": BUILT_IN["pre-copy"]}
 
 
 class QemuInstance(Instance):
@@ -51,7 +53,10 @@ class QemuInstance(Instance):
         """
         await self.start(self._lab.program, destination, incoming=True)
         untouched = await self.monitors[destination].execute("query-migrate-parameters")
-        wanted = settings.pre_copy(factors.downtime_limit_s)
+        if self.spec.policy.tls:
+            for host in (self.host, destination):
+                await tls.show(self.monitors[host], self._lab.folder, server=host == destination)
+        wanted = settings.settings_of(self.spec.policy, factors.downtime_limit_s)
         applied: dict[str, Any] = {}
         for host in (self.host, destination):
             applied[host] = await settings.apply(self.monitors[host], wanted, untouched)
@@ -60,7 +65,7 @@ class QemuInstance(Instance):
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
-        return await migration.migrate(self, destination, limit_s, requested)
+        return await migration.migrate(self, destination, self.spec.policy, limit_s, requested)
 
     async def place(self, destination: str) -> Check:
         """What both QEMUs say of themselves."""
@@ -80,11 +85,11 @@ class QemuLab:
     origin = address("origin", "external")
 
     def __init__(
-        self, register: Register, topology: Topology, program: Program, image_root: Path, boot: BootImage, vcpus: int,
-        version: str,
+        self, register: Register, topology: Topology, program: Program, image_root: Path, boot: BootImage,
+        policies: Mapping[str, Policy], version: str,
     ) -> None:  # fmt: skip
         self.register, self.topology, self.program, self.image_root = register, topology, program, image_root
-        self._boot, self._vcpus = boot, vcpus
+        self._boot, self._policies = boot, policies
         self.facts: dict[str, Any] = {"lab": "qemu", "accelerator": program.accelerator, "qemu": version}
 
     @property
@@ -98,12 +103,14 @@ class QemuLab:
     @classmethod
     @contextlib.asynccontextmanager
     async def up(
-        cls, image_root: Path, boot: BootImage, *, wanted: str, program: str | None, vcpus: int = 1
-    ) -> AsyncIterator["QemuLab"]:
+        cls, image_root: Path, boot: BootImage, *, wanted: str, program: str | None,
+        policies: Mapping[str, Policy] = _PLAIN,
+    ) -> AsyncIterator["QemuLab"]:  # fmt: skip
         """Namespaces, links, and the accelerator that a boot has proved.
 
         image_root: the host image. boot: what instances boot, and the proof. program: another QEMU, a path on this
-        machine. ProcessError when none boots.
+        machine. policies: those of the trials to come. ProcessError when none boots, PolicyRefused where this QEMU
+        cannot carry out a policy.
         """
         register = Register.create()
         try:
@@ -113,8 +120,11 @@ class QemuLab:
             chosen = await accelerator.choose(wanted, path, root, boot.kernel, register.folder)
             says = await run("QEMU", [path, "--version"], Where(None, root))
             version = re.search(r"version (\S+)", says)
+            if any(policy.tls for policy in policies.values()):
+                await tls.make(register.folder, [address(host, "migration") for host in HOSTS])
+            await offer.need(policies, Program(path, root, chosen), register.folder)
             yield cls(
-                register, topology, Program(path, root, chosen), image_root, boot, vcpus,
+                register, topology, Program(path, root, chosen), image_root, boot, policies,
                 version[1] if version else says.strip(),
             )  # fmt: skip
         finally:
@@ -125,7 +135,9 @@ class QemuLab:
         the caller destroys it, also when this raises."""
         folder.mkdir(exist_ok=True)
         self.topology.links["migration"].set_rate(factors.link_bps or None)
-        instance = QemuInstance(self, InstanceSpec(name, factors.memory_bytes, self._vcpus, self._boot), host, folder)
+        policy = self._policies[factors.policy]
+        spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy)
+        instance = QemuInstance(self, spec, host, folder)
         try:
             await instance.volume.create()
             await instance.start(self.program, host, incoming=False)

@@ -7,6 +7,18 @@ from pathlib import Path
 from migrascope.lab.qemu.accelerator import CPU_MODEL
 from migrascope.lab.qemu.topology import address
 from migrascope.lab.qemu.volume import EXPORT_PORT
+from migrascope.model.policy import Policy
+
+_DIRTY_RING = 4096
+
+
+@dataclass(frozen=True)
+class Program:
+    """The QEMU that a lab runs: its path, the root that it lies in (None: this machine's), its accelerator."""
+
+    path: str
+    root: Path | None
+    accelerator: str
 
 
 @dataclass(frozen=True)
@@ -27,13 +39,18 @@ class InstanceSpec:
     memory_bytes: int
     vcpus: int
     image: BootImage
+    policy: Policy
     mac: str = "52:54:00:6d:73:01"
     tap: str = "vm-1"
 
 
-def arguments(
-    program: str, accelerator: str, spec: InstanceSpec, folder: Path, host: str, *, incoming: bool
-) -> list[str]:
+def accelerator_argument(accelerator: str, policy: Policy) -> str:
+    """The value of -accel. A dirty limit needs KVM's dirty ring; TCG has none, and says so when it is asked."""
+    ring = policy.dirty_limit is not None and accelerator == "kvm"
+    return f"kvm,dirty-ring-size={_DIRTY_RING}" if ring else accelerator
+
+
+def arguments(program: Program, spec: InstanceSpec, folder: Path, host: str, *, incoming: bool) -> list[str]:
     """argv of the QEMU on `host`. Sockets: folder/HOST.control (ours) and folder/HOST.probe (the QMP probe's)."""
     volume = {
         "driver": "nbd",
@@ -43,13 +60,13 @@ def arguments(
         "reconnect-delay": 60,
     }
     argv = [
-        program,
+        program.path,
         "-name", spec.name,
         "-nodefaults", "-no-user-config", "-no-reboot",
         "-display", "none",
         "-machine", "q35",
-        "-accel", accelerator,
-        "-cpu", CPU_MODEL[accelerator],
+        "-accel", accelerator_argument(program.accelerator, spec.policy),
+        "-cpu", CPU_MODEL[program.accelerator],
         "-smp", str(spec.vcpus),
         "-m", f"{spec.memory_bytes}B",
         "-kernel", str(spec.image.kernel),

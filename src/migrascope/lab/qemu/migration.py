@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import address
+from migrascope.model.policy import Moment, Policy
 from migrascope.node.until import Late, until
 
 _PORT = 4444
+_ASK_S = 0.05
+_TURN_S = 0.01
 
 
 async def prepare(instance: Instance, destination: str) -> None:
@@ -19,40 +23,78 @@ async def prepare(instance: Instance, destination: str) -> None:
     await instance.monitors[destination].execute("migrate-incoming", {"uri": uri})
 
 
-async def migrate(instance: Instance, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+async def migrate(
+    instance: Instance, destination: str, policy: Policy, limit_s: float, requested: Requested
+) -> dict[str, Any]:
     """Migrates a prepared instance and gives the source's final query-migrate.
 
     requested is called right before the command goes to QEMU. MigrationFailed with the reason; NotConverged after
-    limit_s, when the migration has been cancelled.
+    limit_s, when the migration has been cancelled, or, in post-copy, where no one can cancel it.
     """
     source = instance.host
     monitor = instance.monitors[source]
     uri = f"tcp:{address(destination, 'migration')}:{_PORT}"
     requested()
     await monitor.execute("migrate", {"uri": uri})
-    deadline = asyncio.get_running_loop().time() + limit_s
+    turn = _turn(policy)
+    began = asyncio.get_running_loop().time()
     while True:
         answer = await _ask(instance, source)
         status = answer.get("status")
+        elapsed = asyncio.get_running_loop().time() - began
         if status == "completed" and answer.get("total-time"):
             break
         if status in ("failed", "cancelled"):
             raise MigrationFailed(await _cause(instance, answer.get("error-desc") or f"QEMU on {source} says {status}"))
+        if status == "postcopy-paused":
+            raise MigrationFailed("post-copy lost its connection: the guest waits for memory that is on the source")
         if problem := instance.dead():
             raise MigrationFailed(problem)
-        if asyncio.get_running_loop().time() > deadline:
+        if elapsed > limit_s:
+            if str(status).startswith("postcopy"):
+                raise NotConverged(f"still {status} after {limit_s:g} s; post-copy cannot be cancelled")
             await _cancel(instance, source)
             raise NotConverged(f"still {status} after {limit_s:g} s; cancelled")
-        await asyncio.sleep(0.05)
+        if status == "pre-switchover":
+            await monitor.execute("migrate-continue", {"state": status})
+        if turn and status == "active" and turn.due(elapsed, answer):
+            await monitor.execute(turn.command)
+            turn = None
+        await asyncio.sleep(_TURN_S if turn else _ASK_S)
 
     async def runs() -> bool:
         if problem := instance.processes[destination].ended and instance.dead():
             raise MigrationFailed(str(problem))
-        return bool((await instance.state(destination))["running"])
+        state = await instance.state(destination)
+        if policy.pause and state["status"] == "paused":
+            await instance.monitors[destination].execute("cont")
+        return bool(state["running"])
 
     await until(runs, 10, f"the instance runs on {destination}")
     instance.host = destination
     return answer
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A command that a policy gives once during a migration, at its moment."""
+
+    command: str
+    moment: Moment
+
+    def due(self, elapsed_s: float, answer: dict[str, Any]) -> bool:
+        """QEMU counts the rounds that have begun."""
+        if self.moment.after is not None:
+            return elapsed_s >= self.moment.after
+        assert self.moment.after_round is not None
+        begun: int = answer.get("ram", {}).get("dirty-sync-count", 0)
+        return begun > self.moment.after_round
+
+
+def _turn(policy: Policy) -> _Turn | None:
+    if policy.post_copy:
+        return _Turn("migrate-start-postcopy", policy.post_copy)
+    return _Turn("stop", policy.pause) if policy.pause else None
 
 
 async def _cause(instance: Instance, words: str) -> str:

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
+from migrascope.model.policy import Policy
 
 _PARAMETERS_LEFT = ("tls-creds", "tls-hostname", "tls-authz", "block-bitmap-mapping")
+TLS_OBJECT = "tls0"
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,39 @@ class Settings:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-def pre_copy(downtime_limit_s: float) -> Settings:
-    """Plain pre-copy: the link is the only bandwidth limit (0 means none), the downtime limit is the plan's."""
-    limit_ms = round(downtime_limit_s * 1000)
-    return Settings(parameters={"max-bandwidth": 0, "downtime-limit": limit_ms})
+def settings_of(policy: Policy, downtime_limit_s: float) -> Settings:
+    """A policy as QEMU knows it. Without a bandwidth the link is the only limit (QEMU writes that as 0)."""
+    on = {"events"} | {name for name, state in policy.capabilities.items() if state}
+    rate = round(policy.bandwidth / 8)
+    parameters: dict[str, Any] = {
+        "max-bandwidth": rate,
+        "max-postcopy-bandwidth": rate,
+        "downtime-limit": round(downtime_limit_s * 1000),
+    }
+    if slow := policy.auto_converge:
+        on.add("auto-converge")
+        parameters |= {
+            "cpu-throttle-initial": slow.initial,
+            "cpu-throttle-increment": slow.increment,
+            "max-cpu-throttle": slow.maximum,
+        }
+    if policy.xbzrle:
+        on.add("xbzrle")
+        parameters["xbzrle-cache-size"] = policy.xbzrle.cache
+    if policy.post_copy:
+        on |= {"postcopy-ram", "postcopy-preempt"} if policy.post_copy.preempt else {"postcopy-ram"}
+    if many := policy.multifd:
+        on.add("multifd")
+        parameters |= {"multifd-channels": many.channels, "multifd-compression": many.compression}
+    if held := policy.dirty_limit:
+        on.add("dirty-limit")
+        parameters |= {
+            "vcpu-dirty-limit": round(held.rate / 2**20),
+            "x-vcpu-dirty-limit-period": round(held.period * 1000),
+        }
+    if policy.tls:
+        parameters["tls-creds"] = TLS_OBJECT
+    return Settings(frozenset(on), parameters | policy.parameters)
 
 
 async def apply(monitor: Monitor, settings: Settings, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -31,6 +62,8 @@ async def apply(monitor: Monitor, settings: Settings, defaults: dict[str, Any]) 
     offered = [entry["capability"] for entry in await monitor.execute("query-migrate-capabilities")]
     if absent := settings.capabilities - set(offered):
         raise MonitorError(f"{monitor.host}: this QEMU has no migration capability {', '.join(sorted(absent))}")
+    if unknown := settings.parameters.keys() - defaults.keys():
+        raise MonitorError(f"{monitor.host}: this QEMU has no migration parameter {', '.join(sorted(unknown))}")
     wanted = {name: name in settings.capabilities for name in offered}
     entries = [{"capability": name, "state": state} for name, state in wanted.items()]
     await monitor.execute("migrate-set-capabilities", {"capabilities": entries})

@@ -1,0 +1,162 @@
+"""Each policy, once and end to end; what one sets is gone in the next; what a QEMU lacks is said before any trial."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.machine import migrascope
+from migrascope.metrics.trial import measure
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+
+pytestmark = pytest.mark.lab
+PLAN = """
+name = "policies"
+blocks = 1
+[axes]
+scenario = ["none"]
+policy = [{names}]
+memory = ["512MiB"]
+write_rate = ["{rate}"]
+working_set = ["64MiB"]
+[windows]
+before = "2s"
+limit = "40s"
+[visitors]
+viewers = 0
+{tables}
+"""
+TABLES = """
+[policies.post-copy]
+post_copy = { after = "300ms" }
+[policies.post-copy-preempt]
+post_copy = { after_round = 0, preempt = true }
+[policies.narrow]
+bandwidth = "200mbit"
+[policies.paused]
+pause = { after_round = 1 }
+[policies.by-name]
+capabilities = { return-path = true, switchover-ack = true, pause-before-switchover = true }
+parameters = { announce-rounds = 7 }
+"""
+CAPABILITIES = {
+    "pre-copy": set(),
+    "narrow": set(),
+    "paused": set(),
+    "tls": set(),
+    "auto-converge": {"auto-converge"},
+    "xbzrle": {"xbzrle"},
+    "post-copy": {"postcopy-ram"},
+    "post-copy-preempt": {"postcopy-ram", "postcopy-preempt"},
+    "multifd": {"multifd"},
+    "multifd-zstd": {"multifd"},
+    "by-name": {"return-path", "switchover-ack", "pause-before-switchover"},
+}
+
+
+def run_plan(folder: Path, names: list[str], rate: str, tables: str = TABLES) -> RunFolder:
+    """The run of a plan of these policies; each trial has come to a good end."""
+    path = folder / "plan.toml"
+    listed = ", ".join(f'"{name}"' for name in names)
+    path.write_text(PLAN.format(names=listed, rate=rate, tables=tables), encoding="utf-8")
+    done = migrascope("run", str(path), "--runs", str(folder / "runs"))
+    assert done.returncode in (0, 1), done.stderr
+    return RunFolder(folder / "runs" / "latest")
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """A trial of each policy, by its name; the guest writes 20 MB/s."""
+    run = run_plan(tmp_path_factory.mktemp("policies"), list(CAPABILITIES), "20MB/s")
+    return {recording.trial.factors.policy: recording for recording in run.recordings()}
+
+
+def settings(recording: Recording) -> list[dict[str, Any]]:
+    """What both sides read back, the source first."""
+    return [recording.trial.settings[host] for host in (recording.trial.source, recording.trial.destination)]
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_a_policy_moves_the_guest_whole(trials: dict[str, Recording], name: str) -> None:
+    trial = trials[name].trial
+    assert (trial.status, trial.reason) == ("ok", None)
+    assert {check["verdict"] for check in trial.proof.values()} == {"pass"}
+    found = measure(trials[name])
+    for key in ("migration_time_s", "vm_pause_s", "network_blackout_s", "data_transferred_bytes"):
+        assert found[key].value, found[key].reason
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_both_sides_have_the_policy_s_capabilities_and_no_other(trials: dict[str, Recording], name: str) -> None:
+    for side in settings(trials[name]):
+        on = {capability for capability, state in side["capabilities"].items() if state}
+        assert on == CAPABILITIES[name] | {"events"}
+
+
+def test_the_parameters_are_the_policy_s(trials: dict[str, Recording]) -> None:
+    plain = settings(trials["pre-copy"])[0]["parameters"]
+    differing = {
+        name: {key: value for key, value in settings(recording)[1]["parameters"].items() if plain.get(key) != value}
+        for name, recording in trials.items()
+    }
+    assert differing["narrow"] == {"max-bandwidth": 25_000_000, "max-postcopy-bandwidth": 25_000_000}
+    assert differing["tls"] == {"tls-creds": "tls0"}
+    assert differing["multifd"] == {"multifd-channels": 4}
+    assert differing["multifd-zstd"] == {"multifd-channels": 4, "multifd-compression": "zstd"}
+    assert differing["by-name"] == {"announce-rounds": 7}
+    assert differing["xbzrle"] == differing["auto-converge"] == differing["paused"] == {}
+
+
+def test_nothing_of_a_policy_is_left_in_the_next_trial(tmp_path: Path) -> None:
+    run = run_plan(tmp_path, ["post-copy", "multifd", "pre-copy"], "0B/s")
+    for recording in run.recordings():
+        name = recording.trial.factors.policy
+        for side in settings(recording):
+            assert {key for key, state in side["capabilities"].items() if state} == CAPABILITIES[name] | {"events"}
+            assert side["parameters"]["multifd-channels"] == (4 if name == "multifd" else 2)
+
+
+@pytest.mark.parametrize("name", ["post-copy", "post-copy-preempt"])
+def test_the_figures_of_post_copy_are_the_meter_s(trials: dict[str, Recording], name: str) -> None:
+    events = trials[name].table("qmp_event")
+    assert events["data"].str.contains("postcopy-active").any()
+    found = measure(trials[name])
+    assert found["reported_downtime_s"].value is None
+    assert "post-copy" in (found["reported_downtime_s"].reason or "")
+    pause, time = found["vm_pause_s"].value, found["migration_time_s"].value
+    assert pause is not None
+    assert time is not None
+    assert 0 < pause < time / 2
+
+
+def test_a_narrow_stream_takes_longer(trials: dict[str, Recording]) -> None:
+    narrow, plain = (measure(trials[name])["migration_time_s"].value for name in ("narrow", "pre-copy"))
+    assert narrow is not None
+    assert plain is not None
+    assert narrow > 2 * plain
+
+
+def test_a_stream_compressed_with_zstd_is_not_longer(trials: dict[str, Recording]) -> None:
+    zstd, none = (measure(trials[name])["data_transferred_bytes"].value for name in ("multifd-zstd", "multifd"))
+    assert zstd is not None
+    assert none is not None
+    assert zstd < 0.9 * none
+
+
+def test_the_writer_reached_its_rate_before(trials: dict[str, Recording]) -> None:
+    for recording in trials.values():
+        reached = measure(recording)["writer_Bps.before"].value
+        assert reached == pytest.approx(20e6, rel=0.05)
+
+
+def test_a_capability_that_this_qemu_lacks_is_said_before_any_trial(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    tables = "[policies.threads]\ncapabilities = { compress = true }\n[policies.odd]\nparameters = { no-such = 1 }\n"
+    names = '"threads", "odd", "pre-copy"'
+    path.write_text(PLAN.format(names=names, rate="0B/s", tables=tables), encoding="utf-8")
+    done = migrascope("run", str(path), "--runs", str(tmp_path / "runs"))
+    assert done.returncode == 4
+    assert "threads: this QEMU has no migration capability compress" in " ".join(done.stderr.split())
+    assert "odd: this QEMU has no migration parameter no-such" in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()
