@@ -10,6 +10,7 @@ import sys
 
 from common import run_plan
 from migrascope.model.plan import CloudPlan, LabPlan, Plan
+from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import fitted
 from observer import pair_ratios, plan, rows
 
@@ -22,7 +23,11 @@ def cloud_plan(pairs: int, testbed: str) -> Plan:
     return fitted(plan(pairs).model_copy(update=cloud))
 
 
+def table(run: RunFolder) -> str:
+    """The machine, and the row."""
+    return rows(run.manifest, pair_ratios(run, GOAL), GOAL, lambda interval, goal: interval.low <= goal)
+
+
 if __name__ == "__main__":
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    run = run_plan(cloud_plan(pairs, sys.argv[2] if len(sys.argv) > 2 else "testbed"))
-    print(rows(run.manifest, pair_ratios(run, GOAL), GOAL, lambda interval, goal: interval.low <= goal))
+    print(table(run_plan(cloud_plan(pairs, sys.argv[2] if len(sys.argv) > 2 else "testbed"))))

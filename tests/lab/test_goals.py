@@ -6,7 +6,7 @@ import link
 import meter
 import observer
 from common import run_plan
-from conftest import Kept
+from kept import Kept
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Kept
+from kept import Kept
 from lab.machine import COMMAND, GONE, foreign, migrascope, owned_by, traces
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Kept
+from kept import Kept
 from lab.machine import COMMAND, bound, foreign, listening, migrascope, sysctls, where
 from migrascope.node.cgroup import hierarchy
 from migrascope.node.namespace import NETNS

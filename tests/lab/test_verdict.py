@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Kept
+from kept import Kept
 from migrascope.analysis.run import result_of
 from migrascope.lab.contract import Requested
 from migrascope.lab.offline import LEDGER
