@@ -92,6 +92,7 @@ def test_a_true_history_is_intact() -> None:
         {"frames": []},
         {"visits": []},
         {"examined": None},
+        {"examined": {"error": "qemu-img failed"}},
         {"examined": {**EXAMINED, "expected": {}}},
         *({"proof": {name: check for name, check in PASSED.items() if name != left}} for left in list(PASSED)[1:]),
         {"arrivals": ARRIVALS[:60]},

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from migrascope.lab.contract import Check, Instance, check
+from migrascope.model.problem import Problem
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.store.recording import LEDGER, VOLUME
@@ -69,8 +70,13 @@ async def pages(address: str, client: Namespace | None, site: Mapping[str, str])
 
 
 async def keep_volume(instance: Instance, opened: Path, site: Mapping[str, str]) -> None:
-    """Ends the instance and keeps what its volume shows, where it can be read: files `ledger` and `volume.json`."""
-    volume = await instance.offline()
+    """Ends the instance and keeps what its volume shows, where it can be read: files `ledger` and `volume.json`. Where
+    reading fails, `volume.json` says why."""
+    try:
+        volume = await instance.offline()
+    except (Problem, OSError, TimeoutError) as error:
+        (opened / VOLUME).write_text(json.dumps({"error": str(error) or type(error).__name__}), encoding="utf-8")
+        return
     if volume is None:
         return
     await asyncio.to_thread((opened / LEDGER).write_bytes, volume.ledger.rstrip(b"\0"))

@@ -61,12 +61,14 @@ def proved(proof: Mapping[str, Mapping[str, str]]) -> list[Statement]:
 
 
 def volume(examined: Mapping[str, Any] | None) -> list[Statement]:
-    """The volume as it was read offline: {"fsck": {"code", "text"}, "site": {path: SHA-256}, "expected": the same}.
+    """The volume as it was read offline: {"fsck": {"code", "text"}, "site": {path: SHA-256}, "expected": the same}, or
+    {"error": why it was not read}.
 
     A journal has been replayed before, as a mount would.
     """
-    if examined is None:
-        return [Statement(name, "unknown", "the volume was not read") for name in (FILE_SYSTEM, FILES)]
+    if examined is None or "error" in examined:
+        why = f": {examined['error']}" if examined else ""
+        return [Statement(name, "unknown", f"the volume was not read{why}") for name in (FILE_SYSTEM, FILES)]
     code, text = examined["fsck"]["code"], examined["fsck"]["text"].strip()
     clean = Statement(FILE_SYSTEM, "intact", "clean")
     if code:
