@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from migrascope.analysis.limit import free_of_limit, limit_text
+from migrascope.analysis.regimes import regimes
 from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
 from migrascope.metrics.checks import Check
@@ -38,8 +39,8 @@ def findings(
     for name, group in groups.items():
         where = f" ({name})" if len(groups) > 1 else ""
         found += [_data_time(group, where), *_data_downtime(group, where)]
-    return [*found, *_limit(good), *_scenarios(good), _verdicts(results), *_checks(results), *_failed(results),
-            *_calibrated(calibration), *_environment(accelerator), *_warnings(results)]  # fmt: skip
+    return [*found, *regimes(good), *_limit(good), *_scenarios(good), _verdicts(results), *_checks(results),
+            *_failed(results), *_calibrated(calibration), *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
 def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:

@@ -65,13 +65,15 @@ def paired_difference(ours: dict[int, float], others: dict[int, float]) -> Paire
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation with its interval, Pearson's, and the Theil-Sen slope of y over x."""
+    """Spearman's rank correlation with its interval, Pearson's, and the Theil-Sen slope of y over x with its own."""
 
     spearman: float
     low: float
     high: float
     pearson: float
     slope: float
+    slope_low: float
+    slope_high: float
     n: int
 
     def sign(self) -> int:
@@ -91,7 +93,7 @@ def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
     inner = min(max(rank, -1 + 1e-9), 1 - 1e-9)
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt((1 + inner**2 / 2) / (n - 3))
     low, high = math.tanh(math.atanh(inner) - half), math.tanh(math.atanh(inner) + half)
-    return Correlation(rank, low, high, _pearson(x, y), _theil_sen(x, y), n)
+    return Correlation(rank, low, high, _pearson(x, y), *_theil_sen(x, y), n)
 
 
 def _pearson(x: Sequence[float], y: Sequence[float]) -> float:
@@ -102,8 +104,14 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return pl.Series(values, dtype=pl.Float64).rank("average").to_list()
 
 
-def _theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
-    """The median slope over all pairs that differ in x (Theil 1950, Sen 1968)."""
+def _theil_sen(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
+    """The median slope over all pairs that differ in x, and its 95 % interval by the variance of Kendall's S without
+    ties (Theil 1950, Sen 1968)."""
     across, up = np.subtract.outer(x, x), np.subtract.outer(y, y)
     pairs = np.triu(across != 0)
-    return float(np.median(up[pairs] / across[pairs]))
+    slopes = np.sort(up[pairs] / across[pairs])
+    n, count = len(x), len(slopes)
+    spread = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    low = max(0, round((count - spread) / 2) - 1)
+    high = min(count - 1, round((count + spread) / 2))
+    return float(np.median(slopes)), float(slopes[low]), float(slopes[high])

@@ -9,7 +9,7 @@ import vl_convert
 from markupsafe import Markup
 
 from migrascope.analysis.summary import CONCLUSIONS, Summary
-from migrascope.report import charts, sections, tiphon
+from migrascope.report import charts, policies, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
 from migrascope.report.timeline import Timeline
 
@@ -33,6 +33,7 @@ def render(
     axis = {
         "scatter-time": charts.scatter(summary, "migration_time_s", "Migration time [s]", 1),
         "scatter-downtime": charts.scatter(summary, "reported_downtime_s", "Reported downtime [ms]", 1e-3),
+        "policies-picture": policies.picture(summary),
         "trial-axis": charts.trial_axis() if timelines else None,
     }
     return environment.get_template("report.html.j2").render(
@@ -46,6 +47,7 @@ def render(
         trials_failed=sum(cell.failed for cell in summary.cells),
         costs=sections.costs(summary, shown),
         legend=LEGEND,
+        policies=policies.table(summary),
         budget=sections.budget(summary, shown),
         specs={name: spec for name, spec in axis.items() if spec is not None},
         correlations={

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from migrascope.analysis.summary import Summary
+from migrascope.report import policies
 from migrascope.report.columns import (
     COLUMNS,
     LEGEND,
@@ -68,6 +69,7 @@ def show(summary: Summary, console: Console) -> None:
     for number, note in enumerate(notes, start=1):
         console.print(Text(f"({number}) not measured: {note}", style="dim"))
     console.print(Text(LEGEND, style="dim"))
+    _policies(summary, console)
     _findings(summary, console)
 
 
@@ -137,6 +139,22 @@ def _line(texts: list[str], lanes: list[_Lane], style: str) -> Text:
         for text, lane in zip(texts, lanes, strict=True)
     ]
     return Text((" " * GAP).join(padded).rstrip(), style=style)
+
+
+def _policies(summary: Summary, console: Console) -> None:
+    """What each policy costs, where there are several: as wide as it is, for the costs belong side by side."""
+    shows = policies.table(summary)
+    if shows is None:
+        return
+    lanes = [
+        _Lane(
+            [title], [[row[place]] for row in shows["rows"]], words=place < len(shows["heads"]) - len(policies.TITLES)
+        )
+        for place, title in enumerate(shows["heads"])
+    ]
+    console.print()
+    _print(lanes, console)
+    console.print(Text(shows["note"], style="dim"))
 
 
 def _findings(summary: Summary, console: Console) -> None:

@@ -1,0 +1,67 @@
+"""What each policy costs under each load, and which of them no other beats."""
+
+from dataclasses import dataclass, replace
+
+from migrascope.analysis.summary import Cell, Summary
+from migrascope.model.schedule import Factors
+
+TIME, OUTAGE = "migration_time_s", "network_outage_total_s"
+COSTS = (
+    TIME,
+    "data_transferred_bytes",
+    "vm_pause_s",
+    "network_blackout_s",
+    OUTAGE,
+    "visitor.lost_s.during",
+    "hypervisor_cpu_s.source",
+    "hypervisor_cpu_s.destination",
+)
+
+
+@dataclass(frozen=True)
+class PolicyCost:
+    """One policy under one load. load: its factors without the policy. outcomes: trials by status. front: by the
+    medians, no other policy without failures was faster without more outage, or had less outage without being slower.
+    """
+
+    cell: Cell
+    load: Factors
+    outcomes: dict[str, int]
+    front: bool
+
+
+def costs(summary: Summary) -> list[PolicyCost]:
+    """Each policy under each load, by load; empty for a run of one policy."""
+    if len({cell.factors.policy for cell in summary.cells}) < 2:
+        return []
+    loads: dict[Factors, list[Cell]] = {}
+    for cell in summary.cells:
+        loads.setdefault(replace(cell.factors, policy=""), []).append(cell)
+    return [
+        PolicyCost(cell, load, _outcomes(summary, cell), cell in _front(cells))
+        for load, cells in loads.items()
+        for cell in cells
+    ]
+
+
+def _outcomes(summary: Summary, cell: Cell) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for trial in summary.trials:
+        if trial.facts.factors == cell.factors:
+            found[trial.facts.status] = found.get(trial.facts.status, 0) + 1
+    return found
+
+
+def _front(cells: list[Cell]) -> list[Cell]:
+    """The Pareto front over migration time and outage total, of the policies that never failed."""
+    points = [(cell, point) for cell in cells if not cell.failed for point in [_point(cell)] if point is not None]
+    return [
+        cell
+        for cell, (time, outage) in points
+        if not any(other[0] <= time and other[1] <= outage and other != (time, outage) for _, other in points)
+    ]
+
+
+def _point(cell: Cell) -> tuple[float, float] | None:
+    time, outage = (cell.metrics[key].median if key in cell.metrics else None for key in (TIME, OUTAGE))
+    return None if time is None or outage is None else (time, outage)

@@ -1,0 +1,118 @@
+"""What each policy costs: a table for the terminal and the page, and a picture with the front that nothing beats."""
+
+from typing import Any
+
+from migrascope.analysis.policies import COSTS, OUTAGE, TIME, PolicyCost, costs
+from migrascope.analysis.summary import Summary
+from migrascope.model.units import human
+from migrascope.report.charts import CONFIG, PALETTE, SCHEMA
+from migrascope.report.columns import DASH, factor_text, factor_title
+
+TITLES = [
+    "Time",
+    "Data",
+    "VM pause",
+    "Network blackout",
+    "Outage, total",
+    "Visitors lost",
+    "CPU, source",
+    "CPU, destination",
+]
+FRONT = "◆"
+NOTE = (
+    f"Medians of the trials that came to a good end. {FRONT}: no other policy under that load was faster without more "
+    "outage, or had less outage without being slower. One of which a trial failed or did not converge is not marked."
+)
+
+
+def heads(found: list[PolicyCost]) -> list[str]:
+    """The titles of all columns."""
+    return [*map(factor_title, _varying(found)), "Policy", "", "Outcome", *TITLES]
+
+
+def rows(found: list[PolicyCost]) -> list[list[str]]:
+    """A row for each policy and load: the load, the policy, its mark, its outcomes, its costs."""
+    return [
+        [
+            *(factor_text(name, getattr(one.load, name)) for name in _varying(found)),
+            one.cell.factors.policy,
+            FRONT if one.front else "",
+            ", ".join(f"{count} {status}" for status, count in one.outcomes.items()),
+            *(_cost(one, key) for key in COSTS),
+        ]
+        for one in found
+    ]
+
+
+def table(summary: Summary) -> dict[str, Any] | None:
+    """Heads, rows and note of the table; None for a run of one policy."""
+    found = costs(summary)
+    if not found:
+        return None
+    return {"heads": heads(found), "rows": rows(found), "note": NOTE}
+
+
+def _varying(found: list[PolicyCost]) -> list[str]:
+    return [name for name in vars(found[0].load) if len({getattr(one.load, name) for one in found}) > 1]
+
+
+def _cost(one: PolicyCost, key: str) -> str:
+    statistic = one.cell.metrics.get(key)
+    return DASH if statistic is None or statistic.median is None else human(statistic.median, statistic.unit)
+
+
+def picture(summary: Summary) -> dict[str, Any] | None:
+    """Migration time against outage in total, a panel for each load; those of the front are filled and joined."""
+    found = costs(summary)
+    values = []
+    for one in found:
+        time, outage = (one.cell.metrics[key].median if key in one.cell.metrics else None for key in (TIME, OUTAGE))
+        if time is not None and outage is not None:
+            load = ", ".join(factor_text(name, getattr(one.load, name)) for name in _varying(found))
+            values.append(
+                {
+                    "policy": one.cell.factors.policy,
+                    "load": load or "one load",
+                    "time": float(f"{time:.4g}"),
+                    "outage": float(f"{1e3 * outage:.4g}"),
+                    "front": "on the front" if one.front else "beaten, or failed once",
+                }
+            )
+    if not values:
+        return None
+    x = {
+        "field": "time",
+        "type": "quantitative",
+        "title": "Migration time [s]",
+        "scale": {"zero": False, "padding": 30},
+    }
+    y = {"field": "outage", "type": "quantitative", "title": "Outage, total [ms]", "scale": {"type": "log"}}
+    joined = {
+        "transform": [{"filter": "datum.front == 'on the front'"}],
+        "mark": {"type": "line", "interpolate": "step-after", "color": "var(--muted)", "strokeDash": [4, 3]},
+        "encoding": {"x": x, "y": y},
+    }
+    shape = {"field": "front", "type": "nominal", "title": None}
+    points = {
+        "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
+        "encoding": {
+            "x": x, "y": y, "shape": shape,
+            "color": {"field": "policy", "type": "nominal", "title": "Policy",
+                      "scale": {"range": PALETTE}},
+            "tooltip": [{"field": name} for name in ("policy", "time", "outage", "front")],
+        },
+    }  # fmt: skip
+    names = {
+        "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 10, "color": "var(--ink)"},
+        "encoding": {"x": x, "y": y, "text": {"field": "policy"}},
+    }
+    return {
+        "$schema": SCHEMA,
+        "config": CONFIG,
+        "description": f"Migration time against outage in total for {len(values)} combinations of policy and load",
+        "data": {"values": values},
+        "facet": {"field": "load", "type": "nominal", "title": None},
+        "columns": 2,
+        "spec": {"width": 300, "height": 220, "layer": [joined, points, names]},
+        "resolve": {"scale": {"x": "independent", "y": "independent"}},
+    }
