@@ -107,7 +107,7 @@ def _length(step: Step) -> Measured:
         return missing("s", SOURCE, f"nothing in reach told its {which}")
     source = ", ".join(dict.fromkeys((step.start.source, step.end.source)))
     bound = (step.start.bound_ns + step.end.bound_ns) / NS
-    return Measured((step.end.ns - step.start.ns) / NS, "s", source, bound=bound, samples=1)
+    return Measured(round((step.end.ns - step.start.ns) / NS, 6), "s", source, bound=bound, samples=1)
 
 
 def _exact(ns: int | None, source: str) -> Edge | None:

@@ -10,6 +10,7 @@ from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.report import csv, html
+from migrascope.report.layers import Layers, layers
 from migrascope.report.timeline import Timeline, timeline
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder, write_json
@@ -32,11 +33,13 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
     for name, (_, text) in files.items():
         _write(run.path / "csv" / name, text)
     chosen = chosen_trials(summary, MOST_TIMELINES)
-    shown = {number: _timeline(Recording(run.path / "trials" / str(number))) for number in chosen}
+    drawn = {number: _drawn(Recording(run.path / "trials" / str(number))) for number in chosen}
+    shown = {number: line for number, (line, _) in drawn.items()}
     left_out = len(summary.trials) - len(shown)
     page = html.render(
         summary,
         shown,
+        {number: seen for number, (_, seen) in drawn.items() if seen is not None},
         f"{left_out} of {len(summary.trials)} trials are not in this chooser, to keep the page small: it holds the "
         "failed ones, each row's longest blackouts, and those nearest its median migration time."
         if left_out
@@ -93,11 +96,13 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
     }
 
 
-def _timeline(recording: Recording) -> Timeline:
+def _drawn(recording: Recording) -> tuple[Timeline, Layers | None]:
+    """A trial on its time axis, and on OpenStack as its layers saw it."""
     packets = Packets.of(recording, end_of(recording))
+    windows = windows_of(recording, packets)
     visitors = recording.trial.plan["visitors"]
     buffer_s = visitors["file_buffer" if recording.trial.factors.scenario == "offline" else "live_buffer"]
-    return timeline(recording, windows_of(recording, packets), packets, buffer_s)
+    return timeline(recording, windows, packets, buffer_s), layers(recording, windows, packets)
 
 
 def _write(path: Path, text: str) -> None:

@@ -132,7 +132,13 @@ async function draw() {
   });
 }
 
+function layers() {
+  for (const one of document.querySelectorAll("[data-layers]")) one.hidden = one.dataset.layers !== chooser.value;
+}
+
 if (specs["trial-axis"]) {
+  layers();
+  chooser.addEventListener("change", layers);
   await draw();
   chooser.addEventListener("change", fill);
   for (const input of stretches) input.addEventListener("change", fill);

@@ -1,0 +1,301 @@
+"""One migration on OpenStack as each layer saw it, and where its seconds went. Pure."""
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.metrics import libvirt, openstack
+from migrascope.metrics.migration import first_pass_ns
+from migrascope.metrics.network import migration_gap
+from migrascope.metrics.packets import NS, Packets
+from migrascope.metrics.steps import STEPS
+from migrascope.metrics.windows import Windows
+from migrascope.metrics.wiring import path
+from migrascope.model.units import human
+from migrascope.report.columns import DASH, cell_name
+from migrascope.store.recording import Recording
+
+PHASES = {
+    "accept": "nova", "scheduling": "nova", "check_destination": "nova", "check_source": "nova", "port_binding": "nova",
+    "dispatch": "nova", "pre_live_migration": "prepare", "start": "prepare", "copy": "copy", "switchover": "switchover",
+    "port_activation": "after", "post_live_migration": "after", "completion": "after",
+}  # fmt: skip
+"""Which colour a step has."""
+SHARES = {
+    "early": "the source still runs, its frames go to the destination",
+    "pause": "VM pause",
+    "late": "the destination runs, its frames do not come",
+    "reply": "the first reply",
+}
+_MARGIN_S = 0.5
+_UNDER_WAY = ("MIGRATING", "accepted", "queued", "preparing", "running")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one layer in seconds from the request; tone: its colour (run, wait, gone)."""
+
+    label: str
+    start_s: float
+    end_s: float
+    tone: str
+
+
+@dataclass(frozen=True)
+class Layers:
+    """title -> its spans; begin and end of the whole, and of the stretch around the switchover (None: not seen)."""
+
+    lanes: dict[str, list[Span]]
+    whole: tuple[float, float]
+    close: tuple[float, float] | None
+
+
+def layers(recording: Recording, windows: Windows, packets: Packets) -> Layers | None:
+    """What each layer saw; None for a trial that no API was polled in, or that came to no end."""
+    request, ended = windows.request, openstack.ended(recording)
+    last = ended.middle_ns if ended is not None else windows.complete
+    if not recording.table(openstack.SOURCE).height or request is None or last is None:
+        return None
+
+    def since(stamp: float) -> float:
+        return (stamp - request) / NS
+
+    over = since(last) + _MARGIN_S
+    lanes = {
+        "Nova: record": _record(recording, since, over),
+        "Nova: server": _server(recording, since, over),
+        "Neutron: port": _port(recording, since, over),
+        "libvirt": _libvirt(recording, since),
+        "QEMU": _qemu(recording, windows, since, over),
+        "Network": _network(recording, windows, since, over),
+        "Visitor": _visitor(packets, windows, since, over),
+    }
+    close = None
+    if windows.stop is not None and windows.resume is not None:
+        edges = [windows.stop, windows.resume]
+        if gap := migration_gap(packets, windows):
+            edges += [gap.start_ns, gap.end_ns]
+        close = since(min(edges)) - _MARGIN_S, since(max(edges)) + _MARGIN_S
+    return Layers({name: spans for name, spans in lanes.items() if spans}, (0.0, over), close)
+
+
+def _record(recording: Recording, since: Any, over: float) -> list[Span]:
+    return _changes([(poll, poll.answer[0]["status"] if poll.answer else "none") for poll in
+                     openstack.polls(recording, "record")], since, over)  # fmt: skip
+
+
+def _server(recording: Recording, since: Any, over: float) -> list[Span]:
+    return _changes([(poll, poll.answer["status"]) for poll in openstack.polls(recording, "server")], since, over)
+
+
+def _port(recording: Recording, since: Any, over: float) -> list[Span]:
+    """Where the port is bound; the host whose binding is active comes first."""
+    told = []
+    for poll in openstack.polls(recording, "bindings"):
+        order = sorted(poll.answer, key=lambda one: one["status"] != "ACTIVE")
+        told.append((poll, " + ".join(one["host"] for one in order)))
+    return _changes(told, since, over)
+
+
+def _changes(told: list[tuple[openstack.Poll, str]], since: Any, over: float) -> list[Span]:
+    """Stretches of one state each. A change is put between the last poll before it and the first after."""
+    found: list[tuple[str, float]] = []
+    before = None
+    for poll, state in told:
+        if not found or found[-1][0] != state:
+            at = since(poll.answered_ns if before is None else (before.asked_ns + poll.answered_ns) / 2)
+            found.append((state, at))
+        before = poll
+    ends = [at for _, at in found[1:]] + [over]
+    spans = [
+        Span(state, max(0.0, start), end, "wait" if state in _UNDER_WAY else "run")
+        for (state, start), end in zip(found, ends, strict=True)
+        if end > 0 and start < over
+    ]
+    return [span for span in spans if span.label != "none"]
+
+
+def _libvirt(recording: Recording, since: Any) -> list[Span]:
+    """The job as long as libvirt says, up to when it told so."""
+    source, job = libvirt.completed(recording)
+    if source != libvirt.EVENT or not job:
+        return []
+    events = recording.table("libvirt_event")
+    told = events.filter((events["event"] == libvirt.EVENT) & (events["host"] == recording.trial.source))[
+        "recv_ns"
+    ].max()
+    if not isinstance(told, int):
+        return []
+    end = since(told)
+    return [Span("job", end - job["time_elapsed"] / 1e3, end, "wait")]
+
+
+def _qemu(recording: Recording, windows: Windows, since: Any, over: float) -> list[Span]:
+    copying, stop, resume = first_pass_ns(recording), windows.stop, windows.resume
+    if copying is None or stop is None or resume is None:
+        return []
+    trial = recording.trial
+    return [
+        Span(f"runs on {trial.source}", 0.0, since(copying), "run"),
+        Span("copy", since(copying), since(stop), "wait"),
+        Span("paused", since(stop), since(resume), "gone"),
+        Span(f"runs on {trial.destination}", since(resume), over, "run"),
+    ]
+
+
+def _network(recording: Recording, windows: Windows, since: Any, over: float) -> list[Span]:
+    seen = path(recording, windows)
+    if seen is None or seen.left is None or seen.came is None:
+        return []
+    trial = recording.trial
+    left, came = since(seen.left), since(seen.came)
+    between = [Span("to nobody", left, came, "gone")] if came > left else []
+    return [
+        Span(f"frames to {trial.source}", 0.0, left, "run"),
+        *between,
+        Span(f"frames to {trial.destination}", max(left, came), over, "run"),
+    ]
+
+
+def _visitor(packets: Packets, windows: Windows, since: Any, over: float) -> list[Span]:
+    gap = migration_gap(packets, windows)
+    if gap is None:
+        return []
+    start, end = since(gap.start_ns), since(gap.end_ns)
+    return [
+        Span("answered", 0.0, start, "run"),
+        Span("no reply", start, end, "gone"),
+        Span("answered", end, over, "run"),
+    ]
+
+
+def drawn(found: Layers) -> list[dict[str, Any]]:
+    """Both stretches as the page lays them out: lanes of boxes, left and width in %, and the axis' ticks."""
+    stretches = [("from the request to the completed record", found.whole)]
+    if found.close is not None:
+        stretches.append(("around the switchover", found.close))
+    return [
+        {
+            "title": title,
+            "ticks": [
+                (f"{at:g} s", 100 * (at - begin) / (end - begin))
+                for at in _ticks(begin, end)
+                if 0.03 < (at - begin) / (end - begin) < 0.97
+            ],
+            "lanes": [(name, _boxes(spans, begin, end)) for name, spans in found.lanes.items()],
+        }
+        for title, (begin, end) in stretches
+    ]
+
+
+def _boxes(spans: list[Span], begin: float, end: float) -> list[dict[str, Any]]:
+    boxes = []
+    for span in spans:
+        start, stop = max(begin, span.start_s), min(end, span.end_s)
+        if stop > start:
+            width = 100 * (stop - start) / (end - begin)
+            told = f"{span.label}, {span.start_s:.3f} s to {span.end_s:.3f} s"
+            label = span.label if 0.11 * width * 10 > len(span.label) + 1 else ""
+            boxes.append(
+                {"left": 100 * (start - begin) / (end - begin), "width": width, "tone": span.tone, "label": label,
+                 "told": told}
+            )  # fmt: skip
+    return boxes
+
+
+def _ticks(begin: float, end: float) -> list[float]:
+    """Some six round moments."""
+    rough = (end - begin) / 6
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first = math.ceil(begin / step)
+    return [round(at * step, 6) for at in range(first, math.floor(end / step) + 1)]
+
+
+def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
+    """The steps of each cell: a bar of means, since means add up, and a table of medians with the bound. The network's
+    share of the blackout likewise. None where no trial has any."""
+    keys = {name: f"step_s.{name}" for name in STEPS}
+    if not any(_values(summary.trials, key) for key in keys.values()):
+        return None
+    bars: list[dict[str, Any]] = []
+    shares: list[tuple[str, dict[str, float]]] = []
+    for cell in summary.cells:
+        trials = [t for t in summary.trials if t.facts.factors == cell.factors and t.facts.status == "ok"]
+        means = {name: fmean(values) for name, key in keys.items() if (values := _values(trials, key))}
+        bars.append({"name": cell_name(cell.factors, shown), "parts": means, "n": len(trials)})
+        shares += _shares(cell_name(cell.factors, shown), trials)
+    rows = [
+        {
+            "number": number,
+            "name": name.replace("_", " "),
+            "phase": PHASES[name],
+            "what": what,
+            "values": [_median(cell, keys[name]) for cell in summary.cells],
+            "told": _told(summary.trials, keys[name]),
+        }
+        for number, (name, what) in enumerate(STEPS.items(), start=1)
+    ]
+    return {
+        "bars": bars,
+        "end": max(sum(max(0.0, part) for part in bar["parts"].values()) for bar in bars) or 1.0,
+        "rows": rows,
+        "cells": [bar["name"] for bar in bars],
+        "phases": PHASES,
+        "numbers": {name: number for number, name in enumerate(STEPS, start=1)},
+        "shares": shares,
+        "shares_end": max((sum(parts.values()) for _, parts in shares), default=1.0) * 1.12,
+        "share_names": SHARES,
+    }
+
+
+def _shares(cell: str, trials: list[TrialResult]) -> list[tuple[str, dict[str, float]]]:
+    """The blackout of each direction in ms, its parts one after another: what the network left early, the pause, what
+    it brought late, and the rest until the first reply. Means over the trials of one direction."""
+    found = []
+    for ways in dict.fromkeys((t.facts.source, t.facts.destination) for t in trials):
+        there = []
+        for trial in trials:
+            seen = _split(trial) if (trial.facts.source, trial.facts.destination) == ways else None
+            if seen is not None:
+                there.append(seen)
+        if there:
+            parts = {name: fmean(one[name] for one in there) * 1e3 for name in SHARES}
+            found.append((f"{cell}, {ways[0]} → {ways[1]}", parts))
+    return found
+
+
+def _split(trial: TrialResult) -> dict[str, float] | None:
+    values = {
+        key: trial.metrics[key].value
+        for key in ("wiring.left_s", "wiring.came_s", "vm_pause_s", "budget.until_reply_s")
+        if key in trial.metrics
+    }
+    left, came, pause, reply = (
+        values.get(key) for key in ("wiring.left_s", "wiring.came_s", "vm_pause_s", "budget.until_reply_s")
+    )
+    if left is None or came is None or pause is None or reply is None:
+        return None
+    late = max(0.0, came - pause)
+    return {"early": max(0.0, -left), "pause": pause, "late": late, "reply": max(0.0, reply - late)}
+
+
+def _values(trials: list[TrialResult], key: str) -> list[float]:
+    found = [trial.metrics[key].value for trial in trials if key in trial.metrics and trial.facts.status == "ok"]
+    return [value for value in found if value is not None]
+
+
+def _median(cell: Cell, key: str) -> str:
+    statistic = cell.metrics.get(key)
+    return human(statistic.median, "s") if statistic is not None and statistic.median is not None else DASH
+
+
+def _told(trials: list[TrialResult], key: str) -> str:
+    """Which sources told the step, and how exactly, in the trial that knew it worst."""
+    known = [trial.metrics[key] for trial in trials if key in trial.metrics and trial.metrics[key].value is not None]
+    if not known:
+        return next((trial.metrics[key].reason or "" for trial in trials if key in trial.metrics), "")
+    worst = max(known, key=lambda one: one.bound or 0.0)
+    return f"{worst.source} (±{human(worst.bound, 's')})" if worst.bound else worst.source
