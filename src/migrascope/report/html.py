@@ -9,17 +9,24 @@ import vl_convert
 from markupsafe import Markup
 
 from migrascope.analysis.summary import CONCLUSIONS, Summary
-from migrascope.report import charts, policies, sections, tiphon
+from migrascope.report import charts, layers, policies, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
+from migrascope.report.layers import Layers
 from migrascope.report.timeline import Timeline
 
 LIBRARIES = "window.vegaEmbed = vegaEmbed;"
 
 
 def render(
-    summary: Summary, timelines: Mapping[int, Timeline], left_out: str, plan_text: str, files: list[tuple[str, str]]
+    summary: Summary,
+    timelines: Mapping[int, Timeline],
+    seen: Mapping[int, Layers],
+    left_out: str,
+    plan_text: str,
+    files: list[tuple[str, str]],
 ) -> str:
-    """The whole page. timelines: by trial number, those that the page can show; left_out says which it cannot.
+    """The whole page. timelines: by trial number, those that the page can show; left_out says which it cannot. seen: on
+    OpenStack, what its layers saw of these trials.
     files: (relative path, what it holds) of the tables written beside the page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("migrascope.report"),
@@ -56,6 +63,8 @@ def render(
         chooser=sections.chooser(summary, timelines, shown),
         left_out=left_out,
         data=sections.data(timelines),
+        steps=layers.steps(summary, shown),
+        layers={number: layers.drawn(one) for number, one in seen.items()},
         quality=sections.quality(summary, shown),
         grades=sections.grades(summary, shown),
         sniffer=sections.sniffer(summary, shown),
