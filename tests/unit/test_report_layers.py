@@ -13,7 +13,8 @@ from migrascope.analysis.summary import Summary
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.report.build import write_results
-from migrascope.report.layers import Layers, drawn, layers, steps
+from migrascope.report.layers import Layers, drawn, layers
+from migrascope.report.seconds import steps
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 

@@ -9,7 +9,7 @@ import vl_convert
 from markupsafe import Markup
 
 from migrascope.analysis.summary import CONCLUSIONS, Summary
-from migrascope.report import charts, layers, policies, sections, tiphon
+from migrascope.report import charts, layers, policies, seconds, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
 from migrascope.report.layers import Layers
 from migrascope.report.timeline import Timeline
@@ -63,7 +63,7 @@ def render(
         chooser=sections.chooser(summary, timelines, shown),
         left_out=left_out,
         data=sections.data(timelines),
-        steps=layers.steps(summary, shown),
+        steps=seconds.steps(summary, shown),
         layers={number: layers.drawn(one) for number, one in seen.items()},
         quality=sections.quality(summary, shown),
         grades=sections.grades(summary, shown),
