@@ -23,6 +23,9 @@ BINS_PER_OCTAVE = 32
 _WINDOWS = 1 << 40
 
 
+Block = tuple[Ints, dict[str, Ints]]
+
+
 @dataclass
 class Tally:
     """window_ns: `fit` may double it. keys: direction (2 * flow + side) * 2^40 + window. columns: by name a number for
@@ -32,8 +35,9 @@ class Tally:
     begin_ns: int
     keys: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     columns: dict[str, Ints] = field(default_factory=lambda: {name: np.zeros(0, dtype=np.int64) for name in _COLUMNS})
-    _waiting: list[tuple[Ints, dict[str, Ints]]] = field(default_factory=list)
+    _waiting: list[Block] = field(default_factory=list)
     _held: int = 0
+    _least: int = 0
 
     def window(self, time_ns: Ints) -> Ints:
         """The window of each stamp; what was stamped before the first packet is in the first."""
@@ -43,37 +47,41 @@ class Tally:
         """Adds rows; keys may repeat, columns that are left out are 0."""
         self._waiting.append((keys, columns))
         self._held += len(keys)
-        if self._held > max(_OPEN, len(self.keys) // 2):
-            self.settle()
+        if self._held > self._least + _OPEN:
+            self._waiting = [_merged(self._waiting)]
+            self._held = self._least = len(self._waiting[0][0])
+            if self._held > len(self.keys) // 2:
+                self.settle()
 
     def settle(self) -> None:
         """Brings every key to one row, in order."""
         if self._waiting:
-            self._merge()
+            self.keys, self.columns = _merged([(self.keys, self.columns), *self._waiting])
+            self._waiting.clear()
+            self._held = self._least = 0
 
     def fit(self) -> None:
         """Makes the windows longer where there are too many. Between batches only: within one its keys are used."""
-        if len(self.keys) > MOST_ROWS:
+        if len(self.keys) + self._held > MOST_ROWS:
             self.settle()
         while len(self.keys) > MOST_ROWS:
             self.window_ns *= 2
             direction, window = direction_and_window(self.keys)
-            self.keys = key_of(direction, window // 2)
-            self._merge()
+            self.keys, self.columns = _merged([(key_of(direction, window // 2), self.columns)])
 
-    def _merge(self) -> None:
-        keys = np.concatenate([self.keys, *(keys for keys, _ in self._waiting)])
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        for name in _COLUMNS:
-            parts = [columns.get(name, np.zeros(len(k), dtype=np.int64)) for k, columns in self._waiting]
-            values = np.concatenate([self.columns[name], *parts])[order]
-            reduce = np.maximum if name.endswith("max_ns") else np.add
-            self.columns[name] = reduce.reduceat(values, starts)
-        self.keys = keys[starts]
-        self._waiting.clear()
-        self._held = 0
+
+def _merged(parts: list[Block]) -> Block:
+    """One row for each key, in order."""
+    keys = np.concatenate([keys for keys, _ in parts])
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    found = {}
+    for name in _COLUMNS:
+        there = [columns[name] if name in columns else np.zeros(len(k), dtype=np.int64) for k, columns in parts]
+        reduce = np.maximum if name.endswith("max_ns") else np.add
+        found[name] = reduce.reduceat(np.concatenate(there)[order], starts)
+    return keys[starts], found
 
 
 class Cells:
