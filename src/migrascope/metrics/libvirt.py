@@ -17,7 +17,7 @@ _TIMES = {
     "libvirt_downtime_net_s": "downtime_net",
     "libvirt_setup_s": "setup_time",
 }
-"""virDomainGetJobStats, all in ms. What ends in net leaves out the time between the hosts' clocks."""
+"""virDomainGetJobStats, all in ms. What ends in net leaves out the time to hand control from host to host."""
 _BYTES = {"libvirt_transferred_bytes": "data_processed"}
 
 
