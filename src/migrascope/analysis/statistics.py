@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 LEVEL = 0.95
 FEWEST = 6
@@ -61,6 +62,32 @@ def paired_difference(ours: dict[int, float], others: dict[int, float]) -> Paire
     if not differences:
         return None
     return Paired(float(np.median(differences)), median_interval(differences), len(differences))
+
+
+def shift_interval(ours: Sequence[float], others: Sequence[float]) -> tuple[float, Interval | None]:
+    """By how much ours lie above others: the median of all differences (Hodges and Lehmann 1963) with the interval of
+    order statistics by the exact distribution of Mann and Whitney's U; None below six on either side."""
+    m, n = len(ours), len(others)
+    differences = np.sort(np.subtract.outer(ours, others).ravel())
+    median = float(np.median(differences))
+    if min(m, n) < FEWEST:
+        return median, None
+    counts = _rank_sum_counts(m, n)
+    tails = np.cumsum(counts) / counts.sum()
+    k = int(np.searchsorted(tails, (1 - LEVEL) / 2, side="right")) - 1
+    return median, Interval(float(differences[k]), float(differences[m * n - 1 - k]), 1 - 2 * float(tails[k]))
+
+
+def _rank_sum_counts(m: int, n: int) -> NDArray[np.float64]:
+    """In how many arrangements U takes each of 0 to mn: the coefficients of the Gaussian binomial."""
+    counts = np.zeros(m * n + 1)
+    counts[0] = 1
+    for i in range(1, m + 1):
+        for at in range(m * n, n + i - 1, -1):
+            counts[at] -= counts[at - n - i]
+        for at in range(i, m * n + 1):
+            counts[at] += counts[at - i]
+    return counts
 
 
 @dataclass(frozen=True)

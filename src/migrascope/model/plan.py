@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
+from migrascope.model.threshold import Threshold
 from migrascope.model.verdict import Verdict
 
 Scenario = Literal["none", "offline", "online", "relay"]
@@ -137,7 +138,8 @@ class VerdictPlan(Part):
 
 class Plan(Part):
     """A whole plan. blocks: how often each combination of the axes is tried, once in every block. policies: what the
-    names in axes.policy stand for; they go before built-in ones of the same name."""
+    names in axes.policy stand for; they go before built-in ones of the same name. thresholds: what its figures are
+    held against, by their keys."""
 
     name: str = Field("plan", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     seed: int = Field(1, ge=0)
@@ -152,6 +154,7 @@ class Plan(Part):
     visitors: Visitors = Visitors()
     capture: CapturePlan = CapturePlan()
     verdict: VerdictPlan = VerdictPlan()
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from migrascope.model.plan import FOREIGN_ECHO_RATE, Plan
 from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
+from migrascope.model.threshold import Threshold
 
 QUICK_BEFORE_S = 3.0
 CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
@@ -117,6 +118,19 @@ def parse(text: str, origin: str) -> Plan:
         return Plan.model_validate(value)
     except ValidationError as error:
         raise PlanError(origin, [_problem(dict(entry)) for entry in error.errors()]) from error
+
+
+def thresholds(path: Path) -> dict[str, Threshold]:
+    """The [thresholds] of a file that may be a whole plan. PlanError lists every mistake."""
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PlanError(str(path), [str(error)]) from error
+    try:
+        return TypeAdapter(dict[str, Threshold]).validate_python(value.get("thresholds", {}))
+    except ValidationError as error:
+        problems = [_problem({**entry, "loc": ("thresholds", *entry["loc"])}) for entry in error.errors()]
+        raise PlanError(str(path), problems) from error
 
 
 def text_of(plan: Plan) -> str:

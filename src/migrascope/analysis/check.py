@@ -1,0 +1,87 @@
+"""A run against thresholds: by the ends of the intervals, so that chance alone neither passes nor fails."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from xml.etree import ElementTree
+
+from migrascope.analysis.statistics import FEWEST
+from migrascope.analysis.summary import Cell, Statistic, Summary, Verdict
+from migrascope.model.problem import UsageProblem
+from migrascope.model.threshold import Threshold, in_unit
+from migrascope.model.units import human
+
+PASS: Final = "pass"
+FAIL: Final = "fail"
+UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One threshold on one figure of one cell."""
+
+    cell: str
+    key: str
+    outcome: Verdict
+    text: str
+
+
+def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
+    """Every threshold on every cell. UsageProblem for a figure that there is not, or a threshold that is no quantity.
+
+    pass: the whole interval keeps to it; fail: the whole interval crosses it; unknown: it lies on both sides, there are
+    too few trials for one, or trials failed and are in no interval.
+    """
+    beside = [cell.factors for cell in summary.cells]
+    found = []
+    for cell in summary.cells:
+        for key, threshold in wanted.items():
+            if key not in cell.metrics and cell.trials > cell.failed:
+                raise UsageProblem(f"thresholds.{key}: no figure of this name; migrascope show --json lists them")
+            try:
+                outcome, text = _check(cell, cell.metrics.get(key), threshold)
+            except ValueError as error:
+                raise UsageProblem(f"thresholds.{key}: {error}") from error
+            found.append(Check(cell.factors.label(beside), key, outcome, text))
+    return found
+
+
+def _check(cell: Cell, statistic: Statistic | None, threshold: Threshold) -> tuple[Verdict, str]:
+    if statistic is None or statistic.median is None:
+        return UNKNOWN, (statistic and statistic.reason) or "no trial measured it"
+    bounds = [(word, in_unit(text, statistic.unit)) for word, text in threshold if text is not None]
+    said = " and ".join(f"{word} {human(bound, statistic.unit)}" for word, bound in bounds)
+    if statistic.low is None or statistic.high is None:
+        median = human(statistic.median, statistic.unit)
+        return UNKNOWN, f"{median} in the median of {statistic.n}, {FEWEST} are needed for an interval ({said})"
+    outcomes = {_side(word, bound, statistic.low, statistic.high) for word, bound in bounds}
+    outcome = next(one for one in (FAIL, UNKNOWN, PASS) if one in outcomes)
+    words = f"{human(statistic.low, statistic.unit)} to {human(statistic.high, statistic.unit)} ({said})"
+    if cell.failed and outcome == PASS:
+        return UNKNOWN, f"{words}, but {cell.failed} of {cell.trials} trials failed and are not in it"
+    verdicts: dict[str, Verdict] = {PASS: "pass", FAIL: "fail", UNKNOWN: "unknown"}
+    return verdicts[outcome], words
+
+
+def _side(word: str, bound: float, low: float, high: float) -> str:
+    if word == "most":
+        return PASS if high <= bound else FAIL if low > bound else UNKNOWN
+    return PASS if low >= bound else FAIL if high < bound else UNKNOWN
+
+
+def junit(run: str, checks: Sequence[Check]) -> str:
+    """The checks as JUnit XML: a test case each; what cannot be told is skipped."""
+    counted = Counter(one.outcome for one in checks)
+    suite = ElementTree.Element(
+        "testsuite",
+        {"name": f"migrascope {run}", "tests": str(len(checks)), "failures": str(counted["fail"]),
+         "skipped": str(counted["unknown"])},
+    )  # fmt: skip
+    for one in checks:
+        case = ElementTree.SubElement(suite, "testcase", {"classname": one.cell, "name": one.key})
+        if one.outcome != PASS:
+            tag = "failure" if one.outcome == FAIL else "skipped"
+            ElementTree.SubElement(case, tag, {"message": one.text})
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -1,0 +1,187 @@
+"""Runs beside one another: what differs between their environments, and what differs between their figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from migrascope.analysis.statistics import FEWEST, Interval, paired_difference, shift_interval
+from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.model.problem import Problem
+from migrascope.model.schedule import Factors
+
+LAYERS = {
+    "hypervisor": (
+        "migration_time_s", "vm_pause_s", "reported_downtime_s", "data_transferred_bytes",
+        "hypervisor_cpu_s.source", "hypervisor_cpu_s.destination",
+    ),
+    "network": (
+        "network_blackout_s", "network_outage_total_s", "probe.rtt_s.switchover.p95",
+        "probe.rtt_variation_s.switchover.p95", "probe.loss_ratio.switchover",
+    ),
+    "visitors": ("http_new_blackout_s", "http_kept_blackout_s", "visitor.goodput_bps.switchover",
+                 "visitor.lost_s.during", "player_stall_s"),
+}  # fmt: skip
+"""The figures that are compared, by the layer that they were seen on: the same ones on every lab."""
+MACHINE = ("cpu", "cores", "memory_bytes")
+
+
+class NotComparable(Problem):
+    """Runs of environments that differ in what the figures depend on; the message holds the differing facts."""
+
+    code = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of one cell in two runs: medians, theirs less ours with its interval (None below six trials), and how
+    it was found: paired within blocks, or over all pairs of trials. reason: why there is no difference to tell."""
+
+    cell: Factors
+    layer: str
+    key: str
+    unit: str
+    ours: float | None
+    theirs: float | None
+    effect: float | None = None
+    interval: Interval | None = None
+    paired: bool = False
+    n: int = 0
+    reason: str | None = None
+
+    @property
+    def seen(self) -> int:
+        """1 or -1 where theirs are surely more or less than ours, else 0."""
+        if self.interval is None:
+            return 0
+        return 1 if self.interval.low > 0 else -1 if self.interval.high < 0 else 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run (theirs) against the first one (ours). facts: what differs of environment and fixed factors, as {fact:
+    (ours, theirs)}; forced: those of them for which they are not comparable."""
+
+    ours: str
+    theirs: str
+    facts: dict[str, tuple[Any, Any]]
+    forced: list[str]
+    differences: list[Difference]
+
+
+def compare(ours: Summary, theirs: Summary, *, force: bool = False) -> Comparison:
+    """Theirs against ours. NotComparable with the differing facts, unless forced; or where no cell has a counterpart.
+
+    A factor that has one value in each run, and another in each, is what is compared; all others must match.
+    """
+    facts, barred = _facts(ours, theirs)
+    if barred and not force:
+        words = "\n  ".join(f"{name}: {facts[name][0]} and {facts[name][1]}" for name in barred)
+        raise NotComparable(f"{ours.run} and {theirs.run} are not comparable:\n  {words}\n--force compares them anyway")
+    fixed = _fixed(ours, theirs)
+    pairs = _pairs(ours, theirs, set(fixed))
+    if not pairs:
+        raise NotComparable(f"{ours.run} and {theirs.run} share no cell: every one has another {_unlike(ours, theirs)}")
+    differences = [
+        _difference(ours, theirs, mine, other, layer, key)
+        for mine, other in pairs
+        for layer, keys in LAYERS.items()
+        for key in keys
+        if key in mine.metrics and key in other.metrics
+    ]
+    return Comparison(ours.run, theirs.run, facts | fixed, barred, differences)
+
+
+def _facts(ours: Summary, theirs: Summary) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
+    """What differs, and by which of it they are not comparable: the machine and the accelerator always, and within one
+    lab QEMU and the guest's image, too."""
+    sides = [{"lab": s.lab, "accelerator": s.accelerator, "qemu": s.qemu, "guest": s.environment.get("guest")} | {
+        key: s.environment.get("environment", {}).get(key) for key in (*MACHINE, "kernel", "migrascope")
+    } for s in (ours, theirs)]  # fmt: skip
+    differing = {key: (sides[0][key], sides[1][key]) for key in sides[0] if sides[0][key] != sides[1][key]}
+    needed = {*MACHINE, "accelerator"} | ({"qemu", "guest"} if "lab" not in differing else set())
+    return differing, [key for key in differing if key in needed]
+
+
+def _levels(summary: Summary, name: str) -> set[Any]:
+    return {getattr(cell.factors, name) for cell in summary.cells}
+
+
+def _fixed(ours: Summary, theirs: Summary) -> dict[str, tuple[Any, Any]]:
+    found = {}
+    for name in vars(ours.cells[0].factors) if ours.cells else ():
+        mine, other = _levels(ours, name), _levels(theirs, name)
+        if len(mine) == len(other) == 1 and mine != other:
+            found[name] = (*mine, *other)
+    return found
+
+
+def _pairs(ours: Summary, theirs: Summary, ignored: set[str]) -> list[tuple[Cell, Cell]]:
+    def key(cell: Cell) -> tuple[Any, ...]:
+        return tuple(value for name, value in vars(cell.factors).items() if name not in ignored)
+
+    others = {key(cell): cell for cell in theirs.cells}
+    return [(cell, others[key(cell)]) for cell in ours.cells if key(cell) in others]
+
+
+def _unlike(ours: Summary, theirs: Summary) -> str:
+    names = vars(ours.cells[0].factors) if ours.cells else ()
+    return " or ".join(name for name in names if not _levels(ours, name) & _levels(theirs, name)) or "combination"
+
+
+def _trials(summary: Summary, cell: Cell, key: str) -> list[tuple[TrialResult, float]]:
+    return [
+        (trial, value)
+        for trial in summary.trials
+        if trial.facts.factors == cell.factors and trial.facts.status == "ok" and key in trial.metrics
+        for value in [trial.metrics[key].value]
+        if value is not None
+    ]
+
+
+def _difference(ours: Summary, theirs: Summary, mine: Cell, other: Cell, layer: str, key: str) -> Difference:
+    left, right = _trials(ours, mine, key), _trials(theirs, other, key)
+    unit = mine.metrics[key].unit or other.metrics[key].unit
+    first, then = (float(np.median([value for _, value in side])) if side else None for side in (left, right))
+    if not left or not right:
+        statistic = (mine if not left else other).metrics[key]
+        return Difference(mine.factors, layer, key, unit, first, then, reason=statistic.reason or "not measured")
+    blocks = [{(t.facts.block, _way(ours, t)): value for t, value in left},
+              {(t.facts.block, _way(theirs, t)): value for t, value in right}]  # fmt: skip
+    shared = sorted(blocks[0].keys() & blocks[1].keys())
+    if len(shared) >= FEWEST:
+        numbered = [{number: side[key] for number, key in enumerate(shared)} for side in blocks]
+        pair = paired_difference(numbered[1], numbered[0])
+        assert pair is not None
+        return Difference(mine.factors, layer, key, unit, first, then, pair.median, pair.interval, True, pair.n)
+    values = [[value for _, value in side] for side in (left, right)]
+    effect, interval = shift_interval(values[1], values[0])
+    n = min(map(len, values))
+    reason = None if interval else f"{n} trials, {FEWEST} are needed"
+    return Difference(mine.factors, layer, key, unit, first, then, effect, interval, False, n, reason)
+
+
+def _way(summary: Summary, trial: TrialResult) -> bool:
+    """The direction of a migration, whatever a lab calls its hosts."""
+    return trial.facts.source == min(trial.facts.source, trial.facts.destination)
+
+
+def as_json(found: Sequence[Comparison]) -> dict[str, Any]:
+    """The public form, in base units."""
+    return {
+        "schema": 1,
+        "comparisons": [
+            {
+                "ours": one.ours,
+                "theirs": one.theirs,
+                "facts": one.facts,
+                "forced": one.forced,
+                "differences": [
+                    {**vars(d), "cell": vars(d.cell), "interval": d.interval and vars(d.interval), "seen": d.seen}
+                    for d in one.differences
+                ],
+            }
+            for one in found
+        ],
+    }

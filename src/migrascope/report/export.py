@@ -1,0 +1,59 @@
+"""A run for others to use: tables as CSV and Parquet, each figure as SVG and PNG, what the columns are, how to cite."""
+
+import csv as csv_module
+import io
+from pathlib import Path
+
+import polars as pl
+
+from migrascope import __version__
+from migrascope.analysis.summary import Summary
+from migrascope.model.problem import UsageProblem
+from migrascope.report import csv
+from migrascope.report.columns import caution, first_line
+from migrascope.report.dictionary import dictionary
+from migrascope.report.figures import drawn, figures
+
+README = """# Migrascope run {run}
+
+{line}
+{caution}
+`plan.toml` is the plan as it ran, `manifest.json` the machine and its versions. The tables are in `data/`, as CSV and
+as Parquet with the same columns: `trials` holds a row for each trial, `cells` one for each cell and figure. Values are in
+base units (s, B, bit/s, B/s, ratio); an empty field was not measured, and the column `reason` of `cells` says why.
+`data/dictionary.csv` says what each column is. The figures are in `figures/`.
+
+To cite: {cite}
+
+To make the same run again: `migrascope run plan.toml` with Migrascope {version}.
+"""
+
+
+def export(summary: Summary, folder: Path, plan_text: str, manifest_text: str) -> list[Path]:
+    """Writes it all into a folder that must not hold anything yet, and gives the paths. UsageProblem where it does."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageProblem(f"{folder} is not empty; name another folder")
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "figures").mkdir()
+    written: dict[str, str | bytes] = {"plan.toml": plan_text, "manifest.json": manifest_text}
+    for name, (_, text) in csv.tables(summary).items():
+        written[f"data/{name}"] = text
+        frame = pl.read_csv(io.StringIO(text), infer_schema_length=None)
+        frame.write_parquet(folder / "data" / f"{name.removesuffix('.csv')}.parquet")
+    out = io.StringIO()
+    csv_module.writer(out).writerows(dictionary(summary))
+    written["data/dictionary.csv"] = out.getvalue()
+    for name, spec in figures(summary).items():
+        written[f"figures/{name}.svg"], written[f"figures/{name}.png"] = drawn(spec)
+    written["README.md"] = _readme(summary)
+    for name, content in written.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _readme(summary: Summary) -> str:
+    cite = f"Migrascope {__version__}, run {summary.run}, plan {summary.plan['name']}, {first_line(summary)}."
+    said = caution(summary)
+    return README.format(
+        run=summary.run, line=first_line(summary), caution=f"\n{said}\n" if said else "", cite=cite, version=__version__
+    )

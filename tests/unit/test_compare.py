@@ -1,0 +1,207 @@
+"""Runs against one another, against thresholds, and written out for others."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.stats
+from faketrial import SCRIPT, run_of
+
+from migrascope.analysis.check import check_run, junit
+from migrascope.analysis.compare import NotComparable, as_json, compare
+from migrascope.analysis.run import analyse
+from migrascope.analysis.statistics import shift_interval
+from migrascope.analysis.summary import Summary
+from migrascope.cli.main import app
+from migrascope.lab.script import Script
+from migrascope.model.plan import Plan
+from migrascope.model.problem import UsageProblem
+from migrascope.model.schedule import Factors, TrialSpec
+from migrascope.model.threshold import Threshold, in_unit
+from migrascope.report.dictionary import CELL, FACTORS, TRIAL, dictionary, meaning
+from migrascope.report.export import export
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import PlanError, thresholds
+
+AXES = {"scenario": ["none"]}
+
+
+def plan(blocks: int = 6, **axes: Any) -> Plan:
+    return Plan.model_validate({"blocks": blocks, "axes": AXES | axes, "visitors": {"viewers": 0}})
+
+
+def scripts(pause_s: float) -> Any:
+    """Trials that pause so long, and some milliseconds more in each block."""
+
+    def script(spec: TrialSpec) -> Script:
+        pause = pause_s + 0.01 * spec.block
+        return replace(SCRIPT, pause_s=pause, gap_s=pause + 0.05, lost_s=pause, reported_downtime_s=round(pause, 3))
+
+    return script
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_of(tmp_path_factory.mktemp("short"), plan(), scripts(0.2))
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_of(tmp_path_factory.mktemp("long"), plan(policy=["xbzrle"]), scripts(0.3))
+
+
+@pytest.fixture(scope="module")
+def ours(short: RunFolder) -> Summary:
+    return analyse(short)
+
+
+def test_what_differs_is_paired_within_blocks_and_what_does_not_is_said(ours: Summary, long: RunFolder) -> None:
+    found = compare(ours, analyse(long))
+    assert found.facts == {"policy": ("pre-copy", "xbzrle")}
+    by_key = {one.key: one for one in found.differences}
+    pause, data = by_key["vm_pause_s"], by_key["data_transferred_bytes"]
+    assert (pause.paired, pause.n, pause.seen) == (True, 6, 1)
+    assert pause.effect == pytest.approx(0.1, abs=0.002)
+    assert pause.interval is not None
+    assert pause.interval.low == pytest.approx(0.1, abs=0.002)
+    assert data.seen == 0
+    assert json.loads(json.dumps(as_json([found])))["comparisons"][0]["differences"][0]["layer"] == "hypervisor"
+
+
+def test_blocks_that_do_not_match_are_compared_over_all_pairs(ours: Summary, tmp_path: Path) -> None:
+    other = analyse(run_of(tmp_path, plan(blocks=5), scripts(0.3)))
+    seven = analyse(run_of(tmp_path / "7", plan(blocks=7), scripts(0.3)))
+    five = {one.key: one for one in compare(ours, other).differences}["vm_pause_s"]
+    assert (five.paired, five.seen, five.reason) == (False, 0, "5 trials, 6 are needed")
+    moved = [replace(t, facts=replace(t.facts, block=t.facts.block + 10)) for t in seven.trials]
+    unpaired = {one.key: one for one in compare(ours, replace(seven, trials=moved)).differences}["vm_pause_s"]
+    assert (unpaired.paired, unpaired.seen) == (False, 1)
+
+
+def test_other_machines_are_refused_with_the_facts_unless_forced(ours: Summary) -> None:
+    environment = {**ours.environment, "environment": {"cpu": "another", "cores": 8, "memory_bytes": 1}}
+    theirs = replace(ours, environment=environment)
+    with pytest.raises(NotComparable, match=r"cpu: .* and another"):
+        compare(ours, theirs)
+    found = compare(ours, theirs, force=True)
+    assert set(found.forced) == {"cpu", "cores", "memory_bytes"}
+    assert not any(one.seen for one in found.differences)
+
+
+def test_another_lab_on_the_same_machine_is_compared_by_layer(ours: Summary) -> None:
+    theirs = replace(ours, lab="openstack", qemu="9.0")
+    assert compare(ours, theirs).facts["lab"] == ("fake", "openstack")
+    with pytest.raises(NotComparable, match=r"qemu: none and 9\.0"):
+        compare(ours, replace(ours, qemu="9.0"))
+
+
+def test_runs_without_a_common_cell_are_refused(ours: Summary, tmp_path: Path) -> None:
+    other = analyse(run_of(tmp_path, plan(blocks=1, memory=["512MiB", "2GiB"])))
+    with pytest.raises(NotComparable, match="share no cell: every one has another memory_bytes"):
+        compare(ours, other)
+
+
+def test_the_shift_s_interval_covers_as_often_as_it_says() -> None:
+    random = np.random.default_rng(5)
+    hits = 0
+    for _ in range(2000):
+        _, interval = shift_interval(random.normal(1, 1, 6).tolist(), random.normal(0, 1, 8).tolist())
+        assert interval is not None
+        hits += interval.low <= 1 <= interval.high
+    low, high = scipy.stats.binomtest(hits, 2000).proportion_ci(0.999)
+    assert interval is not None
+    assert interval.coverage >= 0.95
+    assert low <= interval.coverage <= high
+
+
+def outcomes(summary: Summary, **wanted: str) -> list[str]:
+    found = check_run(summary, {key: Threshold(most=text) for key, text in wanted.items()})
+    return [one.outcome for one in found]
+
+
+def test_thresholds_are_held_against_the_ends_of_intervals(ours: Summary) -> None:
+    assert outcomes(ours, vm_pause_s="300ms") == ["pass"]
+    assert outcomes(ours, vm_pause_s="230ms") == ["unknown"]
+    assert outcomes(ours, vm_pause_s="200ms") == ["fail"]
+    assert outcomes(ours, player_stall_s="1s") == ["unknown"]
+    at_least = check_run(ours, {"vm_pause_s": Threshold(least="205ms", most="1s")})
+    assert [one.outcome for one in at_least] == ["pass"]
+
+
+def test_too_few_trials_and_failed_ones_are_no_pass(ours: Summary, tmp_path: Path) -> None:
+    few = analyse(run_of(tmp_path, plan(blocks=2), scripts(0.2)))
+    assert outcomes(few, vm_pause_s="300ms") == ["unknown"]
+    one_failed = replace(ours, cells=[replace(ours.cells[0], failed=1)])
+    assert outcomes(one_failed, vm_pause_s="300ms") == ["unknown"]
+    assert outcomes(one_failed, vm_pause_s="200ms") == ["fail"]
+
+
+def test_a_figure_that_there_is_not_is_said(ours: Summary) -> None:
+    with pytest.raises(UsageProblem, match=r"thresholds\.vm_paus: no figure of this name"):
+        outcomes(ours, vm_paus="1s")
+    with pytest.raises(UsageProblem, match="not a duration"):
+        outcomes(ours, vm_pause_s="1MB")
+
+
+def test_quantities_of_thresholds() -> None:
+    assert in_unit("5%", "ratio") == 0.05
+    assert in_unit("0.5", "ratio") == 0.5
+    assert in_unit("20MB", "B") == 20e6
+    assert in_unit("10mbit", "bit/s") == 1e7
+    assert in_unit("3", "1") == 3
+
+
+def test_junit_counts_what_it_holds(ours: Summary) -> None:
+    checks = [
+        one for most in ("300ms", "230ms", "200ms") for one in check_run(ours, {"vm_pause_s": Threshold(most=most)})
+    ]
+    suite = ElementTree.fromstring(junit("r", checks))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    assert [[child.tag for child in case] for case in suite] == [[], ["skipped"], ["failure"]]
+
+
+@pytest.mark.parametrize(("most", "code"), [("300ms", 0), ("200ms", 1), ("230ms", 3)])
+def test_check_ends_with_its_code(short: RunFolder, tmp_path: Path, most: str, code: int) -> None:
+    path = tmp_path / "limits.toml"
+    path.write_text(f"[thresholds]\nvm_pause_s = {{ most = '{most}' }}\n", encoding="utf-8")
+    arguments = ["check", str(short.path), "--thresholds", str(path), "--junit", str(tmp_path / "out.xml")]
+    assert app(arguments, result_action="return_value") == code
+    assert ElementTree.parse(tmp_path / "out.xml").getroot().tag == "testsuite"
+
+
+def test_thresholds_are_checked_when_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text("[thresholds]\nvm_pause_s = { mots = '1s' }\n", encoding="utf-8")
+    with pytest.raises(PlanError, match="did you mean 'most'"):
+        thresholds(path)
+
+
+def test_a_folder_that_others_can_use(short: RunFolder, ours: Summary, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    export(ours, folder, (short.path / "plan.toml").read_text(), "{}")
+    trials = pl.read_parquet(folder / "data/trials.parquet")
+    assert trials["vm_pause_s [s]"].to_list() == [trial.metrics["vm_pause_s"].value for trial in ours.trials]
+    names = set(csv.DictReader(io.StringIO((folder / "data/trials.csv").read_text())).fieldnames or [])
+    described = {row[0] for row in dictionary(ours)}
+    assert {name.partition(" [")[0] for name in names} <= described
+    for name in ("data-against-time", "data-against-pause"):
+        assert (folder / f"figures/{name}.svg").read_text().startswith("<svg")
+        assert "var(--" not in (folder / f"figures/{name}.svg").read_text()
+        assert (folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert short.id in (folder / "README.md").read_text()
+    with pytest.raises(UsageProblem, match="not empty"):
+        export(ours, folder, "", "")
+
+
+def test_every_column_has_a_meaning(ours: Summary) -> None:
+    assert [key for key in ours.trials[0].metrics if not meaning(key)] == []
+    assert set(FACTORS) == set(vars(ours.cells[0].factors))
+    assert not {*FACTORS} & {*TRIAL, *CELL}
+    assert isinstance(ours.cells[0].factors, Factors)
