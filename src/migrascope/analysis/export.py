@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from migrascope.analysis.fleet import fleet_costs
 from migrascope.analysis.summary import SCHEMA, Cell, Statistic, Summary
 
 
@@ -15,6 +16,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "accelerator": summary.accelerator,
         "qemu": summary.qemu,
         "cells": [_cell(cell) for cell in summary.cells],
+        "fleet": [cost.as_json() for cost in fleet_costs(summary.cells)],
         "findings": [asdict(finding) for finding in summary.findings],
         "calibration": summary.calibration,
     }

@@ -12,7 +12,7 @@ from migrascope.cli.output import print_json, table_and_report
 from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
-from migrascope.model.problem import Problem
+from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.model.units import human
 from migrascope.store.runfolder import find_run
@@ -37,6 +37,9 @@ def run(
     quick: Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")] = False,
     lab: Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")] = None,
     cloud: Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")] = None,
+    instances: Annotated[
+        int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
+    ] = None,
     resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
     runs: Runs = Path("runs"),
 ) -> int:
@@ -49,7 +52,11 @@ def run(
     """
     progress = ConsoleProgress(stderr())
     folder = find_run(runs, resume_) if resume_ is not None else None
-    loaded = plan_of(folder) if folder is not None else load(plan, quick=quick, lab=lab, cloud=cloud).plan
+    loaded = (
+        plan_of(folder)
+        if folder is not None
+        else _with_fleet(load(plan, quick=quick, lab=lab, cloud=cloud).plan, instances)
+    )
     needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
     if needs_lab:
         need_lab(loaded)
@@ -66,6 +73,14 @@ def run(
         return interruptible(work())
     finally:
         hand_over(folder.path if folder is not None else runs)
+
+
+def _with_fleet(loaded: Plan, instances: int | None) -> Plan:
+    if instances is not None:
+        loaded = loaded.model_copy(update={"fleet": loaded.fleet.model_copy(update={"count": [1, instances]})})
+    if loaded.fleet.count and loaded.lab.kind != "openstack":
+        raise UsageProblem(f"several instances need the lab openstack, not {loaded.lab.kind}: --lab openstack")
+    return loaded
 
 
 def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -> int:

@@ -20,7 +20,7 @@ COMPUTE_API = "2.90"
 _PASSING = (429, 500, 502, 503, 504)
 _TOO_MANY = 429
 _SILENT_S = 60.0
-PAGE = 500
+PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,15 @@ class Cloud:
 
         return self.read(ask) if method == "GET" else self.once(ask)
 
-    def listed(self, path: str, key: str, marker: str = "id") -> Iterator[dict[str, Any]]:
-        """All of a list of Compute's, page after page. marker: the field by which the next page is asked for."""
+    def listed(
+        self, path: str, key: str, marker: str = "id", before: Callable[[], None] = lambda: None
+    ) -> Iterator[dict[str, Any]]:
+        """All of a list of Compute's, page after page. marker: the field by which the next page is asked for. before:
+        called before each request."""
         sign = "&" if "?" in path else "?"
         after = ""
         while True:
+            before()
             answer = self.compute("GET", f"{path}{sign}limit={PAGE}{after}")
             yield from answer[key]
             if f"{key}_links" not in answer:

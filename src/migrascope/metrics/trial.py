@@ -6,6 +6,7 @@ from migrascope.metrics import (
     budget,
     cpu,
     echo,
+    fleet,
     http,
     libvirt,
     link,
@@ -22,7 +23,7 @@ from migrascope.metrics import (
 )
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import Windows, end_of, windows_of
-from migrascope.model.measured import Measured
+from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
 
@@ -62,5 +63,9 @@ def examine(recording: Recording) -> Measurement:
         **quality.measure(recording, packets, windows),
     }
     found |= budget.measure(found, packets, windows)
+    if fleet.is_fleet(recording):
+        own = {key: one for key, one in found.items() if key.startswith("quality.")}
+        of_one = {key: missing(one.unit, one.source, fleet.ELSEWHERE) for key, one in found.items()}
+        return Measurement(of_one | own | fleet.measure(recording), windows, [])
     warnings = [*quality.warnings(found, packets, windows), *writer.warnings(recording, found)]
     return Measurement(found, windows, warnings)

@@ -127,6 +127,21 @@ class CapturePlan(Part):
     snaplen: int = Field(128, ge=96, le=65535)
 
 
+class FleetPlan(Part):
+    """Several instances migrated from one host in a trial; the lab "openstack" only.
+
+    count: how many; 1 is the one alone that the others are compared with. how: each after the one before, all asked for
+    at once, or a drain of the host with so many under way (parallel). max_concurrent: Nova's
+    max_concurrent_live_migrations, which is set on the testbed; on a cloud of others it is only recorded as stated.
+    requests: how many a second may go to the API to look at them all."""
+
+    count: list[Annotated[int, Field(ge=1, le=10000)]] = Field(default_factory=list)
+    how: Literal["one-after-another", "at-once", "drain"] = "at-once"
+    parallel: int = Field(2, ge=1)
+    max_concurrent: int = Field(1, ge=0)
+    requests: float = Field(2.0, gt=0, le=100)
+
+
 class VerdictPlan(Part):
     """ledger: records a second that the guest writes, syncs and reports, 0 for none. outage: the longest silence of the
     website that is no loss of service. allow: the worst verdict on a trial with which a run is good."""
@@ -153,6 +168,7 @@ class Plan(Part):
     probes: Probes = Probes()
     visitors: Visitors = Visitors()
     capture: CapturePlan = CapturePlan()
+    fleet: FleetPlan = FleetPlan()
     verdict: VerdictPlan = VerdictPlan()
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 

@@ -148,6 +148,15 @@ _ALL = [
         "error is empty where there was one",
     ),
     Table(
+        "fleet", 1,
+        {
+            "asked_ns": "int", "answered_ns": "int", "name": "str", "status": "str", "task": "str", "host": "str",
+            "record": "str", "seen_ns": "int",
+        },
+        "what a look at a whole fleet showed of one instance, when it was another than the look before; seen_ns: when "
+        "that look was asked for, at which it was not so yet",
+    ),
+    Table(
         "libvirt_event", 1,
         {"event": "str", "recv_ns": "int", "data": "str"},
         "an event of libvirt on `host` (lifecycle, job-completed), when it was read, its data as JSON",

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from migrascope.analysis.summary import Summary
-from migrascope.report import policies
+from migrascope.report import fleet, policies
 from migrascope.report.columns import (
     COLUMNS,
     LEGEND,
@@ -70,6 +70,7 @@ def show(summary: Summary, console: Console) -> None:
         console.print(Text(f"({number}) not measured: {note}", style="dim"))
     console.print(Text(LEGEND, style="dim"))
     _policies(summary, console)
+    _fleet(summary, console)
     _findings(summary, console)
 
 
@@ -151,6 +152,20 @@ def _policies(summary: Summary, console: Console) -> None:
             [title], [[row[place]] for row in shows["rows"]], words=place < len(shows["heads"]) - len(policies.TITLES)
         )
         for place, title in enumerate(shows["heads"])
+    ]
+    console.print()
+    _print(lanes, console)
+    console.print(Text(shows["note"], style="dim"))
+
+
+def _fleet(summary: Summary, console: Console) -> None:
+    """What several instances cost, where there are any."""
+    shows = fleet.table(summary)
+    if shows is None:
+        return
+    lanes = [
+        _Lane(head.split(), [[row[place]] for row in shows["rows"]], words=place == 1)
+        for place, head in enumerate(shows["heads"])
     ]
     console.print()
     _print(lanes, console)

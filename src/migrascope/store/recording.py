@@ -62,10 +62,13 @@ class TrialFacts:
 
 
 class Recording:
-    """One sealed trial of a run: facts, events and tables. FileNotFoundError when the folder is none."""
+    """One sealed trial of a run: facts, events and tables. FileNotFoundError when the folder is none.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    instance: only the rows of one instance of a fleet.
+    """
+
+    def __init__(self, folder: Path, instance: str | None = None) -> None:
+        self.folder, self._instance = folder, instance
         self.trial = TrialFacts.from_json(json.loads((folder / "trial.json").read_text(encoding="utf-8")))
 
     @cached_property
@@ -77,7 +80,12 @@ class Recording:
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             return pl.DataFrame(schema=polars_schema(name))
-        return pl.read_parquet(path)
+        rows = pl.read_parquet(path)
+        return rows if self._instance is None else rows.filter(pl.col("instance") == self._instance)
+
+    def of(self, instance: str) -> "Recording":
+        """The same trial with the rows of one instance."""
+        return Recording(self.folder, instance)
 
     @property
     def capture(self) -> Path | None:

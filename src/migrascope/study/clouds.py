@@ -22,13 +22,14 @@ from migrascope.node.image import root_image
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 from migrascope.study import testbeds
-from migrascope.study.labs import Progress, Up
+from migrascope.study.labs import Progress, Trials, Up
 from migrascope.testbed.roles.keystone import CLOUD
 from migrascope.testbed.settings import CONTROLLER, address
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 from migrascope.testbed.volume import export
 from migrascope.trial.engine import TrialEngine
+from migrascope.trial.fleet import FleetEngine
 from migrascope.trial.origin import origin
 
 _DOWNTIME_FLOOR_S = 0.1
@@ -48,6 +49,12 @@ async def cloud_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
     else:
         async with _testbed(plan, guest, host_root, progress) as found:
             yield found
+
+
+def _runner(lab: OpenstackLab, plan: Plan, guest: GuestImage, progress: Progress) -> Trials:
+    if plan.fleet.count:
+        return FleetEngine(lab, plan, progress.phase).run
+    return TrialEngine(lab, plan, progress.phase, guest.site).run
 
 
 def _wishes(plan: Plan) -> Wishes:
@@ -71,13 +78,15 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     cloud = Cloud.connect(CLOUD, clouds_yaml)
     spaces, where = testbed.topology.namespaces, address("origin", "external")
     boot, vcpus = _boot(guest, where), plan.instance.vcpus
-    async with OpenstackLab.up(cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed, host_root), vcpus=vcpus) as lab:
+    async with OpenstackLab.up(
+        cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed, host_root, plan.fleet.max_concurrent), vcpus=vcpus
+    ) as lab:
         lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
         async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
-            yield TrialEngine(lab, plan, progress.phase, guest.site).run, lab.facts | {"guest": guest.hash}
+            yield _runner(lab, plan, guest, progress), lab.facts | {"guest": guest.hash}
 
 
-def _reach(testbed: Testbed, host_root: Path) -> Reach:
+def _reach(testbed: Testbed, host_root: Path, max_concurrent: int) -> Reach:
     topology = testbed.topology
     python = ("setpriv", "--pdeathsig", "KILL", "python3")
     hosts = {
@@ -88,7 +97,7 @@ def _reach(testbed: Testbed, host_root: Path) -> Reach:
     async def configure(factors: Factors) -> dict[str, Any]:
         topology.set_rate("migration", factors.link_bps)
         limit_ms = round(1000 * max(_DOWNTIME_FLOOR_S, factors.downtime_limit_s))
-        await testbeds.set_migration(testbed, {"downtime_ms": limit_ms})
+        await testbeds.set_migration(testbed, {"downtime_ms": limit_ms, "max_concurrent": max_concurrent})
         nova = vars(testbed.settings.migration)
         return {"nova": dict(nova), "links": {name: link.rate_bps for name, link in topology.links.items()}}
 
@@ -123,4 +132,4 @@ async def _foreign(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
         if wanted.origin:
             folder = lab.folder / "origin"
             await stack.enter_async_context(origin(client, wanted.origin, host_root, guest.live_loop, folder))
-        yield TrialEngine(lab, plan, progress.phase, guest.site).run, lab.facts | {"guest": guest.hash}
+        yield _runner(lab, plan, guest, progress), lab.facts | {"guest": guest.hash}

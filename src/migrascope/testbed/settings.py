@@ -40,14 +40,17 @@ _LEAST = {
     "downtime_delay_s": 3,
     "completion_timeout_s": 0,
     "bandwidth_mib_s": 0,
+    "max_concurrent": 0,
 }
 
 
 @dataclass(frozen=True)
 class Migration:
-    """Nova's settings of live migrations, [libvirt] live_migration_*, with Nova's own defaults.
+    """Nova's settings of live migrations, [libvirt] live_migration_* and [DEFAULT] max_concurrent_live_migrations, with
+    Nova's own defaults.
 
-    completion_timeout_s and bandwidth_mib_s: 0 is no limit. UsageProblem for what nova-compute would not start with.
+    completion_timeout_s, bandwidth_mib_s and max_concurrent: 0 is no limit. UsageProblem for what nova-compute would
+    not start with.
     """
 
     downtime_ms: int = 500
@@ -58,6 +61,7 @@ class Migration:
     permit_post_copy: bool = False
     permit_auto_converge: bool = False
     bandwidth_mib_s: int = 0
+    max_concurrent: int = 1
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.pace import Pace
 from migrascope.lab.openstack import leftovers
+from migrascope.lab.openstack.fleet import CloudFleet
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import Wishes, machine_tag
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.schedule import Factors
+from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Cleaned, Register, remove
 
@@ -80,6 +83,27 @@ class OpenstackLab:
         return CloudInstance(
             name, made, resources, self._reach, settings, access(resources.cloud.name, self._clouds_yaml)
         )
+
+    async def create_fleet(self, factors: Factors, host: str, folder: Path, requests_per_s: float) -> CloudFleet:
+        """As many servers on `host` as the factors say, made together; the caller destroys them."""
+        folder.mkdir(exist_ok=True)
+        resources, prefix = self._resources, f"{self._register.id}-{folder.name}"
+        settings = await self._reach.configure(factors)
+        flavor = await asyncio.to_thread(resources.flavor, factors.memory_bytes, factors.vcpus)
+        links = []
+        if self._reach.fabric is not None:
+            config = {"ports": dict(self._reach.ports), "interval_s": 0.1}
+            links = [Member("link", "migrascope.probe.link", "fabric", self._reach.fabric, config)]
+        fleet = CloudFleet(resources, prefix, factors.instances, Pace(requests_per_s), links, settings)
+        making = asyncio.ensure_future(asyncio.to_thread(fleet.make, self._ground, flavor, host))
+        try:
+            await asyncio.shield(making)
+        except BaseException:
+            with contextlib.suppress(CloudError):  # the next run, or clean, finds what stays
+                await asyncio.wait([making])
+                await fleet.destroy()
+            raise
+        return fleet
 
 
 def hypervisors(cloud: Cloud) -> tuple[str, str]:

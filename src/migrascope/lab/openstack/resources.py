@@ -131,33 +131,46 @@ class Resources:
 
         Nothing of it is left when this raises, unless the API does not let us remove it: CloudError with its words.
         """
-        cloud, network, tags, mark = self.cloud, self._network, self.wishes.tags, self.wishes.mark
         try:
-            gib = max(1, -(-ground.image_bytes // 2**30))
-            marks = dict.fromkeys(tags, "1")
-            volume = self._do(self._storage.create_volume, size=gib, image_id=ground.image, name=name, metadata=marks)
-            place = {"network_id": ground.network, "security_group_ids": [ground.group]}
-            port = self._do(network.create_port, name=name, description=mark, **place)
-            self._await(_VOLUME_S, f"volume {name} is available", lambda: self._volume_is_there(volume.id))
-            disk = {"uuid": volume.id, "source_type": "volume", "destination_type": "volume", "boot_index": 0}
-            wanted: dict[str, Any] = {
-                "name": name,
-                "flavorRef": flavor,
-                "networks": [{"port": port.id}],
-                "block_device_mapping_v2": [disk],
-                "tags": tags,
-            }
-            if host:
-                wanted["host"] = host
-            server = str(cloud.compute("POST", "/servers", {"server": wanted})["server"]["id"])
+            volume, port = self.volume(name, ground), self.port(name, ground)
+            self._await(_VOLUME_S, f"volume {name} is available", lambda: self._volume_is_there(volume))
+            server = self.server(name, flavor, host, volume, port)
             self._await(_SERVER_S, f"server {name} is ACTIVE", lambda: self._is_active(server))
-            outside = {"floating_network_id": ground.external, "port_id": port.id}
-            floating = self._do(network.create_ip, description=mark, **outside)
-            return Made(server, volume.id, port.id, str(floating.floating_ip_address))
+            return Made(server, volume, port, self.address(port, ground))
         except BaseException:
             with contextlib.suppress(CloudError):  # the next run, or clean, finds it
                 self.remove(name)
             raise
+
+    def volume(self, name: str, ground: Ground) -> str:
+        """The id of a new volume that holds the image; it is not there at once."""
+        gib, marks = max(1, -(-ground.image_bytes // 2**30)), dict.fromkeys(self.wishes.tags, "1")
+        given = {"size": gib, "image_id": ground.image, "name": name, "metadata": marks}
+        return str(self._do(self._storage.create_volume, **given).id)
+
+    def port(self, name: str, ground: Ground) -> str:
+        """The id of a new port."""
+        place = {"network_id": ground.network, "security_group_ids": [ground.group]}
+        return str(self._do(self._network.create_port, name=name, description=self.wishes.mark, **place).id)
+
+    def server(self, name: str, flavor: str, host: str, volume: str, port: str) -> str:
+        """The id of a new server on a volume that is there; it is not ACTIVE at once."""
+        disk = {"uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": 0}
+        wanted: dict[str, Any] = {
+            "name": name,
+            "flavorRef": flavor,
+            "networks": [{"port": port}],
+            "block_device_mapping_v2": [disk],
+            "tags": self.wishes.tags,
+        }
+        if host:
+            wanted["host"] = host
+        return str(self.cloud.compute("POST", "/servers", {"server": wanted})["server"]["id"])
+
+    def address(self, port: str, ground: Ground) -> str:
+        """A new floating IP of a port."""
+        outside = {"floating_network_id": ground.external, "port_id": port}
+        return str(self._do(self._network.create_ip, description=self.wishes.mark, **outside).floating_ip_address)
 
     def _volume_is_there(self, volume: str) -> bool:
         found = self.cloud.read(lambda: self._storage.get_volume(volume))

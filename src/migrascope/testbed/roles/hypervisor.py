@@ -21,7 +21,10 @@ def compute(node: str) -> str:
 def configuration(settings: Settings, secrets: Secrets, node: str) -> File:
     """/etc/nova/nova-compute.conf of a node, which only nova-compute reads, when it starts."""
     sections: Sections = {
-        "DEFAULT": {"compute_driver": "libvirt.LibvirtDriver"},
+        "DEFAULT": {
+            "compute_driver": "libvirt.LibvirtDriver",
+            "max_concurrent_live_migrations": settings.migration.max_concurrent,
+        },
         "libvirt": _libvirt(settings, secrets, node),
     }
     return config("/etc/nova/nova-compute.conf", "nova", sections)

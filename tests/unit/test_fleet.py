@@ -1,0 +1,197 @@
+"""Several instances migrated together: what is asked of the API, what is recorded, and what the figures say."""
+
+import asyncio
+import json
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakecloud import FakeCloud, Fault
+
+from migrascope.analysis.export import summary_json
+from migrascope.analysis.fleet import fleet_costs
+from migrascope.analysis.run import analyse
+from migrascope.cloud.client import Cloud, Patience
+from migrascope.cloud.pace import Pace
+from migrascope.lab.fleet import State
+from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
+from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.resources import Ground, Resources
+from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.metrics.fleet import instances
+from migrascope.metrics.trial import measure
+from migrascope.model.plan import FleetPlan
+from migrascope.model.schedule import schedule
+from migrascope.node.namespace import Namespace
+from migrascope.node.register import Register
+from migrascope.report.build import write_report
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import parse, text_of
+from migrascope.trial.fleet import FleetEngine, width_of, wrong
+
+OURS = f"{TAG}-aaaaaaaaaaaa"
+PLAN = """
+blocks = 1
+[lab]
+kind = "openstack"
+[axes]
+scenario = ["none"]
+probes = ["none"]
+[windows]
+before = "100ms"
+limit = "2s"
+[fleet]
+"""
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeCloud]:
+    with FakeCloud() as cloud:
+        cloud.quotas = dict.fromkeys(cloud.quotas, 10**6)
+        yield cloud
+
+
+async def booted(address: str, client: Namespace | None) -> bool:
+    return True
+
+
+def run_of(fake: FakeCloud, folder: Path, fleet: str) -> RunFolder:
+    """A run of a plan with this [fleet] on the fake cloud."""
+    patience = Patience(60.0, time.monotonic, lambda seconds: time.sleep(min(0.01, seconds)))
+    cloud = Cloud.connect("fake", fake.clouds_yaml(folder), patience)
+    register = Register.create(folder / "labs")
+    resources = Resources(cloud, Wishes(register.id, OURS))
+    group = cloud.connection.network.create_security_group(name=register.id, description=resources.wishes.mark)
+    ground = Ground("image", 2**20, fake.inner, fake.outer, group.id)
+    facts = {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}
+    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts)
+    plan = parse(PLAN + fleet, "test")
+    run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
+    engine = FleetEngine(lab, plan, lambda _: None, booted)
+    for spec in schedule(plan):
+        opened = run.open_trial(spec.number)
+        run.seal_trial(opened, asyncio.run(engine.run(spec, opened)))
+    assert fake.nova.servers == fake.things["volumes"] == fake.things["floatingips"] == {}
+    return run
+
+
+@pytest.mark.parametrize(
+    ("how", "at_once", "most"), [("one-after-another", 9, 1), ("at-once", 9, 4), ("at-once", 2, 2), ("drain", 9, 3)]
+)
+def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str, at_once: int, most: int) -> None:
+    fake.nova.at_once, fake.nova.migration_s = at_once, 0.15
+    run = run_of(fake, tmp_path, f'count = [4]\nhow = "{how}"\nparallel = 3\nrequests = 50\n')
+    (recording,) = run.recordings()
+    assert (recording.trial.status, recording.trial.factors.instances) == ("ok", 4)
+    assert fake.nova.most_at_once == most
+    found = instances(recording)
+    assert [one.name for one in found] == ["vm-1", "vm-2", "vm-3", "vm-4"]
+    metrics = measure(recording)
+    assert metrics["fleet.migrated"].value == 4
+    assert metrics["fleet.at_once"].value == most
+    for one in found:
+        took, bound = one.figures()["migration_time_s"]
+        assert took is not None
+        assert took + bound >= 0.15
+    total = metrics["fleet.total_s"].value
+    assert total is not None
+    assert total >= 0.15 * -(-4 // most) - 0.05
+    assert metrics["fleet.blackout_s.median"].reason == "of no instance watched by a probe of its own"
+    assert metrics["migration_time_s"].reason == "a fleet has figures of its own: fleet.*"
+
+
+def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) -> None:
+    fake.nova.migration_s = 0.2
+    run = run_of(fake, tmp_path, "count = [1, 4]\nrequests = 50\n")
+    summary = analyse(run)
+    costs = {one.cell.factors.instances: one for one in fleet_costs(summary.cells)}
+    assert costs[1].slowdown == {}
+    slower = costs[4].slowdown["from_request_s"]
+    assert slower is not None
+    assert 2.0 < slower < 3.5  # they wait for each other: 1, 2, 3 and 4 times as long
+    carried = costs[4].slowdown["migration_time_s"]
+    assert carried == pytest.approx(1.0, abs=0.5)
+    told = json.loads(json.dumps(summary_json(summary)))
+    assert [one["instances"] for one in told["fleet"]] == [1, 4]
+    assert told["cells"][1]["metrics"]["fleet.vm-4.waited_s"]["median"] > 0.4
+    page = write_report(run).read_text()
+    assert "What several instances cost" in page
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [("error", "vm-1: Compute says error"), ("refused", "vm-1: refused: cloud fake: Compute host"), ("stuck", "stuck")],
+)
+def test_what_does_not_migrate_is_told(fake: FakeCloud, tmp_path: Path, end: str, words: str) -> None:
+    fake.nova.end = end
+    (recording,) = run_of(fake, tmp_path, "count = [3]\nrequests = 50\n").recordings()
+    assert recording.trial.status == "failed"
+    assert recording.trial.reason is not None
+    assert recording.trial.reason.startswith("3 of 3 did not migrate; ")
+    assert words in recording.trial.reason
+    metrics = measure(recording)
+    assert (metrics["fleet.migrated"].value, metrics["fleet.failed"].value) == (0, 3)
+    assert metrics["fleet.total_s"].value is None
+
+
+def test_a_request_whose_answer_is_lost_is_not_sent_again(fake: FakeCloud, tmp_path: Path) -> None:
+    fake.nova.migration_s = 0.2
+    fake.faults.append(Fault("POST .*/action", 502, after=True))
+    (recording,) = run_of(fake, tmp_path, "count = [2]\nrequests = 50\n").recordings()
+    assert recording.trial.status == "ok"
+    assert len(fake.nova.migrations) == 2
+
+
+def test_without_records_another_host_is_enough(fake: FakeCloud, tmp_path: Path) -> None:
+    fake.faults.append(Fault("GET .*/os-migrations", 403, "Policy doesn't allow it.", times=None))
+    (recording,) = run_of(fake, tmp_path, "count = [3]\nrequests = 50\n").recordings()
+    assert recording.trial.status == "ok"
+    assert fake.asked("GET .*/os-migrations") == 1
+    assert measure(recording)["fleet.at_once"].reason == "the migrations' records are not shown to us"
+
+
+def test_a_thousand_cost_the_api_no_more_than_is_stated(fake: FakeCloud, tmp_path: Path) -> None:
+    fake.nova.at_once, fake.nova.migration_s = 100, 0.5
+    run = run_of(fake, tmp_path, "count = [1000]\nrequests = 2\n")
+    (recording,) = run.recordings()
+    assert recording.trial.status == "ok"
+    assert measure(recording)["fleet.migrated"].value == 1000
+    looks = [at for at, asked in fake.requests if (asked.startswith("GET") and "detail" in asked) or "os-mig" in asked]
+    migrating = [at for at, asked in fake.requests if asked.endswith("/action")]
+    within = [at for at in looks if at >= migrating[0]]
+    for start in within:
+        assert sum(start <= at < start + 5.0 for at in within) <= 11
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 10**6  # KiB, the fake cloud included
+
+
+def test_a_pace_is_kept_and_what_is_late_is_not_made_up_for() -> None:
+    now, slept = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = Pace(2.0, lambda: now[0], sleep)
+    for _ in range(3):
+        pace.take()
+    assert slept == [0.5, 0.5]
+    now[0] += 10
+    pace.take()
+    pace.take()
+    assert slept == [0.5, 0.5, 0.5]
+    assert pace.requests == 5
+
+
+def test_widths_and_verdicts() -> None:
+    widths = {how: width_of(FleetPlan.model_validate({"how": how, "parallel": 3}), 9) for how in
+              ("one-after-another", "at-once", "drain")}  # fmt: skip
+    assert widths == {"one-after-another": 1, "at-once": 9, "drain": 3}
+    before, there = State("ACTIVE", "", "one", ""), State("ACTIVE", "", "two", "completed")
+    assert wrong(there, before, "two") is None
+    assert wrong(State("ACTIVE", "", "one", ""), before, "") == "it is on the same host as before"
+    assert wrong(State("ACTIVE", "", "three", "completed"), before, "two") == "it runs on three"
+    assert not State("ACTIVE", "migrating", "two", "completed").settled(before)
+    assert not State("ACTIVE", "", "one", "running").settled(before)
+    assert not before.settled(before)
