@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captures import ethernet, ip
@@ -48,6 +48,7 @@ def accepted(program: bytes, frame: bytes) -> int:
 addresses = st.integers(0, 6).map(lambda last: f"192.0.2.{last}")
 
 
+@settings(deadline=None)
 @given(st.lists(addresses, min_size=1, max_size=4, unique=True), addresses, addresses)
 def test_the_filter_takes_what_comes_from_or_goes_to_an_address(wanted: list[str], source: str, target: str) -> None:
     program = filter_program(wanted, 128)

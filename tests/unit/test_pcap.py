@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captures import (
@@ -66,6 +66,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("captures") / "capture"
 
 
+@settings(deadline=None)
 @given(packets, st.sampled_from("<>"), st.booleans())
 def test_classic(path: Path, made: list[Packet], order: str, nano: bool) -> None:
     path.write_bytes(classic(made, order=order, nano=nano))
@@ -73,6 +74,7 @@ def test_classic(path: Path, made: list[Packet], order: str, nano: bool) -> None
     assert read(path) == [(time // step * step, frame, wire) for time, frame, wire in made]
 
 
+@settings(deadline=None)
 @given(packets, st.sampled_from("<>"), st.sampled_from([None, 3, 6, 9, 12]), st.integers(-1000, 1000))
 def test_pcapng(path: Path, made: list[Packet], order: str, resolution: int | None, offset: int) -> None:
     step = 10 ** (9 - (6 if resolution is None else resolution)) if resolution != 12 else 1
@@ -87,6 +89,7 @@ def test_pcapng(path: Path, made: list[Packet], order: str, resolution: int | No
     assert read(path) == [(time // step * step + offset * 10**9, frame, wire) for time, frame, wire in made]
 
 
+@settings(deadline=None)
 @given(packets)
 def test_what_is_written_is_read(path: Path, made: list[Packet]) -> None:
     with path.open("wb") as file:
@@ -94,6 +97,7 @@ def test_what_is_written_is_read(path: Path, made: list[Packet]) -> None:
     assert read(path) == made
 
 
+@settings(deadline=None)
 @given(packets.filter(len), st.data())
 def test_cut_anywhere(path: Path, made: list[Packet], data: st.DataObject) -> None:
     file = io.BytesIO()
@@ -254,6 +258,7 @@ def test_cut_by_the_snaplen(path: Path, kept: int) -> None:
     assert stamps.there[0] == (kept >= 66)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=20))
 def test_options_of_any_kind_do_no_harm(path: Path, lead: bytes) -> None:
     lead = lead + bytes(-len(lead) % 4)
