@@ -129,6 +129,33 @@ def test_what_belongs_to_the_instance_is_kept() -> None:
     assert [at for at, _, _ in journal.about(found, [SERVER, PORT], requests)] == [1, 3, 5, 7]
 
 
+def read_journals(folder: Path, *commands: list[str]) -> list[dict[str, object]]:
+    async def read() -> None:
+        hosts = {f"host-{at}": command for at, command in enumerate(commands)}
+        running = program(folder, hosts=hosts, words=[SERVER])
+        async with Running(journal.main, running):
+            running.stop(ending=False)
+            await until(lambda: len(list(folder.glob("journal@*"))) == len(commands))
+
+    asyncio.run(read())
+    return [row for at in range(len(commands)) for row in rows(folder, "journal", f"journal-host-{at}")]
+
+
+def test_each_hosts_journal_is_read_when_the_trial_drains(tmp_path: Path) -> None:
+    said = line("nova-compute", f"INFO [instance: {SERVER}] VM Paused", 5)
+    (found,) = read_journals(tmp_path, [sys.executable, "-c", f"print({said!r})"])
+    assert found == {"wall_ns": 5000, "unit": "nova-compute", "message": f"INFO [instance: {SERVER}] VM Paused"}
+
+
+def test_a_host_whose_journal_cannot_be_read_ends_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said = line("nova-compute", f"[instance: {SERVER}] VM Paused", 5)
+    found = read_journals(
+        tmp_path, ["sh", "-c", "echo no such journal >&2; exit 1"], [sys.executable, "-c", f"print({said!r})"]
+    )
+    assert len(found) == 1
+    assert "the journal of host-0 cannot be read: no such journal" in capfd.readouterr().err
+
+
 class TestCeph:
     """The probe with a Ceph of its own making."""
 
