@@ -1,5 +1,6 @@
 """Each policy, once and end to end; what one sets is gone in the next; what a QEMU lacks is said before any trial."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 
 from lab.machine import migrascope
 from migrascope.metrics.trial import measure
+from migrascope.model.schedule import schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import parse
 
 pytestmark = pytest.mark.lab
 PLAN = """
@@ -55,11 +58,11 @@ CAPABILITIES = {
 }
 
 
-def run_plan(folder: Path, names: list[str], rate: str, tables: str = TABLES) -> RunFolder:
+def run_plan(folder: Path, names: list[str], rate: str, *, seed: int = 1) -> RunFolder:
     """The run of a plan of these policies; each trial has come to a good end."""
     path = folder / "plan.toml"
     listed = ", ".join(f'"{name}"' for name in names)
-    path.write_text(PLAN.format(names=listed, rate=rate, tables=tables), encoding="utf-8")
+    path.write_text(f"seed = {seed}\n{PLAN.format(names=listed, rate=rate, tables=TABLES)}", encoding="utf-8")
     done = migrascope("run", str(path), "--runs", str(folder / "runs"))
     assert done.returncode in (0, 1), done.stderr
     return RunFolder(folder / "runs" / "latest")
@@ -109,8 +112,14 @@ def test_the_parameters_are_the_policy_s(trials: dict[str, Recording]) -> None:
 
 
 def test_nothing_of_a_policy_is_left_in_the_next_trial(tmp_path: Path) -> None:
-    run = run_plan(tmp_path, ["post-copy", "multifd", "pre-copy"], "0B/s")
-    for recording in run.recordings():
+    names = ["post-copy", "multifd", "pre-copy"]
+    text = PLAN.format(names=", ".join(map(repr, names)), rate="0B/s", tables=TABLES)
+    plans = (parse(f"seed = {seed}\n{text}", "plan") for seed in itertools.count())
+    seed = next(plan.seed for plan in plans if [trial.factors.policy for trial in schedule(plan)] == names)
+    run = run_plan(tmp_path, names, "0B/s", seed=seed)
+    recordings = run.recordings()
+    assert [recording.trial.factors.policy for recording in recordings] == names
+    for recording in recordings:
         name = recording.trial.factors.policy
         for side in settings(recording):
             assert {key for key, state in side["capabilities"].items() if state} == CAPABILITIES[name] | {"events"}

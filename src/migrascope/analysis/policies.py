@@ -39,7 +39,7 @@ def costs(summary: Summary) -> list[PolicyCost]:
         loads.setdefault(replace(cell.factors, policy=""), []).append(cell)
     return [
         PolicyCost(cell, load, _outcomes(summary, cell), cell in _front(cells))
-        for load, cells in loads.items()
+        for load, cells in sorted(loads.items(), key=lambda item: tuple(vars(item[0]).values()))
         for cell in cells
     ]
 

@@ -88,6 +88,7 @@ def entry(statistic: Statistic | None, column: Column, step: float) -> Entry:
     return Entry(figure(statistic.median, column, step), f"{low}–{high}", None)
 
 
+OF_WRITERS = ("write_set_bytes", "write_pattern")
 FACTOR_TITLES = {
     "scenario": "Scenario",
     "policy": "Policy",
@@ -108,8 +109,17 @@ FACTOR_TITLES = {
 
 def shown_factors(cells: list[Cell]) -> list[str]:
     """The scenario, and every other factor that varies among the cells."""
-    names = [field.name for field in fields(Factors)]
-    return [name for name in names if name == "scenario" or len({getattr(cell.factors, name) for cell in cells}) > 1]
+    return ["scenario", *(name for name in varying([cell.factors for cell in cells]) if name != "scenario")]
+
+
+def varying(beside: list[Factors]) -> list[str]:
+    """The factors that differ; a writer's set and pattern only where they differ among writers."""
+    writing = [factors for factors in beside if factors.write_Bps]
+
+    def levels(name: str) -> set[object]:
+        return {getattr(factors, name) for factors in (writing if name in OF_WRITERS else beside)}
+
+    return [field.name for field in fields(Factors) if len(levels(field.name)) > 1]
 
 
 def factor_title(name: str) -> str:

@@ -19,8 +19,8 @@ README = """# Migrascope run {run}
 {line}
 {caution}
 `plan.toml` is the plan as it ran, `manifest.json` the machine and its versions. The tables are in `data/`, as CSV and
-as Parquet with the same columns: `trials` holds a row for each trial, `cells` one for each cell and figure. Values are in
-base units (s, B, bit/s, B/s, ratio); an empty field was not measured, and the column `reason` of `cells` says why.
+as Parquet with the same columns: `trials` holds a row for each trial, `cells` one for each cell and figure. Values are
+in base units (s, B, bit/s, B/s, ratio); an empty field was not measured, and the column `reason` of `cells` says why.
 `data/dictionary.csv` says what each column is. The figures are in `figures/`.
 
 To cite: {cite}

@@ -6,7 +6,7 @@ from migrascope.analysis.policies import COSTS, OUTAGE, TIME, PolicyCost, costs
 from migrascope.analysis.summary import Summary
 from migrascope.model.units import human
 from migrascope.report.charts import CONFIG, PALETTE, SCHEMA
-from migrascope.report.columns import DASH, factor_text, factor_title
+from migrascope.report.columns import DASH, factor_text, factor_title, varying
 
 TITLES = [
     "Time",
@@ -53,7 +53,7 @@ def table(summary: Summary) -> dict[str, Any] | None:
 
 
 def _varying(found: list[PolicyCost]) -> list[str]:
-    return [name for name in vars(found[0].load) if len({getattr(one.load, name) for one in found}) > 1]
+    return varying([one.load for one in found])
 
 
 def _cost(one: PolicyCost, key: str) -> str:
