@@ -5,6 +5,7 @@ import pytest
 import link
 import meter
 import observer
+import policies
 from common import run_plan
 from kept import Kept
 
@@ -27,3 +28,15 @@ def test_the_link_is_used(kept: Kept) -> None:
     table = link.table(link.measured(trials=5))
     assert "missed" not in table, table
     kept.write(table)
+
+
+def test_each_policy_s_cost(kept: Kept) -> None:
+    table = policies.table(*policies.measured("policies"))
+    assert "missed" not in table, table
+    kept.write(table)
+
+
+def test_data_and_downtime_under_each_limit(kept: Kept) -> None:
+    summary, seconds = policies.measured("limits")
+    assert {finding.topic for finding in summary.findings} >= {"regime", "limit"}
+    kept.write(policies.table(summary, seconds))

@@ -32,7 +32,8 @@ class ConsoleProgress:
     def trial_begins(self, spec: TrialSpec) -> None:
         self._trial_began = time.monotonic()
         factors = spec.factors
-        self._title = f"trial {spec.number}/{self._total} {factors.scenario}, {spec.source} to {spec.destination}"
+        what = factors.scenario if factors.policy == "pre-copy" else f"{factors.scenario}, {factors.policy}"
+        self._title = f"trial {spec.number}/{self._total} {what}, {spec.source} to {spec.destination}"
         if self._console.is_terminal:
             self._status.start()
 
