@@ -25,8 +25,12 @@ write_rate = ["{rate}"]
 working_set = ["64MiB"]
 [windows]
 before = "2s"
-limit = "40s"
+limit = "2min"
+boot_limit = "3min"
+steady_limit = "3min"
 [visitors]
+new_rate = 20
+kept_rate = 20
 viewers = 0
 {tables}
 """
