@@ -135,6 +135,14 @@ def test_what_changes_something_is_asked_once(fake: FakeCloud, cloud: Cloud, clo
     assert (clock.slept, len(fake.nova.flavors)) == ([], 1)
 
 
+@pytest.mark.parametrize("after", [True, False])
+def test_a_removal_is_repeated(fake: FakeCloud, cloud: Cloud, boot: BootImage, after: bool) -> None:
+    one = made(cloud, boot)
+    fake.faults += [Fault(f"DELETE {SERVER}", 0, after=after), Fault("DELETE .*/ports/.*", 503, after=after)]
+    asyncio.run(one.destroy())
+    assert set(fake.kinds()) == {"images", "security_groups", "security_group_rules"}
+
+
 def test_a_silent_api_has_not_answered(fake: FakeCloud, tmp_path: Path, clock: Clock) -> None:
     cloud = Cloud.connect("fake", fake.clouds_yaml(tmp_path, api_timeout=0.2), clock.patience)
     fake.faults.append(Fault("GET .*/os-hypervisors", 500, silent_s=2.0, times=2))
@@ -311,6 +319,13 @@ def test_an_outage_and_a_new_token_do_not_end_a_migration(
 
 
 # Trials
+
+
+def test_what_cannot_be_removed_is_no_fault_of_the_trial(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
+    one = made(cloud, boot)
+    fake.faults.append(Fault("DELETE .*/volumes/.*", 400, "Volume is part of a snapshot."))
+    asyncio.run(one.destroy())
+    assert fake.names("volumes") == [f"{RUN}-trial-1"]
 
 
 def lab(cloud: Cloud, boot: BootImage, folder: Path) -> OpenstackLab:

@@ -52,9 +52,9 @@ class CloudError(Problem):
 class Cloud:
     """A cloud by its name in clouds.yaml. Every method blocks: call it in a thread.
 
-    Reads are repeated for a minute where the API is busy, out of order or away. What changes something is repeated only
-    where the API says that it did nothing since it got too many requests (429). A token that the API no longer takes
-    (401) is renewed once.
+    Reads and removals are repeated for a minute where the API is busy, out of order or away: a removal that was done
+    has nothing left to do. What else changes something is repeated only where the API says that it did nothing since it
+    got too many requests (429). A token that the API no longer takes (401) is renewed once.
     """
 
     def __init__(self, name: str, connection: Connection, patience: Patience = PATIENT) -> None:
@@ -104,7 +104,8 @@ class Cloud:
         return str(access.project_name), sorted(access.role_names)
 
     def read(self, question: Callable[[], T]) -> T:
-        """What a question that changes nothing gives. CloudError when it was refused, or failed for a minute."""
+        """What a request gives that may be repeated: a question, or a removal. CloudError when it was refused, or
+        failed for a minute."""
         return self._repeated(question, (0, *_PASSING))
 
     def once(self, request: Callable[[], T]) -> T:
@@ -152,13 +153,13 @@ class Cloud:
         return self._compute_api
 
     def compute(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The JSON that Compute answers; {} for an empty answer. Reads are repeated, anything else is asked once."""
+        """The JSON that Compute answers; {} for an empty answer. Reads and removals are repeated, the rest is not."""
         adapter, version = self.connection.compute, self.compute_api
 
         def ask() -> dict[str, Any]:
             return answered(adapter.request(path, method, json=body, microversion=version))
 
-        return self.read(ask) if method == "GET" else self.once(ask)
+        return self.read(ask) if method in ("GET", "DELETE") else self.once(ask)
 
     def listed(
         self, path: str, key: str, marker: str = "id", before: Callable[[], None] = lambda: None

@@ -22,6 +22,8 @@ from migrascope.store.spool import Spool
 from migrascope.trial.crew import Crew
 from migrascope.trial.engine import T_MAX_S
 from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.members import machine_watch
+from migrascope.trial.reached import echo_kind
 
 MOST_WATCHED = 16
 """So many instances have a probe of their own; what the API says is recorded of all."""
@@ -110,7 +112,9 @@ class FleetEngine:
             facts.settings.update(fleet.settings, fleet=plan.fleet.model_dump(mode="json"))
             crew = Crew(opened, folder, "fleet", "fleet")
             stack.push_async_callback(crew.stop)
-            await crew.start([*fleet.links(), *self._probes(watched, spec)])
+            await crew.start([*fleet.links(), *await self._probes(watched, spec)])
+            if spec.factors.probes == "all":
+                await crew.start([machine_watch(crew.pids())])
             spool = stack.enter_context(Spool(opened, "fleet", source="api", host="cloud", instance="fleet"))
             watch = _Watch(fleet, spool)
             self._phase(events, "before")
@@ -148,14 +152,15 @@ class FleetEngine:
         limit = self._plan.windows.boot_limit * max(1, len(watched))
         await until(all_booted, limit, "the guests boot and their websites answer", 0.2)
 
-    def _probes(self, watched: Mapping[str, str], spec: TrialSpec) -> list[Member]:
+    async def _probes(self, watched: Mapping[str, str], spec: TrialSpec) -> list[Member]:
         if spec.factors.probes == "none":
             return []
+        kind = await echo_kind(self._plan.probes.echo_kind, next(iter(watched.values())), self._lab.client)
         rate = min(self._plan.probes.echo_rate, _PROBES / len(watched))
         return [
             Member(
                 f"echo-{name}", "migrascope.probe.echo", "client", self._lab.client,
-                {"target": address, "rate": rate, "instance": name},
+                {"target": address, "rate": rate, "kind": kind, "instance": name},
             )
             for name, address in watched.items()
         ]  # fmt: skip

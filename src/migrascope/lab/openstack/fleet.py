@@ -1,6 +1,7 @@
 """A fleet of servers in a cloud: made, watched and removed with lists, never with a request for each."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,7 +39,7 @@ class CloudFleet:
         return self._resources.cloud
 
     def make(self, ground: Ground, flavor: str, host: str) -> None:
-        """Makes all servers and waits until they are ACTIVE. What it made stays when it raises: see `remove`."""
+        """Makes all servers and waits until they are ACTIVE. What it made stays when it raises, until `destroy`."""
         resources = self._resources
         volumes = {name: resources.volume(name, ground) for name in self._names}
         ports = {name: resources.port(name, ground) for name in self._names}
@@ -136,13 +137,11 @@ class CloudFleet:
         return self._links
 
     async def destroy(self) -> None:
-        await asyncio.to_thread(self.remove)
+        """Removes all of the fleet that is there. What the API does not let go the next run, or clean, finds."""
+        with contextlib.suppress(CloudError):
+            await asyncio.to_thread(self._remove)
 
-    def remove(self) -> None:
-        """Removes all of the fleet that is there. CloudError when something stays."""
-        found = leftovers.find(self._cloud, self._resources.wishes.machine, set).left
-        run = self._resources.wishes.run
-        own = [one for one in found if one.run == run and one.kind != "security group"]
-        if failed := leftovers.remove(self._cloud, own):
-            one, reason = next(iter(failed.items()))
-            raise CloudError(f"cloud {self._cloud.name}: {len(failed)} stay, as {one.kind} {one.name}: {reason}")
+    def _remove(self) -> None:
+        wishes = self._resources.wishes
+        found = leftovers.find(self._cloud, wishes.machine, set).left
+        leftovers.remove(self._cloud, [one for one in found if one.run == wishes.run and one.kind != "security group"])

@@ -235,7 +235,9 @@ class CloudInstance:
         return await self._reach.volume(self.made.volume)
 
     async def destroy(self) -> None:
-        await asyncio.to_thread(self._resources.remove, self.name)
+        """Removes everything of it. What the API does not let go the next run, or clean, finds."""
+        with contextlib.suppress(CloudError):
+            await asyncio.to_thread(self._resources.remove, self.name)
 
 
 def access(cloud: str, clouds_yaml: Path | None) -> dict[str, Any]:

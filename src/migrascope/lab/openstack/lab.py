@@ -99,9 +99,8 @@ class OpenstackLab:
         try:
             await asyncio.shield(making)
         except BaseException:
-            with contextlib.suppress(CloudError):  # the next run, or clean, finds what stays
-                await asyncio.wait([making])
-                await fleet.destroy()
+            await asyncio.wait([making])
+            await fleet.destroy()
             raise
         return fleet
 

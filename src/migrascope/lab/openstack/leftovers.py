@@ -91,11 +91,11 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
     network, storage, images = cloud.connection.network, cloud.connection.block_storage, cloud.connection.image
     deletes: dict[str, Callable[[Leftover], object]] = {
         "server": lambda one: cloud.compute("DELETE", f"/servers/{one.id}"),
-        "floating IP": lambda one: cloud.once(lambda: network.delete_ip(one.id)),
-        "port": lambda one: cloud.once(lambda: network.delete_port(one.id)),
-        "volume": lambda one: cloud.once(lambda: storage.delete_volume(one.id)),
-        "security group": lambda one: cloud.once(lambda: network.delete_security_group(one.id)),
-        "image": lambda one: cloud.once(lambda: images.delete_image(one.id)),
+        "floating IP": lambda one: cloud.read(lambda: network.delete_ip(one.id)),
+        "port": lambda one: cloud.read(lambda: network.delete_port(one.id)),
+        "volume": lambda one: cloud.read(lambda: storage.delete_volume(one.id)),
+        "security group": lambda one: cloud.read(lambda: network.delete_security_group(one.id)),
+        "image": lambda one: cloud.read(lambda: images.delete_image(one.id)),
         "flavor": lambda one: cloud.compute("DELETE", f"/flavors/{one.id}"),
     }
     failed: dict[Leftover, str] = {}

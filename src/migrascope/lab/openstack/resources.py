@@ -197,18 +197,18 @@ class Resources:
         cloud, run = self.cloud, self.wishes.run
         servers = cloud.compute("GET", f"/servers?name=^{name}$&tags={run}")["servers"]
         for server in servers:
-            self._gone(cloud.compute, "DELETE", f"/servers/{server['id']}")
+            self._gone(partial(cloud.compute, "DELETE", f"/servers/{server['id']}"))
         if servers:
             query = f"/servers?name=^{name}$&tags={run}"
             self._await(_GONE_S, f"server {name} is gone", lambda: not cloud.compute("GET", query)["servers"])
         for port in self._all(self._network.ports, name=name, project_id=cloud.project):
             for floating in self._all(self._network.ips, port_id=port.id):
-                self._gone(self._do, self._network.delete_ip, floating)
-            self._gone(self._do, self._network.delete_port, port)
+                self._gone(partial(self._network.delete_ip, floating))
+            self._gone(partial(self._network.delete_port, port))
         for volume in self._all(self._storage.volumes, name=name):
             if run in volume.metadata:
                 self._await(60, f"volume {name} is free", partial(self._is_free, volume.id))
-                self._gone(self._do, self._storage.delete_volume, volume)
+                self._gone(partial(self._storage.delete_volume, volume))
 
     def _is_free(self, volume: str) -> bool:
         try:
@@ -221,12 +221,11 @@ class Resources:
 
     def leave(self, ground: Ground) -> None:
         """Removes the run's security group."""
-        self._gone(self._do, self._network.delete_security_group, ground.group)
+        self._gone(partial(self._network.delete_security_group, ground.group))
 
-    @staticmethod
-    def _gone(delete: Callable[..., Any], *things: Any) -> None:
+    def _gone(self, delete: Callable[[], Any]) -> None:
         try:
-            delete(*things)
+            self.cloud.read(delete)
         except CloudError as error:
             if error.status != 404:
                 raise
