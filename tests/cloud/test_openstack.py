@@ -9,12 +9,14 @@ import pytest
 from lab.cloud import Cloud
 from lab.machine import json_of, migrascope
 from lab.test_run import KEYS
+from migrascope.metrics import openstack
+from migrascope.metrics.windows import windows_of
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.testbeds import clouds_yaml
 
 pytestmark = pytest.mark.lab
 OF_HYPERVISORS = {
-    *("vm_pause_s", "reported_total_s", "reported_downtime_s", "reported_transferred_bytes"),
+    *("migration_time_s", "vm_pause_s", "reported_total_s", "reported_downtime_s", "reported_transferred_bytes"),
     *("data_transferred_bytes", "rounds", "dirty_rate_Bps"),
 }
 LEFT = """
@@ -37,10 +39,11 @@ def run_of(folder: Path, plan: str, **environment: str) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A trial with hosts, links and namespaces in reach."""
+    """A trial with hosts, links and namespaces in reach. Its network may be black for longer than a website may be
+    silent: that is the testbed's, and measured here."""
     plan = (
         f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
-        '[axes]\nscenario = ["online"]\n[capture]\nenabled = true\n'
+        '[axes]\nscenario = ["online"]\n[capture]\nenabled = true\n[verdict]\nallow = "service lost"\n'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 
@@ -75,6 +78,31 @@ def test_the_layers_agree(near: RunFolder) -> None:
     assert value["vm_pause_s"] < value["migration_time_s"]
 
 
+def test_every_layer_of_openstack_says_its_part(near: RunFolder) -> None:
+    metrics = cell_of(near)
+    layers = ("api_", "libvirt_", "step_s.", "wiring.", "network_wiring_s")
+    absent = {key for key in metrics if key.startswith(layers) and metrics[key]["median"] is None}
+    assert absent <= {"api_memory_bytes", "api_disk_bytes"}
+    value = {key: metric["median"] for key, metric in metrics.items()}
+    (recording,) = near.recordings()
+    windows = windows_of(recording)
+    assert windows.request is not None
+    ended = openstack.ended(recording)
+    assert ended is not None
+    steps = sum(value[key] for key in value if key.startswith("step_s."))
+    assert steps == pytest.approx((ended.middle_ns - windows.request) / 1e9, abs=2 * ended.bound_ns / 1e9)
+    black = value["network_wiring_s"] + value["vm_pause_s"]
+    assert value["network_blackout_high_s"] >= value["vm_pause_s"]
+    assert black <= value["network_blackout_high_s"] + 0.1
+
+
+def test_the_checks_hold(near: RunFolder) -> None:
+    (trial,) = json.loads((near.path / "summary.json").read_text())["trials"]
+    assert {check["name"]: check["text"] for check in trial["checks"] if check["verdict"] != "pass"} == {}
+    unheard = [one["text"] for one in trial["verdict"]["statements"] if one["verdict"] == "unknown"]
+    assert unheard == []
+
+
 def test_it_went_to_another_host_and_is_whole(near: RunFolder) -> None:
     (recording,) = near.recordings()
     trial = recording.trial
@@ -86,6 +114,8 @@ def test_the_api_and_the_visitors_are_enough_for_the_rest(far: RunFolder) -> Non
     metrics = cell_of(far)
     absent = {key for key in KEYS if metrics[key]["median"] is None}
     assert absent == OF_HYPERVISORS | {"player_stall_s"}
+    of_api = {key for key in metrics if key.startswith("api_") and metrics[key]["median"] is None}
+    assert of_api <= {"api_memory_bytes", "api_disk_bytes"}
     (recording,) = far.recordings()
     assert recording.trial.plan["probes"]["echo_rate"] == 50
     answers = recording.table("api")

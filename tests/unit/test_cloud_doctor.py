@@ -19,7 +19,7 @@ from migrascope.study.prospect import WHY, prospect
 OURS = f"{TAG}-aaaaaaaaaaaa"
 OF_HYPERVISORS = {
     *("vm_pause_s", "reported_total_s", "reported_downtime_s", "reported_transferred_bytes", "rounds"),
-    *("dirty_rate_Bps", "data_transferred_bytes"),
+    *("dirty_rate_Bps", "data_transferred_bytes", "migration_time_s"),
 }
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 
