@@ -7,6 +7,7 @@ that its ends say when the network began and ceased to bring them there. Stamps 
 not there yet is waited for.
 """
 
+import errno
 import socket
 import struct
 import time
@@ -104,8 +105,8 @@ def main(program: Program) -> None:
         port: filter_program([config["address"]], _SNAPLEN) if place == "router" else mac_filter(config["mac"])
         for port, (_, place) in places.items()
     }
-    there = {name for _, name in socket.if_nameindex()}
-    rings = {port: Ring(port, filters[port]) for port in places if port in there}
+    rings: dict[str, Ring] = {}
+    _open(rings, filters)
     with program.spool("announce") as spool:
         watch = Watch(config["mac"], places, spool)
         program.ready()
@@ -131,10 +132,14 @@ def main(program: Program) -> None:
 
 
 def _open(rings: dict[str, Ring], filters: dict[str, bytes]) -> None:
-    """Begins with the interfaces that have come. OSError other than that one has gone again: the kernel refuses."""
+    """Begins with the interfaces that have come. OSError where the kernel refuses."""
     missing = filters.keys() - rings.keys()
     for port in missing & {name for _, name in socket.if_nameindex()} if missing else ():
-        rings[port] = Ring(port, filters[port])
+        try:
+            rings[port] = Ring(port, filters[port])
+        except OSError as error:
+            if error.errno != errno.ENODEV:  # it has gone again
+                raise
 
 
 def _read(watch: Watch, port: str, ring: Ring) -> None:
