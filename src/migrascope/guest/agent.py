@@ -11,8 +11,9 @@ POST /resident?bytes=N        {"bytes"}: so much memory filled with bytes that n
 GET /load                     {"loadavg": [1, 5, 15 min], "uptime_s"}
 POST /ledger?to=HOST:PORT&rate=N   {"started"}: the ledger reports to the collector there
 POST /stress?kind=K&...       {"started"}: a worker; its options are guest/stress.py's
-POST /stop?what=stress|ledger {"stopped"}: its workers are gone
-GET /stress, GET /ledger      {"workers": [{"worker", "work", "state", "bytes", "operations", "guest_s", "cpu_s",
+POST /reflector?port=N        {"started"}: a reflector of STAMP (RFC 8762) on that UDP port
+POST /stop?what=NAME          {"stopped"}: the workers of stress, ledger or reflector are gone
+GET /stress, /ledger, /reflector   {"workers": [{"worker", "work", "state", "bytes", "operations", "guest_s", "cpu_s",
                               "reason"}]}: totals since the start, and the guest's monotonic clock when they were so
 """
 
@@ -80,7 +81,7 @@ class Agent:
 
     def __init__(self, chain: Chain, witness: Witness) -> None:
         self.chain, self.witness, self.resident = chain, witness, Resident()
-        self.workers = {name: Workers(name) for name in ("stress", "ledger")}
+        self.workers = {name: Workers(name) for name in ("stress", "ledger", "reflector")}
 
     def steps(self, method: str, target: str) -> Steps:
         """Works on one request; the last thing yielded is its answer."""

@@ -53,10 +53,12 @@ _IN_GUEST = (
     "guest/agent.py",
     "guest/ledger.py",
     "guest/memory.py",
+    "guest/reflector.py",
     "guest/server.py",
     "guest/steps.py",
     "guest/stress.py",
     "guest/workers.py",
+    "model/stamp.py",
     "model/witness.py",
 )
 _SOURCES = (

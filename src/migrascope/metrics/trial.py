@@ -22,6 +22,7 @@ from migrascope.metrics import (
     writer,
 )
 from migrascope.metrics.packets import Packets
+from migrascope.metrics.stamp import measure as stamp
 from migrascope.metrics.windows import Windows, end_of, windows_of
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
@@ -52,6 +53,7 @@ def examine(recording: Recording) -> Measurement:
         **player.measure(recording, windows),
         **link.measure(recording, windows),
         **echo.measure(packets, windows),
+        **stamp.measure(recording, windows),
         **visitor.measure(recording, windows),
         **sniffer.measure(recording, windows),
         **libvirt.measure(recording),

@@ -102,10 +102,12 @@ class Windows(Part):
 
 class Probes(Part):
     """The prober's packets: kind, and how many in a second. icmp: echo requests; tcp: handshakes with the website's
-    port; auto: icmp if it gets through, else tcp."""
+    port; auto: icmp if it gets through, else tcp. stamp_rate: STAMP test packets a second to a reflector in the guest,
+    0 for none: delay and loss of each way."""
 
     echo_kind: EchoKind = "icmp"
     echo_rate: float = Field(500.0, gt=0, le=2000)
+    stamp_rate: float = Field(0.0, ge=0, le=1000)
 
 
 class Visitors(Part):

@@ -34,6 +34,20 @@ _ALL = [
         "an echo reply: the kernel's receive stamp (wall) and when the prober read it",
     ),
     Table(
+        "stamp_sent", 1,
+        {"seq": "int", "due_ns": "int", "sent_ns": "int"},
+        "a STAMP test packet: when it was due, and the stamp right before it was handed to the kernel",
+    ),
+    Table(
+        "stamp_reply", 1,
+        {
+            "seq": "int", "number": "int", "reflector_recv_wall_ns": "int", "reflector_sent_wall_ns": "int",
+            "ttl": "int", "recv_wall_ns": "int", "recv_ns": "int",
+        },
+        "the reflector's answer: its own sequence number, when the packet came to it and when it answered (the guest's "
+        "wall clock), with which TTL the packet came; the kernel's receive stamp (wall) and when the prober read it",
+    ),
+    Table(
         "clock", 1,
         {"mono_ns": "int", "wall_ns": "int"},
         "both clocks of this machine read together, every 100 ms",

@@ -17,7 +17,7 @@ from migrascope.model.schedule import HOSTS, TrialSpec
 from migrascope.node.until import Late, until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
-from migrascope.trial import writer
+from migrascope.trial import reflector, writer
 from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
@@ -110,6 +110,8 @@ class TrialEngine:
             observed = spec.factors.probes == "all"
             echo = await echo_kind(plan.probes.echo_kind, instance.address, lab.client)
             facts.facts["echo_kind"] = echo
+            if observed and plan.probes.stamp_rate:
+                await reflector.begin(guest)
             await crew.start(members(lab.client, instance, plan, workload, observed=observed, echo=echo))
             if observed and spec.factors.write_Bps:
                 await crew.start([writer.watch(lab.client, instance.address)])

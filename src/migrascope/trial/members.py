@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from migrascope.lab.contract import Instance
+from migrascope.model import stamp
 from migrascope.model.plan import Plan
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
@@ -32,6 +33,8 @@ def members(
         member("echo", "probe.echo", target=instance.address, rate=plan.probes.echo_rate, kind=echo),
         member("liveness", "probe.liveness", url=agent, interval_s=INTERVAL_S),
     ]
+    if rate := plan.probes.stamp_rate:
+        probes.append(member("stamp", "probe.stamp", target=instance.address, port=stamp.PORT, rate=rate))
     people = [
         member(f"viewer-{number}", "workload.viewer", kind=viewer.kind, url=viewer.url, live=viewer.live)
         for number, viewer in enumerate(workload.viewers, start=1)
