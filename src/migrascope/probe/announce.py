@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 
 from migrascope.node.program import Program
-from migrascope.probe.ring import Ring, filter_program
+from migrascope.probe.ring import RETIRE_MS, Ring, filter_program
 from migrascope.store.spool import Spool
 
 SILENCE_NS = 20_000_000
@@ -116,7 +116,8 @@ def main(program: Program) -> None:
             for port, ring in list(rings.items()):
                 try:
                     ring.wait(max(0.0, until - time.monotonic()) / len(rings))
-                except OSError:  # its interface went: what came before is still there
+                except OSError:  # its interface went: the kernel still hands over what came before
+                    time.sleep(2 * RETIRE_MS / 1000)
                     _read(watch, port, ring)
                     ring.close()
                     del rings[port]
