@@ -16,6 +16,7 @@ from fakecloud import PASSWORD, FakeCloud, Fault
 from migrascope.cloud.client import Cloud, CloudError, Patience
 from migrascope.lab.contract import MigrationFailed, NotConverged
 from migrascope.lab.openstack import instance as instances
+from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
 from migrascope.lab.openstack.reach import Reach
@@ -335,6 +336,28 @@ def lab(cloud: Cloud, boot: BootImage, folder: Path) -> OpenstackLab:
         resources, resources.ground(boot), Reach(), register, hypervisors(cloud), folder / "clouds.yaml", 1,
         {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"},
     )  # fmt: skip
+
+
+def test_a_run_begins_by_removing_what_a_killed_one_left_and_ends_with_nothing(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(cloud, boot)
+    alive = Register.create(tmp_path / "labs")
+    fake.add("security_groups", name=alive.id, description=Wishes(alive.id, OURS).mark)
+    monkeypatch.setattr(Register, "create", classmethod(lambda cls: Register(tmp_path / "labs" / "ms0000ff")))
+    (tmp_path / "labs" / "ms0000ff").mkdir()
+    monkeypatch.setattr(leftovers.find, "__defaults__", (lambda: {alive.id, "ms0000ff"},))
+    monkeypatch.setattr("migrascope.lab.openstack.lab.machine_tag", lambda: OURS)
+
+    async def work() -> None:
+        async with OpenstackLab.up(cloud, None, Wishes("", ""), boot, Reach()) as lab:
+            assert lab.hosts == ("one", "two")
+            assert fake.names("security_groups") == sorted([alive.id, "ms0000ff"])
+            assert (fake.nova.servers, fake.names("volumes")) == ({}, [])
+
+    asyncio.run(work())
+    assert fake.names("security_groups") == [alive.id]
+    assert not (tmp_path / "labs" / "ms0000ff").exists()
 
 
 PLAN = """
