@@ -61,7 +61,7 @@ def test_an_administrator_migrates_in_horizon(cloud: Cloud, server: Server, tmp_
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         page.goto(status["horizon"])
         page.fill("#id_username", auth["username"])
         page.fill("#id_password", auth["password"])

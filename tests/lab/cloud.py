@@ -125,7 +125,7 @@ class Cloud:
 
         return self.client.call(ask)
 
-    def serves(self, server: Server, timeout_s: float = 90) -> None:
+    def serves(self, server: Server, timeout_s: float = 240) -> None:
         """Returns as soon as the website, and the agent that vouches for it, answer to the client."""
         deadline = time.monotonic() + timeout_s
         while True:
