@@ -23,7 +23,7 @@ LEFT = """
 ours = [one.name for one in [
     *cloud.compute.servers(all_projects=True), *cloud.block_storage.volumes(all_projects=True), *cloud.network.ports(),
     *cloud.network.security_groups()] if one.name.startswith("ms") and getattr(one, "status", "") != "deleting"]
-addresses = [one.floating_ip_address for one in cloud.network.ips() if "migrascope" in one.tags]
+addresses = [one.floating_ip_address for one in cloud.network.ips() if "migrascope" in one.description]
 print(json.dumps(ours + addresses))
 """
 

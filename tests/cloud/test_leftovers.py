@@ -1,0 +1,75 @@
+"""What a killed run leaves in the cloud is found and removed; several instances migrate on the testbed."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.cloud import Cloud
+from lab.machine import COMMAND, json_of, migrascope, owned_by
+from migrascope.store.runfolder import RunFolder
+
+pytestmark = pytest.mark.lab
+PLAN = """
+name = "fleet"
+blocks = 1
+[lab]
+kind = "openstack"
+[cloud]
+testbed = "{testbed}"
+[axes]
+scenario = ["none"]
+memory = ["512MiB"]
+[windows]
+before = "3s"
+[fleet]
+count = [2]
+how = "drain"
+parallel = 2
+"""
+SERVERS = "print(json.dumps([one.name for one in cloud.compute.servers(all_projects=True)]))"
+
+
+@pytest.fixture
+def plan(cloud: Cloud, tmp_path: Path) -> Path:
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.format(testbed=cloud.testbed.name))
+    return path
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(cloud: Cloud, plan: Path, tmp_path: Path) -> None:
+    argv = [*COMMAND, "run", str(plan), "--runs", str(tmp_path / "runs")]
+    here = ("--testbed", cloud.testbed.name)
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline, made = time.monotonic() + 300, list[str]()
+        while not made:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            (run,) = owned_by(process.pid) or {""}
+            made = [name for name in cloud.sdk(SERVERS) if run and name.startswith(run)]
+        listed = json_of("clean", *here, "--list")
+        assert run in listed["alive"]
+        assert [one for one in listed["found"] if one["run"] == run] == []
+        process.kill()
+    found = json_of("clean", *here, "--list")["found"]
+    assert {one["kind"] for one in found if one["run"] == run} >= {"server", "port", "volume", "security group"}
+    cleaned = migrascope("clean", *here, "--json")
+    told = json.loads(cleaned.stdout)
+    assert (cleaned.returncode, told["failed"]) == (0, [])
+    assert [one for one in json_of("clean", *here, "--list")["found"] if one["run"] == run] == []
+    assert [name for name in cloud.sdk(SERVERS) if name.startswith(run)] == []
+    assert migrascope("clean").returncode == 0
+
+
+def test_several_instances_are_drained(cloud: Cloud, plan: Path, tmp_path: Path) -> None:
+    done = migrascope("run", str(plan), "--runs", str(tmp_path / "runs"), timeout_s=900)
+    assert done.returncode == 0, done.stderr
+    (cell,) = json_of("show", str(RunFolder(tmp_path / "runs" / "latest").path))["cells"]
+    value = {key: metric["median"] for key, metric in cell["metrics"].items()}
+    assert (value["fleet.migrated"], value["fleet.failed"]) == (2, 0)
+    assert value["fleet.at_once"] <= 1  # Nova's default
+    assert value["fleet.data_bytes"] > 2 * 50e6
+    assert all(value[f"fleet.vm-{number}.blackout_s"] > 0 for number in (1, 2))
+    assert value["fleet.total_s"] >= max(value[f"fleet.vm-{number}.migration_time_s"] for number in (1, 2))
