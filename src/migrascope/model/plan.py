@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 from migrascope.model.threshold import Threshold
@@ -56,7 +57,7 @@ class Axes(Part):
     """Every list is a factor; a block holds each combination once. probes "none" leaves out every probe, visitor and
     viewer: the other half of an observer-effect pair. resident: incompressible memory that the guest holds. vcpus:
     empty: instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a
-    pattern."""
+    pattern. disturbance: names of tables [[disturbance]], or "none"."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
     policy: list[str] = Field(default=["pre-copy"], min_length=1)
@@ -69,6 +70,7 @@ class Axes(Part):
     write_rate: list[ByteRate] = Field(default=[0.0], min_length=1)
     working_set: list[Size] = Field(default=[128 * 2**20], min_length=1)
     pattern: list[Pattern] = Field(default=["random"], min_length=1)
+    disturbance: list[str] = Field(default=[NONE], min_length=1)
     probes: list[Observed] = Field(default=["all"], min_length=1)
 
     @model_validator(mode="after")
@@ -156,7 +158,7 @@ class VerdictPlan(Part):
 class Plan(Part):
     """A whole plan. blocks: how often each combination of the axes is tried, once in every block. policies: what the
     names in axes.policy stand for; they go before built-in ones of the same name. thresholds: what its figures are
-    held against, by their keys."""
+    held against, by their keys. disturbance: what the names in axes.disturbance stand for."""
 
     name: str = Field("plan", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     seed: int = Field(1, ge=0)
@@ -173,6 +175,7 @@ class Plan(Part):
     fleet: FleetPlan = FleetPlan()
     verdict: VerdictPlan = VerdictPlan()
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    disturbance: list[Disturbance] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -181,6 +184,40 @@ class Plan(Part):
             if name not in known:
                 raise ValueError(f"axes.policy: {name!r} has no table [policies.{name}]; known: {', '.join(known)}")
         return self
+
+    @model_validator(mode="after")
+    def _disturbed(self) -> Self:
+        tables = self.disturbances()
+        if len(tables) != len(self.disturbance):
+            raise ValueError("disturbance: two tables have the same name")
+        for name in self.axes.disturbance:
+            if name == NONE:
+                continue
+            if name not in tables:
+                known = ", ".join([NONE, *tables])
+                raise ValueError(f"axes.disturbance: {name!r} has no table [[disturbance]]; known: {known}")
+            if problem := self._refused(tables[name]):
+                raise ValueError(f"disturbance {name}: {problem}")
+        return self
+
+    def _refused(self, one: Disturbance) -> str | None:
+        axes = self.axes
+        if self.lab.kind != "qemu":
+            return f"the lab {self.lab.kind} has no disturbances, only qemu has"
+        for name, policy in self.chosen_policies().items():
+            if problem := one.refused_by(policy):
+                return f"policy {name}: {problem}"
+        written = max(axes.working_set) if any(axes.write_rate) else 0
+        room = min(axes.memory) - max(axes.resident) - written - 256 * 2**20
+        if one.guest_bytes > room:
+            return f"working_set: the guest has {max(0, room) // 2**20}MiB of memory for it"
+        if one.when == "window" and one.offset >= self.windows.before:
+            return "offset: the window before the migration is not that long"
+        return None
+
+    def disturbances(self) -> dict[str, Disturbance]:
+        """The tables [[disturbance]] by name."""
+        return {one.name: one for one in self.disturbance}
 
     def chosen_policies(self) -> dict[str, Policy]:
         """The policies of the axis by name: the plan's own, else the built-in ones."""

@@ -13,7 +13,7 @@ HOSTS = ("host-a", "host-b")
 
 @dataclass(frozen=True)
 class Factors:
-    """What was set in a trial, in base units. disturbance is always "none" so far. write_Bps,
+    """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
     write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one."""
 
     scenario: Scenario
@@ -65,10 +65,18 @@ def cells(plan: Plan) -> list[Factors]:
         axes.cache,
         axes.resident,
         axes.probes,
+        axes.disturbance,
     )
     guests = list(itertools.product(axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
     return [
-        Factors(*level, vcpus=vcpus, write_Bps=rate, write_set_bytes=size, write_pattern=pattern, instances=instances)
+        Factors(
+            *level,
+            vcpus=vcpus,
+            write_Bps=rate,
+            write_set_bytes=size,
+            write_pattern=pattern,
+            instances=instances,
+        )
         for level in levels
         for instances in plan.fleet.count or [1]
         for vcpus, (rate, size, pattern) in guests

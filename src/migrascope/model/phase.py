@@ -1,0 +1,34 @@
+"""The phases of a migration by the hypervisors' events, and the trigger that waits for one of them."""
+
+from typing import Any
+
+_STATUS = {"setup": "setup", "active": "first-copy", "postcopy-active": "post-copy", "completed": "finish"}
+
+
+def phase_of(event: str, data: dict[str, Any]) -> str | None:
+    """The phase that begins with an event of the source's QEMU, or None. QMP: MIGRATION, MIGRATION_PASS, STOP."""
+    if event == "STOP":
+        return "switchover"
+    if event == "MIGRATION_PASS":
+        return f"round:{data.get('pass')}"
+    return _STATUS.get(str(data.get("status"))) if event == "MIGRATION" else None
+
+
+class Trigger:
+    """Waits for one phase; events before the request are of no migration. It fires once."""
+
+    def __init__(self, phase: str) -> None:
+        self.phase = phase
+        self.requested = False
+        self.fired_ns: int | None = None
+
+    def request(self) -> None:
+        """The migration is being asked for."""
+        self.requested = True
+
+    def see(self, event: str, data: dict[str, Any], at_ns: int) -> bool:
+        """Whether this event of the source begins the phase; at_ns: when it happened (monotonic)."""
+        if not self.requested or self.fired_ns is not None or phase_of(event, data) != self.phase:
+            return False
+        self.fired_ns = at_ns
+        return True
