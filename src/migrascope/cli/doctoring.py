@@ -7,6 +7,7 @@ from rich.table import Table
 
 from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
+from migrascope.metrics.windows import WINDOWS
 from migrascope.model.plan import Axes, Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor import Check, checks
@@ -64,14 +65,15 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
 
 
 def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
-    """The keys that are missing for that reason, "name.*" where all of a name are."""
-    names = dict.fromkeys(key.partition(".")[0] for key, why in reasons.items() if why == reason)
-    found: list[str] = []
-    for name in names:
-        family = [key for key in reasons if key.partition(".")[0] == name]
-        missing = [key for key in family if reasons[key] == reason]
-        found += [f"{name}.*"] if len(missing) == len(family) > 1 else missing
-    return found
+    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window."""
+    found: dict[str, None] = {}
+    for key in (key for key, why in reasons.items() if why == reason):
+        name = key.partition(".")[0]
+        family = [one for one in reasons if one.partition(".")[0] == name]
+        whole = len(family) > 1 and all(reasons[one] == reason for one in family)
+        parts = ["WINDOW" if part in WINDOWS else part for part in key.split(".")]
+        found[f"{name}.*" if whole else ".".join(parts)] = None
+    return list(found)
 
 
 def _print(found: list[Check]) -> None:
