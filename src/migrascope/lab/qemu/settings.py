@@ -61,9 +61,9 @@ async def apply(monitor: Monitor, settings: Settings, defaults: dict[str, Any]) 
     """
     offered = [entry["capability"] for entry in await monitor.execute("query-migrate-capabilities")]
     if absent := settings.capabilities - set(offered):
-        raise MonitorError(f"{monitor.host}: this QEMU has no migration capability {', '.join(sorted(absent))}")
+        raise MonitorError(f"{monitor.host}: no migration capability {', '.join(sorted(absent))}")
     if unknown := settings.parameters.keys() - defaults.keys():
-        raise MonitorError(f"{monitor.host}: this QEMU has no migration parameter {', '.join(sorted(unknown))}")
+        raise MonitorError(f"{monitor.host}: no migration parameter {', '.join(sorted(unknown))}")
     wanted = {name: name in settings.capabilities for name in offered}
     entries = [{"capability": name, "state": state} for name, state in wanted.items()]
     await monitor.execute("migrate-set-capabilities", {"capabilities": entries})
