@@ -97,6 +97,14 @@ def test_a_quota_that_is_too_small_is_told(ask: Ask, fake: FakeCloud, quota: str
     assert (told["checks"][f"quota {quota}"]["verdict"] == "pass", told["ready"], code == 0) == (ready, ready, ready)
 
 
+def test_a_fleet_wants_more(ask: Ask, tmp_path: Path) -> None:
+    plan = tmp_path / "mine.toml"
+    plan.write_text('[cloud]\nname = "fake"\n[axes]\nscenario = ["none"]\n[fleet]\ncount = [1, 11]\n')
+    code, told = ask(str(plan))
+    assert (code, told["checks"]["quota instances"]["found"]) == (4, "0 of 10 used, 11 wanted")
+    assert told["checks"]["quota security_group"]["verdict"] == "pass"
+
+
 def test_one_host_is_not_enough(ask: Ask, fake: FakeCloud) -> None:
     fake.nova.hosts = ("one",)
     code, told = ask()

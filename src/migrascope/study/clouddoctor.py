@@ -163,9 +163,11 @@ class CloudDoctor:
             return Check(name, "fail", str(error), remedy)
 
     def _quotas(self) -> Iterator[Check]:
-        memory, vcpus = max(self.plan.axes.memory), self.plan.instance.vcpus
-        wanted = {"instances": 1, "cores": vcpus, "ram": memory // 2**20, "volumes": 1, "gigabytes": 1}
-        wanted |= {"floatingip": 1, "port": 1, "security_group": 1}
+        axes, count = self.plan.axes, max(self.plan.fleet.count or [1])
+        vcpus = max(axes.vcpus or [self.plan.instance.vcpus])
+        each = {"instances": 1, "cores": vcpus, "ram": max(axes.memory) // 2**20, "volumes": 1, "gigabytes": 1}
+        wanted = {name: count * number for name, number in (each | {"floatingip": 1, "port": 1}).items()}
+        wanted["security_group"] = 1
         for name, (limit, used) in self._limits().items():
             found = f"{used} of {limit if limit >= 0 else 'any'} used, {wanted[name]} wanted"
             enough = limit < 0 or used + wanted[name] <= limit
