@@ -177,10 +177,15 @@ def test_the_guest_can_run_it_on_the_standard_library_alone() -> None:
 def test_each_session_has_its_own_numbers_and_the_most_silent_one_makes_room() -> None:
     sessions = Sessions(2)
     one, other, third = (("192.0.2.1", port, 0) for port in (1, 2, 3))
-    assert [sessions.number(one), sessions.number(other), sessions.number(one)] == [0, 0, 1]
-    assert sessions.number(third) == 0
-    assert sessions.number(one) == 2, "the other was silent the longest"
-    assert sessions.number(other) == 0
+    assert [sessions.number(one, 5), sessions.number(other, 5), sessions.number(one, 6)] == [0, 0, 1]
+    assert sessions.number(third, 5) == 0
+    assert sessions.number(one, 9) == 2, "the other was silent the longest"
+    assert sessions.number(other, 6) == 0
+
+
+def test_a_sender_that_begins_anew_is_a_new_session() -> None:
+    sessions = Sessions()
+    assert [sessions.number(("192.0.2.1", 1, 0), seq) for seq in (0, 1, 2, 0, 1)] == [0, 1, 2, 0, 1]
 
 
 @pytest.fixture
@@ -267,7 +272,7 @@ def test_a_packet_that_nobody_takes_is_only_a_lost_one() -> None:
 def test_sessions_are_bounded() -> None:
     sessions = Sessions()
     for port in range(10 * MOST_SESSIONS):
-        sessions.number(("192.0.2.1", port, 0))
+        sessions.number(("192.0.2.1", port, 0), 1)
     assert len(sessions._next) == MOST_SESSIONS
 
 

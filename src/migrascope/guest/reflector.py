@@ -27,16 +27,17 @@ _LONGEST = 2**16
 
 
 class Sessions:
-    """The next sequence number of each session, a sender's address, port and SSID. Where there are too many, the one
-    that was silent the longest begins anew."""
+    """The next sequence number of each session, a sender's address, port and SSID. A session begins anew with a packet
+    of the number 0, and where there are too many of them the one that was silent the longest."""
 
     def __init__(self, most: int = MOST_SESSIONS) -> None:
         self._most = most
         self._next: dict[tuple[str, int, int], int] = {}
 
-    def number(self, session: tuple[str, int, int]) -> int:
-        """The number of the answer that is due now."""
-        number = self._next.pop(session, 0)
+    def number(self, session: tuple[str, int, int], seq: int) -> int:
+        """The number of the answer that is due now, to the packet `seq`."""
+        known = self._next.pop(session, 0)
+        number = known if seq else 0
         if len(self._next) >= self._most:
             del self._next[next(iter(self._next))]
         self._next[session] = (number + 1) & 0xFFFFFFFF
@@ -68,7 +69,7 @@ def answer(stream: socket.socket, sessions: Sessions) -> bool:
             (ttl,) = _TTL.unpack(data)
     try:
         asked = Request(packet)
-        number = sessions.number((*sender, asked.ssid))
+        number = sessions.number((*sender, asked.ssid), asked.seq)
         stream.sendto(asked.reply(number, received, time.time_ns(), ttl), sender)
     except (ValueError, OSError):
         return False

@@ -12,11 +12,13 @@ from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.openstack.image import image_of
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.lab.qemu.machine import BootImage
+from migrascope.model import stamp
 
 _RULES: tuple[dict[str, Any], ...] = (
     {"protocol": "icmp"},
     {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80},
     {"protocol": "tcp", "port_range_min": 8080, "port_range_max": 8080},
+    {"protocol": "udp", "port_range_min": stamp.PORT, "port_range_max": stamp.PORT},
 )
 _VOLUME_S, _SERVER_S, _GONE_S = 180.0, 300.0, 120.0
 
