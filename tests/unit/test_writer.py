@@ -24,8 +24,8 @@ def seen(folder: Path, rate: float, during: float | None = None) -> Measurement:
     for asked in range(windows.before[0], windows.during[1], SECOND // 4):
         guest_s = asked / SECOND
         row = {"asked_ns": asked, "answered_ns": asked + 1000, "worker": 1, "work": "kind=memory",
-               "state": "running", "bytes": round(wrote), "operations": 0, "guest_s": guest_s, "cpu_s": 0.0, "reason": "",
-               "source": "stress", "host": "client", "instance": "i", "migration": "m"}  # fmt: skip
+               "state": "running", "bytes": round(wrote), "operations": 0, "guest_s": guest_s, "cpu_s": 0.0,
+               "reason": "", "source": "stress", "host": "client", "instance": "i", "migration": "m"}  # fmt: skip
         rows.append(row)
         wrote += (rate if asked < windows.before[1] or during is None else during) / 4
     pl.DataFrame(rows, schema=polars_schema("stress")).write_parquet(recording.folder / "stress.parquet")

@@ -80,13 +80,19 @@ def picture(summary: Summary) -> dict[str, Any] | None:
             )
     if not values:
         return None
+    loads = list(dict.fromkeys(row["load"] for row in values))
     x = {
         "field": "time",
         "type": "quantitative",
         "title": "Migration time [s]",
         "scale": {"zero": False, "padding": 30},
     }
-    y = {"field": "outage", "type": "quantitative", "title": "Outage, total [ms]", "scale": {"type": "log"}}
+    y = {
+        "field": "outage",
+        "type": "quantitative",
+        "title": "Outage, total [ms]",
+        "scale": {"type": "log", "nice": False, "padding": 20},
+    }
     joined = {
         "transform": [{"filter": "datum.front == 'on the front'"}],
         "mark": {"type": "line", "interpolate": "step-after", "color": "var(--muted)", "strokeDash": [4, 3]},
@@ -103,7 +109,7 @@ def picture(summary: Summary) -> dict[str, Any] | None:
         },
     }  # fmt: skip
     names = {
-        "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 10, "color": "var(--ink)"},
+        "mark": {"type": "text", "align": "left", "dx": 7, "dy": -7, "fontSize": 10, "color": "var(--ink)"},
         "encoding": {"x": x, "y": y, "text": {"field": "policy"}},
     }
     return {
@@ -111,7 +117,7 @@ def picture(summary: Summary) -> dict[str, Any] | None:
         "config": CONFIG,
         "description": f"Migration time against outage in total for {len(values)} combinations of policy and load",
         "data": {"values": values},
-        "facet": {"field": "load", "type": "nominal", "title": None},
+        "facet": {"field": "load", "type": "nominal", "title": None, "sort": loads},
         "columns": 2,
         "spec": {"width": 300, "height": 220, "layer": [joined, points, names]},
         "resolve": {"scale": {"x": "independent", "y": "independent"}},
