@@ -91,7 +91,7 @@ def picture(summary: Summary) -> dict[str, Any] | None:
         "field": "outage",
         "type": "quantitative",
         "title": "Outage, total [ms]",
-        "scale": {"type": "log", "nice": False, "padding": 20},
+        "scale": {"type": "sqrt"},
     }
     joined = {
         "transform": [{"filter": "datum.front == 'on the front'"}],
