@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakecloud import FakeCloud, Fault
+from test_cli import migrascope
 
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.fleet import fleet_costs
@@ -181,6 +182,21 @@ def test_a_pace_is_kept_and_what_is_late_is_not_made_up_for() -> None:
     pace.take()
     assert slept == [0.5, 0.5, 0.5]
     assert pace.requests == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["website", "--lab", "fake", "--instances", "4"], "need the lab openstack, not fake"),
+        (["mine.toml"], "the page of the scenario none"),
+    ],
+)
+def test_what_a_fleet_does_not_do_is_refused(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "mine.toml").write_text(
+        '[lab]\nkind = "openstack"\n[axes]\nscenario = ["offline"]\n[fleet]\ncount = [2]\n'
+    )
+    ended = migrascope("run", *arguments, folder=tmp_path)
+    assert (ended.code, words in ended.stderr) == (2, True)
 
 
 def test_widths_and_verdicts() -> None:

@@ -76,10 +76,20 @@ def run(
 
 
 def _with_fleet(loaded: Plan, instances: int | None) -> Plan:
+    """The plan with so many instances, and one alone. UsageProblem for what a fleet does not do."""
     if instances is not None:
-        loaded = loaded.model_copy(update={"fleet": loaded.fleet.model_copy(update={"count": [1, instances]})})
-    if loaded.fleet.count and loaded.lab.kind != "openstack":
+        count = {"count": [1, instances] if instances > 1 else [1]}
+        plain = loaded.axes.model_copy(update={"scenario": ["none"]})
+        loaded = loaded.model_copy(update={"fleet": loaded.fleet.model_copy(update=count), "axes": plain})
+    if not loaded.fleet.count:
+        return loaded
+    if loaded.lab.kind != "openstack":
         raise UsageProblem(f"several instances need the lab openstack, not {loaded.lab.kind}: --lab openstack")
+    axes = loaded.axes
+    if axes.scenario != ["none"] or any(axes.resident) or any(axes.write_rate) or loaded.capture.enabled:
+        raise UsageProblem(
+            "fleet: several instances serve the page of the scenario none, without a load of the guest or a capture"
+        )
     return loaded
 
 
