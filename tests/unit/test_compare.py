@@ -75,6 +75,15 @@ def test_what_differs_is_paired_within_blocks_and_what_does_not_is_said(ours: Su
     assert json.loads(json.dumps(as_json([found])))["comparisons"][0]["differences"][0]["layer"] == "hypervisor"
 
 
+def test_a_comparison_is_printed_whole(short: RunFolder, long: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app(["compare", str(short.path), str(long.path)], result_action="return_value") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "differs: policy: pre-copy, then xbzrle" in lines
+    pause = next(line for line in lines if "vm_pause_s" in line)
+    assert pause.split("  ")[0] == "hypervisor"
+    assert pause.endswith("more (paired)")
+
+
 def test_blocks_that_do_not_match_are_compared_over_all_pairs(ours: Summary, tmp_path: Path) -> None:
     other = analyse(run_of(tmp_path, plan(blocks=5), scripts(0.3)))
     seven = analyse(run_of(tmp_path / "7", plan(blocks=7), scripts(0.3)))
