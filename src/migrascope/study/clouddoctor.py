@@ -216,6 +216,8 @@ class CloudDoctor:
             self.reach.add("hypervisors")
         if self.plan.capture.enabled:
             self.reach.add("capture")
+        if self.plan.probes.stamp_rate:
+            self.reach.add("stamp")
 
     def _left(self) -> Check:
         left = find(self.cloud, self.machine).left

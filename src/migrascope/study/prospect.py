@@ -19,7 +19,7 @@ from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import text_of
 
-Part = Literal["api", "records", "bindings", "hypervisors", "links", "capture"]
+Part = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp"]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
 frames of its networks."""
 WHY: dict[Part, str] = {
@@ -29,6 +29,7 @@ WHY: dict[Part, str] = {
     "hypervisors": "no hypervisor is in reach: cloud.hosts in the plan names those that are",
     "links": "the counters of links are out of reach: they are the testbed's only",
     "capture": "the plan has no capture",
+    "stamp": "the plan sends no STAMP packets (probes.stamp_rate)",
 }
 _TABLES: dict[Part, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
@@ -36,6 +37,7 @@ _TABLES: dict[Part, tuple[str, ...]] = {
 }
 _OF_CLOUDS: tuple[tuple[str, Part], ...] = (
     ("sniffer.", "capture"),
+    *((f"probe.{kind}_", "stamp") for kind in ("owd", "ipdv", "pdv", "loss_out", "loss_back", "clock")),
     ("libvirt_", "hypervisors"),
     ("network_wiring_s", "links"),
     ("wiring.", "links"),
