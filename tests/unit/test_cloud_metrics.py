@@ -13,6 +13,7 @@ from migrascope.model.measured import Measured
 from migrascope.store.recording import Recording
 
 NEW = ("api_", "libvirt_", "step_s.", "wiring.", "network_wiring_s")
+OF_API = ("api_", "network_blackout", "http_", "probe.rtt_", "probe.loss_ratio.", "probe.late_", "visitor.")
 
 
 def truth(recording: Recording) -> Cloud:
@@ -160,7 +161,7 @@ class TestApiAlone:
 
     def test_every_metric_of_the_api_and_the_visitors_is_there(self, tmp_path: Path) -> None:
         found = measure(api_only(tmp_path))
-        wanted = [key for key in found if key.startswith(("api_", "network_blackout", "http_", "probe.", "visitor."))]
+        wanted = [key for key in found if key.startswith(OF_API)]
         assert len(wanted) > 30
         assert [key for key in wanted if found[key].value is None] == []
 
