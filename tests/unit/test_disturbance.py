@@ -1,15 +1,24 @@
 """Disturbances of a plan, and the trigger that waits for a phase."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrascope.metrics.verdict.disturbed import Disturbed, took_effect
+from migrascope.metrics.verdict.judge import Evidence, judge
+from migrascope.metrics.verdict.spans import NS, Times
+from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import KINDS, PHASES, Disturbance
 from migrascope.model.phase import Trigger, phase_of
 from migrascope.model.schedule import cells
+from migrascope.node.until import until
+from migrascope.store.spool import read, spools
 from migrascope.study.plans import PlanError, parse, text_of
+from migrascope.trial.disturbing import Disturbing
 
 CUT = "name = 'cut'\nkind = 'link-down'\ntarget = 'migration'\nwhen = 'first-copy'\nduration = '2s'"
 
@@ -78,7 +87,7 @@ def test_every_kind_can_be_written() -> None:
         assert Disturbance.model_validate({"name": "x", "kind": name, **given, **when, **target}).kind == name
 
 
-EVENTS = st.one_of(
+EVENTS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
     st.tuples(st.just("STOP"), st.just({})),
     st.tuples(st.just("RESUME"), st.just({})),
     st.tuples(st.just("MIGRATION_PASS"), st.integers(1, 4).map(lambda number: {"pass": number})),
@@ -100,3 +109,106 @@ def test_a_trigger_fires_at_the_first_event_of_its_phase_after_the_request(
     expected = [at for at, event in enumerate(after) if phase_of(*event) == phase][:1]
     assert fired == expected
     assert trigger.fired_ns == (expected[0] if expected else None)
+
+
+TIMES = Times(10 * NS, 20 * NS)
+
+
+def row(**changes: Any) -> Disturbed:
+    return Disturbed("cut", "first-copy", 11 * NS, 11 * NS + 5_000_000, 13 * NS, "")._replace(**changes)
+
+
+def test_an_undisturbed_trial_says_nothing_of_disturbances() -> None:
+    assert took_effect("none", [], TIMES) == []
+
+
+def test_one_that_took_effect_in_time_says_when() -> None:
+    (said,) = took_effect("cut", [row()], TIMES)
+    assert said.verdict == "intact"
+    assert (said.from_s, said.until_s) == pytest.approx((1.005, 3.0))
+    assert "5.0 ms after first-copy was due" in said.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "nothing was recorded"),
+        ([row(name="other")], "nothing was recorded"),
+        ([row(effect_ns=0, note="first-copy never came")], "did not take effect; first-copy never came"),
+        ([row(effect_ns=11 * NS + 20_100_000)], "missed, more than 20 ms late"),
+    ],
+)
+def test_one_that_did_not_is_unknown(rows: list[Disturbed], words: str) -> None:
+    (said,) = took_effect("cut", rows, TIMES)
+    assert said.verdict == "unknown"
+    assert words in said.text
+
+
+def test_a_trial_that_missed_its_disturbance_is_not_intact() -> None:
+    judgement = judge(Evidence(TIMES, 3.0, disturbance="cut"))
+    assert judgement.verdict == "unknown"
+    assert "disturbance" in judgement.text
+
+
+class Recorder:
+    """An injector that writes down what it is told."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.done: list[str] = []
+        self.fails = fails
+
+    async def arm(self) -> None:
+        self.done.append("arm")
+
+    async def apply(self) -> str:
+        self.done.append("apply")
+        if self.fails:
+            raise OSError("no such port")
+        return ""
+
+    async def heal(self) -> None:
+        self.done.append("heal")
+
+
+def disturbed(folder: Path, injector: Recorder, *events: str, duration: str = "10ms", awaited: str = "") -> list[Any]:
+    """The recorded row of a disturbance at the first copy, after these statuses of a migration that was asked for."""
+    table = {"kind": "link-down", "target": "migration", "when": "first-copy", "duration": duration}
+
+    async def play() -> None:
+        disturbing = Disturbing(Disturbance.model_validate({"name": "cut", **table}), injector)
+        disturbing.request()
+        for status in events:
+            disturbing.see("MIGRATION", {"status": status}, mono_ns())
+        if awaited:
+            await until(lambda: asyncio.sleep(0, awaited in injector.done), 5, f"the injector is told to {awaited}")
+        await disturbing.end(folder, "vm-1", "m-1")
+        await disturbing.end(folder, "vm-1", "m-1")
+
+    asyncio.run(play())
+    (path,) = spools(folder)
+    (found,) = read(path)[1]
+    return list(found)
+
+
+def test_it_is_applied_at_its_phase_and_healed_after_its_duration(tmp_path: Path) -> None:
+    injector = Recorder()
+    name, *_, due, asked, effect, healed, note = disturbed(tmp_path, injector, "setup", "active", awaited="heal")
+    assert injector.done[:2] == ["apply", "heal"]
+    assert (name, note) == ("cut", "")
+    assert due <= asked <= effect
+    assert healed - effect >= 10_000_000
+
+
+def test_the_end_of_the_trial_heals_it(tmp_path: Path) -> None:
+    injector = Recorder()
+    *_, effect, healed, _ = disturbed(tmp_path, injector, "setup", duration="10min")
+    assert injector.done == ["heal"]
+    assert (effect, healed) == (0, 0)
+
+
+def test_one_that_cannot_be_applied_says_why_and_is_healed(tmp_path: Path) -> None:
+    injector = Recorder(fails=True)
+    *_, effect, _, note = disturbed(tmp_path, injector, "active", awaited="apply")
+    assert injector.done[-1] == "heal"
+    assert effect == 0
+    assert note == "not applied: no such port"

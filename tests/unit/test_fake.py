@@ -12,8 +12,9 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, cells, schedule
 from migrascope.model.tables import CONSTANTS, TABLES
 
-OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "announce", "journal", "ceph"}
-RECORDED = set(TABLES) - {"hold", "capture", "stress", "sink"} - OF_A_CLOUD
+OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "announce", "journal", "ceph", "fleet"}
+WHERE_ASKED_FOR = {"hold", "capture", "stress", "sink", "stamp_sent", "stamp_reply", "disturbance"}
+RECORDED = set(TABLES) - WHERE_ASKED_FOR - OF_A_CLOUD
 
 
 def test_a_trial_has_every_table_with_its_columns_and_rows(tmp_path: Path) -> None:

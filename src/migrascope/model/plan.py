@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from migrascope.model.disturbance import NONE, Disturbance
+from migrascope.model.disturbance import KINDS, NONE, Disturbance
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 from migrascope.model.threshold import Threshold
@@ -211,6 +211,8 @@ class Plan(Part):
         room = min(axes.memory) - max(axes.resident) - written - 256 * 2**20
         if one.guest_bytes > room:
             return f"working_set: the guest has {max(0, room) // 2**20}MiB of memory for it"
+        if KINDS[one.kind].in_guest and written:
+            return "load in the guest stands alone: axes.write_rate is another"
         if one.when == "window" and one.offset >= self.windows.before:
             return "offset: the window before the migration is not that long"
         return None
@@ -235,4 +237,4 @@ def _plain(value: Any) -> Any:
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
-    return list(value) if isinstance(value, list) else value
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value

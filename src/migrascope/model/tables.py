@@ -204,6 +204,15 @@ _ALL = [
         "clients' traffic as it reports it",
     ),
     Table(
+        "disturbance", 1,
+        {
+            "name": "str", "kind": "str", "target": "str", "when": "str", "due_ns": "int", "asked_ns": "int",
+            "effect_ns": "int", "healed_ns": "int", "note": "str",
+        },
+        "a disturbance: when it was due (the event of its phase and its offset), asked for, took effect, was healed; "
+        "0: never, or nothing to heal",
+    ),
+    Table(
         "hold", 1,
         {"from_ns": "int", "until_ns": "int", "bound_ns": "int", "kind": "str", "nominal_s": "float"},
         "a known truth of calibrate (kind cut, pause, http, player): when it began and ended, and how far that may be "

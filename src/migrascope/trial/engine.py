@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from migrascope.lab.contract import Instance, Lab, NotConverged
 from migrascope.model.clock import mono_ns
+from migrascope.model.disturbance import KINDS
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import HOSTS, TrialSpec
@@ -19,6 +20,7 @@ from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.trial import reflector, writer
 from migrascope.trial.crew import Crew
+from migrascope.trial.disturbing import Disturbing
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import Proof, failures, prove
@@ -48,6 +50,7 @@ class _Trial:
     guest: GuestCall
     crew: Crew
     boot_id: str
+    disturbing: Disturbing | None
 
 
 class TrialEngine:
@@ -113,7 +116,9 @@ class TrialEngine:
             if observed and plan.probes.stamp_rate:
                 await reflector.begin(guest)
             await crew.start(members(lab.client, instance, plan, workload, observed=observed, echo=echo))
-            if observed and spec.factors.write_Bps:
+            disturbance = plan.disturbances().get(spec.factors.disturbance)
+            stressed = disturbance is not None and KINDS[disturbance.kind].in_guest
+            if observed and (spec.factors.write_Bps or stressed):
                 await crew.start([writer.watch(lab.client, instance.address)])
             if plan.verdict.ledger:
                 ledger = Ledger(instance, lab.client)
@@ -121,8 +126,14 @@ class TrialEngine:
                 await ledger.begin(guest, plan.verdict.ledger)
             if observed:
                 await crew.start([machine_watch(instance.pids() | crew.pids())])
-            trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, boot_id)
+            disturbing = None
+            if disturbance is not None:
+                disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest)
+                stack.push_async_callback(disturbing.end, opened, INSTANCE, MIGRATION)
+            trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, boot_id, disturbing)
             error = await self._observe(trial)
+            if disturbing is not None:
+                facts.facts["disturbance"] = disturbing.facts()
             place = spec.source if error else spec.destination
             facts = replace(facts, proof=await self._drain(trial, place))
             if error is None:
@@ -137,13 +148,21 @@ class TrialEngine:
 
     async def _observe(self, trial: _Trial) -> Exception | None:
         """From the steady state to the end of the window after the migration, and why it came to no good end."""
+        disturbing = trial.disturbing
         try:
+            if disturbing is not None:
+                await disturbing.begin()
             await self._await_steady(trial)
             self._phase(trial.events, "before")
+            if disturbing is not None:
+                disturbing.window()
             await self._watch(trial, self._plan.windows.before)
             await self._migrate(trial)
         except (Problem, OSError) as error:
             return error
+        finally:
+            if disturbing is not None:
+                await disturbing.end(trial.opened, INSTANCE, MIGRATION)
         return None
 
     async def _drain(self, trial: _Trial, place: str) -> Proof:
@@ -211,7 +230,7 @@ class TrialEngine:
         events, spec, limit = trial.events, trial.spec, self._plan.windows.limit
         self._phase(events, "migrate")
         try:
-            answer = await trial.instance.migrate(spec.destination, limit, lambda: _request(events, spec))
+            answer = await trial.instance.migrate(spec.destination, limit, lambda: _request(trial))
         except Problem as error:
             over = events.add("migrate_failed", reason=str(error))
             if trial.instance.problem() is None:
@@ -249,8 +268,10 @@ def _failed(facts: TrialFacts, error: Exception) -> TrialFacts:
     return replace(facts, status=status, reason=str(error) or type(error).__name__)
 
 
-def _request(events: EventLog, spec: TrialSpec) -> None:
-    events.add("migrate_request", source=spec.source, destination=spec.destination)
+def _request(trial: _Trial) -> None:
+    if trial.disturbing is not None:
+        trial.disturbing.request()
+    trial.events.add("migrate_request", source=trial.spec.source, destination=trial.spec.destination)
 
 
 def _keep_logs(folder: Path, opened: Path) -> None:

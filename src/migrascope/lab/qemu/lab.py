@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.lab.contract import Check, Requested, check
-from migrascope.lab.qemu import accelerator, migration, offer, settings, tls
+from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.qemu import accelerator, disturbing, migration, offer, settings, tls
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import BootImage, InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.model.disturbance import Disturbance
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.node.member import Member
@@ -66,6 +68,14 @@ class QemuInstance(Instance):
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
         return await migration.migrate(self, destination, self.spec.policy, limit_s, requested)
+
+    def listen(self, see: See) -> None:
+        """Tells every event of the source's QEMU from now on."""
+        self.monitors[self.host].listen(see)
+
+    def injector(self, disturbance: Disturbance, destination: str) -> Injector:
+        """What brings a disturbance about."""
+        return disturbing.injector(disturbance, self, self._lab.topology, destination)
 
     async def place(self, destination: str) -> Check:
         """What both QEMUs say of themselves."""
@@ -134,6 +144,7 @@ class QemuLab:
         """A fresh instance that boots on `host`, with the migration link at the trial's rate (0: as fast as it is);
         the caller destroys it, also when this raises."""
         folder.mkdir(exist_ok=True)
+        disturbing.heal_links(self.topology)
         self.topology.links["migration"].set_rate(factors.link_bps or None)
         policy = self._policies[factors.policy]
         spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy)

@@ -17,9 +17,14 @@ _ASK_S = 0.05
 _TURN_S = 0.01
 
 
+def uri_of(destination: str) -> str:
+    """Where the QEMU on the destination waits."""
+    return f"tcp:{address(destination, 'migration')}:{_PORT}"
+
+
 async def prepare(instance: Instance, destination: str) -> None:
     """Opens the destination's port. MonitorError when QEMU refuses."""
-    uri = f"tcp:{address(destination, 'migration')}:{_PORT}"
+    uri = uri_of(destination)
     await instance.monitors[destination].execute("migrate-incoming", {"uri": uri})
 
 
@@ -33,7 +38,7 @@ async def migrate(
     """
     source = instance.host
     monitor = instance.monitors[source]
-    uri = f"tcp:{address(destination, 'migration')}:{_PORT}"
+    uri = uri_of(destination)
     requested()
     await monitor.execute("migrate", {"uri": uri})
     turn = _turn(policy)
@@ -44,7 +49,9 @@ async def migrate(
         elapsed = asyncio.get_running_loop().time() - began
         if status == "completed" and answer.get("total-time"):
             break
-        if status in ("failed", "cancelled"):
+        if status == "cancelled":
+            raise MigrationFailed(f"the migration was cancelled on {source}")
+        if status == "failed":
             raise MigrationFailed(await _cause(instance, answer.get("error-desc") or f"QEMU on {source} says {status}"))
         if status == "postcopy-paused":
             raise MigrationFailed("post-copy lost its connection: the guest waits for memory that is on the source")

@@ -1,19 +1,35 @@
 """QEMU's monitor (QMP) with a timeout on every call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import EventListener, QMPClient
+from qemu.qmp import EventListener, Message, QMPClient
 from qemu.qmp.error import QMPError
 
+from migrascope.model.clock import clock_pair
 from migrascope.model.problem import Problem
 
 
 class MonitorError(Problem):
     """A QEMU that did not answer, or refused; the message names the command and QEMU's words."""
+
+
+class _Told(EventListener):
+    """Passes every event on when it is read, rather than when a task gets round to it."""
+
+    def __init__(self, see: Callable[[str, dict[str, Any], int], None]) -> None:
+        super().__init__()
+        self._see = see
+
+    async def put(self, event: Message) -> None:
+        stamp: Any = event["timestamp"]
+        mono, wall = clock_pair()
+        happened = stamp["seconds"] * 10**9 + stamp["microseconds"] * 1000 if stamp["seconds"] >= 0 else wall
+        data: Any = event.get("data", {})
+        self._see(str(event["event"]), data, mono - (wall - happened))
 
 
 class Monitor:
@@ -52,6 +68,10 @@ class Monitor:
     def events(self, *names: str) -> Any:
         """A context manager whose listener yields QEMU's events of these names, from now on."""
         return self._client.listener(names=names)
+
+    def listen(self, see: Callable[[str, dict[str, Any], int], None]) -> None:
+        """Tells each event from now on: its name, its data, and when it happened (monotonic ns, by QEMU's stamp)."""
+        self._client.register_listener(_Told(see))
 
     async def close(self) -> None:
         """Ends the connection; a QEMU that is gone is no error."""

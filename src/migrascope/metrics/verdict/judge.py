@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.metrics.verdict import hosts, ledger, liveness, service
+from migrascope.metrics.verdict.disturbed import Disturbed, took_effect
 from migrascope.metrics.verdict.spans import Times
+from migrascope.model.disturbance import NONE
 from migrascope.model.verdict import VERDICTS, Judgement, Statement
 
 
@@ -15,6 +17,7 @@ class Evidence:
 
     outage_s: the longest silence of the website that is no loss of service. changes: stamps of each host's hypervisor
     (ns) at which it stopped or resumed the instance. content: the ledger's file; examined: what else the volume showed.
+    disturbance: what should have disturbed the trial; disturbed: what did.
     """
 
     times: Times
@@ -28,6 +31,8 @@ class Evidence:
     visits: Sequence[service.Visit] = ()
     proof: dict[str, dict[str, str]] = field(default_factory=dict)
     examined: dict[str, Any] | None = None
+    disturbance: str = NONE
+    disturbed: Sequence[Disturbed] = ()
 
 
 def statements(evidence: Evidence) -> list[Statement]:
@@ -42,6 +47,7 @@ def statements(evidence: Evidence) -> list[Statement]:
         service.website(evidence.visits, evidence.outage_s, times),
         *service.proved(evidence.proof),
         *service.volume(evidence.examined),
+        *took_effect(evidence.disturbance, evidence.disturbed, times),
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from migrascope.metrics.verdict.disturbed import Disturbed
 from migrascope.metrics.verdict.hosts import Frames, State
 from migrascope.metrics.verdict.judge import Evidence
 from migrascope.metrics.verdict.ledger import Arrival
@@ -34,6 +35,8 @@ def evidence_of(recording: Recording) -> Evidence:
         visits=_visits(recording),
         proof=recording.trial.proof,
         examined=examined,
+        disturbance=recording.trial.factors.disturbance,
+        disturbed=[Disturbed(*row) for row in _rows(recording, "disturbance", *Disturbed._fields)],
     )
 
 

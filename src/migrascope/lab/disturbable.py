@@ -1,0 +1,34 @@
+"""What a lab gives to trials that are disturbed: the source's events as they come, and injectors."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from migrascope.lab.contract import Instance
+from migrascope.model.disturbance import Disturbance
+
+See = Callable[[str, dict[str, Any], int], None]
+"""Is told an event of the source's hypervisor: its name, its data, when it happened (monotonic ns)."""
+
+
+class Injector(Protocol):
+    """Brings a disturbance about. Problem or OSError where it cannot."""
+
+    async def arm(self) -> None:
+        """Prepares all that takes time; nothing is disturbed yet."""
+
+    async def apply(self) -> str:
+        """Disturbs; what is worth a note, or ""."""
+
+    async def heal(self) -> None:
+        """Undoes it, whether or not it has been applied, also twice."""
+
+
+@runtime_checkable
+class Disturbable(Instance, Protocol):
+    """An instance whose migration can be disturbed."""
+
+    def listen(self, see: See) -> None:
+        """Tells every event of the source's hypervisor from now on."""
+
+    def injector(self, disturbance: Disturbance, destination: str) -> Injector:
+        """What brings it about. Not for kinds that are steered through the guest."""

@@ -1,0 +1,65 @@
+"""Which injector brings a disturbance about on the QEMU lab."""
+
+import sys
+
+from migrascope.lab.disturbable import Injector
+from migrascope.lab.qemu import migration
+from migrascope.lab.qemu.injectors import beside
+from migrascope.lab.qemu.injectors.commands import Abort, SecondMigration
+from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.qemu.injectors.processes import Beside, Freeze, Kill
+from migrascope.lab.qemu.instance import Instance
+from migrascope.lab.qemu.topology import Topology, address
+from migrascope.model.disturbance import Disturbance
+from migrascope.node.process import Where
+
+
+def injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
+    """The injector for an instance that is to move to `destination`."""
+    one, source = disturbance, instance.host
+    host = {"source": source, "destination": destination}.get(one.target, "")
+    log = instance.folder / f"{one.name}.log"
+
+    def competing(count: int, *words: str) -> Beside:
+        node = topology.nodes[host or source]
+        return Beside(one.kind, [sys.executable, "-I", "-S", beside.__file__, *words], count, Where(node), log)
+
+    if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
+        return OneWay(topology, one.target, source if one.way == "from-source" else destination)
+    if one.kind == "link-down":
+        return LinkDown(topology, one.target, _cut_off(one.target, source, destination))
+    if one.kind == "link-rate":
+        assert one.rate is not None
+        return LinkRate(topology, one.target, one.rate)
+    if one.kind == "traffic":
+        to = destination if one.target == "migration" else "storage"
+        return competing(1, "udp", address(to, one.target), str(one.rate))
+    if one.kind == "host-cpu":
+        return competing(one.workers or 1, "cpu")
+    if one.kind in ("qemu-kill", "qemu-freeze"):
+        process = instance.processes[host]
+        return Kill(process) if one.kind == "qemu-kill" else Freeze(process)
+    if one.kind == "abort":
+        return Abort(instance.monitors[source])
+    assert one.kind == "second-migration"
+    return SecondMigration(instance.monitors[source], migration.uri_of(destination))
+
+
+def _cut_off(link: str, source: str, destination: str) -> list[str]:
+    """The nodes whose ports are closed for a link to be down."""
+    own = {"migration": [source], "storage": ["storage"], "external": ["client"]}
+    return own.get(link, [source, destination])
+
+
+def heal_links(topology: Topology) -> list[str]:
+    """Opens every port that is closed, and lifts limits that are not the migration link's; says which."""
+    healed = []
+    for link in topology.links.values():
+        for node in link.ports:
+            if link.is_cut(node):
+                link.heal(node)
+                healed.append(f"{link.name} of {node}")
+        if link.name != "migration" and link.rate_bps is not None:
+            link.set_rate(None)
+            healed.append(f"rate of {link.name}")
+    return healed

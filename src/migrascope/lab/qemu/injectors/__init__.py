@@ -1,0 +1,1 @@
+"""What brings disturbances about on the QEMU lab, one module for each sort."""
