@@ -167,3 +167,22 @@ def test_a_plan_s_own_policy_goes_before_the_built_in_one() -> None:
 def test_another_cloud_s_migrations_are_nova_s() -> None:
     with pytest.raises(PlanError, match="pre-copy only"):
         load("policies", lab="openstack")
+
+
+def test_a_cloud_is_given_more_time_unless_the_plan_says_otherwise(tmp_path: Path) -> None:
+    given = load("website", lab="openstack").plan
+    assert (given.windows.limit, given.verdict.outage, given.probes.echo_rate) == (300.0, 10.0, 500.0)
+    assert load("website").plan.verdict.outage == 3.0
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[lab]\nkind = "openstack"\n[axes]\nscenario = ["none"]\n[windows]\nlimit = "90s"\n[verdict]\noutage = "2s"\n'
+    )
+    mine = load(str(path)).plan
+    assert (mine.windows.limit, mine.windows.boot_limit, mine.verdict.outage) == (90.0, 300.0, 2.0)
+    foreign = load(str(path), cloud="mine").plan
+    assert (foreign.cloud.name, foreign.probes.echo_rate, foreign.probes.echo_kind) == ("mine", 50.0, "auto")
+
+
+def test_a_stream_needs_an_address_on_a_foreign_cloud() -> None:
+    with pytest.raises(PlanError, match=r"cloud\.origin"):
+        load("website", cloud="mine")

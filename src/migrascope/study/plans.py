@@ -19,6 +19,8 @@ from migrascope.model.threshold import Threshold
 QUICK_BEFORE_S = 3.0
 CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
 """What is allowed where an API and a network of others are between the request and its effect."""
+CLOUD_OUTAGE_S = 10.0
+"""The longest silence that is no loss of service there: a switch's agent takes seconds to learn of a migration."""
 
 
 class PlanError(UsageProblem):
@@ -80,6 +82,8 @@ def fitted(plan: Plan) -> Plan:
     said = plan.windows.model_fields_set
     windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
     changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}
+    if "outage" not in plan.verdict.model_fields_set:
+        changes["verdict"] = plan.verdict.model_copy(update={"outage": CLOUD_OUTAGE_S})
     if plan.cloud.name:
         gentle = {"echo_rate": FOREIGN_ECHO_RATE, "echo_kind": "auto"}
         probes = {key: value for key, value in gentle.items() if key not in plan.probes.model_fields_set}
