@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from migrascope.cli import looking, main
+from migrascope.model.disturbance import KINDS
 
 FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
 STATISTIC = {"median", "low", "high", "coverage", "min", "max", "n", "unit", "source"}
@@ -46,7 +47,7 @@ KEYS_OF_A_WINDOW = [
     "visitor.goodput_bps.{}",
 ]
 WINDOWS = ("before", "during", "switchover", "after")
-VERBS = ["run", "plan", "show", "report", "qos", "doctor", "calibrate", "clean", "schema", "testbed"]
+VERBS = ["run", "plan", "show", "report", "qos", "doctor", "calibrate", "clean", "schema", "testbed", "disturbances"]
 
 
 @dataclass(frozen=True)
@@ -228,3 +229,15 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     command = f"{sys.executable} -P -m migrascope show -1 --json | head -n 1"
     seen = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
     assert (seen.stdout, seen.stderr) == ("{\n", "")
+
+
+def test_disturbances_say_what_each_can_and_what_is_missing(tmp_path: Path) -> None:
+    done = migrascope("disturbances", "--json", folder=tmp_path)
+    listed = json.loads(done.stdout)
+    assert done.code == 0
+    assert {one["kind"] for one in listed} == set(KINDS)
+    assert all(set(one) == {"kind", "abilities", "phases", "available", "why"} for one in listed)
+    assert all(one["available"] == (one["why"] == "") for one in listed)
+    phases = {one["kind"]: one["phases"] for one in listed}
+    assert "round:N" in phases["link-down"]
+    assert phases["guest-memory"] == []

@@ -1,10 +1,12 @@
 """Series on bins keep their extremes, and a trial's time axis shows what its script says."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from faketrial import record
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.model.schedule import Factors
+from migrascope.model.tables import CONSTANTS, TABLES
 from migrascope.report.bins import bin_edges, cover, envelope, ratio
 from migrascope.report.timeline import MOST_BINS, Timeline, timeline
 
@@ -116,3 +119,23 @@ def test_axis_of_a_trial_that_never_came_to_its_request(tmp_path: Path) -> None:
     packets = Packets.of(recording, end_of(recording))
     seen = timeline(recording, windows_of(recording, packets), packets, 0.5)
     assert (seen.bands, seen.marks, seen.switchover) == ([], [], None)
+
+
+def test_a_disturbance_is_shaded_and_named(tmp_path: Path) -> None:
+    recording = record(tmp_path, factors=replace(RELAY, disturbance="cut"))
+    request = next(event.mono_ns for event in recording.events if event.name == "migrate_request")
+    at = [request + round(seconds * 1e9) for seconds in (0.5, 0.51, 0.52, 1.5)]
+    rows = [("cut", "link-down", "migration", "first-copy", *at, ""), ("gone", "abort", "", "setup", *[0] * 4, "")]
+    columns = [*TABLES["disturbance"].columns]
+    table = pl.DataFrame([dict(zip(columns, row, strict=True)) for row in rows])
+    table.with_columns(pl.lit("").alias(name) for name in CONSTANTS).write_parquet(
+        recording.folder / "disturbance.parquet"
+    )
+    packets = Packets.of(recording, end_of(recording))
+    seen = timeline(recording, windows_of(recording, packets), packets, 0.5)
+    name, start, end = seen.bands[0]
+    assert name == "disturbed: cut"
+    assert (start, end) == pytest.approx((0.52, 1.5))
+    assert dict(seen.marks)["disturbed: cut"] == pytest.approx(0.52)
+    assert not [mark for mark, _ in seen.marks if "gone" in mark]
+    assert not [band for band, _, _ in seen.bands if "gone" in band]

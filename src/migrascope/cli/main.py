@@ -28,6 +28,7 @@ VERBS = {
     "qos": ("capturing", "Delay, jitter, loss and throughput of the flows of any capture."),
     "calibrate": ("calibrating", "Measures the meter's own error on this machine."),
     "clean": ("cleaning", "Removes what killed runs left, and nothing else."),
+    "disturbances": ("disturbing", "Lists what a plan can do to a trial beside migrating."),
     "schema": ("looking", "Prints the JSON Schema of a plan, or the recorded tables."),
 }
 

@@ -43,7 +43,7 @@ class Kind:
         return self.ability == "stress in the guest"
 
     def phases(self) -> tuple[str, ...]:
-        """At what it can be aimed."""
+        """The phases at which it can be aimed."""
         return () if self.in_guest else (*PHASES[:2], "round:N", *PHASES[2:])
 
 

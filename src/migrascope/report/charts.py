@@ -128,6 +128,7 @@ WINDOW_COLOURS = {
     "switchover": "var(--band-switchover)",
     "after": "var(--band-quiet)",
     "VM paused": "var(--band-pause)",
+    "disturbed": "var(--band-disturbed)",
 }
 
 
@@ -144,7 +145,7 @@ def _bands(opacity: float, last: bool = False) -> Spec:
             "x": _x("from", last),
             "x2": {"field": "until"},
             "color": {
-                "field": "name",
+                "field": "shade",
                 "type": "nominal",
                 "legend": None,
                 "scale": {"domain": list(WINDOW_COLOURS), "range": list(WINDOW_COLOURS.values())},

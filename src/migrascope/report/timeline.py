@@ -14,6 +14,8 @@ from migrascope.store.recording import Recording
 BASE_S = 0.1
 """Loss and throughput are counted in bins of this width, whatever the width that is shown."""
 MOST_BINS = 300
+DISTURBED = "disturbed: "
+"""What the names of bands and marks of disturbances begin with."""
 SWITCHOVER_STEP_S = 0.02
 
 
@@ -52,7 +54,8 @@ def timeline(recording: Recording, windows: Windows, packets: Packets, buffer_s:
 
     start_s = math.floor(since(start_ns) / BASE_S) * BASE_S
     end_s = max(start_s + BASE_S, math.ceil(since(end_ns) / BASE_S) * BASE_S)
-    bands = [(name, since(span[0]), since(span[1])) for name in WINDOWS for span in [windows.span(name)] if span]
+    harm = [(f"{DISTURBED}{name}", since(first), since(last)) for name, first, last in disturbed(recording, end_ns)]
+    bands = harm + [(name, since(span[0]), since(span[1])) for name in WINDOWS for span in [windows.span(name)] if span]
     if windows.stop is not None and windows.resume is not None:
         bands.append(("VM paused", since(windows.stop), since(windows.resume)))
     stamps = {
@@ -64,6 +67,7 @@ def timeline(recording: Recording, windows: Windows, packets: Packets, buffer_s:
         "recovered": windows.recovered,
     }
     marks = [(name, since(stamp)) for name, stamp in stamps.items() if stamp is not None]
+    marks += [(name, start) for name, start, _ in harm]
     passes = [since(event.mono_ns) for event in qmp_events(recording, ("MIGRATION_PASS",))]
     drawn = _Series(recording, windows, packets, origin, bin_edges(start_s, end_s, BASE_S), passes, buffer_s)
     step = BASE_S * max(1, math.ceil((end_s - start_s) / BASE_S / MOST_BINS))
@@ -72,6 +76,17 @@ def timeline(recording: Recording, windows: Windows, packets: Packets, buffer_s:
         first, last = (since(stamp) for stamp in windows.switchover)
         zoom = drawn.on(max(start_s, first), min(end_s, last), SWITCHOVER_STEP_S)
     return Timeline(bands, sorted(marks, key=lambda mark: mark[1]), drawn.on(start_s, end_s, step), zoom)
+
+
+def disturbed(recording: Recording, end_ns: int) -> list[tuple[str, int, int]]:
+    """(name, from, to) of each disturbance that took effect (ns); one without a duration is 100 ms wide."""
+    moment_ns = round(BASE_S * NS)
+    rows = recording.table("disturbance").select("name", "when", "effect_ns", "healed_ns").rows()
+    return [
+        (name, effect, min(healed or (end_ns if when == "trial" else effect + moment_ns), max(end_ns, effect)))
+        for name, when, effect, healed in rows
+        if effect
+    ]
 
 
 class _Series:

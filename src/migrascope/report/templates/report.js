@@ -24,7 +24,9 @@ const ABSENT = {
   buffer: ["buffer", "no player in this scenario"],
   link: ["link", "not recorded in this trial"],
 };
-const lane = (name) => (name === "switchover" || name === "VM paused" ? 2 : 1);
+const disturbed = (name) => name.startsWith("disturbed: ");
+const lane = (name) => (name === "switchover" || name === "VM paused" || disturbed(name) ? 2 : 1);
+const shade = (name) => (disturbed(name) ? "disturbed" : name);
 const seconds = (value) => `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)} s`;
 
 function chosen() {
@@ -66,7 +68,9 @@ function fill() {
   });
   const from = part.start;
   const until = part.start + count * part.step;
-  const bands = trial.bands.map(([name, start, end]) => ({ name, from: start, until: end, lane: lane(name) }));
+  const bands = trial.bands.map(([name, start, end]) => ({
+    name, from: start, until: end, lane: lane(name), shade: shade(name),
+  }));
   const missing = Object.entries(ABSENT)
     .filter(([, [column]]) => !part.columns[column].length)
     .map(([name, [, why]]) => ({ name, why }));
