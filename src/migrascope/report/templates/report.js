@@ -145,6 +145,12 @@ if (specs["trial-axis"]) {
   chooser.addEventListener("change", layers);
   await draw();
   chooser.addEventListener("change", fill);
+  for (const link of document.querySelectorAll("[data-trial]")) {
+    link.addEventListener("click", () => {
+      chooser.value = link.dataset.trial;
+      chooser.dispatchEvent(new Event("change"));
+    });
+  }
   for (const input of stretches) input.addEventListener("change", fill);
   place.addEventListener("keydown", (event) => {
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -rows.length, End: rows.length };

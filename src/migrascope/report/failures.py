@@ -1,0 +1,72 @@
+"""What each disturbance did at each phase: a matrix of verdicts, each linked to its trial in time."""
+
+from collections.abc import Collection
+from typing import Any
+
+from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.model.disturbance import NONE, PHASES
+from migrascope.model.units import human
+
+NOTE = (
+    "Each cell holds the verdicts of its trials, with how long the website was silent where that was a loss of service, "
+    "and where the instance ran at the end."
+)
+_ORDER = ("trial", "window", *PHASES[:2], "round", *PHASES[2:])
+
+
+def matrix(summary: Summary, seen: Collection[int]) -> dict[str, Any] | None:
+    """Phases, and a row for each disturbance with its trials by phase; None for an undisturbed run. seen: the numbers
+    of trials that have a time axis."""
+    cells: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for trial in summary.trials:
+        if trial.facts.factors.disturbance == NONE:
+            continue
+        what, when = _what(trial)
+        cells.setdefault(what, {}).setdefault(when, []).append(_shown(trial, seen))
+    if not cells:
+        return None
+    phases = sorted({when for row in cells.values() for when in row}, key=_place)
+    rows = [(what, [row.get(when, []) for when in phases]) for what, row in sorted(cells.items())]
+    return {"phases": phases, "rows": rows, "note": NOTE}
+
+
+def _what(trial: TrialResult) -> tuple[str, str]:
+    """A disturbance without its moment, and its moment. Kinds that are only a dose keep their name."""
+    name = trial.facts.factors.disturbance
+    table = next(one for one in trial.facts.plan["disturbance"] if one["name"] == name)
+    if table["when"] in ("trial", "window"):
+        return name, table["when"]
+    rate = human(table["rate"], "bit/s") if table["rate"] else ""
+    workers = f"{table['workers']} workers" if table["workers"] else ""
+    words = [table["kind"], table["target"], table["way"] or "", rate, workers, _seconds(table["offset"], "after ")]
+    return " ".join(word for word in [*words, _seconds(table["duration"], "for ")] if word), table["when"]
+
+
+def _seconds(value: float | None, word: str) -> str:
+    return f"{word}{value:g} s" if value else ""
+
+
+def _place(when: str) -> tuple[int, int]:
+    phase, _, number = when.partition(":")
+    return _ORDER.index(phase), int(number or 0)
+
+
+def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
+    judged = trial.judgement
+    silent = next(
+        (
+            one.until_s - one.from_s
+            for one in judged.statements
+            if one.witness == "website" and one.from_s is not None and one.until_s is not None
+        ),
+        None,
+    )
+    number = trial.facts.number
+    return {
+        "number": number,
+        "linked": number in seen,
+        "verdict": judged.verdict,
+        "text": judged.text,
+        "silent": None if silent is None else f"{silent:.2f} s",
+        "place": trial.facts.proof.get("place", {}).get("evidence", "not known where it runs"),
+    }

@@ -1,0 +1,40 @@
+"""The matrix of disturbances by phase."""
+
+from pathlib import Path
+
+from faketrial import run_of
+
+from migrascope.analysis.run import analyse
+from migrascope.model.plan import Plan
+from migrascope.report.failures import matrix
+
+CUT = {"kind": "link-down", "target": "migration", "duration": "2s"}
+TABLES = [
+    {"name": "cut-late", "when": "round:10", **CUT},
+    {"name": "cut-later", "when": "switchover", **CUT},
+    {"name": "cut-early", "when": "round:2", **CUT},
+    {"name": "slow", "kind": "link-rate", "target": "storage", "rate": "5mbit"},
+]
+
+
+def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_path: Path) -> None:
+    names = ["none", *(str(table["name"]) for table in TABLES)]
+    axes = {"scenario": ["none"], "disturbance": names}
+    plan = Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": TABLES})
+    summary = analyse(run_of(tmp_path, plan))
+    numbers = {trial.facts.factors.disturbance: trial.facts.number for trial in summary.trials}
+    found = matrix(summary, {numbers["cut-early"]})
+    assert found is not None
+    assert found["phases"] == ["trial", "round:2", "round:10", "switchover"]
+    assert [what for what, _ in found["rows"]] == ["link-down migration for 2 s", "slow"]
+    cut = dict(found["rows"])["link-down migration for 2 s"]
+    assert [[one["number"] for one in cell] for cell in cut] == [
+        [], [numbers["cut-early"]], [numbers["cut-late"]], [numbers["cut-later"]],
+    ]  # fmt: skip
+    assert [one["linked"] for cell in cut for one in cell] == [True, False, False]
+    assert {one["verdict"] for cell in cut for one in cell} == {"unknown"}  # nothing was recorded of them
+
+
+def test_an_undisturbed_run_has_none(tmp_path: Path) -> None:
+    plan = Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}})
+    assert matrix(analyse(run_of(tmp_path, plan)), []) is None
