@@ -8,8 +8,8 @@ from migrascope.model.disturbance import NONE, PHASES
 from migrascope.model.units import human
 
 NOTE = (
-    "Each cell holds the verdicts of its trials, with how long the website was silent where that was a loss of service, "
-    "and where the instance ran at the end."
+    "Each cell holds the verdicts of its trials, with how long the website was silent where that was a loss of "
+    "service, and where the instance ran at the end."
 )
 _ORDER = ("trial", "window", *PHASES[:2], "round", *PHASES[2:])
 
