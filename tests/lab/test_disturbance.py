@@ -121,6 +121,7 @@ def test_a_destination_that_dies_loses_nothing(trials: dict[str, Recording]) -> 
     trial = trials["kill"].trial
     assert trial.status == "failed"
     assert "SIGKILL" in (trial.reason or "")
+    assert trial.proof["place"]["verdict"] == "pass"
     assert judged(trials["kill"]).verdict == "intact"
 
 

@@ -78,9 +78,12 @@ class QemuInstance(Instance):
         return disturbing.injector(disturbance, self, self._lab.topology, destination)
 
     async def place(self, destination: str) -> Check:
-        """What both QEMUs say of themselves."""
+        """What both QEMUs say of themselves; one that has ended runs nothing."""
         try:
-            states = {host: (await self.state(host))["status"] for host in self.monitors}
+            states = {
+                host: "ended" if self.processes[host].ended else (await self.state(host))["status"]
+                for host in self.monitors
+            }
         except MonitorError as error:
             return check("unknown", str(error))
         words = ", ".join(f"{host}: {status}" for host, status in states.items())
