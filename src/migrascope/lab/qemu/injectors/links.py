@@ -1,9 +1,16 @@
 """A link that is down, in both directions or in one, and a link that is slower."""
 
-from migrascope.lab.qemu.topology import Topology
-from migrascope.node.link import PortSwitch, set_rate
-from migrascope.node.namespace import Namespace, index_of
+from concurrent.futures import ThreadPoolExecutor
 
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from migrascope.lab.qemu.topology import Topology
+from migrascope.node.enter import set_namespace
+from migrascope.node.link import PortSwitch, set_rate
+from migrascope.node.namespace import index_of
+
+_ROOT = 0xFFFFFFFF
 _NOTHING = {"rate": 1000, "burst": 20, "limit": 1000}
 
 
@@ -35,27 +42,42 @@ class OneWay:
 
     def __init__(self, topology: Topology, link: str, host: str) -> None:
         self._link, self._namespace = topology.links[link], topology.nodes[host]
+        self._inside: ThreadPoolExecutor | None = None
+        self._routes: IPRoute
         self._applied = False
 
     async def arm(self) -> None:
-        return
+        """A thread that stays in the namespace, with its socket: making them takes up to 100 ms on a busy machine."""
+        path = str(self._namespace.path)
+        self._inside = ThreadPoolExecutor(1, "one way", lambda: set_namespace(path))
+        self._inside.submit(self._open).result()
+
+    def _open(self) -> None:
+        self._routes = IPRoute()
+        self._index = index_of(self._routes, self._link.name)
+
+    def _drop(self) -> None:
+        if self._link.rate_bps is not None:
+            self._routes.tc("del", index=self._index, handle="1:", parent=_ROOT)
+        self._routes.tc("add", "tbf", index=self._index, handle="1:", **_NOTHING)
 
     async def apply(self) -> str:
+        assert self._inside is not None
         self._applied = True
-        set_rate(self._namespace, self._link.name, None)
-        _drop_all(self._namespace, self._link.name)
+        try:
+            self._inside.submit(self._drop).result()
+        except NetlinkError as error:
+            raise OSError(error.code, f"{self._link.name}: {error}") from error
         return ""
 
     async def heal(self) -> None:
+        if self._inside is not None:
+            self._inside.submit(self._routes.close).result()
+            self._inside.shutdown()
+            self._inside = None
         if self._applied:
             set_rate(self._namespace, self._link.name, self._link.rate_bps)
             self._applied = False
-
-
-def _drop_all(namespace: Namespace, interface: str) -> None:
-    namespace.configure(
-        lambda routes: routes.tc("add", "tbf", index=index_of(routes, interface), handle="1:", **_NOTHING)
-    )
 
 
 class LinkRate:
