@@ -101,7 +101,6 @@ class Cloud:
             self.at(300 * MS): f"[pid: 1] POST {port} => generated 277 bytes (HTTP/1.1 201)",
             self.at(800 * MS): "Took 0.40 seconds for pre_live_migration on destination host host-b.",
             self.resume + 30 * MS: f"[pid: 1] PUT {port}/host-b/activate => generated 250 bytes (HTTP/1.1 200)",
-            self.resume + 2 * S: "Migrating instance to host-b finished successfully.",
         }
         return [(self.wall(mono), "nova-compute", message) for mono, message in said.items()]
 

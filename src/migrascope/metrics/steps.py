@@ -39,7 +39,6 @@ _PREPARE = "compute_pre_live_migration"
 _TOOK = re.compile(r"Took ([\d.]+) seconds for pre_live_migration")
 _BOUND = re.compile(r"POST /v2\.0/ports/[0-9a-f-]+/bindings ")
 _ACTIVATED = re.compile(r"PUT /v2\.0/ports/[0-9a-f-]+/bindings/\S+/activate ")
-_FINISHED = re.compile(r"Migrating instance to \S+ finished successfully")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def steps(recording: Recording, windows: Windows) -> list[Step]:
         "switchover": _exact(windows.resume, "qmp_event"),
         "port_activation": _line(lines, _ACTIVATED) or _polled(recording, "active"),
         "post_live_migration": _seen(openstack.active(recording, openstack.polls(recording, "server"), request)),
-        "completion": _line(lines, _FINISHED) or _completed(recording),
+        "completion": _completed(recording),
     }
     found = [Step(name, edges[before], edges[name]) for before, name in pairwise(edges)]
     check = Step(
