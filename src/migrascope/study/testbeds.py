@@ -24,10 +24,10 @@ from migrascope.node.until import Late, until
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
 from migrascope.testbed.roles import all_tasks
-from migrascope.testbed.roles.keystone import clouds
+from migrascope.testbed.roles.keystone import CLOUD, clouds
 from migrascope.testbed.runner import Progress
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import Migration, Settings, Tenant, address
+from migrascope.testbed.settings import CONTROLLER, Migration, Settings, Tenant, address
 from migrascope.testbed.status import Status, look, memory_bytes
 from migrascope.testbed.task import Task
 from migrascope.testbed.testbed import Images, Testbed
@@ -36,6 +36,20 @@ CLOUDS = STATE / "clouds"
 VirtType = Literal["auto", "kvm", "qemu"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 _HEALTHY_S = 60.0
+_ANSWERS_S = 120
+# The uptime of a host is asked of its nova-compute.
+_ANSWERS = f"""
+import sys, time
+import openstack
+cloud, deadline = openstack.connect(cloud=sys.argv[1]), time.monotonic() + {_ANSWERS_S}
+while True:
+    answer = cloud.compute.get("/os-hypervisors/detail", microversion="2.88")
+    if answer.ok and all(one.get("uptime") for one in answer.json()["hypervisors"]):
+        break
+    if time.monotonic() > deadline:
+        raise SystemExit("nova-compute does not answer in {_ANSWERS_S} s: " + answer.text)
+    time.sleep(0.5)
+"""
 
 
 def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
@@ -161,6 +175,8 @@ async def set_migration(testbed: Testbed, changes: Mapping[str, Any]) -> None:
     migration = replace(known.migration, **changes)
     if migration != known.migration:
         await testbed.change(replace(known, migration=migration), tasks, ("nova-compute.service",))
+        # A server that is asked for before it answers is taken for one whose build it interrupted, and ends in ERROR.
+        await testbed.nodes[CONTROLLER].run(["python3", "-c", _ANSWERS, CLOUD], timeout_s=2 * _ANSWERS_S)
 
 
 def purge(testbed: Testbed) -> Cleaned:
