@@ -99,7 +99,8 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
         Task(
             NOVA,
             CONTROLLER,
-            (_CELLS, _SCHEMA, _CELL0_SCHEMA, QUEUE),
+            # nova-scheduler asks for Placement as its user when it starts, and ends where it is refused.
+            (_CELLS, _SCHEMA, _CELL0_SCHEMA, QUEUE, CATALOG, PLACEMENT),
             (
                 File("/etc/default/nova-consoleproxy", "NOVA_CONSOLE_PROXY_TYPE=novnc\n"),
                 Units(
