@@ -14,6 +14,8 @@ from migrascope.testbed.roles.common import (
     transport,
 )
 from migrascope.testbed.roles.infrastructure import QUEUE, tables
+from migrascope.testbed.roles.keystone import CATALOG
+from migrascope.testbed.roles.placement import PLACEMENT
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task, Units
