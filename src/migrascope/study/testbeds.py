@@ -21,6 +21,7 @@ from migrascope.node.image import is_built, root_image
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
 from migrascope.node.until import Late, until
+from migrascope.testbed import relay
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
 from migrascope.testbed.roles import all_tasks
@@ -150,7 +151,11 @@ def _free_loopback() -> str:
     for other in _made():
         with contextlib.suppress(UsageProblem):  # purged at this moment
             taken.add(other.settings.loopback)
-    return next(address for number in range(1, 255) if (address := f"127.77.0.{number}") not in taken)
+    addresses = (f"127.77.0.{number}" for number in range(1, 255))
+    found = next((address for address in addresses if address not in taken and relay.free(address)), None)
+    if found is None:
+        raise Problem("no address of 127.77.0.0/24 is free for the testbed's APIs\n  next: ss -ltnp")
+    return found
 
 
 def _write_clouds(testbed: Testbed) -> None:

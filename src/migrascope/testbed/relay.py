@@ -20,6 +20,16 @@ PORTS = {"horizon": 80, "identity": 5000, "console": 6080, "compute": 8774, "vol
          "image": 9292, "network": 9696}  # fmt: skip
 
 
+def free(address: str) -> bool:
+    """Whether a relay could listen there."""
+    try:
+        for port in PORTS.values():
+            socket.create_server((address, port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def start(address: str, target: str, namespace: Namespace, log: Path) -> int:
     """Starts a relay and gives its pid when it listens on every port. Problem when it cannot."""
     how = json.dumps({"address": address, "target": target, "namespace": str(namespace.path)})
@@ -39,27 +49,39 @@ def start(address: str, target: str, namespace: Namespace, log: Path) -> int:
     return child.pid
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Whatever has come is passed on, also where the sender's connection is reset right after it; then the end is."""
+    loop = asyncio.get_running_loop()
     with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
+        while data := await loop.sock_recv(source, 65536):
+            await loop.sock_sendall(target, data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+async def _connect(client: socket.socket, target: str, port: int) -> None:
+    with client, socket.socket() as there, contextlib.suppress(OSError):
+        client.setblocking(False)
+        there.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(there, (target, port))
+        await asyncio.gather(_pass_on(client, there), _pass_on(there, client))
+
+
+async def _listen(server: socket.socket, target: str) -> None:
+    server.setblocking(False)
+    port, connections = server.getsockname()[1], set[asyncio.Task[None]]()
+    while True:
+        client, _ = await asyncio.get_running_loop().sock_accept(server)
+        connection = asyncio.create_task(_connect(client, target, port))
+        connections.add(connection)
+        connection.add_done_callback(connections.discard)
 
 
 async def _serve(address: str, target: str, namespace: str) -> None:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        port = writer.get_extra_info("sockname")[1]
-        with contextlib.closing(writer), contextlib.suppress(OSError):
-            there, back = await asyncio.open_connection(target, port)
-            with contextlib.closing(back):
-                await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
-
     listening = [socket.create_server((address, port)) for port in PORTS.values()]
     set_namespace(namespace)
-    servers = [await asyncio.start_server(connected, sock=each) for each in listening]
     print("ready", flush=True)
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+    await asyncio.gather(*(_listen(server, target) for server in listening))
 
 
 if __name__ == "__main__":
