@@ -79,7 +79,8 @@ def _ours(cloud: Cloud) -> Iterator[Leftover]:
             name = str(getattr(one, "floating_ip_address", None) or one.name)
             yield from leftover(kind, one.id, name, str(one.description or "").split())
     for volume in cloud.read(lambda: list(storage.volumes())):
-        yield from leftover("volume", volume.id, volume.name, volume.metadata)
+        if volume.status != "deleting":  # Cinder takes its time; one that it cannot delete is in another state then
+            yield from leftover("volume", volume.id, volume.name, volume.metadata)
     for image in cloud.read(lambda: list(cloud.connection.image.images(tag=TAG, owner=cloud.project))):
         yield from leftover("image", image.id, image.name, image.tags)
     for flavor in cloud.listed("/flavors/detail", "flavors", "id"):
