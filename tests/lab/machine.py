@@ -14,6 +14,8 @@ from typing import Any
 from migrascope.node.namespace import NETNS
 from migrascope.node.place import LABS
 from migrascope.node.register import Register
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
 
 COMMAND = [sys.executable, "-m", "migrascope"]
 
@@ -22,6 +24,16 @@ def migrascope(*arguments: str, timeout_s: float = 600, **environment: str) -> s
     """The command, run to its end."""
     argv, env = [*COMMAND, *arguments], os.environ | environment
     return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False, env=env)
+
+
+def only_trial(folder: Path, plan: str) -> Recording:
+    """The recording of a plan that has one trial, which must be ok. folder: an empty one."""
+    (folder / "plan.toml").write_text(plan)
+    done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"))
+    assert done.returncode == 0, done.stderr
+    (found,) = RunFolder(folder / "runs" / "latest").recordings()
+    assert found.trial.status == "ok", found.trial.reason
+    return found
 
 
 def bound(source: Path, target: Path) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lab.machine import migrascope
+from lab.machine import only_trial
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.qos.examine import examine
 from migrascope.metrics.qos.result import Direction, Qos
@@ -20,7 +20,6 @@ from migrascope.store.pcap import writer
 from migrascope.store.pcap.layers import SYN, TCP, headers
 from migrascope.store.pcap.reader import Capture
 from migrascope.store.recording import Recording
-from migrascope.store.runfolder import RunFolder
 from needs import tshark_program
 
 pytestmark = pytest.mark.lab
@@ -42,14 +41,7 @@ FIELDS = ("retransmission", "out_of_order", "lost_segment", "duplicate_ack")
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """A trial with a capture."""
-    folder = tmp_path_factory.mktemp("captured")
-    plan, runs = folder / "plan.toml", folder / "runs"
-    plan.write_text(PLAN)
-    done = migrascope("run", str(plan), "--runs", str(runs))
-    assert done.returncode == 0, done.stderr
-    (found,) = RunFolder(runs / "latest").recordings()
-    assert found.trial.status == "ok", found.trial.reason
-    return found
+    return only_trial(tmp_path_factory.mktemp("captured"), PLAN)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from lab.machine import migrascope
+from lab.machine import only_trial
 from migrascope.lab.qemu.lab import QemuInstance, QemuLab
 from migrascope.metrics.stamp.clock import Clock
 from migrascope.metrics.stamp.measure import pause_of
@@ -20,7 +20,6 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.node.until import until
 from migrascope.store.recording import Recording
-from migrascope.store.runfolder import RunFolder
 from migrascope.study.images import prepare
 from migrascope.trial import reflector
 from migrascope.trial.guestcall import GuestCall
@@ -49,14 +48,7 @@ WAITING = 500
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """A trial with STAMP beside echo."""
-    folder = tmp_path_factory.mktemp("stamp")
-    plan, runs = folder / "plan.toml", folder / "runs"
-    plan.write_text(PLAN)
-    done = migrascope("run", str(plan), "--runs", str(runs))
-    assert done.returncode == 0, done.stderr
-    (found,) = RunFolder(runs / "latest").recordings()
-    assert found.trial.status == "ok", found.trial.reason
-    return found
+    return only_trial(tmp_path_factory.mktemp("stamp"), PLAN)
 
 
 @pytest.fixture(scope="module")

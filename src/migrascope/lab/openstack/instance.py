@@ -38,13 +38,8 @@ class CloudInstance:
         access: dict[str, Any],
     ) -> None:
         self.name, self.made, self.address = name, made, made.address
-        self._resources, self._cloud, self._reach, self._settings, self._access = (
-            resources,
-            resources.cloud,
-            reach,
-            settings,
-            access,
-        )
+        self._resources, self._cloud, self._reach = resources, resources.cloud, reach
+        self._settings, self._access = settings, access
         self._error: str | None = None
         self._first_host = self._mac = ""
 
