@@ -11,6 +11,7 @@ from faketrial import record
 from migrascope.cli.main import app
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import WINDOWS
+from migrascope.model.disturbance import KINDS
 from migrascope.model.tables import TABLES
 from migrascope.study.plans import parse
 
@@ -87,6 +88,15 @@ def test_a_metric_page_has_its_parts(page: Path) -> None:
             assert f"**{part}.**" in text, part
     if page.stem != "README":
         assert f"({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_disturbance_has_a_page_with_its_parts(kind: str) -> None:
+    text = (DOCS / "disturbances" / f"{kind}.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {kind}\n")
+    for part in ("What it does", "How", "What it needs", "Limits"):
+        assert f"**{part}.**" in text, part
+    assert f"[{kind}]({kind}.md)" in (DOCS / "disturbances/README.md").read_text(encoding="utf-8")
 
 
 def test_the_tables_are_those_that_are_recorded() -> None:
