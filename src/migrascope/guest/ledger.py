@@ -9,7 +9,6 @@ The file is laid out in zeros ahead, so that a record costs one block and no jou
 
 import os
 import socket
-import sys
 import time
 
 from migrascope.guest.workers import Status
@@ -79,11 +78,3 @@ def run(status: Status, options: dict[str, str]) -> None:
         status.write("running", book.number * RECORD_BYTES, book.number)
         due = max(due + interval, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
-
-
-def main() -> None:
-    status = Status(sys.argv[1])
-    try:
-        run(status, dict(word.split("=", 1) for word in sys.argv[2:]))
-    except (KeyError, ValueError, OSError) as error:
-        status.write("failed", reason=f"{type(error).__name__}: {error}")

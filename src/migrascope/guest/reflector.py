@@ -8,7 +8,6 @@ packet was lost. Receive stamps are the kernel's: how long a packet waited for t
 
 import socket
 import struct
-import sys
 import time
 
 from migrascope.guest.workers import Status
@@ -86,11 +85,3 @@ def run(status: Status, options: dict[str, str]) -> None:
         if time.monotonic() - said >= SAID_S:
             said = time.monotonic()
             status.write("running", 0, answered)
-
-
-def main() -> None:
-    status = Status(sys.argv[1])
-    try:
-        run(status, dict(word.split("=", 1) for word in sys.argv[2:]))
-    except (KeyError, ValueError, OSError) as error:
-        status.write("failed", reason=f"{type(error).__name__}: {error}")

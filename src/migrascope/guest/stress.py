@@ -16,7 +16,6 @@ import itertools
 import os
 import random
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -182,11 +181,3 @@ def run(status: Status, options: Options) -> None:
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()
             status.write("running", done, operations)
-
-
-def main() -> None:
-    status = Status(sys.argv[1])
-    try:
-        run(status, dict(word.split("=", 1) for word in sys.argv[2:]))
-    except (KeyError, ValueError, OSError, MemoryError) as error:
-        status.write("failed", reason=f"{type(error).__name__}: {error}")

@@ -5,7 +5,9 @@ Runs in the guest, on python3-minimal.
 
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 
 from migrascope.guest.steps import Steps
 
@@ -39,6 +41,18 @@ def read_status(path: str) -> dict[str, object]:
     }  # fmt: skip
 
 
+def work(run: Callable[[Status, dict[str, str]], None]) -> None:
+    """The life of a worker: argv holds its page's path and its options as name=value; run never returns.
+
+    What is wrong with an option or with the machine is said on its page.
+    """
+    status = Status(sys.argv[1])
+    try:
+        run(status, dict(word.split("=", 1) for word in sys.argv[2:]))
+    except (KeyError, ValueError, OSError, MemoryError) as error:
+        status.write("failed", reason=f"{type(error).__name__}: {error}")
+
+
 class Workers:
     """The processes of one kind of work. They die with a KILL: what they did must need no tidying up."""
 
@@ -60,8 +74,9 @@ class Workers:
         for _ in range(int(count)):
             self._started += 1
             number = self._started
-            code = f"import sys; sys.path.insert(0, {self.library!r}); import migrascope.guest.{self.module} as work"
-            argv = ["python3", "-I", "-S", "-c", f"{code}; work.main()", self._path(number), *words]
+            modules = f"from migrascope.guest import workers, {self.module}"
+            code = f"import sys; sys.path.insert(0, {self.library!r}); {modules}; workers.work({self.module}.run)"
+            argv = ["python3", "-I", "-S", "-c", code, self._path(number), *words]
             actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
             pid = os.posix_spawn("/usr/bin/python3", argv, {"PATH": "/usr/sbin:/usr/bin"}, file_actions=actions)
             self.running[number] = (pid, " ".join(words))
