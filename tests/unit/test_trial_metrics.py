@@ -259,6 +259,61 @@ def test_a_source_killed_after_stop(tmp_path: Path) -> None:
     assert found["probe.rtt_s.after.p50"].reason == "the trial has no window after"
 
 
+def slowed(recording: Recording, seconds: pl.Expr, until: str = "before") -> dict[str, Measured]:
+    """The trial with the visits up to the end of a window answered so much later."""
+    span = windows_of(recording).span(until)
+    assert span is not None
+    later = pl.when(pl.col("due_ns") < span[1]).then(seconds * 10**9).otherwise(0).cast(pl.Int64)
+    visits = recording.table("visit").with_columns(done_ns=pl.col("done_ns") + later)
+    visits.write_parquet(recording.folder / "visit.parquet")
+    return measure(Recording(recording.folder))
+
+
+def test_a_blackout_that_the_load_hides_is_not_nothing(tmp_path: Path) -> None:
+    found = slowed(record(tmp_path), pl.when(pl.col("seq") % 5 == 0).then(0.5).otherwise(0.0))
+    for kind in ("new", "kept"):
+        assert value(found, f"http_{kind}_late_after_s") == pytest.approx(1.5, abs=0.05)
+        assert value(found, f"http_{kind}_late") == 0
+        assert value(found, f"http_{kind}_worst_s") > 0.2
+        assert found[f"http_{kind}_blackout_s"].value is None
+        assert "only over 1.5" in str(found[f"http_{kind}_blackout_s"].reason)
+
+
+def test_no_visit_around_the_switchover_is_no_blackout_of_nothing(tmp_path: Path) -> None:
+    recording = record(tmp_path)
+    switchover = windows_of(recording).switchover
+    assert switchover is not None
+    early = pl.col("due_ns") < switchover[0] - 10**9
+    recording.table("visit").filter(early).write_parquet(recording.folder / "visit.parquet")
+    found = measure(Recording(recording.folder))["http_new_blackout_s"]
+    assert found.reason == "no visit was due around the switchover"
+
+
+WITHOUT_VIDEO = replace(FACTORS, scenario="none")
+UNEVEN = pl.when(pl.col("seq") % 20 < 5).then(0.1).otherwise(0.0)
+"""Of four bins of 100 ms one is empty and the next twice as full."""
+
+
+def test_what_visitors_lost_is_the_gap(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, factors=WITHOUT_VIDEO))["visitor.lost_s.during"]
+    assert found.value == pytest.approx(SCRIPT.gap_s, abs=0.1)
+    assert found.bound == pytest.approx(0.2, abs=0.02)
+
+
+def test_what_unevenly_served_visitors_lost_is_the_gap_within_its_bound(tmp_path: Path) -> None:
+    found = slowed(record(tmp_path, factors=WITHOUT_VIDEO), UNEVEN, "during")["visitor.lost_s.during"]
+    assert found.value is not None
+    assert found.bound is not None
+    assert found.bound > 0.4
+    assert abs(found.value - SCRIPT.gap_s) < found.bound
+
+
+def test_visitors_who_were_served_worse_before_lost_less_than_nothing(tmp_path: Path) -> None:
+    found = slowed(record(tmp_path, factors=WITHOUT_VIDEO), UNEVEN)["visitor.lost_s.during"]
+    assert found.value is not None
+    assert found.value < 0
+
+
 def test_a_step_of_the_wall_clock_voids_the_pause_alone(tmp_path: Path) -> None:
     found = examine(record(tmp_path, wall_step_s=0.25))
     assert "stepped by 250.0 ms" in str(found.metrics["vm_pause_s"].reason)

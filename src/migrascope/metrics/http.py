@@ -88,7 +88,8 @@ def _first_good_second(due: Ints, bad: Bools, after: int) -> int | None:
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
-    """http_new_blackout_s, http_kept_blackout_s, and beside each its worst visit and counts of failed and late."""
+    """http_new_blackout_s, http_kept_blackout_s, and beside each its worst visit, counts of failed and late, and when a
+    visit is late."""
     table = recording.table("visit")
     found: dict[str, Measured] = {}
     for kind in KINDS:
@@ -97,7 +98,8 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
             why = "no visits of this kind" if not len(visits) else "the trial has no switchover or no before"
             found |= {key: missing(unit, SOURCE, why) for key, unit in _keys(kind).items()}
             continue
-        found |= _kind(kind, visits, blackout(visits, visits.late_after_ns(windows.before), windows.switchover))
+        late_after = visits.late_after_ns(windows.before)
+        found |= _kind(kind, visits, late_after, blackout(visits, late_after, windows.switchover))
     return found
 
 
@@ -107,20 +109,38 @@ def _keys(kind: str) -> dict[str, str]:
         f"http_{kind}_worst_s": "s",
         f"http_{kind}_failed": "1",
         f"http_{kind}_late": "1",
+        f"http_{kind}_late_after_s": "s",
     }
 
 
-def _kind(kind: str, visits: Visits, seen: Blackout) -> dict[str, Measured]:
-    blackout_key, worst_key, failed_key, late_key = _keys(kind)
+def _kind(kind: str, visits: Visits, late_after_ns: float, seen: Blackout) -> dict[str, Measured]:
+    blackout_key, worst_key, failed_key, late_key, late_after_key = _keys(kind)
     spacing = float(np.median(np.diff(visits.due_ns))) / NS if len(visits) > 1 else None
     found = {
         failed_key: Measured(seen.failed, "1", SOURCE, samples=len(visits)),
         late_key: Measured(seen.late, "1", SOURCE, samples=len(visits)),
-        blackout_key: missing("s", SOURCE, "no second of visits all in time came after it"),
+        late_after_key: Measured(late_after_ns / NS, "s", SOURCE, samples=len(visits)),
         worst_key: missing("s", SOURCE, "no visit around the switchover was answered"),
     }
-    if seen.seconds is not None:
-        found[blackout_key] = Measured(seen.seconds, "s", SOURCE, bound=spacing, samples=len(visits))
     if seen.worst_s is not None:
         found[worst_key] = Measured(seen.worst_s, "s", SOURCE, samples=len(visits))
+    why = _untold(late_after_ns, seen)
+    if why is not None or seen.seconds is None:
+        found[blackout_key] = missing("s", SOURCE, why or "no second of visits all in time came after it")
+    else:
+        found[blackout_key] = Measured(seen.seconds, "s", SOURCE, bound=spacing, samples=len(visits))
     return found
+
+
+def _untold(late_after_ns: float, seen: Blackout) -> str | None:
+    """Why a blackout of nothing is none: nobody came, or somebody waited over 100 ms whom the load before excuses."""
+    if seen.seconds != 0:
+        return None
+    if seen.worst_s is None:
+        return "no visit was due around the switchover"
+    if seen.worst_s * NS <= LEAST_LATE_NS:
+        return None
+    return (
+        f"a visit around the switchover took {seen.worst_s:.2f} s, but before the migration they were so slow that "
+        f"only over {late_after_ns / NS:.2f} s is late"
+    )

@@ -93,12 +93,17 @@ def _goodput(stamps: Ints, sizes: Ints, span: Span | None, name: str) -> Measure
 
 def _lost_seconds(stamps: Ints, sizes: Ints, windows: Windows) -> Measured:
     """Each 100 ms of during by the share of before's median that it falls short of, less what before's own bins fall
-    short of it on average."""
+    short of it on average. Below zero where they fell shorter of it before. bound: a bin at each end of an
+    interruption, or twice the standard error that before's scatter gives so many bins, whichever is more."""
+    key = "s", PAYLOAD
     if windows.before is None or windows.during is None or not len(stamps):
-        return missing("s", PAYLOAD, "no visitors" if not len(stamps) else "the trial has no window before or during")
+        return missing(*key, "no visitors" if not len(stamps) else "the trial has no window before or during")
     before, during = bins_bps(stamps, sizes, windows.before), bins_bps(stamps, sizes, windows.during)
     usual = float(np.median(before)) if len(before) else 0.0
     if not usual or not len(during):
-        return missing("s", PAYLOAD, "nothing reached the visitors in most of before")
-    short = np.maximum(0, 1 - during / usual).sum() - len(during) * np.maximum(0, 1 - before / usual).mean()
-    return Measured(max(0.0, float(short)) * BIN_NS / NS, "s", PAYLOAD, samples=len(during))
+        return missing(*key, "nothing reached the visitors in most of before")
+    short, usually = np.maximum(0, 1 - during / usual), np.maximum(0, 1 - before / usual)
+    lost = float(short.sum() - len(during) * usually.mean())
+    scatter = float(usually.std()) * (len(during) * (1 + len(during) / len(before))) ** 0.5
+    bin_s = BIN_NS / NS
+    return Measured(lost * bin_s, *key, bound=max(2.0, 2 * scatter) * bin_s, samples=len(during))

@@ -78,7 +78,7 @@ METRICS = [
     (r"visitor\.rtt_s\..*", "round trip that the kernel estimates for visitors' flows"),
     (r"visitor\.retransmit_ratio\..*", "segments of visitors' flows that were sent again"),
     (r"visitor\.goodput_bps\..*", "what reached the visitors"),
-    (r"visitor\.lost_s\..*", "seconds of the usual goodput that they went without"),
+    (r"visitor\.lost_s\..*", "seconds of the usual goodput that they went without, less what they went without before"),
     (r"sniffer\..*", "spacing of packets in the capture, as a sniffer prints it"),
     (r"(libvirt|api|step)_.*", "of the layers of OpenStack: libvirt's account, the API's answers, named steps"),
     (
