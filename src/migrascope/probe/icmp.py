@@ -4,7 +4,8 @@ import os
 import socket
 import struct
 import time
-from typing import Self
+
+from migrascope.probe.stamped import StampedSocket
 
 ECHO_REPLY = 0
 ECHO_REQUEST = 8
@@ -14,11 +15,7 @@ _PAYLOAD = struct.Struct(f"!QQ{PAYLOAD_BYTES - 16}x")
 _WORDS = struct.Struct(f"!{(8 + PAYLOAD_BYTES) // 2}H")
 _SOL_RAW = 255
 _ICMP_FILTER = 1
-_SO_RCVBUFFORCE = 33
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@qq")
-_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size)
-_RECEIVE_BUFFER = 4 << 20
+_MOST_BYTES = 256
 
 
 def checksum(packet: bytes) -> int:
@@ -43,7 +40,7 @@ def reply_seq(packet: bytes, token: int) -> int | None:
     return seq if came == token else None
 
 
-class EchoSocket:
+class EchoSocket(StampedSocket):
     """Echo requests to one address, never blocking. Replies to others' requests are left out by a random token.
 
     A raw socket; without the right to one, the kernel's ping socket (net.ipv4.ping_group_range). PermissionError when
@@ -52,24 +49,15 @@ class EchoSocket:
 
     def __init__(self, target: str) -> None:
         try:
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         except PermissionError:
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
-        self._raw = self._socket.type == socket.SOCK_RAW
+            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+        self._raw = opened.type == socket.SOCK_RAW
         if self._raw:
-            self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        self._socket.setblocking(False)
-        self._socket.connect((target, 0))
+            opened.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
+        super().__init__(opened, (target, 0))
         self._ident = int.from_bytes(os.urandom(2))
         self._token = int.from_bytes(os.urandom(8))
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
 
     def request(self, seq: int) -> bytes:
         """A packet for `send`."""
@@ -89,25 +77,8 @@ class EchoSocket:
         """The replies that have come, `most` packets at a time: (seq, the kernel's receive stamp in wall ns, the
         stamp of reading in ns)."""
         replies = []
-        for _ in range(most):
-            try:
-                data, ancillary, _, _ = self._socket.recvmsg(256, _ANCILLARY)
-            except BlockingIOError:
-                break
-            except OSError:
-                continue  # an ICMP error about an earlier request; reading it clears it
-            now = time.monotonic_ns()
+        for data, arrived, now in self.arrived(most, _MOST_BYTES):
             seq = reply_seq(data[(data[0] & 0x0F) * 4 :] if self._raw else data, self._token)
             if seq is not None:
-                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-                replies.append((seq, seconds * 10**9 + nanoseconds, now))
+                replies.append((seq, arrived, now))
         return replies
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -1,4 +1,5 @@
-"""What libvirt and QEMU say of a domain on each host: tables qmp_event, qmp_status, libvirt_event and libvirt_job.
+"""What libvirt and QEMU say of a domain on each host: tables qmp_event, qmp_status, libvirt_event, libvirt_job and
+host_clock.
 
 Config: hosts ({host: {uri, python: the command of a Python with libvirt's module}}), domain (UUID), interval_s (0:
 events only). For each host one such Python runs files/domain.py; what it prints is recorded here. QEMU's own events
@@ -16,7 +17,7 @@ from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
 SCRIPT = Path(__file__).parent / "files" / "domain.py"
-TABLES = ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job")
+TABLES = ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job", "host_clock")
 _READY_S = 20.0
 
 

@@ -6,36 +6,22 @@ its stamps how long each way took, by its own clock.
 
 import os
 import socket
-import struct
 import time
-from typing import Self
 
 from migrascope.model.stamp import BYTES, Reply, request
 from migrascope.node.program import Program
 from migrascope.probe.paced import probe
-
-_SO_RCVBUFFORCE = 33
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@qq")
-_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size)
-_RECEIVE_BUFFER = 4 << 20
+from migrascope.probe.stamped import StampedSocket
 
 Row = tuple[int, int, int, int, int, int, int]
 """A row of stamp_reply."""
 
 
-class StampSocket:
+class StampSocket(StampedSocket):
     """Test packets to one reflector, never blocking."""
 
     def __init__(self, target: str, port: int) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-        except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        self._socket.setblocking(False)
-        self._socket.connect((target, port))
+        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), (target, port))
         self._ssid = int.from_bytes(os.urandom(2)) | 1  # 0 would be none
 
     def request(self, seq: int) -> bytes:
@@ -54,31 +40,13 @@ class StampSocket:
     def receive(self, most: int) -> list[Row]:
         """The answers that have come, `most` packets at a time. Foreign packets are left out."""
         rows = []
-        for _ in range(most):
-            try:
-                data, ancillary, _, _ = self._socket.recvmsg(BYTES, _ANCILLARY)
-            except BlockingIOError:
-                break
-            except OSError:
-                continue  # an ICMP error about an earlier request; reading it clears it
-            now = time.monotonic_ns()
+        for data, arrived, now in self.arrived(most, BYTES):
             try:
                 told = Reply(data)
             except ValueError:
                 continue
-            seconds, rest = _TIMESPEC.unpack(ancillary[0][2])
-            arrived = seconds * 10**9 + rest
             rows.append((told.seq, told.number, told.received_ns, told.sent_ns, told.ttl, arrived, now))
         return rows
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def main(program: Program) -> None:

@@ -4,7 +4,9 @@ Runs on a host's own Python with libvirt's module, to which it is given as text:
 standard input.
 """
 
+import itertools
 import json
+import queue
 import sys
 import threading
 import time
@@ -13,9 +15,16 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
+CLOCK = "migrascope-clock"
+CLOCK_S = 0.5
+# A job that ends at once, for its node is not there: no disk is touched. QEMU tells of its beginning with a stamp.
+NO_JOB = {"driver": "qcow2", "file": "migrascope-no-such-node", "size": 65536}
+
 config = json.loads(sys.argv[1])
 lock = threading.Lock()
 stopped, completed, over = threading.Event(), threading.Event(), threading.Event()
+stamps: "queue.SimpleQueue[tuple[str, int]]" = queue.SimpleQueue()
+numbers = itertools.count(1)
 
 
 def say(*row: object) -> None:
@@ -27,6 +36,10 @@ def say(*row: object) -> None:
 def qemu_event(_conn: Any, domain: Any, event: str, seconds: int, micros: int, details: str, _opaque: Any) -> None:
     if domain.UUIDString() == config["domain"]:
         wall = seconds * 10**9 + micros * 1000 if seconds >= 0 else 0
+        if event == "JOB_STATUS_CHANGE" and (job := json.loads(details))["id"].startswith(CLOCK):
+            if job["status"] == "created":
+                stamps.put((job["id"], wall))
+            return
         say("qmp_event", event, wall, time.monotonic_ns(), details or "{}")
         if event == "STOP":
             stopped.set()
@@ -71,6 +84,32 @@ def query(connection: Any, command: str) -> None:
     say("qmp_status", asked, answered, command, answer)
 
 
+def command(domain: Any, name: str, **arguments: Any) -> bool:
+    """Whether QEMU carried it out."""
+    told = json.dumps({"execute": name, "arguments": arguments})
+    return "return" in json.loads(libvirt_qemu.qemuMonitorCommand(domain, told, 0))
+
+
+def clock(connection: Any) -> None:
+    """What the host's clock says between a command and its answer: the stamp of an event that the command provokes."""
+    try:
+        domain = connection.lookupByUUIDString(config["domain"])
+        if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+            return
+        job = f"{CLOCK}-{next(numbers)}"
+        asked = time.monotonic_ns()
+        begun = command(domain, "blockdev-create", **{"job-id": job, "options": NO_JOB})
+        answered = time.monotonic_ns()
+        command(domain, "job-dismiss", id=job)
+        while begun:
+            told, wall = stamps.get(timeout=CLOCK_S)
+            if told == job:
+                say("host_clock", asked, answered, wall)
+                return
+    except (libvirt.libvirtError, queue.Empty):
+        return
+
+
 def main() -> None:
     libvirt.registerErrorHandler(lambda *_: None, None)
     libvirt.virEventRegisterDefaultImpl()
@@ -100,10 +139,14 @@ def main() -> None:
 
     threading.Thread(target=last, daemon=True).start()
     interval, due = config["interval_s"], time.monotonic()
+    read = due - CLOCK_S
     while not over.wait(max(0.0, due - time.monotonic()) if interval else None):
         query(connection, "query-status")
         query(connection, "query-migrate")
         jobs(connection, 0, "running")
+        if time.monotonic() >= read + CLOCK_S:
+            read = time.monotonic()
+            clock(connection)
         due = max(due + interval, time.monotonic())
     jobs(connection, libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED, "completed")
 
