@@ -241,3 +241,8 @@ def test_disturbances_say_what_each_can_and_what_is_missing(tmp_path: Path) -> N
     phases = {one["kind"]: one["phases"] for one in listed}
     assert "round:N" in phases["link-down"]
     assert phases["guest-memory"] == []
+    done = migrascope("disturbances", "--lab", "openstack", "--json", folder=tmp_path)
+    cloud = {one["kind"]: one for one in json.loads(done.stdout)}
+    assert cloud["abort"]["phases"][0] == "accepted"
+    assert next(one for one in listed if one["kind"] == "node-off")["why"] == "only on the lab openstack"
+    assert migrascope("disturbances", "--lab", "moon", folder=tmp_path).code == 2

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrascope.metrics.verdict.disturbed import Disturbed, took_effect
+from migrascope.metrics.verdict.disturbed import Began, Disturbed, took_effect
 from migrascope.metrics.verdict.judge import Evidence, judge
 from migrascope.metrics.verdict.spans import NS, Times
 from migrascope.model.clock import mono_ns
@@ -69,8 +69,48 @@ def test_a_working_set_larger_than_the_guest_s_memory_is_refused() -> None:
 
 
 def test_other_labs_have_none() -> None:
-    with pytest.raises(PlanError, match="the lab fake has no disturbances"):
+    with pytest.raises(PlanError, match="the lab fake has no link-down"):
         parse(plan_of(CUT) + "[lab]\nkind = 'fake'\n", "plan")
+
+
+DOWN = (
+    "name = 'cut'\nkind = 'service-down'\ntarget = 'source'\nservice = 'nova-compute'\n"
+    "when = 'accepted'\nduration = '5s'"
+)
+TESTBED = "[lab]\nkind = 'openstack'\n"
+
+
+def test_the_labs_have_different_ones() -> None:
+    parse(plan_of(DOWN) + TESTBED, "plan")
+    parse(plan_of(CUT.replace("migration", "management")) + TESTBED, "plan")
+    with pytest.raises(PlanError, match="the lab qemu has no service-down, only openstack has"):
+        parse(plan_of(DOWN), "plan")
+    with pytest.raises(PlanError, match="the lab qemu has no target management"):
+        parse(plan_of(CUT.replace("migration", "management")), "plan")
+    with pytest.raises(PlanError, match="the lab qemu has no phase accepted"):
+        parse(plan_of(CUT.replace("first-copy", "accepted")), "plan")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("nova-compute", "nova"), "service 'nova' is not known"),
+        (("nova-compute", "rabbitmq"), "rabbitmq runs on: controller"),
+        (("'source'", "'controller'"), "nova-compute runs on: source, destination"),
+        (("service = 'nova-compute'", ""), "service-down needs service"),
+    ],
+)
+def test_a_service_runs_where_it_runs(change: tuple[str, str], words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        parse(plan_of(DOWN.replace(*change)) + TESTBED, "plan")
+
+
+def test_a_cloud_of_others_is_not_disturbed() -> None:
+    others = TESTBED + "[cloud]\nname = 'theirs'\n"
+    with pytest.raises(PlanError, match="a cloud of others is not disturbed"):
+        parse(plan_of(CUT) + others, "plan")
+    load = "name = 'cut'\nkind = 'guest-cpu'\nworkers = 1"
+    parse(plan_of(load) + others, "plan")
 
 
 def test_two_of_one_name_are_refused() -> None:
@@ -79,7 +119,13 @@ def test_two_of_one_name_are_refused() -> None:
 
 
 def test_every_kind_can_be_written() -> None:
-    doses: dict[str, Any] = {"rate": "10mbit", "write_rate": "1MB/s", "working_set": "8MiB", "workers": 1}
+    doses: dict[str, Any] = {
+        "rate": "10mbit",
+        "write_rate": "1MB/s",
+        "working_set": "8MiB",
+        "workers": 1,
+        "service": "libvirt",
+    }
     for name, kind in KINDS.items():
         given = {key: doses[key] for key in kind.needs}
         when = {"when": "setup"} if kind.instant else {"when": "trial"}
@@ -142,6 +188,16 @@ def test_one_that_did_not_is_unknown(rows: list[Disturbed], words: str) -> None:
     (said,) = took_effect("cut", rows, TIMES)
     assert said.verdict == "unknown"
     assert words in said.text
+
+
+def test_another_lab_has_another_limit_and_says_the_phase() -> None:
+    began = [Began(11 * NS, "first-copy"), Began(11 * NS + 300_000_000, "switchover"), Began(12 * NS, "finish")]
+    (said,) = took_effect("cut", [row(effect_ns=11 * NS + 400_000_000)], TIMES, 1.0, began)
+    assert said.verdict == "intact"
+    assert said.text.endswith("400.0 ms after first-copy was due, in switchover")
+    (said,) = took_effect("cut", [row(effect_ns=12 * NS + 100_000_000)], TIMES, 1.0, began)
+    assert said.verdict == "unknown"
+    assert "in finish: missed, more than 1000 ms late" in said.text
 
 
 def test_a_trial_that_missed_its_disturbance_is_not_intact() -> None:

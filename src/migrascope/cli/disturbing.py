@@ -1,7 +1,9 @@
 """`disturbances`: what a plan can do to a trial beside migrating."""
 
 from dataclasses import asdict
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.table import Table
 
 from migrascope.cli.console import Json, stdout
@@ -9,9 +11,11 @@ from migrascope.cli.output import print_json
 from migrascope.study.disturbances import offers
 
 
-def disturbances(*, json: Json = False) -> int:
+def disturbances(
+    *, lab: Annotated[str, Parameter(help="The lab: qemu or openstack.")] = "qemu", json: Json = False
+) -> int:
     """Lists the kinds of disturbances, what each does, at what it can be aimed, and what it lacks on this machine."""
-    found = offers()
+    found = offers(lab)
     if json:
         print_json([asdict(one) for one in found])
         return 0

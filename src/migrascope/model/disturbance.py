@@ -11,11 +11,18 @@ from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 
 NONE = "none"
 """The name on the axis that stands for an undisturbed trial."""
+HOST_SIDES = ("source", "destination")
 PHASES = ("setup", "first-copy", "switchover", "post-copy", "finish")
 """Phases by name; round:N is one too."""
-LATE_S = 0.02
-"""A disturbance aimed at a phase that takes effect later than this after its due time has missed."""
-HOST_SIDES = ("source", "destination")
+ACCEPTED = "accepted"
+"""The phase before all others where an API is asked: it has taken the request."""
+LATE_S = {"qemu": 0.02, "openstack": 1.0}
+"""By lab: a disturbance aimed at a phase that takes effect later than this after its due time has missed."""
+SERVICES = {
+    "libvirt": HOST_SIDES, "nova-compute": HOST_SIDES, "l2-agent": HOST_SIDES, "ceph-osd": HOST_SIDES,
+    "rabbitmq": ("controller",), "database": ("controller",), "ceph-mon": ("controller",),
+}  # fmt: skip
+"""Services of OpenStack by name, and the targets on which each runs."""
 GUEST_DISK_BYTES = 192 * 2**20
 """The largest file of load that the guest's volume has room for."""
 _ROUND = re.compile(r"round:([0-9]{1,3})")
@@ -23,45 +30,63 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 KindName = Literal[
     "link-down", "link-rate", "traffic", "qemu-kill", "qemu-freeze", "host-cpu", "abort", "second-migration",
     "guest-memory", "guest-cpu", "guest-disk-write", "guest-disk-read",
+    "service-kill", "service-down", "node-off", "force-complete",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Kind:
     """What a kind of disturbance can be told. targets: empty: it takes none. needs and takes: keys of its dose that
-    must be there, and that may. instant: it has no duration. in_guest: it is steered through the guest, far too slowly
-    for a phase."""
+    must be there, and that may. instant: it has no duration. labs: which have it; beside: targets that only the lab
+    openstack has. in_guest: it is steered through the guest, far too slowly for a phase."""
 
     ability: str
     targets: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     instant: bool = False
+    labs: tuple[str, ...] = ("qemu",)
+    beside: tuple[str, ...] = ()
 
     @property
     def in_guest(self) -> bool:
         return self.ability == "stress in the guest"
 
-    def phases(self) -> tuple[str, ...]:
+    def phases(self, lab: str = "qemu") -> tuple[str, ...]:
         """The phases at which it can be aimed."""
-        return () if self.in_guest else (*PHASES[:2], "round:N", *PHASES[2:])
+        first = (ACCEPTED,) if lab == "openstack" else ()
+        return () if self.in_guest else (*first, *PHASES[:2], "round:N", *PHASES[2:])
+
+    def targets_of(self, lab: str) -> tuple[str, ...]:
+        """What it can be aimed at on a lab."""
+        return (*self.targets, *self.beside) if lab == "openstack" else self.targets
 
 
+BOTH, CLOUD = ("qemu", "openstack"), ("openstack",)
 KINDS: dict[str, Kind] = {
-    "link-down": Kind("failure of a link", ("migration", "storage", "tenant", "external"), takes=("way",)),
-    "link-rate": Kind("stress on a link", ("migration", "storage"), ("rate",)),
-    "traffic": Kind("stress on a link", ("migration", "storage"), ("rate",)),
-    "qemu-kill": Kind("failure of a process", HOST_SIDES, instant=True),
-    "qemu-freeze": Kind("failure of a process", HOST_SIDES),
-    "host-cpu": Kind("stress on a host", HOST_SIDES, ("workers",)),
-    "abort": Kind("an operator's command", instant=True),
-    "second-migration": Kind("an operator's command", instant=True),
-    "guest-memory": Kind("stress in the guest", needs=("write_rate", "working_set"), takes=("pattern",)),
-    "guest-cpu": Kind("stress in the guest", needs=("workers",)),
-    "guest-disk-write": Kind("stress in the guest", needs=("write_rate", "working_set"), takes=("sync",)),
-    "guest-disk-read": Kind("stress in the guest", needs=("write_rate", "working_set")),
-}
-_DOSES = ("rate", "write_rate", "working_set", "workers", "pattern", "way", "sync")
+    "link-down": Kind(
+        "failure of a link", ("migration", "storage", "tenant", "external"), takes=("way",), labs=BOTH,
+        beside=("management",),
+    ),
+    "link-rate": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
+    "traffic": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
+    "qemu-kill": Kind("failure of a process", HOST_SIDES, instant=True, labs=BOTH),
+    "qemu-freeze": Kind("failure of a process", HOST_SIDES, labs=BOTH),
+    "host-cpu": Kind("stress on a host", HOST_SIDES, ("workers",), labs=BOTH),
+    "abort": Kind("an operator's command", instant=True, labs=BOTH),
+    "second-migration": Kind("an operator's command", instant=True, labs=BOTH),
+    "force-complete": Kind("an operator's command", instant=True, labs=CLOUD),
+    "service-kill": Kind("failure of a service", (*HOST_SIDES, "controller"), ("service",), instant=True, labs=CLOUD),
+    "service-down": Kind("failure of a service", (*HOST_SIDES, "controller"), ("service",), labs=CLOUD),
+    "node-off": Kind("failure of a host", HOST_SIDES, labs=CLOUD),
+    "guest-memory": Kind(
+        "stress in the guest", needs=("write_rate", "working_set"), takes=("pattern",), labs=BOTH
+    ),
+    "guest-cpu": Kind("stress in the guest", needs=("workers",), labs=BOTH),
+    "guest-disk-write": Kind("stress in the guest", needs=("write_rate", "working_set"), takes=("sync",), labs=BOTH),
+    "guest-disk-read": Kind("stress in the guest", needs=("write_rate", "working_set"), labs=BOTH),
+}  # fmt: skip
+_DOSES = ("rate", "write_rate", "working_set", "workers", "pattern", "way", "sync", "service")
 
 
 def round_of(phase: str) -> int | None:
@@ -74,7 +99,7 @@ class Disturbance(Part):
     """One disturbance. when: "trial", from before the steady state to the end; "window", `offset` after the observed
     window before the migration has begun; or a phase of the migration, `offset` after its event. duration: how long.
     rate: of a link or its competing traffic; write_rate: of load in the guest. way: which direction of a link is down,
-    by the host that sends. sync: each block is on the volume before the next."""
+    by the host that sends. sync: each block is on the volume before the next. service: one of SERVICES."""
 
     name: Name
     kind: KindName
@@ -89,6 +114,7 @@ class Disturbance(Part):
     workers: int | None = Field(None, ge=1, le=16)
     way: Literal["both", "from-source", "from-destination"] | None = None
     sync: bool | None = None
+    service: str | None = None
 
     @property
     def phase(self) -> str | None:
@@ -104,14 +130,15 @@ class Disturbance(Part):
 
     def _aim(self) -> str | None:
         kind = KINDS[self.kind]
-        if kind.targets and self.target not in kind.targets:
-            return f"target {self.target!r} is not known to {self.kind}: one of {', '.join(kind.targets)}"
+        known = kind.targets_of("openstack")
+        if known and self.target not in known:
+            return f"target {self.target!r} is not known to {self.kind}: one of {', '.join(known)}"
         if not kind.targets and self.target:
             return f"{self.kind} takes no target"
         if self.name == NONE:
             return "this name stands for no disturbance"
-        if self.phase and self.phase not in PHASES and round_of(self.phase) is None:
-            return f"when {self.when!r} is not known: trial, window, {', '.join(PHASES)} or round:N"
+        if self.phase and self.phase not in (ACCEPTED, *PHASES) and round_of(self.phase) is None:
+            return f"when {self.when!r} is not known: trial, window, {', '.join((ACCEPTED, *PHASES))} or round:N"
         if self.phase and (round_of(self.phase) or 2) < 2:
             return "when round:1 is written first-copy; rounds are counted from 2"
         if self.phase and kind.in_guest:
@@ -120,7 +147,7 @@ class Disturbance(Part):
             return "offset: the whole trial has none; write when = 'window' or a phase"
         if kind.instant and self.when == "trial":
             return f"{self.kind} happens at a moment: when is window or a phase"
-        if self.kind in ("abort", "second-migration") and self.when == "window":
+        if kind.ability == "an operator's command" and self.when == "window":
             return f"{self.kind} needs a migration: when is a phase"
         if kind.instant and self.duration is not None:
             return f"{self.kind} has no duration"
@@ -134,7 +161,13 @@ class Disturbance(Part):
         if missing:
             return f"{self.kind} needs {', '.join(missing)}"
         odd = [key for key in _DOSES if getattr(self, key) is not None and key not in (*kind.needs, *kind.takes)]
-        return f"{self.kind} takes no {', '.join(odd)}" if odd else None
+        if odd:
+            return f"{self.kind} takes no {', '.join(odd)}"
+        if self.service is not None and self.target not in SERVICES.get(self.service, ()):
+            if self.service not in SERVICES:
+                return f"service {self.service!r} is not known: one of {', '.join(SERVICES)}"
+            return f"{self.service} runs on: {', '.join(SERVICES[self.service])}"
+        return None
 
     def _limits(self) -> str | None:
         if self.duration is not None and not 0.01 <= self.duration <= 600:
@@ -157,6 +190,19 @@ class Disturbance(Part):
             return "the policy has no phase post-copy"
         if self.phase == "switchover" and policy.pause is not None:
             return "the policy stops the guest before its switchover"
+        return None
+
+    def refused_on(self, lab: str) -> str | None:
+        """Why a lab does not have it, or None."""
+        kind = KINDS[self.kind]
+        if lab not in kind.labs:
+            return f"the lab {lab} has no {self.kind}, only {' and '.join(kind.labs)} has"
+        if kind.targets and self.target not in kind.targets_of(lab):
+            return (
+                f"the lab {lab} has no target {self.target} for {self.kind}: one of {', '.join(kind.targets_of(lab))}"
+            )
+        if self.phase == ACCEPTED and lab != "openstack":
+            return f"the lab {lab} has no phase {ACCEPTED}: nobody accepts a request there"
         return None
 
     @property

@@ -2,11 +2,18 @@
 
 from typing import Any
 
+from migrascope.model.disturbance import ACCEPTED
+
 _STATUS = {"setup": "setup", "active": "first-copy", "postcopy-active": "post-copy", "completed": "finish"}
 
 
 def phase_of(event: str, data: dict[str, Any]) -> str | None:
-    """The phase that begins with an event of the source's QEMU, or None. QMP: MIGRATION, MIGRATION_PASS, STOP."""
+    """The phase that begins with an event of the source's QEMU, or None. QMP: MIGRATION, MIGRATION_PASS, STOP.
+
+    ACCEPTED is an API's: it has taken the request.
+    """
+    if event == "ACCEPTED":
+        return ACCEPTED
     if event == "STOP":
         return "switchover"
     if event == "MIGRATION_PASS":

@@ -202,8 +202,10 @@ class Plan(Part):
 
     def _refused(self, one: Disturbance) -> str | None:
         axes = self.axes
-        if self.lab.kind != "qemu":
-            return f"the lab {self.lab.kind} has no disturbances, only qemu has"
+        if problem := one.refused_on(self.lab.kind):
+            return problem
+        if self.cloud.name and not KINDS[one.kind].in_guest:
+            return "a cloud of others is not disturbed, only a testbed is; load in the guest goes everywhere"
         for name, policy in self.chosen_policies().items():
             if problem := one.refused_by(policy):
                 return f"policy {name}: {problem}"

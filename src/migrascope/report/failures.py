@@ -4,14 +4,14 @@ from collections.abc import Collection
 from typing import Any
 
 from migrascope.analysis.summary import Summary, TrialResult
-from migrascope.model.disturbance import NONE, PHASES
+from migrascope.model.disturbance import ACCEPTED, NONE, PHASES
 from migrascope.model.units import human
 
 NOTE = (
     "Each cell holds the verdicts of its trials, with how long the website was silent where that was a loss of "
     "service, and where the instance ran at the end."
 )
-_ORDER = ("trial", "window", *PHASES[:2], "round", *PHASES[2:])
+_ORDER = ("trial", "window", ACCEPTED, *PHASES[:2], "round", *PHASES[2:])
 
 
 def matrix(summary: Summary, seen: Collection[int]) -> dict[str, Any] | None:
@@ -38,7 +38,8 @@ def _what(trial: TrialResult) -> tuple[str, str]:
         return name, table["when"]
     rate = human(table["rate"], "bit/s") if table["rate"] else ""
     workers = f"{table['workers']} workers" if table["workers"] else ""
-    words = [table["kind"], table["target"], table["way"] or "", rate, workers, _seconds(table["offset"], "after ")]
+    named = [table[key] or "" for key in ("kind", "service", "target", "way") if key in table]
+    words = [*named, rate, workers, _seconds(table["offset"], "after ")]
     return " ".join(word for word in [*words, _seconds(table["duration"], "for ")] if word), table["when"]
 
 

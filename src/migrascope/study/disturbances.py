@@ -3,7 +3,8 @@
 import os
 from dataclasses import dataclass
 
-from migrascope.model.disturbance import KINDS
+from migrascope.model.disturbance import KINDS, LATE_S
+from migrascope.model.problem import UsageProblem
 from migrascope.node.kernel import features
 
 _BUCKET = "rate limit (tbf)"
@@ -16,6 +17,10 @@ _WHAT = {
     "host-cpu": "busy processes in the host",
     "abort": "migrate_cancel on the source",
     "second-migration": "the same migration asked for again",
+    "force-complete": "an API's force_complete of the running migration",
+    "service-kill": "SIGKILL to a service's main process; systemd starts it again",
+    "service-down": "SIGKILL to a service, which systemd then keeps down",
+    "node-off": "a node loses its power, and boots again",
     "guest-memory": "the guest's steady writer",
     "guest-cpu": "busy processes in the guest",
     "guest-disk-write": "writes to a file on the guest's volume",
@@ -36,17 +41,21 @@ class Offer:
     why: str
 
 
-def offers() -> list[Offer]:
-    """Each kind on the QEMU lab of this machine."""
+def offers(lab: str = "qemu") -> list[Offer]:
+    """Each kind on a lab (qemu, openstack) of this machine. UsageProblem for another lab."""
+    if lab not in LATE_S:
+        raise UsageProblem(f"the lab {lab} has no disturbances: {' and '.join(LATE_S)} have")
     here = features() if os.geteuid() == 0 else None
-    return [_offer(kind, here) for kind in KINDS]
+    return [_offer(kind, here, lab) for kind in KINDS]
 
 
-def _offer(kind: str, here: dict[str, str] | None) -> Offer:
-    if here is None:
+def _offer(kind: str, here: dict[str, str] | None, lab: str) -> Offer:
+    made = KINDS[kind]
+    if lab not in made.labs:
+        missing = [f"only on the lab {' and '.join(made.labs)}"]
+    elif here is None:
         missing = ["only root can tell: sudo ./migrascope disturbances"]
     else:
         needs = ("network namespaces", *_NEEDS.get(kind, ()))
         missing = [f"{need}: {here[need]}" for need in needs if here.get(need, "")]
-    made = KINDS[kind]
-    return Offer(kind, [made.ability, _WHAT[kind]], list(made.phases()), not missing, "; ".join(missing))
+    return Offer(kind, [made.ability, _WHAT[kind]], list(made.phases(lab)), not missing, "; ".join(missing))

@@ -21,17 +21,27 @@ class Disturbed(NamedTuple):
     note: str
 
 
-def took_effect(name: str, rows: Sequence[Disturbed], times: Times) -> list[Statement]:
-    """One statement, none for a trial that was to be left alone. name: the disturbance that was wanted."""
+class Began(NamedTuple):
+    """A phase of the migration, and when it began (ns)."""
+
+    at_ns: int
+    phase: str
+
+
+def took_effect(
+    name: str, rows: Sequence[Disturbed], times: Times, late_s: float = LATE_S["qemu"], began: Sequence[Began] = ()
+) -> list[Statement]:
+    """One statement, none for a trial that was to be left alone. name: the disturbance that was wanted. late_s: how
+    long after its due time one that is aimed at a phase has missed. began: the phases as they came."""
     if name == NONE:
         return []
     found = [row for row in rows if row.name == name]
     if not found:
         return [Statement(WITNESS, "unknown", f"{name}: nothing was recorded of it")]
-    return [_said(row, times) for row in found]
+    return [_said(row, times, late_s, began) for row in found]
 
 
-def _said(row: Disturbed, times: Times) -> Statement:
+def _said(row: Disturbed, times: Times, limit_s: float, began: Sequence[Began]) -> Statement:
     noted = f"; {row.note}" if row.note else ""
     if not row.effect_ns:
         return Statement(WITNESS, "unknown", f"{row.name} did not take effect{noted}")
@@ -40,8 +50,11 @@ def _said(row: Disturbed, times: Times) -> Statement:
     aimed = row.when not in ("trial", "window")
     if aimed:
         words += f", {1000 * late_s:.1f} ms after {row.when} was due"
-    missed = aimed and late_s > LATE_S
+        reached = [one.phase for one in began if one.at_ns <= row.effect_ns]
+        if reached and reached[-1] != row.when:
+            words += f", in {reached[-1]}"
+    missed = aimed and late_s > limit_s
     if missed:
-        words += f": missed, more than {1000 * LATE_S:g} ms late"
+        words += f": missed, more than {1000 * limit_s:g} ms late"
     span = row.effect_ns, row.healed_ns or row.effect_ns
     return times.statement(WITNESS, "unknown" if missed else "intact", words + noted, span)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.metrics.verdict import hosts, ledger, liveness, service
-from migrascope.metrics.verdict.disturbed import Disturbed, took_effect
+from migrascope.metrics.verdict.disturbed import Began, Disturbed, took_effect
 from migrascope.metrics.verdict.spans import Times
-from migrascope.model.disturbance import NONE
+from migrascope.model.disturbance import LATE_S, NONE
 from migrascope.model.verdict import VERDICTS, Judgement, Statement
 
 
@@ -17,7 +17,7 @@ class Evidence:
 
     outage_s: the longest silence of the website that is no loss of service. changes: stamps of each host's hypervisor
     (ns) at which it stopped or resumed the instance. content: the ledger's file; examined: what else the volume showed.
-    disturbance: what should have disturbed the trial; disturbed: what did.
+    disturbance: what should have disturbed the trial; disturbed: what did, which may be late_s late; began: the phases.
     """
 
     times: Times
@@ -33,6 +33,8 @@ class Evidence:
     examined: dict[str, Any] | None = None
     disturbance: str = NONE
     disturbed: Sequence[Disturbed] = ()
+    late_s: float = LATE_S["qemu"]
+    began: Sequence[Began] = ()
 
 
 def statements(evidence: Evidence) -> list[Statement]:
@@ -47,7 +49,7 @@ def statements(evidence: Evidence) -> list[Statement]:
         service.website(evidence.visits, evidence.outage_s, times),
         *service.proved(evidence.proof),
         *service.volume(evidence.examined),
-        *took_effect(evidence.disturbance, evidence.disturbed, times),
+        *took_effect(evidence.disturbance, evidence.disturbed, times, evidence.late_s, evidence.began),
     ]
 
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import polars as pl
 
-from migrascope.metrics.verdict.disturbed import Disturbed
+from migrascope.metrics.verdict.disturbed import Began, Disturbed
 from migrascope.metrics.verdict.hosts import Frames, State
 from migrascope.metrics.verdict.judge import Evidence
 from migrascope.metrics.verdict.ledger import Arrival
 from migrascope.metrics.verdict.liveness import Answer
 from migrascope.metrics.verdict.service import Visit
 from migrascope.metrics.verdict.spans import Times
+from migrascope.model.disturbance import LATE_S
+from migrascope.model.phase import phase_of
 from migrascope.store.recording import LEDGER, VOLUME, Recording
 
 _CHANGES = ("STOP", "RESUME", "SUSPEND", "WAKEUP", "SHUTDOWN", "RESET", "POWERDOWN", "GUEST_PANICKED")
@@ -37,6 +39,8 @@ def evidence_of(recording: Recording) -> Evidence:
         examined=examined,
         disturbance=recording.trial.factors.disturbance,
         disturbed=[Disturbed(*row) for row in _rows(recording, "disturbance", *Disturbed._fields)],
+        late_s=LATE_S.get(recording.trial.facts.get("lab", ""), LATE_S["qemu"]),
+        began=_began(recording),
     )
 
 
@@ -72,6 +76,17 @@ def _changes(recording: Recording) -> dict[str, Sequence[int]]:
     for host, read in table.select("host", "recv_ns").rows():
         changes.setdefault(host, []).append(read)
     return dict(changes)
+
+
+def _began(recording: Recording) -> list[Began]:
+    """The phases since the request, by the events of the source's hypervisor."""
+    requested = _times(recording).request
+    table = recording.table("qmp_event").filter(pl.col("host") == recording.trial.source).sort("recv_ns")
+    return [
+        Began(at, phase)
+        for at, event, data in table.select("recv_ns", "event", "data").rows()
+        if (phase := phase_of(event, json.loads(data))) and requested is not None and at >= requested
+    ]
 
 
 def _visits(recording: Recording) -> list[Visit]:
