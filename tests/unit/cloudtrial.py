@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ S = 10**9
 MS = 10**6
 SOURCE, DESTINATION = "host-a", "host-b"
 SPEC = TrialSpec(1, 1, FACTORS, SOURCE, DESTINATION)
-HYPERVISOR = ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job", "link", "frame", "announce", "journal", "ceph")
+HYPERVISOR = (
+    "qmp_event", "qmp_status", "libvirt_event", "libvirt_job", "host_clock", "link", "frame", "announce", "journal",
+    "ceph",
+)  # fmt: skip
 POLL = S // 2
 ANSWER = 100 * MS
 
@@ -30,7 +33,8 @@ ANSWER = 100 * MS
 @dataclass(frozen=True)
 class Cloud:
     """What the scripted cloud says, in ns from the request. early_ns: how long before STOP the network left the
-    source; counts: whether Nova wrote its counts; record: whether we may see the migration's record."""
+    source; counts: whether Nova wrote its counts; record: whether we may see the migration's record. clocks_ns: how far
+    each host's clock is from ours, where it is its own and was read; bracket_ns: how long a reading took."""
 
     plain: Recording
     windows: Windows
@@ -42,6 +46,8 @@ class Cloud:
     health: str = "HEALTH_OK"
     libvirt_bytes: float = 150_000_000
     one_clock: bool = True
+    clocks_ns: dict[str, int] = field(default_factory=dict)
+    bracket_ns: int = 2 * MS
 
     @property
     def request(self) -> int:
@@ -70,11 +76,20 @@ class Cloud:
             ("libvirt_event", SOURCE): [self.job()],
             ("announce", "fabric"): self.announce(),
             ("journal", SOURCE): self.journal(),
+            **{("host_clock", host): self.clock(host) for host in self.clocks_ns},
             ("ceph", "cloud"): [
                 (self.at(at * S), self.at(at * S + MS), self.health, "" if self.health == "HEALTH_OK" else "SLOW", 0, 9)
                 for at in range(-2, 4)
             ],
         }
+
+    def clock(self, host: str) -> list[tuple[Any, ...]]:
+        """Readings twice a second while the instance runs there; each stamp is early in its bracket."""
+        first, last = (self.at(-5 * S), self.stop) if host == SOURCE else (self.resume + 5 * MS, self.resume + 3 * S)
+        return [
+            (at, at + self.bracket_ns, self.wall(at + self.bracket_ns // 5) + self.clocks_ns[host])
+            for at in range(first, last, POLL)
+        ]
 
     def job(self) -> tuple[Any, ...]:
         job = {"operation": 5, "time_elapsed": 1900, "downtime": 230, "downtime_net": 229, "setup_time": 2}
@@ -180,6 +195,8 @@ def _fake(
     for table in drop:
         for path in opened.glob(f"{table}@*"):
             path.unlink()
+    for host, ahead in (cloud.clocks_ns if cloud is not None else {}).items():
+        _ahead(opened / f"qmp_event@qmp-{host}.jsonl", ahead)
     if cloud is not None:
         name = "" if cloud.one_clock else "elsewhere"
         facts = replace(facts, plan={**facts.plan, "cloud": {"name": name}}, facts={**facts.facts, "lab": "openstack"})
@@ -189,3 +206,10 @@ def _fake(
                 event["data"] = {"answer": {"status": "completed", "record": {}, "accepted_ns": cloud.at(200 * MS)}}
         (opened / "events.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
     return run.seal_trial(opened, facts)
+
+
+def _ahead(path: Path, by_ns: int) -> None:
+    """QEMU's stamps as a host's own clock gives them."""
+    header, *rows = map(json.loads, path.read_text().splitlines())
+    moved = [[event, wall + by_ns, *rest] for event, wall, *rest in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [header, *moved]))

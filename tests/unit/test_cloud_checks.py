@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloudtrial import api_only, record
+from cloudtrial import MS, S, api_only, record
 from faketrial import record as record_qemu
 
 from migrascope.analysis.cells import summarise
@@ -46,6 +46,16 @@ def test_one_that_does_not(tmp_path: Path, name: str, changes: dict[str, Any], w
 
 def test_clocks_of_others_are_not_known(tmp_path: Path) -> None:
     assert checks_of(record(tmp_path, one_clock=False))["clocks"].verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("bracket_ns", "verdict", "words"),
+    [(2 * MS, "pass", "host-b is +30.0 ms from host-a, known to ±2."), (40 * MS, "fail", "known to ±40.")],
+)
+def test_clocks_of_others_that_were_read(tmp_path: Path, bracket_ns: int, verdict: str, words: str) -> None:
+    clocks = {"host-a": 5 * S, "host-b": 5 * S + 30 * MS}
+    found = checks_of(record(tmp_path, one_clock=False, clocks_ns=clocks, bracket_ns=bracket_ns))["clocks"]
+    assert (found.verdict, words in found.text) == (verdict, True), found.text
 
 
 def test_a_guest_that_was_idle_when_the_plan_wanted_load(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What API, libvirt, journals and taps say of a migration, on a scripted trial whose truths are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from cloudtrial import ANSWER, MS, POLL, Cloud, S, api_only, record
 from faketrial import record as record_qemu
 
 from migrascope.metrics import openstack, steps
+from migrascope.metrics.hostclock import HostClock, Reading
 from migrascope.metrics.trial import examine, measure
 from migrascope.metrics.windows import windows_of
 from migrascope.model.measured import Measured
@@ -108,6 +110,52 @@ def test_hosts_whose_clocks_are_not_known_have_no_pause(tmp_path: Path) -> None:
     assert found["vm_pause_s"].value is None
     assert "clocks" in (found["vm_pause_s"].reason or "")
     assert windows_of(recording).stop is not None
+
+
+HOSTS = {"host-a": 7 * S + 3, "host-b": -40 * MS}
+
+
+def test_two_clocks_that_were_read_give_the_pause_within_its_bound(tmp_path: Path) -> None:
+    near_by = record(tmp_path / "one")
+    apart = record(tmp_path / "two", one_clock=False, clocks_ns=HOSTS)
+    truth_s, found = measure(near_by)["vm_pause_s"].value, measure(apart)["vm_pause_s"]
+    assert truth_s is not None
+    assert found.value is not None
+    assert found.bound is not None
+    assert 0.002 < found.bound < 0.004  # half of either bracket, and the drift from the reading next to the event
+    assert abs(found.value - truth_s) <= found.bound
+    ours, theirs = windows_of(near_by), windows_of(apart)
+    for name in ("stop", "resume"):
+        assert abs(getattr(ours, name) - getattr(theirs, name)) < 2 * MS
+
+
+def test_a_slow_reading_bounds_less(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, one_clock=False, clocks_ns=HOSTS, bracket_ns=40 * MS))["vm_pause_s"]
+    assert found.bound is not None
+    assert 0.040 < found.bound < 0.042
+
+
+def test_one_clock_that_was_read_is_not_enough(tmp_path: Path) -> None:
+    found = measure(record(tmp_path, one_clock=False, clocks_ns={"host-a": 0}))["vm_pause_s"]
+    assert (found.value, found.reason) == (None, "by how much the hosts' clocks differ is not known")
+
+
+class TestHostClock:
+    readings = tuple(Reading(at * S, at * S + 2 * MS, at * S + MS + 100 * S) for at in range(10))
+
+    def test_a_stamp_next_to_a_reading_is_known_best(self) -> None:
+        clock = HostClock(self.readings)
+        near, far = clock.to_mono(105 * S + MS), clock.to_mono(120 * S)
+        assert near == (5 * S + MS, MS + 1000)
+        assert far[0] == 20 * S
+        assert far[1] == pytest.approx(MS + 1000 + 1e-3 * (11 * S - MS))
+
+    def test_a_step_is_seen_and_a_drift_is_none(self) -> None:
+        assert HostClock(self.readings).step_ns() == 0
+        drifting = tuple(replace(one, wall_ns=one.wall_ns + at * MS // 2) for at, one in enumerate(self.readings))
+        assert HostClock(drifting).step_ns() == 0
+        stepped = tuple(replace(one, wall_ns=one.wall_ns + 50 * MS * (at > 4)) for at, one in enumerate(self.readings))
+        assert HostClock(stepped).step_ns() == pytest.approx(50 * MS - 2 * (MS + 1000) - 1e-3 * (S + 2 * MS))
 
 
 class TestSteps:

@@ -12,7 +12,7 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, cells, schedule
 from migrascope.model.tables import CONSTANTS, TABLES
 
-OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "announce", "journal", "ceph", "fleet"}
+OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "host_clock", "announce", "journal", "ceph", "fleet"}
 WHERE_ASKED_FOR = {"hold", "capture", "stress", "sink", "stamp_sent", "stamp_reply", "disturbance"}
 RECORDED = set(TABLES) - WHERE_ASKED_FOR - OF_A_CLOUD
 

@@ -6,13 +6,16 @@ from typing import Literal
 import polars as pl
 
 from migrascope.metrics import openstack
-from migrascope.metrics.windows import Windows, one_clock
+from migrascope.metrics.hostclock import host_clocks
+from migrascope.metrics.windows import Windows, event_at, one_clock
 from migrascope.model.measured import Measured
 from migrascope.model.units import human
 from migrascope.store.recording import Recording
 
 Verdict = Literal["pass", "fail", "unknown"]
 AGREE_RATIO = 0.03
+CLOCKS_NS = 10_000_000
+"""So exactly the offset between two hosts must be known: a tenth of a common VM pause."""
 SERVED_RATIO = 0.5
 """Of the visits that were due before the request: fewer that were answered are not the load that the plan wanted."""
 
@@ -32,7 +35,7 @@ def checks(recording: Recording, found: dict[str, Measured], windows: Windows) -
         return []
     return [
         _hosts(recording, windows),
-        _clocks(recording),
+        _clocks(recording, windows),
         _own_loss(found),
         _load(recording, windows),
         _data(found),
@@ -54,13 +57,23 @@ def _hosts(recording: Recording, windows: Windows) -> Check:
     return Check(name, "pass", f"the server's hostId changed from {trial.source} to {trial.destination}")
 
 
-def _clocks(recording: Recording) -> Check:
+def _clocks(recording: Recording, windows: Windows) -> Check:
     name = "clocks"
     if not recording.table("qmp_event").height:
         return Check(name, "unknown", "no stamp of a host was recorded")
     if one_clock(recording):
         return Check(name, "pass", "both hosts are containers of one kernel, with one clock: their offset is 0")
-    return Check(name, "unknown", "the hosts' clocks were not compared: no time is taken across them")
+    clocks, trial = host_clocks(recording), recording.trial
+    for host, clock in clocks.items():
+        if (step := clock.step_ns()) > 0:
+            return Check(name, "fail", f"the clock of {host} stepped by at least {step / 1e6:.1f} ms in the trial")
+    if windows.stop is None or windows.resume is None or not {trial.source, trial.destination} <= set(clocks):
+        return Check(name, "unknown", "the hosts' clocks were not both read: no time is taken across them")
+    stop, resume = event_at(recording, "STOP", windows.stop), event_at(recording, "RESUME", windows.resume)
+    ahead = (resume.wall_ns - resume.mono_ns) - (stop.wall_ns - stop.mono_ns)
+    bound = (stop.bound_ns or 0) + (resume.bound_ns or 0)
+    text = f"{trial.destination} is {ahead / 1e6:+.1f} ms from {trial.source}, known to ±{bound / 1e6:.1f} ms"
+    return Check(name, "pass" if bound <= CLOCKS_NS else "fail", text)
 
 
 def _own_loss(found: dict[str, Measured]) -> Check:

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from migrascope.metrics.hostclock import TABLE, host_clocks
 from migrascope.metrics.packets import NS, STEP_NS
-from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_of, one_clock, qmp_events
+from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_at, event_of, one_clock, qmp_events
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
@@ -103,17 +104,23 @@ def _pause(recording: Recording, windows: Windows) -> Measured:
         return missing("s", EVENTS, "no STOP on the source")
     if windows.resume is None:
         return missing("s", EVENTS, "no RESUME on the destination")
+    stop, resume = event_at(recording, "STOP", windows.stop), event_at(recording, "RESUME", windows.resume)
     if not one_clock(recording):
-        return missing("s", EVENTS, "by how much the hosts' clocks differ is not known")
+        return _pause_by_two_clocks(recording, stop, resume)
     step = recording.wall_clock.worst_step_ns()
     if step > STEP_NS:
         return missing("s", EVENTS, f"the wall clock stepped by {step / 1e6:.1f} ms in the trial")
-    stop, resume = _wall(recording, windows.stop, "STOP"), _wall(recording, windows.resume, "RESUME")
-    return Measured((resume - stop) / NS, "s", EVENTS, bound=step / NS, samples=1)
+    return Measured((resume.wall_ns - stop.wall_ns) / NS, "s", EVENTS, bound=step / NS, samples=1)
 
 
-def _wall(recording: Recording, mono_ns: int, name: str) -> int:
-    return next(event.wall_ns for event in qmp_events(recording, (name,)) if event.mono_ns == mono_ns)
+def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent) -> Measured:
+    if stop.bound_ns is None or resume.bound_ns is None:
+        return missing("s", EVENTS, "by how much the hosts' clocks differ is not known")
+    for host, clock in host_clocks(recording).items():
+        if (step := clock.step_ns()) > 0:
+            return missing("s", EVENTS, f"the clock of {host} stepped by {step / 1e6:.1f} ms in the trial")
+    bound = (stop.bound_ns + resume.bound_ns) / NS
+    return Measured((resume.mono_ns - stop.mono_ns) / NS, "s", f"{EVENTS}, {TABLE}", bound=bound, samples=1)
 
 
 def turned_to_post_copy(recording: Recording) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from migrascope.metrics.hostclock import host_clocks
 from migrascope.metrics.packets import Packets, Span, to_mono
 from migrascope.model.events import Event
 from migrascope.store.recording import Recording
@@ -49,12 +50,14 @@ class Windows:
 
 @dataclass(frozen=True)
 class QmpEvent:
-    """An event of one QEMU after the request: wall_ns by QEMU's stamp, mono_ns the same moment on our clock."""
+    """An event of one QEMU after the request: wall_ns by QEMU's stamp, mono_ns the same moment on our clock, bound_ns
+    how far that may be off; None where it is only known when the event was read."""
 
     event: str
     host: str
     wall_ns: int
     mono_ns: int
+    bound_ns: int | None
     data: dict[str, Any]
 
 
@@ -84,25 +87,40 @@ def one_clock(recording: Recording) -> bool:
 
 
 def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEvent]:
-    """QMP events of those names since the request, both hosts, by time. Where a host's clock is not ours, the moment is
-    that at which the event was read."""
+    """QMP events of those names since the request, both hosts, by time. Where a host's clock is neither ours nor was
+    read, the moment is that at which the event was read."""
     request = event_of(recording, "migrate_request")
     if request is None:
         return
     rows = recording.table("qmp_event").filter(pl.col("event").is_in(names)).sort("event_wall_ns")
     if not rows.height:
         return
-    walls, read = rows["event_wall_ns"].to_numpy(), rows["recv_ns"].to_numpy()
-    monos = (to_mono(recording.wall_clock, walls, read) if one_clock(recording) else read).tolist()
     found = [
-        QmpEvent(event, host, wall, mono, json.loads(data or "{}"))
-        for (event, host, wall, data), mono in zip(
-            rows.select("event", "host", "event_wall_ns", "data").rows(), monos, strict=True
+        QmpEvent(event, host, wall, mono, bound, json.loads(data or "{}"))
+        for (event, host, wall, data), (mono, bound) in zip(
+            rows.select("event", "host", "event_wall_ns", "data").rows(), _moments(recording, rows), strict=True
         )
     ]
     for event in sorted(found, key=lambda event: event.mono_ns):
         if event.mono_ns >= request.mono_ns:
             yield event
+
+
+def event_at(recording: Recording, name: str, mono_ns: int) -> QmpEvent:
+    """The event of that name at a stamp that came from one."""
+    return next(event for event in qmp_events(recording, (name,)) if event.mono_ns == mono_ns)
+
+
+def _moments(recording: Recording, rows: pl.DataFrame) -> list[tuple[int, int | None]]:
+    """(mono ns, its bound) of each event."""
+    walls, read = rows["event_wall_ns"].to_numpy(), rows["recv_ns"].to_numpy()
+    if one_clock(recording):
+        return [(mono, 0) for mono in to_mono(recording.wall_clock, walls, read).tolist()]
+    clocks = host_clocks(recording)
+    return [
+        clocks[host].to_mono(wall) if host in clocks and wall else (read_ns, None)
+        for host, wall, read_ns in zip(rows["host"], walls.tolist(), read.tolist(), strict=True)
+    ]
 
 
 def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:

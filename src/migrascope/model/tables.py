@@ -181,6 +181,12 @@ _ALL = [
         "libvirt's job statistics of the domain on `host` as JSON; kind: running, or completed",
     ),
     Table(
+        "host_clock", 1,
+        {"asked_ns": "int", "answered_ns": "int", "wall_ns": "int"},
+        "what the clock of `host` said (wall, us) between a command to its QEMU and the answer: QEMU's own stamp of an "
+        "event that the command provoked, twice a second while the instance runs there",
+    ),
+    Table(
         "announce", 1,
         {
             "first_wall_ns": "int", "last_wall_ns": "int", "node": "str", "place": "str", "way": "str", "kind": "str",
