@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,9 +170,17 @@ class Cloud:
 
 def record(folder: Path, *, drop: tuple[str, ...] = (), **changes: Any) -> Recording:
     """One sealed trial; changes are those of a Cloud."""
-    plain = _fake(folder / "plain", (), {})
-    cloud = replace(Cloud(plain, windows_of(plain)), **changes)
-    return _fake(folder / "cloud", drop, cloud.tables(), cloud)
+    return record_run(folder, [changes], drop=drop).recordings()[0]
+
+
+def record_run(folder: Path, trials: Sequence[dict[str, Any]], *, drop: tuple[str, ...] = ()) -> RunFolder:
+    """A run with a trial for each of these changes of a Cloud."""
+    first, run = (RunFolder.create(folder / name, text_of(PLAN), {}) for name in ("plain", "cloud"))
+    for number, changes in enumerate(trials, 1):
+        plain = _fake(first, number, (), {})
+        cloud = replace(Cloud(plain, windows_of(plain)), **changes)
+        _fake(run, number, drop, cloud.tables(), cloud)
+    return run
 
 
 def api_only(folder: Path, **changes: Any) -> Recording:
@@ -181,14 +189,15 @@ def api_only(folder: Path, **changes: Any) -> Recording:
 
 
 def _fake(
-    folder: Path,
+    run: RunFolder,
+    number: int,
     drop: tuple[str, ...],
     tables: dict[tuple[str, str], Iterable[tuple[Any, ...]]],
     cloud: Cloud | None = None,
 ) -> Recording:
-    run = RunFolder.create(folder, text_of(PLAN), {})
-    opened = run.open_trial(1)
-    facts = asyncio.run(FakeTrials(PLAN, lambda _: SCRIPT).run(SPEC, opened))
+    opened = run.open_trial(number)
+    spec = replace(SPEC, number=number)
+    facts = asyncio.run(FakeTrials(PLAN, lambda _: SCRIPT).run(spec, opened))
     for (table, host), rows in tables.items():
         with Spool(opened, table, source=f"{table}-{host}", host=host) as spool:
             spool.add_all(rows)
