@@ -53,6 +53,11 @@ def test_a_disturbance_is_a_factor_and_survives_writing() -> None:
         (("'link-down'\ntarget = 'migration'", "'guest-cpu'\nworkers = 1"), "begins too slowly for a phase"),
         (("name = 'cut'", "name = 'gash'"), "'cut' has no table"),
         (("target = 'migration'", "target = 'storage'\nway = 'from-source'"), "only the migration link"),
+        (("'link-down'", "'link-loss'\nloss = '100%'"), "loss: 0.01% to 90%; link-down loses all"),
+        (("'link-down'", "'link-loss'\nloss = '5'"), "'5' is not a share"),
+        (("'link-down'", "'link-delay'\ndelay = '0ms'"), "delay: 1ms to 1s"),
+        (("'link-down'", "'link-delay'"), "link-delay needs delay"),
+        (("'link-down'", "'link-loss'\nloss = '5%'\ndelay = '5ms'"), "link-loss takes no delay"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_error(change: tuple[str, str], words: str) -> None:
@@ -125,6 +130,8 @@ def test_every_kind_can_be_written() -> None:
         "working_set": "8MiB",
         "workers": 1,
         "service": "libvirt",
+        "loss": "0.5%",
+        "delay": "20ms",
     }
     for name, kind in KINDS.items():
         given = {key: doses[key] for key in kind.needs}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from migrascope.model.policy import Policy
-from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
+from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Share, Size
 
 NONE = "none"
 """The name on the axis that stands for an undisturbed trial."""
@@ -29,6 +29,7 @@ _ROUND = re.compile(r"round:([0-9]{1,3})")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 KindName = Literal[
     "link-down", "link-rate", "traffic", "qemu-kill", "qemu-freeze", "host-cpu", "abort", "second-migration",
+    "link-loss", "link-delay",
     "guest-memory", "guest-cpu", "guest-disk-write", "guest-disk-read",
     "service-kill", "service-down", "node-off", "force-complete",
 ]  # fmt: skip
@@ -63,12 +64,12 @@ class Kind:
 
 
 BOTH, CLOUD = ("qemu", "openstack"), ("openstack",)
+LINKS = ("migration", "storage", "tenant", "external")
 KINDS: dict[str, Kind] = {
-    "link-down": Kind(
-        "failure of a link", ("migration", "storage", "tenant", "external"), takes=("way",), labs=BOTH,
-        beside=("management",),
-    ),
+    "link-down": Kind("failure of a link", LINKS, takes=("way",), labs=BOTH, beside=("management",)),
     "link-rate": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
+    "link-loss": Kind("stress on a link", LINKS, ("loss",), ("way",)),
+    "link-delay": Kind("stress on a link", LINKS, ("delay",), ("way",)),
     "traffic": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
     "qemu-kill": Kind("failure of a process", HOST_SIDES, instant=True, labs=BOTH),
     "qemu-freeze": Kind("failure of a process", HOST_SIDES, labs=BOTH),
@@ -86,7 +87,7 @@ KINDS: dict[str, Kind] = {
     "guest-disk-write": Kind("stress in the guest", needs=("write_rate", "working_set"), takes=("sync",), labs=BOTH),
     "guest-disk-read": Kind("stress in the guest", needs=("write_rate", "working_set"), labs=BOTH),
 }  # fmt: skip
-_DOSES = ("rate", "write_rate", "working_set", "workers", "pattern", "way", "sync", "service")
+_DOSES = ("rate", "write_rate", "working_set", "workers", "pattern", "way", "sync", "service", "loss", "delay")
 
 
 def round_of(phase: str) -> int | None:
@@ -98,8 +99,9 @@ def round_of(phase: str) -> int | None:
 class Disturbance(Part):
     """One disturbance. when: "trial", from before the steady state to the end; "window", `offset` after the observed
     window before the migration has begun; or a phase of the migration, `offset` after its event. duration: how long.
-    rate: of a link or its competing traffic; write_rate: of load in the guest. way: which direction of a link is down,
-    by the host that sends. sync: each block is on the volume before the next. service: one of SERVICES."""
+    rate: of a link or its competing traffic; write_rate: of load in the guest. way: which direction of a link is
+    disturbed, by the host that sends. sync: each block is on the volume before the next. service: one of SERVICES.
+    loss, delay: of each frame, in each direction."""
 
     name: Name
     kind: KindName
@@ -115,6 +117,8 @@ class Disturbance(Part):
     way: Literal["both", "from-source", "from-destination"] | None = None
     sync: bool | None = None
     service: str | None = None
+    loss: Share | None = None
+    delay: Duration | None = None
 
     @property
     def phase(self) -> str | None:
@@ -181,7 +185,11 @@ class Disturbance(Part):
         if self.kind.startswith("guest-disk") and (self.working_set or 0) > GUEST_DISK_BYTES:
             return "working_set: the guest's volume has room for 192MiB"
         if self.way not in (None, "both") and self.target != "migration":
-            return "way: only the migration link can be down in one direction"
+            return "way: only the migration link can be disturbed in one direction"
+        if self.loss is not None and not 0.0001 <= self.loss <= 0.9:
+            return "loss: 0.01% to 90%; link-down loses all"
+        if self.delay is not None and not 0.001 <= self.delay <= 1:
+            return "delay: 1ms to 1s"
         return None
 
     def refused_by(self, policy: Policy) -> str | None:

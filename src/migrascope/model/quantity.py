@@ -38,6 +38,11 @@ ByteRate = Annotated[
     BeforeValidator(_quantity(units.parse_byte_rate, units.byte_rate_text)),
     PlainSerializer(units.byte_rate_text, when_used="json"),
 ]
+Share = Annotated[
+    float,
+    BeforeValidator(_quantity(units.parse_share, units.share_text)),
+    PlainSerializer(units.share_text, when_used="json"),
+]
 
 
 class Part(BaseModel):

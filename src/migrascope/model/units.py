@@ -4,7 +4,7 @@ import math
 import re
 from decimal import Decimal
 
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)\s*")
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/%]*)\s*")
 
 DURATION = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 RATE = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
@@ -12,6 +12,7 @@ SIZE = {
     "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9,
     "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30,
 }  # fmt: skip
+SHARE = {"%": 0.01}
 BYTE_RATE = {f"{name}/s": factor for name, factor in SIZE.items()}
 
 
@@ -48,6 +49,11 @@ def parse_byte_rate(text: str) -> float:
     return _parse(text, BYTE_RATE, "rate of bytes", "40MB/s")
 
 
+def parse_share(text: str) -> float:
+    """0.05 of "5%"; ValueError says how it is written."""
+    return _parse(text, SHARE, "share", "5%")
+
+
 def _exact(value: float, units: dict[str, float]) -> str:
     exact = _decimal(value)
     base = min(units, key=lambda name: abs(math.log(units[name])))
@@ -71,6 +77,11 @@ def duration_text(seconds: float) -> str:
 def rate_text(bits_per_second: float) -> str:
     """The shortest exact writing, which parse_rate reads back."""
     return _exact(bits_per_second, RATE)
+
+
+def share_text(share: float) -> str:
+    """The exact writing in per cent, which parse_share reads back."""
+    return f"{_plain(_decimal(share) / _decimal(0.01))}%"
 
 
 def size_text(size: float) -> str:

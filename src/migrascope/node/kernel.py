@@ -9,6 +9,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.node.enter import CLONE_NEWNET
+from migrascope.node.loss import Table
 from migrascope.node.namespace import index_of
 
 
@@ -43,9 +44,20 @@ def _tbf(routes: IPRoute) -> None:
     routes.tc("add", "tbf", index=index_of(routes, "lo"), handle="1:", rate=10**6, burst=65536, limit=65536)
 
 
+def _loss(_: IPRoute) -> None:
+    table = Table()
+    try:
+        table.make(["lo"], [], 0.5)
+        table.sleep(asleep=False)
+    finally:
+        table.remove()
+
+
+LOSS = "random loss (nftables)"
 _ATTEMPTS: dict[str, Callable[[IPRoute], object]] = {
     "veth": lambda routes: routes.link("add", ifname="left", kind="veth", peer={"ifname": "right"}),
     "bridge": lambda routes: routes.link("add", ifname="switch", kind="bridge"),
     "rate limit (tbf)": _tbf,
+    LOSS: _loss,
     "tap": lambda routes: routes.link("add", ifname="tap", kind="tuntap", mode="tap"),
 }

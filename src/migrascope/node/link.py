@@ -35,6 +35,13 @@ class Port:
     port: str
 
 
+def bucket(rate_bps: float) -> dict[str, int]:
+    """A token bucket (tbf) for a rate, as pyroute2 takes it: rate (B/s), burst and limit (B)."""
+    per_second = round(rate_bps / 8)
+    burst = max(2 * 65536, per_second // 1000)
+    return {"rate": per_second, "burst": burst, "limit": burst + max(round(per_second * _QUEUE_S), 4 * _MTU)}
+
+
 def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> None:
     """Limits what leaves through an interface by a token bucket (tbf) with a short queue (5 ms), or lifts the limit.
 
@@ -47,10 +54,7 @@ def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> No
         if "tbf" in kinds:
             routes.tc("del", index=index, handle="1:", parent=0xFFFFFFFF)
         if rate_bps is not None:
-            per_second = round(rate_bps / 8)
-            burst = max(2 * 65536, per_second // 1000)
-            limit = burst + max(round(per_second * _QUEUE_S), 4 * _MTU)
-            routes.tc("add", "tbf", index=index, handle="1:", rate=per_second, burst=burst, limit=limit)
+            routes.tc("add", "tbf", index=index, handle="1:", **bucket(rate_bps))
 
     namespace.configure(change)
 

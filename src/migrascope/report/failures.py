@@ -38,8 +38,9 @@ def _what(trial: TrialResult) -> tuple[str, str]:
         return name, table["when"]
     rate = human(table["rate"], "bit/s") if table["rate"] else ""
     workers = f"{table['workers']} workers" if table["workers"] else ""
+    share = human(table["loss"], "ratio") if table.get("loss") else ""
     named = [table[key] or "" for key in ("kind", "service", "target", "way") if key in table]
-    words = [*named, rate, workers, _seconds(table["offset"], "after ")]
+    words = [*named, rate, share, _seconds(table.get("delay"), "by "), workers, _seconds(table["offset"], "after ")]
     return " ".join(word for word in [*words, _seconds(table["duration"], "for ")] if word), table["when"]
 
 

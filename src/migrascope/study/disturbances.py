@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from migrascope.model.disturbance import KINDS, LATE_S
 from migrascope.model.problem import UsageProblem
-from migrascope.node.kernel import features
+from migrascope.node.kernel import LOSS, features
 
 _BUCKET = "rate limit (tbf)"
 _WHAT = {
     "link-down": "closes bridge ports; in one direction a token bucket drops every frame",
     "link-rate": "a token bucket (tbf) in each node",
+    "link-loss": "nftables drops frames at random in the link's bridge",
+    "link-delay": "a delay line in user space, before the link's bridge",
     "traffic": "UDP at a set rate from the source, in the link's own queue",
     "qemu-kill": "SIGKILL",
     "qemu-freeze": "SIGSTOP, and SIGCONT",
@@ -26,7 +28,7 @@ _WHAT = {
     "guest-disk-write": "writes to a file on the guest's volume",
     "guest-disk-read": "reads from a file on the guest's volume",
 }
-_NEEDS = {"link-down": (_BUCKET,), "link-rate": (_BUCKET,)}
+_NEEDS = {"link-down": (_BUCKET,), "link-rate": (_BUCKET,), "link-loss": (LOSS,), "link-delay": ("tap",)}
 
 
 @dataclass(frozen=True)

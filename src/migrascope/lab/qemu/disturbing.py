@@ -6,7 +6,9 @@ from migrascope.lab.disturbable import Injector
 from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.injectors import beside
 from migrascope.lab.qemu.injectors.commands import Abort, SecondMigration
+from migrascope.lab.qemu.injectors.delay import LinkDelay
 from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.qemu.injectors.losses import LinkLoss
 from migrascope.lab.qemu.injectors.processes import Beside, Freeze, Kill
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
@@ -19,6 +21,7 @@ def injector(disturbance: Disturbance, instance: Instance, topology: Topology, d
     one, source = disturbance, instance.host
     host = {"source": source, "destination": destination}.get(one.target, "")
     log = instance.folder / f"{one.name}.log"
+    out, back = one.way != "from-destination", one.way != "from-source"
 
     def competing(count: int, *words: str) -> Beside:
         node = topology.nodes[host or source]
@@ -28,6 +31,14 @@ def injector(disturbance: Disturbance, instance: Instance, topology: Topology, d
         return OneWay(topology, one.target, source if one.way == "from-source" else destination)
     if one.kind == "link-down":
         return LinkDown(topology, one.target, _cut_off(one.target, source, destination))
+    if one.kind == "link-loss":
+        assert one.loss is not None
+        nodes = _cut_off(one.target, source, destination)
+        return LinkLoss(topology, one.target, nodes, one.loss, from_node=out, to_node=back)
+    if one.kind == "link-delay":
+        assert one.delay is not None
+        nodes = _cut_off(one.target, source, destination)
+        return LinkDelay(topology, one.target, nodes, one.delay * out, one.delay * back, log)
     if one.kind == "link-rate":
         assert one.rate is not None
         return LinkRate(topology, one.target, one.rate)

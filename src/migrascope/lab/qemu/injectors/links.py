@@ -1,13 +1,12 @@
 """A link that is down, in both directions or in one, and a link that is slower."""
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.lab.qemu.topology import Topology
-from migrascope.node.enter import set_namespace
-from migrascope.node.link import PortSwitch, set_rate
+from migrascope.node.inside import Inside
+from migrascope.node.link import PortSwitch, bucket, set_rate
 from migrascope.node.namespace import index_of
 
 _ROOT = 0xFFFFFFFF
@@ -42,38 +41,28 @@ class OneWay:
 
     def __init__(self, topology: Topology, link: str, host: str) -> None:
         self._link, self._namespace = topology.links[link], topology.nodes[host]
-        self._inside: ThreadPoolExecutor | None = None
-        self._routes: IPRoute
+        self._inside: Inside | None = None
+        self._index = 0
         self._applied = False
 
     async def arm(self) -> None:
-        """A thread that stays in the namespace, with its socket: making them takes up to 100 ms on a busy machine."""
-        path = str(self._namespace.path)
-        self._inside = ThreadPoolExecutor(1, "one way", lambda: set_namespace(path))
-        self._inside.submit(self._open).result()
+        self._inside = Inside(self._namespace)
+        self._index = self._inside.configure(lambda routes: index_of(routes, self._link.name))
 
-    def _open(self) -> None:
-        self._routes = IPRoute()
-        self._index = index_of(self._routes, self._link.name)
-
-    def _drop(self) -> None:
+    def _drop(self, routes: IPRoute) -> None:
         if self._link.rate_bps is not None:
-            self._routes.tc("del", index=self._index, handle="1:", parent=_ROOT)
-        self._routes.tc("add", "tbf", index=self._index, handle="1:", **_NOTHING)
+            routes.tc("del", index=self._index, handle="1:", parent=_ROOT)
+        routes.tc("add", "tbf", index=self._index, handle="1:", **_NOTHING)
 
     async def apply(self) -> str:
         assert self._inside is not None
         self._applied = True
-        try:
-            self._inside.submit(self._drop).result()
-        except NetlinkError as error:
-            raise OSError(error.code, f"{self._link.name}: {error}") from error
+        self._inside.configure(self._drop)
         return ""
 
     async def heal(self) -> None:
         if self._inside is not None:
-            self._inside.submit(self._routes.close).result()
-            self._inside.shutdown()
+            self._inside.close()
             self._inside = None
         if self._applied:
             set_rate(self._namespace, self._link.name, self._link.rate_bps)
@@ -81,18 +70,34 @@ class OneWay:
 
 
 class LinkRate:
-    """Every node of a link may send less."""
+    """Every node of a link may send less, or more."""
 
     def __init__(self, topology: Topology, link: str, rate_bps: float) -> None:
-        self._link, self._rate_bps, self._before = topology.links[link], rate_bps, topology.links[link].rate_bps
+        self._link, self._rate_bps = topology.links[link], rate_bps
+        self._inside: list[tuple[Inside, int]] = []
+        self._applied = False
 
     async def arm(self) -> None:
-        self._before = self._link.rate_bps
+        for port in self._link.ports.values():
+            inside = Inside(port.namespace)
+            self._inside.append((inside, inside.configure(lambda routes: index_of(routes, self._link.name))))
 
     async def apply(self) -> str:
-        self._link.set_rate(self._rate_bps)
+        """A limit that is there is changed where it stands, and holds until the new one does."""
+        self._applied = True
+        how = "add" if self._link.rate_bps is None else "change"
+        for inside, index in self._inside:
+            inside.configure(partial(_limit, how, index, self._rate_bps))
         return ""
 
     async def heal(self) -> None:
-        if self._link.rate_bps != self._before:
-            self._link.set_rate(self._before)
+        inside, self._inside = self._inside, []
+        for one, _ in inside:
+            one.close()
+        if self._applied:
+            self._link.set_rate(self._link.rate_bps)
+            self._applied = False
+
+
+def _limit(how: str, index: int, rate_bps: float, routes: IPRoute) -> None:
+    routes.tc(how, "tbf", index=index, handle="1:", **bucket(rate_bps))

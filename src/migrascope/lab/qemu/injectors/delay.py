@@ -1,0 +1,96 @@
+"""Frames that come later: a delay line in user space, through which a node's port reaches its link."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from migrascope.lab.qemu.injectors import delayline
+from migrascope.lab.qemu.topology import Topology
+from migrascope.node.inside import Inside
+from migrascope.node.link import add_bridge, add_to_bridge
+from migrascope.node.namespace import index_of
+from migrascope.node.process import Process, Where, start
+
+_READY_S = 20.0
+
+
+class _Detour:
+    """One port with its delay line:  node --- port | bridge slow-N | tap near-N ~~~ tap far-N | the link's bridge."""
+
+    def __init__(self, port: str, number: int) -> None:
+        self.port, self.slow = port, f"slow-{number}"
+        self.near, self.far = f"near-{number}", f"far-{number}"
+        self.process: Process | None = None
+        self.index = 0
+        self.masters: dict[bool, int] = {}
+
+    def joining(self, *, slow: bool) -> Callable[[IPRoute], object]:
+        """What makes the port one of the slow bridge, or of the link's again."""
+        return lambda routes: routes.link("set", index=self.index, master=self.masters[slow])
+
+
+class LinkDelay:
+    """Everything that nodes send to a link (from_node) or get from it (to_node) comes so many seconds later."""
+
+    def __init__(
+        self, topology: Topology, link: str, nodes: list[str], from_node_s: float, to_node_s: float, log: Path
+    ) -> None:
+        self._fabric, self._link, self._log = topology.fabric, link, log
+        self._delays = str(from_node_s), str(to_node_s)
+        ports = topology.links[link].ports
+        self._detours = [_Detour(ports[node].port, number) for number, node in enumerate(nodes)]
+        self._inside: Inside | None = None
+        self._applied = False
+
+    async def arm(self) -> None:
+        """The taps are there, and the link's bridge keeps the address that it has whatever its ports are."""
+        self._inside = Inside(self._fabric)
+        self._inside.configure(self._keep_address)
+        for one in self._detours:
+            argv = [sys.executable, "-I", "-S", delayline.__file__, one.near, one.far, *self._delays]
+            one.process = await start("the delay line", argv, Where(self._fabric), self._log, piped=True)
+            await one.process.ready(_READY_S)
+            add_bridge(self._fabric, one.slow)
+            add_to_bridge(self._fabric, one.near, one.slow)
+            add_to_bridge(self._fabric, one.far, self._link)
+            one.index, slow, link = self._inside.configure(_indices(one.port, one.slow, self._link))
+            one.masters = {True: slow, False: link}
+
+    def _keep_address(self, routes: IPRoute) -> None:
+        index = index_of(routes, self._link)
+        (bridge,) = routes.get_links(index)
+        routes.link("set", index=index, address=bridge.get_attr("IFLA_ADDRESS"))
+
+    async def apply(self) -> str:
+        self._applied = True
+        self._join(slow=True)
+        return ""
+
+    def _join(self, *, slow: bool) -> None:
+        assert self._inside is not None
+        for one in self._detours:
+            self._inside.configure(one.joining(slow=slow))
+
+    async def heal(self) -> None:
+        """What the line still holds is lost."""
+        if self._inside is None:
+            return
+        if self._applied:
+            self._join(slow=False)
+        for one in self._detours:
+            if one.process is not None:
+                await one.process.kill()
+        self._inside.configure(self._remove)
+        self._inside.close()
+        self._inside = None
+
+    def _remove(self, routes: IPRoute) -> None:
+        for one in self._detours:
+            for index in routes.link_lookup(ifname=one.slow):
+                routes.link("del", index=index)
+
+
+def _indices(*names: str) -> Callable[[IPRoute], list[int]]:
+    return lambda routes: [index_of(routes, name) for name in names]

@@ -1,0 +1,190 @@
+"""Loss and delay on a link do what they say, and leave it as it was."""
+
+import os
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from migrascope.lab.qemu.injectors.delay import LinkDelay
+from migrascope.lab.qemu.injectors.links import LinkRate, OneWay
+from migrascope.lab.qemu.injectors.losses import LinkLoss
+from migrascope.node.link import Link, rate_of
+from migrascope.node.namespace import Namespace
+
+pytestmark = pytest.mark.lab
+ASKED = 3000
+NEAR, FAR = "10.0.3.11", "10.0.3.12"
+
+
+@pytest.fixture
+def topology() -> Iterator[Any]:
+    """A migration link between two hosts, of a lab that has nothing else."""
+    own = f"impair-{os.getpid()}"
+    spaces = {name: Namespace(f"{own}-{name}") for name in ("fabric", "host-a", "host-b")}
+    try:
+        for space in spaces.values():
+            space.create()
+        link = Link("migration", spaces["fabric"])
+        link.create()
+        link.attach("host-a", spaces["host-a"], f"{NEAR}/24")
+        link.attach("host-b", spaces["host-b"], f"{FAR}/24")
+        yield SimpleNamespace(fabric=spaces["fabric"], links={"migration": link}, nodes=spaces)
+    finally:
+        for space in spaces.values():
+            space.delete()
+
+
+class Echo:
+    """What host-a sends to host-b by UDP, and host-b answers."""
+
+    def __init__(self, topology: Any) -> None:
+        self._near, self._far = (self._socket(topology.nodes[node]) for node in ("host-a", "host-b"))
+        self._far.bind((FAR, 7))
+        self._near.connect((FAR, 7))
+        self.heard = 0
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    @staticmethod
+    def _socket(space: Namespace) -> socket.socket:
+        made: socket.socket = space.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
+        return made
+
+    def _answer(self) -> None:
+        while True:
+            message, sender = self._far.recvfrom(100)
+            self.heard += 1
+            self._far.sendto(message, sender)
+
+    def burst(self) -> float:
+        """The share that is answered of many, sent at once."""
+        for number in range(ASKED):
+            self._near.send(str(number).encode())
+        answered = 0
+        while self._answered():
+            answered += 1
+        return answered / ASKED
+
+    def trips(self) -> list[float]:
+        """Round trips (s), one after another; all must come."""
+        found = []
+        for number in range(20):
+            sent = time.monotonic()
+            self._near.send(str(number).encode())
+            assert self._answered()
+            found.append(time.monotonic() - sent)
+        return found
+
+    def _answered(self) -> bool:
+        self._near.settimeout(0.5)
+        try:
+            self._near.recv(100)
+        except TimeoutError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize(("from_node", "to_node"), [(True, True), (True, False), (False, True)])
+async def test_a_share_of_the_frames_is_lost(topology: Any, from_node: bool, to_node: bool) -> None:
+    echo = Echo(topology)
+    assert echo.burst() == 1
+    loss = LinkLoss(topology, "migration", ["host-a"], 0.2, from_node=from_node, to_node=to_node)
+    await loss.arm()
+    assert echo.burst() == 1, "it only waits"
+    await loss.apply()
+    before = echo.heard
+    answered = echo.burst()
+    heard = (echo.heard - before) / ASKED
+    assert heard == pytest.approx(0.8 if from_node else 1.0, abs=0.04)
+    assert answered / heard == pytest.approx(0.8 if to_node else 1.0, abs=0.04)
+    await loss.heal()
+    await loss.heal()
+    assert echo.burst() == 1
+
+
+def sizes_and_seconds(topology: Any, megabytes: int) -> tuple[int, float]:
+    """The largest frame that host-b sees of a TCP connection from host-a, and how long the data take."""
+    listener = topology.nodes["host-b"].call(lambda: socket.create_server((FAR, 0)))
+    seen = topology.nodes["host-b"].call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)))
+    seen.bind(("migration", 0x0800))
+    seen.setblocking(False)
+    sender = topology.nodes["host-a"].call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    sender.connect(listener.getsockname())
+    receiver, _ = listener.accept()
+    began, left, largest = time.monotonic(), megabytes * 2**20, 0
+    threading.Thread(target=lambda: sender.sendall(bytes(left)), daemon=True).start()
+    while left:
+        left -= len(receiver.recv(2**16))
+        try:
+            largest = max(largest, len(seen.recv(2**17)))
+        except BlockingIOError:
+            continue
+    took = time.monotonic() - began
+    for one in (listener, seen, sender, receiver):
+        one.close()
+    return largest, took
+
+
+async def test_what_is_lost_is_single_frames(topology: Any) -> None:
+    assert sizes_and_seconds(topology, 8)[0] > 2000
+    loss = LinkLoss(topology, "migration", ["host-a"], 0.001, from_node=True, to_node=True)
+    await loss.arm()
+    await loss.apply()
+    assert sizes_and_seconds(topology, 8)[0] <= 1514
+    await loss.heal()
+    assert sizes_and_seconds(topology, 8)[0] > 2000
+
+
+@pytest.mark.parametrize(("out_s", "back_s"), [(0.05, 0.05), (0.05, 0.0), (0.0, 0.05)])
+async def test_every_frame_comes_later(topology: Any, tmp_path: Path, out_s: float, back_s: float) -> None:
+    echo = Echo(topology)
+    quiet = statistics.median(echo.trips())
+    delay = LinkDelay(topology, "migration", ["host-a"], out_s, back_s, tmp_path / "log")
+    await delay.arm()
+    try:
+        assert statistics.median(echo.trips()) < quiet + 0.02, "it only waits"
+        await delay.apply()
+        trips = echo.trips()
+        assert min(trips) >= out_s + back_s
+        assert statistics.median(trips) < quiet + out_s + back_s + 0.02
+    finally:
+        await delay.heal()
+        await delay.heal()
+    assert statistics.median(echo.trips()) < quiet + 0.02
+    names = topology.fabric.call(socket.if_nameindex)
+    assert {name for _, name in names} == {"lo", "migration", "a-migration", "b-migration"}
+
+
+async def test_a_delayed_link_carries_a_migration(topology: Any, tmp_path: Path) -> None:
+    """TCP's data stay together on their way, so that one process of Python is no bottleneck."""
+    delay = LinkDelay(topology, "migration", ["host-a"], 0.005, 0.005, tmp_path / "log")
+    await delay.arm()
+    await delay.apply()
+    largest, took = sizes_and_seconds(topology, 64)
+    await delay.heal()
+    assert largest > 2000
+    assert 64 * 8 * 1.048576 / took > 100, "Mbit/s"
+
+
+@pytest.mark.parametrize("before", [None, 1e9])
+async def test_a_rate_is_changed_and_comes_back(topology: Any, before: float | None) -> None:
+    link = topology.links["migration"]
+    link.set_rate(before)
+    for injector, near, far in (
+        (LinkRate(topology, "migration", 5e6), 5e6, 5e6),
+        (OneWay(topology, "migration", "host-a"), 8e3, before),
+    ):
+        await injector.arm()
+        await injector.apply()
+        rates = [rate_of(topology.nodes[node], "migration") for node in ("host-a", "host-b")]
+        assert rates == [near, far]
+        await injector.heal()
+        await injector.heal()
+        assert [rate_of(topology.nodes[node], "migration") for node in ("host-a", "host-b")] == [before, before]
