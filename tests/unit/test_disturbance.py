@@ -57,6 +57,7 @@ def test_a_disturbance_is_a_factor_and_survives_writing() -> None:
         (("'link-down'", "'link-loss'\nloss = '5'"), "'5' is not a share"),
         (("'link-down'", "'link-delay'\ndelay = '0ms'"), "delay: 1ms to 1s"),
         (("'link-down'", "'link-delay'"), "link-delay needs delay"),
+        (("'link-down'", "'link-down'\nhold = true"), "hold: only the switchover can be held"),
         (("'link-down'", "'link-loss'\nloss = '5%'\ndelay = '5ms'"), "link-loss takes no delay"),
     ],
 )

@@ -101,7 +101,7 @@ class Disturbance(Part):
     window before the migration has begun; or a phase of the migration, `offset` after its event. duration: how long.
     rate: of a link or its competing traffic; write_rate: of load in the guest. way: which direction of a link is
     disturbed, by the host that sends. sync: each block is on the volume before the next. service: one of SERVICES.
-    loss, delay: of each frame, in each direction."""
+    loss, delay: of each frame, in each direction. hold: the switchover waits until it has taken effect."""
 
     name: Name
     kind: KindName
@@ -119,6 +119,7 @@ class Disturbance(Part):
     service: str | None = None
     loss: Share | None = None
     delay: Duration | None = None
+    hold: bool = False
 
     @property
     def phase(self) -> str | None:
@@ -157,6 +158,8 @@ class Disturbance(Part):
             return f"{self.kind} has no duration"
         if not kind.instant and self.when != "trial" and self.duration is None:
             return "duration is missing: how long, as in '2s'"
+        if self.hold and self.when != "switchover":
+            return "hold: only the switchover can be held"
         return "duration: the whole trial has none" if self.when == "trial" and self.duration is not None else None
 
     def _dose(self) -> str | None:
@@ -209,6 +212,8 @@ class Disturbance(Part):
             return (
                 f"the lab {lab} has no target {self.target} for {self.kind}: one of {', '.join(kind.targets_of(lab))}"
             )
+        if self.hold and lab != "qemu":
+            return f"hold: the lab {lab} cannot hold the switchover"
         if self.phase == ACCEPTED and lab != "openstack":
             return f"the lab {lab} has no phase {ACCEPTED}: nobody accepts a request there"
         return None

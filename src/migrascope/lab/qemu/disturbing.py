@@ -5,7 +5,7 @@ import sys
 from migrascope.lab.disturbable import Injector
 from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.injectors import beside
-from migrascope.lab.qemu.injectors.commands import Abort, SecondMigration
+from migrascope.lab.qemu.injectors.commands import Abort, Held, SecondMigration
 from migrascope.lab.qemu.injectors.delay import LinkDelay
 from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.qemu.injectors.losses import LinkLoss
@@ -18,6 +18,11 @@ from migrascope.node.process import Where
 
 def injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
     """The injector for an instance that is to move to `destination`."""
+    made = _injector(disturbance, instance, topology, destination)
+    return Held(made, instance) if disturbance.hold else made
+
+
+def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
     one, source = disturbance, instance.host
     host = {"source": source, "destination": destination}.get(one.target, "")
     log = instance.folder / f"{one.name}.log"

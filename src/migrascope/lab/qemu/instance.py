@@ -16,7 +16,7 @@ from migrascope.node.until import until
 
 
 class Instance:
-    """An instance of the QEMU lab. `host` is where it runs."""
+    """An instance of the QEMU lab. `host` is where it runs; held: its switchover waits, if it is one that can."""
 
     def __init__(self, spec: InstanceSpec, host: str, folder: Path, topology: Topology, image_root: Path) -> None:
         self.spec, self.host, self.folder, self._topology = spec, host, folder, topology
@@ -24,6 +24,7 @@ class Instance:
         self._image_root = image_root
         self.processes: dict[str, Process] = {}
         self.monitors: dict[str, Monitor] = {}
+        self.held = False
         self._taps: list[str] = []
 
     async def start(self, program: Program, host: str, *, incoming: bool) -> None:

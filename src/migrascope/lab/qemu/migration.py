@@ -62,7 +62,7 @@ async def migrate(
                 raise NotConverged(f"still {status} after {limit_s:g} s; post-copy cannot be cancelled")
             await _cancel(instance, source)
             raise NotConverged(f"still {status} after {limit_s:g} s; cancelled")
-        if status == "pre-switchover":
+        if status == "pre-switchover" and not instance.held:
             await monitor.execute("migrate-continue", {"state": status})
         if turn and status == "active" and turn.due(elapsed, answer):
             await monitor.execute(turn.command)

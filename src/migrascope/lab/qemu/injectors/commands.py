@@ -1,6 +1,34 @@
 """What an operator asks QEMU for while a migration runs."""
 
+from migrascope.lab.disturbable import Injector
+from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
+
+
+class Held:
+    """Another injector, for which the switchover waits (pause-before-switchover): the source has stopped the guest, and
+    goes on when it has been applied."""
+
+    def __init__(self, inner: Injector, instance: Instance) -> None:
+        self._inner, self._instance = inner, instance
+
+    async def arm(self) -> None:
+        capability = {"capability": "pause-before-switchover", "state": True}
+        source = self._instance.monitors[self._instance.host]
+        await source.execute("migrate-set-capabilities", {"capabilities": [capability]})
+        self._instance.held = True
+        await self._inner.arm()
+
+    async def apply(self) -> str:
+        try:
+            note = await self._inner.apply()
+        finally:
+            self._instance.held = False
+        return "; ".join(word for word in ("the switchover was held for it, and is longer", note) if word)
+
+    async def heal(self) -> None:
+        self._instance.held = False
+        await self._inner.heal()
 
 
 class Abort:

@@ -1,0 +1,105 @@
+"""How late disturbances take effect that are aimed at a phase of the migration, by kind and phase.
+
+    sudo .venv/bin/python benchmarks/aim.py [RUN...]
+
+Reads the table `disturbance` of these runs; without one it makes a run of its own. The goal is 20 ms at the 95th
+percentile. Those whose phase never came, or which were refused, are counted apart: they have no lateness.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import machine, run_plan, verdict
+from migrascope.model.disturbance import KINDS, LATE_S
+from migrascope.model.plan import Plan
+from migrascope.store.runfolder import RunFolder
+
+PHASES = ("setup", "first-copy", "round:2", "switchover")
+_ROW = "{:<34} {:>6} {:>8} {:>8} {:>8} {:>6}"
+
+
+def plan(repeats: int) -> Plan:
+    """Every kind that can be aimed, at each phase, and at a switchover that waits for it."""
+    tables = [
+        {"name": f"{name}-{phase.replace(':', '-')}", "when": phase, **given}
+        for name, given in _aimed().items()
+        for phase in PHASES
+    ]
+    tables += [
+        {"name": f"{name}-held", "when": "switchover", "hold": True, **given} for name, given in _aimed().items()
+    ]
+    return Plan.model_validate(
+        {
+            "name": "aim",
+            "blocks": repeats,
+            "axes": {
+                "scenario": ["none"],
+                "memory": ["512MiB"],
+                "write_rate": ["20MB/s"],
+                "working_set": ["64MiB"],
+                "disturbance": [table["name"] for table in tables],
+            },
+            "windows": {"before": "1s", "limit": "10s"},
+            "visitors": {"new_rate": 20, "kept_rate": 20, "viewers": 0},
+            "disturbance": tables,
+        }
+    )
+
+
+def _aimed() -> dict[str, dict[str, Any]]:
+    doses: dict[str, Any] = {
+        "rate": "500mbit",
+        "loss": "0.1%",
+        "delay": "1ms",
+        "workers": 1,
+    }
+    made = {}
+    for name, kind in KINDS.items():
+        if "qemu" in kind.labs and not kind.in_guest:
+            given: dict[str, Any] = {"kind": name} | {key: doses[key] for key in kind.needs}
+            if kind.targets:
+                given["target"] = "destination" if "destination" in kind.targets else kind.targets[0]
+            made[name] = given if kind.instant else given | {"duration": "300ms"}
+    return made
+
+
+def lateness(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[float | None]]:
+    """Lateness (ms) of what was aimed at a phase, by kind and phase; None for what did not take effect."""
+    found = defaultdict(list)
+    for run in runs:
+        for recording in run.recordings():
+            for row in recording.table("disturbance").rows(named=True):
+                if row["when"] not in ("trial", "window"):
+                    phase = f"{row['when']}, held" if "held" in row["note"] else row["when"]
+                    late = (row["effect_ns"] - row["due_ns"]) / 1e6 if row["effect_ns"] else None
+                    found[(row["kind"], phase)].append(late)
+    return dict(found)
+
+
+def table(found: dict[tuple[str, str], list[float | None]]) -> str:
+    """A line for each kind and phase, and one for all."""
+    lines = [_ROW.format("kind and phase", "n", "median", "p95", "worst", "never")]
+    together = [late for lates in found.values() for late in lates]
+    for name, lates in [*((f"{kind} {phase}", found[kind, phase]) for kind, phase in sorted(found)), ("all", together)]:
+        measured = [late for late in lates if late is not None]
+        spread = [np.median(measured), np.percentile(measured, 95), max(measured)] if measured else []
+        shown = [f"{value:.1f}" for value in spread] or ["", "", ""]
+        lines.append(_ROW.format(name, len(measured), *shown, len(lates) - len(measured)))
+    goal = 1e3 * LATE_S["qemu"]
+    p95 = np.percentile([late for late in together if late is not None], 95)
+    return "\n".join([*lines, f"p95 {p95:.1f} ms, goal {goal:g} ms: {verdict(bool(p95 <= goal))}"])
+
+
+def main() -> None:
+    runs = [RunFolder(Path(path)) for path in sys.argv[1:]] or [run_plan(plan(repeats=3))]
+    print(machine(runs[0].recordings()[0].trial.facts))
+    print(table(lateness(runs)))
+
+
+if __name__ == "__main__":
+    main()
