@@ -83,8 +83,10 @@ class _Reading:
         cells.sum("bytes", found.frames.wire[batch.rows])
         cells.sum("payload", found.payload[batch.rows])
         kind = found.protocol[batch.rows]
-        for protocols, measure in (((TCP,), self._add_tcp), ((UDP,), self._add_udp), ((ICMP, ICMP6), self._add_icmp)):
-            chosen = np.isin(kind, protocols)
+        echo = (kind == ICMP) | (kind == ICMP6)
+        for chosen, measure in (
+            (kind == TCP, self._add_tcp), (kind == UDP, self._add_udp), (echo, self._add_icmp),
+        ):  # fmt: skip
             if chosen.all():
                 measure(batch, found, cells, np.arange(len(batch)))
             elif chosen.any():

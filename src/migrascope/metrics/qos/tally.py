@@ -56,7 +56,8 @@ class Tally:
     def settle(self) -> None:
         """Brings every key to one row, in order."""
         if self._waiting:
-            self.keys, self.columns = _merged([(self.keys, self.columns), *self._waiting])
+            self.keys, found = _merged([(self.keys, self.columns), *self._waiting])
+            self.columns = self.columns | found
             self._waiting.clear()
             self._held = self._least = 0
 
@@ -71,17 +72,22 @@ class Tally:
 
 
 def _merged(parts: list[Block]) -> Block:
-    """One row for each key, in order."""
+    """One row for each key, in order, with every column that any part has."""
     keys = np.concatenate([keys for keys, _ in parts])
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     found = {}
-    for name in _COLUMNS:
+    for name in dict.fromkeys(name for _, columns in parts for name in columns):
         there = [columns[name] if name in columns else np.zeros(len(k), dtype=np.int64) for k, columns in parts]
-        reduce = np.maximum if name.endswith("max_ns") else np.add
-        found[name] = reduce.reduceat(np.concatenate(there)[order], starts)
+        found[name] = _reduced(name, np.concatenate(there)[order], starts)
     return keys[starts], found
+
+
+def _reduced(name: str, values: Ints, starts: Ints) -> Ints:
+    """One number for each stretch of rows that belong together: their sum, or of a maximum the greatest."""
+    reduce = np.maximum if name.endswith("max_ns") else np.add
+    return np.asarray(reduce.reduceat(values, starts), dtype=np.int64)
 
 
 class Cells:
@@ -139,11 +145,13 @@ class Trips:
         last = np.flatnonzero(np.append(first[1:], True))
         self._last[direction[last]] = after[last]
         keys = direction * _WINDOWS + self._tally.window(asked)
+        cells = np.flatnonzero(np.diff(keys, prepend=-1))
         columns = {
-            "trips": np.ones(len(keys), dtype=np.int64), "trip_sum_ns": after, "trip_max_ns": after,
+            "trip_sum_ns": after, "trip_max_ns": after,
             "changes": (before >= 0).astype(np.int64), "change_sum_ns": change,
         }  # fmt: skip
-        self._tally.add(keys, columns)
+        reduced = {name: _reduced(name, values, cells) for name, values in columns.items()}
+        self._tally.add(keys[cells], {"trips": np.diff(cells, append=len(keys)), **reduced})
         bins = np.round(np.log2(np.maximum(after, 1)) * BINS_PER_OCTAVE).astype(np.int64)
         self._bins.append(np.unique(direction << 16 | bins, return_counts=True))
         self._held += len(self._bins[-1][0])

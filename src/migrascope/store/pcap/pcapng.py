@@ -17,6 +17,7 @@ _BYTE_ORDER = 0x1A2B3C4D
 _FIXED = 28
 _END, _TSRESOL, _TSOFFSET, _FLAGS = 0, 9, 14, 2
 _OPTION = 8
+Words = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -54,29 +55,32 @@ class Pcapng:
         buffer: Bytes = np.frombuffer(data, dtype=np.uint8)
         found = []
         rest = 0
-        for starts, lengths in self._sections(data, buffer, filled, position):
-            found.append(self._packets(data, buffer, starts, lengths, position))
-            rest = int(starts[-1] + lengths[-1])
+        for starts, heads in self._sections(data, buffer, filled, position):
+            found.append(self._packets(data, buffer, starts, heads, position))
+            rest = int(starts[-1]) + int(heads[-1, 1])
         return _joined(buffer, found), rest
 
-    def _sections(self, data: bytearray, buffer: Bytes, filled: int, position: int) -> Iterator[tuple[Ints, Ints]]:
-        """(places, lengths) of whole blocks, the part of one section at a time."""
+    def _sections(self, data: bytearray, buffer: Bytes, filled: int, position: int) -> Iterator[tuple[Ints, Words]]:
+        """(places, first seven words) of whole blocks, the part of one section at a time."""
         at = 0
         while at + 12 <= filled:
             if data[at : at + 4] == MAGIC:
                 self._begin_section(data, at, position)
             starts = self._walk(data, at, filled)
-            lengths = words(pieces(buffer, starts, 8), self.order)[:, 1].astype(np.int64)
-            later = np.flatnonzero(words(pieces(buffer, starts, 4))[:, 0] == SECTION)
+            heads = words(pieces(buffer, starts, _FIXED), self.order)
+            later = np.flatnonzero(heads[:, 0] == SECTION)
             later = later[later > 0]
             if len(later):
-                starts, lengths = starts[: later[0]], lengths[: later[0]]
+                starts, heads = starts[: later[0]], heads[: later[0]]
+            lengths = heads[:, 1].astype(np.int64)
             _check(buffer, starts, lengths, filled, position, self.order)
-            whole = starts + lengths <= filled
-            starts, lengths = starts[whole], lengths[whole]
             if not len(starts):
                 return
-            yield starts, lengths
+            if starts[-1] + lengths[-1] > filled:
+                starts, heads, lengths = starts[:-1], heads[:-1], lengths[:-1]
+                if not len(starts):
+                    return
+            yield starts, heads
             at = int(starts[-1] + lengths[-1])
 
     def _begin_section(self, data: bytearray, at: int, position: int) -> None:
@@ -97,10 +101,8 @@ class Pcapng:
             self._short = places[-1] <= SHORT // 4 * len(places)
         return at + 4 * places[places + 2 <= len(numbers)]
 
-    def _packets(self, data: bytearray, buffer: Bytes, starts: Ints, lengths: Ints, position: int) -> Frames:
-        head = pieces(buffer, starts, _FIXED)
-        numbers = words(head, self.order)
-        kinds = numbers[:, 0]
+    def _packets(self, data: bytearray, buffer: Bytes, starts: Ints, numbers: Words, position: int) -> Frames:
+        kinds, lengths = numbers[:, 0], numbers[:, 1].astype(np.int64)
         packet = kinds == PACKET
         if not packet.all():
             for place, kind, length in zip(
@@ -209,8 +211,8 @@ def _walk_by_guess(numbers: NDArray[np.uint32]) -> Ints:
 def _check(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, position: int, order: str) -> None:
     bad = (lengths < 12) | (lengths % 4 != 0) | (lengths > MOST_BYTES)
     whole = ~bad & (starts + lengths <= filled)
-    ends = words(pieces(buffer, np.where(whole, starts + lengths - 4, 0), 4), order)[:, 0]
-    bad |= whole & (ends != lengths)
+    numbers = buffer[: len(buffer) & ~3].view(f"{order}u4")
+    bad |= whole & (numbers[np.where(whole, starts + lengths - 4, 0) >> 2] != lengths)
     if bad.any():
         first = int(np.argmax(bad))
         raise Damaged(position + int(starts[first]), f"a block whose length cannot be ({lengths[first]})")
