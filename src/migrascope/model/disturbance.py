@@ -29,7 +29,7 @@ _ROUND = re.compile(r"round:([0-9]{1,3})")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 KindName = Literal[
     "link-down", "link-rate", "traffic", "qemu-kill", "qemu-freeze", "host-cpu", "abort", "second-migration",
-    "link-loss", "link-delay",
+    "link-loss", "link-delay", "no-memory", "no-space", "host-memory", "guest-network",
     "guest-memory", "guest-cpu", "guest-disk-write", "guest-disk-read",
     "service-kill", "service-down", "node-off", "force-complete",
 ]  # fmt: skip
@@ -73,6 +73,9 @@ KINDS: dict[str, Kind] = {
     "traffic": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
     "qemu-kill": Kind("failure of a process", HOST_SIDES, instant=True, labs=BOTH),
     "qemu-freeze": Kind("failure of a process", HOST_SIDES, labs=BOTH),
+    "no-memory": Kind("failure of a host", HOST_SIDES),
+    "no-space": Kind("failure of a store", ("storage",)),
+    "host-memory": Kind("stress on a host", HOST_SIDES, ("working_set",)),
     "host-cpu": Kind("stress on a host", HOST_SIDES, ("workers",), labs=BOTH),
     "abort": Kind("an operator's command", instant=True, labs=BOTH),
     "second-migration": Kind("an operator's command", instant=True, labs=BOTH),
@@ -83,6 +86,7 @@ KINDS: dict[str, Kind] = {
     "guest-memory": Kind(
         "stress in the guest", needs=("write_rate", "working_set"), takes=("pattern",), labs=BOTH
     ),
+    "guest-network": Kind("stress in the guest", needs=("rate",), labs=BOTH),
     "guest-cpu": Kind("stress in the guest", needs=("workers",), labs=BOTH),
     "guest-disk-write": Kind("stress in the guest", needs=("write_rate", "working_set"), takes=("sync",), labs=BOTH),
     "guest-disk-read": Kind("stress in the guest", needs=("write_rate", "working_set"), labs=BOTH),

@@ -30,13 +30,16 @@ class Disturbing:
 
     @classmethod
     async def armed(
-        cls, disturbance: Disturbance, instance: Instance, destination: str, guest: GuestCall
+        cls, disturbance: Disturbance, instance: Instance, destination: str, guest: GuestCall, swallows: str = ""
     ) -> "Disturbing":
-        """Prepares it. Problem where the lab has no disturbances, or it cannot be prepared; nothing is left then."""
+        """Prepares it. Problem where the lab has no disturbances, or it cannot be prepared; nothing is left then.
+        swallows: where network load of the guest goes."""
         if not isinstance(instance, Disturbable):
             raise Problem(f"disturbance {disturbance.name}: this lab has none")
         in_guest = KINDS[disturbance.kind].in_guest
-        injector = GuestStress(guest, disturbance) if in_guest else instance.injector(disturbance, destination)
+        injector = (
+            GuestStress(guest, disturbance, swallows) if in_guest else instance.injector(disturbance, destination)
+        )
         made = cls(disturbance, injector)
         try:
             await injector.arm()

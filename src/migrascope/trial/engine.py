@@ -25,6 +25,7 @@ from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import Proof, failures, prove
 from migrascope.trial.reached import echo_kind
+from migrascope.trial.swallow import Swallow
 from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
 from migrascope.trial.witnesses import Ledger, keep_volume, pages
 from migrascope.workload.scenario import ScenarioWorkload, scenario
@@ -128,7 +129,10 @@ class TrialEngine:
                 await crew.start([machine_watch(instance.pids() | crew.pids())])
             disturbing = None
             if disturbance is not None:
-                disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest)
+                swallow = Swallow(instance, lab.client)
+                if disturbance.kind == "guest-network":
+                    await crew.start([swallow.member()])
+                disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest, swallow.to)
                 stack.push_async_callback(disturbing.end, opened, INSTANCE, MIGRATION)
             trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, boot_id, disturbing)
             error = await self._observe(trial)

@@ -8,12 +8,14 @@ from migrascope.trial.guestcall import GuestCall
 _READY_S = 60.0
 
 
-def options(disturbance: Disturbance) -> dict[str, str]:
-    """What guest/stress.py is told."""
+def options(disturbance: Disturbance, swallows: str) -> dict[str, str]:
+    """What guest/stress.py is told. swallows: where network load goes."""
     one = disturbance
     told = {"kind": one.kind.removeprefix("guest-")}
     if one.write_rate is not None:
         told["rate"] = f"{one.write_rate:.0f}"
+    if one.rate is not None:
+        told |= {"rate": f"{one.rate / 8:.0f}", "to": swallows}
     if one.working_set is not None:
         told["set"] = str(one.working_set)
     if one.workers is not None:
@@ -28,8 +30,8 @@ def options(disturbance: Disturbance) -> dict[str, str]:
 class GuestStress:
     """Workers in the guest. It has begun when each of them works."""
 
-    def __init__(self, guest: GuestCall, disturbance: Disturbance) -> None:
-        self._guest, self._options, self._applied = guest, options(disturbance), False
+    def __init__(self, guest: GuestCall, disturbance: Disturbance, swallows: str) -> None:
+        self._guest, self._options, self._applied = guest, options(disturbance, swallows), False
 
     async def arm(self) -> None:
         return

@@ -1,6 +1,7 @@
 """Which injector brings a disturbance about on the QEMU lab."""
 
 import sys
+from pathlib import Path
 
 from migrascope.lab.disturbable import Injector
 from migrascope.lab.qemu import migration
@@ -10,10 +11,14 @@ from migrascope.lab.qemu.injectors.delay import LinkDelay
 from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.qemu.injectors.losses import LinkLoss
 from migrascope.lab.qemu.injectors.processes import Beside, Freeze, Kill
+from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.problem import Problem
 from migrascope.node.process import Where
+
+_MARGIN = 2**30
 
 
 def injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
@@ -50,6 +55,14 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
     if one.kind == "traffic":
         to = destination if one.target == "migration" else "storage"
         return competing(1, "udp", address(to, one.target), str(one.rate))
+    if one.kind == "host-memory":
+        assert one.working_set is not None
+        need_memory(one.working_set)
+        return competing(1, "memory", str(one.working_set))
+    if one.kind == "no-memory":
+        return NoMemory(topology.register, instance.processes[host])
+    if one.kind == "no-space":
+        return NoSpace(instance.volume)
     if one.kind == "host-cpu":
         return competing(one.workers or 1, "cpu")
     if one.kind in ("qemu-kill", "qemu-freeze"):
@@ -59,6 +72,14 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
         return Abort(instance.monitors[source])
     assert one.kind == "second-migration"
     return SecondMigration(instance.monitors[source], migration.uri_of(destination))
+
+
+def need_memory(size: int) -> None:
+    """Problem where this machine does not have that much memory, and a GiB beside it."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024 - _MARGIN
+    if size > free:
+        raise Problem(f"host-memory: working_set: this machine has {max(0, free) // 2**20} MiB to spare")
 
 
 def _cut_off(link: str, source: str, destination: str) -> list[str]:

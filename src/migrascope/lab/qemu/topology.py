@@ -49,18 +49,18 @@ class Topology:
     """The namespaces and links of one lab. Everything in it goes with the namespaces."""
 
     def __init__(self, register: Register) -> None:
-        self._register = register
+        self.register = register
         self.nodes: dict[str, Namespace] = {}
         self.links: dict[str, Link] = {}
         self.fabric: Namespace
 
     def create(self) -> None:
         """Makes all of it. OSError or NetlinkError where the kernel refuses."""
-        self.fabric = self._register.namespace("fabric")
+        self.fabric = self.register.namespace("fabric")
         self.fabric.create()
         self.fabric.write_sysctl("net/ipv4/ip_forward", "1")
         for node in NODES:
-            self.nodes[node] = self._register.namespace(node)
+            self.nodes[node] = self.register.namespace(node)
             self.nodes[node].create()
         for name in LINKS:
             routed = name in ("tenant", "external")

@@ -1,8 +1,10 @@
-"""A program that competes: `beside.py cpu` with a processor, `beside.py udp ADDRESS BITS_PER_SECOND` with a link.
+"""A program that competes: `beside.py cpu` for a processor, `beside.py memory BYTES` for memory, `beside.py udp ADDRESS
+BITS_PER_SECOND` for a link.
 
 Runs on the standard library alone, says "ready" and goes on until it is killed.
 """
 
+import ctypes
 import itertools
 import socket
 import sys
@@ -37,9 +39,24 @@ def udp(address: str, bits_per_second: float) -> None:
         time.sleep(_TURN_S)
 
 
-def main() -> None:
+def memory(size: int) -> None:
+    """Holds so many bytes, which are there when it says "ready", and writes them all the time from then on."""
+    held = ctypes.create_string_buffer(size)
+    for turn in itertools.count(1):
+        ctypes.memset(held, turn % 256, size)
+        if turn == 1:
+            ready()
+
+
+def ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+
+
+def main() -> None:
+    if sys.argv[1] == "memory":
+        memory(int(sys.argv[2]))
+    ready()
     if sys.argv[1] == "udp":
         udp(sys.argv[2], float(sys.argv[3]))
     for _ in itertools.count():
