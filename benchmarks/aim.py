@@ -57,6 +57,7 @@ def _aimed() -> dict[str, dict[str, Any]]:
         "loss": "0.1%",
         "delay": "1ms",
         "workers": 1,
+        "working_set": "64MiB",
     }
     made = {}
     for name, kind in KINDS.items():
