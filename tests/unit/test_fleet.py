@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from fakecloud import FakeCloud, Fault
 from test_cli import migrascope
 
+from kept import Kept
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.fleet import fleet_costs
 from migrascope.analysis.run import analyse
@@ -31,10 +34,11 @@ from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import parse, text_of
 from migrascope.trial.fleet import FleetEngine, width_of, wrong
 
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
 SERVER = "/compute/v2.1/servers/[0-9a-f-]{36}"
 OURS = f"{TAG}-aaaaaaaaaaaa"
 PLAN = """
-blocks = 1
+blocks = {blocks}
 [lab]
 kind = "openstack"
 [axes]
@@ -58,7 +62,7 @@ async def booted(address: str, client: Namespace | None) -> bool:
     return True
 
 
-def run_of(fake: FakeCloud, folder: Path, fleet: str) -> RunFolder:
+def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFolder:
     """A run of a plan with this [fleet] on the fake cloud."""
     patience = Patience(60.0, time.monotonic, lambda seconds: time.sleep(min(0.01, seconds)))
     cloud = Cloud.connect("fake", fake.clouds_yaml(folder), patience)
@@ -68,7 +72,7 @@ def run_of(fake: FakeCloud, folder: Path, fleet: str) -> RunFolder:
     ground = Ground("image", 2**20, fake.inner, fake.outer, group.id)
     facts = {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}
     lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts)
-    plan = parse(PLAN + fleet, "test")
+    plan = parse(PLAN.format(blocks=blocks) + fleet, "test")
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
     engine = FleetEngine(lab, plan, lambda _: None, booted)
     for spec in schedule(plan):
@@ -104,21 +108,30 @@ def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str
 
 
 def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) -> None:
-    fake.nova.migration_s = 0.2
-    run = run_of(fake, tmp_path, "count = [1, 4]\nrequests = 50\n")
+    fake.nova.migration_s = 0.4
+    run = run_of(fake, tmp_path, "count = [1, 4]\nrequests = 50\n", blocks=6)
     summary = analyse(run)
-    costs = {one.cell.factors.instances: one for one in fleet_costs(summary.cells)}
+    costs = {one.cell.factors.instances: one for one in fleet_costs(summary)}
     assert costs[1].slowdown == {}
     slower = costs[4].slowdown["from_request_s"]
     assert slower is not None
-    assert 2.0 < slower < 3.5  # they wait for each other: 1, 2, 3 and 4 times as long
+    assert slower.blocks == 6
+    assert slower.low is not None
+    assert slower.high is not None
+    # they wait for each other: 1, 2, 3 and 4 times as long
+    assert 1.5 < slower.low <= slower.ratio <= slower.high < 4
     carried = costs[4].slowdown["migration_time_s"]
-    assert carried == pytest.approx(1.0, abs=0.5)
+    assert carried is not None
+    assert carried.ratio == pytest.approx(1.0, abs=0.5)
+    assert costs[4].slowdown["blackout_s"] is None
     told = json.loads(json.dumps(summary_json(summary)))
     assert [one["instances"] for one in told["fleet"]] == [1, 4]
+    assert told["fleet"][1]["total_s"]["low"] <= told["fleet"][1]["total_s"]["median"]
+    assert told["fleet"][1]["slowdown"]["from_request_s"]["coverage"] == pytest.approx(0.96875)
     assert told["cells"][1]["metrics"]["fleet.vm-4.waited_s"]["median"] > 0.4
     page = write_report(run).read_text()
     assert "What several instances cost" in page
+    assert f"{slower.low:.2f}–{slower.high:.2f}" in page
 
 
 @pytest.mark.parametrize(
@@ -164,6 +177,15 @@ def test_many_cost_the_api_no_more_than_is_stated(fake: FakeCloud, tmp_path: Pat
     assert len(looks) >= 4
     assert max(sum(start <= at < start + 5.0 for at in looks) for start in looks) <= 11
     assert fake.asked(f"GET {SERVER}") == 0
+
+
+@pytest.mark.soak
+def test_a_thousand_are_watched_in_a_gigabyte_at_a_stated_rate(kept: Kept) -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK), "1000", "2"], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["goals met"]), done.stdout + done.stderr
+    kept.write(done.stdout)
 
 
 def test_a_pace_is_kept_and_what_is_late_is_not_made_up_for() -> None:

@@ -16,7 +16,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "accelerator": summary.accelerator,
         "qemu": summary.qemu,
         "cells": [_cell(cell) for cell in summary.cells],
-        "fleet": [cost.as_json() for cost in fleet_costs(summary.cells)],
+        "fleet": [cost.as_json() for cost in fleet_costs(summary)],
         "findings": [asdict(finding) for finding in summary.findings],
         "calibration": summary.calibration,
     }

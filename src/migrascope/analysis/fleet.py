@@ -1,10 +1,14 @@
 """What migrating several costs beside one alone: each cell of a fleet, and its ratio to the cell with one instance."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from migrascope.analysis.summary import Cell
+import numpy as np
+
+from migrascope.analysis.statistics import median_interval
+from migrascope.analysis.summary import Cell, Statistic, Summary, TrialResult
 from migrascope.metrics.fleet import FIGURES
+from migrascope.model.schedule import Factors
 
 TOTAL = "fleet.total_s"
 SLOWER = ("from_request_s", "migration_time_s", "blackout_s")
@@ -12,39 +16,73 @@ SLOWER = ("from_request_s", "migration_time_s", "blackout_s")
 
 
 @dataclass(frozen=True)
+class Slowdown:
+    """How many times the figure of one alone, in the same block: the median over the blocks that have both, with its
+    exact interval (None below six) and its true coverage."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    coverage: float | None
+    blocks: int
+
+
+@dataclass(frozen=True)
 class FleetCost:
-    """One cell. medians: of FIGURES over its instances, s. slowdown: of SLOWER, the cell's median over that of the cell
-    with one instance and the same other factors; None where either was not measured, empty for that cell itself."""
+    """One cell. total: of all its instances, figures: FIGURES, each the median over the instances of a trial; both over
+    the trials. slowdown: of SLOWER; None where no block has both, empty for one alone itself."""
 
     cell: Cell
-    total_s: float | None
-    medians: dict[str, float | None]
-    slowdown: dict[str, float | None]
+    total: Statistic
+    figures: dict[str, Statistic]
+    slowdown: dict[str, Slowdown | None]
 
     def as_json(self) -> dict[str, Any]:
         """For programs; the figures of each instance are metrics of the cell."""
         return {
-            "instances": self.cell.factors.instances, "factors": vars(self.cell.factors), "total_s": self.total_s,
-            "medians": self.medians, "slowdown": self.slowdown,
-        }  # fmt: skip
+            "instances": self.cell.factors.instances,
+            "factors": vars(self.cell.factors),
+            "total_s": asdict(self.total),
+            "figures": {key: asdict(figure) for key, figure in self.figures.items()},
+            "slowdown": {key: one and asdict(one) for key, one in self.slowdown.items()},
+        }
 
 
-def fleet_costs(cells: list[Cell]) -> list[FleetCost]:
+def fleet_costs(summary: Summary) -> list[FleetCost]:
     """A row for each cell of a fleet, by its factors; empty where the run has none."""
-    found = [cell for cell in cells if TOTAL in cell.metrics]
-    alone = {cell.factors: cell for cell in found if cell.factors.instances == 1}
-    return [_cost(cell, alone.get(replace(cell.factors, instances=1))) for cell in found]
+    return [_cost(cell, summary) for cell in summary.cells if TOTAL in cell.metrics]
 
 
-def _cost(cell: Cell, alone: Cell | None) -> FleetCost:
-    medians = {key: _median(cell, f"fleet.{key}.median") for key in FIGURES}
-    slowdown = {}
-    if cell is not alone:
-        for key in SLOWER:
-            one, many = _median(alone, f"fleet.{key}.median") if alone else None, medians[key]
-            slowdown[key] = many / one if many is not None and one else None
-    return FleetCost(cell, _median(cell, TOTAL), medians, slowdown)
+def _cost(cell: Cell, summary: Summary) -> FleetCost:
+    alone = replace(cell.factors, instances=1)
+    several = cell.factors != alone
+    return FleetCost(
+        cell,
+        cell.metrics[TOTAL],
+        {key: cell.metrics[_key(key)] for key in FIGURES},
+        {key: _slowdown(summary.trials, cell.factors, alone, _key(key)) for key in SLOWER if several},
+    )
 
 
-def _median(cell: Cell, key: str) -> float | None:
-    return cell.metrics[key].median if key in cell.metrics else None
+def _key(figure: str) -> str:
+    return f"fleet.{figure}.median"
+
+
+def _slowdown(trials: list[TrialResult], many: Factors, alone: Factors, key: str) -> Slowdown | None:
+    theirs, ones = _by_block(trials, many, key), _by_block(trials, alone, key)
+    ratios = [theirs[block] / ones[block] for block in theirs.keys() & ones.keys() if ones[block]]
+    if not ratios:
+        return None
+    found = median_interval(ratios)
+    low, high, coverage = (found.low, found.high, found.coverage) if found else (None, None, None)
+    return Slowdown(float(np.median(ratios)), low, high, coverage, len(ratios))
+
+
+def _by_block(trials: list[TrialResult], factors: Factors, key: str) -> dict[int, float]:
+    """Of the trials that did not fail."""
+    values = {
+        trial.facts.block: trial.metrics[key].value
+        for trial in trials
+        if trial.facts.factors == factors and trial.facts.status == "ok"
+    }
+    return {block: value for block, value in values.items() if value is not None}

@@ -1,10 +1,10 @@
 """What a fleet's migrations cost: a table for the terminal and the page."""
 
+from collections.abc import Callable
 from typing import Any
 
-from migrascope.analysis.fleet import SLOWER, FleetCost, fleet_costs
-from migrascope.analysis.summary import Summary
-from migrascope.metrics.fleet import FIGURES
+from migrascope.analysis.fleet import SLOWER, FleetCost, Slowdown, fleet_costs
+from migrascope.analysis.summary import Statistic, Summary
 from migrascope.model.units import human
 from migrascope.report.columns import DASH
 
@@ -13,34 +13,50 @@ HEADS = [
     "Slower from request", "Slower migration", "Longer blackout",
 ]  # fmt: skip
 NOTE = (
-    "Medians over the instances of a trial, then over the trials; slower and longer: times that of the one alone. "
-    "The figures of each instance are in the JSON and the CSV as fleet.vm-N."
+    "Medians over the instances of a trial, then over the trials, with the interval of that from six trials on; slower "
+    "and longer: times that of the one alone in the same block. The figures of each instance are in the JSON and the "
+    "CSV as fleet.vm-N."
 )
+Shown = tuple[str, str]
+"""A figure and its interval as text; "" where there is none."""
 
 
 def table(summary: Summary) -> dict[str, Any] | None:
-    """Heads, rows and the note, as text; None where the run has no fleet."""
-    found = fleet_costs(summary.cells)
+    """Heads, rows of figures with their intervals, and the note; None where the run has no fleet."""
+    found = fleet_costs(summary)
     return {"heads": HEADS, "rows": [_row(one) for one in found], "note": NOTE} if found else None
 
 
-def _row(one: FleetCost) -> list[str]:
+def _row(one: FleetCost) -> list[Shown]:
     metrics = one.cell.metrics
-    counts = {key: metrics[f"fleet.{key}"].median for key in ("migrated", "at_once")}
     return [
-        str(one.cell.factors.instances),
-        one.cell.factors.scenario,
-        _number(counts["migrated"], "{:g}"),
-        _seconds(one.total_s),
-        _number(counts["at_once"], "{:g}"),
-        *(_seconds(one.medians[key]) for key in FIGURES),
-        *(_number(one.slowdown.get(key), "{:.2f}") for key in SLOWER),
+        (str(one.cell.factors.instances), ""),
+        (one.cell.factors.scenario, ""),
+        _shown(metrics["fleet.migrated"], _count),
+        _shown(one.total, _seconds),
+        _shown(metrics["fleet.at_once"], _count),
+        *(_shown(figure, _seconds) for figure in one.figures.values()),
+        *(_times(one.slowdown.get(key)) for key in SLOWER),
     ]
 
 
-def _seconds(value: float | None) -> str:
-    return DASH if value is None else human(value, "s")
+def _shown(figure: Statistic, text: Callable[[float], str]) -> Shown:
+    if figure.median is None:
+        return DASH, ""
+    between = "" if figure.low is None or figure.high is None else f"{text(figure.low)}–{text(figure.high)}"
+    return text(figure.median), between
 
 
-def _number(value: float | None, form: str) -> str:
-    return DASH if value is None else form.format(value)
+def _times(slower: Slowdown | None) -> Shown:
+    if slower is None:
+        return DASH, ""
+    between = "" if slower.low is None or slower.high is None else f"{slower.low:.2f}–{slower.high:.2f}"
+    return f"{slower.ratio:.2f}", between
+
+
+def _seconds(value: float) -> str:
+    return human(value, "s")
+
+
+def _count(value: float) -> str:
+    return f"{value:g}"

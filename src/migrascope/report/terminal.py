@@ -164,7 +164,7 @@ def _fleet(summary: Summary, console: Console) -> None:
     if shows is None:
         return
     lanes = [
-        _Lane(head.split(), [[row[place]] for row in shows["rows"]], words=place == 1)
+        _Lane(head.split(), [list(row[place]) for row in shows["rows"]], words=place == 1)
         for place, head in enumerate(shows["heads"])
     ]
     console.print()
