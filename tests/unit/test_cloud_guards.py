@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fakecloud import PASSWORD, FakeCloud, Fault
@@ -19,12 +19,14 @@ from migrascope.lab.openstack import instance as instances
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
+from migrascope.lab.openstack.parts import Parts
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
+from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.spool import Follower
@@ -334,7 +336,7 @@ def lab(cloud: Cloud, boot: BootImage, folder: Path) -> OpenstackLab:
     resources = Resources(cloud, Wishes(register.id, OURS))
     return OpenstackLab(
         resources, resources.ground(boot), Reach(), register, hypervisors(cloud), folder / "clouds.yaml", 1,
-        {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"},
+        {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}, boot,
     )  # fmt: skip
 
 
@@ -456,3 +458,35 @@ def _no_secret(folder: Path, fake: FakeCloud) -> None:
     for path in files:
         content = path.read_bytes()
         assert [secret for secret in secrets if secret.encode() in content] == [], path
+
+
+# Healing
+
+
+async def _nothing(*given: object) -> Any:
+    return ["start nova-compute on one"]
+
+
+def test_a_lab_is_healed_or_made_anew_and_says_which(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = lab(cloud, boot, tmp_path)
+    rebuilt: list[str] = []
+
+    async def rebuild() -> None:
+        rebuilt.append("anew")
+
+    spaces: dict[str, Namespace] = {}
+    parts = Parts(Namespace("x"), {}, spaces, {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), rebuild)
+    monkeypatch.setattr(here, "_reach", Reach(parts=parts))
+    monkeypatch.setattr("migrascope.lab.openstack.lab._WELL_S", 0.1)
+    said: list[list[str]] = [[]]
+    monkeypatch.setattr("migrascope.lab.openstack.lab.ailing", lambda cloud: said[0])
+    healed = asyncio.run(here.heal())
+    assert healed == {"lab": "healed", "did": ["start nova-compute on one"], "why": ""}
+    assert rebuilt == []
+    said[0] = ["nova-compute on two is down"]
+    groups = fake.names("security_groups")
+    healed = asyncio.run(here.heal())
+    assert (healed["lab"], healed["why"], rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
+    assert len(fake.names("security_groups")) > len(groups)

@@ -6,7 +6,7 @@ from faketrial import run_of
 
 from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
-from migrascope.report.failures import matrix
+from migrascope.report.failures import lines, matrix
 
 CUT = {"kind": "link-down", "target": "migration", "duration": "2s"}
 TABLES = [
@@ -35,6 +35,25 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
     assert {one["verdict"] for cell in cut for one in cell} == {"unknown"}  # nothing was recorded of them
 
 
+def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
+    plan = Plan.model_validate({
+        "blocks": 1, "axes": {"scenario": ["none"], "disturbance": ["cut-late"]}, "disturbance": TABLES[:1],
+    })  # fmt: skip
+    summary = analyse(run_of(tmp_path, plan))
+    (trial,) = summary.trials
+    words = ["What each disturbance did", "link-down migration for 2 s"]
+    place = trial.facts.proof["place"]["evidence"]
+    assert lines(summary) == [*words, f"  round:10: unknown; {place}"]
+    trial.facts.facts["rescue"] = {"operator": ["reset-state", "hard reboot"]}
+    trial.facts.facts["healing"] = {"lab": "rebuilt"}
+    assert lines(summary)[-1] == f"  round:10: unknown; {place}; operator: reset-state, hard reboot; lab rebuilt"
+    trial.facts.facts["rescue"] = {"operator": []}
+    trial.facts.facts["healing"] = {"lab": "healed"}
+    assert lines(summary)[-1] == f"  round:10: unknown; {place}; operator: nothing"
+
+
 def test_an_undisturbed_run_has_none(tmp_path: Path) -> None:
     plan = Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}})
-    assert matrix(analyse(run_of(tmp_path, plan)), []) is None
+    summary = analyse(run_of(tmp_path, plan))
+    assert matrix(summary, []) is None
+    assert lines(summary) == []

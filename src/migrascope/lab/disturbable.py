@@ -1,6 +1,6 @@
 """What a lab gives to trials that are disturbed: the source's events as they come, and injectors."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, runtime_checkable
 
 from migrascope.lab.contract import Instance
@@ -32,3 +32,20 @@ class Disturbable(Instance, Protocol):
 
     def injector(self, disturbance: Disturbance, destination: str) -> Injector:
         """What brings it about. Not for kinds that are steered through the guest."""
+
+
+@runtime_checkable
+class Rescuable(Disturbable, Protocol):
+    """An instance that an operator can help after a failure."""
+
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+        """Does what an operator would until the service answers: {"found": where it was before, "operator": what was
+        done, "answers_s": after how long it answered, None where it never did}. answers: asks the service."""
+
+
+@runtime_checkable
+class Healable(Protocol):
+    """A lab that a disturbance may leave ill."""
+
+    async def heal(self) -> dict[str, Any]:
+        """Heals or rebuilds it: {"lab": "healed" or "rebuilt", "did": [what was done], "why": why it was rebuilt}."""

@@ -158,8 +158,7 @@ class Container:
         pid = self.pid()
         if pid is None:
             raise NotUp(f"the node {self.name} is down")
-        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
-        return ["nsenter", f"--target={pid}", *spaces, "--", "env", "-i", *_ENVIRONMENT, *environment, *argv]
+        return inside(pid, argv, environment)
 
     def journal(self, options: Sequence[str], *, environment: Sequence[str] = ()) -> list[str]:
         """The command line that shows the node's journal: in the node, or on its disk while it is down. Problem when it
@@ -214,6 +213,12 @@ class Container:
 
 class NotUp(Problem):
     """Something was asked of a node that is down."""
+
+
+def inside(pid: int, argv: Sequence[str], environment: Sequence[str] = ()) -> list[str]:
+    """The command line that runs argv in the node whose PID 1 this is."""
+    spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+    return ["nsenter", f"--target={pid}", *spaces, "--", "env", "-i", *_ENVIRONMENT, *environment, *argv]
 
 
 def inits(network: int) -> Iterator[int]:

@@ -4,69 +4,101 @@ host_clock.
 Config: hosts ({host: {uri, python: the command of a Python with libvirt's module}}), domain (UUID), interval_s (0:
 events only). For each host one such Python runs files/domain.py; what it prints is recorded here. QEMU's own events
 carry QEMU's stamp, libvirt's life-cycle events none. QEMU is asked through libvirt, which lets a query pass while it
-migrates.
+migrates. persist: a host whose libvirt goes away is watched again as soon as it is back, and in between it has not
+answered; else its going away ends this program.
 """
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+import time
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from migrascope.node.program import Program
-from migrascope.store.spool import Spool
 
 SCRIPT = Path(__file__).parent / "files" / "domain.py"
 TABLES = ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job", "host_clock")
 _READY_S = 20.0
+_AGAIN_S = 0.5
 
 
 class HostFailed(Exception):
     """A host's watcher that ended or did not begin."""
 
 
-async def _watch(program: Program, host: str, how: dict[str, Any], stack: AsyncExitStack) -> asyncio.Task[None]:
-    """Starts one host's watcher and gives the task that records it, when it watches."""
-    given = {"source": f"libvirt-{host}", "host": host}
-    spools = {table: stack.enter_context(program.spool(table, **given)) for table in TABLES}
-    told = json.dumps(
-        {"uri": how["uri"], "domain": program.config["domain"], "interval_s": program.config["interval_s"]}
-    )
-    child = await asyncio.create_subprocess_exec(
-        *how["python"], "-c", SCRIPT.read_text(encoding="utf-8"), told,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**20,
-    )  # fmt: skip
-    assert child.stdout is not None
-    if (await asyncio.wait_for(child.stdout.readline(), _READY_S)).strip() != b'["ready"]':
-        raise HostFailed(f"libvirt on {host} ({how['uri']}) cannot be watched")
-    task = asyncio.create_task(_record(child.stdout, spools))
+class Host:
+    """One host's watcher, and the spools of what it says."""
 
-    async def end() -> None:
-        assert child.stdin is not None
-        child.stdin.close()  # it asks for the completed job's figures once more, and ends
-        await asyncio.wait_for(task, _READY_S)
-        await child.wait()
+    def __init__(self, program: Program, name: str, how: dict[str, Any], stack: AsyncExitStack) -> None:
+        given = {"source": f"libvirt-{name}", "host": name}
+        self._name, self._uri, self._python = name, how["uri"], how["python"]
+        self._config = {"uri": how["uri"], **{key: program.config[key] for key in ("domain", "interval_s")}}
+        self._program = program
+        self._spools = {table: stack.enter_context(program.spool(table, **given)) for table in TABLES}
+        self._child: asyncio.subprocess.Process
 
-    stack.push_async_callback(end)
-    return task
+    async def begin(self) -> None:
+        """Starts it. HostFailed when it does not watch."""
+        child = await asyncio.create_subprocess_exec(
+            *self._python, "-c", SCRIPT.read_text(encoding="utf-8"), json.dumps(self._config),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**20,
+        )  # fmt: skip
+        assert child.stdout is not None
+        self._child = child
+        try:
+            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
+        except TimeoutError:
+            line = b""
+        if line.strip() != b'["ready"]':
+            with suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+            raise HostFailed(f"libvirt on {self._name} ({self._uri}) cannot be watched")
 
+    async def record(self, *, persist: bool) -> None:
+        """Records what it says until it ends; persist: and begins again until the program ends."""
+        while True:
+            assert self._child.stdout is not None
+            async for line in self._child.stdout:
+                if not line.endswith(b"\n"):
+                    break  # cut off with its host
+                table, *row = json.loads(line)
+                self._spools[table].add(*row)
+                self._spools[table].flush()
+            await self._child.wait()
+            if not persist or self._program.ending:
+                return
+            while not self._program.ending:
+                self._spools["qmp_status"].add(time.monotonic_ns(), 0, "query-status", "")
+                await asyncio.sleep(_AGAIN_S)
+                with suppress(HostFailed):
+                    await self.begin()
+                    break
+            if self._program.ending:
+                self.end()
 
-async def _record(stream: asyncio.StreamReader, spools: dict[str, Spool]) -> None:
-    async for line in stream:
-        table, *row = json.loads(line)
-        spools[table].add(*row)
-        spools[table].flush()
+    def end(self) -> None:
+        """Has it ask for the completed job's figures once more, and end."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
 
 
 async def main(program: Program) -> None:
     async with AsyncExitStack() as stack:
-        hosts = program.config["hosts"].items()
-        tasks = [await _watch(program, host, how, stack) for host, how in hosts]
+        hosts = [Host(program, name, how, stack) for name, how in program.config["hosts"].items()]
+        for host in hosts:
+            await host.begin()
+        persist = program.config.get("persist", False)
+        tasks = [asyncio.create_task(host.record(persist=persist)) for host in hosts]
         program.ready()
         ended = asyncio.create_task(program.ended())
         await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
         if not program.ending:
             raise HostFailed("a host's libvirt went away")
+        for host in hosts:
+            host.end()
+        await asyncio.wait_for(asyncio.gather(*tasks), _READY_S)
 
 
 if __name__ == "__main__":

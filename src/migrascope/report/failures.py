@@ -9,7 +9,8 @@ from migrascope.model.units import human
 
 NOTE = (
     "Each cell holds the verdicts of its trials, with how long the website was silent where that was a loss of "
-    "service, and where the instance ran at the end."
+    "service, where the instance ran at the end, and, where there is an operator, what he had to do and whether the "
+    "lab had to be rebuilt."
 )
 _ORDER = ("trial", "window", ACCEPTED, *PHASES[:2], "round", *PHASES[2:])
 
@@ -63,12 +64,35 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
         ),
         None,
     )
-    number = trial.facts.number
+    number, told = trial.facts.number, trial.facts.facts
+    operator = told["rescue"]["operator"] if "rescue" in told else None
     return {
         "number": number,
         "linked": number in seen,
         "verdict": judged.verdict,
         "text": judged.text,
         "silent": None if silent is None else f"{silent:.2f} s",
+        "operator": None if operator is None else ", ".join(operator) or "nothing",
+        "rebuilt": told.get("healing", {}).get("lab") == "rebuilt",
         "place": trial.facts.proof.get("place", {}).get("evidence", "not known where it runs"),
     }
+
+
+def lines(summary: Summary) -> list[str]:
+    """The matrix in words, a block for each disturbance; empty for an undisturbed run."""
+    found = matrix(summary, ())
+    if found is None:
+        return []
+    said = ["What each disturbance did"]
+    for what, cells in found["rows"]:
+        said.append(what)
+        said += [
+            f"  {phase}: {_words(one)}" for phase, cell in zip(found["phases"], cells, strict=True) for one in cell
+        ]
+    return said
+
+
+def _words(one: dict[str, Any]) -> str:
+    silent = f", silent {one['silent']}" if one["silent"] else ""
+    operator = "" if one["operator"] is None else f"; operator: {one['operator']}"
+    return f"{one['verdict']}{silent}; {one['place']}{operator}{'; lab rebuilt' if one['rebuilt'] else ''}"

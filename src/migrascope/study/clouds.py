@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import GuestImage, cloud_kernel_line, guest_image
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.openstack.lab import OpenstackLab
+from migrascope.lab.openstack.parts import Parts
 from migrascope.lab.openstack.reach import Host, Reach
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.lab.qemu.hostimage import HOST
@@ -18,10 +19,12 @@ from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
+from migrascope.node import within
 from migrascope.node.image import root_image
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 from migrascope.study import testbeds
+from migrascope.study.healing import Healer
 from migrascope.study.labs import Progress, Trials, Up
 from migrascope.testbed.roles.keystone import CLOUD
 from migrascope.testbed.settings import CONTROLLER, address
@@ -79,19 +82,32 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     spaces, where = testbed.topology.namespaces, address("origin", "external")
     boot, vcpus = _boot(guest, where), plan.instance.vcpus
     async with OpenstackLab.up(
-        cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed, host_root, plan.fleet.max_concurrent), vcpus=vcpus
+        cloud,
+        clouds_yaml,
+        _wishes(plan),
+        boot,
+        _reach(testbed, host_root, plan.fleet.max_concurrent, progress.step),
+        vcpus=vcpus,
     ) as lab:
         lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
         async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
             yield _runner(lab, plan, guest, progress), lab.facts | {"guest": guest.hash}
 
 
-def _reach(testbed: Testbed, host_root: Path, max_concurrent: int) -> Reach:
+def _parts(testbed: Testbed, say: Callable[[str], None]) -> Parts:
+    topology, healer = testbed.topology, Healer(testbed, say)
+    return Parts(
+        topology.fabric, topology.links, topology.namespaces, testbed.nodes, CONTROLLER, address, healer.boot,
+        healer.mend, healer.rebuild,
+    )  # fmt: skip
+
+
+def _reach(testbed: Testbed, host_root: Path, max_concurrent: int, say: Callable[[str], None]) -> Reach:
     topology = testbed.topology
     python = ("setpriv", "--pdeathsig", "KILL", "python3")
     hosts = {
-        name: Host("qemu:///system", tuple(node.command(python)), topology.namespaces[name])
-        for name, node in testbed.nodes.items()
+        name: Host("qemu:///system", within.command(topology.namespaces[name], python), topology.namespaces[name])
+        for name in testbed.nodes
     }
 
     async def configure(factors: Factors) -> dict[str, Any]:
@@ -115,6 +131,7 @@ def _reach(testbed: Testbed, host_root: Path, max_concurrent: int) -> Reach:
     return Reach(
         hosts, topology.namespaces["client"], address("origin", "external"), topology.fabric, ports,
         ceph=hosts[CONTROLLER].python, volume=volume, configure=configure,
+        parts=_parts(testbed, say),
     )  # fmt: skip
 
 

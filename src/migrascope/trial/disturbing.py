@@ -87,6 +87,16 @@ class Disturbing:
             await asyncio.sleep(max(0.0, self._one.duration - (mono_ns() - self._effect_ns) / 1e9))
             await self._heal()
 
+    @property
+    def passes(self) -> bool:
+        """Whether it is over before the trial is."""
+        return self._one.when != "trial"
+
+    async def passed(self) -> None:
+        """Returns when it is over, at once where it was never set off."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
     async def _heal(self) -> None:
         await self._injector.heal()
         if self._effect_ns and not self._healed_ns and not KINDS[self._one.kind].instant:

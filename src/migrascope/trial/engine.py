@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from migrascope.lab.contract import Instance, Lab, NotConverged
+from migrascope.lab.disturbable import Healable, Rescuable
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import KINDS
 from migrascope.model.plan import Plan
@@ -52,6 +54,13 @@ class _Trial:
     crew: Crew
     boot_id: str
     disturbing: Disturbing | None
+    facts: dict[str, Any]
+
+    @property
+    def rescued(self) -> bool:
+        """Whether an operator helps after the migration, who waits for nothing before."""
+        disturbing = self.disturbing
+        return disturbing is not None and disturbing.passes and isinstance(self.instance, Rescuable)
 
 
 class TrialEngine:
@@ -134,7 +143,9 @@ class TrialEngine:
                     await crew.start([swallow.member()])
                 disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest, swallow.to)
                 stack.push_async_callback(disturbing.end, opened, INSTANCE, MIGRATION)
-            trial = _Trial(spec, opened, folder, events, workload, instance, guest, crew, boot_id, disturbing)
+            trial = _Trial(
+                spec, opened, folder, events, workload, instance, guest, crew, boot_id, disturbing, facts.facts
+            )
             error = await self._observe(trial)
             if disturbing is not None:
                 facts.facts["disturbance"] = disturbing.facts()
@@ -145,6 +156,8 @@ class TrialEngine:
             self._phase(events, "collect")
             await crew.stop()
             await keep_volume(instance, opened, self._site)
+            if disturbing is not None and isinstance(lab, Healable):
+                facts.facts["healing"] = await _healed(lab)
             if error is not None:
                 return _failed(facts, error)
             lost = failures(facts.proof, "fail") or failures(facts.proof, "unknown")
@@ -237,11 +250,25 @@ class TrialEngine:
             answer = await trial.instance.migrate(spec.destination, limit, lambda: _request(trial))
         except Problem as error:
             over = events.add("migrate_failed", reason=str(error))
-            if trial.instance.problem() is None:
+            if trial.rescued:
+                await self._rescue(trial)
+            elif trial.instance.problem() is None:
                 await self._settle(trial, over.mono_ns)
             raise
         over = events.add("migrate_done", answer=answer)
-        await self._settle(trial, over.mono_ns)
+        await (self._rescue(trial) if trial.rescued else self._settle(trial, over.mono_ns))
+
+    async def _rescue(self, trial: _Trial) -> None:
+        """Waits until the disturbance has passed, lets an operator bring the service back, and watches it then."""
+        assert trial.disturbing is not None
+        assert isinstance(trial.instance, Rescuable)
+        self._phase(trial.events, "settle")
+        await trial.disturbing.passed()
+        await trial.disturbing.end(trial.opened, INSTANCE, MIGRATION)
+        trial.facts["rescue"] = await trial.instance.rescue(trial.guest.ready)
+        trial.events.add("recovered")
+        self._phase(trial.events, "after")
+        await self._watch(trial, self._plan.windows.before)
 
     async def _settle(self, trial: _Trial, over_ns: int) -> None:
         """Waits until the service has recovered from a migration that was over at that stamp, and watches it then."""
@@ -265,6 +292,14 @@ class TrialEngine:
         except Late as error:
             raise TrialFailed(f"the service did not recover: {error}") from error
         trial.events.add("recovered")
+
+
+async def _healed(lab: Healable) -> dict[str, Any]:
+    """What the lab's healing did; a lab that stays ill is healed again, or given up, before the next trial."""
+    try:
+        return await lab.heal()
+    except (Problem, OSError) as error:
+        return {"lab": "ill", "did": [], "why": str(error)}
 
 
 def _failed(facts: TrialFacts, error: Exception) -> TrialFacts:

@@ -22,6 +22,7 @@ _DOUBT_S = 10.0
 _GONE_S = 120.0
 _FRAMES_S = 0.05
 _CEPH_S = 1.0
+_AT_REST = ("ACTIVE", "SHUTOFF", "PAUSED")
 ENDED = ("completed", "failed", "error", "cancelled")
 
 
@@ -36,10 +37,14 @@ class CloudInstance:
         reach: Reach,
         settings: dict[str, Any],
         access: dict[str, Any],
+        *,
+        persist: bool = False,
     ) -> None:
+        """persist: its watchers go on where hosts and services go away for a while."""
         self.name, self.made, self.address = name, made, made.address
         self._resources, self._cloud, self._reach = resources, resources.cloud, reach
         self._settings, self._access = settings, access
+        self._persist = persist
         self._error: str | None = None
         self._first_host = self._mac = ""
 
@@ -85,7 +90,7 @@ class CloudInstance:
             members.append(Member("nova", "migrascope.probe.nova", "cloud", None, api))
         if reach.hosts:
             hosts = {name: {"uri": host.uri, "python": list(host.python)} for name, host in reach.hosts.items()}
-            config = {"hosts": hosts, "domain": server, "interval_s": interval_s}
+            config = {"hosts": hosts, "domain": server, "interval_s": interval_s, "persist": self._persist}
             members.append(Member("libvirt", "migrascope.probe.libvirt", "cloud", None, config))
         if reach.fabric is not None:
             link = {"ports": dict(reach.ports), "interval_s": interval_s}
@@ -117,7 +122,7 @@ class CloudInstance:
             journal = {"hosts": hosts, "words": [self.made.server, self.made.port]}
             members.append(Member("journal", "migrascope.probe.journal", "cloud", None, journal))
         if reach.ceph:
-            ceph = {"python": list(reach.ceph), "interval_s": _CEPH_S}
+            ceph = {"python": list(reach.ceph), "interval_s": _CEPH_S, "persist": self._persist}
             members.append(Member("ceph", "migrascope.probe.ceph", "cloud", None, ceph))
         return members
 
@@ -136,7 +141,9 @@ class CloudInstance:
         requested()
         try:
             await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
-            accepted: int | None = mono_ns()
+            answered = mono_ns()
+            accepted: int | None = answered
+            self.accepted(answered)
         except CloudError as error:
             accepted = None
             if not error.undecided:
@@ -147,7 +154,7 @@ class CloudInstance:
         while True:
             server, record = await self._server(), await self.record()
             status = record.get("status", "")
-            settled = server["status"] == "ACTIVE" and server.get("OS-EXT-STS:task_state") is None
+            settled = server["status"] in _AT_REST and server.get("OS-EXT-STS:task_state") is None
             if self._error:
                 raise MigrationFailed(self._error)
             if settled and (status in ENDED or (not record and server.get("hostId") != before)):
@@ -159,6 +166,9 @@ class CloudInstance:
         if record and status != "completed":
             raise MigrationFailed(f"Compute says {status}{await self._fault()}")
         return {"status": "completed", "record": record, "accepted_ns": accepted}
+
+    def accepted(self, at_ns: int) -> None:
+        """Called when the API has taken the request for a migration."""
 
     async def _began(self) -> bool:
         """Whether a migration began although the request for it was not answered, or not well: it is never asked for
@@ -227,7 +237,11 @@ class CloudInstance:
             return False
 
         await until(gone, _GONE_S, f"server {self.name} is deleted", _POLL_S)
+        await self.released()
         return await self._reach.volume(self.made.volume)
+
+    async def released(self) -> None:
+        """Called when Compute has deleted the server, before its volume is read."""
 
     async def destroy(self) -> None:
         """Removes everything of it. What the API does not let go the next run, or clean, finds."""

@@ -9,16 +9,22 @@ from typing import Any
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.cloud.pace import Pace
 from migrascope.lab.openstack import leftovers
+from migrascope.lab.openstack.breakable import BreakableInstance
+from migrascope.lab.openstack.domains import end_orphans
 from migrascope.lab.openstack.fleet import CloudFleet
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import Wishes, machine_tag
 from migrascope.lab.qemu.machine import BootImage
+from migrascope.model.disturbance import NONE
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Cleaned, Register, remove
+from migrascope.node.until import Late, until
+
+_WELL_S, _LOOK_S = 90.0, 1.0
 
 
 class OpenstackLab:
@@ -26,8 +32,9 @@ class OpenstackLab:
 
     def __init__(
         self, resources: Resources, ground: Ground, reach: Reach, register: Register, hosts: tuple[str, str],
-        clouds_yaml: Path | None, vcpus: int, facts: dict[str, Any],
+        clouds_yaml: Path | None, vcpus: int, facts: dict[str, Any], boot: BootImage,
     ) -> None:  # fmt: skip
+        self._boot, self._suspect = boot, False
         self._resources, self._ground, self._reach, self._register = resources, ground, reach, register
         self._clouds_yaml, self._vcpus = clouds_yaml, vcpus
         self.hosts, self.facts, self.origin = hosts, facts, reach.origin
@@ -59,7 +66,7 @@ class OpenstackLab:
             facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}
             ground = await asyncio.to_thread(resources.ground, boot)
             try:
-                yield cls(resources, ground, reach, register, hosts, clouds_yaml, vcpus, facts)
+                yield cls(resources, ground, reach, register, hosts, clouds_yaml, vcpus, facts, boot)
             finally:
                 with contextlib.suppress(CloudError):  # the next run, or clean, finds it
                     await asyncio.to_thread(resources.leave, ground)
@@ -70,6 +77,9 @@ class OpenstackLab:
         """A server with its website on `host`; the caller destroys it."""
         folder.mkdir(exist_ok=True)
         resources, name = self._resources, f"{self._register.id}-{folder.name}"
+        if self._suspect:
+            await self.heal()
+        self._suspect = factors.disturbance != NONE and self._reach.parts is not None
         settings = await self._reach.configure(factors)
         flavor = await asyncio.to_thread(resources.flavor, factors.memory_bytes, self._vcpus)
         making = asyncio.ensure_future(asyncio.to_thread(resources.make, name, self._ground, flavor, host))
@@ -80,9 +90,37 @@ class OpenstackLab:
                 await making
                 await asyncio.to_thread(resources.remove, name)
             raise
-        return CloudInstance(
-            name, made, resources, self._reach, settings, access(resources.cloud.name, self._clouds_yaml)
-        )
+        given = (name, made, resources, self._reach, settings, access(resources.cloud.name, self._clouds_yaml))
+        disturbed, parts = factors.disturbance != NONE, self._reach.parts
+        if parts is None:
+            return CloudInstance(*given)
+        return BreakableInstance(*given, persist=disturbed, parts=parts, host=host, folder=folder)
+
+    async def heal(self) -> dict[str, Any]:
+        """Mends what is not as it should be, and waits until services, agents and hosts are well; else makes the cloud
+        anew. {"lab": "healed" or "rebuilt", "did": what it did, "why": what was not well}. CloudError when even that
+        did not help."""
+        parts = self._reach.parts
+        if parts is None:
+            return {}
+        did, why = await parts.mend(), ""
+        try:
+            await until(self._well, _WELL_S, "every service, agent and host of the cloud is well", _LOOK_S)
+        except Late:
+            why = "; ".join(await asyncio.to_thread(ailing, self._resources.cloud.impatient()))
+            await parts.rebuild()
+            self._ground = await asyncio.to_thread(self._resources.ground, self._boot)
+        else:
+            known = {one["id"] for one in await asyncio.to_thread(self._servers)}
+            did += await end_orphans(parts, known)
+        self._suspect = False
+        return {"lab": "rebuilt" if why else "healed", "did": did, "why": why}
+
+    def _servers(self) -> list[dict[str, Any]]:
+        return list(self._resources.cloud.listed("/servers?all_tenants=1", "servers"))
+
+    async def _well(self) -> bool:
+        return not await asyncio.to_thread(ailing, self._resources.cloud.impatient())
 
     async def create_fleet(self, factors: Factors, host: str, folder: Path, requests_per_s: float) -> CloudFleet:
         """As many servers on `host` as the factors say, made together; the caller destroys them."""
@@ -118,6 +156,20 @@ def hypervisors(cloud: Cloud) -> tuple[str, str]:
     if len(names) < 2:
         raise CloudError(f"cloud {cloud.name} has {len(names)} host(s) that are up and enabled; a migration needs two")
     return (names[0], names[1])
+
+
+def ailing(cloud: Cloud) -> list[str]:
+    """What of the cloud's services, agents and hosts is not well, in words; blocks."""
+    try:
+        services = cloud.compute("GET", "/os-services")["services"]
+        network, storage = cloud.connection.network, cloud.connection.block_storage
+        found = [f"{one['binary']} on {one['host']} is {one['state']}" for one in services if one["state"] != "up"]
+        agents = cloud.read(lambda: list(network.agents()))
+        found += [f"{one.binary} on {one.host} is not alive" for one in agents if not one.is_alive]
+        volumes = cloud.read(lambda: list(storage.services()))
+        return found + [f"{one.binary} on {one.host} is {one.state}" for one in volumes if one.state != "up"]
+    except CloudError as error:
+        return [str(error)]
 
 
 def versions(cloud: Cloud) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.lab.offline import OfflineVolume
+from migrascope.lab.openstack.parts import Parts
 from migrascope.model.schedule import Factors
 from migrascope.node.namespace import Namespace
 
@@ -31,7 +32,7 @@ class Reach:
     ceph: the command of a Python that may ask Ceph; empty where nobody may. volume: reads a volume that nobody uses any
     more, by its id; None where nobody can. configure: makes the cloud as a
     trial's factors want it, and gives the settings as they are read back; on a cloud of others it changes nothing and
-    knows nothing.
+    knows nothing. parts: what of it is ours to break; None of a cloud of others.
     """
 
     hosts: Mapping[str, Host] = field(default_factory=dict)
@@ -42,3 +43,4 @@ class Reach:
     ceph: tuple[str, ...] = ()
     volume: Callable[[str], Awaitable[OfflineVolume]] | None = None
     configure: Callable[[Factors], Awaitable[dict[str, Any]]] = _unknown
+    parts: Parts | None = None

@@ -22,7 +22,7 @@ NO_JOB = {"driver": "qcow2", "file": "migrascope-no-such-node", "size": 65536}
 
 config = json.loads(sys.argv[1])
 lock = threading.Lock()
-stopped, completed, over = threading.Event(), threading.Event(), threading.Event()
+stopped, completed, over, here = (threading.Event() for _ in range(4))
 stamps: "queue.SimpleQueue[tuple[str, int]]" = queue.SimpleQueue()
 numbers = itertools.count(1)
 
@@ -73,7 +73,10 @@ def query(connection: Any, command: str) -> None:
         # A domain that is coming in answers nothing until it has come.
         if domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION] and not stopped.is_set():
             return
+        here.set()
     except libvirt.libvirtError:
+        if here.is_set():  # gone again, which is an answer too
+            say("qmp_status", time.monotonic_ns(), 0, command, "")
         return
     asked, answer, answered = time.monotonic_ns(), "", 0
     try:
@@ -141,6 +144,8 @@ def main() -> None:
     interval, due = config["interval_s"], time.monotonic()
     read = due - CLOCK_S
     while not over.wait(max(0.0, due - time.monotonic()) if interval else None):
+        if not connection.isAlive():
+            return
         query(connection, "query-status")
         query(connection, "query-migrate")
         jobs(connection, 0, "running")

@@ -1,0 +1,115 @@
+"""An instance in a cloud whose parts are ours: its migration can be disturbed, and what became of it is looked at."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from migrascope.cloud.client import CloudError
+from migrascope.lab.contract import Check, Requested, check
+from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.openstack import domains
+from migrascope.lab.openstack.disturbing import Aim, injector
+from migrascope.lab.openstack.events import EventWatch
+from migrascope.lab.openstack.instance import CloudInstance
+from migrascope.lab.openstack.parts import Parts
+from migrascope.lab.openstack.rescue import RESCUE_S, agree, next_step, place_text
+from migrascope.model.clock import mono_ns
+from migrascope.model.disturbance import Disturbance
+
+_POLL_S = 1.0
+_ACTIONS: dict[str, dict[str, Any]] = {
+    "reset-state": {"os-resetState": {"state": "active"}},
+    "start": {"os-start": None},
+    "unpause": {"unpause": None},
+    "hard reboot": {"reboot": {"type": "HARD"}},
+}
+
+
+class BreakableInstance(CloudInstance):
+    """Made with parts, its host and a folder for logs beside what a CloudInstance is made with."""
+
+    def __init__(self, *given: Any, persist: bool, parts: Parts, host: str, folder: Path) -> None:
+        super().__init__(*given, persist=persist)
+        self._parts, self._host, self._folder = parts, host, folder
+        self._see: See | None = None
+
+    def listen(self, see: See) -> None:
+        """Tells every event of the source's QEMU, and when the API has accepted the request."""
+        self._see = see
+
+    def injector(self, disturbance: Disturbance, destination: str) -> Injector:
+        """What brings it about. Not for kinds that are steered through the guest."""
+        aim = Aim(self._cloud.impatient(), self.made.server, self._host, destination, self._folder)
+        return injector(disturbance, aim, self._parts)
+
+    async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+        if self._see is None:
+            return await super().migrate(destination, limit_s, requested)
+        source = self._reach.hosts[self._host]
+        watch = EventWatch(source.python, source.uri, self.made.server, self._see)
+        await watch.begin()
+        try:
+            return await super().migrate(destination, limit_s, requested)
+        finally:
+            await watch.close()
+
+    def accepted(self, at_ns: int) -> None:
+        if self._see is not None:
+            self._see("ACCEPTED", {}, at_ns)
+
+    async def place(self, destination: str) -> Check:
+        """Where Nova says that it runs, and both libvirts; they must agree."""
+        states = await domains.states(self._parts, self.made.server)
+        try:
+            server = await self._server()
+        except CloudError as error:
+            return check("unknown", f"{error}; {place_text('no answer', states)}")
+        where, active = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), server["status"] == "ACTIVE"
+        words = place_text(f"{server['status']} on {where}", states)
+        if not agree(where, active, states):
+            return check("fail", f"{words}: they differ")
+        return check("pass" if where == destination and active else "fail", words)
+
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+        """Does what an operator would until the service answers and Nova calls the server active, for two minutes."""
+        began = last = time.monotonic()
+        steps: list[str] = []
+        answered_s: float | None = 0.0 if await answers() else None
+        found = (await self.place(self._host))["evidence"]
+        steps += await self._parts.mend()
+        while time.monotonic() < began + RESCUE_S:
+            alive = await answers()
+            if alive and answered_s is None:
+                answered_s = round(time.monotonic() - began, 1)
+            try:
+                server = await self._server()
+                status, task = server["status"], server.get("OS-EXT-STS:task_state")
+                if alive and (status, task) == ("ACTIVE", None):
+                    break
+                step = next_step(status, task, alive, time.monotonic() - last, steps)
+                if step is not None:
+                    await self._do(step)
+                    steps.append(step)
+                    last = time.monotonic()
+            except CloudError as error:
+                if (said := f"Nova said: {error}"[:200]) not in steps:
+                    steps.append(said)
+            await asyncio.sleep(_POLL_S)
+        self._error = None
+        return {"found": found, "operator": steps, "answers_s": answered_s, "ended_ns": mono_ns()}
+
+    async def released(self) -> None:
+        """Ends what of the server still runs although Nova has deleted it."""
+        for host, state in (await domains.states(self._parts, self.made.server)).items():
+            if state not in (domains.NONE, domains.SILENT):
+                await domains.end(self._parts, host, self.made.server)
+
+    async def _do(self, step: str) -> None:
+        if step in _ACTIONS:
+            path = f"/servers/{self.made.server}/action"
+            await asyncio.to_thread(self._cloud.compute, "POST", path, _ACTIONS[step])
+        else:
+            for node in self._parts.nodes.values():
+                await node.run(["systemctl", "restart", "nova-compute.service"], timeout_s=120)

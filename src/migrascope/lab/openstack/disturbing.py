@@ -1,0 +1,66 @@
+"""Which injector brings a disturbance about on a cloud whose parts are ours."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from migrascope.cloud.client import Cloud
+from migrascope.lab.disturbable import Injector
+from migrascope.lab.openstack.injectors.commands import Command, abort, force_complete, second_migration
+from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu
+from migrascope.lab.openstack.injectors.services import Service
+from migrascope.lab.openstack.parts import UNITS, Parts
+from migrascope.lab.qemu.injectors import beside
+from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.qemu.injectors.processes import Beside
+from migrascope.lab.qemu.topology import Topology
+from migrascope.model.disturbance import Disturbance
+from migrascope.node.process import Where
+
+_COMMANDS = {"abort": abort, "force-complete": force_complete, "second-migration": second_migration}
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a disturbance of a trial is aimed at: a server that moves from source to destination."""
+
+    cloud: Cloud
+    server: str
+    source: str
+    destination: str
+    folder: Path
+
+
+def injector(disturbance: Disturbance, aim: Aim, parts: Parts) -> Injector:
+    """The injector of a kind that is not steered through the guest."""
+    one = disturbance
+    host = {"source": aim.source, "destination": aim.destination, "controller": parts.controller}.get(one.target, "")
+    if one.kind in _COMMANDS:
+        return Command(aim.cloud, aim.server, _COMMANDS[one.kind])
+    if one.kind in ("service-kill", "service-down"):
+        return Service(parts.nodes[host], UNITS[one.service or ""], stay=one.kind == "service-down")
+    if one.kind in ("qemu-kill", "qemu-freeze"):
+        return Qemu(parts.nodes[host], aim.server, freeze=one.kind == "qemu-freeze")
+    if one.kind == "node-off":
+        return NodeOff(parts.nodes[host], parts.boot)
+    return _of_a_link(one, aim, parts, host)
+
+
+def _of_a_link(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
+    links = cast(Topology, SimpleNamespace(fabric=parts.fabric, links=parts.links, nodes=parts.spaces))
+    if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
+        return OneWay(links, one.target, aim.source if one.way == "from-source" else aim.destination)
+    if one.kind == "link-down":
+        both = {"tenant": [aim.source, aim.destination], "external": ["client"]}
+        return LinkDown(links, one.target, both.get(one.target, [aim.source]))
+    if one.kind == "link-rate":
+        assert one.rate is not None
+        return LinkRate(links, one.target, one.rate)
+    words, count = ["cpu"], one.workers or 1
+    if one.kind == "traffic":
+        words, count = ["udp", parts.address(aim.destination, one.target), str(one.rate)], 1
+    argv = [sys.executable, "-I", "-S", beside.__file__, *words]
+    where = Where(parts.spaces[host or aim.source])
+    return Beside(one.kind, argv, count, where, aim.folder / f"{one.name}.log")

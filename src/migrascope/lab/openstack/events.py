@@ -1,0 +1,55 @@
+"""The events of the QEMU that is the source of a migration, as they come: through libvirt, stamped by QEMU."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from migrascope.lab.disturbable import See
+from migrascope.model.problem import Problem
+
+SCRIPT = Path(__file__).parent / "files" / "events.py"
+_READY_S = 20.0
+
+
+class EventWatch:
+    """Tells every event of one domain. Close it."""
+
+    def __init__(self, python: Sequence[str], uri: str, domain: str, see: See) -> None:
+        self._argv = [*python, "-c", SCRIPT.read_text(encoding="utf-8"), uri, domain]
+        self._see = see
+        self._child: asyncio.subprocess.Process
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Returns when it hears. Problem when libvirt cannot be heard."""
+        self._child = await asyncio.create_subprocess_exec(
+            *self._argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=2**20
+        )
+        assert self._child.stdout is not None
+        try:
+            line = await asyncio.wait_for(self._child.stdout.readline(), _READY_S)
+        except TimeoutError:
+            line = b""
+        self._task = asyncio.create_task(self._tell())
+        if not line.startswith(b'["ready"'):
+            await self.close()
+            raise Problem("libvirt's events of the source cannot be heard")
+
+    async def _tell(self) -> None:
+        assert self._child.stdout is not None
+        async for line in self._child.stdout:
+            if line.endswith(b"\n"):
+                event, wall_ns, data = json.loads(line)
+                self._see(event, data, wall_ns - time.time_ns() + time.monotonic_ns())
+
+    async def close(self) -> None:
+        """Ends it, whatever became of it."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+            await self._child.wait()

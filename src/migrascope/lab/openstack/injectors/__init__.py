@@ -1,0 +1,1 @@
+"""What brings disturbances about on OpenStack, one module for each sort."""

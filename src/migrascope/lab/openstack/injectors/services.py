@@ -1,0 +1,51 @@
+"""A service of OpenStack that dies, once or for a while."""
+
+import os
+import signal
+from collections.abc import Sequence
+
+from migrascope.model.problem import Problem
+from migrascope.node.container import Container, members
+
+
+class Service:
+    """SIGKILL to the main process of a unit, from outside the node. stay: then it is kept down until it is healed."""
+
+    def __init__(self, node: Container, units: Sequence[str], *, stay: bool) -> None:
+        self._node, self._units, self._stay = node, list(units), stay
+        self._pid = 0
+
+    async def arm(self) -> None:
+        """Finds the process. Problem where the service does not run."""
+        if "*" in self._units[0]:
+            listed = await self._node.run(["systemctl", "list-units", "--plain", "--no-legend", self._units[0]])
+            if not listed.strip():
+                raise Problem(f"{self._units[0]} does not run on {self._node.name}")
+            self._units = [listed.split()[0]]
+        said = await self._node.run(["systemctl", "show", "--property=MainPID", "--value", self._units[0]])
+        inner, outer = int(said.split()[0]), self._node.pid()
+        found = [pid for pid in members(outer or 0) if number_inside(pid) == inner]
+        if not inner or not found:
+            raise Problem(f"{self._units[0]} does not run on {self._node.name}")
+        self._pid = found[0]
+
+    async def apply(self) -> str:
+        os.kill(self._pid, signal.SIGKILL)
+        if self._stay:
+            await self._node.run(["systemctl", "stop", *self._units])
+        return ""
+
+    async def heal(self) -> None:
+        """Starts it where it is not up; a node that is down is started with its services by others."""
+        if self._pid and self._node.pid() is not None:
+            await self._node.run(["systemctl", "reset-failed", *self._units])
+            await self._node.run(["systemctl", "start", *self._units], timeout_s=120)
+
+
+def number_inside(pid: int) -> int:
+    """The number that a process has in its own node; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+            return next(int(line.split()[-1]) for line in status if line.startswith("NSpid:"))
+    except (OSError, StopIteration):
+        return 0

@@ -1,0 +1,42 @@
+"""What of a cloud is ours to break: its nodes, their services, its links."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from migrascope.node.container import Container
+from migrascope.node.link import Link
+from migrascope.node.namespace import Namespace
+
+UNITS: dict[str, tuple[str, ...]] = {
+    "libvirt": (
+        "libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd-tcp.socket",
+    ),
+    "nova-compute": ("nova-compute.service",),
+    "l2-agent": ("neutron-openvswitch-agent.service",),
+    "ceph-osd": ("ceph-osd@*.service",),
+    "rabbitmq": ("rabbitmq-server.service",),
+    "database": ("mariadb.service",),
+    "ceph-mon": ("ceph-mon@*.service",),
+}  # fmt: skip
+"""systemd's units of each service as Debian names them, the one with the process first."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """fabric and links: those between the nodes; spaces: the namespaces of all that is on them, by name; nodes: those
+    with an init; controller: the node of what there is one of. address: of a node on a link.
+
+    boot: boots a node that is off and starts its services. mend: opens links, boots nodes and starts services that are
+    not as they should be, and says what it did. rebuild: makes all of it anew, without what it held; whether it was
+    needed, and it is well now.
+    """
+
+    fabric: Namespace
+    links: Mapping[str, Link]
+    spaces: Mapping[str, Namespace]
+    nodes: Mapping[str, Container]
+    controller: str
+    address: Callable[[str, str], str]
+    boot: Callable[[str], Awaitable[None]]
+    mend: Callable[[], Awaitable[list[str]]]
+    rebuild: Callable[[], Awaitable[None]]

@@ -1,0 +1,58 @@
+"""A testbed made well again after a failure: mended part by part, or made anew from its snapshot."""
+
+from collections.abc import Callable
+
+from migrascope.model.problem import Problem
+from migrascope.study import testbeds
+from migrascope.testbed.status import Status
+from migrascope.testbed.testbed import Testbed
+
+_START_S = 180.0
+
+
+class Healer:
+    """Mends and rebuilds one testbed. say: told of what takes long."""
+
+    def __init__(self, testbed: Testbed, say: Callable[[str], None]) -> None:
+        self._testbed, self._say = testbed, say
+
+    async def boot(self, node: str) -> None:
+        """Boots a node that is off and starts its services."""
+        await testbeds.start_node(self._testbed, node, _silent)
+
+    async def mend(self) -> list[str]:
+        """Opens links that are cut, boots nodes that are off, starts services that are not active; says what it did."""
+        testbed, did = self._testbed, []
+        for cut in testbed.cuts():
+            testbed.cut(*cut.split(), cut=False)
+            did.append(f"open {cut}")
+        for name, node in testbed.nodes.items():
+            if node.pid() is None:
+                await self.boot(name)
+                did.append(f"boot {name}")
+        found = await testbeds.status(testbed)
+        for unit, where in _down(found):
+            try:
+                await testbed.nodes[where].run(["systemctl", "reset-failed", unit])
+                await testbed.nodes[where].run(["systemctl", "start", unit], timeout_s=_START_S)
+                did.append(f"start {unit} on {where}")
+            except Problem as problem:
+                did.append(f"{unit} on {where} does not start: {str(problem).splitlines()[0]}")
+        return did
+
+    async def rebuild(self) -> None:
+        """Makes it anew: its nodes' disks from the snapshot, in the same networks. Problem where that fails."""
+        self._say("the testbed is made anew")
+        self._testbed.done.unlink(missing_ok=True)
+        found = await testbeds.up(self._testbed, "auto", _silent)
+        if not found.healthy:
+            raise Problem(f"the testbed {self._testbed.name} is not well even when it is made anew")
+
+
+def _down(found: Status) -> list[tuple[str, str]]:
+    """(service, node) of what is neither active nor about to be."""
+    return [(one.name, one.node) for one in found.services if one.state not in ("active", "activating")]
+
+
+def _silent(text: str) -> None:
+    """Nobody wants to know each step."""

@@ -1,0 +1,209 @@
+"""Failures on OpenStack: what an operator does next, who is where, and which injector brings a kind about."""
+
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.disturbing import Aim, injector
+from migrascope.lab.openstack.events import EventWatch
+from migrascope.lab.openstack.injectors import commands
+from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu, qemu_of
+from migrascope.lab.openstack.injectors.services import Service, number_inside
+from migrascope.lab.openstack.parts import UNITS, Parts
+from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, agree, next_step, place_text
+from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.qemu.injectors.processes import Beside
+from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
+from migrascope.node.link import Link, Port
+from migrascope.node.namespace import Namespace
+from migrascope.node.until import until
+
+
+@pytest.mark.parametrize(
+    ("status", "task", "answers", "waited", "done", "step"),
+    [
+        ("ACTIVE", None, True, 99, [], None),
+        ("ACTIVE", None, False, SILENT_S - 1, [], None),
+        ("ACTIVE", None, False, SILENT_S, [], "hard reboot"),
+        ("ACTIVE", None, False, 99, ["hard reboot"], None),
+        ("ERROR", None, True, 0, [], "reset-state"),
+        ("SHUTOFF", None, False, 0, [], "start"),
+        ("SHUTOFF", None, False, 0, ["start"], None),
+        ("PAUSED", None, False, 0, [], "unpause"),
+        ("MIGRATING", "migrating", True, STUCK_S - 1, [], None),
+        ("MIGRATING", "migrating", True, STUCK_S, [], "restart nova-compute"),
+        ("MIGRATING", "migrating", True, STUCK_S, ["restart nova-compute"], "reset-state"),
+        ("MIGRATING", "migrating", True, STUCK_S, ["restart nova-compute", "reset-state"], None),
+    ],
+)
+def test_an_operator_takes_one_step_after_another(
+    status: str, task: str | None, answers: bool, waited: float, done: list[str], step: str | None
+) -> None:
+    assert next_step(status, task, answers, waited, done) == step
+
+
+@pytest.mark.parametrize(
+    ("host", "active", "states", "same"),
+    [
+        ("one", True, {"one": "running", "two": "no domain"}, True),
+        ("one", True, {"one": "no domain", "two": "running"}, False),
+        ("one", True, {"one": "running", "two": "running"}, False),
+        ("one", True, {"one": "paused", "two": "no domain"}, False),
+        ("one", False, {"one": "shut off", "two": "no domain"}, True),
+        ("one", False, {"one": "running", "two": "no domain"}, False),
+        ("one", True, {"one": "no answer", "two": "no domain"}, False),
+    ],
+)
+def test_nova_and_both_libvirts_must_agree(host: str, active: bool, states: dict[str, str], same: bool) -> None:
+    assert agree(host, active, states) == same
+    assert place_text("ERROR on one", states).startswith("Nova: ERROR on one; libvirt: one ")
+
+
+def parts() -> Parts:
+    spaces = {name: Namespace(f"x-{name}") for name in ("one", "two", "client")}
+    fabric = Namespace("x-fabric")
+    links = {}
+    for name in ("migration", "storage", "tenant", "external", "management"):
+        ports = {node: Port(name, node, space, f"{node}-{name}") for node, space in spaces.items()}
+        links[name] = Link(name, fabric, None, ports)
+    nodes = {name: cast(Any, f"node {name}") for name in ("one", "two")}
+    unused = cast(Any, None)
+    return Parts(fabric, links, spaces, nodes, "two", lambda node, link: f"{node}.{link}", unused, unused, unused)
+
+
+def made(**table: Any) -> Any:
+    one = Disturbance.model_validate({"name": "x", "when": "setup", **table})
+    return injector(one, Aim(cast(Cloud, None), "server-1", "one", "two", Path("/tmp")), parts())
+
+
+def test_every_kind_of_the_lab_has_its_injector() -> None:
+    lasts: dict[str, Any] = {"duration": "1s"}
+    cut = made(kind="link-down", target="migration", **lasts)
+    assert [port for _, port in cut._ports] == ["one-migration"]
+    cut = made(kind="link-down", target="tenant", **lasts)
+    assert [port for _, port in cut._ports] == ["one-tenant", "two-tenant"]
+    found = {
+        "link-down": cut,
+        "link-rate": made(kind="link-rate", target="storage", rate="10mbit", **lasts),
+        "traffic": made(kind="traffic", target="migration", rate="10mbit", **lasts),
+        "host-cpu": made(kind="host-cpu", target="destination", workers=2, **lasts),
+        "qemu-kill": made(kind="qemu-kill", target="destination"),
+        "qemu-freeze": made(kind="qemu-freeze", target="source", **lasts),
+        "abort": made(kind="abort"),
+        "second-migration": made(kind="second-migration"),
+        "force-complete": made(kind="force-complete"),
+        "service-kill": made(kind="service-kill", target="controller", service="rabbitmq"),
+        "service-down": made(kind="service-down", target="source", service="libvirt", **lasts),
+        "node-off": made(kind="node-off", target="source", **lasts),
+    }
+    kinds = {
+        "link-down": LinkDown, "link-rate": LinkRate, "traffic": Beside, "host-cpu": Beside, "qemu-kill": Qemu,
+        "qemu-freeze": Qemu, "abort": commands.Command, "second-migration": commands.Command,
+        "force-complete": commands.Command, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+    }  # fmt: skip
+    assert {name: type(one) for name, one in found.items()} == kinds
+    assert set(found) == {name for name, kind in KINDS.items() if "openstack" in kind.labs and not kind.in_guest}
+    assert isinstance(made(kind="link-down", target="migration", way="from-source", **lasts), OneWay)
+    assert made(kind="service-kill", target="controller", service="database")._node == "node two"
+
+
+def test_every_service_has_its_units() -> None:
+    assert set(UNITS) == set(SERVICES)
+
+
+class Api:
+    """A cloud with one migration, that refuses with a status where it has one."""
+
+    def __init__(self, refuses: int | None = None, migrations: int = 1) -> None:
+        self.asked: list[Any] = []
+        self.refuses, self.migrations = refuses, migrations
+
+    def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        if "os-migrations" in path:
+            one = {"id": 7, "status": "running", "dest_compute": "two"}
+            return {"migrations": [one, one | {"id": 6}][: self.migrations]}
+        self.asked.append((method, path, body))
+        if self.refuses is not None:
+            raise CloudError("no", self.refuses)
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("make", "asked"),
+    [
+        (commands.abort, ("DELETE", "/servers/s/migrations/7", None)),
+        (commands.force_complete, ("POST", "/servers/s/migrations/7/action", {"force_complete": None})),
+        (
+            commands.second_migration,
+            ("POST", "/servers/s/action", {"os-migrateLive": {"host": "two", "block_migration": "auto"}}),
+        ),
+    ],
+)
+async def test_a_command_is_one_request_and_a_refusal_its_answer(make: Any, asked: Any) -> None:
+    api = Api(migrations=2)
+    assert await commands.Command(cast(Cloud, api), "s", make).apply() == "Nova took it, the migration being running"
+    assert api.asked == [asked]
+    assert await commands.Command(cast(Cloud, Api(409)), "s", make).apply() == "refused (409): no"
+
+
+@pytest.mark.parametrize("api", [Api(500), Api(0), Api(migrations=0)])
+async def test_no_answer_is_no_effect(api: Api) -> None:
+    with pytest.raises(CloudError):
+        await commands.Command(cast(Cloud, api), "s", commands.abort).apply()
+
+
+class Here:
+    """A node whose processes are this machine's."""
+
+    name = "here"
+
+    def pid(self) -> int:
+        return 1
+
+
+def test_a_qemu_is_found_by_its_instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = "migrascope.lab.openstack.injectors.processes"
+    monkeypatch.setattr(f"{module}.members", lambda pid: [10, 20, 30])
+    for pid, comm, words in ((10, "python3", b"server-1"), (20, "qemu-system-x86", b"-uuid\0server-2"),
+                             (30, "qemu-system-x86", b"-uuid\0server-1")):  # fmt: skip
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "comm").write_text(f"{comm}\n")
+        (tmp_path / str(pid) / "cmdline").write_bytes(words)
+    monkeypatch.setattr(f"{module}.Path", lambda text: tmp_path / text.removeprefix("/proc/"))
+    assert qemu_of(cast(Any, Here()), "server-1") == 30
+    with pytest.raises(ProcessLookupError, match="on here"):
+        qemu_of(cast(Any, Here()), "server-3")
+
+
+def test_a_process_that_is_gone_has_no_number() -> None:
+    assert number_inside(2**22 + 1) == 0
+    assert number_inside(1) > 0
+
+
+EVENTS = """
+import json, sys
+print(json.dumps(["ready", 0, {}]), flush=True)
+print(json.dumps(["STOP", 5, {"uuid": sys.argv[4]}]), flush=True)
+print('["cut off', end="", flush=True)
+"""
+
+
+async def test_events_are_told_by_their_own_stamps(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!{sys.executable}\n{EVENTS}")
+    stand_in.chmod(0o755)
+    seen: list[Any] = []
+    watch = EventWatch([str(stand_in)], "uri", "server-1", lambda *event: seen.append(event))
+    await watch.begin()
+
+    async def heard() -> bool:
+        return bool(seen)
+
+    await until(heard, 10, "the event is told")
+    await watch.close()
+    ((name, data, at_ns),) = seen
+    assert (name, data) == ("STOP", {"uuid": "server-1"})
+    assert at_ns < 0  # 5 ns after the epoch lies before this machine's boot
