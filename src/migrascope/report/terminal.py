@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from migrascope.analysis.summary import Summary
-from migrascope.report import fleet, policies
+from migrascope.report import failures, fleet, policies
 from migrascope.report.columns import (
     COLUMNS,
     LEGEND,
@@ -71,6 +71,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(Text(LEGEND, style="dim"))
     _policies(summary, console)
     _fleet(summary, console)
+    _failures(summary, console)
     _findings(summary, console)
 
 
@@ -170,6 +171,13 @@ def _fleet(summary: Summary, console: Console) -> None:
     console.print()
     _print(lanes, console)
     console.print(Text(shows["note"], style="dim"))
+
+
+def _failures(summary: Summary, console: Console) -> None:
+    """What each disturbance did, where there are any."""
+    said = failures.lines(summary)
+    for line in ["", *said] if said else []:
+        console.print(Text(line))
 
 
 def _findings(summary: Summary, console: Console) -> None:
