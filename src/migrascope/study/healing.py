@@ -8,6 +8,7 @@ from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 
 _START_S = 180.0
+_START = 'systemctl reset-failed "$1" 2>/dev/null; exec systemctl start "$1"'
 
 
 class Healer:
@@ -33,8 +34,7 @@ class Healer:
         found = await testbeds.status(testbed)
         for unit, where in _down(found):
             try:
-                await testbed.nodes[where].run(["systemctl", "reset-failed", unit])
-                await testbed.nodes[where].run(["systemctl", "start", unit], timeout_s=_START_S)
+                await testbed.nodes[where].run(["sh", "-c", _START, "sh", unit], timeout_s=_START_S)
                 did.append(f"start {unit} on {where}")
             except Problem as problem:
                 did.append(f"{unit} on {where} does not start: {str(problem).splitlines()[0]}")

@@ -1,6 +1,7 @@
 """The order of a trial: arrange, steady, before, migrate, settle, after, drain, collect. Nothing else knows it."""
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -264,7 +265,8 @@ class TrialEngine:
         assert isinstance(trial.instance, Rescuable)
         self._phase(trial.events, "settle")
         await trial.disturbing.passed()
-        await trial.disturbing.end(trial.opened, INSTANCE, MIGRATION)
+        with contextlib.suppress(Problem, OSError):  # it is noted, and the operator has to heal what is left
+            await trial.disturbing.end(trial.opened, INSTANCE, MIGRATION)
         trial.facts["rescue"] = await trial.instance.rescue(trial.guest.ready)
         trial.events.add("recovered")
         self._phase(trial.events, "after")

@@ -33,11 +33,16 @@ class BreakableInstance(CloudInstance):
     def __init__(self, *given: Any, persist: bool, parts: Parts, host: str, folder: Path) -> None:
         super().__init__(*given, persist=persist)
         self._parts, self._host, self._folder = parts, host, folder
+        self._watch: EventWatch | None = None
+        self._listening: asyncio.Future[None] | None = None
         self._see: See | None = None
 
     def listen(self, see: See) -> None:
         """Tells every event of the source's QEMU, and when the API has accepted the request."""
         self._see = see
+        source = self._reach.hosts[self._host]
+        self._watch = EventWatch(source.python, source.uri, self.made.server, see)
+        self._listening = asyncio.ensure_future(self._watch.begin())
 
     def injector(self, disturbance: Disturbance, destination: str) -> Injector:
         """What brings it about. Not for kinds that are steered through the guest."""
@@ -45,15 +50,17 @@ class BreakableInstance(CloudInstance):
         return injector(disturbance, aim, self._parts)
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
-        if self._see is None:
-            return await super().migrate(destination, limit_s, requested)
-        source = self._reach.hosts[self._host]
-        watch = EventWatch(source.python, source.uri, self.made.server, self._see)
-        await watch.begin()
-        try:
-            return await super().migrate(destination, limit_s, requested)
-        finally:
-            await watch.close()
+        if self._listening is not None:
+            await self._listening
+        return await super().migrate(destination, limit_s, requested)
+
+    async def destroy(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._watch is not None:
+            await self._watch.close()
+        await super().destroy()
 
     def accepted(self, at_ns: int) -> None:
         if self._see is not None:

@@ -20,36 +20,35 @@ class EventWatch:
     def __init__(self, python: Sequence[str], uri: str, domain: str, see: See) -> None:
         self._argv = [*python, "-c", SCRIPT.read_text(encoding="utf-8"), uri, domain]
         self._see = see
-        self._child: asyncio.subprocess.Process
+        self._child: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Returns when it hears. Problem when libvirt cannot be heard."""
-        self._child = await asyncio.create_subprocess_exec(
+        self._child = child = await asyncio.create_subprocess_exec(
             *self._argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=2**20
         )
-        assert self._child.stdout is not None
+        assert child.stdout is not None
         try:
-            line = await asyncio.wait_for(self._child.stdout.readline(), _READY_S)
+            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
         except TimeoutError:
             line = b""
-        self._task = asyncio.create_task(self._tell())
+        self._task = asyncio.create_task(self._tell(child.stdout))
         if not line.startswith(b'["ready"'):
             await self.close()
             raise Problem("libvirt's events of the source cannot be heard")
 
-    async def _tell(self) -> None:
-        assert self._child.stdout is not None
-        async for line in self._child.stdout:
+    async def _tell(self, lines: asyncio.StreamReader) -> None:
+        async for line in lines:
             if line.endswith(b"\n"):
                 event, wall_ns, data = json.loads(line)
                 self._see(event, data, wall_ns - time.time_ns() + time.monotonic_ns())
 
     async def close(self) -> None:
         """Ends it, whatever became of it."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._child is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.kill()
             await self._child.wait()

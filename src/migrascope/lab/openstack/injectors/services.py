@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from migrascope.model.problem import Problem
 from migrascope.node.container import Container, members
 
+# A unit that is not loaded has no failed state to forget.
+_START = 'systemctl reset-failed "$@" 2>/dev/null; exec systemctl start "$@"'
+
 
 class Service:
     """SIGKILL to the main process of a unit, from outside the node. stay: then it is kept down until it is healed."""
@@ -38,8 +41,7 @@ class Service:
     async def heal(self) -> None:
         """Starts it where it is not up; a node that is down is started with its services by others."""
         if self._pid and self._node.pid() is not None:
-            await self._node.run(["systemctl", "reset-failed", *self._units])
-            await self._node.run(["systemctl", "start", *self._units], timeout_s=120)
+            await self._node.run(["sh", "-c", _START, "sh", *self._units], timeout_s=120)
 
 
 def number_inside(pid: int) -> int:
