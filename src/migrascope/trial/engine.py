@@ -1,17 +1,16 @@
 """The order of a trial: arrange, steady, before, migrate, settle, after, drain, collect. Nothing else knows it."""
 
 import asyncio
-import contextlib
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from migrascope.lab.contract import Instance, Lab, NotConverged
+from migrascope.lab.contract import Instance, Lab
 from migrascope.lab.disturbable import Healable, Rescuable
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import KINDS
@@ -22,6 +21,7 @@ from migrascope.node.until import Late, until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.trial import reflector, writer
+from migrascope.trial.aftermath import failed, healed, keep_logs, rescue
 from migrascope.trial.crew import Crew
 from migrascope.trial.disturbing import Disturbing
 from migrascope.trial.guestcall import GuestCall
@@ -92,9 +92,9 @@ class TrialEngine:
         try:
             facts = await self._run(spec, opened, folder, events, facts)
         except (Problem, OSError) as error:
-            facts = _failed(facts, error)
+            facts = failed(facts, error)
         finally:
-            _keep_logs(folder, opened)
+            keep_logs(folder, opened)
         events.add("trial_end", status=facts.status, reason=facts.reason)
         return facts
 
@@ -158,9 +158,9 @@ class TrialEngine:
             await crew.stop()
             await keep_volume(instance, opened, self._site)
             if disturbing is not None and isinstance(lab, Healable):
-                facts.facts["healing"] = await _healed(lab)
+                facts.facts["healing"] = await healed(lab)
             if error is not None:
-                return _failed(facts, error)
+                return failed(facts, error)
             lost = failures(facts.proof, "fail") or failures(facts.proof, "unknown")
             return replace(facts, status="failed" if lost else "ok", reason="; ".join(lost) or None)
 
@@ -264,10 +264,8 @@ class TrialEngine:
         assert trial.disturbing is not None
         assert isinstance(trial.instance, Rescuable)
         self._phase(trial.events, "settle")
-        await trial.disturbing.passed()
-        with contextlib.suppress(Problem, OSError):  # it is noted, and the operator has to heal what is left
-            await trial.disturbing.end(trial.opened, INSTANCE, MIGRATION)
-        trial.facts["rescue"] = await trial.instance.rescue(trial.guest.ready)
+        ends = partial(trial.disturbing.end, trial.opened, INSTANCE, MIGRATION)
+        trial.facts["rescue"] = await rescue(trial.instance, trial.disturbing, ends, trial.guest)
         trial.events.add("recovered")
         self._phase(trial.events, "after")
         await self._watch(trial, self._plan.windows.before)
@@ -296,31 +294,7 @@ class TrialEngine:
         trial.events.add("recovered")
 
 
-async def _healed(lab: Healable) -> dict[str, Any]:
-    """What the lab's healing did; a lab that stays ill is healed again, or given up, before the next trial."""
-    try:
-        return await lab.heal()
-    except (Problem, OSError) as error:
-        return {"lab": "ill", "did": [], "why": str(error)}
-
-
-def _failed(facts: TrialFacts, error: Exception) -> TrialFacts:
-    status = "not-converged" if isinstance(error, NotConverged) else "failed"
-    return replace(facts, status=status, reason=str(error) or type(error).__name__)
-
-
 def _request(trial: _Trial) -> None:
     if trial.disturbing is not None:
         trial.disturbing.request()
     trial.events.add("migrate_request", source=trial.spec.source, destination=trial.spec.destination)
-
-
-def _keep_logs(folder: Path, opened: Path) -> None:
-    """What QEMU, the guest's console and the programs wrote goes with the trial."""
-    logs = opened / "logs"
-    logs.mkdir(exist_ok=True)
-    for pattern in ("*.log", "*.serial"):
-        for path in folder.glob(pattern):
-            if path.stat().st_size:
-                shutil.copy(path, logs / path.name)
-    shutil.rmtree(folder, ignore_errors=True)

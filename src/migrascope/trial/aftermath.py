@@ -1,0 +1,50 @@
+"""After a disturbed migration: an operator brings the service back, the lab is healed, the logs are kept."""
+
+import contextlib
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab.contract import NotConverged
+from migrascope.lab.disturbable import Healable, Rescuable
+from migrascope.model.problem import Problem
+from migrascope.store.recording import TrialFacts
+from migrascope.trial.disturbing import Disturbing
+from migrascope.trial.guestcall import GuestCall
+
+
+async def rescue(
+    instance: Rescuable, disturbing: Disturbing, end: Callable[[], Awaitable[None]], guest: GuestCall
+) -> dict[str, Any]:
+    """Lets a disturbance pass, ends it, and lets an operator bring the service back; what he did."""
+    await disturbing.passed()
+    with contextlib.suppress(Problem, OSError):  # it is noted, and the operator has to heal what is left
+        await end()
+    return await instance.rescue(guest.ready)
+
+
+async def healed(lab: Healable) -> dict[str, Any]:
+    """What the lab's healing did; a lab that stays ill is healed again, or given up, before the next trial."""
+    try:
+        return await lab.heal()
+    except (Problem, OSError) as error:
+        return {"lab": "ill", "did": [], "why": str(error)}
+
+
+def failed(facts: TrialFacts, error: Exception) -> TrialFacts:
+    """The facts of a trial that came to no good end, with the reason."""
+    status = "not-converged" if isinstance(error, NotConverged) else "failed"
+    return replace(facts, status=status, reason=str(error) or type(error).__name__)
+
+
+def keep_logs(folder: Path, opened: Path) -> None:
+    """What QEMU, the guest's console and the programs wrote goes with the trial."""
+    logs = opened / "logs"
+    logs.mkdir(exist_ok=True)
+    for pattern in ("*.log", "*.serial"):
+        for path in folder.glob(pattern):
+            if path.stat().st_size:
+                shutil.copy(path, logs / path.name)
+    shutil.rmtree(folder, ignore_errors=True)
