@@ -93,10 +93,13 @@ def test_the_chosen_trial_is_shown(page: Page) -> None:
     assert right - left > 20
 
 
-def test_the_steps_table_and_its_bars_say_the_same(page: Page) -> None:
-    rows = page.locator("#layers table.numbers tbody tr")
+def test_the_tables_and_the_bars_say_the_same(page: Page) -> None:
+    rows = page.locator("#layers table.numbers:not(#downtimes) tbody tr")
     names = [row.locator("td.word").first.inner_text() for row in rows.all()]
     assert "pre live migration" in names
+    counts = page.locator("#downtimes tbody tr")
+    assert counts.count() == 6
+    assert "libvirt − VM pause" in counts.last.inner_text()
     bars = page.locator("#layers .budget span.bar")
     label = bars.first.get_attribute("aria-label") or ""
     for name in names:

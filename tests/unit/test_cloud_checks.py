@@ -1,5 +1,6 @@
 """The checks of a trial on OpenStack: each can pass, fail and not be known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from faketrial import record as record_qemu
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.run import result_of
 from migrascope.analysis.summary import Finding
-from migrascope.metrics.checks import Check
+from migrascope.metrics.checks import Check, checks
+from migrascope.metrics.trial import measure
+from migrascope.metrics.windows import windows_of
 from migrascope.store.recording import Recording
 
 
@@ -25,7 +28,15 @@ def test_another_lab_has_none(tmp_path: Path) -> None:
 def test_all_hold(tmp_path: Path) -> None:
     found = checks_of(record(tmp_path, libvirt_bytes=148_000_000))
     assert {check.verdict for check in found.values()} == {"pass"}
-    assert list(found) == ["two hosts", "clocks", "the probe's own loss", "load", "data transferred", "Ceph"]
+    assert list(found) == [
+        "two hosts",
+        "clocks",
+        "the probe's own loss",
+        "load",
+        "data transferred",
+        "blackout and pause",
+        "Ceph",
+    ]
     assert found["Ceph"].text == "HEALTH_OK in all 6 answers through the migration"
 
 
@@ -42,6 +53,15 @@ def test_one_that_does_not(tmp_path: Path, name: str, changes: dict[str, Any], w
     found = checks_of(record(tmp_path, **changes))[name]
     assert found.verdict == "fail"
     assert words in found.text
+
+
+def test_a_blackout_is_no_shorter_than_the_pause(tmp_path: Path) -> None:
+    recording = record(tmp_path)
+    found, windows = measure(recording), windows_of(recording)
+    for black_s, verdict in ((0.195, "fail"), (0.199, "pass"), (2.0, "pass")):  # of a pause of 0.2 s, 2 ms apart
+        told = {**found, "network_blackout_s": replace(found["network_blackout_s"], value=black_s)}
+        (check,) = [one for one in checks(recording, told, windows) if one.name == "blackout and pause"]
+        assert check.verdict == verdict
 
 
 def test_clocks_of_others_are_not_known(tmp_path: Path) -> None:
@@ -64,7 +84,7 @@ def test_a_guest_that_was_idle_when_the_plan_wanted_load(tmp_path: Path) -> None
 
 def test_what_only_hosts_in_reach_tell_is_unknown_by_the_api_alone(tmp_path: Path) -> None:
     found = {name: check.verdict for name, check in checks_of(api_only(tmp_path)).items()}
-    unknown = dict.fromkeys(("clocks", "data transferred", "Ceph"), "unknown")
+    unknown = dict.fromkeys(("clocks", "data transferred", "blackout and pause", "Ceph"), "unknown")
     assert found == {"two hosts": "pass", "the probe's own loss": "pass", "load": "pass", **unknown}
 
 
@@ -78,4 +98,4 @@ def test_they_are_findings_of_the_run(tmp_path: Path) -> None:
         "Two hosts: the server has one hostId before and after: it was not moved to another host (trial 1).",
         {"name": "two hosts", "pass": 1, "fail": 1},
     )
-    assert [finding.verdict for finding in said] == ["fail", *["pass"] * 5]
+    assert [finding.verdict for finding in said] == ["fail", *["pass"] * 6]

@@ -13,6 +13,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.report.build import write_results
+from migrascope.report.downtimes import downtimes
 from migrascope.report.layers import Layers, drawn, layers
 from migrascope.report.seconds import steps
 from migrascope.store.recording import Recording
@@ -82,6 +83,15 @@ def test_the_parts_of_the_blackout_by_direction(tmp_path: Path) -> None:
     assert parts["early"] == pytest.approx(400, abs=0.1)
     assert parts["pause"] == pytest.approx(200, abs=1)
     assert parts["late"] == 0
+
+
+def test_the_downtime_as_each_layer_counts_it(tmp_path: Path) -> None:
+    rows = downtimes(summary_of(record(tmp_path)))
+    assert {row["name"]: row["values"] for row in rows} == {
+        "QEMU": ["160 ms"], "VM pause": ["200 ms"], "libvirt, net": ["229 ms"], "libvirt": ["230 ms"],
+        "Network blackout": ["261 ms"], "libvirt − VM pause": ["+30.0 ms (+30.0 to +30.0)"],
+    }  # fmt: skip
+    assert downtimes(summary_of(api_only(tmp_path / "far"))) == []
 
 
 def test_the_page_has_it(tmp_path: Path) -> None:

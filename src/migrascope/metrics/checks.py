@@ -39,6 +39,7 @@ def checks(recording: Recording, found: dict[str, Measured], windows: Windows) -
         _own_loss(found),
         _load(recording, windows),
         _data(found),
+        _blackout(recording, found),
         _ceph(recording, windows),
     ]
 
@@ -107,6 +108,17 @@ def _data(found: dict[str, Measured]) -> Check:
     both = f"{human(counted.value, 'B')} on the link, {human(told.value, 'B')} by libvirt"
     text = f"{both}: {human(abs(apart), 'ratio')} apart"
     return Check(name, "pass" if abs(apart) <= AGREE_RATIO else "fail", text)
+
+
+def _blackout(recording: Recording, found: dict[str, Measured]) -> Check:
+    """Who stands still answers nobody: what is shorter was measured wrongly, here or there."""
+    name, (black, pause) = "blackout and pause", (found["network_blackout_s"], found["vm_pause_s"])
+    if black.value is None or pause.value is None:
+        return Check(name, "unknown", f"cannot be compared: {pause.reason or black.reason}")
+    interval = 1 / recording.trial.plan["probes"]["echo_rate"]
+    text = f"no answer for {human(black.value, 's')}, of which the VM stood still for {human(pause.value, 's')}"
+    least = pause.value - (pause.bound or 0.0) - interval
+    return Check(name, "pass" if black.value >= least else "fail", text)
 
 
 def _ceph(recording: Recording, windows: Windows) -> Check:

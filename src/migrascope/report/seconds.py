@@ -7,6 +7,7 @@ from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.metrics.steps import STEPS
 from migrascope.model.units import human
 from migrascope.report.columns import DASH, cell_name
+from migrascope.report.downtimes import downtimes
 
 PHASES = {
     "accept": "nova", "scheduling": "nova", "check_destination": "nova", "check_source": "nova", "port_binding": "nova",
@@ -24,7 +25,7 @@ SHARES = {
 
 def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
     """The steps of each cell: a bar of means, since means add up, and a table of medians with the bound. The network's
-    share of the blackout likewise. None where no trial has any."""
+    share of the blackout likewise, and the downtime as each layer counts it. None where no trial has any."""
     keys = {name: f"step_s.{name}" for name in STEPS}
     if not any(_values(summary.trials, key) for key in keys.values()):
         return None
@@ -56,6 +57,7 @@ def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
         "shares": shares,
         "shares_end": max((sum(parts.values()) for _, parts in shares), default=1.0) * 1.12,
         "share_names": SHARES,
+        "downtimes": downtimes(summary),
     }
 
 
