@@ -1,0 +1,142 @@
+"""One failure of each sort in a real trial on the testbed: it takes effect, is told, and the testbed is well again."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kept import SOAK, Kept
+from lab.cloud import Cloud
+from lab.machine import migrascope
+from migrascope.metrics.verdict.judge import judge
+from migrascope.metrics.verdict.recorded import evidence_of
+from migrascope.model.disturbance import LATE_S
+from migrascope.model.verdict import Judgement
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+
+pytestmark = pytest.mark.lab
+HOURS = 3600.0
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PLAN = """
+name = "failures"
+blocks = 1
+[lab]
+kind = "openstack"
+[cloud]
+testbed = "{testbed}"
+[axes]
+scenario = ["none"]
+memory = ["512MiB"]
+disturbance = ["cut", "nova-compute", "abort"]
+[windows]
+before = "2s"
+limit = "3min"
+boot_limit = "5min"
+steady_limit = "3min"
+[visitors]
+new_rate = 10
+kept_rate = 10
+viewers = 0
+[[disturbance]]
+name = "cut"
+kind = "link-down"
+target = "migration"
+when = "first-copy"
+duration = "3s"
+[[disturbance]]
+name = "nova-compute"
+kind = "service-kill"
+target = "source"
+service = "nova-compute"
+when = "accepted"
+[[disturbance]]
+name = "abort"
+kind = "abort"
+when = "first-copy"
+"""
+
+
+@pytest.fixture(scope="module")
+def trials(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """A trial of each disturbance, by its name."""
+    folder = tmp_path_factory.mktemp("failures")
+    (folder / "plan.toml").write_text(PLAN.format(testbed=cloud.testbed.name), encoding="utf-8")
+    done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"), timeout_s=2400)
+    assert done.returncode in (0, 1, 4), done.stderr
+    run = RunFolder(folder / "runs" / "latest")
+    return {recording.trial.factors.disturbance: recording for recording in run.recordings()}
+
+
+def judged(recording: Recording) -> Judgement:
+    return judge(evidence_of(recording))
+
+
+def row(recording: Recording) -> dict[str, Any]:
+    """The only row of the table disturbance."""
+    (found,) = recording.table("disturbance").rows(named=True)
+    return dict(found)
+
+
+@pytest.mark.parametrize("name", ["cut", "nova-compute", "abort"])
+def test_it_takes_effect_and_the_lab_is_well_again(trials: dict[str, Recording], name: str) -> None:
+    found, facts = row(trials[name]), trials[name].trial.facts
+    assert found["due_ns"] < found["asked_ns"] < found["effect_ns"], found["note"]
+    said = {one.witness: one for one in judged(trials[name]).statements}["disturbance"]
+    late_s = (found["effect_ns"] - found["due_ns"]) / 1e9
+    assert said.verdict == ("intact" if late_s <= LATE_S["openstack"] else "unknown"), said.text
+    assert facts["healing"]["lab"] in ("healed", "rebuilt"), facts["healing"]
+    assert "Nova: " in facts["rescue"]["found"]
+
+
+def test_a_link_that_was_down_carries_nothing_and_loses_nothing(trials: dict[str, Recording]) -> None:
+    trial, found = trials["cut"].trial, row(trials["cut"])
+    assert (found["healed_ns"] - found["effect_ns"]) / 1e9 == pytest.approx(3.0, abs=1.0)
+    sent = trials["cut"].table("link").filter(link="migration", node=trial.source)
+    inside = [
+        count
+        for at, count in sent.select("mono_ns", "from_node_bytes").rows()
+        if found["effect_ns"] + 2 * 10**8 < at < found["healed_ns"] - 2 * 10**8
+    ]
+    assert len(inside) > 3
+    assert inside[-1] - inside[0] < 100_000
+    assert judged(trials["cut"]).verdict in ("intact", "service lost", "unknown")
+
+
+def test_an_abort_is_answered_and_leaves_one_guest(trials: dict[str, Recording]) -> None:
+    assert row(trials["abort"])["note"].startswith(("Nova took it", "refused ("))
+    trial = trials["abort"].trial
+    assert "they differ" not in trial.proof["place"]["evidence"]
+    assert judged(trials["abort"]).verdict in ("intact", "service lost", "unknown")
+
+
+def test_nothing_of_it_is_left(cloud: Cloud, trials: dict[str, Recording]) -> None:
+    for name, node in cloud.testbed.nodes.items():
+        argv = node.command(["virsh", "list", "--all", "--name"])
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.split() == [], name
+    state = cloud.state()
+    assert set(state["services"].values()) == {"up"}
+    assert set(state["agents"].values()) == {True}
+    status = json.loads(migrascope("testbed", "status", "--json", "--name", cloud.testbed.name).stdout)
+    assert status["cut"] == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("name", "trials_of"), [("failures-openstack", 31), ("stress-openstack", 39)])
+def test_the_examples(cloud: Cloud, kept: Kept, tmp_path: Path, name: str, trials_of: int) -> None:
+    """The whole plan, in as many goes as it takes: a trial is ever carried out once."""
+    plan, runs = tmp_path / f"{name}.toml", SOAK / name
+    text = (EXAMPLES / f"{name}.toml").read_text(encoding="utf-8")
+    plan.write_text(text.replace("\n\n[axes]", f'\n\n[cloud]\ntestbed = "{cloud.testbed.name}"\n\n[axes]', 1))
+    begun = sorted(runs.glob("2*"))
+    words = ["--resume", begun[-1].name] if begun else [str(plan)]
+    done = migrascope("run", *words, "--runs", str(runs), timeout_s=4 * HOURS)
+    assert done.returncode in (0, 1), done.stderr
+    recordings = RunFolder(runs / "latest").recordings()
+    assert len(recordings) == trials_of
+    disturbed = [one for one in recordings if one.trial.factors.disturbance != "none"]
+    assert [one.trial.number for one in disturbed if one.trial.facts.get("healing", {}).get("lab") == "ill"] == []
+    kept.write(done.stdout)
