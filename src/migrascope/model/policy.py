@@ -52,9 +52,11 @@ class Moment(Part):
 
 class PostCopy(Moment):
     """From a moment on the guest runs at the destination and fetches what it misses. preempt: what it waits for has a
-    connection of its own."""
+    connection of its own. recover: an operator pauses it where nothing has moved for two seconds, and takes it up again
+    over a new connection."""
 
     preempt: bool = False
+    recover: bool = False
 
 
 class AutoConverge(Part):

@@ -16,7 +16,8 @@ from migrascope.node.until import until
 
 
 class Instance:
-    """An instance of the QEMU lab. `host` is where it runs; held: its switchover waits, if it is one that can."""
+    """An instance of the QEMU lab. `host` is where it runs; held: its switchover waits, if it is one that can;
+    steps: what an operator has done about it."""
 
     def __init__(self, spec: InstanceSpec, host: str, folder: Path, topology: Topology, image_root: Path) -> None:
         self.spec, self.host, self.folder, self._topology = spec, host, folder, topology
@@ -25,6 +26,7 @@ class Instance:
         self.processes: dict[str, Process] = {}
         self.monitors: dict[str, Monitor] = {}
         self.held = False
+        self.steps: list[str] = []
         self._taps: list[str] = []
 
     async def start(self, program: Program, host: str, *, incoming: bool) -> None:
@@ -85,6 +87,14 @@ class Instance:
         for monitor in self.monitors.values():
             await monitor.close()
         await asyncio.gather(*(process.kill() for process in self.processes.values()))
+
+    async def restart(self, program: Program) -> None:
+        """Ends both QEMUs and boots it again from its volume, on the host where it was."""
+        await self._end()
+        for host in self._taps:
+            self._topology.remove_tap(host, self.spec.tap)
+        self._taps, self.processes, self.monitors = [], {}, {}
+        await self.start(program, self.host, incoming=False)
 
     async def offline(self) -> OfflineVolume:
         """Ends it as a power cut would, and reads its volume."""

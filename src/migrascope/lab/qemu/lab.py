@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from migrascope.lab.qemu import accelerator, disturbing, migration, offer, setti
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import BootImage, InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
+from migrascope.lab.qemu.recovery import Recovery
+from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.policy import BUILT_IN, Policy
@@ -67,7 +69,12 @@ class QemuInstance(Instance):
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
-        return await migration.migrate(self, destination, self.spec.policy, limit_s, requested)
+        recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
+        return await migration.migrate(self, destination, self.spec.policy, limit_s, requested, recovery)
+
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+        """Does what an operator would until the service answers."""
+        return await rescue(self, self._lab.program, answers)
 
     def listen(self, see: See) -> None:
         """Tells every event of the source's QEMU from now on."""

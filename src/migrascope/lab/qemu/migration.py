@@ -8,6 +8,7 @@ from typing import Any
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
+from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.topology import address
 from migrascope.model.policy import Moment, Policy
 from migrascope.node.until import Late, until
@@ -29,9 +30,10 @@ async def prepare(instance: Instance, destination: str) -> None:
 
 
 async def migrate(
-    instance: Instance, destination: str, policy: Policy, limit_s: float, requested: Requested
+    instance: Instance, destination: str, policy: Policy, limit_s: float, requested: Requested, recovery: Recovery
 ) -> dict[str, Any]:
-    """Migrates a prepared instance and gives the source's final query-migrate.
+    """Migrates a prepared instance and gives the source's final query-migrate. recovery: what is done about a post-copy
+    without its link, where the policy has that.
 
     requested is called right before the command goes to QEMU. MigrationFailed with the reason; NotConverged after
     limit_s, when the migration has been cancelled, or, in post-copy, where no one can cancel it.
@@ -53,7 +55,12 @@ async def migrate(
             raise MigrationFailed(f"the migration was cancelled on {source}")
         if status == "failed":
             raise MigrationFailed(await _cause(instance, answer.get("error-desc") or f"QEMU on {source} says {status}"))
-        if status == "postcopy-paused":
+        recovers = policy.post_copy is not None and policy.post_copy.recover
+        if recovers and status == "postcopy-active" and recovery.stuck(answer, elapsed):
+            await recovery.pause()
+        if recovers and status == "postcopy-paused":
+            await recovery.resume()
+        elif status == "postcopy-paused":
             raise MigrationFailed("post-copy lost its connection: the guest waits for memory that is on the source")
         if problem := instance.dead():
             raise MigrationFailed(problem)

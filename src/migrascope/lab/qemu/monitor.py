@@ -56,10 +56,13 @@ class Monitor:
         except (QMPError, OSError, TimeoutError) as error:
             raise MonitorError(f"{self.host}: no monitor at {path}: {error}") from error
 
-    async def execute(self, command: str, arguments: dict[str, Any] | None = None, timeout_s: float = 5.0) -> Any:
-        """QEMU's answer. MonitorError when it refuses, is gone, or does not answer in time."""
+    async def execute(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout_s: float = 5.0, *, oob: bool = False
+    ) -> Any:
+        """QEMU's answer. oob: even while its main loop is held up. MonitorError when it refuses, is gone, or does not
+        answer in time."""
         try:
-            return await asyncio.wait_for(self._client.execute(command, arguments), timeout_s)
+            return await asyncio.wait_for(self._client.execute(command, arguments, oob=oob), timeout_s)
         except TimeoutError:
             raise MonitorError(f"{self.host}: {command} had no answer in {timeout_s:g} s") from None
         except (QMPError, OSError) as error:
