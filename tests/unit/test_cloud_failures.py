@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import requests
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.openstack.disturbing import Aim, injector
@@ -14,6 +16,8 @@ from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu, qemu_of
 from migrascope.lab.openstack.injectors.services import Service, number_inside
 from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, agree, next_step, place_text
+from migrascope.lab.openstack.resources import Resources
+from migrascope.lab.openstack.wishes import Wishes
 from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.qemu.injectors.processes import Beside
 from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
@@ -207,3 +211,38 @@ async def test_events_are_told_by_their_own_stamps(tmp_path: Path) -> None:
     ((name, data, at_ns),) = seen
     assert (name, data) == ("STOP", {"uuid": "server-1"})
     assert at_ns < 0  # 5 ns after the epoch lies before this machine's boot
+
+
+class Storage:
+    """Volumes of a cloud: one of ours whose server is gone, one whose server lives, one that is free, one of others."""
+
+    def __init__(self) -> None:
+        self.posted: list[Any] = []
+        self.deleted: list[str] = []
+
+    def volumes(self) -> list[Any]:
+        def one(name: str, run: str, *servers: str) -> Any:
+            attached = [{"server_id": server} for server in servers]
+            return SimpleNamespace(id=f"id-{name}", name=name, metadata={run: "1"}, attachments=attached)
+
+        return [one("stuck", "ms1", "gone"), one("used", "ms1", "s"), one("free", "ms1"), one("theirs", "ms2", "gone")]
+
+    def post(self, path: str, json: Any) -> requests.Response:
+        self.posted.append((path, json))
+        answer = requests.Response()
+        answer.status_code = 202
+        return answer
+
+    def delete_volume(self, volume: Any) -> None:
+        self.deleted.append(volume.name)
+
+
+def test_a_volume_of_a_server_that_is_gone_is_freed() -> None:
+    storage = Storage()
+    connection = SimpleNamespace(network=None, block_storage=storage)
+    cloud = SimpleNamespace(connection=connection, read=lambda ask: ask(), once=lambda ask: ask())
+    resources = Resources(cast(Cloud, cloud), Wishes("ms1", "machine"))
+    assert resources.free_volumes({"s"}) == ["free and remove the volume stuck"]
+    state = {"status": "available", "attach_status": "detached"}
+    assert storage.posted == [("/volumes/id-stuck/action", {"os-reset_status": state})]
+    assert storage.deleted == ["stuck"]

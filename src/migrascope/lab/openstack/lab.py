@@ -113,6 +113,7 @@ class OpenstackLab:
         else:
             known = {one["id"] for one in await asyncio.to_thread(self._servers)}
             did += await end_orphans(parts, known)
+            did += await asyncio.to_thread(self._resources.free_volumes, known)
         self._suspect = False
         return {"lab": "rebuilt" if why else "healed", "did": did, "why": why}
 
