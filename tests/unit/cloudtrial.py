@@ -34,7 +34,8 @@ ANSWER = 100 * MS
 class Cloud:
     """What the scripted cloud says, in ns from the request. early_ns: how long before STOP the network left the
     source; counts: whether Nova wrote its counts; record: whether we may see the migration's record. clocks_ns: how far
-    each host's clock is from ours, where it is its own and was read; bracket_ns: how long a reading took."""
+    each host's clock is from ours, where it is its own and was read; bracket_ns: how long a reading took. nova: its
+    settings of migrations, None where they are not known; qemu: what QEMU says that it was set to."""
 
     plain: Recording
     windows: Windows
@@ -48,6 +49,8 @@ class Cloud:
     one_clock: bool = True
     clocks_ns: dict[str, int] = field(default_factory=dict)
     bracket_ns: int = 2 * MS
+    nova: dict[str, Any] | None = field(default_factory=lambda: {"permit_post_copy": True, "bandwidth_mib_s": 100})
+    qemu: dict[str, Any] = field(default_factory=lambda: {"postcopy-ram": True, "max-bandwidth": 100 * 2**20})
 
     @property
     def request(self) -> int:
@@ -74,6 +77,7 @@ class Cloud:
         return {
             ("api", "cloud"): list(self.api()),
             ("libvirt_event", SOURCE): [self.job()],
+            ("qmp_status", SOURCE): self.told(),
             ("announce", "fabric"): self.announce(),
             ("journal", SOURCE): self.journal(),
             **{("host_clock", host): self.clock(host) for host in self.clocks_ns},
@@ -94,6 +98,12 @@ class Cloud:
     def job(self) -> tuple[Any, ...]:
         job = {"operation": 5, "time_elapsed": 1900, "downtime": 230, "downtime_net": 229, "setup_time": 2}
         return ("job-completed", self.resume + 50 * MS, json.dumps({**job, "data_processed": self.libvirt_bytes}))
+
+    def told(self) -> list[tuple[Any, ...]]:
+        at, said = self.at(500 * MS), {"tls-creds": "", "downtime-limit": 300, **self.qemu}
+        capabilities = [{"capability": name, "state": state} for name, state in self.qemu.items() if state is True]
+        answers = {"query-migrate-capabilities": capabilities, "query-migrate-parameters": said}
+        return [(at, at + MS, command, json.dumps(answer)) for command, answer in answers.items()]
 
     def announce(self) -> list[tuple[Any, ...]]:
         left, came = self.stop - self.early_ns, max(self.stop - self.early_ns + 2 * MS, self.resume + self.late_ns)
@@ -209,6 +219,7 @@ def _fake(
     if cloud is not None:
         name = "" if cloud.one_clock else "elsewhere"
         facts = replace(facts, plan={**facts.plan, "cloud": {"name": name}}, facts={**facts.facts, "lab": "openstack"})
+        facts = replace(facts, settings={} if cloud.nova is None else {"nova": cloud.nova})
         events = [json.loads(line) for line in (opened / "events.ndjson").read_text().splitlines()]
         for event in events:
             if event["name"] == "migrate_done":

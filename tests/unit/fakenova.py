@@ -109,6 +109,13 @@ class FakeNova:
                 one["status"] = "cancelled"
                 server["OS-EXT-STS:task_state"], server["status"] = None, "ACTIVE"
                 return None
+            case "POST", ["migrations", number, "action"] if "force_complete" in body:
+                need_admin("os_compute_api:servers:migrations:force_complete")
+                one = next(one for one in own if one["id"] == int(number))
+                if one["status"] != "running":
+                    raise Refused(400, f"Migration {number} state of instance is {one['status']}.")
+                self.end = "completed"
+                return None
             case "GET", ["os-instance-actions", *which]:
                 event = {"event": "compute__do_live_migration", "result": "Error", "details": "the fake rolled back"}
                 action = {"action": "live-migration", "request_id": "req-1", "events": [event]}

@@ -33,6 +33,7 @@ def test_all_hold(tmp_path: Path) -> None:
         "clocks",
         "the probe's own loss",
         "load",
+        "policy",
         "data transferred",
         "blackout and pause",
         "Ceph",
@@ -78,13 +79,31 @@ def test_clocks_of_others_that_were_read(tmp_path: Path, bracket_ns: int, verdic
     assert (found.verdict, words in found.text) == (verdict, True), found.text
 
 
+@pytest.mark.parametrize(
+    ("nova", "qemu", "verdict", "words"),
+    [
+        ({}, {"max-bandwidth": 2**40}, "pass", "post-copy off, auto-converge off, TLS off"),
+        ({"tls": True}, {"max-bandwidth": 0, "tls-creds": "objlibvirt_tls0"}, "pass", "TLS on, bandwidth not limited"),
+        ({"permit_post_copy": True}, {"max-bandwidth": 0}, "fail", "not as Nova's settings want it"),
+        ({"bandwidth_mib_s": 10}, {"max-bandwidth": 2**30}, "fail", "bandwidth 1.07 GB/s, downtime limit 300 ms"),
+        (None, {"auto-converge": True, "max-bandwidth": 0}, "unknown", "auto-converge on"),
+    ],
+)
+def test_whether_qemu_was_set_as_nova_s_settings_want_it(
+    tmp_path: Path, nova: dict[str, Any] | None, qemu: dict[str, Any], verdict: str, words: str
+) -> None:
+    found = checks_of(record(tmp_path, nova=nova, qemu=qemu))["policy"]
+    assert found.verdict == verdict
+    assert words in found.text
+
+
 def test_a_guest_that_was_idle_when_the_plan_wanted_load(tmp_path: Path) -> None:
     assert checks_of(record(tmp_path, drop=("visit",)))["load"].verdict == "fail"
 
 
 def test_what_only_hosts_in_reach_tell_is_unknown_by_the_api_alone(tmp_path: Path) -> None:
     found = {name: check.verdict for name, check in checks_of(api_only(tmp_path)).items()}
-    unknown = dict.fromkeys(("clocks", "data transferred", "blackout and pause", "Ceph"), "unknown")
+    unknown = dict.fromkeys(("clocks", "policy", "data transferred", "blackout and pause", "Ceph"), "unknown")
     assert found == {"two hosts": "pass", "the probe's own loss": "pass", "load": "pass", **unknown}
 
 
@@ -98,4 +117,4 @@ def test_they_are_findings_of_the_run(tmp_path: Path) -> None:
         "Two hosts: the server has one hostId before and after: it was not moved to another host (trial 1).",
         {"name": "two hosts", "pass": 1, "fail": 1},
     )
-    assert [finding.verdict for finding in said] == ["fail", *["pass"] * 6]
+    assert [finding.verdict for finding in said] == ["fail", *["pass"] * 7]

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,8 @@ from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.plan import Plan
-from migrascope.model.schedule import schedule
+from migrascope.model.policy import Moment, Policy, PostCopy
+from migrascope.model.schedule import Factors, schedule
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
 from migrascope.store.runfolder import RunFolder
@@ -275,6 +277,37 @@ def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, b
     with pytest.raises(NotConverged, match=r"still running after 0\.2 s; cancelled"):
         migrate(one, limit_s=0.2)
     assert [record["status"] for record in fake.nova.migrations] == ["cancelled"]
+
+
+def forced(cloud: Cloud, boot: BootImage, policy: Policy) -> CloudInstance:
+    """A server that is migrated by a policy."""
+    one = made(cloud, boot)
+    reach = Reach(policies={"mine": policy})
+    mine = CloudInstance(one.name, one.made, Resources(cloud, Wishes(RUN, OURS)), reach, {}, access("fake", None))
+    factors = Factors("none", "mine", 2**30, 0.0, 0.5, "warm")
+    asyncio.run(mine.prepare("two", factors))
+    return mine
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3])
+def test_a_policy_with_a_moment_forces_the_end_then(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, after_s: float
+) -> None:
+    """A migration that never ends by itself; Compute does not take it at first."""
+    one = forced(cloud, boot, Policy(post_copy=PostCopy.model_validate({"after": f"{after_s}s"})))
+    fake.nova.end = "stuck"
+    fake.faults.append(Fault(f"POST {SERVER}/migrations/1/action", 400, "Migration 1 is preparing."))
+    began = time.monotonic()
+    assert migrate(one)["record"]["status"] == "completed"
+    assert time.monotonic() - began >= after_s
+
+
+def test_a_policy_whose_end_may_not_be_forced_fails(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
+    one = forced(cloud, boot, Policy(pause=Moment(after_round=0)))
+    fake.nova.end = "stuck"
+    fake.faults.append(Fault(f"POST {SERVER}/migrations/1/action", 403, "Policy doesn't allow it."))
+    with pytest.raises(MigrationFailed, match=r"the policy cannot be carried out: cloud fake: Policy doesn't allow it"):
+        migrate(one)
 
 
 def test_a_server_that_goes_to_error_while_it_migrates(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:

@@ -46,6 +46,7 @@ class Change:
     permit_auto_converge: Annotated[bool | None, Parameter(help="Whether a busy guest may be slowed down.")] = None
     bandwidth_mib_s: Annotated[int | None, Parameter(help="The most that it may send; 0 is no limit.")] = None
     max_concurrent: Annotated[int | None, Parameter(help="How many leave a host at once; 0 is no limit.")] = None
+    tls: Annotated[bool | None, Parameter(help="Whether the stream is encrypted.")] = None
 
     def given(self) -> dict[str, Any]:
         """Those that are to be changed."""

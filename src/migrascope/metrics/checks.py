@@ -1,7 +1,8 @@
 """What must hold for a trial on OpenStack to mean what it says: each a verdict with what was found."""
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -38,6 +39,7 @@ def checks(recording: Recording, found: dict[str, Measured], windows: Windows) -
         _clocks(recording, windows),
         _own_loss(found),
         _load(recording, windows),
+        _policy(recording),
         _data(found),
         _blackout(recording, found),
         _ceph(recording, windows),
@@ -97,6 +99,39 @@ def _load(recording: Recording, windows: Windows) -> Check:
     due = rate * (end - begin) / 1e9
     text = f"{served} of {due:.0f} visits were served in the time before the request"
     return Check(name, "pass" if served >= SERVED_RATIO * due else "fail", text)
+
+
+def _policy(recording: Recording) -> Check:
+    """Whether QEMU was set as Nova's settings of the trial want it, by its own word while it migrated."""
+    name, rows = "policy", recording.table("qmp_status").filter(pl.col("host") == recording.trial.source)
+
+    def told(command: str) -> Any:
+        answers = rows.filter((pl.col("command") == command) & (pl.col("answer") != ""))["answer"]
+        return json.loads(answers[-1]) if len(answers) else None
+
+    capabilities, parameters = told("query-migrate-capabilities"), told("query-migrate-parameters")
+    if capabilities is None or parameters is None:
+        return Check(name, "unknown", "no QEMU was asked how it migrates")
+    on = {one["capability"] for one in capabilities if one["state"]}
+    found = {
+        "post-copy": "postcopy-ram" in on, "auto-converge": "auto-converge" in on, "TLS": bool(parameters["tls-creds"]),
+    }  # fmt: skip
+    rate = parameters["max-bandwidth"]
+    says = f"QEMU says: {_listed(found)}, bandwidth {human(rate, 'B/s') if rate else 'not limited'}, "
+    says += f"downtime limit {parameters['downtime-limit']} ms"
+    settings = recording.trial.settings
+    nova = settings.get("nova", settings.get("stated"))
+    if nova is None:
+        return Check(name, "unknown", f"{says}; how Nova is set there is not known")
+    keys = ("permit_post_copy", "permit_auto_converge", "tls")
+    wanted = {what: bool(nova.get(key)) for what, key in zip(found, keys, strict=True)}
+    sent = nova.get("bandwidth_mib_s", 0) * 2**20
+    same = found == wanted and sent in (0, rate)
+    return Check(name, "pass" if same else "fail", f"{says}; {'as' if same else 'not as'} Nova's settings want it")
+
+
+def _listed(states: dict[str, bool]) -> str:
+    return ", ".join(f"{what} {'on' if state else 'off'}" for what, state in states.items())
 
 
 def _data(found: dict[str, Measured]) -> Check:

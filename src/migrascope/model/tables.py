@@ -60,7 +60,8 @@ _ALL = [
     Table(
         "qmp_status", 1,
         {"asked_ns": "int", "answered_ns": "int", "command": "str", "answer": "str"},
-        "one answer of the QEMU on `host` to query-migrate or query-status, as JSON; empty where it did not answer",
+        "one answer of the QEMU on `host` to query-migrate, query-status, query-migrate-capabilities or -parameters, "
+        "as JSON; empty where it did not answer",
     ),
     Table(
         "link", 1,

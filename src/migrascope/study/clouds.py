@@ -12,6 +12,7 @@ from migrascope.guest.image import GuestImage, cloud_kernel_line, guest_image
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.openstack.lab import OpenstackLab
 from migrascope.lab.openstack.parts import Parts
+from migrascope.lab.openstack.policy import settings
 from migrascope.lab.openstack.reach import Host, Reach
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.lab.qemu.hostimage import HOST
@@ -82,12 +83,7 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     spaces, where = testbed.topology.namespaces, address("origin", "external")
     boot, vcpus = _boot(guest, where), plan.instance.vcpus
     async with OpenstackLab.up(
-        cloud,
-        clouds_yaml,
-        _wishes(plan),
-        boot,
-        _reach(testbed, host_root, plan.fleet.max_concurrent, progress.step),
-        vcpus=vcpus,
+        cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed, host_root, plan, progress.step), vcpus=vcpus
     ) as lab:
         lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
         async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
@@ -102,8 +98,8 @@ def _parts(testbed: Testbed, say: Callable[[str], None]) -> Parts:
     )  # fmt: skip
 
 
-def _reach(testbed: Testbed, host_root: Path, max_concurrent: int, say: Callable[[str], None]) -> Reach:
-    topology = testbed.topology
+def _reach(testbed: Testbed, host_root: Path, plan: Plan, say: Callable[[str], None]) -> Reach:
+    topology, policies = testbed.topology, plan.chosen_policies()
     python = ("setpriv", "--pdeathsig", "KILL", "python3")
     hosts = {
         name: Host("qemu:///system", within.command(topology.namespaces[name], python), topology.namespaces[name])
@@ -113,7 +109,8 @@ def _reach(testbed: Testbed, host_root: Path, max_concurrent: int, say: Callable
     async def configure(factors: Factors) -> dict[str, Any]:
         topology.set_rate("migration", factors.link_bps)
         limit_ms = round(1000 * max(_DOWNTIME_FLOOR_S, factors.downtime_limit_s))
-        await testbeds.set_migration(testbed, {"downtime_ms": limit_ms, "max_concurrent": max_concurrent})
+        wanted = {"downtime_ms": limit_ms, "max_concurrent": plan.fleet.max_concurrent}
+        await testbeds.set_migration(testbed, settings(policies[factors.policy]) | wanted)
         nova = vars(testbed.settings.migration)
         return {"nova": dict(nova), "links": {name: link.rate_bps for name, link in topology.links.items()}}
 
@@ -131,7 +128,7 @@ def _reach(testbed: Testbed, host_root: Path, max_concurrent: int, say: Callable
     return Reach(
         hosts, topology.namespaces["client"], address("origin", "external"), topology.fabric, ports,
         ceph=hosts[CONTROLLER].python, volume=volume, configure=configure,
-        parts=_parts(testbed, say),
+        parts=_parts(testbed, say), policies=policies,
     )  # fmt: skip
 
 
@@ -141,7 +138,13 @@ async def _foreign(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     cloud = Cloud.connect(wanted.name)
     client = Namespace(wanted.visitors) if wanted.visitors else None
     hosts = {name: Host(uri, ("/usr/bin/python3",)) for name, uri in wanted.hosts.items()}
-    reach = Reach(hosts=hosts, client=client, origin=wanted.origin)
+    policies = plan.chosen_policies()
+
+    async def stated(factors: Factors) -> dict[str, Any]:
+        said = "policy" in plan.axes.model_fields_set
+        return {"stated": settings(policies[factors.policy])} if said else {}
+
+    reach = Reach(hosts=hosts, client=client, origin=wanted.origin, configure=stated, policies=policies)
     boot, vcpus = _boot(guest, wanted.origin), plan.instance.vcpus
     async with contextlib.AsyncExitStack() as stack:
         up = OpenstackLab.up(cloud, None, _wishes(plan), boot, reach, vcpus=vcpus)

@@ -11,8 +11,8 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from migrascope.lab.openstack.policy import refused
 from migrascope.model.plan import FOREIGN_ECHO_RATE, Plan
-from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
 
@@ -75,8 +75,12 @@ def fitted(plan: Plan) -> Plan:
     """
     if plan.lab.kind != "openstack":
         return plan
-    if any(policy != Policy() for policy in plan.chosen_policies().values()):
-        raise PlanError(plan.name, ["axes.policy: on OpenStack Nova's settings decide how it migrates: pre-copy only"])
+    policies = plan.chosen_policies()
+    if beyond := [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]:
+        raise PlanError(plan.name, beyond)
+    if plan.cloud.name and len(policies) > 1:
+        words = "axes.policy: others set how their cloud migrates: a plan can state one policy, not compare several"
+        raise PlanError(plan.name, [words])
     if plan.axes.vcpus:
         raise PlanError(plan.name, ["axes.vcpus: on OpenStack a run has one flavor: write instance.vcpus"])
     said = plan.windows.model_fields_set

@@ -10,6 +10,8 @@ import uuid
 from pathlib import Path
 
 _CEPH_AES = 1
+_EC_BEGIN, _EC_END = bytes.fromhex("30310201010420"), bytes.fromhex("a00a06082a8648ce3d030107")
+"""What stands around the number of a private key of P-256 in DER (RFC 5915)."""
 
 
 class Secrets:
@@ -48,6 +50,12 @@ class Secrets:
     def fernet_key(self, purpose: str) -> str:
         """A key of Keystone's token and credential repositories."""
         return base64.urlsafe_b64encode(self._bytes("fernet", purpose)).decode()
+
+    def ec_key(self, purpose: str) -> str:
+        """A private key on P-256 as PEM, for certificates."""
+        text = base64.b64encode(_EC_BEGIN + self._bytes("ec", purpose) + _EC_END).decode()
+        lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+        return "\n".join(["-----BEGIN EC PRIVATE KEY-----", *lines, "-----END EC PRIVATE KEY-----", ""])
 
     def ceph_key(self, entity: str) -> str:
         """A cephx key as keyrings hold it (type, creation time, length, AES key)."""

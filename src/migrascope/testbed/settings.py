@@ -49,8 +49,8 @@ class Migration:
     """Nova's settings of live migrations, [libvirt] live_migration_* and [DEFAULT] max_concurrent_live_migrations, with
     Nova's own defaults.
 
-    completion_timeout_s, bandwidth_mib_s and max_concurrent: 0 is no limit. UsageProblem for what nova-compute would
-    not start with.
+    completion_timeout_s, bandwidth_mib_s and max_concurrent: 0 is no limit. tls: QEMU encrypts the stream itself.
+    UsageProblem for what nova-compute would not start with.
     """
 
     downtime_ms: int = 500
@@ -62,6 +62,7 @@ class Migration:
     permit_auto_converge: bool = False
     bandwidth_mib_s: int = 0
     max_concurrent: int = 1
+    tls: bool = False
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

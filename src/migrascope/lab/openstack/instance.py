@@ -9,14 +9,17 @@ from typing import Any
 from migrascope.cloud.client import CloudError
 from migrascope.lab.contract import Check, MigrationFailed, NotConverged, Requested, check
 from migrascope.lab.offline import OfflineVolume
+from migrascope.lab.openstack.policy import forced_after_s
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.model.clock import mono_ns
+from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.until import Late, until
 
-_POLL_S = 1.0
+_POLL_S, _FORCE_S = 1.0, 0.2
+_NOT_YET = (400, 409)
 _ABORT_S = 60.0
 _DOUBT_S = 10.0
 _GONE_S = 120.0
@@ -47,6 +50,7 @@ class CloudInstance:
         self._persist = persist
         self._error: str | None = None
         self._first_host = self._mac = ""
+        self._forced_after_s: float | None = None
 
     async def _server(self) -> dict[str, Any]:
         answer = await asyncio.to_thread(self._cloud.compute, "GET", f"/servers/{self.made.server}")
@@ -131,6 +135,7 @@ class CloudInstance:
         network = self._cloud.connection.network
         port = await asyncio.to_thread(self._cloud.read, lambda: network.get_port(self.made.port))
         self._mac = str(port.mac_address)
+        self._forced_after_s = forced_after_s(self._reach.policies.get(factors.policy, Policy()))
         return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
@@ -150,10 +155,13 @@ class CloudInstance:
                 raise MigrationFailed(f"the migration was refused: {error}") from error
             if not await self._began():
                 raise MigrationFailed(f"the request to migrate came to nothing: {error}") from error
-        deadline = time.monotonic() + limit_s
+        now = time.monotonic()
+        deadline, due = now + limit_s, None if self._forced_after_s is None else now + self._forced_after_s
         while True:
             server, record = await self._server(), await self.record()
             status = record.get("status", "")
+            if due is not None and status == "running" and time.monotonic() >= due and await self._force(record):
+                due = None
             settled = server["status"] in _AT_REST and server.get("OS-EXT-STS:task_state") is None
             if self._error:
                 raise MigrationFailed(self._error)
@@ -162,13 +170,24 @@ class CloudInstance:
             if time.monotonic() > deadline:
                 await self._abort(record)
                 raise NotConverged(f"still {status or server['status']} after {limit_s:g} s; cancelled")
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_POLL_S if due is None else _FORCE_S)
         if record and status != "completed":
             raise MigrationFailed(f"Compute says {status}{await self._fault()}")
         return {"status": "completed", "record": record, "accepted_ns": accepted}
 
     def accepted(self, at_ns: int) -> None:
         """Called when the API has taken the request for a migration."""
+
+    async def _force(self, record: dict[str, Any]) -> bool:
+        """Asks Compute to force the migration's end; False where it does not take that yet."""
+        path = f"/servers/{self.made.server}/migrations/{record['id']}/action"
+        try:
+            await asyncio.to_thread(self._cloud.compute, "POST", path, {"force_complete": None})
+        except CloudError as error:
+            if error.status in _NOT_YET:
+                return False
+            raise MigrationFailed(f"the policy cannot be carried out: {error}") from error
+        return True
 
     async def _began(self) -> bool:
         """Whether a migration began although the request for it was not answered, or not well: it is never asked for

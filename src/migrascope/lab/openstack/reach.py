@@ -6,6 +6,7 @@ from typing import Any
 
 from migrascope.lab.offline import OfflineVolume
 from migrascope.lab.openstack.parts import Parts
+from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors
 from migrascope.node.namespace import Namespace
 
@@ -32,7 +33,8 @@ class Reach:
     ceph: the command of a Python that may ask Ceph; empty where nobody may. volume: reads a volume that nobody uses any
     more, by its id; None where nobody can. configure: makes the cloud as a
     trial's factors want it, and gives the settings as they are read back; on a cloud of others it changes nothing and
-    knows nothing. parts: what of it is ours to break; None of a cloud of others.
+    knows nothing. parts: what of it is ours to break; None of a cloud of others. policies: the plan's ways of
+    migrating, by name.
     """
 
     hosts: Mapping[str, Host] = field(default_factory=dict)
@@ -44,3 +46,4 @@ class Reach:
     volume: Callable[[str], Awaitable[OfflineVolume]] | None = None
     configure: Callable[[Factors], Awaitable[dict[str, Any]]] = _unknown
     parts: Parts | None = None
+    policies: Mapping[str, Policy] = field(default_factory=dict)

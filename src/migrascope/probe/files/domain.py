@@ -22,7 +22,7 @@ NO_JOB = {"driver": "qcow2", "file": "migrascope-no-such-node", "size": 65536}
 
 config = json.loads(sys.argv[1])
 lock = threading.Lock()
-stopped, completed, over, here = (threading.Event() for _ in range(4))
+stopped, completed, over, here, active = (threading.Event() for _ in range(5))
 stamps: "queue.SimpleQueue[tuple[str, int]]" = queue.SimpleQueue()
 numbers = itertools.count(1)
 
@@ -43,6 +43,8 @@ def qemu_event(_conn: Any, domain: Any, event: str, seconds: int, micros: int, d
         say("qmp_event", event, wall, time.monotonic_ns(), details or "{}")
         if event == "STOP":
             stopped.set()
+        if event == "MIGRATION" and json.loads(details)["status"] == "active":
+            active.set()
         if event == "MIGRATION" and json.loads(details)["status"] == "completed" and stopped.is_set():
             completed.set()  # QEMU's own last figures are there until libvirt ends it, some 20 ms later
 
@@ -113,6 +115,15 @@ def clock(connection: Any) -> None:
         return
 
 
+def told(connection: Any) -> None:
+    """How each migration was set, from QEMU itself while it runs: libvirt sets it anew for each, and takes it back."""
+    while True:
+        active.wait()
+        query(connection, "query-migrate-capabilities")
+        query(connection, "query-migrate-parameters")
+        active.clear()
+
+
 def main() -> None:
     libvirt.registerErrorHandler(lambda *_: None, None)
     libvirt.virEventRegisterDefaultImpl()
@@ -141,6 +152,7 @@ def main() -> None:
             completed.clear()
 
     threading.Thread(target=last, daemon=True).start()
+    threading.Thread(target=told, args=(connection,), daemon=True).start()
     interval, due = config["interval_s"], time.monotonic()
     read = due - CLOCK_S
     while not over.wait(max(0.0, due - time.monotonic()) if interval else None):

@@ -1,6 +1,6 @@
 """The hypervisors: libvirt and nova-compute on each node, with the settings of live migrations."""
 
-from migrascope.testbed.roles import base, ceph, nova
+from migrascope.testbed.roles import base, ceph, nova, tls
 from migrascope.testbed.roles.cinder import rbd_secret
 from migrascope.testbed.roles.common import Sections, as_user, config
 from migrascope.testbed.roles.keystone import CATALOG
@@ -54,6 +54,7 @@ def _libvirt(settings: Settings, secrets: Secrets, node: str) -> dict[str, objec
         "live_migration_permit_post_copy": migration.permit_post_copy,
         "live_migration_permit_auto_converge": migration.permit_auto_converge,
         "live_migration_bandwidth": migration.bandwidth_mib_s,
+        "live_migration_with_native_tls": migration.tls,
     }
 
 
@@ -84,6 +85,7 @@ def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
         ceph.client(secrets, "nova", "root:nova"),
         configuration(settings, secrets, node),
         *_libvirt_files(secrets, node),
+        *tls.certificates(secrets, node),
         Units(
             start=(
                 "virtlogd.socket",
@@ -104,6 +106,7 @@ def _libvirt_files(secrets: Secrets, node: str) -> list[Action]:
     daemon = f'host_uuid = "{secrets.uuid(f"host {node}")}"\nauth_tcp = "none"\nlisten_tls = 0\nlisten_tcp = 1\n'
     # As root, for a post-copy opens /dev/userfaultfd, which is this machine's and root's.
     qemu = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n'
+    qemu += f'default_tls_x509_cert_dir = "{tls.HOME}"\ndefault_tls_x509_verify = 1\n'
     listen = f"[Socket]\nListenStream=\nListenStream={address(node, 'migration')}:16509\nFreeBind=yes\n"
     files: list[Action] = [
         File("/etc/libvirt/libvirtd.conf", daemon),
