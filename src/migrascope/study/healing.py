@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from migrascope.lab.openstack.parts import UNITS
 from migrascope.model.problem import Problem
 from migrascope.study import testbeds
 from migrascope.testbed.status import Status
@@ -9,6 +10,13 @@ from migrascope.testbed.testbed import Testbed
 
 _START_S = 180.0
 _START = 'systemctl reset-failed "$1" 2>/dev/null; exec systemctl start "$1"'
+
+# A socket of a service that runs already cannot be started.
+_LISTEN = """
+for unit in "$@"; do systemctl is-active --quiet "$unit" || lost=1; done
+[ -n "$lost" ] || exit 0
+systemctl stop "$@"; systemctl start "$@" && echo "start $1 and its sockets"
+"""
 
 
 class Healer:
@@ -31,6 +39,8 @@ class Healer:
             if node.pid() is None:
                 await self.boot(name)
                 did.append(f"boot {name}")
+            said = await testbed.nodes[name].run(["sh", "-c", _LISTEN, "sh", *UNITS["libvirt"]], timeout_s=_START_S)
+            did += [f"{line} on {name}" for line in said.splitlines()]
         found = await testbeds.status(testbed)
         for unit, where in _down(found):
             try:

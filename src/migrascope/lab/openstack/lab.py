@@ -65,6 +65,8 @@ class OpenstackLab:
             hosts = await asyncio.to_thread(hypervisors, cloud)
             facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}
             ground = await asyncio.to_thread(resources.ground, boot)
+            if reach.parts is not None:
+                await reach.parts.mend()
             try:
                 yield cls(resources, ground, reach, register, hosts, clouds_yaml, vcpus, facts, boot)
             finally:
