@@ -21,6 +21,7 @@ from migrascope.lab.openstack.lab import OpenstackLab, hypervisors  # noqa: E402
 from migrascope.lab.openstack.reach import Reach  # noqa: E402
 from migrascope.lab.openstack.resources import Ground, Resources  # noqa: E402
 from migrascope.lab.openstack.wishes import TAG, Wishes  # noqa: E402
+from migrascope.lab.qemu.machine import BootImage  # noqa: E402
 from migrascope.metrics.trial import measure  # noqa: E402
 from migrascope.model.schedule import schedule  # noqa: E402
 from migrascope.node.namespace import Namespace  # noqa: E402
@@ -59,8 +60,9 @@ def client(count: int, rate: float, folder: Path) -> bool:
     group = cloud.connection.network.create_security_group(name=register.id, description=resources.wishes.mark)
     networks = {net.name: net.id for net in cloud.connection.network.networks()}
     ground = Ground("image", 2**20, networks["inner"], networks["outer"], group.id)
+    boot = BootImage(folder, folder, folder, "")
     facts = {"lab": "openstack", "accelerator": "tcg", "qemu": "none"}
-    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts)
+    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts, boot)
     plan = parse(f"{PLAN}count = [{count}]\nrequests = {rate:g}\n", "benchmark")
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
     began = time.monotonic()

@@ -69,7 +69,9 @@ def test_several_instances_are_drained(cloud: Cloud, plan: Path, tmp_path: Path)
     (cell,) = json_of("show", str(RunFolder(tmp_path / "runs" / "latest").path))["cells"]
     value = {key: metric["median"] for key, metric in cell["metrics"].items()}
     assert (value["fleet.migrated"], value["fleet.failed"]) == (2, 0)
-    assert value["fleet.at_once"] <= 1  # Nova's default
+    (recording,) = RunFolder(tmp_path / "runs" / "latest").recordings()
+    assert recording.trial.settings["nova"]["max_concurrent"] == 1  # Nova's default
+    assert value["fleet.at_once"] <= 1
     assert value["fleet.data_bytes"] > 2 * 50e6
     assert all(value[f"fleet.vm-{number}.blackout_s"] > 0 for number in (1, 2))
     assert value["fleet.total_s"] >= max(value[f"fleet.vm-{number}.migration_time_s"] for number in (1, 2))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,10 @@ from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
-from migrascope.metrics.fleet import instances
+from migrascope.lab.qemu.machine import BootImage
+from migrascope.metrics.fleet import Instance, instances
 from migrascope.metrics.trial import measure
+from migrascope.model.measured import Measured
 from migrascope.model.plan import FleetPlan
 from migrascope.model.schedule import schedule
 from migrascope.node.namespace import Namespace
@@ -32,10 +35,11 @@ from migrascope.node.register import Register
 from migrascope.report.build import write_report
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import parse, text_of
-from migrascope.trial.fleet import FleetEngine, width_of, wrong
+from migrascope.trial.fleet import MOST_WATCHED, FleetEngine, echoes, spread, width_of, wrong
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
 SERVER = "/compute/v2.1/servers/[0-9a-f-]{36}"
+NO_BOOT = BootImage(Path(), Path(), Path(), "")
 OURS = f"{TAG}-aaaaaaaaaaaa"
 PLAN = """
 blocks = {blocks}
@@ -71,7 +75,7 @@ def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFol
     group = cloud.connection.network.create_security_group(name=register.id, description=resources.wishes.mark)
     ground = Ground("image", 2**20, fake.inner, fake.outer, group.id)
     facts = {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}
-    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts)
+    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts, NO_BOOT)
     plan = parse(PLAN.format(blocks=blocks) + fleet, "test")
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
     engine = FleetEngine(lab, plan, lambda _: None, booted)
@@ -219,6 +223,24 @@ def test_what_a_fleet_does_not_do_is_refused(tmp_path: Path, arguments: list[str
     )
     ended = migrascope("run", *arguments, folder=tmp_path)
     assert (ended.code, words in ended.stderr) == (2, True)
+
+
+def test_probes_share_the_rate_and_are_spread() -> None:
+    addresses = {f"vm-{number}": f"10.0.0.{number}" for number in range(1, 41)}
+    watched = spread(addresses)
+    assert len(watched) == MOST_WATCHED
+    assert list(watched)[:3] == ["vm-1", "vm-3", "vm-6"]
+    assert spread(dict(list(addresses.items())[:4])) == dict(list(addresses.items())[:4])
+    probes = echoes(watched, 50.0, "tcp", None)
+    assert sum(probe.config["rate"] for probe in probes) == pytest.approx(50.0)
+    assert {(probe.config["instance"], probe.config["target"]) for probe in probes} == set(watched.items())
+
+
+def test_a_blackout_is_as_exact_as_its_probe() -> None:
+    black = Measured(1.5, "s", "echo", bound=0.032, samples=2)
+    one = Instance("vm-1", 0, 1, 2, 1, 1, None, black)
+    assert one.figures()["blackout_s"] == (1.5, 0.032)
+    assert replace(one, blackout=None).figures()["blackout_s"] == (None, 0.0)
 
 
 def test_widths_and_verdicts() -> None:

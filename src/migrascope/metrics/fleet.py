@@ -27,7 +27,7 @@ _UNDER_WAY = ("preparing", "running")
 @dataclass(frozen=True)
 class Instance:
     """One instance: when its migration was asked for, began to be carried out and was over, mono ns, None where that
-    was not seen; the bounds are the half-widths between two looks. blackout_s: None without a probe."""
+    was not seen; the bounds are the half-widths between two looks. blackout: None without a probe."""
 
     name: str
     request_ns: int
@@ -36,7 +36,7 @@ class Instance:
     begin_bound_ns: int
     end_bound_ns: int
     failed: str | None
-    blackout_s: float | None
+    blackout: Measured | None
 
     @property
     def migrated(self) -> bool:
@@ -45,11 +45,12 @@ class Instance:
     def figures(self) -> dict[str, tuple[float | None, float]]:
         """Each of FIGURES in s, None where it was not seen, with its bound."""
         end = self.end_ns if self.migrated else None
+        black = self.blackout
         return {
             "from_request_s": (_span(self.request_ns, end), self.end_bound_ns / NS),
             "waited_s": (_span(self.request_ns, self.begin_ns), self.begin_bound_ns / NS),
             "migration_time_s": (_span(self.begin_ns, end), (self.begin_bound_ns + self.end_bound_ns) / NS),
-            "blackout_s": (self.blackout_s, 0.0),
+            "blackout_s": (black.value, black.bound or 0.0) if black is not None else (None, 0.0),
         }
 
 
@@ -96,10 +97,10 @@ def _first(rows: pl.DataFrame | None, since: int, shows: pl.Expr, *, last: bool 
     return (after + answered) // 2, (answered - after) // 2
 
 
-def _blackout(recording: Recording, name: str) -> float | None:
+def _blackout(recording: Recording, name: str) -> Measured:
     own = recording.of(name)
     packets = Packets.of(own, end_of(recording))
-    return network(packets, _windows(recording))["network_blackout_s"].value
+    return network(packets, _windows(recording))["network_blackout_s"]
 
 
 def _windows(recording: Recording) -> Windows:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from migrascope.lab.fleet import Fleet, Look, State
 from migrascope.model.clock import mono_ns
-from migrascope.model.plan import FleetPlan, Plan
+from migrascope.model.plan import EchoKind, FleetPlan, Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import HOSTS, Factors, TrialSpec
 from migrascope.node.member import Member
@@ -26,8 +26,7 @@ from migrascope.trial.members import machine_watch
 from migrascope.trial.reached import echo_kind
 
 MOST_WATCHED = 16
-"""So many instances have a probe of their own; what the API says is recorded of all."""
-_PROBES = 500.0
+"""So many instances have a probe of their own, for all share the plan's rate; what the API says is recorded of all."""
 _TURN_S = 1.0
 """So long migrations are asked for before the fleet is looked at again."""
 Booted = Callable[[str, Namespace | None], Awaitable[bool]]
@@ -106,7 +105,7 @@ class FleetEngine:
             began = time.monotonic()
             fleet = await lab.create_fleet(spec.factors, spec.source, folder, plan.fleet.requests)
             stack.push_async_callback(fleet.destroy)
-            watched = dict(list(fleet.addresses.items())[:MOST_WATCHED])
+            watched = spread(fleet.addresses)
             await self._boot(watched)
             facts.facts["boot_s"] = round(time.monotonic() - began, 3)
             facts.settings.update(fleet.settings, fleet=plan.fleet.model_dump(mode="json"))
@@ -156,14 +155,24 @@ class FleetEngine:
         if spec.factors.probes == "none":
             return []
         kind = await echo_kind(self._plan.probes.echo_kind, next(iter(watched.values())), self._lab.client)
-        rate = min(self._plan.probes.echo_rate, _PROBES / len(watched))
-        return [
-            Member(
-                f"echo-{name}", "migrascope.probe.echo", "client", self._lab.client,
-                {"target": address, "rate": rate, "kind": kind, "instance": name},
-            )
-            for name, address in watched.items()
-        ]  # fmt: skip
+        return echoes(watched, self._plan.probes.echo_rate, kind, self._lab.client)
+
+
+def spread(addresses: Mapping[str, str]) -> dict[str, str]:
+    """At most MOST_WATCHED of them, as far apart as they are many: those asked first wait least."""
+    names, count = list(addresses), min(len(addresses), MOST_WATCHED)
+    return {name: addresses[name] for name in (names[at * len(names) // count] for at in range(count))}
+
+
+def echoes(watched: Mapping[str, str], rate: float, kind: EchoKind, client: Namespace | None) -> list[Member]:
+    """A prober for each, `rate` packets a second in all."""
+    config = {"rate": rate / len(watched), "kind": kind}
+    return [
+        Member(
+            f"echo-{name}", "migrascope.probe.echo", "client", client, {"target": address, "instance": name, **config}
+        )
+        for name, address in watched.items()
+    ]
 
 
 class Drive:
