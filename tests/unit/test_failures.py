@@ -1,5 +1,6 @@
 """The matrix of disturbances by phase."""
 
+import re
 from pathlib import Path
 
 from faketrial import run_of
@@ -41,15 +42,27 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
     })  # fmt: skip
     summary = analyse(run_of(tmp_path, plan))
     (trial,) = summary.trials
-    words = ["What each disturbance did", "link-down migration for 2 s"]
     place = trial.facts.proof["place"]["evidence"]
-    assert lines(summary) == [*words, f"  round:10: unknown; {place}"]
+    *words, cell = lines(summary)
+    assert words == ["What each disturbance did", "link-down migration for 2 s"]
+    assert re.fullmatch(rf"  round:10: unknown, silent [0-9]\.[0-9][0-9] s; {re.escape(place)}", cell)
     trial.facts.facts["rescue"] = {"operator": ["reset-state", "hard reboot"]}
     trial.facts.facts["healing"] = {"lab": "rebuilt"}
-    assert lines(summary)[-1] == f"  round:10: unknown; {place}; operator: reset-state, hard reboot; lab rebuilt"
+    assert lines(summary)[-1] == f"{cell}; operator: reset-state, hard reboot; lab rebuilt"
     trial.facts.facts["rescue"] = {"operator": []}
     trial.facts.facts["healing"] = {"lab": "healed"}
-    assert lines(summary)[-1] == f"  round:10: unknown; {place}; operator: nothing"
+    assert lines(summary)[-1] == f"{cell}; operator: nothing"
+
+
+def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) -> None:
+    held = {**TABLES[1], "hold": True}
+    axes = {"scenario": ["none"], "policy": ["pre-copy", "post-copy"], "disturbance": ["cut-later"]}
+    plan = Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": [held]})
+    found = matrix(analyse(run_of(tmp_path, plan)), ())
+    assert found is not None
+    assert [what for what, _ in found["rows"]] == [
+        "post-copy: link-down migration held for 2 s", "pre-copy: link-down migration held for 2 s",
+    ]  # fmt: skip
 
 
 def test_an_undisturbed_run_has_none(tmp_path: Path) -> None:

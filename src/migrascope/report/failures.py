@@ -6,11 +6,12 @@ from typing import Any
 from migrascope.analysis.summary import Summary, TrialResult
 from migrascope.model.disturbance import ACCEPTED, NONE, PHASES
 from migrascope.model.units import human
+from migrascope.model.verdict import Statement
 
 NOTE = (
-    "Each cell holds the verdicts of its trials, with how long the website was silent where that was a loss of "
-    "service, where the instance ran at the end, and, where there is an operator, what he had to do and whether the "
-    "lab had to be rebuilt."
+    "Each cell holds the verdicts of its trials, with the longest silence of the website until it answered again, "
+    "where the instance ran at the end, and, where there is an operator, what he had to do and whether the lab had to "
+    "be rebuilt."
 )
 _ORDER = ("trial", "window", ACCEPTED, *PHASES[:2], "round", *PHASES[2:])
 
@@ -32,7 +33,14 @@ def matrix(summary: Summary, seen: Collection[int]) -> dict[str, Any] | None:
 
 
 def _what(trial: TrialResult) -> tuple[str, str]:
-    """A disturbance without its moment, and its moment. Kinds that are only a dose keep their name."""
+    """A disturbance without its moment, and its moment. Kinds that are only a dose keep their name. The policy goes
+    before, where the plan has several."""
+    what, when = _disturbed(trial)
+    several = len(trial.facts.plan["axes"]["policy"]) > 1
+    return f"{trial.facts.factors.policy}: {what}" if several else what, when
+
+
+def _disturbed(trial: TrialResult) -> tuple[str, str]:
     name = trial.facts.factors.disturbance
     table = next(one for one in trial.facts.plan["disturbance"] if one["name"] == name)
     if table["when"] in ("trial", "window"):
@@ -41,7 +49,16 @@ def _what(trial: TrialResult) -> tuple[str, str]:
     workers = f"{table['workers']} workers" if table["workers"] else ""
     share = human(table["loss"], "ratio") if table.get("loss") else ""
     named = [table[key] or "" for key in ("kind", "service", "target", "way") if key in table]
-    words = [*named, rate, share, _seconds(table.get("delay"), "by "), workers, _seconds(table["offset"], "after ")]
+    held = "held" if table.get("hold") else ""
+    words = [
+        *named,
+        held,
+        rate,
+        share,
+        _seconds(table.get("delay"), "by "),
+        workers,
+        _seconds(table["offset"], "after "),
+    ]
     return " ".join(word for word in [*words, _seconds(table["duration"], "for ")] if word), table["when"]
 
 
@@ -56,14 +73,7 @@ def _place(when: str) -> tuple[int, int]:
 
 def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     judged = trial.judgement
-    silent = next(
-        (
-            one.until_s - one.from_s
-            for one in judged.statements
-            if one.witness == "website" and one.from_s is not None and one.until_s is not None
-        ),
-        None,
-    )
+    silence = next((one for one in judged.statements if one.witness == "website"), None)
     number, told = trial.facts.number, trial.facts.facts
     operator = told["rescue"]["operator"] if "rescue" in told else None
     return {
@@ -71,11 +81,17 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
         "linked": number in seen,
         "verdict": judged.verdict,
         "text": judged.text,
-        "silent": None if silent is None else f"{silent:.2f} s",
+        "silent": None if silence is None else _silent(silence),
         "operator": None if operator is None else ", ".join(operator) or "nothing",
         "rebuilt": told.get("healing", {}).get("lab") == "rebuilt",
         "place": trial.facts.proof.get("place", {}).get("evidence", "not known where it runs"),
     }
+
+
+def _silent(silence: Statement) -> str | None:
+    if silence.from_s is None or silence.until_s is None:
+        return None
+    return f"{silence.until_s - silence.from_s:.2f} s" + (" to the end" if "no answer" in silence.text else "")
 
 
 def lines(summary: Summary) -> list[str]:

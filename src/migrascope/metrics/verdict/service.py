@@ -34,9 +34,8 @@ def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement
         return times.statement(WEBSITE, "service lost", f"{said}, silent {times.said(start)}", (start, end))
     if reason := times.unheard(answered):
         return Statement(WEBSITE, "unknown", f"visits answered: {reason}")
-    return Statement(
-        WEBSITE, "intact", f"{len(answered)} of {len(visits)} visits answered, longest silence {silence:.2f} s"
-    )
+    words = f"{len(answered)} of {len(visits)} visits answered, longest silence {silence:.2f} s"
+    return times.statement(WEBSITE, "intact", words, (start, end))
 
 
 _PROOFS: dict[str, tuple[str, Verdict]] = {
