@@ -2,20 +2,20 @@
 
 from collections.abc import Callable
 
-from migrascope.lab.openstack.parts import UNITS
+from migrascope.lab.openstack.parts import START, UNITS
 from migrascope.model.problem import Problem
 from migrascope.study import testbeds
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 
 _START_S = 180.0
-_START = 'systemctl reset-failed "$1" 2>/dev/null; exec systemctl start "$1"'
+_START = 'systemctl reset-failed "$1" 2>/dev/null; systemctl start "$1" && echo "start $1"'
 
 # A socket of a service that runs already cannot be started.
-_LISTEN = """
+_LISTEN = f"""
 for unit in "$@"; do systemctl is-active --quiet "$unit" || lost=1; done
 [ -n "$lost" ] || exit 0
-systemctl stop "$@"; systemctl start "$@" && echo "start $1 and its sockets"
+systemctl stop "$@"; echo "start $1 and its sockets"; {START}
 """
 
 
@@ -39,16 +39,19 @@ class Healer:
             if node.pid() is None:
                 await self.boot(name)
                 did.append(f"boot {name}")
-            said = await testbed.nodes[name].run(["sh", "-c", _LISTEN, "sh", *UNITS["libvirt"]], timeout_s=_START_S)
-            did += [f"{line} on {name}" for line in said.splitlines()]
+            did += [f"{line} on {name}" for line in await self._run(name, _LISTEN, *UNITS["libvirt"])]
         found = await testbeds.status(testbed)
         for unit, where in _down(found):
-            try:
-                await testbed.nodes[where].run(["sh", "-c", _START, "sh", unit], timeout_s=_START_S)
-                did.append(f"start {unit} on {where}")
-            except Problem as problem:
-                did.append(f"{unit} on {where} does not start: {str(problem).splitlines()[0]}")
+            did += [f"{line} on {where}" for line in await self._run(where, _START, unit)]
         return did
+
+    async def _run(self, node: str, script: str, *units: str) -> list[str]:
+        """The lines that a script prints on a node; what it could not do is one."""
+        try:
+            said = await self._testbed.nodes[node].run(["sh", "-c", script, "sh", *units], timeout_s=_START_S)
+        except Problem as problem:
+            return [f"{units[0]} does not start ({str(problem).splitlines()[0]})"]
+        return said.splitlines()
 
     async def rebuild(self) -> None:
         """Makes it anew: its nodes' disks from the snapshot, in the same networks. Problem where that fails."""

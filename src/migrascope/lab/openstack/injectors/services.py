@@ -4,11 +4,12 @@ import os
 import signal
 from collections.abc import Sequence
 
+from migrascope.lab.openstack.parts import START
 from migrascope.model.problem import Problem
 from migrascope.node.container import Container, members
 
 # A unit that is not loaded has no failed state to forget.
-_START = 'systemctl reset-failed "$@" 2>/dev/null; exec systemctl start "$@"'
+_START = 'systemctl reset-failed "$@" 2>/dev/null; ' + START
 
 
 class Service:
