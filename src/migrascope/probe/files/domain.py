@@ -22,7 +22,8 @@ NO_JOB = {"driver": "qcow2", "file": "migrascope-no-such-node", "size": 65536}
 
 config = json.loads(sys.argv[1])
 lock = threading.Lock()
-stopped, completed, over, here, active = (threading.Event() for _ in range(5))
+stopped, over, here, active = (threading.Event() for _ in range(4))
+completed: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
 stamps: "queue.SimpleQueue[tuple[str, int]]" = queue.SimpleQueue()
 numbers = itertools.count(1)
 
@@ -46,7 +47,7 @@ def qemu_event(_conn: Any, domain: Any, event: str, seconds: int, micros: int, d
         if event == "MIGRATION" and json.loads(details)["status"] == "active":
             active.set()
         if event == "MIGRATION" and json.loads(details)["status"] == "completed" and stopped.is_set():
-            completed.set()  # QEMU's own last figures are there until libvirt ends it, some 20 ms later
+            completed.put(domain)  # QEMU's own last figures are there until libvirt ends it, some 20 ms later
 
 
 def lifecycle(_conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
@@ -80,6 +81,10 @@ def query(connection: Any, command: str) -> None:
         if here.is_set():  # gone again, which is an answer too
             say("qmp_status", time.monotonic_ns(), 0, command, "")
         return
+    ask(domain, command)
+
+
+def ask(domain: Any, command: str) -> None:
     asked, answer, answered = time.monotonic_ns(), "", 0
     try:
         said = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0))
@@ -147,9 +152,7 @@ def main() -> None:
 
     def last() -> None:
         while True:
-            completed.wait()
-            query(connection, "query-migrate")
-            completed.clear()
+            ask(completed.get(), "query-migrate")
 
     threading.Thread(target=last, daemon=True).start()
     threading.Thread(target=told, args=(connection,), daemon=True).start()
