@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 from fakecloud import PASSWORD, FakeCloud, Fault
 
+from leaks import leaks
 from migrascope.cloud.client import Cloud, CloudError, Patience
 from migrascope.lab.contract import MigrationFailed, NotConverged
 from migrascope.lab.openstack import instance as instances
@@ -271,6 +272,24 @@ def test_a_migration_that_fails_says_why(fake: FakeCloud, cloud: Cloud, boot: Bo
     assert asyncio.run(one.place("one"))["verdict"] == "pass"
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "Policy doesn't allow os_compute_api:os-migrate-server:migrate_live to be performed."),
+        (409, "Cannot 'os-migrateLive' instance while it is in task_state migrating"),
+    ],
+)
+def test_a_migration_that_is_not_allowed_is_asked_for_once(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, status: int, words: str
+) -> None:
+    one = made(cloud, boot)
+    fake.faults.append(Fault(f"POST {SERVER}/action", status, words))
+    with pytest.raises(MigrationFailed, match=f"the migration was refused: cloud fake: {words}"):
+        migrate(one)
+    assert (fake.asked(f"POST {SERVER}/action"), fake.nova.migrations) == (1, [])
+    assert asyncio.run(one.place("one"))["verdict"] == "pass"
+
+
 def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
     one = made(cloud, boot)
     fake.nova.end = "stuck"
@@ -485,12 +504,7 @@ def test_the_probe_records_what_the_api_answers_and_where_it_does_not(
 
 def _no_secret(folder: Path, fake: FakeCloud) -> None:
     """Neither the password of clouds.yaml nor a token of the cloud is in any file."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files
-    secrets = [PASSWORD, *(f"token-{number}" for number in range(1000))]
-    for path in files:
-        content = path.read_bytes()
-        assert [secret for secret in secrets if secret.encode() in content] == [], path
+    assert leaks(folder, [PASSWORD, *(f"token-{number}" for number in range(1000))]) == []
 
 
 # Healing
