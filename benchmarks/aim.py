@@ -69,6 +69,11 @@ def _aimed() -> dict[str, dict[str, Any]]:
     return made
 
 
+def measured(repeats: int) -> RunFolder:
+    """The run of that plan."""
+    return run_plan(plan(repeats))
+
+
 def lateness(runs: Iterable[RunFolder]) -> dict[tuple[str, str], list[float | None]]:
     """Lateness (ms) of what was aimed at a phase, by kind and phase; None for what did not take effect."""
     found = defaultdict(list)
@@ -97,7 +102,7 @@ def table(found: dict[tuple[str, str], list[float | None]]) -> str:
 
 
 def main() -> None:
-    runs = [RunFolder(Path(path)) for path in sys.argv[1:]] or [run_plan(plan(repeats=3))]
+    runs = [RunFolder(Path(path)) for path in sys.argv[1:]] or [measured(repeats=3)]
     print(machine(runs[0].recordings()[0].trial.facts))
     print(table(lateness(runs)))
 

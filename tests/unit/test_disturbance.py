@@ -57,6 +57,17 @@ def test_a_disturbance_is_a_factor_and_survives_writing() -> None:
         (("'link-down'", "'link-loss'\nloss = '5'"), "'5' is not a share"),
         (("'link-down'", "'link-delay'\ndelay = '0ms'"), "delay: 1ms to 1s"),
         (("'link-down'", "'link-delay'"), "link-delay needs delay"),
+        (
+            ("'link-down'\ntarget = 'migration'", "'guest-memory'\nworking_set = '8MiB'\nwrite_rate = '0'"),
+            "begins too slowly for a phase",
+        ),
+        (
+            (
+                CUT,
+                "name = 'cut'\nkind = 'guest-memory'\nworking_set = '8MiB'\nwrite_rate = '0MB/s'",
+            ),
+            "write_rate: 4096B/s to 100GB/s",
+        ),
         (("'link-down'", "'link-down'\nhold = true"), "hold: only the switchover can be held"),
         (("'link-down'", "'link-loss'\nloss = '5%'\ndelay = '5ms'"), "link-loss takes no delay"),
     ],

@@ -15,9 +15,9 @@ AGAIN = "start it again from its volume"
         ({"host-a": "finish-migrate", "host-b": "running"}, PATIENCE_S, AGAIN),
         ({"host-a": "io-error"}, 0.0, "cont on host-a"),
         ({"host-a": "postmigrate", "host-b": "io-error"}, 0.0, "cont on host-b"),
-        ({"host-b": "inmigrate"}, 0.5, None),
-        ({"host-b": "inmigrate"}, 1.0, AGAIN),
-        ({}, 1.0, AGAIN),
+        ({"host-b": "inmigrate"}, PATIENCE_S - 0.1, None),
+        ({"host-b": "inmigrate"}, PATIENCE_S, AGAIN),
+        ({}, 0.0, AGAIN),
     ],
 )
 def test_the_next_step_follows_from_what_each_qemu_does(states: dict[str, str], waited_s: float, step: str) -> None:

@@ -9,6 +9,9 @@ import aiohttp
 
 from migrascope.node.namespace import Namespace
 
+SLOW_S = 30.0
+"""How long a guest may take to answer that has hardly a processor, where nothing is measured by it."""
+
 
 def socket_factory(namespace: Namespace | None) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
     """What makes sockets inside a namespace, to which they belong whoever uses them; None: in this machine's own."""
@@ -38,7 +41,7 @@ class GuestCall:
                     value: dict[str, Any] = await answer.json(content_type=None)
                     return value
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise OSError(f"{path}: {error or 'no answer in time'}") from error
+                raise OSError(f"{path}: {str(error) or 'no answer in time'}") from error
 
     async def ready(self) -> bool:
         """Whether the website and the agent answer."""

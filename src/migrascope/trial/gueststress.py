@@ -3,7 +3,7 @@
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.problem import Problem
 from migrascope.node.until import until
-from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.guestcall import SLOW_S, GuestCall
 
 _READY_S = 60.0
 
@@ -39,10 +39,10 @@ class GuestStress:
     async def apply(self) -> str:
         words = "&".join(f"{key}={value}" for key, value in self._options.items())
         self._applied = True
-        await self._guest.ask(f"/stress?{words}", post=True)
+        await self._guest.ask(f"/stress?{words}", post=True, timeout_s=SLOW_S)
 
         async def works() -> bool:
-            workers = (await self._guest.ask("/stress"))["workers"]
+            workers = (await self._guest.ask("/stress", timeout_s=SLOW_S))["workers"]
             if failed := [worker["reason"] for worker in workers if worker["state"] == "failed"]:
                 raise Problem(f"load in the guest failed: {failed[0]}")
             return all(worker["state"] == "running" for worker in workers)

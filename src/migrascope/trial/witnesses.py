@@ -15,7 +15,7 @@ from migrascope.model.problem import Problem
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.store.recording import LEDGER, VOLUME
-from migrascope.trial.guestcall import GuestCall, socket_factory
+from migrascope.trial.guestcall import SLOW_S, GuestCall, socket_factory
 
 _PAGE_LIMIT_S = 5.0
 
@@ -35,7 +35,7 @@ class Ledger:
 
     async def begin(self, guest: GuestCall, rate: float) -> None:
         """Tells the guest to write `rate` records a second. OSError when it does not answer."""
-        await guest.ask(f"/ledger?to={self.address}:{self.port}&rate={rate:g}", post=True)
+        await guest.ask(f"/ledger?to={self.address}:{self.port}&rate={rate:g}", post=True, timeout_s=SLOW_S)
 
 
 def _free_port(towards: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.until import until
-from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.guestcall import SLOW_S, GuestCall
 
 INTERVAL_S = 0.25
 _READY_S = 60.0
@@ -14,10 +14,10 @@ _READY_S = 60.0
 async def begin(guest: GuestCall, factors: Factors) -> None:
     """Starts it, and waits until its working set is filled and it writes. Problem where it fails or takes too long."""
     options = f"kind=memory&rate={factors.write_Bps:.0f}&set={factors.write_set_bytes}&pattern={factors.write_pattern}"
-    await guest.ask(f"/stress?{options}", post=True)
+    await guest.ask(f"/stress?{options}", post=True, timeout_s=SLOW_S)
 
     async def writes() -> bool:
-        workers = (await guest.ask("/stress"))["workers"]
+        workers = (await guest.ask("/stress", timeout_s=SLOW_S))["workers"]
         if failed := [worker["reason"] for worker in workers if worker["state"] == "failed"]:
             raise Problem(f"the writer in the guest failed: {failed[0]}")
         return all(worker["state"] == "running" for worker in workers)

@@ -80,6 +80,8 @@ async def migrate(
         if problem := instance.processes[destination].ended and instance.dead():
             raise MigrationFailed(str(problem))
         state = await instance.state(destination)
+        if state["status"] == "io-error":
+            raise MigrationFailed(f"the guest stands still on {destination}: its volume does not take what it writes")
         if policy.pause and state["status"] == "paused":
             await instance.monitors[destination].execute("cont")
         return bool(state["running"])

@@ -24,7 +24,7 @@ def next_step(states: Mapping[str, str], waited_s: float) -> str | None:
     for host, state in states.items():
         if state in STANDS_STILL:
             return f"cont on {host}"
-    return _AGAIN if waited_s >= 1 else None
+    return _AGAIN if not states or waited_s >= PATIENCE_S else None
 
 
 async def rescue(instance: Instance, program: Program, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""The plans of stress and failure as they are documented, whole; each prints its tables, which documents quote."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import aim
+from common import machine
+from kept import SOAK, Kept
+from lab.machine import migrascope
+from migrascope.analysis.run import analyse
+from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.model.disturbance import NONE
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import load
+
+pytestmark = [pytest.mark.lab, pytest.mark.soak]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HOUR_S = 3600.0
+
+
+def run(name: str) -> tuple[RunFolder, Summary, str]:
+    """The run of an example, in as many goes as it takes, and what the command printed."""
+    runs = SOAK / name
+    begun = sorted(runs.glob("2*"))
+    words = ["--resume", str(begun[-1])] if begun else [str(EXAMPLES / f"{name}.toml")]
+    done = migrascope("run", *words, "--runs", str(runs), timeout_s=6 * HOUR_S)
+    assert done.returncode in (0, 1), done.stderr
+    folder = RunFolder(runs / "latest")
+    return folder, analyse(folder), done.stdout
+
+
+def seconds(folder: RunFolder) -> float:
+    """How long its trials took together."""
+    spans = [[event.mono_ns for event in recording.events] for recording in folder.recordings()]
+    return sum(max(span) - min(span) for span in spans) / 1e9
+
+
+def by_disturbance(summary: Summary) -> dict[str, list[TrialResult]]:
+    found: dict[str, list[TrialResult]] = {}
+    for trial in summary.trials:
+        found.setdefault(trial.facts.factors.disturbance, []).append(trial)
+    return found
+
+
+def test_failures(kept: Kept) -> None:
+    """Each failure at each phase, three times, in an hour; what physics makes certain is so."""
+    folder, summary, printed = run("failures")
+    trials = by_disturbance(summary)
+    names = set(load(str(EXAMPLES / "failures.toml")).plan.axes.disturbance)
+    assert {name: len(found) for name, found in trials.items()} == dict.fromkeys(names, 3)
+    took = seconds(folder)
+    assert took < HOUR_S
+    for name, found in trials.items():
+        verdicts = {trial.judgement.verdict for trial in found} - {"unknown"}
+        assert not verdicts & {"two copies", "data lost"}, name
+        if name.startswith("kill-source") and name != "kill-source-switchover":
+            assert verdicts <= {"guest lost"}, name
+        if name == NONE or name.startswith(("kill-destination", "no-memory", "abort", "link", "one-way", "storage")):
+            assert verdicts <= {"intact", "service lost"}, name
+    late = aim.table(aim.lateness([folder]))
+    head = machine(folder.recordings()[0].trial.facts)
+    kept.write(f"{head}\n{len(summary.trials)} trials in {took / 60:.0f} min\n{printed}\n{late}")
+    assert late.endswith("met"), late
+
+
+def test_how_late_a_disturbance_takes_effect(kept: Kept) -> None:
+    folder = aim.measured(repeats=3)
+    late = aim.table(aim.lateness([folder]))
+    assert late.endswith("met"), late
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{late}")
+
+
+def test_stress(kept: Kept) -> None:
+    """Each dose three times beside the undisturbed baseline; the rate of memory that a guest wrote is what was told."""
+    folder, summary, printed = run("stress")
+    counted = Counter(trial.facts.factors.disturbance for trial in summary.trials)
+    assert set(counted.values()) == {3}
+    lost = [trial.judgement.text for trial in summary.trials if trial.judgement.verdict in ("two copies", "data lost")]
+    assert lost == []
+    head = machine(folder.recordings()[0].trial.facts)
+    kept.write(f"{head}\n{len(summary.trials)} trials in {seconds(folder) / 60:.0f} min\n{printed}")
+
+
+def test_policies_under_failure(kept: Kept) -> None:
+    """Pre-copy loses nothing where the link fails before its switchover; post-copy is recovered where it is told to."""
+    folder, summary, printed = run("policies-under-failure")
+    for trial in summary.trials:
+        factors, verdict = trial.facts.factors, trial.judgement.verdict
+        assert verdict not in ("two copies", "data lost"), trial.judgement.text
+        if factors.policy == "pre-copy" and factors.disturbance in (NONE, "first-copy-5"):
+            assert verdict != "guest lost", trial.judgement.text
+    told = [trial.facts.facts for trial in summary.trials if trial.facts.status == "ok"]
+    recovered = [facts["rescue"]["operator"] for facts in told if "rescue" in facts]
+    assert any("migrate-recover" in step for steps in recovered for step in steps)
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
