@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.stats
+from cloudtrial import record_run
 from faketrial import SCRIPT, run_of
 
 from migrascope.analysis.check import check_run, junit
@@ -25,8 +26,11 @@ from migrascope.model.plan import Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import Factors, TrialSpec
 from migrascope.model.threshold import Threshold, in_unit
+from migrascope.report import trialfigures
+from migrascope.report.build import in_time
 from migrascope.report.dictionary import CELL, FACTORS, TRIAL, dictionary, meaning
 from migrascope.report.export import export
+from migrascope.report.figures import figures
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import PlanError, thresholds
 
@@ -192,21 +196,56 @@ def test_thresholds_are_checked_when_read(tmp_path: Path) -> None:
         thresholds(path)
 
 
-def test_a_folder_that_others_can_use(short: RunFolder, ours: Summary, tmp_path: Path) -> None:
+def test_a_folder_that_others_can_use(
+    short: RunFolder, ours: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrascope.report.export.chosen_trials", lambda summary: [2])
     folder = tmp_path / "out"
-    export(ours, folder, (short.path / "plan.toml").read_text(), "{}")
+    export(short, folder)
     trials = pl.read_parquet(folder / "data/trials.parquet")
     assert trials["vm_pause_s [s]"].to_list() == [trial.metrics["vm_pause_s"].value for trial in ours.trials]
     names = set(csv.DictReader(io.StringIO((folder / "data/trials.csv").read_text())).fieldnames or [])
     described = {row[0] for row in dictionary(ours)}
     assert {name.partition(" [")[0] for name in names} <= described
-    for name in ("data-against-time", "data-against-pause"):
+    for name in ("budget", "data-against-time", "data-against-pause", "trial-2-whole", "trial-2-switchover"):
         assert (folder / f"figures/{name}.svg").read_text().startswith("<svg")
         assert "var(--" not in (folder / f"figures/{name}.svg").read_text()
         assert (folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "STOP +" in (folder / "figures/trial-2-whole.svg").read_text()
     assert short.id in (folder / "README.md").read_text()
+    for name in ("plan.toml", "manifest.json"):
+        assert (folder / name).read_bytes() == (short.path / name).read_bytes()
     with pytest.raises(UsageProblem, match="not empty"):
-        export(ours, folder, "", "")
+        export(short, folder)
+
+
+def test_a_trial_s_figure_has_the_series_of_its_time_axis(short: RunFolder) -> None:
+    line, _ = in_time(short, 1)
+    spec = trialfigures.axes(1, line)["whole"]
+    bins = spec["datasets"]["bins"]
+    assert len(bins) == len(line.whole.columns["delay_mid"])
+    seen = [(row["t"], row["delay_mid"], row["loss"]) for row in bins[:3]]
+    assert seen == [
+        (
+            pytest.approx(line.whole.start_s + (at + 0.5) * line.whole.step_s),
+            pytest.approx(1e3 * (line.whole.columns["delay_mid"][at] or 0)),
+            pytest.approx(100 * (line.whole.columns["loss"][at] or 0)),
+        )
+        for at in range(3)
+    ]
+    assert {"before", "during", "switchover", "after", "VM paused"} == {b["name"] for b in spec["datasets"]["bands"]}
+    assert spec["datasets"]["missing"] == [{"name": "buffer", "why": "no player in this scenario"}]
+
+
+def test_a_migration_on_openstack_has_its_layers_and_steps_as_figures(tmp_path: Path) -> None:
+    run = record_run(tmp_path, [{}])
+    seen = in_time(run, 1)[1]
+    assert seen is not None
+    spec = trialfigures.layers(1, seen)["layers-switchover"]
+    assert {row["lane"] for row in spec["data"]["values"]} == set(seen.lanes)
+    summary = analyse(run)
+    assert {"steps", "network-share"} <= set(figures(summary))
+    assert [key for key in summary.trials[0].metrics if not meaning(key)] == []
 
 
 def test_every_column_has_a_meaning(ours: Summary) -> None:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from migrascope.analysis.run import analyse
 from migrascope.cli.console import Runs, stdout
 from migrascope.report.export import export as write
 from migrascope.store.runfolder import find_run
@@ -20,7 +19,6 @@ def export(run: str = "-1", folder: Path | None = None, /, *, runs: Runs = Path(
     """
     found = find_run(runs, run)
     target = folder if folder is not None else Path(f"migrascope-{found.id}")
-    texts = [(found.path / name).read_text(encoding="utf-8") for name in ("plan.toml", "manifest.json")]
-    for path in write(analyse(found), target, *texts):
+    for path in write(found, target):
         stdout().print(str(path), soft_wrap=True, markup=False)
     return 0

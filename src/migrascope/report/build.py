@@ -32,8 +32,7 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
     (run.path / "csv").mkdir(exist_ok=True)
     for name, (_, text) in files.items():
         _write(run.path / "csv" / name, text)
-    chosen = chosen_trials(summary, MOST_TIMELINES)
-    drawn = {number: _drawn(Recording(run.path / "trials" / str(number))) for number in chosen}
+    drawn = {number: in_time(run, number) for number in chosen_trials(summary)}
     shown = {number: line for number, (line, _) in drawn.items()}
     left_out = len(summary.trials) - len(shown)
     page = html.render(
@@ -52,7 +51,7 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
     return path
 
 
-def chosen_trials(summary: Summary, most: int) -> list[int]:
+def chosen_trials(summary: Summary, most: int = MOST_TIMELINES) -> list[int]:
     """Numbers of the trials to show in time: all if they are no more than `most`. Else the failed ones, and in turn
     for each cell its longest blackout and the trials nearest its median migration time."""
     if len(summary.trials) <= most:
@@ -96,8 +95,9 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
     }
 
 
-def _drawn(recording: Recording) -> tuple[Timeline, Layers | None]:
+def in_time(run: RunFolder, number: int) -> tuple[Timeline, Layers | None]:
     """A trial on its time axis, and on OpenStack as its layers saw it."""
+    recording = Recording(run.path / "trials" / str(number))
     packets = Packets.of(recording, end_of(recording))
     windows = windows_of(recording, packets)
     visitors = recording.trial.plan["visitors"]

@@ -7,12 +7,15 @@ from pathlib import Path
 import polars as pl
 
 from migrascope import __version__
+from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.model.problem import UsageProblem
 from migrascope.report import csv
+from migrascope.report.build import chosen_trials, in_time
 from migrascope.report.columns import caution, first_line
 from migrascope.report.dictionary import dictionary
-from migrascope.report.figures import drawn, figures
+from migrascope.report.figures import drawn, figures, trial_figures
+from migrascope.store.runfolder import RunFolder
 
 README = """# Migrascope run {run}
 
@@ -21,7 +24,7 @@ README = """# Migrascope run {run}
 `plan.toml` is the plan as it ran, `manifest.json` the machine and its versions. The tables are in `data/`, as CSV and
 as Parquet with the same columns: `trials` holds a row for each trial, `cells` one for each cell and figure. Values are
 in base units (s, B, bit/s, B/s, ratio); an empty field was not measured, and the column `reason` of `cells` says why.
-`data/dictionary.csv` says what each column is. The figures are in `figures/`.
+`data/dictionary.csv` says what each column is. The figures are in `figures/`, those of single trials by their numbers.
 
 To cite: {cite}
 
@@ -29,13 +32,14 @@ To make the same run again: `migrascope run plan.toml` with Migrascope {version}
 """
 
 
-def export(summary: Summary, folder: Path, plan_text: str, manifest_text: str) -> list[Path]:
+def export(run: RunFolder, folder: Path) -> list[Path]:
     """Writes it all into a folder that must not hold anything yet, and gives the paths. UsageProblem where it does."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageProblem(f"{folder} is not empty; name another folder")
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "figures").mkdir()
-    written: dict[str, str | bytes] = {"plan.toml": plan_text, "manifest.json": manifest_text}
+    summary = analyse(run)
+    written: dict[str, str | bytes] = {name: (run.path / name).read_bytes() for name in ("plan.toml", "manifest.json")}
     for name, (_, text) in csv.tables(summary).items():
         written[f"data/{name}"] = text
         frame = pl.read_csv(io.StringIO(text), infer_schema_length=None)
@@ -43,11 +47,16 @@ def export(summary: Summary, folder: Path, plan_text: str, manifest_text: str) -
     out = io.StringIO()
     csv_module.writer(out).writerows(dictionary(summary))
     written["data/dictionary.csv"] = out.getvalue()
-    for name, spec in figures(summary).items():
-        written[f"figures/{name}.svg"], written[f"figures/{name}.png"] = drawn(spec)
     written["README.md"] = _readme(summary)
     for name, content in written.items():
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    specs = figures(summary)
+    for number in chosen_trials(summary):
+        specs |= trial_figures(number, *in_time(run, number))
+    for name, spec in specs.items():
+        svg, png = drawn(spec)
+        (folder / f"figures/{name}.svg").write_text(svg, encoding="utf-8")
+        (folder / f"figures/{name}.png").write_bytes(png)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

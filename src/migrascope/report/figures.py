@@ -7,7 +7,10 @@ from typing import Any
 import vl_convert
 
 from migrascope.analysis.summary import Summary
-from migrascope.report import charts, policies
+from migrascope.report import bars, charts, policies, trialfigures
+from migrascope.report.columns import shown_factors
+from migrascope.report.layers import Layers
+from migrascope.report.timeline import Timeline
 
 WIDTH = 640
 PNG_SCALE = 2.0
@@ -16,13 +19,23 @@ _VARIABLE = re.compile(r"var\((--[a-z0-9-]+)\)")
 
 def figures(summary: Summary) -> dict[str, dict[str, Any]]:
     """The specifications of a run's figures by name, as wide as a page; those without any point are left out."""
+    shown = shown_factors(summary.cells)
     specs = {
+        "budget": bars.budget(summary, shown),
+        "steps": bars.steps(summary, shown),
+        "network-share": bars.shares(summary, shown),
         "data-against-time": charts.scatter(summary, "migration_time_s", "Migration time [s]", 1),
         "data-against-downtime": charts.scatter(summary, "reported_downtime_s", "Reported downtime [ms]", 1e-3),
         "data-against-pause": charts.scatter(summary, "vm_pause_s", "VM pause [ms]", 1e-3),
         "policies": policies.picture(summary),
     }
     return {name: _alone(spec) for name, spec in specs.items() if spec is not None}
+
+
+def trial_figures(number: int, line: Timeline, seen: Layers | None) -> dict[str, dict[str, Any]]:
+    """The specifications of one trial's figures by name."""
+    specs = trialfigures.axes(number, line) | (trialfigures.layers(number, seen) if seen is not None else {})
+    return {f"trial-{number}-{name}": _alone(spec) for name, spec in specs.items()}
 
 
 def drawn(spec: dict[str, Any]) -> tuple[str, bytes]:

@@ -1,0 +1,71 @@
+"""The report's bars of parts that add up, as Vega-Lite: the page itself draws them without a script."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from migrascope.analysis.summary import Summary
+from migrascope.report import seconds, sections
+from migrascope.report.charts import CONFIG, PALETTE, SCHEMA, Spec
+
+Row = tuple[str, Mapping[str, float]]
+_ROW = 26
+
+
+def budget(summary: Summary, shown: list[str]) -> Spec | None:
+    """The downtime budget of each cell, ms, and beside it what does not add up."""
+    found = sections.budget(summary, shown)
+    names = dict(found["names"])
+    rows = [(row["name"], {names[part]: ms for part, ms in row["parts"].items()}) for row in found["rows"]]
+    beside = [(f"{row['name']}: {title}", {title: ms}) for row in found["rows"] for title, ms in row["beside"]]
+    return stacked([*rows, *beside], "Means [ms]", "Downtime budget")
+
+
+def steps(summary: Summary, shown: list[str]) -> Spec | None:
+    """Where the seconds of migrations on OpenStack go."""
+    found = seconds.steps(summary, shown)
+    if found is None:
+        return None
+    rows = [
+        (bar["name"], {name.replace("_", " "): part for name, part in bar["parts"].items()}) for bar in found["bars"]
+    ]
+    return stacked(rows, "Means [s]", "Steps of a migration")
+
+
+def shares(summary: Summary, shown: list[str]) -> Spec | None:
+    """The network's share of the blackout on OpenStack, by direction."""
+    found = seconds.steps(summary, shown)
+    if found is None:
+        return None
+    rows = [(name, {seconds.SHARES[part]: ms for part, ms in parts.items()}) for name, parts in found["shares"]]
+    return stacked(rows, "Means [ms]", "The network's share of the blackout")
+
+
+def stacked(rows: Sequence[Row], axis: str, title: str) -> Spec | None:
+    """A bar for each row, its parts one after another; None where nothing was measured."""
+    values: list[dict[str, Any]] = []
+    for name, parts in rows:
+        at = 0.0
+        for part, size in parts.items():
+            values.append({"row": name, "part": part, "from": round(at, 4), "until": round(at + size, 4)})
+            at += size
+    if not values:
+        return None
+    parts_of = list(dict.fromkeys(value["part"] for value in values))
+    colours = [PALETTE[at % len(PALETTE)] for at in range(len(parts_of))]
+    return {
+        "$schema": SCHEMA,
+        "config": CONFIG,
+        "title": title,
+        "width": "container",
+        "height": {"step": _ROW},
+        "data": {"values": values},
+        "mark": {"type": "bar", "stroke": "var(--paper)", "strokeWidth": 1},
+        "encoding": {
+            "y": {"field": "row", "type": "nominal", "title": None, "sort": [name for name, _ in rows],
+                  "axis": {"labelLimit": 320}},
+            "x": {"field": "from", "type": "quantitative", "title": axis},
+            "x2": {"field": "until"},
+            "color": {"field": "part", "type": "nominal", "title": None, "sort": parts_of,
+                      "scale": {"domain": parts_of, "range": colours}},
+        },
+    }  # fmt: skip
