@@ -17,6 +17,8 @@ Verdict = Literal["pass", "fail", "unknown"]
 AGREE_RATIO = 0.03
 CLOCKS_NS = 10_000_000
 """So exactly the offset between two hosts must be known: a tenth of a common VM pause."""
+_NO_LIMIT = 2**50
+"""Without a limit libvirt asks for as many bytes a second as it can write."""
 SERVED_RATIO = 0.5
 """Of the visits that were due before the request: fewer that were answered are not the load that the plan wanted."""
 
@@ -117,7 +119,8 @@ def _policy(recording: Recording) -> Check:
         "post-copy": "postcopy-ram" in on, "auto-converge": "auto-converge" in on, "TLS": bool(parameters["tls-creds"]),
     }  # fmt: skip
     rate = parameters["max-bandwidth"]
-    says = f"QEMU says: {_listed(found)}, bandwidth {human(rate, 'B/s') if rate else 'not limited'}, "
+    limited = 0 < rate < _NO_LIMIT
+    says = f"QEMU says: {_listed(found)}, bandwidth {human(rate, 'B/s') if limited else 'not limited'}, "
     says += f"downtime limit {parameters['downtime-limit']} ms"
     settings = recording.trial.settings
     nova = settings.get("nova", settings.get("stated"))
