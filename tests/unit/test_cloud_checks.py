@@ -86,7 +86,7 @@ def test_clocks_of_others_that_were_read(tmp_path: Path, bracket_ns: int, verdic
             {},
             {"max-bandwidth": 2**63 - 2**20},
             "pass",
-            "post-copy off, auto-converge off, TLS off, bandwidth not limited",
+            "post-copy off, auto-converge off, TLS off, bandwidth not",
         ),
         ({"tls": True}, {"max-bandwidth": 0, "tls-creds": "objlibvirt_tls0"}, "pass", "TLS on, bandwidth not limited"),
         ({"permit_post_copy": True}, {"max-bandwidth": 0}, "fail", "not as Nova's settings want it"),
