@@ -11,7 +11,7 @@ from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes, machine_tag
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
-from migrascope.study.doctor import Check
+from migrascope.study.doctor import Check, capture
 from migrascope.study.prospect import Part
 
 LEAST_API, HOST_API = (2, 52), (2, 74)
@@ -43,6 +43,7 @@ class CloudDoctor:
             *(self._flavor(memory) for memory in self.plan.axes.memory),
             *self._quotas(),
             *self._reach(),
+            *capture(self.plan),
             self._left(),
         ]
 

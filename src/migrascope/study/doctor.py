@@ -17,6 +17,7 @@ from migrascope.node.image import IMAGES, KEYRING, Recipe
 from migrascope.node.kernel import features
 from migrascope.node.place import CACHE
 from migrascope.node.register import registers
+from migrascope.probe.ring import Ring, filter_program
 from migrascope.study.environment import environment
 from migrascope.study.run import CALIBRATION
 
@@ -50,6 +51,7 @@ def checks(plan: Plan | None = None) -> list[Check]:
         *_rights(),
         *_programs(),
         *_kernel(),
+        *capture(plan),
         _kvm(plan),
         *_machine(max(plan.axes.memory)),
         *(_image(recipe) for recipe in (HOST, ROOT)),
@@ -64,6 +66,9 @@ def problems_of(plan: Plan) -> list[str]:
     program = plan.lab.qemu_program
     if program is not None and not os.access(program, os.X_OK):
         problems.append(f"lab.qemu_program: {program} is no program; name the path of a QEMU")
+    held = [name for name, policy in plan.chosen_policies().items() if policy.dirty_limit]
+    if held and (plan.lab.accelerator == "tcg" or not Path("/dev/kvm").exists()):
+        problems.append(f"axes.policy: {', '.join(held)}: a dirty limit needs KVM, which is not here; leave it out")
     if any(policy.tls for policy in plan.chosen_policies().values()) and shutil.which(tls.PROGRAM) is None:
         problems.append(f"{tls.PROGRAM}: missing, for the certificates of a policy with tls; apt-get install openssl")
     return problems
@@ -103,6 +108,21 @@ def _kernel() -> Iterator[Check]:
     for name, refusal in features().items():
         remedy = "another kernel, or a container or virtual machine that allows it"
         yield _check(name, not refusal, refusal or "works", remedy)
+
+
+def capture(plan: Plan) -> Iterator[Check]:
+    """Whether the plan's capture can be made; nothing for a plan without one."""
+    if not plan.capture.enabled:
+        return
+    name, remedy = "capture", "a container that may have packet sockets (CAP_NET_RAW), or capture.enabled = false"
+    if not _is_root():
+        yield Check(name, "unknown", "only root can capture", "run it with sudo")
+        return
+    try:
+        with Ring("lo", filter_program(["127.0.0.1"], plan.capture.snaplen)):
+            yield Check(name, "pass", "works")
+    except OSError as error:
+        yield Check(name, "fail", f"the kernel gives no packet socket with a ring: {error.strerror}", remedy)
 
 
 def _kvm(plan: Plan) -> Check:
