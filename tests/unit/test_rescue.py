@@ -17,6 +17,7 @@ AGAIN = "start it again from its volume"
         ({"host-a": "postmigrate", "host-b": "io-error"}, 0.0, "cont on host-b"),
         ({"host-b": "inmigrate"}, PATIENCE_S - 0.1, None),
         ({"host-b": "inmigrate"}, PATIENCE_S, AGAIN),
+        ({"host-a": "postmigrate"}, 0.0, AGAIN),
         ({}, 0.0, AGAIN),
     ],
 )

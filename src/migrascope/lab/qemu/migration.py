@@ -79,7 +79,10 @@ async def migrate(
     async def runs() -> bool:
         if problem := instance.processes[destination].ended and instance.dead():
             raise MigrationFailed(str(problem))
-        state = await instance.state(destination)
+        try:
+            state = await instance.state(destination)
+        except MonitorError as error:
+            raise MigrationFailed(await _cause(instance, str(error))) from error
         if state["status"] == "io-error":
             raise MigrationFailed(f"the guest stands still on {destination}: its volume does not take what it writes")
         if policy.pause and state["status"] == "paused":

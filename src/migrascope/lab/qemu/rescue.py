@@ -24,7 +24,8 @@ def next_step(states: Mapping[str, str], waited_s: float) -> str | None:
     for host, state in states.items():
         if state in STANDS_STILL:
             return f"cont on {host}"
-    return _AGAIN if not states or waited_s >= PATIENCE_S else None
+    given_up = all(state == "postmigrate" for state in states.values())
+    return _AGAIN if given_up or waited_s >= PATIENCE_S else None
 
 
 async def rescue(instance: Instance, program: Program, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
