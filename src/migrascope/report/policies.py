@@ -37,7 +37,7 @@ def rows(found: list[PolicyCost]) -> list[list[str]]:
             *(factor_text(name, getattr(one.load, name)) for name in _varying(found)),
             one.cell.factors.policy,
             FRONT if one.front else "",
-            ", ".join(f"{count} {status}" for status, count in one.outcomes.items()),
+            _outcome(one),
             *(_cost(one, key) for key in COSTS),
         ]
         for one in found
@@ -56,31 +56,41 @@ def _varying(found: list[PolicyCost]) -> list[str]:
     return varying([one.load for one in found])
 
 
+def _outcome(one: PolicyCost) -> str:
+    return ", ".join(f"{count} {status}" for status, count in one.outcomes.items())
+
+
 def _cost(one: PolicyCost, key: str) -> str:
     statistic = one.cell.metrics.get(key)
     return DASH if statistic is None or statistic.median is None else human(statistic.median, statistic.unit)
 
 
 def picture(summary: Summary) -> dict[str, Any] | None:
-    """Migration time against outage in total, a panel for each load; those of the front are filled and joined."""
+    """Migration time against outage in total, a panel for each load; those of the front are joined. Policies of which
+    no trial came to a good end are named in their panel."""
     found = costs(summary)
     values = []
+    without: dict[str, list[str]] = {}
     for one in found:
         time, outage = (one.cell.metrics[key].median if key in one.cell.metrics else None for key in (TIME, OUTAGE))
-        if time is not None and outage is not None:
-            load = ", ".join(factor_text(name, getattr(one.load, name)) for name in _varying(found))
-            values.append(
-                {
-                    "policy": one.cell.factors.policy,
-                    "load": load or "one load",
-                    "time": float(f"{time:.4g}"),
-                    "outage": float(f"{1e3 * outage:.4g}"),
-                    "front": "on the front" if one.front else "beaten, or failed once",
-                }
-            )
+        load = ", ".join(factor_text(name, getattr(one.load, name)) for name in _varying(found)) or "one load"
+        if time is None or outage is None:
+            without.setdefault(load, []).append(f"{one.cell.factors.policy}: {_outcome(one)}")
+            continue
+        values.append(
+            {
+                "policy": one.cell.factors.policy,
+                "load": load,
+                "time": float(f"{time:.4g}"),
+                "outage": float(f"{1e3 * outage:.4g}"),
+                "front": "on the front" if one.front else "beaten, or failed once",
+            }
+        )
     if not values:
         return None
-    loads = list(dict.fromkeys(row["load"] for row in values))
+    loads = list(dict.fromkeys([*(row["load"] for row in values), *without]))
+    notes = [{"load": load, "never": words} for load, words in without.items()]
+    placed = [{"filter": "isValid(datum.time)"}]
     x = {
         "field": "time",
         "type": "quantitative",
@@ -100,6 +110,7 @@ def picture(summary: Summary) -> dict[str, Any] | None:
     }
     shape = {"field": "front", "type": "nominal", "title": None}
     points = {
+        "transform": placed,
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
         "encoding": {
             "x": x, "y": y, "shape": shape,
@@ -109,16 +120,23 @@ def picture(summary: Summary) -> dict[str, Any] | None:
         },
     }  # fmt: skip
     names = {
+        "transform": placed,
         "mark": {"type": "text", "align": "left", "dx": 7, "dy": -7, "fontSize": 10, "color": "var(--ink)"},
         "encoding": {"x": x, "y": y, "text": {"field": "policy"}},
     }
+    nowhere = {
+        "transform": [{"filter": "isValid(datum.never)"}],
+        "mark": {"type": "text", "align": "left", "baseline": "top", "x": 6, "y": 6, "fontSize": 10,
+                 "color": "var(--series-4)"},
+        "encoding": {"text": {"field": "never"}},
+    }  # fmt: skip
     return {
         "$schema": SCHEMA,
         "config": CONFIG,
         "description": f"Migration time against outage in total for {len(values)} combinations of policy and load",
-        "data": {"values": values},
+        "data": {"values": values + notes},
         "facet": {"field": "load", "type": "nominal", "title": None, "sort": loads},
         "columns": 2,
-        "spec": {"width": 300, "height": 220, "layer": [joined, points, names]},
+        "spec": {"width": 300, "height": 220, "layer": [joined, points, names, nowhere]},
         "resolve": {"scale": {"x": "independent", "y": "independent"}},
     }
