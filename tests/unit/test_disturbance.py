@@ -15,8 +15,10 @@ from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import KINDS, PHASES, Disturbance
 from migrascope.model.phase import Trigger, phase_of
 from migrascope.model.schedule import cells
+from migrascope.node.kernel import LOSS
 from migrascope.node.until import until
 from migrascope.store.spool import read, spools
+from migrascope.study import disturbances
 from migrascope.study.plans import PlanError, parse, text_of
 from migrascope.trial.disturbing import Disturbing
 
@@ -287,3 +289,25 @@ def test_one_that_cannot_be_applied_says_why_and_is_healed(tmp_path: Path) -> No
     assert injector.done[-1] == "heal"
     assert effect == 0
     assert note == "not applied: no such port"
+
+
+def test_what_a_machine_lacks_is_said_before_the_lab_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    here = {"network namespaces": "", LOSS: "Operation not supported"}
+    monkeypatch.setattr(disturbances, "features", lambda: dict(here))
+    loses = parse(plan_of(CUT.replace("'link-down'", "'link-loss'\nloss = '1%'")), "plan")
+    assert disturbances.problems_of(loses) == [
+        "disturbance cut: random loss (nftables): Operation not supported; leave it out"
+    ]
+    assert disturbances.problems_of(parse(plan_of(CUT), "plan")) == []
+    here[LOSS] = ""
+    assert disturbances.problems_of(loses) == []
+
+
+def test_a_host_s_memory_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(disturbances, "features", lambda: {"network namespaces": ""})
+    wants = "name = 'cut'\nkind = 'host-memory'\ntarget = 'source'\nworking_set = '{}'"
+    assert disturbances.problems_of(parse(plan_of(wants.format("1MiB")), "plan")) == []
+    (said,) = disturbances.problems_of(parse(plan_of(wants.format("100000GiB")), "plan"))
+    assert "this machine has" in said

@@ -3,11 +3,14 @@
 import os
 from dataclasses import dataclass
 
-from migrascope.model.disturbance import KINDS, LATE_S
-from migrascope.model.problem import UsageProblem
+from migrascope.lab.qemu.disturbing import need_memory
+from migrascope.model.disturbance import KINDS, LATE_S, NONE
+from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.kernel import LOSS, features
+from migrascope.node.memory import place
 
-_BUCKET = "rate limit (tbf)"
+_BUCKET, _LIMIT = "rate limit (tbf)", "memory limit (cgroup)"
 _WHAT = {
     "link-down": "closes bridge ports; in one direction a token bucket drops every frame",
     "link-rate": "a token bucket (tbf) in each node",
@@ -32,7 +35,10 @@ _WHAT = {
     "guest-disk-write": "writes to a file on the guest's volume",
     "guest-disk-read": "reads from a file on the guest's volume",
 }
-_NEEDS = {"link-down": (_BUCKET,), "link-rate": (_BUCKET,), "link-loss": (LOSS,), "link-delay": ("tap",)}
+_NEEDS = {
+    "link-down": (_BUCKET,), "link-rate": (_BUCKET,), "link-loss": (LOSS,), "link-delay": ("tap",),
+    "no-memory": (_LIMIT,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,39 @@ def offers(lab: str = "qemu") -> list[Offer]:
     """Each kind on a lab (qemu, openstack) of this machine. UsageProblem for another lab."""
     if lab not in LATE_S:
         raise UsageProblem(f"the lab {lab} has no disturbances: {' and '.join(LATE_S)} have")
-    here = features() if os.geteuid() == 0 else None
+    here = _here()
     return [_offer(kind, here, lab) for kind in KINDS]
+
+
+def problems_of(plan: Plan) -> list[str]:
+    """Why this machine cannot bring about what a plan for the QEMU lab names, one sentence each."""
+    tables = plan.disturbances()
+    wanted = [tables[name] for name in plan.axes.disturbance if name != NONE]
+    here = _here() if wanted else None
+    found = []
+    for one in wanted:
+        why = _offer(one.kind, here, "qemu").why
+        if one.kind == "host-memory":
+            try:
+                need_memory(one.working_set or 0)
+            except Problem as problem:
+                why = str(problem)
+        if why:
+            found.append(f"disturbance {one.name}: {why}; leave it out")
+    return found
+
+
+def _here() -> dict[str, str] | None:
+    """What of the kernel is missing, by name; None where only root could tell."""
+    if os.geteuid() != 0:
+        return None
+    found = features()
+    try:
+        parent = place("any").parent
+        found[_LIMIT] = "" if os.access(parent, os.W_OK) else f"{parent} cannot be written to"
+    except (Problem, OSError) as problem:
+        found[_LIMIT] = str(problem).splitlines()[0]
+    return found
 
 
 def _offer(kind: str, here: dict[str, str] | None, lab: str) -> Offer:

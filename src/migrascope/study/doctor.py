@@ -14,10 +14,11 @@ from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.node.image import IMAGES, KEYRING, Recipe
-from migrascope.node.kernel import features
+from migrascope.node.kernel import LOSS, features
 from migrascope.node.place import CACHE
 from migrascope.node.register import registers
 from migrascope.probe.ring import Ring, filter_program
+from migrascope.study import disturbances
 from migrascope.study.environment import environment
 from migrascope.study.run import CALIBRATION
 
@@ -63,6 +64,7 @@ def checks(plan: Plan | None = None) -> list[Check]:
 def problems_of(plan: Plan) -> list[str]:
     """What is missing here for a plan on the QEMU lab, one sentence each with the next command."""
     problems = [f"{check.name}: {check.found}; {check.remedy}" for check in checks(plan) if check.blocks]
+    problems += disturbances.problems_of(plan)
     program = plan.lab.qemu_program
     if program is not None and not os.access(program, os.X_OK):
         problems.append(f"lab.qemu_program: {program} is no program; name the path of a QEMU")
@@ -107,7 +109,7 @@ def _kernel() -> Iterator[Check]:
         return
     for name, refusal in features().items():
         remedy = "another kernel, or a container or virtual machine that allows it"
-        yield _check(name, not refusal, refusal or "works", remedy)
+        yield _check(name, not refusal, refusal or "works", remedy, needed=name != LOSS)
 
 
 def capture(plan: Plan) -> Iterator[Check]:
