@@ -80,7 +80,7 @@ class BreakableInstance(CloudInstance):
         return check("pass" if where == destination and active else "fail", words)
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
-        """Does what an operator would until the service answers and Nova calls the server active, for two minutes."""
+        """Does what an operator would until the service answers and Nova calls the server active, for three minutes."""
         began = last = time.monotonic()
         steps: list[str] = []
         answered_s: float | None = 0.0 if await answers() else None

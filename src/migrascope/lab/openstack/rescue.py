@@ -6,7 +6,7 @@ STUCK_S = 20.0
 """So long a state between two others is waited for."""
 SILENT_S = 15.0
 """So long an active server is waited for that does not answer."""
-RESCUE_S = 120.0
+RESCUE_S = 180.0
 
 
 def next_step(status: str, task: str | None, answers: bool, waited_s: float, done: Sequence[str]) -> str | None:
