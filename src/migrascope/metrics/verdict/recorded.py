@@ -13,6 +13,7 @@ from migrascope.metrics.verdict.ledger import Arrival
 from migrascope.metrics.verdict.liveness import Answer
 from migrascope.metrics.verdict.service import Visit
 from migrascope.metrics.verdict.spans import Times
+from migrascope.metrics.windows import qmp_events
 from migrascope.model.disturbance import LATE_S
 from migrascope.model.phase import phase_of
 from migrascope.store.recording import LEDGER, VOLUME, Recording
@@ -79,13 +80,12 @@ def _changes(recording: Recording) -> dict[str, Sequence[int]]:
 
 
 def _began(recording: Recording) -> list[Began]:
-    """The phases since the request, by the events of the source's hypervisor."""
-    requested = _times(recording).request
-    table = recording.table("qmp_event").filter(pl.col("host") == recording.trial.source).sort("recv_ns")
+    """The phases since the request, by the stamps of the source's hypervisor. The first round is the first copy."""
     return [
-        Began(at, phase)
-        for at, event, data in table.select("recv_ns", "event", "data").rows()
-        if (phase := phase_of(event, json.loads(data))) and requested is not None and at >= requested
+        Began(event.mono_ns, phase)
+        for event in qmp_events(recording, ("MIGRATION", "MIGRATION_PASS", "STOP"))
+        if event.host == recording.trial.source
+        and (phase := phase_of(event.event, event.data)) not in (None, "round:1")
     ]
 
 
