@@ -59,6 +59,7 @@ def test_a_disturbance_is_a_factor_and_survives_writing() -> None:
         (("'link-down'", "'link-loss'\nloss = '5'"), "'5' is not a share"),
         (("'link-down'", "'link-delay'\ndelay = '0ms'"), "delay: 1ms to 1s"),
         (("'link-down'", "'link-delay'"), "link-delay needs delay"),
+        (("'link-down'", "'link-down'\nhost = 'source'"), "host: it has no meaning on the link migration"),
         (
             ("'link-down'\ntarget = 'migration'", "'guest-memory'\nworking_set = '8MiB'\nwrite_rate = '0'"),
             "begins too slowly for a phase",

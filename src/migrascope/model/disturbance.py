@@ -66,10 +66,10 @@ class Kind:
 BOTH, CLOUD = ("qemu", "openstack"), ("openstack",)
 LINKS = ("migration", "storage", "tenant", "external")
 KINDS: dict[str, Kind] = {
-    "link-down": Kind("failure of a link", LINKS, takes=("way",), labs=BOTH, beside=("management",)),
+    "link-down": Kind("failure of a link", LINKS, takes=("way", "host"), labs=BOTH, beside=("management",)),
     "link-rate": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
-    "link-loss": Kind("stress on a link", LINKS, ("loss",), ("way",)),
-    "link-delay": Kind("stress on a link", LINKS, ("delay",), ("way",)),
+    "link-loss": Kind("stress on a link", LINKS, ("loss",), ("way", "host")),
+    "link-delay": Kind("stress on a link", LINKS, ("delay",), ("way", "host")),
     "traffic": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
     "qemu-kill": Kind("failure of a process", HOST_SIDES, instant=True, labs=BOTH),
     "qemu-freeze": Kind("failure of a process", HOST_SIDES, labs=BOTH),
@@ -91,7 +91,7 @@ KINDS: dict[str, Kind] = {
     "guest-disk-write": Kind("stress in the guest", needs=("write_rate", "working_set"), takes=("sync",), labs=BOTH),
     "guest-disk-read": Kind("stress in the guest", needs=("write_rate", "working_set"), labs=BOTH),
 }  # fmt: skip
-_DOSES = ("rate", "write_rate", "working_set", "workers", "pattern", "way", "sync", "service", "loss", "delay")
+_DOSES = ("rate", "write_rate", "working_set", "workers", "pattern", "way", "sync", "service", "loss", "delay", "host")
 
 
 def round_of(phase: str) -> int | None:
@@ -105,7 +105,8 @@ class Disturbance(Part):
     window before the migration has begun; or a phase of the migration, `offset` after its event. duration: how long.
     rate: of a link or its competing traffic; write_rate: of load in the guest. way: which direction of a link is
     disturbed, by the host that sends. sync: each block is on the volume before the next. service: one of SERVICES.
-    loss, delay: of each frame, in each direction. hold: the switchover waits until it has taken effect."""
+    loss, delay: of each frame, in each direction. hold: the switchover waits until it has taken effect.
+    host: which host alone is cut off a link."""
 
     name: Name
     kind: KindName
@@ -124,6 +125,7 @@ class Disturbance(Part):
     loss: Share | None = None
     delay: Duration | None = None
     hold: bool = False
+    host: Literal["source", "destination"] | None = None
 
     @property
     def phase(self) -> str | None:
@@ -193,6 +195,8 @@ class Disturbance(Part):
             return "working_set: the guest's volume has room for 192MiB"
         if self.way not in (None, "both") and self.target != "migration":
             return "way: only the migration link can be disturbed in one direction"
+        if self.host is not None and self.target in ("migration", "external"):
+            return f"host: it has no meaning on the link {self.target}, only on storage, tenant and management"
         if self.loss is not None and not 0.0001 <= self.loss <= 0.9:
             return "loss: 0.01% to 90%; link-down loses all"
         if self.delay is not None and not 0.001 <= self.delay <= 1:

@@ -48,7 +48,7 @@ def _disturbed(trial: TrialResult) -> tuple[str, str]:
     rate = human(table["rate"], "bit/s") if table["rate"] else ""
     workers = f"{table['workers']} workers" if table["workers"] else ""
     share = human(table["loss"], "ratio") if table.get("loss") else ""
-    named = [table[key] or "" for key in ("kind", "service", "target", "way") if key in table]
+    named = [table[key] or "" for key in ("kind", "service", "target", "host", "way") if key in table]
     held = "held" if table.get("hold") else ""
     words = [
         *named,

@@ -53,8 +53,9 @@ def _of_a_link(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
     if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
         return OneWay(links, one.target, aim.source if one.way == "from-source" else aim.destination)
     if one.kind == "link-down":
-        both = {"tenant": [aim.source, aim.destination], "external": ["client"]}
-        return LinkDown(links, one.target, both.get(one.target, [aim.source]))
+        own = {"tenant": [aim.source, aim.destination], "external": ["client"]}
+        named = [aim.destination if one.host == "destination" else aim.source]
+        return LinkDown(links, one.target, named if one.host else own.get(one.target, named))
     if one.kind == "link-rate":
         assert one.rate is not None
         return LinkRate(links, one.target, one.rate)

@@ -40,14 +40,14 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
     if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
         return OneWay(topology, one.target, source if one.way == "from-source" else destination)
     if one.kind == "link-down":
-        return LinkDown(topology, one.target, _cut_off(one.target, source, destination))
+        return LinkDown(topology, one.target, _cut_off(one, source, destination))
     if one.kind == "link-loss":
         assert one.loss is not None
-        nodes = _cut_off(one.target, source, destination)
+        nodes = _cut_off(one, source, destination)
         return LinkLoss(topology, one.target, nodes, one.loss, from_node=out, to_node=back)
     if one.kind == "link-delay":
         assert one.delay is not None
-        nodes = _cut_off(one.target, source, destination)
+        nodes = _cut_off(one, source, destination)
         return LinkDelay(topology, one.target, nodes, one.delay * out, one.delay * back, log)
     if one.kind == "link-rate":
         assert one.rate is not None
@@ -82,10 +82,12 @@ def need_memory(size: int) -> None:
         raise Problem(f"host-memory: working_set: this machine has {max(0, free) // 2**20} MiB to spare")
 
 
-def _cut_off(link: str, source: str, destination: str) -> list[str]:
-    """The nodes whose ports are closed for a link to be down."""
+def _cut_off(one: Disturbance, source: str, destination: str) -> list[str]:
+    """The nodes at whose ports a link is disturbed."""
+    if one.host is not None:
+        return [source if one.host == "source" else destination]
     own = {"migration": [source], "storage": ["storage"], "external": ["client"]}
-    return own.get(link, [source, destination])
+    return own.get(one.target, [source, destination])
 
 
 def heal_links(topology: Topology) -> list[str]:
