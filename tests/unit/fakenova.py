@@ -21,7 +21,7 @@ class Refused(Exception):
 
 class FakeNova:
     """end: how migrations end: completed, error (rolled back), stuck, refused. at_once: max_concurrent_live_migrations.
-    birth: the state in which a new server is found."""
+    birth: the state in which a new server is found. vain: how often the end of a stuck one is forced in vain."""
 
     def __init__(self, cloud: "FakeCloud", hosts: tuple[str, ...]) -> None:
         self._cloud, self.hosts = cloud, hosts
@@ -29,6 +29,7 @@ class FakeNova:
         self.flavors: dict[str, dict[str, Any]] = {}
         self.migrations: list[dict[str, Any]] = []
         self.end, self.migration_s, self.at_once, self.birth = "completed", 0.0, 1, "ACTIVE"
+        self.vain = 0
         self.most_at_once = 0
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, admin: bool) -> Any:
@@ -114,7 +115,8 @@ class FakeNova:
                 one = next(one for one in own if one["id"] == int(number))
                 if one["status"] != "running":
                     raise Refused(400, f"Migration {number} state of instance is {one['status']}.")
-                self.end = "completed"
+                self.vain -= 1
+                self.end = self.end if self.vain >= 0 else "completed"
                 return None
             case "GET", ["os-instance-actions", *which]:
                 event = {"event": "compute__do_live_migration", "result": "Error", "details": "the fake rolled back"}

@@ -312,9 +312,9 @@ def forced(cloud: Cloud, boot: BootImage, policy: Policy) -> CloudInstance:
 def test_a_policy_with_a_moment_forces_the_end_then(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, after_s: float
 ) -> None:
-    """A migration that never ends by itself; Compute does not take it at first."""
+    """A migration that never ends by itself; Compute does not take it at first, and then before QEMU has begun."""
     one = forced(cloud, boot, Policy(post_copy=PostCopy.model_validate({"after": f"{after_s}s"})))
-    fake.nova.end = "stuck"
+    fake.nova.end, fake.nova.vain = "stuck", 2
     fake.faults.append(Fault(f"POST {SERVER}/migrations/1/action", 400, "Migration 1 is preparing."))
     began = time.monotonic()
     assert migrate(one)["record"]["status"] == "completed"

@@ -50,7 +50,7 @@ class CloudInstance:
         self._persist = persist
         self._error: str | None = None
         self._first_host = self._mac = ""
-        self._forced_after_s: float | None = None
+        self._policy = Policy()
 
     async def _server(self) -> dict[str, Any]:
         answer = await asyncio.to_thread(self._cloud.compute, "GET", f"/servers/{self.made.server}")
@@ -135,7 +135,7 @@ class CloudInstance:
         network = self._cloud.connection.network
         port = await asyncio.to_thread(self._cloud.read, lambda: network.get_port(self.made.port))
         self._mac = str(port.mac_address)
-        self._forced_after_s = forced_after_s(self._reach.policies.get(factors.policy, Policy()))
+        self._policy = self._reach.policies.get(factors.policy, Policy())
         return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
@@ -155,13 +155,13 @@ class CloudInstance:
                 raise MigrationFailed(f"the migration was refused: {error}") from error
             if not await self._began():
                 raise MigrationFailed(f"the request to migrate came to nothing: {error}") from error
-        now = time.monotonic()
-        deadline, due = now + limit_s, None if self._forced_after_s is None else now + self._forced_after_s
+        now, after_s = time.monotonic(), forced_after_s(self._policy)
+        deadline, due = now + limit_s, None if after_s is None else now + after_s
         while True:
             server, record = await self._server(), await self.record()
             status = record.get("status", "")
             if due is not None and status == "running" and time.monotonic() >= due and await self._force(record):
-                due = None
+                due = time.monotonic() + _POLL_S if self._policy.post_copy else None
             settled = server["status"] in _AT_REST and server.get("OS-EXT-STS:task_state") is None
             if self._error:
                 raise MigrationFailed(self._error)
@@ -179,7 +179,8 @@ class CloudInstance:
         """Called when the API has taken the request for a migration."""
 
     async def _force(self, record: dict[str, Any]) -> bool:
-        """Asks Compute to force the migration's end; False where it does not take that yet."""
+        """Asks Compute to force the migration's end; False where it does not take that yet. That it took it says
+        little of post-copy: before QEMU has begun it comes to nothing, and the record stays as it was."""
         path = f"/servers/{self.made.server}/migrations/{record['id']}/action"
         try:
             await asyncio.to_thread(self._cloud.compute, "POST", path, {"force_complete": None})
