@@ -1,6 +1,7 @@
 """Failures on OpenStack: what an operator does next, who is where, and which injector brings a kind about."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,14 +10,16 @@ import pytest
 import requests
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.breakable import BreakableInstance
 from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
 from migrascope.lab.openstack.injectors import commands
 from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu, qemu_of
 from migrascope.lab.openstack.injectors.services import Service, number_inside
 from migrascope.lab.openstack.parts import UNITS, Parts
+from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, agree, next_step, place_text
-from migrascope.lab.openstack.resources import Resources
+from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.qemu.injectors.processes import Beside
@@ -246,3 +249,52 @@ def test_a_volume_of_a_server_that_is_gone_is_freed() -> None:
     state = {"status": "available", "attach_status": "detached"}
     assert storage.posted == [("/volumes/id-stuck/action", {"os-reset_status": state})]
     assert storage.deleted == ["stuck"]
+
+
+class Nova:
+    """A server that was left in error and shut off: an operator has to reset its state and to reboot it."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.status, self.asked = "ERROR", list[str]()
+
+    def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        if method == "POST":
+            (action,) = body
+            self.asked.append(action)
+            self.status = "ACTIVE"
+        fault = {"message": "libvirt went away"}
+        return {"server": {"status": self.status, "fault": fault, "OS-EXT-SRV-ATTR:hypervisor_hostname": "one"}}
+
+
+async def test_an_operator_works_until_the_service_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nova, module = Nova(), "migrascope.lab.openstack"
+
+    async def states(parts: Parts, server: str) -> dict[str, str]:
+        return {"one": "running" if "reboot" in nova.asked else "shut off", "two": "no domain"}
+
+    async def mended() -> list[str]:
+        return ["start rabbitmq-server on two"]
+
+    async def answers() -> bool:
+        return "reboot" in nova.asked
+
+    monkeypatch.setattr(f"{module}.breakable.domains.states", states)
+    monkeypatch.setattr(f"{module}.breakable._POLL_S", 0.01)
+    monkeypatch.setattr(f"{module}.rescue.SILENT_S", 0.1)
+    ours = replace(parts(), mend=mended)
+    made = Made("server-1", "volume-1", "port-1", "192.0.2.7")
+    resources = cast(Resources, SimpleNamespace(cloud=nova))
+    one = BreakableInstance(
+        "i", made, resources, Reach(parts=ours), {}, {}, persist=True, parts=ours, host="one", folder=tmp_path
+    )
+    assert (await one.place("one"))["verdict"] == "fail"
+    told = await one.rescue(answers)
+    assert told["found"] == "Nova: ERROR on one; libvirt: one shut off, two no domain"
+    assert told["operator"] == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
+    assert nova.asked == ["os-resetState", "reboot"]
+    assert told["answers_s"] is not None
+    assert one.problem() is None
+    assert (await one.place("one"))["verdict"] == "pass"
+    assert (await one.place("two"))["verdict"] == "fail"
