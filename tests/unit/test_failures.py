@@ -7,6 +7,7 @@ from faketrial import run_of
 
 from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
+from migrascope.report.build import chosen_trials
 from migrascope.report.failures import lines, matrix
 
 CUT = {"kind": "link-down", "target": "migration", "duration": "2s"}
@@ -34,6 +35,17 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
     ]  # fmt: skip
     assert [one["linked"] for cell in cut for one in cell] == [True, False, False]
     assert {one["verdict"] for cell in cut for one in cell} == {"unknown"}  # nothing was recorded of them
+
+
+def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:
+    axes = {"scenario": ["none"], "disturbance": ["none", "cut-late"]}
+    plan = Plan.model_validate({"blocks": 3, "axes": axes, "disturbance": TABLES[:1]})
+    summary = analyse(run_of(tmp_path, plan))
+    disturbed = {trial.facts.number for trial in summary.trials if trial.facts.factors.disturbance != "none"}
+    assert len(disturbed) == 3
+    chosen = chosen_trials(summary, 1)
+    assert disturbed < set(chosen)
+    assert len(chosen) == 4
 
 
 def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:

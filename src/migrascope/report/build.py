@@ -9,6 +9,7 @@ from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
+from migrascope.model.disturbance import NONE
 from migrascope.report import csv, html
 from migrascope.report.layers import Layers, layers
 from migrascope.report.timeline import Timeline, timeline
@@ -40,7 +41,7 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
         shown,
         {number: seen for number, (_, seen) in drawn.items() if seen is not None},
         f"{left_out} of {len(summary.trials)} trials are not in this chooser, to keep the page small: it holds the "
-        "failed ones, each row's longest blackouts, and those nearest its median migration time."
+        "disturbed and the failed ones, each row's longest blackouts, and those nearest its median migration time."
         if left_out
         else "",
         (run.path / "plan.toml").read_text(encoding="utf-8"),
@@ -52,15 +53,17 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
 
 
 def chosen_trials(summary: Summary, most: int = MOST_TIMELINES) -> list[int]:
-    """Numbers of the trials to show in time: all if they are no more than `most`. Else the failed ones, and in turn
-    for each cell its longest blackout and the trials nearest its median migration time."""
+    """Numbers of the trials to show in time: all if they are no more than `most`. Else the disturbed ones, all of which
+    the matrix of disturbances leads to, and up to `most` others: the failed ones, and in turn for each cell its longest
+    blackout and the trials nearest its median migration time."""
     if len(summary.trials) <= most:
         return sorted(trial.facts.number for trial in summary.trials)
+    disturbed = {trial.facts.number for trial in summary.trials if trial.facts.factors.disturbance != NONE}
     first = [trial.facts.number for trial in summary.trials if trial.facts.status != "ok"]
     queues = [_by_interest(summary, cell) for cell in summary.cells]
     for place in range(max(map(len, queues))):
         first += [queue[place] for queue in queues if place < len(queue)]
-    return sorted(list(dict.fromkeys(first))[:most])
+    return sorted(disturbed.union([number for number in dict.fromkeys(first) if number not in disturbed][:most]))
 
 
 def _by_interest(summary: Summary, cell: Cell) -> list[int]:
