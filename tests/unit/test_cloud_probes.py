@@ -5,11 +5,12 @@ import json
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recorded import Running, program, rows, until
 
-from migrascope.probe import announce, ceph, frames, journal
+from migrascope.probe import announce, ceph, frames, journal, libvirt
 
 MAC = "fa:16:3e:38:e0:47"
 OTHER = "fa:16:3e:00:00:01"
@@ -190,3 +191,51 @@ class TestCeph:
     def test_no_answer(self, tmp_path: Path) -> None:
         row = self.record(tmp_path, "(-110, b'', 'timed out')")[0]
         assert (row["health"], row["read_Bps"]) == ("", -1)
+
+
+class TestWhatGoesAway:
+    """A node's program that answers once and ends with its node."""
+
+    def python(self, folder: Path, row: str) -> list[str]:
+        stand_in = folder / "python"
+        lines = f"echo '[\"ready\"]'; echo '{row}'; printf '[\"cut off'"
+        stand_in.write_text(f"#!/bin/sh\n{lines}\n")
+        stand_in.chmod(0o755)
+        return [str(stand_in)]
+
+    def hosts(self, folder: Path) -> dict[str, Any]:
+        python = self.python(folder, '["qmp_status", 1, 2, "query-status", "{}"]')
+        return {"hosts": {"one": {"uri": "", "python": python}}, "domain": "d", "interval_s": 0.1}
+
+    def test_libvirt_is_watched_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(libvirt, "_AGAIN_S", 0.01)
+
+        def seen() -> list[str]:
+            return [str(row["answer"]) for row in rows(tmp_path, "qmp_status", "libvirt-one")]
+
+        async def watch() -> None:
+            async with Running(libvirt.main, program(tmp_path, persist=True, **self.hosts(tmp_path))):
+                await until(lambda: seen().count("{}") > 2)
+
+        asyncio.run(watch())
+        assert seen()[:4] == ["{}", "", "{}", ""]
+
+    def test_or_it_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(libvirt.HostFailed, match="went away"):
+            asyncio.run(libvirt.main(program(tmp_path, **self.hosts(tmp_path))))
+
+    def test_ceph_is_asked_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ceph, "_AGAIN_S", 0.01)
+        config: dict[str, Any] = {"python": self.python(tmp_path, '[1, 2, "HEALTH_OK", "", 0, 0]'), "interval_s": 0.1}
+
+        def seen() -> list[str]:
+            return [str(row["health"]) for row in rows(tmp_path, "ceph")]
+
+        async def watch() -> None:
+            async with Running(ceph.main, program(tmp_path, persist=True, **config)):
+                await until(lambda: seen().count("HEALTH_OK") > 2)
+
+        asyncio.run(watch())
+        assert seen()[:3] == ["HEALTH_OK", "", "HEALTH_OK"]
+        with pytest.raises(ceph.ClusterFailed, match="went away"):
+            asyncio.run(ceph.main(program(tmp_path, **config)))
