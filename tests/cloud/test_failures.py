@@ -19,6 +19,7 @@ from migrascope.store.runfolder import RunFolder
 
 pytestmark = pytest.mark.lab
 HOURS = 3600.0
+SERVERS = "print(json.dumps({one.id: one.name for one in cloud.compute.servers(all_projects=True)}))"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLAN = """
 name = "failures"
@@ -113,10 +114,12 @@ def test_an_abort_is_answered_and_leaves_one_guest(trials: dict[str, Recording])
 
 
 def test_nothing_of_it_is_left(cloud: Cloud, trials: dict[str, Recording]) -> None:
-    for name, node in cloud.testbed.nodes.items():
-        argv = node.command(["virsh", "list", "--all", "--name"])
+    servers = cloud.sdk(SERVERS)
+    assert [name for name in servers.values() if name.startswith("ms")] == []
+    for node in cloud.testbed.nodes.values():
+        argv = node.command(["virsh", "list", "--all", "--uuid"])
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-        assert done.stdout.split() == [], name
+        assert set(done.stdout.split()) <= set(servers)
     state = cloud.state()
     assert set(state["services"].values()) == {"up"}
     assert set(state["agents"].values()) == {True}
