@@ -25,10 +25,10 @@ def steps(summary: Summary, shown: list[str]) -> Spec | None:
     found = seconds.steps(summary, shown)
     if found is None:
         return None
-    rows = [
-        (bar["name"], {name.replace("_", " "): part for name, part in bar["parts"].items()}) for bar in found["bars"]
-    ]
-    return stacked(rows, "Means [s]", "Steps of a migration")
+    names = {name: f"{number} {name.replace('_', ' ')}" for name, number in found["numbers"].items()}
+    rows = [(bar["name"], {names[name]: part for name, part in bar["parts"].items()}) for bar in found["bars"]]
+    spec = stacked(rows, "Means [s]", "Steps of a migration")
+    return spec and _numbered(spec, found["end"])
 
 
 def shares(summary: Summary, shown: list[str]) -> Spec | None:
@@ -38,6 +38,25 @@ def shares(summary: Summary, shown: list[str]) -> Spec | None:
         return None
     rows = [(name, {seconds.SHARES[part]: ms for part, ms in parts.items()}) for name, parts in found["shares"]]
     return stacked(rows, "Means [ms]", "The network's share of the blackout")
+
+
+def _numbered(spec: Spec, end: float) -> Spec:
+    """With the number that begins a part's name in the bar, where it has room: there are more parts than colours."""
+    bar = {key: spec.pop(key) for key in ("mark", "encoding")}
+    label = {
+        "transform": [
+            {"filter": f"datum.until - datum.from > {0.02 * end}"},
+            {"calculate": "split(datum.part, ' ')[0]", "as": "number"},
+            {"calculate": "(datum.from + datum.until) / 2", "as": "middle"},
+        ],
+        "mark": {"type": "text", "fontSize": 11, "color": "var(--paper)"},
+        "encoding": {
+            "y": bar["encoding"]["y"],
+            "x": {"field": "middle", "type": "quantitative"},
+            "text": {"field": "number"},
+        },
+    }
+    return spec | {"layer": [bar, label]}
 
 
 def stacked(rows: Sequence[Row], axis: str, title: str) -> Spec | None:
