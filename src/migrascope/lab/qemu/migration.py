@@ -42,7 +42,10 @@ async def migrate(
     monitor = instance.monitors[source]
     uri = uri_of(destination)
     requested()
-    await monitor.execute("migrate", {"uri": uri})
+    try:
+        await monitor.execute("migrate", {"uri": uri})
+    except MonitorError as error:
+        raise MigrationFailed(await _cause(instance, str(error))) from error
     turn = _turn(policy)
     began = asyncio.get_running_loop().time()
     while True:

@@ -80,13 +80,16 @@ def _changes(recording: Recording) -> dict[str, Sequence[int]]:
 
 
 def _began(recording: Recording) -> list[Began]:
-    """The phases since the request, by the stamps of the source's hypervisor. The first round is the first copy."""
-    return [
-        Began(event.mono_ns, phase)
-        for event in qmp_events(recording, ("MIGRATION", "MIGRATION_PASS", "STOP"))
-        if event.host == recording.trial.source
-        and (phase := phase_of(event.event, event.data)) not in (None, "round:1")
-    ]
+    """The phases since the request, by the stamps of the source's hypervisor. The first round is the first copy, and
+    one that is counted after the guest has stopped belongs to the switchover."""
+    began: list[Began] = []
+    for event in qmp_events(recording, ("MIGRATION", "MIGRATION_PASS", "STOP")):
+        phase = phase_of(event.event, event.data) if event.host == recording.trial.source else None
+        inner = phase is not None and phase.startswith("round:")
+        stopped = any(one.phase == "switchover" for one in began)
+        if phase is not None and phase != "round:1" and not (inner and stopped):
+            began.append(Began(event.mono_ns, phase))
+    return began
 
 
 def _visits(recording: Recording) -> list[Visit]:
