@@ -67,7 +67,7 @@ BOTH, CLOUD = ("qemu", "openstack"), ("openstack",)
 LINKS = ("migration", "storage", "tenant", "external")
 KINDS: dict[str, Kind] = {
     "link-down": Kind("failure of a link", LINKS, takes=("way", "host"), labs=BOTH, beside=("management",)),
-    "link-rate": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
+    "link-rate": Kind("stress on a link", LINKS, ("rate",), labs=BOTH),
     "link-loss": Kind("stress on a link", LINKS, ("loss",), ("way", "host")),
     "link-delay": Kind("stress on a link", LINKS, ("delay",), ("way", "host")),
     "traffic": Kind("stress on a link", ("migration", "storage"), ("rate",), labs=BOTH),
