@@ -1,9 +1,13 @@
 """Markers that say what a test needs, and the results of the soak tier, which outlive a run of it."""
 
 import pytest
+from hypothesis import settings
 
 from kept import SOAK, Kept
 from needs import chromium, need_lab
+
+settings.register_profile("however-busy", deadline=None)  # how long one example takes is the machine's affair
+settings.load_profile("however-busy")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
