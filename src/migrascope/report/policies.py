@@ -21,7 +21,8 @@ TITLES = [
 FRONT = "◆"
 NOTE = (
     f"Medians of the trials that came to a good end. {FRONT}: no other policy under that load was faster without more "
-    "outage, or had less outage without being slower. One of which a trial failed or did not converge is not marked."
+    "outage, or had less outage without being slower. One of which a trial failed or did not converge is not marked. "
+    "What visitors lost is below zero where they were served worse before the migration."
 )
 
 
