@@ -44,7 +44,7 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     silent: that is the testbed's, and measured here."""
     plan = (
         f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
-        '[axes]\nscenario = ["online"]\n[capture]\nenabled = true\n[verdict]\nallow = "service lost"\n'
+        '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n[verdict]\nallow = "service lost"\n'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 
@@ -100,6 +100,8 @@ def test_every_layer_of_openstack_says_its_part(near: RunFolder) -> None:
 def test_the_checks_hold(near: RunFolder) -> None:
     (trial,) = json.loads((near.path / "summary.json").read_text())["trials"]
     assert {check["name"]: check["text"] for check in trial["checks"] if check["verdict"] != "pass"} == {}
+    (told,) = (check["text"] for check in trial["checks"] if check["name"] == "policy")
+    assert "post-copy off, auto-converge on, TLS off" in told
     unheard = [one["text"] for one in trial["verdict"]["statements"] if one["verdict"] == "unknown"]
     assert unheard == []
 
