@@ -44,7 +44,8 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     silent: that is the testbed's, and measured here."""
     plan = (
         f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
-        '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n[verdict]\nallow = "service lost"\n'
+        '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n'
+        '[verdict]\nallow = "service lost"\n'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 
