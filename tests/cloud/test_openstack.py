@@ -1,6 +1,7 @@
 """The experiment on OpenStack, end to end: with everything of a testbed in reach, and by its API alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from lab.machine import json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
 from migrascope.metrics import openstack
+from migrascope.metrics.hostclock import host_clocks
+from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import windows_of
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.testbeds import clouds_yaml
@@ -20,6 +23,8 @@ OF_HYPERVISORS = {
     *("migration_time_s", "vm_pause_s", "reported_total_s", "reported_downtime_s", "reported_transferred_bytes"),
     *("data_transferred_bytes", "rounds", "dirty_rate_Bps"),
 }
+CLOCK_NS = 100_000
+"""So much this machine's wall clock may be slewed between two of the pairs that put it on the monotonic one."""
 LEFT = """
 ours = [one.name for one in [
     *cloud.compute.servers(all_projects=True), *cloud.block_storage.volumes(all_projects=True), *cloud.network.ports(),
@@ -96,6 +101,24 @@ def test_every_layer_of_openstack_says_its_part(near: RunFolder) -> None:
     black = value["network_wiring_s"] + value["vm_pause_s"]
     assert value["network_blackout_high_s"] >= value["vm_pause_s"]
     assert black <= value["network_blackout_high_s"] + 0.1
+
+
+def test_each_host_s_clock_is_read_as_it_is(near: RunFolder) -> None:
+    """Both nodes have this machine's clock: each stamp lies where it was read; by two clocks the pause is the same."""
+    (recording,) = near.recordings()
+    clocks = host_clocks(recording)
+    assert set(clocks) == {"controller", "compute"}
+    for clock in clocks.values():
+        assert clock.step_ns() == 0
+        for one in clock.readings:
+            truth = recording.wall_clock.to_mono(one.wall_ns)
+            assert one.asked_ns - CLOCK_NS <= truth <= one.answered_ns + CLOCK_NS
+    pause = measure(recording)["vm_pause_s"].value
+    plan = recording.trial.plan
+    recording.trial = replace(recording.trial, plan={**plan, "cloud": {**plan["cloud"], "name": "elsewhere"}})
+    apart = measure(recording)["vm_pause_s"]
+    assert apart.bound is not None
+    assert apart.value == pytest.approx(pause, abs=apart.bound)
 
 
 def test_the_checks_hold(near: RunFolder) -> None:
