@@ -65,15 +65,15 @@ async def migrate(
             await recovery.resume()
         elif status == "postcopy-paused":
             raise MigrationFailed("post-copy lost its connection: the guest waits for memory that is on the source")
-        if problem := instance.dead():
+        if status == "pre-switchover" and not instance.held:
+            await monitor.execute("migrate-continue", {"state": status})
+        elif problem := instance.dead():
             raise MigrationFailed(problem)
         if elapsed > limit_s:
             if str(status).startswith("postcopy"):
                 raise NotConverged(f"still {status} after {limit_s:g} s; post-copy cannot be cancelled")
             await _cancel(instance, source)
             raise NotConverged(f"still {status} after {limit_s:g} s; cancelled")
-        if status == "pre-switchover" and not instance.held:
-            await monitor.execute("migrate-continue", {"state": status})
         if turn and status == "active" and turn.due(elapsed, answer):
             await monitor.execute(turn.command)
             turn = None
