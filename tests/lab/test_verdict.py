@@ -14,7 +14,9 @@ from migrascope.lab.contract import Requested
 from migrascope.lab.offline import LEDGER
 from migrascope.lab.qemu import instance as instances
 from migrascope.lab.qemu import lab as labs
+from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.hostimage import HOST
+from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.lab import QemuInstance, QemuLab
 from migrascope.lab.qemu.volume import Volume
 from migrascope.model.plan import Plan
@@ -22,6 +24,7 @@ from migrascope.model.schedule import schedule
 from migrascope.model.verdict import Judgement, Statement
 from migrascope.model.witness import RECORD_BYTES
 from migrascope.node.image import root_image
+from migrascope.node.until import until
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.images import Images, prepare
@@ -55,7 +58,12 @@ async def judged(up: tuple[QemuLab, Images], folder: Path, **parts: Any) -> tupl
     """One trial of a plan with these parts, and the verdict on it."""
     lab, images = up
     plan = Plan.model_validate(
-        {"blocks": 1, "axes": {"scenario": ["none"]}, "windows": {"before": "3s", "limit": "20s"}, **parts}
+        {
+            "blocks": 1,
+            "axes": {"scenario": ["none"]},
+            "windows": {"before": "3s", "limit": "20s", "boot_limit": "3min", "steady_limit": "3min"},
+            **parts,
+        }
     )
     run = RunFolder.create(folder, text_of(plan), {})
     (spec,) = schedule(plan)
@@ -97,6 +105,52 @@ async def test_two_guests_on_one_volume_are_two_copies(
     assert ran.until_s is not None
     assert ran.until_s - ran.from_s > 3, "as long as the window after the migration"
     assert "two copies" in {said[w].verdict for w in ("liveness", "ledger, collector") if w in said}, said
+
+
+async def test_a_copy_of_an_older_state_is_a_forked_counter(
+    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest's state is kept, the guest goes on for three seconds and is stopped, and the kept state goes on in its
+    place: never two at once, the same boot, and no ledger to tell. Only the counter knows."""
+
+    class Older(QemuInstance):
+        async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+            source, there = self.monitors[self.host], self.monitors[destination]
+            state = {"uri": f"file:{self.folder / 'state'}"}
+            requested()
+            await source.execute("migrate", state)
+            answer: dict[str, Any] = {}
+
+            async def kept() -> bool:
+                answer.update(await source.execute("query-migrate"))
+                return bool(answer["status"] == "completed")
+
+            await until(kept, 60, "the state is kept")
+            beats = (await self.console()).count("migrascope alive")
+            await source.execute("cont")
+
+            async def went_on() -> bool:
+                return (await self.console()).count("migrascope alive") >= beats + 3
+
+            await until(went_on, 60, "the guest goes on")
+            await source.execute("stop")
+            await there.execute("migrate-incoming", state)
+
+            async def runs() -> bool:
+                return bool((await self.state(destination))["running"])
+
+            await until(runs, 60, "the older state runs")
+            self.host = destination
+            return answer
+
+    async def nothing(instance: Instance, destination: str) -> None:
+        return
+
+    monkeypatch.setattr(migration, "prepare", nothing)
+    monkeypatch.setattr(labs, "QemuInstance", Older)
+    _, judgement = await judged(up, tmp_path, verdict={"ledger": 0})
+    assert judgement.verdict == "two copies", judgement.text
+    assert {one.witness for one in judgement.statements if one.verdict == "two copies"} == {"liveness"}
 
 
 async def test_a_store_that_lies_loses_data(
