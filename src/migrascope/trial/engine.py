@@ -139,10 +139,12 @@ class TrialEngine:
                 await crew.start([machine_watch(instance.pids() | crew.pids())])
             disturbing = None
             if disturbance is not None:
-                swallow = Swallow(instance, lab.client)
+                swallows = ""
                 if disturbance.kind == "guest-network":
+                    swallow = Swallow(instance, lab.client)
+                    swallows = swallow.to
                     await crew.start([swallow.member()])
-                disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest, swallow.to)
+                disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest, swallows)
                 stack.push_async_callback(disturbing.end, opened, INSTANCE, MIGRATION)
             trial = _Trial(
                 spec, opened, folder, events, workload, instance, guest, crew, boot_id, disturbing, facts.facts
