@@ -20,7 +20,7 @@ from migrascope.model.schedule import HOSTS, TrialSpec
 from migrascope.node.until import Late, until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
-from migrascope.trial import reflector, writer
+from migrascope.trial import reflector, swallow, writer
 from migrascope.trial.aftermath import failed, healed, keep_logs, rescue
 from migrascope.trial.crew import Crew
 from migrascope.trial.disturbing import Disturbing
@@ -28,7 +28,6 @@ from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import Proof, failures, prove
 from migrascope.trial.reached import echo_kind
-from migrascope.trial.swallow import Swallow
 from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
 from migrascope.trial.witnesses import Ledger, keep_volume, pages
 from migrascope.workload.scenario import ScenarioWorkload, scenario
@@ -139,11 +138,8 @@ class TrialEngine:
                 await crew.start([machine_watch(instance.pids() | crew.pids())])
             disturbing = None
             if disturbance is not None:
-                swallows = ""
-                if disturbance.kind == "guest-network":
-                    swallow = Swallow(instance, lab.client)
-                    swallows = swallow.to
-                    await crew.start([swallow.member()])
+                sends = disturbance.kind == "guest-network"
+                swallows = await swallow.begin(instance, lab.client, crew) if sends else ""
                 disturbing = await Disturbing.armed(disturbance, instance, spec.destination, guest, swallows)
                 stack.push_async_callback(disturbing.end, opened, INSTANCE, MIGRATION)
             trial = _Trial(

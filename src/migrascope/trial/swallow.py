@@ -6,24 +6,16 @@ from functools import partial
 from migrascope.lab.contract import Instance
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.trial.crew import Crew
 
 
-class Swallow:
-    """Its address, and the program that listens there."""
-
-    def __init__(self, instance: Instance, client: Namespace | None) -> None:
-        look = partial(_free_port, instance.address)
-        self._client = client
-        self._address, self._port = look() if client is None else client.call(look)
-
-    @property
-    def to(self) -> str:
-        """Where the guest sends, as guest/stress.py wants it."""
-        return f"{self._address}:{self._port}"
-
-    def member(self) -> Member:
-        config = {"address": self._address, "port": self._port}
-        return Member("sink", "migrascope.workload.sink", "client", self._client, config)
+async def begin(instance: Instance, client: Namespace | None, crew: Crew) -> str:
+    """Starts it. Gives where the guest sends, as guest/stress.py wants it."""
+    look = partial(_free_port, instance.address)
+    address, port = look() if client is None else client.call(look)
+    config = {"address": address, "port": port}
+    await crew.start([Member("sink", "migrascope.workload.sink", "client", client, config)])
+    return f"{address}:{port}"
 
 
 def _free_port(towards: str) -> tuple[str, int]:
