@@ -35,6 +35,7 @@ class QemuInstance(Instance):
     def __init__(self, lab: "QemuLab", spec: InstanceSpec, host: str, folder: Path) -> None:
         super().__init__(spec, host, folder, lab.topology, lab.image_root)
         self._lab = lab
+        self._recovery: Recovery | None = None
 
     def watchers(self, interval_s: float) -> list[Member]:
         """QEMU's events and status, the links' counters, and the instance's frames by host."""
@@ -69,11 +70,15 @@ class QemuInstance(Instance):
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
-        recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
-        return await migration.migrate(self, destination, self.spec.policy, limit_s, requested, recovery)
+        policy = self.spec.policy
+        if policy.post_copy is not None and policy.post_copy.recover:
+            self._recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
+        return await migration.migrate(self, destination, policy, limit_s, requested, self._recovery)
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
         """Does what an operator would until the service answers."""
+        if self._recovery is not None:
+            await self._recovery.finish()
         return await rescue(self, self._lab.program, answers)
 
     def listen(self, see: See) -> None:

@@ -30,10 +30,11 @@ async def prepare(instance: Instance, destination: str) -> None:
 
 
 async def migrate(
-    instance: Instance, destination: str, policy: Policy, limit_s: float, requested: Requested, recovery: Recovery
-) -> dict[str, Any]:
+    instance: Instance, destination: str, policy: Policy, limit_s: float, requested: Requested,
+    recovery: Recovery | None,
+) -> dict[str, Any]:  # fmt: skip
     """Migrates a prepared instance and gives the source's final query-migrate. recovery: what is done about a post-copy
-    without its link, where the policy has that.
+    without its link, None for nothing.
 
     requested is called right before the command goes to QEMU. MigrationFailed with the reason; NotConverged after
     limit_s, when the migration has been cancelled, or, in post-copy, where no one can cancel it.
@@ -58,11 +59,8 @@ async def migrate(
             raise MigrationFailed(f"the migration was cancelled on {source}")
         if status == "failed":
             raise MigrationFailed(await _cause(instance, answer.get("error-desc") or f"QEMU on {source} says {status}"))
-        recovers = policy.post_copy is not None and policy.post_copy.recover
-        if recovers and status == "postcopy-active" and recovery.stuck(answer, elapsed):
-            await recovery.pause()
-        if recovers and status == "postcopy-paused":
-            await recovery.resume()
+        if recovery is not None:
+            await recovery.step(answer, elapsed)
         elif status == "postcopy-paused":
             raise MigrationFailed("post-copy lost its connection: the guest waits for memory that is on the source")
         if status == "pre-switchover" and not instance.held:

@@ -6,16 +6,19 @@ QEMU: docs/devel/migration/postcopy.rst (migrate-pause, migrate-recover, migrate
 import asyncio
 import contextlib
 import socket
+import time
 from typing import Any
 
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import address
 from migrascope.node.namespace import Namespace
+from migrascope.node.until import Late, until
 
 STUCK_S = 2.0
 _FIRST_PORT = 4445
 _NOBODY, _ASK_S = 9, 0.5
+_FINISH_S = 30.0
 
 
 class Recovery:
@@ -27,14 +30,34 @@ class Recovery:
         self._ports = iter(range(_FIRST_PORT, 65536))
         self._uri = ""
 
-    def stuck(self, answer: dict[str, Any], now_s: float) -> bool:
-        """Whether nothing has moved for two seconds. answer: the source's query-migrate."""
+    async def step(self, answer: dict[str, Any], now_s: float) -> None:
+        """Does what there is to do now. answer: the source's query-migrate."""
+        status = answer.get("status")
+        if status == "postcopy-active" and self._stuck(answer, now_s):
+            await self._pause()
+        elif status == "postcopy-paused":
+            await self._resume()
+
+    async def finish(self) -> None:
+        """Goes on with a migration that was given up but has left its guest between two hosts, for 30 s at most."""
+        source = self._instance.monitors[self._instance.host]
+
+        async def over() -> bool:
+            answer = await source.execute("query-migrate")
+            await self.step(answer, time.monotonic())
+            return not str(answer.get("status")).startswith("postcopy")
+
+        with contextlib.suppress(Late, MonitorError):
+            await until(over, _FINISH_S, "the migration is over")
+
+    def _stuck(self, answer: dict[str, Any], now_s: float) -> bool:
+        """Whether nothing has moved for two seconds."""
         moved = answer.get("ram", {}).get("transferred", 0)
         if moved != self._moved:
             self._moved, self._moved_at = moved, now_s
         return now_s - self._moved_at >= STUCK_S
 
-    async def pause(self) -> None:
+    async def _pause(self) -> None:
         """Breaks the stream off on both sides: only a paused migration can be resumed."""
         for host in (self._instance.host, self._destination):
             with contextlib.suppress(MonitorError):  # the side that has noticed by itself
@@ -42,7 +65,7 @@ class Recovery:
         self._moved = -1
         self._instance.steps.append("migrate-pause on both hosts")
 
-    async def resume(self) -> None:
+    async def _resume(self) -> None:
         """Takes it up again over a new connection, if the destination can be reached and both sides are ready."""
         if not await asyncio.to_thread(self._network.call, self._reached):
             return
