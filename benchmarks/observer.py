@@ -7,7 +7,7 @@ by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 fo
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from common import machine, run_plan, verdict
 from migrascope.analysis.statistics import Interval, median_interval
 from migrascope.metrics.trial import examine
 from migrascope.model.plan import Plan
+from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import parse
 
@@ -29,17 +30,22 @@ def plan(pairs: int) -> Plan:
     return parse(text, "observer").model_copy(update={"blocks": pairs})
 
 
+def figures(recording: Recording, keys: Iterable[str]) -> dict[str, float]:
+    """These metrics of a trial. ValueError if it failed or did not measure one."""
+    trial, measured = recording.trial, examine(recording).metrics
+    if trial.status != "ok":
+        raise ValueError(f"trial {trial.number} failed: {trial.reason}")
+    if absent := [f"{key}: {measured[key].reason}" for key in keys if measured[key].value is None]:
+        raise ValueError(f"trial {trial.number}: {'; '.join(absent)}")
+    return {key: measured[key].value or 0.0 for key in keys}
+
+
 def pair_ratios(run: RunFolder, goals: Mapping[str, float]) -> dict[str, list[float]]:
     """With / without, pair by pair, of each metric. ValueError if a trial failed or did not measure one."""
     pairs: dict[int, dict[str, dict[str, float]]] = {}
     for recording in run.recordings():
         trial = recording.trial
-        if trial.status != "ok":
-            raise ValueError(f"trial {trial.number} failed: {trial.reason}")
-        found = {key: examine(recording).metrics[key] for key in goals}
-        if absent := [f"{key}: {one.reason}" for key, one in found.items() if one.value is None]:
-            raise ValueError(f"trial {trial.number}: {'; '.join(absent)}")
-        pairs.setdefault(trial.block, {})[trial.factors.probes] = {key: one.value or 0.0 for key, one in found.items()}
+        pairs.setdefault(trial.block, {})[trial.factors.probes] = figures(recording, goals)
     return {key: [pair["all"][key] / pair["none"][key] for pair in pairs.values()] for key in goals}
 
 
@@ -48,9 +54,10 @@ def rows(
     ratios: dict[str, list[float]],
     goals: Mapping[str, float],
     met: Callable[[Interval, float], bool],
+    title: str = "all probes / none",
 ) -> str:
     """The machine, and a row for each metric. met: whether an interval of the ratio meets a goal."""
-    lines = [machine(facts), f"{'all probes / none':26}{'median':>9}{'90 % interval':>18}{'goal':>8}"]
+    lines = [machine(facts), f"{title:26}{'median':>9}{'90 % interval':>18}{'goal':>8}"]
     for key, found in ratios.items():
         interval = median_interval(found, 0.9)
         if interval is None:

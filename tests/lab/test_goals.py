@@ -5,7 +5,9 @@ import pytest
 import link
 import meter
 import observer
+import observer_capture
 import policies
+import second_meter
 from common import run_plan
 from kept import Kept
 
@@ -22,6 +24,13 @@ def test_the_observers_effect(kept: Kept) -> None:
     table = observer.table(run_plan(observer.plan(pairs=20)))
     assert "missed" not in table, table
     kept.write(table)
+
+
+def test_capturing_changes_nothing_and_the_capture_agrees(kept: Kept) -> None:
+    done = observer_capture.measured(pairs=20)
+    tables = [observer_capture.table(done), second_meter.table([run for run, _ in done])]
+    assert "missed" not in "".join(tables), tables
+    kept.write("\n".join(tables))
 
 
 def test_the_link_is_used(kept: Kept) -> None:
