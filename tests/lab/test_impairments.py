@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from migrascope.lab.qemu.injectors.delay import LinkDelay
-from migrascope.lab.qemu.injectors.links import LinkRate, OneWay
-from migrascope.lab.qemu.injectors.losses import LinkLoss
+from migrascope.lab.injectors.delay import LinkDelay
+from migrascope.lab.injectors.links import LinkRate, OneWay
+from migrascope.lab.injectors.losses import LinkLoss
 from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
 
@@ -95,7 +95,7 @@ class Echo:
 async def test_a_share_of_the_frames_is_lost(topology: Any, from_node: bool, to_node: bool) -> None:
     echo = Echo(topology)
     assert echo.burst() == 1
-    loss = LinkLoss(topology, "migration", ["host-a"], 0.2, from_node=from_node, to_node=to_node)
+    loss = LinkLoss(topology.wires, "migration", ["host-a"], 0.2, from_node=from_node, to_node=to_node)
     await loss.arm()
     assert echo.burst() == 1, "it only waits"
     await loss.apply()
@@ -134,7 +134,7 @@ def sizes_and_seconds(topology: Any, megabytes: int) -> tuple[int, float]:
 
 async def test_what_is_lost_is_single_frames(topology: Any) -> None:
     assert sizes_and_seconds(topology, 8)[0] > 2000
-    loss = LinkLoss(topology, "migration", ["host-a"], 0.001, from_node=True, to_node=True)
+    loss = LinkLoss(topology.wires, "migration", ["host-a"], 0.001, from_node=True, to_node=True)
     await loss.arm()
     await loss.apply()
     assert sizes_and_seconds(topology, 8)[0] <= 1514
@@ -146,7 +146,7 @@ async def test_what_is_lost_is_single_frames(topology: Any) -> None:
 async def test_every_frame_comes_later(topology: Any, tmp_path: Path, out_s: float, back_s: float) -> None:
     echo = Echo(topology)
     quiet = statistics.median(echo.trips())
-    delay = LinkDelay(topology, "migration", ["host-a"], out_s, back_s, tmp_path / "log")
+    delay = LinkDelay(topology.wires, "migration", ["host-a"], out_s, back_s, tmp_path / "log")
     await delay.arm()
     try:
         assert statistics.median(echo.trips()) < quiet + 0.02, "it only waits"
@@ -164,7 +164,7 @@ async def test_every_frame_comes_later(topology: Any, tmp_path: Path, out_s: flo
 
 async def test_a_delayed_link_carries_a_migration(topology: Any, tmp_path: Path) -> None:
     """TCP's data stay together on their way, so that one process of Python is no bottleneck."""
-    delay = LinkDelay(topology, "migration", ["host-a"], 0.005, 0.005, tmp_path / "log")
+    delay = LinkDelay(topology.wires, "migration", ["host-a"], 0.005, 0.005, tmp_path / "log")
     await delay.arm()
     await delay.apply()
     largest, took = sizes_and_seconds(topology, 64)
@@ -178,8 +178,8 @@ async def test_a_rate_is_changed_and_comes_back(topology: Any, before: float | N
     link = topology.links["migration"]
     link.set_rate(before)
     for injector, near, far in (
-        (LinkRate(topology, "migration", 5e6), 5e6, 5e6),
-        (OneWay(topology, "migration", "host-a"), 8e3, before),
+        (LinkRate(topology.wires, "migration", 5e6), 5e6, 5e6),
+        (OneWay(topology.wires, "migration", "host-a"), 8e3, before),
     ):
         await injector.arm()
         await injector.apply()

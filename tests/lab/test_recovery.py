@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from migrascope.lab.qemu.injectors.links import LinkDown
+from migrascope.lab.injectors.links import LinkDown
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.phase import phase_of
 from migrascope.model.policy import Policy, PostCopy
@@ -32,7 +32,7 @@ async def test_an_operator_recovers_post_copy(tmp_path: Path) -> None:
             before = (await guest.ask("/alive?id=before"))["boot_id"]
             await guest.ask(f"/resident?bytes={100 * 2**20}", post=True, timeout_s=120)
             await instance.prepare("host-b", factors)
-            cut = LinkDown(lab.topology, "migration", ["host-a"])
+            cut = LinkDown(lab.topology.wires, "migration", ["host-a"])
             await cut.arm()
             there = asyncio.Event()
 

@@ -10,6 +10,9 @@ import pytest
 import requests
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.injectors.beside import Beside
+from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.openstack.breakable import BreakableInstance
 from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
@@ -21,8 +24,6 @@ from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, agree, next_step, place_text
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.openstack.wishes import Wishes
-from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
-from migrascope.lab.qemu.injectors.processes import Beside
 from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
 from migrascope.node.link import Link, Port
 from migrascope.node.namespace import Namespace
@@ -78,7 +79,9 @@ def parts() -> Parts:
         links[name] = Link(name, fabric, None, ports)
     nodes = {name: cast(Any, f"node {name}") for name in ("one", "two")}
     unused = cast(Any, None)
-    return Parts(fabric, links, spaces, nodes, "two", lambda node, link: f"{node}.{link}", unused, unused, unused)
+    return Parts(
+        Wires(fabric, links, spaces), nodes, "two", lambda node, link: f"{node}.{link}", unused, unused, unused
+    )
 
 
 def made(**table: Any) -> Any:

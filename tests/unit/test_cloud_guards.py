@@ -17,6 +17,7 @@ from fakecloud import PASSWORD, FakeCloud, Fault
 from leaks import leaks
 from migrascope.cloud.client import Cloud, CloudError, Patience
 from migrascope.lab.contract import MigrationFailed, NotConverged
+from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.openstack import instance as instances
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.instance import CloudInstance, access
@@ -523,8 +524,9 @@ def test_a_lab_is_healed_or_made_anew_and_says_which(
     async def rebuild() -> None:
         rebuilt.append("anew")
 
-    spaces: dict[str, Namespace] = {}
-    parts = Parts(Namespace("x"), {}, spaces, {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), rebuild)
+    parts = Parts(
+        Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), rebuild
+    )
     monkeypatch.setattr(here, "_reach", Reach(parts=parts))
     monkeypatch.setattr("migrascope.lab.openstack.lab._WELL_S", 0.1)
     said: list[list[str]] = [[]]

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from migrascope.lab.injectors import delayline
+from migrascope.lab.injectors.delayline import Line
 from migrascope.lab.qemu.disturbing import need_memory
-from migrascope.lab.qemu.injectors import delayline
 from migrascope.lab.qemu.injectors.commands import Held
-from migrascope.lab.qemu.injectors.delayline import Line
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import Program
 from migrascope.lab.qemu.recovery import STUCK_S, Recovery

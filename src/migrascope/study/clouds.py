@@ -9,6 +9,7 @@ from typing import Any
 from migrascope.cloud.client import Cloud
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import GuestImage, cloud_kernel_line, guest_image
+from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.openstack.lab import OpenstackLab
 from migrascope.lab.openstack.parts import Parts
@@ -93,7 +94,7 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
 def _parts(testbed: Testbed, say: Callable[[str], None]) -> Parts:
     topology, healer = testbed.topology, Healer(testbed, say)
     return Parts(
-        topology.fabric, topology.links, topology.namespaces, testbed.nodes, CONTROLLER, address, healer.boot,
+        Wires(topology.fabric, topology.links, topology.namespaces), testbed.nodes, CONTROLLER, address, healer.boot,
         healer.mend, healer.rebuild,
     )  # fmt: skip
 

@@ -3,19 +3,16 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.disturbable import Injector
+from migrascope.lab.injectors import stressor
+from migrascope.lab.injectors.beside import Beside
+from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.openstack.injectors.commands import Command, abort, force_complete, second_migration
 from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu
 from migrascope.lab.openstack.injectors.services import Service
 from migrascope.lab.openstack.parts import UNITS, Parts
-from migrascope.lab.qemu.injectors import beside
-from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
-from migrascope.lab.qemu.injectors.processes import Beside
-from migrascope.lab.qemu.topology import Topology
 from migrascope.model.disturbance import Disturbance
 from migrascope.node.process import Where
 
@@ -49,19 +46,18 @@ def injector(disturbance: Disturbance, aim: Aim, parts: Parts) -> Injector:
 
 
 def _of_a_link(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
-    links = cast(Topology, SimpleNamespace(fabric=parts.fabric, links=parts.links, nodes=parts.spaces))
     if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
-        return OneWay(links, one.target, aim.source if one.way == "from-source" else aim.destination)
+        return OneWay(parts.wires, one.target, aim.source if one.way == "from-source" else aim.destination)
     if one.kind == "link-down":
         own = {"tenant": [aim.source, aim.destination], "external": ["client"]}
         named = [aim.destination if one.host == "destination" else aim.source]
-        return LinkDown(links, one.target, named if one.host else own.get(one.target, named))
+        return LinkDown(parts.wires, one.target, named if one.host else own.get(one.target, named))
     if one.kind == "link-rate":
         assert one.rate is not None
-        return LinkRate(links, one.target, one.rate)
+        return LinkRate(parts.wires, one.target, one.rate)
     words, count = ["cpu"], one.workers or 1
     if one.kind == "traffic":
         words, count = ["udp", parts.address(aim.destination, one.target), str(one.rate)], 1
-    argv = [sys.executable, "-I", "-S", beside.__file__, *words]
-    where = Where(parts.spaces[host or aim.source])
+    argv = [sys.executable, "-I", "-S", stressor.__file__, *words]
+    where = Where(parts.wires.nodes[host or aim.source])
     return Beside(one.kind, argv, count, where, aim.folder / f"{one.name}.log")

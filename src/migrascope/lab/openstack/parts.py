@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from migrascope.lab.injectors.wires import Wires
 from migrascope.node.container import Container
-from migrascope.node.link import Link
-from migrascope.node.namespace import Namespace
 
 UNITS: dict[str, tuple[str, ...]] = {
     "libvirt": (
@@ -25,17 +24,15 @@ START = 'service=$1; shift; for unit in "$@" "$service"; do systemctl start "$un
 
 @dataclass(frozen=True)
 class Parts:
-    """fabric and links: those between the nodes; spaces: the namespaces of all that is on them, by name; nodes: those
-    with an init; controller: the node of what there is one of. address: of a node on a link.
+    """wires: the links between the nodes and all that is on them; nodes: those with an init; controller: the node of
+    what there is one of. address: of a node on a link.
 
     boot: boots a node that is off and starts its services. mend: opens links, boots nodes and starts services that are
     not as they should be, and says what it did. rebuild: makes all of it anew, without what it held; whether it was
     needed, and it is well now.
     """
 
-    fabric: Namespace
-    links: Mapping[str, Link]
-    spaces: Mapping[str, Namespace]
+    wires: Wires
     nodes: Mapping[str, Container]
     controller: str
     address: Callable[[str, str], str]

@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 from migrascope.lab.disturbable import Injector
+from migrascope.lab.injectors import stressor
+from migrascope.lab.injectors.beside import Beside
+from migrascope.lab.injectors.delay import LinkDelay
+from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.losses import LinkLoss
 from migrascope.lab.qemu import migration
-from migrascope.lab.qemu.injectors import beside
 from migrascope.lab.qemu.injectors.commands import Abort, Held, SecondMigration
-from migrascope.lab.qemu.injectors.delay import LinkDelay
-from migrascope.lab.qemu.injectors.links import LinkDown, LinkRate, OneWay
-from migrascope.lab.qemu.injectors.losses import LinkLoss
-from migrascope.lab.qemu.injectors.processes import Beside, Freeze, Kill
+from migrascope.lab.qemu.injectors.processes import Freeze, Kill
 from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
@@ -35,23 +36,23 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
 
     def competing(count: int, *words: str) -> Beside:
         node = topology.nodes[host or source]
-        return Beside(one.kind, [sys.executable, "-I", "-S", beside.__file__, *words], count, Where(node), log)
+        return Beside(one.kind, [sys.executable, "-I", "-S", stressor.__file__, *words], count, Where(node), log)
 
     if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
-        return OneWay(topology, one.target, source if one.way == "from-source" else destination)
+        return OneWay(topology.wires, one.target, source if one.way == "from-source" else destination)
     if one.kind == "link-down":
-        return LinkDown(topology, one.target, _cut_off(one, source, destination))
+        return LinkDown(topology.wires, one.target, _cut_off(one, source, destination))
     if one.kind == "link-loss":
         assert one.loss is not None
         nodes = _cut_off(one, source, destination)
-        return LinkLoss(topology, one.target, nodes, one.loss, from_node=out, to_node=back)
+        return LinkLoss(topology.wires, one.target, nodes, one.loss, from_node=out, to_node=back)
     if one.kind == "link-delay":
         assert one.delay is not None
         nodes = _cut_off(one, source, destination)
-        return LinkDelay(topology, one.target, nodes, one.delay * out, one.delay * back, log)
+        return LinkDelay(topology.wires, one.target, nodes, one.delay * out, one.delay * back, log)
     if one.kind == "link-rate":
         assert one.rate is not None
-        return LinkRate(topology, one.target, one.rate)
+        return LinkRate(topology.wires, one.target, one.rate)
     if one.kind == "traffic":
         to = destination if one.target == "migration" else "storage"
         return competing(1, "udp", address(to, one.target), str(one.rate))

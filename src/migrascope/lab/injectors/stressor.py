@@ -1,5 +1,5 @@
-"""A program that competes: `beside.py cpu` for a processor, `beside.py memory BYTES` for memory, `beside.py udp ADDRESS
-BITS_PER_SECOND` for a link.
+"""A program that competes: `stressor.py cpu` for a processor, `stressor.py memory BYTES` for memory,
+`stressor.py udp ADDRESS BITS_PER_SECOND` for a link.
 
 Runs on the standard library alone, says "ready" and goes on until it is killed.
 """

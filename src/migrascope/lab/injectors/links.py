@@ -4,7 +4,7 @@ from functools import partial
 
 from pyroute2 import IPRoute
 
-from migrascope.lab.qemu.topology import Topology
+from migrascope.lab.injectors.wires import Wires
 from migrascope.node.inside import Inside
 from migrascope.node.link import PortSwitch, bucket, set_rate
 from migrascope.node.namespace import index_of
@@ -16,9 +16,9 @@ _NOTHING = {"rate": 1000, "burst": 20, "limit": 1000}
 class LinkDown:
     """Bridge ports of a link stop forwarding: no frame passes, and no interface loses its carrier."""
 
-    def __init__(self, topology: Topology, link: str, nodes: list[str]) -> None:
-        ports = topology.links[link].ports
-        self._ports = [(topology.fabric, ports[node].port) for node in nodes]
+    def __init__(self, wires: Wires, link: str, nodes: list[str]) -> None:
+        ports = wires.links[link].ports
+        self._ports = [(wires.fabric, ports[node].port) for node in nodes]
         self._switches: list[PortSwitch] = []
 
     async def arm(self) -> None:
@@ -39,8 +39,8 @@ class LinkDown:
 class OneWay:
     """What one host sends on a link is dropped: a token bucket (tbf) that is smaller than any frame."""
 
-    def __init__(self, topology: Topology, link: str, host: str) -> None:
-        self._link, self._namespace = topology.links[link], topology.nodes[host]
+    def __init__(self, wires: Wires, link: str, host: str) -> None:
+        self._link, self._namespace = wires.links[link], wires.nodes[host]
         self._inside: Inside | None = None
         self._index = 0
         self._applied = False
@@ -72,8 +72,8 @@ class OneWay:
 class LinkRate:
     """Every node of a link may send less, or more."""
 
-    def __init__(self, topology: Topology, link: str, rate_bps: float) -> None:
-        self._link, self._rate_bps = topology.links[link], rate_bps
+    def __init__(self, wires: Wires, link: str, rate_bps: float) -> None:
+        self._link, self._rate_bps = wires.links[link], rate_bps
         self._inside: list[tuple[Inside, int]] = []
         self._applied = False
 

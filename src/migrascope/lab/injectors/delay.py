@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from migrascope.lab.qemu.injectors import delayline
-from migrascope.lab.qemu.topology import Topology
+from migrascope.lab.injectors import delayline
+from migrascope.lab.injectors.wires import Wires
 from migrascope.node.inside import Inside
 from migrascope.node.link import add_bridge, add_to_bridge
 from migrascope.node.namespace import index_of
@@ -35,11 +35,11 @@ class LinkDelay:
     """Everything that nodes send to a link (from_node) or get from it (to_node) comes so many seconds later."""
 
     def __init__(
-        self, topology: Topology, link: str, nodes: list[str], from_node_s: float, to_node_s: float, log: Path
+        self, wires: Wires, link: str, nodes: list[str], from_node_s: float, to_node_s: float, log: Path
     ) -> None:
-        self._fabric, self._link, self._log = topology.fabric, link, log
+        self._fabric, self._link, self._log = wires.fabric, link, log
         self._delays = str(from_node_s), str(to_node_s)
-        ports = topology.links[link].ports
+        ports = wires.links[link].ports
         self._detours = [_Detour(ports[node].port, number) for number, node in enumerate(nodes)]
         self._inside: Inside | None = None
         self._applied = False
