@@ -17,13 +17,10 @@ import polars as pl
 from common import machine, verdict
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.qos.examine import examine
-from migrascope.metrics.qos.result import Qos
+from migrascope.metrics.qos.result import FlowQos, Qos
 from migrascope.metrics.windows import end_of
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
-
-KEPT_S = 5.0
-"""Flows of the capture that last longer are kept connections: a new one is closed after its visit."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,12 @@ def _echo(recording: Recording, qos: Qos) -> dict[str, Pair]:
     }
 
 
+def kept(qos: Qos) -> list[FlowQos]:
+    """TCP's flows that lasted for half of the capture: a new connection is closed after its visit, however long a
+    blackout held it up."""
+    return [flow for flow in qos.flows if flow.protocol == "tcp" and flow.duration_s > qos.totals.duration_s / 2]
+
+
 def _tcp(recording: Recording, qos: Qos) -> dict[str, Pair]:
     last = (
         recording.table("tcp_info")
@@ -83,8 +86,7 @@ def _tcp(recording: Recording, qos: Qos) -> dict[str, Pair]:
     flows = [flow for flow in qos.flows if flow.protocol == "tcp"]
     again = sum(
         direction.counts["retransmitted"]
-        for flow in flows
-        if flow.duration_s > KEPT_S
+        for flow in kept(qos)
         for direction in flow.directions
         if direction.receiver.endswith(":80")
     )

@@ -20,7 +20,7 @@ from migrascope.store.pcap.layers import SYN, TCP, headers
 from migrascope.store.pcap.reader import Capture
 from migrascope.store.recording import Recording
 from needs import tshark_program
-from second_meter import KEPT_S, pairs
+from second_meter import kept, pairs
 
 pytestmark = pytest.mark.lab
 PLAN = """
@@ -170,7 +170,7 @@ def test_as_many_echoes_and_kept_connections_were_captured(recording: Recording,
     requests = max(direction.counts["requests"] for direction in echoes)
     assert abs(requests - int((packets.sent_ns >= begun).sum())) <= 2
     told = recording.table("tcp_info").filter(pl.col("kind") != "new").select("source", "flow").unique()
-    assert sum(flow.protocol == "tcp" and flow.duration_s > KEPT_S for flow in qos.flows) == told.height
+    assert len(kept(qos)) == told.height
 
 
 def test_the_sniffers_metrics_are_there(recording: Recording) -> None:
