@@ -36,6 +36,7 @@ class QemuInstance(Instance):
         super().__init__(spec, host, folder, lab.topology, lab.image_root)
         self._lab = lab
         self._recovery: Recovery | None = None
+        self._downtime_limit_s = 0.0
 
     def watchers(self, interval_s: float) -> list[Member]:
         """QEMU's events and status, the links' counters, and the instance's frames by host."""
@@ -61,6 +62,7 @@ class QemuInstance(Instance):
         if self.spec.policy.tls:
             for host in (self.host, destination):
                 await tls.show(self.monitors[host], self._lab.folder, server=host == destination)
+        self._downtime_limit_s = factors.downtime_limit_s
         wanted = settings.settings_of(self.spec.policy, factors.downtime_limit_s)
         applied: dict[str, Any] = {}
         for host in (self.host, destination):
@@ -73,7 +75,9 @@ class QemuInstance(Instance):
         policy = self.spec.policy
         if policy.post_copy is not None and policy.post_copy.recover:
             self._recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
-        return await migration.migrate(self, destination, policy, limit_s, requested, self._recovery)
+        return await migration.migrate(
+            self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery
+        )
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
         """Does what an operator would until the service answers."""

@@ -14,6 +14,7 @@ from migrascope.model.policy import Moment, Policy
 from migrascope.node.until import Late, until
 
 _PORT = 4444
+_ANSWERS_S = 5.0
 _ASK_S = 0.05
 _TURN_S = 0.01
 
@@ -30,14 +31,15 @@ async def prepare(instance: Instance, destination: str) -> None:
 
 
 async def migrate(
-    instance: Instance, destination: str, policy: Policy, limit_s: float, requested: Requested,
-    recovery: Recovery | None,
+    instance: Instance, destination: str, policy: Policy, limit_s: float, downtime_limit_s: float,
+    requested: Requested, recovery: Recovery | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Migrates a prepared instance and gives the source's final query-migrate. recovery: what is done about a post-copy
     without its link, None for nothing.
 
-    requested is called right before the command goes to QEMU. MigrationFailed with the reason; NotConverged after
-    limit_s, when the migration has been cancelled, or, in post-copy, where no one can cancel it.
+    QEMU answers nobody while it sends the rest of a stopped guest, so it may be silent for the downtime limit more than
+    otherwise. requested is called right before the command goes to QEMU. MigrationFailed with the reason;
+    NotConverged after limit_s, when the migration has been cancelled, or, in post-copy, where no one can cancel it.
     """
     source = instance.host
     monitor = instance.monitors[source]
@@ -50,7 +52,7 @@ async def migrate(
     turn = _turn(policy)
     began = asyncio.get_running_loop().time()
     while True:
-        answer = await _ask(instance, source)
+        answer = await _ask(instance, source, _ANSWERS_S + downtime_limit_s)
         status = answer.get("status")
         elapsed = asyncio.get_running_loop().time() - began
         if status == "completed" and answer.get("total-time"):
@@ -128,9 +130,9 @@ async def _cause(instance: Instance, words: str) -> str:
     return instance.dead() or words
 
 
-async def _ask(instance: Instance, source: str) -> dict[str, Any]:
+async def _ask(instance: Instance, source: str, answers_s: float = _ANSWERS_S) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = await instance.monitors[source].execute("query-migrate")
+        answer: dict[str, Any] = await instance.monitors[source].execute("query-migrate", timeout_s=answers_s)
     except MonitorError as error:
         raise MigrationFailed(await _cause(instance, str(error))) from error
     return answer
