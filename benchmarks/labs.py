@@ -67,7 +67,9 @@ def shown(run: RunFolder, summary: Summary, scenario: str, figure: Figure) -> st
     values = [value for value in found if value is not None]
     if not values:
         return "—"
-    return f"{median(values):.3g}" + (f" ({len(values)})" if len(values) < len(trials) else "")
+    middle = median(values)
+    text = f"{middle:.3g}" if middle < 1000 else f"{middle:.0f}"
+    return text + (f" ({len(values)})" if len(values) < len(trials) else "")
 
 
 def main() -> None:

@@ -159,13 +159,25 @@ def row(recording: Recording) -> dict[str, int | str]:
     return dict(found)
 
 
+def in_time(recording: Recording) -> bool:
+    found = row(recording)
+    return int(found["effect_ns"]) - int(found["due_ns"]) <= LATE_S["qemu"] * 1e9
+
+
+def assert_no_harm(recording: Recording) -> None:
+    """Every witness of what was lost says intact, and so does the verdict, unless the disturbance itself came late."""
+    judgement = judged(recording)
+    said = {one.verdict for one in judgement.statements if one.witness != "disturbance"}
+    assert said == {"intact"}, judgement.text
+    assert judgement.verdict == ("intact" if in_time(recording) else "unknown"), judgement.text
+
+
 @pytest.mark.parametrize("name", ["cut", "kill", "abort", "loss", "no-memory", "no-space"])
 def test_it_takes_effect_at_its_phase(trials: dict[str, Recording], name: str) -> None:
     found = row(trials[name])
-    late = (int(found["effect_ns"]) - int(found["due_ns"])) / 1e9
     said = {one.witness: one for one in judged(trials[name]).statements}["disturbance"]
-    assert late > 0
-    assert said.verdict == ("intact" if late <= LATE_S["qemu"] else "unknown"), said.text
+    assert int(found["effect_ns"]) > int(found["due_ns"])
+    assert said.verdict == ("intact" if in_time(trials[name]) else "unknown"), said.text
 
 
 def test_a_link_that_was_down_is_healed_and_the_guest_arrives(trials: dict[str, Recording]) -> None:
@@ -183,13 +195,13 @@ def test_a_link_that_was_down_is_healed_and_the_guest_arrives(trials: dict[str, 
     ]
     assert len(carried) > 3
     assert carried[-1] - carried[0] < 10_000
-    assert judged(trials["cut"]).verdict == "intact"
+    assert_no_harm(trials["cut"])
 
 
 def test_loss_and_a_busy_host_do_no_harm(trials: dict[str, Recording]) -> None:
     for name in ("loss", "busy"):
         assert trials[name].trial.status == "ok", trials[name].trial.reason
-        assert judged(trials[name]).verdict == "intact"
+        assert_no_harm(trials[name])
         assert row(trials[name])["healed_ns"]
 
 
@@ -200,7 +212,7 @@ def test_a_destination_that_dies_loses_nothing(trials: dict[str, Recording], nam
     assert "SIGKILL" in (trial.reason or "")
     assert trial.proof["place"]["verdict"] == "pass"
     assert trial.facts["rescue"]["operator"] == []
-    assert judged(trials[name]).verdict == "intact"
+    assert_no_harm(trials[name])
 
 
 def test_a_guest_whose_store_is_full_waits_for_an_operator(trials: dict[str, Recording]) -> None:
@@ -218,7 +230,7 @@ def test_an_abort_leaves_the_guest_on_its_source(trials: dict[str, Recording]) -
     assert "cancelled" in (trial.reason or "")
     assert trial.proof["place"]["verdict"] == "pass"
     assert trial.source in trial.proof["place"]["evidence"]
-    assert judged(trials["abort"]).verdict == "intact"
+    assert_no_harm(trials["abort"])
 
 
 def test_stress_in_the_guest_is_measured(trials: dict[str, Recording]) -> None:
