@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from fakerun import fake_run
 from migrascope.model.plan import Plan
 from migrascope.report.build import write_report
-from needs import chromium
 
 pytestmark = pytest.mark.browser
 PLAN = Plan.model_validate({"blocks": 1, "lab": {"kind": "fake"}, "axes": {"scenario": ["none", "relay"]}})
@@ -19,15 +18,6 @@ PANELS = 7
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(fake_run(tmp_path_factory.mktemp("runs"), PLAN))
-
-
-@pytest.fixture(scope="module")
-def browser(report: Path) -> Iterator[Browser]:
-    """Started after the report was made: Playwright's loop lets no other run beneath it."""
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 class Opened:

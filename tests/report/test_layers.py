@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from cloudtrial import MS, record_run
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
 from migrascope.report.build import write_report
-from needs import chromium
 
 pytestmark = pytest.mark.browser
 LANES = ["Nova: record", "Nova: server", "Neutron: port", "libvirt", "QEMU", "Network", "Visitor"]
@@ -20,14 +19,6 @@ WIDTHS = (360, 1200)
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two trials: in the second the network came 3 s after the instance."""
     return write_report(record_run(tmp_path_factory.mktemp("runs"), [{}, {"late_ns": 3000 * MS, "early_ns": 0}]))
-
-
-@pytest.fixture(scope="module")
-def browser(report: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(params=WIDTHS)

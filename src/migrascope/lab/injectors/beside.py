@@ -1,18 +1,24 @@
 """Processes in a host's namespace that take its processors, its memory or its link."""
 
 import signal
+import sys
 from pathlib import Path
 
+from migrascope.lab.injectors import stressor
 from migrascope.node.process import Process, Where, start
 
 _READY_S = 20.0
 
 
 class Beside:
-    """Programs in a host's namespace that stand still (SIGSTOP) until they are let go, and are killed afterwards."""
+    """Stressors in a host's namespace that stand still (SIGSTOP) until they are let go, and are killed afterwards.
 
-    def __init__(self, name: str, argv: list[str], count: int, where: Where, log: Path) -> None:
-        self._name, self._argv, self._count, self._where, self._log = name, argv, count, where, log
+    words: what stressor.py is told.
+    """
+
+    def __init__(self, name: str, words: list[str], count: int, where: Where, log: Path) -> None:
+        self._argv = [sys.executable, "-I", "-S", stressor.__file__, *words]
+        self._name, self._count, self._where, self._log = name, count, where, log
         self._processes: list[Process] = []
 
     async def arm(self) -> None:

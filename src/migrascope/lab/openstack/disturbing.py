@@ -1,12 +1,10 @@
 """Which injector brings a disturbance about on a cloud whose parts are ours."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.disturbable import Injector
-from migrascope.lab.injectors import stressor
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.openstack.injectors.commands import Command, abort, force_complete, second_migration
@@ -58,6 +56,5 @@ def _of_a_link(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
     words, count = ["cpu"], one.workers or 1
     if one.kind == "traffic":
         words, count = ["udp", parts.address(aim.destination, one.target), str(one.rate)], 1
-    argv = [sys.executable, "-I", "-S", stressor.__file__, *words]
     where = Where(parts.wires.nodes[host or aim.source])
-    return Beside(one.kind, argv, count, where, aim.folder / f"{one.name}.log")
+    return Beside(one.kind, words, count, where, aim.folder / f"{one.name}.log")

@@ -1,10 +1,8 @@
 """Which injector brings a disturbance about on the QEMU lab."""
 
-import sys
 from pathlib import Path
 
 from migrascope.lab.disturbable import Injector
-from migrascope.lab.injectors import stressor
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
@@ -36,7 +34,7 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
 
     def competing(count: int, *words: str) -> Beside:
         node = topology.nodes[host or source]
-        return Beside(one.kind, [sys.executable, "-I", "-S", stressor.__file__, *words], count, Where(node), log)
+        return Beside(one.kind, list(words), count, Where(node), log)
 
     if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
         return OneWay(topology.wires, one.target, source if one.way == "from-source" else destination)
