@@ -241,6 +241,9 @@ class FakeCloud:
         if part == "file":
             things[wanted] |= {"status": "active", "size": len(raw)}
             return None
+        if part == "action":
+            things[wanted] |= {"status": body["os-reset_status"]["status"], "attachments": []}
+            return None
         if part == "bindings":
             return {"bindings": []}
         return things[wanted] if kind == "images" else {single: things[wanted]}

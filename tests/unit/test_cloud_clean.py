@@ -97,6 +97,23 @@ def test_what_stays_is_told_with_the_words_of_the_api(fake: FakeCloud, cloud: Cl
     assert kinds(leftovers.find(cloud, OURS, set).left) == ["volume"]
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_volume_that_a_server_holds_which_is_gone_is_freed(
+    fake: FakeCloud, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    crashed(fake, cloud, "ms000001")
+    leftovers.remove(cloud, leftovers.find(cloud, OURS, set).left[:1])
+    found = leftovers.find(cloud, OURS, set).left
+    (volume,) = fake.things["volumes"].values()
+    volume |= {"status": "in-use", "attachments": [{"server_id": "gone"}]}
+    if not allowed:
+        fake.faults.append(Fault("POST .*/volumes/.*/action", 403, "Policy doesn't allow it."))
+    monkeypatch.setattr(leftovers, "_JUST_S", 0.0)
+    monkeypatch.setattr(leftovers, "_GONE_S", 0.1)
+    failed = leftovers.remove(cloud, found)
+    assert [one.kind for one in failed] == ([] if allowed else ["volume"])
+
+
 def test_more_servers_than_a_page_holds_are_found(fake: FakeCloud, cloud: Cloud) -> None:
     for number in range(1203):
         fake.nova.add(name=f"ms000001-{number}", tags=[TAG, OURS, "ms000001"])

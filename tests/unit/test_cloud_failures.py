@@ -21,7 +21,7 @@ from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu, qemu_of
 from migrascope.lab.openstack.injectors.services import Service, number_inside
 from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.lab.openstack.reach import Reach
-from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, agree, next_step, place_text
+from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, Seen, agree, next_step, place_text
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
@@ -50,7 +50,27 @@ from migrascope.node.until import until
 def test_an_operator_takes_one_step_after_another(
     status: str, task: str | None, answers: bool, waited: float, done: list[str], step: str | None
 ) -> None:
-    assert next_step(status, task, answers, waited, done) == step
+    alone = {"one": "running", "two": "no domain"}
+    assert next_step(Seen(status, task, "one", alone), answers, waited, done) == step
+
+
+@pytest.mark.parametrize(
+    ("status", "one", "two", "answers", "waited", "step"),
+    [
+        ("ACTIVE", "running", "running", True, 0, "end the copy on two"),
+        ("ACTIVE", "running", "running", False, 0, "end the copy on two"),
+        ("ACTIVE", "running", "paused", True, 99, None),
+        ("ACTIVE", "shut off", "running", True, 99, None),
+        ("ACTIVE", "no domain", "running", False, SILENT_S - 1, None),
+        ("ACTIVE", "no domain", "running", False, SILENT_S, "end the copy on two"),
+        ("SHUTOFF", "shut off", "running", False, 0, "end the copy on two"),
+        ("SHUTOFF", "shut off", "no domain", False, 0, "start"),
+    ],
+)
+def test_an_operator_never_leaves_or_makes_two_copies(
+    status: str, one: str, two: str, answers: bool, waited: float, step: str | None
+) -> None:
+    assert next_step(Seen(status, None, "one", {"one": one, "two": two}), answers, waited, []) == step
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
 from migrascope.lab.openstack.instance import CloudInstance
 from migrascope.lab.openstack.parts import Parts
-from migrascope.lab.openstack.rescue import RESCUE_S, agree, next_step, place_text
+from migrascope.lab.openstack.rescue import END, RESCUE_S, Seen, agree, next_step, place_text
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.problem import Problem
 
 _POLL_S = 1.0
 _ACTIONS: dict[str, dict[str, Any]] = {
@@ -80,7 +81,7 @@ class BreakableInstance(CloudInstance):
         return check("pass" if where == destination and active else "fail", words)
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
-        """Does what an operator would until the service answers and Nova calls the server active, for three minutes."""
+        """Does what an operator would until the service answers and Nova calls its only copy active: for 3 min."""
         began = last = time.monotonic()
         steps: list[str] = []
         answered_s: float | None = 0.0 if await answers() else None
@@ -91,17 +92,16 @@ class BreakableInstance(CloudInstance):
             if alive and answered_s is None:
                 answered_s = round(time.monotonic() - began, 1)
             try:
-                server = await self._server()
-                status, task = server["status"], server.get("OS-EXT-STS:task_state")
-                if alive and (status, task) == ("ACTIVE", None):
+                seen = await self._seen()
+                step = next_step(seen, alive, time.monotonic() - last, steps)
+                if alive and seen.well and step is None:
                     break
-                step = next_step(status, task, alive, time.monotonic() - last, steps)
                 if step is not None:
                     await self._do(step)
                     steps.append(step)
                     last = time.monotonic()
-            except CloudError as error:
-                if (said := f"Nova said: {error}"[:200]) not in steps:
+            except Problem as error:
+                if (said := f"refused: {error}"[:200]) not in steps:
                     steps.append(said)
             await asyncio.sleep(_POLL_S)
         self._error = None
@@ -113,8 +113,16 @@ class BreakableInstance(CloudInstance):
             if state not in (domains.NONE, domains.SILENT):
                 await domains.end(self._parts, host, self.made.server)
 
+    async def _seen(self) -> Seen:
+        states = await domains.states(self._parts, self.made.server)
+        server = await self._server()
+        status, task = server["status"], server.get("OS-EXT-STS:task_state")
+        return Seen(status, task, server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), states)
+
     async def _do(self, step: str) -> None:
-        if step in _ACTIONS:
+        if step.startswith(END):
+            await domains.end(self._parts, step.removeprefix(END), self.made.server)
+        elif step in _ACTIONS:
             path = f"/servers/{self.made.server}/action"
             await asyncio.to_thread(self._cloud.compute, "POST", path, _ACTIONS[step])
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.wishes import TAG, Marks
 from migrascope.node.register import registers
 
@@ -15,6 +16,8 @@ KINDS = ("server", "floating IP", "port", "volume", "security group", "image", "
 KEPT = ("image", "flavor")
 """What the next run uses again."""
 _GONE_S, _POLL_S = 120.0, 1.0
+_JUST_S = 10.0
+"""So long Nova needs to detach the volume of a server that has only just gone."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
     for kind in KINDS:
         some = [one for one in things if one.kind == kind]
         if kind == "volume":
+            _await(partial(_free, cloud, some), _JUST_S)
+            _release(cloud, some)
             _await(partial(_free, cloud, some))
         for one in some:
             try:
@@ -136,8 +141,18 @@ def _free(cloud: Cloud, volumes: list[Leftover]) -> bool:
     return all(one.status in ("available", "error") for one in found if one.id in ids)
 
 
-def _await(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _GONE_S
+def _release(cloud: Cloud, volumes: list[Leftover]) -> None:
+    """Frees those that a server holds that is gone, where we are allowed to; what is not freed stays, and is told."""
+    with contextlib.suppress(CloudError):
+        servers = {str(one["id"]) for one in cloud.listed("/servers", "servers")}
+        ids = {one.id for one in volumes}
+        found = cloud.read(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
+        for one in orphaned((one for one in found if one.id in ids), servers):
+            detach(cloud, one.id)
+
+
+def _await(condition: Callable[[], bool], limit_s: float = _GONE_S) -> None:
+    deadline = time.monotonic() + limit_s
     with contextlib.suppress(CloudError):
         while not condition() and time.monotonic() < deadline:
             time.sleep(_POLL_S)

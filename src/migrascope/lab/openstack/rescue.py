@@ -1,32 +1,62 @@
 """What an operator does after a failure until the service answers again: which step comes next, and where it is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 STUCK_S = 20.0
 """So long a state between two others is waited for."""
 SILENT_S = 15.0
 """So long an active server is waited for that does not answer."""
 RESCUE_S = 180.0
+END = "end the copy on "
+"""A step: with the host on which libvirt runs what Nova has elsewhere."""
 
 
-def next_step(status: str, task: str | None, answers: bool, waited_s: float, done: Sequence[str]) -> str | None:
-    """The next step, or None to wait on. waited_s: since the step before.
+@dataclass(frozen=True)
+class Seen:
+    """What an operator sees of a server: Compute's status, task and host, and each host's libvirt (state by host)."""
 
-    status, task: Compute's of the server. A server in error, or stuck between two states, is set active again and
-    rebooted hard where it does not answer; one that is shut off is started.
+    status: str
+    task: str | None
+    host: str | None
+    states: Mapping[str, str]
+
+    @property
+    def elsewhere(self) -> str | None:
+        """A host on which it runs although Nova has it on another."""
+        return next((host for host, state in self.states.items() if state == "running" and host != self.host), None)
+
+    @property
+    def well(self) -> bool:
+        """Whether Nova calls it active and does nothing to it."""
+        return (self.status, self.task) == ("ACTIVE", None)
+
+
+def next_step(seen: Seen, answers: bool, waited_s: float, done: Sequence[str]) -> str | None:
+    """The next step, or None to wait on. answers: the service; waited_s: since the step before.
+
+    A server in error, or stuck between two states, is set active again and rebooted hard where it does not answer; one
+    that is shut off is started. Of two copies the one that Nova does not know of is ended, and none may run when
+    another is to be booted.
     """
-    if task is not None:
+    if seen.task is not None:
         steps = ["restart nova-compute", "reset-state"] if waited_s >= STUCK_S else []
         return next((step for step in steps if step not in done), None)
-    if status == "ERROR":
+    if seen.status == "ERROR":
         return "reset-state"
-    if status == "SHUTOFF":
-        return "start" if "start" not in done or waited_s >= STUCK_S else None
-    if status == "PAUSED":
+    if seen.status == "SHUTOFF":
+        return _boot(seen, "start") if "start" not in done or waited_s >= STUCK_S else None
+    if seen.status == "PAUSED":
         return "unpause"
+    if seen.elsewhere is not None and seen.states.get(seen.host or "") == "running":
+        return END + seen.elsewhere
     if answers or waited_s < SILENT_S or "hard reboot" in done:
         return None
-    return "hard reboot"
+    return _boot(seen, "hard reboot")
+
+
+def _boot(seen: Seen, step: str) -> str:
+    return step if seen.elsewhere is None else END + seen.elsewhere
 
 
 def place_text(nova: str, states: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from migrascope.cloud.client import Cloud, CloudError, answered
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.lab.qemu.machine import BootImage
@@ -224,17 +225,12 @@ class Resources:
     def free_volumes(self, servers: set[str]) -> list[str]:
         """Frees and removes the run's volumes that are still attached to servers that are gone; says which."""
         did = []
-        for volume in self._all(self._storage.volumes):
-            attached = {str(one["server_id"]) for one in volume.attachments}
-            if self.wishes.run in volume.metadata and attached and not attached & servers:
-                self.cloud.once(partial(self._detach, str(volume.id)))
+        for volume in orphaned(self._all(self._storage.volumes), servers):
+            if self.wishes.run in volume.metadata:
+                detach(self.cloud, str(volume.id))
                 self._gone(partial(self._storage.delete_volume, volume))
                 did.append(f"free and remove the volume {volume.name}")
         return did
-
-    def _detach(self, volume: str) -> None:
-        body = {"os-reset_status": {"status": "available", "attach_status": "detached"}}
-        answered(self._storage.post(f"/volumes/{volume}/action", json=body))
 
     def leave(self, ground: Ground) -> None:
         """Removes the run's security group."""
