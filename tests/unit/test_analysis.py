@@ -80,6 +80,14 @@ def test_cells_count_all_and_their_statistics_leave_the_failed_out(summary: Summ
             assert cell.failures == ["trial 5: failed: the QEMU on the destination ended in pre-copy"]
 
 
+def test_a_cells_counted_trials_are_those_of_its_statistics(summary: Summary) -> None:
+    counted = {cell.factors: [trial.facts for trial in summary.counted(cell.factors)] for cell in summary.cells}
+    assert [len(facts) for facts in counted.values()] == [cell.trials - cell.failed for cell in summary.cells]
+    for factors, facts in counted.items():
+        assert all(one.factors == factors and one.status == "ok" for one in facts)
+        assert [one.number for one in facts] == sorted(one.number for one in facts)
+
+
 def test_the_public_json_has_every_key_and_reads_back(summary: Summary) -> None:
     public = json.loads(json.dumps(summary_json(summary), allow_nan=False))
     assert {"schema", "lab", "accelerator", "qemu", "cells"} <= set(public)

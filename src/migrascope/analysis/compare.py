@@ -133,8 +133,8 @@ def _unlike(ours: Summary, theirs: Summary) -> str:
 def _trials(summary: Summary, cell: Cell, key: str) -> list[tuple[TrialResult, float]]:
     return [
         (trial, value)
-        for trial in summary.trials
-        if trial.facts.factors == cell.factors and trial.facts.status == "ok" and key in trial.metrics
+        for trial in summary.counted(cell.factors)
+        if key in trial.metrics
         for value in [trial.metrics[key].value]
         if value is not None
     ]

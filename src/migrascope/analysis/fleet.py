@@ -60,7 +60,7 @@ def _cost(cell: Cell, summary: Summary) -> FleetCost:
         cell,
         cell.metrics[TOTAL],
         {key: cell.metrics[_key(key)] for key in FIGURES},
-        {key: _slowdown(summary.trials, cell.factors, alone, _key(key)) for key in SLOWER if several},
+        {key: _slowdown(summary, cell.factors, alone, _key(key)) for key in SLOWER if several},
     )
 
 
@@ -68,8 +68,8 @@ def _key(figure: str) -> str:
     return f"fleet.{figure}.median"
 
 
-def _slowdown(trials: list[TrialResult], many: Factors, alone: Factors, key: str) -> Slowdown | None:
-    theirs, ones = _by_block(trials, many, key), _by_block(trials, alone, key)
+def _slowdown(summary: Summary, many: Factors, alone: Factors, key: str) -> Slowdown | None:
+    theirs, ones = (_by_block(summary.counted(factors), key) for factors in (many, alone))
     ratios = [theirs[block] / ones[block] for block in theirs.keys() & ones.keys() if ones[block]]
     if not ratios:
         return None
@@ -78,11 +78,6 @@ def _slowdown(trials: list[TrialResult], many: Factors, alone: Factors, key: str
     return Slowdown(float(np.median(ratios)), low, high, coverage, len(ratios))
 
 
-def _by_block(trials: list[TrialResult], factors: Factors, key: str) -> dict[int, float]:
-    """Of the trials that did not fail."""
-    values = {
-        trial.facts.block: trial.metrics[key].value
-        for trial in trials
-        if trial.facts.factors == factors and trial.facts.status == "ok"
-    }
+def _by_block(trials: list[TrialResult], key: str) -> dict[int, float]:
+    values = {trial.facts.block: trial.metrics[key].value for trial in trials}
     return {block: value for block, value in values.items() if value is not None}

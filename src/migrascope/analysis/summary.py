@@ -97,3 +97,7 @@ class Summary:
     plan: dict[str, Any]
     environment: dict[str, Any]
     calibration: list[dict[str, Any]] | None = None
+
+    def counted(self, factors: Factors) -> list[TrialResult]:
+        """The trials of a cell that did not fail, in their order: those that its statistics are of."""
+        return [trial for trial in self.trials if trial.facts.factors == factors and trial.facts.status == "ok"]

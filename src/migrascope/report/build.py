@@ -77,7 +77,7 @@ def _by_interest(summary: Summary, cell: Cell) -> list[int]:
         time = value(trial, "migration_time_s")
         return abs(time - median) if time is not None and median is not None else float("inf")
 
-    trials = [t for t in summary.trials if t.facts.factors == cell.factors and t.facts.status == "ok"]
+    trials = summary.counted(cell.factors)
     worst = sorted(trials, key=lambda trial: -(value(trial, "network_blackout_s") or 0.0))[:1]
     return [trial.facts.number for trial in worst + sorted(trials, key=distance)]
 

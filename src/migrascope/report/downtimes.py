@@ -41,9 +41,8 @@ def _value(cell: Cell, key: str) -> str:
 
 def _apart(summary: Summary, cell: Cell) -> str:
     apart = []
-    for trial in summary.trials:
-        if trial.facts.factors == cell.factors and trial.facts.status == "ok":
-            told, pause = trial.metrics[LIBVIRT].value, trial.metrics[PAUSE].value
-            if told is not None and pause is not None:
-                apart.append(1e3 * (told - pause))
+    for trial in summary.counted(cell.factors):
+        told, pause = trial.metrics[LIBVIRT].value, trial.metrics[PAUSE].value
+        if told is not None and pause is not None:
+            apart.append(1e3 * (told - pause))
     return f"{median(apart):+.1f} ms ({min(apart):+.1f} to {max(apart):+.1f})" if apart else DASH

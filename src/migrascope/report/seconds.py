@@ -32,7 +32,7 @@ def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
     bars: list[dict[str, Any]] = []
     shares: list[tuple[str, dict[str, float]]] = []
     for cell in summary.cells:
-        trials = [t for t in summary.trials if t.facts.factors == cell.factors and t.facts.status == "ok"]
+        trials = summary.counted(cell.factors)
         means = {name: fmean(values) for name, key in keys.items() if (values := _values(trials, key))}
         bars.append({"name": cell_name(cell.factors, shown), "parts": means, "n": len(trials)})
         shares += _shares(cell_name(cell.factors, shown), trials)

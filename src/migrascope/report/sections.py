@@ -81,16 +81,12 @@ def _values(trials: list[TrialResult], key: str) -> list[float]:
     ]
 
 
-def _cell_trials(summary: Summary, cell: Cell) -> list[TrialResult]:
-    return [trial for trial in summary.trials if trial.facts.factors == cell.factors and trial.facts.status == "ok"]
-
-
 def budget(summary: Summary, shown: list[str]) -> dict[str, Any]:
     """Means over the trials that have every part, in ms, and the scale's end. Parts that add up are stacked, those
     that do not stand beside them."""
     rows: list[dict[str, Any]] = []
     for cell in summary.cells:
-        trials = _cell_trials(summary, cell)
+        trials = summary.counted(cell.factors)
         whole = [trial for trial in trials if all(_values([trial], key) for key in PARTS)]
         parts = {
             part: max(0.0, fmean(_values(whole, key))) * 1e3
