@@ -212,7 +212,7 @@ class FakeCloud:
                         "totalVolumesUsed": len(self.things["volumes"]), "totalGigabytesUsed": gigabytes}  # fmt: skip
             return {"limits": {"rate": [], "absolute": absolute}}
         things, single = self.things[kind], kind.removesuffix("s")
-        if method == "POST":
+        if method == "POST" and not wanted:
             return self._make(kind, body if kind == "images" else body[single])
         if method == "GET" and wanted in ("", "detail"):
             same = {key: value for key, value in query.items() if key not in ("limit", "marker", "tags", "all_tenants")}
