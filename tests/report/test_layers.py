@@ -99,3 +99,16 @@ def test_the_tables_and_the_bars_say_the_same(page: Page) -> None:
     assert right > left
     parts = [span(part) for part in bars.first.locator("i").all()]
     assert all(left - 1 <= begin and end <= right + 1 for begin, end in parts)
+
+
+def test_a_step_below_zero_is_hatched_left_of_zero_and_named(page: Page) -> None:
+    """The journal's line that ends the step before comes after the first pass has begun."""
+    bar = page.locator("#layers .budget span.bar").first
+    zero = span(bar.locator("em"))[0]
+    below, above = bar.locator("i.below"), bar.locator("i:not(.below)")
+    assert {part.get_attribute("title") for part in below.all()} >= {"start -0.78 s"}
+    assert all(span(part)[1] <= zero + 1 for part in below.all())
+    assert all(span(part)[0] >= zero - 1 for part in above.all())
+    for part in below.all():
+        assert "gradient" in part.evaluate("part => getComputedStyle(part).backgroundImage")
+    assert "start -0.78 s" in page.locator("#layers dd.below").first.inner_text()

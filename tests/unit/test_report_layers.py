@@ -15,7 +15,7 @@ from migrascope.metrics.windows import end_of, windows_of
 from migrascope.report.build import write_results
 from migrascope.report.downtimes import downtimes
 from migrascope.report.layers import Layers, drawn, layers
-from migrascope.report.seconds import steps
+from migrascope.report.seconds import shares, steps
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
@@ -76,9 +76,7 @@ def test_boxes_fill_the_lane(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_the_blackout_by_direction(tmp_path: Path) -> None:
-    found = steps(summary_of(record(tmp_path, early_ns=400 * MS)), ["scenario"])
-    assert found is not None
-    ((name, parts),) = found["shares"]
+    ((name, parts),) = shares(summary_of(record(tmp_path, early_ns=400 * MS)), ["scenario"])
     assert name == "relay, host-a → host-b"
     assert parts["early"] == pytest.approx(400, abs=0.1)
     assert parts["pause"] == pytest.approx(200, abs=1)

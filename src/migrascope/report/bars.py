@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from migrascope.analysis.summary import Summary
-from migrascope.report import seconds, sections
+from migrascope.report import budget as downtime
+from migrascope.report import seconds
 from migrascope.report.charts import CONFIG, PALETTE, SCHEMA, Spec
+from migrascope.report.stack import Scale, laid
 
 Row = tuple[str, Mapping[str, float]]
 _ROW = 26
@@ -13,39 +15,35 @@ _ROW = 26
 
 def budget(summary: Summary, shown: list[str]) -> Spec | None:
     """The downtime budget of each cell, ms, and beside it what does not add up."""
-    found = sections.budget(summary, shown)
-    names = dict(found["names"])
-    rows = [(row["name"], {names[part]: ms for part, ms in row["parts"].items()}) for row in found["rows"]]
-    beside = [(f"{row['name']}: {title}", {title: ms}) for row in found["rows"] for title, ms in row["beside"]]
+    found = downtime.rows(summary, shown)
+    rows = [(row["name"], {downtime.TITLES[part]: ms for part, ms in row["parts"].items()}) for row in found]
+    beside = [(f"{row['name']}: {title}", {title: ms}) for row in found for title, ms in row["beside"].items()]
     return stacked([*rows, *beside], "Means [ms]", "Downtime budget")
 
 
 def steps(summary: Summary, shown: list[str]) -> Spec | None:
     """Where the seconds of migrations on OpenStack go."""
-    found = seconds.steps(summary, shown)
-    if found is None:
-        return None
-    names = {name: f"{number} {name.replace('_', ' ')}" for name, number in found["numbers"].items()}
-    rows = [(bar["name"], {names[name]: part for name, part in bar["parts"].items()}) for bar in found["bars"]]
+    found = seconds.bars(summary, shown)
+    titles = {step: f"{seconds.NUMBERS[step]} {words}" for step, words in seconds.NAMES.items()}
+    rows = [(name, {titles[step]: mean for step, mean in parts.items()}) for name, parts in found]
     spec = stacked(rows, "Means [s]", "Steps of a migration")
-    return spec and _numbered(spec, found["end"])
+    scale = Scale.of([parts for _, parts in found], 1.0)
+    return spec and _numbered(spec, scale.high - scale.low)
 
 
 def shares(summary: Summary, shown: list[str]) -> Spec | None:
     """The network's share of the blackout on OpenStack, by direction."""
-    found = seconds.steps(summary, shown)
-    if found is None:
-        return None
-    rows = [(name, {seconds.SHARES[part]: ms for part, ms in parts.items()}) for name, parts in found["shares"]]
+    found = seconds.shares(summary, shown)
+    rows = [(name, {seconds.SHARES[part]: ms for part, ms in parts.items()}) for name, parts in found]
     return stacked(rows, "Means [ms]", "The network's share of the blackout")
 
 
-def _numbered(spec: Spec, end: float) -> Spec:
+def _numbered(spec: Spec, length: float) -> Spec:
     """With the number that begins a part's name in the bar, where it has room: there are more parts than colours."""
     bar = {key: spec.pop(key) for key in ("mark", "encoding")}
     label = {
         "transform": [
-            {"filter": f"datum.until - datum.from > {0.02 * end}"},
+            {"filter": f"datum.until - datum.from > {0.02 * length}"},
             {"calculate": "split(datum.part, ' ')[0]", "as": "number"},
             {"calculate": "(datum.from + datum.until) / 2", "as": "middle"},
         ],
@@ -60,13 +58,11 @@ def _numbered(spec: Spec, end: float) -> Spec:
 
 
 def stacked(rows: Sequence[Row], axis: str, title: str) -> Spec | None:
-    """A bar for each row, its parts one after another; None where nothing was measured."""
+    """A bar for each row, its parts one after another, those below zero left of it; None where nothing was measured."""
     values: list[dict[str, Any]] = []
     for name, parts in rows:
-        at = 0.0
-        for part, size in parts.items():
-            values.append({"row": name, "part": part, "from": round(at, 4), "until": round(at + size, 4)})
-            at += size
+        for one in laid(parts):
+            values.append({"row": name, "part": one.name, "from": round(one.start, 4), "until": round(one.end, 4)})
     if not values:
         return None
     parts_of = list(dict.fromkeys(value["part"] for value in values))

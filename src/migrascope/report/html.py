@@ -9,7 +9,7 @@ import vl_convert
 from markupsafe import Markup
 
 from migrascope.analysis.summary import CONCLUSIONS, Summary
-from migrascope.report import charts, failures, fleet, layers, policies, seconds, sections, tiphon
+from migrascope.report import budget, charts, failures, fleet, layers, policies, seconds, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
 from migrascope.report.layers import Layers
 from migrascope.report.timeline import Timeline
@@ -57,7 +57,7 @@ def render(
         policies=policies.table(summary),
         failures=failures.matrix(summary, timelines),
         fleet=fleet.table(summary),
-        budget=sections.budget(summary, shown),
+        budget=budget.section(summary, shown),
         specs={name: spec for name, spec in axis.items() if spec is not None},
         correlations={
             topic: sections.texts(summary.findings, topic) for topic in ("data-time", "data-downtime", "limit")

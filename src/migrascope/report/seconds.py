@@ -8,7 +8,9 @@ from migrascope.metrics.steps import STEPS
 from migrascope.model.units import human
 from migrascope.report.columns import DASH, cell_name
 from migrascope.report.downtimes import downtimes
+from migrascope.report.stack import NOTE, Look, Scale, drawn
 
+KEYS = {name: f"step_s.{name}" for name in STEPS}
 PHASES = {
     "accept": "nova", "scheduling": "nova", "check_destination": "nova", "check_source": "nova", "port_binding": "nova",
     "dispatch": "nova", "pre_live_migration": "prepare", "start": "prepare", "copy": "copy", "switchover": "switchover",
@@ -23,45 +25,66 @@ SHARES = {
 }
 
 
-def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
-    """The steps of each cell: a bar of means, since means add up, and a table of medians with the bound. The network's
-    share of the blackout likewise, and the downtime as each layer counts it. None where no trial has any."""
-    keys = {name: f"step_s.{name}" for name in STEPS}
-    if not any(_values(summary.trials, key) for key in keys.values()):
-        return None
-    bars: list[dict[str, Any]] = []
-    shares: list[tuple[str, dict[str, float]]] = []
+NUMBERS = {name: str(number) for number, name in enumerate(STEPS, start=1)}
+NAMES = {name: name.replace("_", " ") for name in STEPS}
+LOOK = Look("s", 2, NAMES, {name: f"phase-{phase}" for name, phase in PHASES.items()}, NUMBERS, fits=2.5)
+SHARES_LOOK = Look("ms", 0, SHARES, {part: f"share-{part}" for part in SHARES})
+Bar = tuple[str, dict[str, float]]
+
+
+def bars(summary: Summary, shown: list[str]) -> list[Bar]:
+    """The steps of each cell: means in s, since means add up. Empty where no trial has any."""
+    found = []
     for cell in summary.cells:
         trials = summary.counted(cell.factors)
-        means = {name: fmean(values) for name, key in keys.items() if (values := _values(trials, key))}
-        bars.append({"name": cell_name(cell.factors, shown), "parts": means, "n": len(trials)})
-        shares += _shares(cell_name(cell.factors, shown), trials)
+        means = {name: fmean(values) for name, key in KEYS.items() if (values := _values(trials, key))}
+        found.append((cell_name(cell.factors, shown), means))
+    return found if any(means for _, means in found) else []
+
+
+def shares(summary: Summary, shown: list[str]) -> list[Bar]:
+    """The blackout of each cell and direction in ms: means of its parts."""
+    return [
+        share
+        for cell in summary.cells
+        for share in _shares(cell_name(cell.factors, shown), summary.counted(cell.factors))
+    ]
+
+
+def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
+    """The steps of each cell: a bar of means, and a table of medians with the bound. The network's share of the
+    blackout, and the downtime as each layer counts it. None where no trial has any."""
+    found, split = bars(summary, shown), shares(summary, shown)
+    if not found:
+        return None
     rows = [
         {
-            "number": number,
-            "name": name.replace("_", " "),
+            "number": NUMBERS[name],
+            "name": NAMES[name],
             "phase": PHASES[name],
             "what": what,
-            "values": [_median(cell, keys[name]) for cell in summary.cells],
-            "told": _told(summary.trials, keys[name]),
+            "values": [_median(cell, KEYS[name]) for cell in summary.cells],
+            "told": _told(summary.trials, KEYS[name]),
         }
-        for number, (name, what) in enumerate(STEPS.items(), start=1)
+        for name, what in STEPS.items()
     ]
     return {
-        "bars": bars,
-        "end": max(sum(max(0.0, part) for part in bar["parts"].values()) for bar in bars) or 1.0,
+        "bars": _drawn(found, 1.02, LOOK),
         "rows": rows,
-        "cells": [bar["name"] for bar in bars],
-        "phases": PHASES,
-        "numbers": {name: number for number, name in enumerate(STEPS, start=1)},
-        "shares": shares,
-        "shares_end": max((sum(parts.values()) for _, parts in shares), default=1.0) * 1.12,
+        "cells": [name for name, _ in found],
+        "shares": _drawn(split, 1.12, SHARES_LOOK),
         "share_names": SHARES,
+        "note": NOTE if any(size < 0 for _, parts in found + split for size in parts.values()) else "",
         "downtimes": downtimes(summary),
     }
 
 
-def _shares(cell: str, trials: list[TrialResult]) -> list[tuple[str, dict[str, float]]]:
+def _drawn(found: list[Bar], room: float, look: Look) -> list[tuple[str, dict[str, Any]]]:
+    scale = Scale.of([parts for _, parts in found], room)
+    return [(name, drawn(parts, scale, look)) for name, parts in found]
+
+
+def _shares(cell: str, trials: list[TrialResult]) -> list[Bar]:
     """The blackout of each direction in ms, its parts one after another: what the network left early, the pause, what
     it brought late, and the rest until the first reply. Means over the trials of one direction."""
     found = []
@@ -78,6 +101,8 @@ def _shares(cell: str, trials: list[TrialResult]) -> list[tuple[str, dict[str, f
 
 
 def _split(trial: TrialResult) -> dict[str, float] | None:
+    """In s. early and late are lengths of stretches that may not be there; the first reply is below zero where it came
+    before the first frame, which two clocks that differ can show."""
     values = {
         key: trial.metrics[key].value
         for key in ("wiring.left_s", "wiring.came_s", "vm_pause_s", "budget.until_reply_s")
@@ -89,11 +114,11 @@ def _split(trial: TrialResult) -> dict[str, float] | None:
     if left is None or came is None or pause is None or reply is None:
         return None
     late = max(0.0, came - pause)
-    return {"early": max(0.0, -left), "pause": pause, "late": late, "reply": max(0.0, reply - late)}
+    return {"early": max(0.0, -left), "pause": pause, "late": late, "reply": reply - late}
 
 
 def _values(trials: list[TrialResult], key: str) -> list[float]:
-    found = [trial.metrics[key].value for trial in trials if key in trial.metrics and trial.facts.status == "ok"]
+    found = [trial.metrics[key].value for trial in trials if key in trial.metrics]
     return [value for value in found if value is not None]
 
 

@@ -1,11 +1,9 @@
 """What each section of the page says, as plain data that the template lays out."""
 
 from collections.abc import Iterator, Mapping
-from statistics import fmean
 from typing import Any
 
 from migrascope.analysis.summary import Cell, Finding, Summary, TrialResult
-from migrascope.metrics.budget import PARTS
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.units import human
@@ -32,16 +30,6 @@ QUALITY = [
     ("visitor.rtt_s.{}.p50", "Visitors' RTT p50"),
     ("visitor.rtt_s.{}.p95", "Visitors' RTT p95"),
     ("visitor.retransmit_ratio.{}", "Retransmitted"),
-]
-BUDGET = [
-    ("reported", "reported downtime"),
-    ("rest", "rest until RESUME"),
-    ("reply", "RESUME until the first reply"),
-]
-BESIDE = [
-    ("http_new_blackout_s", "HTTP, new connections"),
-    ("http_kept_blackout_s", "HTTP, kept connections"),
-    ("player_stall_s", "player stall"),
 ]
 
 
@@ -79,26 +67,6 @@ def _values(trials: list[TrialResult], key: str) -> list[float]:
         for measured in [trial.metrics.get(key)]
         if measured and measured.value is not None
     ]
-
-
-def budget(summary: Summary, shown: list[str]) -> dict[str, Any]:
-    """Means over the trials that have every part, in ms, and the scale's end. Parts that add up are stacked, those
-    that do not stand beside them."""
-    rows: list[dict[str, Any]] = []
-    for cell in summary.cells:
-        trials = summary.counted(cell.factors)
-        whole = [trial for trial in trials if all(_values([trial], key) for key in PARTS)]
-        parts = {
-            part: max(0.0, fmean(_values(whole, key))) * 1e3
-            for (part, _), key in zip(BUDGET, PARTS, strict=True)
-            if whole
-        }
-        beside = [(title, fmean(values) * 1e3) for key, title in BESIDE for values in [_values(trials, key)] if values]
-        rows.append({"name": cell_name(cell.factors, shown), "parts": parts, "n": len(whole), "beside": beside})
-    longest = max(
-        [sum(row["parts"].values()) for row in rows] + [ms for row in rows for _, ms in row["beside"]] + [1.0]
-    )
-    return {"rows": rows, "names": BUDGET, "end": longest * 1.12}
 
 
 def chooser(summary: Summary, timelines: Mapping[int, Timeline], shown: list[str]) -> list[dict[str, Any]]:

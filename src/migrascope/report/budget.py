@@ -1,0 +1,59 @@
+"""Where the downtime goes: the parts of each cell that add up, and what stands beside them. Pure."""
+
+from statistics import fmean
+from typing import Any
+
+from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.metrics.budget import PARTS
+from migrascope.report.columns import cell_name
+from migrascope.report.stack import NOTE, Look, Scale, drawn
+
+TITLES = {
+    "reported": "reported downtime",
+    "rest": "rest until RESUME",
+    "reply": "RESUME until the first reply",
+}
+BESIDE = [
+    ("http_new_blackout_s", "HTTP, new connections"),
+    ("http_kept_blackout_s", "HTTP, kept connections"),
+    ("player_stall_s", "player stall"),
+]
+LOOK = Look("ms", 0, TITLES, {part: f"part-{part}" for part in TITLES})
+
+
+def rows(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
+    """Of each cell, in ms: `parts`, means over the trials that have every part (n of them), and `beside`, means of what
+    does not add up with them."""
+    found: list[dict[str, Any]] = []
+    for cell in summary.cells:
+        trials = summary.counted(cell.factors)
+        whole = [trial for trial in trials if all(_values([trial], key) for key in PARTS)]
+        parts = {part: fmean(_values(whole, key)) * 1e3 for part, key in zip(TITLES, PARTS, strict=True) if whole}
+        beside = {title: fmean(values) * 1e3 for key, title in BESIDE for values in [_values(trials, key)] if values}
+        found.append({"name": cell_name(cell.factors, shown), "parts": parts, "n": len(whole), "beside": beside})
+    return found
+
+
+def section(summary: Summary, shown: list[str]) -> dict[str, Any]:
+    """The rows as the page draws them, on one scale."""
+    found = rows(summary, shown)
+    beside = [{title: ms} for row in found for title, ms in row["beside"].items()]
+    scale = Scale.of([*(row["parts"] for row in found), *beside], 1.12)
+    drawn_rows = [
+        {
+            "name": row["name"],
+            "bar": drawn(row["parts"], scale, LOOK) if row["parts"] else None,
+            "beside": [(title, _alone(title, ms, scale)) for title, ms in row["beside"].items()],
+        }
+        for row in found
+    ]
+    return {"rows": drawn_rows, "titles": TITLES, "note": NOTE if scale.low < 0 else ""}
+
+
+def _alone(title: str, ms: float, scale: Scale) -> dict[str, Any]:
+    return drawn({title: ms}, scale, Look("ms", 0, {title: title}, {title: "part-beside"}, {title: ""}))
+
+
+def _values(trials: list[TrialResult], key: str) -> list[float]:
+    measured = [trial.metrics[key].value for trial in trials if key in trial.metrics]
+    return [value for value in measured if value is not None]
