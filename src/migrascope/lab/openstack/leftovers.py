@@ -108,7 +108,7 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
         if kind == "volume":
             _await(partial(_free, cloud, some), _JUST_S)
             _release(cloud, some)
-            _await(partial(_free, cloud, some))
+            _await(partial(_free, cloud, some), _GONE_S)
         for one in some:
             try:
                 deletes[kind](one)
@@ -130,7 +130,7 @@ def _stay(cloud: Cloud, servers: list[Leftover]) -> dict[Leftover, str]:
         left.update(wanted & {one["id"] for one in cloud.listed(f"/servers?tags={TAG}", "servers")})
         return not left
 
-    _await(gone)
+    _await(gone, _GONE_S)
     return {one: f"still there {_GONE_S:g} s after it was deleted" for one in servers if one.id in left}
 
 
@@ -151,7 +151,7 @@ def _release(cloud: Cloud, volumes: list[Leftover]) -> None:
             detach(cloud, one.id)
 
 
-def _await(condition: Callable[[], bool], limit_s: float = _GONE_S) -> None:
+def _await(condition: Callable[[], bool], limit_s: float) -> None:
     deadline = time.monotonic() + limit_s
     with contextlib.suppress(CloudError):
         while not condition() and time.monotonic() < deadline:
