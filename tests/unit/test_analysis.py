@@ -195,6 +195,32 @@ def test_more_data_more_time_is_said_when_shown() -> None:
     assert time_finding.evidence["n"] == 10
 
 
+@pytest.mark.parametrize(
+    ("levels", "says"),
+    [
+        ([{"scenario": "none"}], ""),
+        ([{"scenario": "none"}, {"scenario": "relay"}], "not set but followed from 2 kinds of guest"),
+        ([{"write_Bps": 1e6}, {"write_Bps": 2e6}, {"vcpus": 2}], "not set but followed from 3 kinds of guest"),
+        ([{"resident_bytes": 0}, {"resident_bytes": 1}, {"resident_bytes": 2}], "set through resident memory: 3 clust"),
+        ([{"cache": "cold"}, {"cache": "warm"}], "set through the page cache: 2 clusters"),
+        (
+            [{"scenario": scenario, "resident_bytes": size} for scenario in ("none", "relay") for size in (0, 1, 2)],
+            "set through resident memory, and followed from 2 kinds of guest: 6 clusters",
+        ),
+    ],
+)
+def test_how_the_data_came_to_differ_is_said(levels: list[dict[str, Any]], says: str) -> None:
+    trials = [
+        replace(one, facts=replace(one.facts, factors=replace(FACTORS, **levels[at % len(levels)])))
+        for at, one in enumerate(rising(12))
+    ]
+    for finding in (*said(trials, "data-time"), said(trials, "data-downtime")[0]):
+        told = finding.text.partition(" The data were ")[2]
+        assert says in told
+        assert bool(told) == bool(says)
+        assert told.startswith("not set") == says.startswith("not set")
+
+
 def test_and_the_contrary_when_that_is_shown() -> None:
     falling = [result(at, at, data_transferred_bytes=1e8 * at, migration_time_s=20.0 - at) for at in range(1, 11)]
     assert said(falling, "data-time")[0].verdict == "fail"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from migrascope.analysis.carried import clusters
 from migrascope.analysis.limit import free_of_limit, limit_text
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
@@ -66,15 +67,6 @@ def _evidence(seen: Correlation | None, n: int) -> dict[str, Any]:
     return {**vars(seen)} if seen else {"n": n}
 
 
-def _clusters(results: Sequence[TrialResult]) -> str:
-    carried = len({(r.facts.factors.scenario, r.facts.factors.memory_bytes, r.facts.factors.cache) for r in results})
-    return (
-        f" The data were not set but followed from {carried} kinds of guest: an association of {carried} clusters."
-        if carried > 1
-        else ""
-    )
-
-
 def _data_time(results: Sequence[TrialResult], where: str) -> Finding:
     x, y = _pairs(results, TIME)
     seen = correlation(x, y)
@@ -84,14 +76,14 @@ def _data_time(results: Sequence[TrialResult], where: str) -> Finding:
     if seen.sign() > 0:
         text = (
             f"More data, more time{where}: {strength}; each further 100 MB took "
-            f"{human(seen.slope * PER_DATA, 's')} more.{_clusters(results)}"
+            f"{human(seen.slope * PER_DATA, 's')} more.{clusters(results)}"
         )
         return Finding("data-time", "pass", text, _evidence(seen, seen.n))
     verdict: Verdict = "fail" if seen.sign() < 0 else "unknown"
     said = (
         "More data went with less time" if seen.sign() < 0 else "Data and migration time are not shown to go together"
     )
-    return Finding("data-time", verdict, f"{said}{where}: {strength}.{_clusters(results)}", _evidence(seen, seen.n))
+    return Finding("data-time", verdict, f"{said}{where}: {strength}.{clusters(results)}", _evidence(seen, seen.n))
 
 
 def _data_downtime(results: Sequence[TrialResult], where: str) -> list[Finding]:
@@ -113,7 +105,7 @@ def _downtime(free: Sequence[TrialResult], key: str, name: str, where: str, left
         0: f"Data and {name} are not shown to go together",
     }
     verdicts: dict[int, Verdict] = {1: "pass", -1: "fail", 0: "unknown"}
-    text = f"{said[seen.sign()]}{where}: {_strength(seen)}.{_clusters(free)}{left_out}"
+    text = f"{said[seen.sign()]}{where}: {_strength(seen)}.{clusters(free)}{left_out}"
     return Finding("data-downtime", verdicts[seen.sign()], text, {"metric": key, **_evidence(seen, seen.n)})
 
 
