@@ -17,6 +17,7 @@ from kept import Kept
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.fleet import fleet_costs
 from migrascope.analysis.run import analyse
+from migrascope.analysis.summary import CONCLUSIONS
 from migrascope.cloud.client import Cloud, Patience
 from migrascope.cloud.pace import Pace
 from migrascope.lab.fleet import State
@@ -132,9 +133,11 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     assert [one["instances"] for one in told["fleet"]] == [1, 4]
     assert told["fleet"][1]["total_s"]["low"] <= told["fleet"][1]["total_s"]["median"]
     assert told["fleet"][1]["slowdown"]["from_request_s"]["coverage"] == pytest.approx(0.96875)
+    assert not [one.text for one in summary.findings if one.topic in CONCLUSIONS or "0 trials" in one.text]
     assert told["cells"][1]["metrics"]["fleet.vm-4.waited_s"]["median"] > 0.4
     page = write_report(run).read_text()
     assert "What several instances cost" in page
+    assert "No conclusion yet" not in page
     assert f"{slower.low:.2f}–{slower.high:.2f}" in page
 
 

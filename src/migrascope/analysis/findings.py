@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from migrascope.analysis.carried import clusters
+from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import free_of_limit, limit_text
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
@@ -33,8 +34,9 @@ SAID_AT_MOST = 5
 def findings(
     results: Sequence[TrialResult], accelerator: str, calibration: list[dict[str, Any]] | None
 ) -> list[Finding]:
-    """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; calibration: the stored rows."""
-    good = [result for result in results if result.facts.status == "ok"]
+    """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; calibration: the stored rows. Fleets
+    have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one migration."""
+    good = [result for result in results if result.facts.status == "ok" and TOTAL not in result.metrics]
     found: list[Finding] = []
     groups = _comparable(good)
     for name, group in groups.items():
