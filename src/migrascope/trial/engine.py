@@ -28,7 +28,7 @@ from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import Proof, failures, prove
 from migrascope.trial.reached import echo_kind
-from migrascope.trial.watch import EchoWatch, ViewerWatch, VisitWatch
+from migrascope.trial.watch import EchoWatch, LedgerWatch, ViewerWatch, VisitWatch
 from migrascope.trial.witnesses import Ledger, keep_volume, pages
 from migrascope.workload.scenario import ScenarioWorkload, scenario
 
@@ -220,6 +220,8 @@ class TrialEngine:
             steady["visitors"] = VisitWatch(trial.opened, rate).steady
         for number in range(1, len(trial.workload.viewers) + 1):
             steady[f"viewer-{number}"] = ViewerWatch(trial.opened, f"viewer-{number}").steady
+        if plan.verdict.ledger:
+            steady["ledger"] = LedgerWatch(trial.opened).steady
         waiting: list[str] = []
 
         async def all_steady() -> bool:

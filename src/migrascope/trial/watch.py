@@ -11,6 +11,7 @@ _STEADY_NS = 1_000_000_000
 _RECOVERY_NS = 500_000_000
 _SLOW_NS = 100_000_000
 _VIEWER_NS = 3_000_000_000
+_LEDGER_NS = 15_000_000_000
 
 
 class EchoWatch:
@@ -78,3 +79,16 @@ class ViewerWatch:
             self._recent.append((done, error))
         last = [error for done, error in self._recent if done >= mono_ns() - _VIEWER_NS]
         return len(last) >= 2 and not any(last)
+
+
+class LedgerWatch:
+    """Follows the ledger: steady when a record has come. One that is not heard for 15 s, as where a firewall lies
+    between, is not waited for any longer: the verdict names it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._records = Follower(directory / "ledger@collector.jsonl")
+        self._until_ns, self._heard = mono_ns() + _LEDGER_NS, False
+
+    def steady(self) -> bool:
+        self._heard = self._heard or any(True for _ in self._records.rows())
+        return self._heard or mono_ns() > self._until_ns
