@@ -8,7 +8,7 @@ from faketrial import run_of
 from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
 from migrascope.report.build import chosen_trials
-from migrascope.report.failures import lines, matrix
+from migrascope.report.failures import HEAD, lines, matrix
 
 CUT = {"kind": "link-down", "target": "migration", "duration": "2s"}
 TABLES = [
@@ -54,9 +54,9 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
     })  # fmt: skip
     summary = analyse(run_of(tmp_path, plan))
     (trial,) = summary.trials
-    place = trial.facts.proof["place"]["evidence"]
+    place = trial.facts.proof["place"]["evidence"].replace(trial.facts.destination, "destination")
     *words, cell = lines(summary)
-    assert words == ["What each disturbance did", "link-down migration for 2 s"]
+    assert words == [HEAD, "link-down migration for 2 s"]
     assert re.fullmatch(rf"  round:10: unknown, silent [0-9]\.[0-9][0-9] s; {re.escape(place)}", cell)
     trial.facts.facts["rescue"] = {"operator": ["reset-state", "hard reboot"]}
     trial.facts.facts["healing"] = {"lab": "rebuilt"}
@@ -64,6 +64,19 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
     trial.facts.facts["rescue"] = {"operator": []}
     trial.facts.facts["healing"] = {"lab": "healed"}
     assert lines(summary)[-1] == f"{cell}; operator: nothing"
+
+
+def test_trials_alike_are_one_line_whichever_way_they_went(tmp_path: Path) -> None:
+    axes = {"scenario": ["none"], "disturbance": ["cut-late"]}
+    plan = Plan.model_validate({"blocks": 4, "axes": axes, "disturbance": TABLES[:1]})
+    summary = analyse(run_of(tmp_path, plan))
+    assert len({trial.facts.destination for trial in summary.trials}) == 2
+    (cell,) = lines(summary)[2:]
+    assert cell.startswith("  round:10: unknown ×4, silent ")
+    summary.trials[1].facts.facts["rescue"] = {"operator": ["hard reboot"]}
+    cell, apart = lines(summary)[2:]
+    assert "unknown ×3" in cell
+    assert apart.endswith("; operator: hard reboot")
 
 
 def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) -> None:

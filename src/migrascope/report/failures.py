@@ -1,17 +1,23 @@
 """What each disturbance did at each phase: a matrix of verdicts, each linked to its trial in time."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from migrascope.analysis.summary import Summary, TrialResult
 from migrascope.model.disturbance import ACCEPTED, NONE, PHASES
 from migrascope.model.units import human
 from migrascope.model.verdict import Statement
+from migrascope.store.recording import TrialFacts
 
 NOTE = (
     "Each cell holds the verdicts of its trials, with the longest silence of the website until it answered again, "
     "where the instance ran at the end, and, where there is an operator, what he had to do and whether the lab had to "
     "be rebuilt."
+)
+HEAD = (
+    "What each disturbance did: verdicts, the website's longest silence, where the instance ran at the end, "
+    "and what an operator had to do"
 )
 _ORDER = ("trial", "window", ACCEPTED, *PHASES[:2], "round", *PHASES[2:])
 
@@ -76,39 +82,61 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     silence = next((one for one in judged.statements if one.witness == "website"), None)
     number, told = trial.facts.number, trial.facts.facts
     operator = told["rescue"]["operator"] if "rescue" in told else None
+    place = trial.facts.proof.get("place", {}).get("evidence", "not known where it runs")
     return {
         "number": number,
         "linked": number in seen,
         "verdict": judged.verdict,
         "text": judged.text,
-        "silent": None if silence is None else _silent(silence),
+        "silent": _silent([silence]),
+        "silence": silence,
         "operator": None if operator is None else ", ".join(operator) or "nothing",
         "rebuilt": told.get("healing", {}).get("lab") == "rebuilt",
-        "place": trial.facts.proof.get("place", {}).get("evidence", "not known where it runs"),
+        "place": place,
+        "sides": _sides(place, trial.facts),
     }
 
 
-def _silent(silence: Statement) -> str | None:
-    if silence.from_s is None or silence.until_s is None:
+def _sides(place: str, facts: TrialFacts) -> str:
+    """The same place with the hosts by what they were to the migration."""
+    for host, side in ((facts.source, "source"), (facts.destination, "destination")):
+        place = re.sub(rf"\b{re.escape(host)}\b", side, place) if host else place
+    return place
+
+
+def _silent(silences: Sequence[Statement | None]) -> str | None:
+    """How long the website was silent in these trials, at least and at most; None where it was not."""
+    heard = [one for one in silences if one is not None and one.from_s is not None and one.until_s is not None]
+    known = sorted(one.until_s - one.from_s for one in heard if one.from_s is not None and one.until_s is not None)
+    if not known:
         return None
-    return f"{silence.until_s - silence.from_s:.2f} s" + (" to the end" if "no answer" in silence.text else "")
+    span = dict.fromkeys(f"{value:.2f}" for value in (known[0], known[-1]))
+    return f"{' to '.join(span)} s{' to the end' if any('no answer' in one.text for one in heard) else ''}"
 
 
 def lines(summary: Summary) -> list[str]:
-    """The matrix in words, a block for each disturbance; empty for an undisturbed run."""
+    """The matrix in words, a block for each disturbance, trials alike in one line; empty for an undisturbed run."""
     found = matrix(summary, ())
     if found is None:
         return []
-    said = ["What each disturbance did"]
+    said = [HEAD]
     for what, cells in found["rows"]:
         said.append(what)
-        said += [
-            f"  {phase}: {_words(one)}" for phase, cell in zip(found["phases"], cells, strict=True) for one in cell
-        ]
+        for phase, cell in zip(found["phases"], cells, strict=True):
+            said += [f"  {phase}: {_words(alike)}" for alike in _alike(cell)]
     return said
 
 
-def _words(one: dict[str, Any]) -> str:
-    silent = f", silent {one['silent']}" if one["silent"] else ""
-    operator = "" if one["operator"] is None else f"; operator: {one['operator']}"
-    return f"{one['verdict']}{silent}; {one['place']}{operator}{'; lab rebuilt' if one['rebuilt'] else ''}"
+def _alike(cell: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in cell:
+        groups.setdefault(tuple(one[key] for key in ("verdict", "sides", "operator", "rebuilt")), []).append(one)
+    return list(groups.values())
+
+
+def _words(alike: list[dict[str, Any]]) -> str:
+    one, count = alike[0], f" ×{len(alike)}" if len(alike) > 1 else ""
+    silent = _silent([each["silence"] for each in alike])
+    words = [f"{one['verdict']}{count}{f', silent {silent}' if silent else ''}", one["sides"]]
+    words += [f"operator: {one['operator']}"] if one["operator"] is not None else []
+    return "; ".join([*words, "lab rebuilt"] if one["rebuilt"] else words)

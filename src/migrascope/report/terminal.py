@@ -49,7 +49,7 @@ class _Lane:
 def show(summary: Summary, console: Console) -> None:
     """Prints where the figures come from, the table, its footnotes, and the findings. The table is one line to a row
     where the console is wide enough, else the interval stands beneath the median, else the columns are split into
-    several tables that each repeat the row's name."""
+    several tables that each repeat the row's name, the first with the numbers of trials."""
     console.print(Text(first_line(summary), style="bold"))
     warning = caution(summary)
     if warning is not None:
@@ -62,7 +62,7 @@ def show(summary: Summary, console: Console) -> None:
     for shows in (shows for row in rows for shows in row):
         if shows.reason is not None and shows.reason not in notes:
             notes.append(shows.reason)
-    for lanes in _fit(_names(summary), rows, notes, console.width):
+    for lanes in _fit(_names(summary), _counts(summary), rows, notes, console.width):
         console.print()
         _print(lanes, console)
     console.print()
@@ -76,22 +76,25 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def _names(summary: Summary) -> list[_Lane]:
-    lanes = [
+    return [
         _Lane([factor_title(name)], [[factor_text(name, getattr(cell.factors, name))] for cell in summary.cells], True)
         for name in shown_factors(summary.cells)
     ]
+
+
+def _counts(summary: Summary) -> list[_Lane]:
     counts = {
         "Trials": [cell.trials - cell.failed for cell in summary.cells],
         "Failed": [cell.failed for cell in summary.cells],
         "Limited": [cell.limited for cell in summary.cells],
     }
-    return lanes + [
-        _Lane([title], [[str(n)] for n in ns]) for title, ns in counts.items() if title == "Trials" or any(ns)
-    ]
+    return [_Lane([title], [[str(n)] for n in ns]) for title, ns in counts.items() if title == "Trials" or any(ns)]
 
 
-def _fit(names: list[_Lane], rows: list[list[Entry]], notes: list[str], width: int) -> list[list[_Lane]]:
-    """The tables to print: one on single lines, one with the intervals beneath, or several."""
+def _fit(
+    names: list[_Lane], counts: list[_Lane], rows: list[list[Entry]], notes: list[str], width: int
+) -> list[list[_Lane]]:
+    """The tables to print: one on single lines, one with the intervals beneath, or as many as it takes."""
     for beneath in (False, True):
         lanes = [
             _Lane(
@@ -100,14 +103,14 @@ def _fit(names: list[_Lane], rows: list[list[Entry]], notes: list[str], width: i
             )
             for place, column in enumerate(COLUMNS)
         ]
-        if _width(names + lanes) <= width:
-            return [names + lanes]
-    for count in range(2, len(lanes)):
-        each = -(-len(lanes) // count)
-        tables = [names + lanes[start : start + each] for start in range(0, len(lanes), each)]
-        if all(_width(table) <= width for table in tables):
-            return tables
-    return [[*names, lane] for lane in lanes]
+        if _width(names + counts + lanes) <= width:
+            return [names + counts + lanes]
+    tables = [names + counts]
+    for lane in lanes:
+        if _width([*tables[-1], lane]) > width and len(tables[-1]) > len(names):
+            tables.append(list(names))
+        tables[-1].append(lane)
+    return tables
 
 
 def _cell(shows: Entry, notes: list[str], beneath: bool) -> list[str]:
@@ -177,7 +180,9 @@ def _failures(summary: Summary, console: Console) -> None:
     """What each disturbance did, where there are any."""
     said = failures.lines(summary)
     for line in ["", *said] if said else []:
-        console.print(Text(line))
+        indent = len(line) - len(line.lstrip())
+        for number, words in enumerate(Text(line.lstrip()).wrap(console, max(20, console.width - indent - GAP))):
+            console.print(Text(" " * (indent + GAP * min(number, 1))) + words, soft_wrap=True)
 
 
 def _findings(summary: Summary, console: Console) -> None:
