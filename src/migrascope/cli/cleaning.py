@@ -10,7 +10,9 @@ from cyclopts import Parameter
 from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
 from migrascope.model.problem import Problem
+from migrascope.node.image import IMAGES
 from migrascope.node.register import clean as clean_machine
+from migrascope.node.superseded import remove_superseded
 
 
 def clean(
@@ -24,8 +26,9 @@ def clean(
     list_: Annotated[bool, Parameter(name="--list", negative="", help="In a cloud, list only.")] = False,
     json: Json = False,
 ) -> int:
-    """Removes what killed runs left, and nothing else: namespaces, processes and folders here; with --cloud or
-    --testbed what they made in that cloud, after listing it.
+    """Removes what killed runs left, namespaces, processes and folders here, and images of the cache that newer ones
+    have superseded and nothing has used for 30 days. With --cloud or --testbed: what runs made in that cloud, after
+    listing it.
 
     What a run alive on this machine uses is never touched. Runs of other machines may be alive: what they made stays
     unless --all-machines is given. 4 if something stays that should go.
@@ -35,12 +38,16 @@ def clean(
     if cloud is not None or testbed is not None:
         return _clean_cloud(cloud, testbed, images, all_machines, list_, json)
     removed = clean_machine()
+    images_gone = remove_superseded(IMAGES)
     if json:
-        print_json({"schema": 1, **asdict(removed)})
-    elif removed.labs:
+        print_json({"schema": 1, **asdict(removed), "images": images_gone})
+        return 0
+    if removed.labs:
         for noun, names in asdict(removed).items():
             stdout().print(f"removed {noun}: {', '.join(names) or 'none'}", markup=False)
-    else:
+    if images_gone:
+        stdout().print(f"removed images: {', '.join(images_gone)}", markup=False)
+    if not removed.labs and not images_gone:
         stdout().print("nothing to remove")
     return 0
 

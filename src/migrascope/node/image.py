@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from migrascope.model.problem import Problem
 from migrascope.node import process
+from migrascope.node.lock import free, locked
 from migrascope.node.place import CACHE
+from migrascope.node.superseded import UNUSED_DAYS, lock_of, remove_superseded, used
 
 IMAGES = CACHE / "images"
 Say = Callable[[str], None]
@@ -179,15 +180,19 @@ def _run_with(name: str, say: Say) -> Run:
 async def cached(
     name: str, key: str, build: Callable[[Path], Awaitable[None]], cache: Path, say: Say, wanted_bytes: int
 ) -> Path:
-    """The directory `cache`/`name`-`key`, filled by `build` unless it is there; a failed build leaves none."""
+    """The directory `cache`/`name`-`key`, filled by `build` unless it is there; a failed build leaves none. One that is
+    built supersedes others of its name."""
     final = cache / f"{name}-{key}"
-    if final.exists():
-        return final
+    lock = lock_of(final)
     try:
+        if final.exists():
+            async with locked(lock, lambda: None, shared=True):
+                used(final)
+                if final.exists():
+                    return final
         cache.mkdir(parents=True, exist_ok=True)
-        async with _locked(
-            final.with_suffix(".lock"), lambda: say(f"{name} image: another process builds it, waiting")
-        ):
+        async with locked(lock, lambda: say(f"{name} image: another process builds it, waiting")):
+            used(final)
             if final.exists():
                 return final
             part = final.with_suffix(".part")
@@ -207,40 +212,16 @@ async def cached(
                 raise
             part.rename(final)
             say(f"{name} image: built in {time.monotonic() - started:.0f} s")
+        if removed := await asyncio.to_thread(remove_superseded, cache):
+            say(f"removed superseded images, unused for {UNUSED_DAYS} days: {', '.join(removed)}")
     except OSError as error:
         raise ImageError(f"the {name} image cannot be made in {cache}: {error}\n  next: ls -ld {cache}") from error
     return final
 
 
-@contextlib.asynccontextmanager
-async def _locked(path: Path, waiting: Callable[[], None]) -> AsyncIterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        told = False
-        while not _try_lock(handle):
-            if not told:
-                waiting()
-                told = True
-            await asyncio.sleep(0.2)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _remove_leftovers(cache: Path, name: str, own: Path) -> None:
     """Removes what killed builds of this image left, also of other versions unless somebody builds them now."""
     for part in cache.glob(f"{name}-*.part"):
-        handle = os.open(part.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            if part == own or _try_lock(handle):
+        with free(lock_of(part)) as nobodys:
+            if part == own or nobodys:
                 shutil.rmtree(part)
-        finally:
-            os.close(handle)

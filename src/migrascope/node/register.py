@@ -82,6 +82,15 @@ class Register:
         """Writes down a cgroup that may be made from now on."""
         self._add({"kind": "cgroup", "path": str(path)})
 
+    def uses(self, *images: Path) -> None:
+        """Writes down images, or files of them, of which it is made: they stay in the cache as long as it is there."""
+        self._add({"kind": "images", "paths": [str(path) for path in images]})
+
+    def images(self) -> list[Path] | None:
+        """What it is made of; None where it does not say."""
+        told = [entry["paths"] for entry in self.entries() if entry["kind"] == "images"]
+        return [Path(path) for paths in told if isinstance(paths, list) for path in paths] if told else None
+
     def entries(self) -> Iterator[dict[str, object]]:
         """All whole lines."""
         try:

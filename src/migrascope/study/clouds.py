@@ -25,6 +25,7 @@ from migrascope.node import within
 from migrascope.node.image import root_image
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
+from migrascope.node.register import Register
 from migrascope.study import testbeds
 from migrascope.study.healing import Healer
 from migrascope.study.labs import Progress, Trials, Up
@@ -86,6 +87,7 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     async with OpenstackLab.up(
         cloud, clouds_yaml, _wishes(plan), boot, _reach(testbed, host_root, plan, progress.step), vcpus=vcpus
     ) as lab:
+        Register(lab.folder).uses(host_root, guest.disk)
         lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
         async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
             yield _runner(lab, plan, guest, progress), lab.facts | {"guest": guest.hash}
@@ -150,6 +152,7 @@ async def _foreign(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     async with contextlib.AsyncExitStack() as stack:
         up = OpenstackLab.up(cloud, None, _wishes(plan), boot, reach, vcpus=vcpus)
         lab = await stack.enter_async_context(up)
+        Register(lab.folder).uses(host_root, guest.disk)
         if wanted.origin:
             folder = lab.folder / "origin"
             await stack.enter_async_context(origin(client, wanted.origin, host_root, guest.live_loop, folder))

@@ -111,6 +111,8 @@ class Testbed:
             if not self.made:
                 _keep(self.folder / "images.json", json.dumps({"node": str(images.node), "guest": str(images.guest)}))
                 _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
+            controller = self.nodes[CONTROLLER]
+            self.register.uses(controller.image, *(path for path, _ in controller.shares))
             began = time.monotonic()
             key = f"testbed-{settings.tenant}-{_state_key(settings, images, tasks)}"
             fresh, restored = not Done(self.done).usable, False

@@ -142,6 +142,7 @@ class QemuLab:
         cannot carry out a policy.
         """
         register = Register.create()
+        register.uses(image_root, boot.disk)
         try:
             topology = Topology(register)
             topology.create()

@@ -1,0 +1,68 @@
+"""Images of the cache that others of the same name have superseded: after 30 days without use they go.
+
+Several versions of Migrascope on one machine share the cache, so what is superseded for one is what another uses. When
+an image was last asked for is the time stamp of its lock.
+"""
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from migrascope.node.lock import free
+from migrascope.node.place import LABS, TESTBEDS
+from migrascope.node.register import registers
+
+UNUSED_DAYS = 30
+_NAME = re.compile(r"(.+)-[0-9a-f]{16}")
+
+
+def lock_of(image: Path) -> Path:
+    """The file that is held while the image is built or removed."""
+    return image.with_suffix(".lock")
+
+
+def used(image: Path) -> None:
+    """Says that the image is asked for now."""
+    lock_of(image).touch()
+
+
+def remove_superseded(cache: Path, labs: Path = LABS, testbeds: Path = TESTBEDS) -> list[str]:
+    """Removes them, gives their names. Of each name the image last used stays, and every one of which a lab that lives
+    or a testbed, up or not, is made; where one of these does not say what it is made of, all stay."""
+    for left in cache.glob("*.gone"):
+        shutil.rmtree(left, ignore_errors=True)
+    removed = []
+    for image in _superseded(cache):
+        gone = image.with_suffix(".gone")
+        with free(lock_of(image)) as ours:
+            kept = not ours or time.time() - _last_use(image) < UNUSED_DAYS * 86400 or _made_of(image, labs, testbeds)
+            if kept or not image.exists():
+                continue
+            image.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        image.with_suffix(".log").unlink(missing_ok=True)
+        removed.append(image.name)
+    return removed
+
+
+def _superseded(cache: Path) -> list[Path]:
+    by_name: dict[str, list[Path]] = {}
+    for image in sorted(cache.glob("*-*")):
+        if (name := _NAME.fullmatch(image.name)) and image.is_dir():
+            if not lock_of(image).exists():
+                used(image)
+            by_name.setdefault(name[1], []).append(image)
+    return [image for images in by_name.values() for image in sorted(images, key=_last_use)[:-1]]
+
+
+def _last_use(image: Path) -> float:
+    return os.stat(lock_of(image)).st_mtime
+
+
+def _made_of(image: Path, labs: Path, testbeds: Path) -> bool:
+    """Whether a living lab or a testbed is made of it, or may be."""
+    alive = [*(register for register in registers(labs) if register.owned()), *registers(testbeds)]
+    parts = [register.images() for register in alive]
+    return any(paths is None or any(path.is_relative_to(image) for path in paths) for paths in parts)
