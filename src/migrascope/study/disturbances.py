@@ -12,15 +12,15 @@ from migrascope.node.memory import place
 
 _BUCKET, _LIMIT = "rate limit (tbf)", "memory limit (cgroup)"
 _WHAT = {
-    "link-down": "closes bridge ports; in one direction a token bucket drops every frame",
+    "link-down": "closes bridge ports; one way, a token bucket drops all",
     "link-rate": "a token bucket (tbf) in each node",
     "link-loss": "nftables drops frames at random in the link's bridge",
     "link-delay": "a delay line in user space, before the link's bridge",
     "traffic": "UDP at a set rate from the source, in the link's own queue",
     "qemu-kill": "SIGKILL",
     "qemu-freeze": "SIGSTOP, and SIGCONT",
-    "no-memory": "a memory limit (cgroup) on a QEMU; the kernel kills what wants more",
-    "no-space": "the volume's server answers every write with: no space left on device",
+    "no-memory": "a memory limit (cgroup); the kernel kills a QEMU above it",
+    "no-space": "the volume's server answers every write: no space left",
     "host-memory": "a process that holds memory and writes it all the time",
     "host-cpu": "busy processes in the host",
     "abort": "migrate_cancel on the source",
