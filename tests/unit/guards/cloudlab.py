@@ -1,0 +1,62 @@
+"""Servers and labs on a fake cloud, for tests of what guards a run against a cloud."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from fakecloud import PASSWORD, FakeCloud
+
+from leaks import leaks
+from migrascope.cloud.client import Cloud, Patience
+from migrascope.lab.openstack.instance import CloudInstance, access
+from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
+from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.resources import Resources
+from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.qemu.machine import BootImage
+from migrascope.node.register import Register
+
+OURS, RUN = f"{TAG}-aaaaaaaaaaaa", "ms000001"
+SERVER = "/compute/v2.1/servers/[^/]+"
+
+
+class Clock:
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(60.0, lambda: self.now, self.sleep)
+
+
+def made(cloud: Cloud, boot: BootImage) -> CloudInstance:
+    """A server on host one."""
+    resources = Resources(cloud, Wishes(RUN, OURS))
+    ground = resources.ground(boot)
+    server = resources.make(f"{RUN}-trial-1", ground, resources.flavor(512 * 2**20, 1), "one")
+    return CloudInstance(f"{RUN}-trial-1", server, resources, Reach(), {}, access("fake", None))
+
+
+def migrate(one: CloudInstance, limit_s: float = 5.0) -> dict[str, Any]:
+    return asyncio.run(one.migrate("two", limit_s, lambda: None))
+
+
+def lab(cloud: Cloud, boot: BootImage, folder: Path) -> OpenstackLab:
+    register = Register.create(folder / "labs")
+    resources = Resources(cloud, Wishes(register.id, OURS))
+    return OpenstackLab(
+        resources, resources.ground(boot), Reach(), register, hypervisors(cloud), folder / "clouds.yaml", 1,
+        {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}, boot,
+    )  # fmt: skip
+
+
+def no_secret(folder: Path, fake: FakeCloud) -> None:
+    """Neither the password of clouds.yaml nor a token of the cloud is in any file."""
+    assert leaks(folder, [PASSWORD, *(f"token-{number}" for number in range(1000))]) == []

@@ -1,0 +1,109 @@
+"""A lab in a cloud: it begins and ends clean, outlives trials that the cloud spoils, and is healed."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from fakecloud import FakeCloud, Fault
+from guards.cloudlab import OURS, lab, made, no_secret
+
+from migrascope.cloud.client import Cloud
+from migrascope.lab.injectors.wires import Wires
+from migrascope.lab.openstack import leftovers
+from migrascope.lab.openstack.lab import OpenstackLab
+from migrascope.lab.openstack.parts import Parts
+from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.wishes import Wishes
+from migrascope.lab.qemu.machine import BootImage
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import schedule
+from migrascope.node.namespace import Namespace
+from migrascope.node.register import Register
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.plans import parse, text_of
+from migrascope.trial.engine import TrialEngine
+
+
+def test_a_run_begins_by_removing_what_a_killed_one_left_and_ends_with_nothing(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(cloud, boot)
+    alive = Register.create(tmp_path / "labs")
+    fake.add("security_groups", name=alive.id, description=Wishes(alive.id, OURS).mark)
+    monkeypatch.setattr(Register, "create", classmethod(lambda cls: Register(tmp_path / "labs" / "ms0000ff")))
+    (tmp_path / "labs" / "ms0000ff").mkdir()
+    monkeypatch.setattr(leftovers.find, "__defaults__", (lambda: {alive.id, "ms0000ff"},))
+    monkeypatch.setattr("migrascope.lab.openstack.lab.machine_tag", lambda: OURS)
+
+    async def work() -> None:
+        async with OpenstackLab.up(cloud, None, Wishes("", ""), boot, Reach()) as lab:
+            assert lab.hosts == ("one", "two")
+            assert fake.names("security_groups") == sorted([alive.id, "ms0000ff"])
+            assert (fake.nova.servers, fake.names("volumes")) == ({}, [])
+
+    asyncio.run(work())
+    assert fake.names("security_groups") == [alive.id]
+    assert not (tmp_path / "labs" / "ms0000ff").exists()
+
+
+PLAN = """
+blocks = 3
+[lab]
+kind = "openstack"
+[axes]
+scenario = ["none"]
+[windows]
+boot_limit = "200ms"
+"""
+
+
+def test_a_trial_that_the_cloud_spoils_is_recorded_and_the_next_one_runs(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path
+) -> None:
+    plan: Plan = parse(PLAN, "test")
+    fake.faults += [Fault("POST .*/servers", 403, "Quota exceeded for cores"), Fault("POST .*/volumes", 500, "out")]
+    engine = TrialEngine(lab(cloud, boot, tmp_path), plan, lambda _: None)
+    run = RunFolder.create(tmp_path / "runs", text_of(plan), {"lab": "openstack"})
+    before = fake.kinds()
+    reasons = []
+    for spec in schedule(plan):
+        opened = run.open_trial(spec.number)
+        recording = run.seal_trial(opened, asyncio.run(engine.run(spec, opened)))
+        reasons.append(recording.trial.reason or "")
+        assert recording.trial.status == "failed"
+        assert fake.kinds() == before
+    assert "out" in reasons[0]
+    assert "Quota exceeded for cores" in reasons[1]
+    assert "the guest boots and its website answers" in reasons[2]
+    no_secret(run.path, fake)
+
+
+async def _nothing(*given: object) -> Any:
+    return ["start nova-compute on one"]
+
+
+def test_a_lab_is_healed_or_made_anew_and_says_which(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = lab(cloud, boot, tmp_path)
+    rebuilt: list[str] = []
+
+    async def rebuild() -> None:
+        rebuilt.append("anew")
+
+    parts = Parts(
+        Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), rebuild
+    )
+    monkeypatch.setattr(here, "_reach", Reach(parts=parts))
+    monkeypatch.setattr("migrascope.lab.openstack.lab._WELL_S", 0.1)
+    said: list[list[str]] = [[]]
+    monkeypatch.setattr("migrascope.lab.openstack.lab.ailing", lambda cloud: said[0])
+    healed = asyncio.run(here.heal())
+    assert healed == {"lab": "healed", "did": ["start nova-compute on one"], "why": ""}
+    assert rebuilt == []
+    said[0] = ["nova-compute on two is down"]
+    groups = fake.names("security_groups")
+    healed = asyncio.run(here.heal())
+    assert (healed["lab"], healed["why"], rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
+    assert len(fake.names("security_groups")) > len(groups)
