@@ -74,10 +74,10 @@ def test_how_late_a_disturbance_takes_effect(kept: Kept) -> None:
 
 
 def test_stress(kept: Kept) -> None:
-    """Each dose three times beside the undisturbed baseline; the rate of memory that a guest wrote is what was told."""
+    """Each dose six times beside the undisturbed baseline, so that each difference has its interval."""
     folder, summary, printed = run("stress")
     counted = Counter(trial.facts.factors.disturbance for trial in summary.trials)
-    assert set(counted.values()) == {3}
+    assert set(counted.values()) == {6}
     lost = [trial.judgement.text for trial in summary.trials if trial.judgement.verdict in ("two copies", "data lost")]
     assert lost == []
     head = machine(folder.recordings()[0].trial.facts)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from migrascope.analysis.doses import convergence
 from migrascope.analysis.findings import findings
 from migrascope.analysis.statistics import median_interval
 from migrascope.analysis.summary import Cell, Statistic, Summary, TrialResult
@@ -28,7 +29,10 @@ def summarise(
         accelerator=str(environment.get("accelerator", "unknown")),
         qemu=str(environment.get("qemu", "unknown")),
         cells=cells,
-        findings=findings(results, str(environment.get("accelerator", "unknown")), calibration),
+        findings=[
+            *convergence(cells, results),
+            *findings(results, str(environment.get("accelerator", "unknown")), calibration),
+        ],
         trials=list(results),
         plan=plan,
         environment=environment,

@@ -1,32 +1,23 @@
 """What a run shows, in sentences, each with what it rests on and how sure it is."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+from migrascope.analysis.beside import disturbances, scenarios
 from migrascope.analysis.carried import clusters
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import free_of_limit, limit_text
 from migrascope.analysis.regimes import regimes
-from migrascope.analysis.statistics import FEWEST, Correlation, Paired, correlation, paired_difference
+from migrascope.analysis.statistics import FEWEST, Correlation, correlation
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
 from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
-from migrascope.model.schedule import Factors
 from migrascope.model.units import human, rate_text
 from migrascope.model.verdict import VERDICTS
 
 DATA = "data_transferred_bytes"
 TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
-COMPARED = {DATA: "data", TIME: "migration time", "vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
-SNIFFED = {
-    "sniffer.delay_s.received.switchover": "sniffer delay",
-    "sniffer.jitter_s.received.switchover": "sniffer jitter",
-}
-NOT_DELAY = (
-    "Sniffer delay is how far apart packets come: more traffic makes it smaller, and no network's delay is in it."
-)
 PER_DATA = 100e6
 SAID_AT_MOST = 5
 
@@ -39,11 +30,15 @@ def findings(
     good = [result for result in results if result.facts.status == "ok" and TOTAL not in result.metrics]
     found: list[Finding] = []
     groups = _comparable(good)
+    small = [group for group in groups.values() if len(group) < FEWEST] if len(groups) > 1 else []
     for name, group in groups.items():
-        where = f" ({name})" if len(groups) > 1 else ""
-        found += [_data_time(group, where), *_data_downtime(group, where)]
-    return [*found, *regimes(good), *_limit(good), *_scenarios(good), _verdicts(results), *_checks(results),
-            *_failed(results), *_calibrated(calibration), *_environment(accelerator), *_warnings(results)]  # fmt: skip
+        if group not in small:
+            where = f" ({name})" if len(groups) > 1 else ""
+            found += [_data_time(group, where), *_data_downtime(group, where)]
+    found += [_small(small, len(groups))] if small else []
+    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good)]
+    return [*found, _verdicts(results), *_checks(results), *_failed(results), *_calibrated(calibration),
+            *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
 def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
@@ -57,6 +52,16 @@ def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
         )
         groups.setdefault(name, []).append(result)
     return groups
+
+
+def _small(groups: Sequence[Sequence[TrialResult]], of: int) -> Finding:
+    """What is said once of all groups that have too few trials."""
+    most = max(map(len, groups))
+    text = (
+        f"Nothing can be concluded on data against time and downtime in {len(groups)} of {of} groups of trials in "
+        f"which nothing else differs: they have {_trials(most)} at most, {FEWEST} are needed."
+    )
+    return Finding("data-time", "unknown", text, {"groups": len(groups), "n": most})
 
 
 def _pairs(results: Sequence[TrialResult], key: str) -> tuple[list[float], list[float]]:
@@ -150,59 +155,6 @@ def _limit(good: Sequence[TrialResult]) -> list[Finding]:
     return found
 
 
-def _scenarios(good: Sequence[TrialResult]) -> list[Finding]:
-    """Each scenario against `none`, the other factors equal, paired within blocks."""
-    found = []
-    sniffed = any(result.metrics[key].value is not None for result in good for key in SNIFFED if key in result.metrics)
-    by_block: dict[Factors, dict[int, TrialResult]] = {}
-    for result in good:
-        by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
-    for factors, ours in by_block.items():
-        base = replace(factors, scenario="none")
-        if factors.scenario == "none" or base not in by_block:
-            continue
-        others = by_block[base]
-        name = factors.label(list(by_block))
-        name = name if factors.scenario in name else factors.scenario
-        found.append(_against_none(name, ours, others, COMPARED))
-        if sniffed:
-            seen = _against_none(name, ours, others, SNIFFED)
-            found.append(replace(seen, text=f"{seen.text} {NOT_DELAY}"))
-    return found
-
-
-def _against_none(
-    name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult], compared: dict[str, str]
-) -> Finding:
-    seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in compared}
-    there = {key: pair for key, pair in seen.items() if pair is not None}
-    blocks = max((pair.n for pair in there.values()), default=0)
-    evidence = {
-        key: {"median": p.median, "n": p.n, **(vars(p.interval) if p.interval else {})} for key, p in there.items()
-    }
-    if blocks < FEWEST:
-        text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
-        return Finding("scenario", "unknown", text, evidence)
-    sure = [_difference(compared[key], key, pair) for key, pair in there.items() if pair.sign()]
-    unsure = [compared[key] for key, pair in there.items() if not pair.sign()]
-    text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
-    text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
-    return Finding("scenario", "pass" if sure else "unknown", text, evidence)
-
-
-def _difference(name: str, key: str, pair: Paired) -> str:
-    unit = "B" if key == DATA else "s"
-    assert pair.interval is not None
-    low, high = sorted((abs(pair.interval.low), abs(pair.interval.high)))
-    more = "more" if pair.median > 0 else "less"
-    return f"{human(abs(pair.median), unit)} {more} {name} ({human(low, unit)} to {human(high, unit)})"
-
-
-def _values(results: dict[int, TrialResult], key: str) -> dict[int, float]:
-    values = {block: result.metrics[key].value for block, result in results.items()}
-    return {block: value for block, value in values.items() if value is not None}
-
-
 def _verdicts(results: Sequence[TrialResult]) -> Finding:
     """The verdicts of all trials, and what the worst of them rest on."""
     counted: dict[str, int] = {one: sum(r.judgement.verdict == one for r in results) for one in VERDICTS}
@@ -253,9 +205,15 @@ def _failed(results: Sequence[TrialResult]) -> list[Finding]:
     bad = [result for result in results if result.facts.status != "ok"]
     if not bad:
         return []
-    reasons = "; ".join(f"trial {r.facts.number}: {r.facts.reason}" for r in bad[:SAID_AT_MOST])
+    reasons = "; ".join(
+        f"trial {r.facts.number}: {(r.facts.reason or '').partition(chr(10))[0]}" for r in bad[:SAID_AT_MOST]
+    )
     text = f"{len(bad)} of {_trials(len(results))} failed and are in no statistic: {reasons}."
     return [Finding("warning", "fail", text, {"failed": [r.facts.number for r in bad]})]
+
+
+def _first_line(reason: str | None) -> str:
+    return (reason or "no reason is known").splitlines()[0]
 
 
 def _calibrated(calibration: list[dict[str, Any]] | None) -> list[Finding]:

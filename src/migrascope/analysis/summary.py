@@ -11,7 +11,7 @@ from migrascope.store.recording import TrialFacts
 
 SCHEMA = 1
 Verdict = Literal["pass", "fail", "unknown"]
-CONCLUSIONS = ("data-time", "data-downtime", "regime", "limit", "scenario")
+CONCLUSIONS = ("data-time", "data-downtime", "regime", "limit", "scenario", "dose")
 """The topics of findings that answer a question; the others are checks of the run."""
 
 
@@ -67,7 +67,7 @@ class Cell:
 @dataclass(frozen=True)
 class Finding:
     """A sentence about the run, with what it rests on. topic: "data-time", "data-downtime", "regime", "limit",
-    "scenario", "verdict", "check", "accuracy", "environment", "warning"."""
+    "scenario", "dose", "verdict", "check", "accuracy", "environment", "warning"."""
 
     topic: str
     verdict: Verdict

@@ -16,6 +16,9 @@ HEADERS = 66
 """Ethernet 14, IPv4 20, TCP with time stamps 32. A segment that offloading leaves whole counts as one packet with one
 set of headers in the counters too."""
 
+UNITS = {"data_transferred_bytes": "B", "link_payload_bps": "bit/s"}
+SHARED = "the migration link carried competing traffic too, which its counters do not tell apart"
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -38,11 +41,19 @@ class Counters:
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     """data_transferred_bytes, and link_payload_bps while RAM is copied."""
+    if shared(recording):
+        return {key: missing(unit, SOURCE, SHARED) for key, unit in UNITS.items()}
     counters = Counters.of(recording.table("link"), "migration", recording.trial.source)
     return {
         "data_transferred_bytes": data(counters, windows),
         "link_payload_bps": _rate(counters, first_pass_ns(recording), windows.stop),
     }
+
+
+def shared(recording: Recording) -> bool:
+    """Whether the plan had others' traffic on the migration link."""
+    tables, name = recording.trial.plan.get("disturbance") or [], recording.trial.factors.disturbance
+    return any((one["name"], one["kind"], one["target"]) == (name, "traffic", "migration") for one in tables)
 
 
 def data(counters: Counters, windows: Windows) -> Measured:

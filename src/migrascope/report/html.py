@@ -9,7 +9,7 @@ import vl_convert
 from markupsafe import Markup
 
 from migrascope.analysis.summary import CONCLUSIONS, Summary
-from migrascope.report import budget, charts, failures, fleet, layers, policies, seconds, sections, tiphon
+from migrascope.report import budget, charts, doses, failures, fleet, layers, policies, seconds, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
 from migrascope.report.layers import Layers
 from migrascope.report.timeline import Timeline
@@ -41,6 +41,7 @@ def render(
         "scatter-time": charts.scatter(summary, "migration_time_s", "Migration time [s]", 1),
         "scatter-downtime": charts.scatter(summary, "reported_downtime_s", "Reported downtime [ms]", 1e-3),
         "policies-picture": policies.picture(summary),
+        "doses-picture": doses.picture(summary),
         "trial-axis": charts.trial_axis() if timelines else None,
     }
     return environment.get_template("report.html.j2").render(
@@ -55,6 +56,8 @@ def render(
         costs=sections.costs(summary, shown),
         legend=LEGEND,
         policies=policies.table(summary),
+        doses=doses.table(summary),
+        doses_picture_note=doses.PICTURE_NOTE,
         failures=failures.matrix(summary, timelines),
         fleet=fleet.table(summary),
         budget=budget.section(summary, shown),

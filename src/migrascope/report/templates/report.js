@@ -3,7 +3,7 @@ const timelines = JSON.parse(document.getElementById("timelines").textContent);
 const ERRORS_ONLY = 1;
 const options = { renderer: "svg", actions: false, ast: true, mode: "vega-lite", logLevel: ERRORS_ONLY };
 
-for (const id of ["scatter-time", "scatter-downtime", "policies-picture"]) {
+for (const id of ["scatter-time", "scatter-downtime", "policies-picture", "doses-picture"]) {
   if (specs[id]) vegaEmbed(document.getElementById(id), specs[id], options);
 }
 

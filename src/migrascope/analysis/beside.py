@@ -1,0 +1,103 @@
+"""What a scenario or a disturbance costs beside trials without one: paired within blocks, in sentences."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from migrascope.analysis.statistics import FEWEST, Paired, paired_difference
+from migrascope.analysis.summary import Finding, TrialResult
+from migrascope.model.schedule import Factors
+from migrascope.model.units import human
+
+DATA = "data_transferred_bytes"
+COMPARED = {
+    DATA: "data",
+    "migration_time_s": "migration time",
+    "vm_pause_s": "VM pause",
+    "network_blackout_s": "network blackout",
+}
+FELT = {
+    "http_new_blackout_s": "HTTP blackout of new visitors",
+    "http_kept_blackout_s": "HTTP blackout of kept connections",
+}
+SNIFFED = {
+    "sniffer.delay_s.received.switchover": "sniffer delay",
+    "sniffer.jitter_s.received.switchover": "sniffer jitter",
+}
+NOT_DELAY = (
+    "Sniffer delay is how far apart packets come: more traffic makes it smaller, and no network's delay is in it."
+)
+
+
+def scenarios(good: Sequence[TrialResult]) -> list[Finding]:
+    """Each scenario against `none`, the other factors equal, paired within blocks."""
+    found = []
+    sniffed = any(result.metrics[key].value is not None for result in good for key in SNIFFED if key in result.metrics)
+    for name, ours, others in _beside_none(good, "scenario"):
+        found.append(_against_none("scenario", name, ours, others, COMPARED))
+        if sniffed:
+            seen = _against_none("scenario", name, ours, others, SNIFFED)
+            found.append(replace(seen, text=f"{seen.text} {NOT_DELAY}"))
+    return found
+
+
+def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
+    """Each disturbance against the undisturbed trials; one sentence for all that have too few blocks."""
+    beside = _beside_none(good, "disturbance")
+    found = [_against_none("dose", name, ours, others, COMPARED | FELT) for name, ours, others in beside]
+    few = [one for one in found if one.verdict == "unknown" and one.text.startswith("Nothing")]
+    if len(few) < 2:
+        return found
+    text = (
+        f"Nothing can be concluded on {len(few)} of {len(found)} disturbances against none: fewer than {FEWEST} pairs "
+        "within blocks."
+    )
+    return [*(one for one in found if one not in few), Finding("dose", "unknown", text, {"disturbances": len(few)})]
+
+
+def _beside_none(
+    good: Sequence[TrialResult], factor: str
+) -> list[tuple[str, dict[int, TrialResult], dict[int, TrialResult]]]:
+    """By name, the trials of each level of a factor and those with `none` of it, all by block; the rest is equal."""
+    by_block: dict[Factors, dict[int, TrialResult]] = {}
+    for result in good:
+        by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
+    found = []
+    for factors, ours in by_block.items():
+        level = str(getattr(factors, factor))
+        base = Factors(**{**vars(factors), factor: "none"})
+        if level != "none" and base in by_block:
+            name = factors.label(list(by_block))
+            found.append((name if level in name else level, ours, by_block[base]))
+    return found
+
+
+def _against_none(
+    topic: str, name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult], compared: dict[str, str]
+) -> Finding:
+    seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in compared}
+    there = {key: pair for key, pair in seen.items() if pair is not None}
+    blocks = max((pair.n for pair in there.values()), default=0)
+    evidence = {
+        key: {"median": p.median, "n": p.n, **(vars(p.interval) if p.interval else {})} for key, p in there.items()
+    }
+    if blocks < FEWEST:
+        text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
+        return Finding(topic, "unknown", text, evidence)
+    sure = [_difference(compared[key], key, pair) for key, pair in there.items() if pair.sign()]
+    unsure = [compared[key] for key, pair in there.items() if not pair.sign()]
+    text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
+    text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
+    return Finding(topic, "pass" if sure else "unknown", text, evidence)
+
+
+def _difference(name: str, key: str, pair: Paired) -> str:
+    unit = "B" if key == DATA else "s"
+    assert pair.interval is not None
+    low, high = sorted((abs(pair.interval.low), abs(pair.interval.high)))
+    more = "more" if pair.median > 0 else "less"
+    return f"{human(abs(pair.median), unit)} {more} {name} ({human(low, unit)} to {human(high, unit)})"
+
+
+def _values(results: dict[int, TrialResult], key: str) -> dict[int, float]:
+    values = {block: result.metrics[key].value for block, result in results.items()}
+    return {block: value for block, value in values.items() if value is not None}

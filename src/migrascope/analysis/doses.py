@@ -1,0 +1,130 @@
+"""Dose against effect: what each dose of a load costs beside the undisturbed trials of the same run, and where
+convergence ends."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from migrascope.analysis.statistics import Paired, paired_difference
+from migrascope.analysis.summary import Cell, Finding, TrialResult
+from migrascope.model.disturbance import NONE
+from migrascope.model.schedule import Factors
+from migrascope.model.units import human
+
+EFFECTS = (
+    "migration_time_s",
+    "vm_pause_s",
+    "network_blackout_s",
+    "http_new_blackout_s",
+    "http_kept_blackout_s",
+    "player_stall_s",
+    "data_transferred_bytes",
+    "probe.rtt_s.switchover.p95",
+    "probe.loss_ratio.switchover",
+    "visitor.goodput_bps.switchover",
+)
+_RATE, _BYTES = ("rate", "bit/s"), ("write_rate", "B/s")
+DOSES = {
+    "guest-memory": _BYTES, "guest-disk-write": _BYTES, "guest-disk-read": _BYTES, "storage-load": _BYTES,
+    "guest-cpu": ("workers", "workers"), "host-cpu": ("workers", "workers"), "host-memory": ("working_set", "B"),
+    "guest-network": _RATE, "traffic": _RATE, "link-rate": _RATE,
+    "link-loss": ("loss", "ratio"), "link-delay": ("delay", "s"),
+}  # fmt: skip
+"""By kind of disturbance: the key that says how much of it there is, and its unit."""
+_LESS_IS_WORSE = ("link-rate",)
+
+
+@dataclass(frozen=True)
+class Dose:
+    """One dose. outcomes: trials by status. against: by metric, how much more it is than in undisturbed trials, paired
+    within blocks; without a metric that never was measured on both sides."""
+
+    name: str
+    value: float
+    cell: Cell
+    outcomes: dict[str, int]
+    against: dict[str, Paired]
+
+
+@dataclass(frozen=True)
+class Series:
+    """The doses of one load, the mildest first. what: its kind, and what it is aimed at; unit: of a dose; beside: the
+    other factors; base: the undisturbed trials."""
+
+    what: str
+    unit: str
+    beside: Factors
+    base: Cell
+    doses: list[Dose]
+
+    def dose_text(self, value: float) -> str:
+        """A dose as people write it."""
+        if self.unit != "workers":
+            return human(value, self.unit)
+        return f"{value:g} worker{'s' if value > 1 else ''}"
+
+
+def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Series]:
+    """Every load of a run that has undisturbed trials beside it, in the plan's order."""
+    bases = {cell.factors: cell for cell in cells if cell.factors.disturbance == NONE}
+    found: dict[tuple[Any, ...], Series] = {}
+    tables = {one["name"]: one for trial in trials[:1] for one in trial.facts.plan.get("disturbance") or []}
+    for name, table in tables.items():
+        if table["kind"] not in DOSES:
+            continue
+        key, unit = DOSES[table["kind"]]
+        alike = {part: value for part, value in table.items() if part not in ("name", key)}
+        for cell in cells:
+            base = bases.get(replace(cell.factors, disturbance=NONE))
+            if cell.factors.disturbance == name and base is not None:
+                what = " ".join(str(alike[part]) for part in ("kind", "target", "way", "pattern") if alike.get(part))
+                series = Series(what, unit, base.factors, base, [])
+                found.setdefault((str(alike), base.factors), series).doses.append(
+                    _dose(name, float(table[key]), cell, base, trials)
+                )
+    for series in found.values():
+        series.doses.sort(key=lambda one: one.value, reverse=series.what.startswith(_LESS_IS_WORSE))
+    return list(found.values())
+
+
+def _dose(name: str, value: float, cell: Cell, base: Cell, trials: Sequence[TrialResult]) -> Dose:
+    outcomes = Counter(trial.facts.status for trial in trials if trial.facts.factors == cell.factors)
+    pairs = {
+        key: paired_difference(_by_block(trials, cell.factors, key), _by_block(trials, base.factors, key))
+        for key in EFFECTS
+    }
+    return Dose(name, value, cell, dict(outcomes), {key: pair for key, pair in pairs.items() if pair is not None})
+
+
+def _by_block(trials: Iterable[TrialResult], factors: Factors, key: str) -> dict[int, float]:
+    counted = (trial for trial in trials if trial.facts.factors == factors and trial.facts.status == "ok")
+    values = {trial.facts.block: trial.metrics[key].value for trial in counted if key in trial.metrics}
+    return {block: value for block, value in values.items() if value is not None}
+
+
+def convergence(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Finding]:
+    """Between which doses each load ends convergence; one sentence for all loads under which nothing failed."""
+    found, always = [], []
+    for one in all_series(cells, trials):
+        if any(dose.outcomes.get("not-converged") for dose in one.doses):
+            found.append(_end(one))
+        elif all(set(dose.outcomes) == {"ok"} for dose in one.doses):
+            always.append(f"{one.what} up to {one.dose_text(one.doses[-1].value)}")
+    if always:
+        found.append(
+            Finding("dose", "pass", f"Every migration converged under {', '.join(always)}.", {"loads": always})
+        )
+    return found
+
+
+def _end(one: Series) -> Finding:
+    counts = [(dose.value, dose.outcomes.get("not-converged", 0), sum(dose.outcomes.values())) for dose in one.doses]
+    first = next(place for place, (_, short, _) in enumerate(counts) if short)
+    below = one.dose_text(counts[first - 1][0]) if first else "none at all"
+    said = ", ".join(f"{short} of {total} at {one.dose_text(value)}" for value, short, total in counts[first:])
+    text = (
+        f"Convergence ends between {below} and {one.dose_text(counts[first][0])} of {one.what}: within the plan's "
+        f"limit {said} did not come to an end."
+    )
+    return Finding("dose", "pass", text, {"load": one.what, "not_converged": counts})
