@@ -122,14 +122,17 @@ class FakeCloud:
             self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
             return runner
 
+        async def end(runner: web.AppRunner) -> None:
+            await runner.cleanup()
+            silent = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in silent:
+                task.cancel()
+            await asyncio.gather(*silent, return_exceptions=True)
+
         runner = self._loop.run_until_complete(begin())
         started.set()
         self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        left = asyncio.all_tasks(self._loop)  # an answer that is silent for an hour
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(end(runner))
         self._loop.close()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
