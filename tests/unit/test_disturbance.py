@@ -225,7 +225,8 @@ def test_another_lab_has_another_limit_and_says_the_phase() -> None:
 def test_a_trial_that_missed_its_disturbance_is_not_intact() -> None:
     judgement = judge(Evidence(TIMES, 3.0, disturbance="cut"))
     assert judgement.verdict == "unknown"
-    assert "disturbance" in judgement.text
+    assert judgement.text.endswith("; not disturbed as planned")
+    assert "disturbance" not in judgement.text.removesuffix("not disturbed as planned")
 
 
 class Recorder:

@@ -57,7 +57,8 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
     place = trial.facts.proof["place"]["evidence"].replace(trial.facts.destination, "destination")
     *words, cell = lines(summary)
     assert words == [HEAD, "link-down migration for 2 s"]
-    assert re.fullmatch(rf"  round:10: unknown, silent [0-9]\.[0-9][0-9] s; {re.escape(place)}", cell)
+    missed = "unknown, not disturbed as planned"
+    assert re.fullmatch(rf"  round:10: {missed}, silent [0-9]\.[0-9][0-9] s; {re.escape(place)}", cell)
     trial.facts.facts["rescue"] = {"operator": ["reset-state", "hard reboot"]}
     trial.facts.facts["healing"] = {"lab": "rebuilt"}
     assert lines(summary)[-1] == f"{cell}; operator: reset-state, hard reboot; lab rebuilt"
@@ -72,7 +73,7 @@ def test_trials_alike_are_one_line_whichever_way_they_went(tmp_path: Path) -> No
     summary = analyse(run_of(tmp_path, plan))
     assert len({trial.facts.destination for trial in summary.trials}) == 2
     (cell,) = lines(summary)[2:]
-    assert cell.startswith("  round:10: unknown ×4, silent ")
+    assert cell.startswith("  round:10: unknown ×4, not disturbed as planned, silent ")
     summary.trials[1].facts.facts["rescue"] = {"operator": ["hard reboot"]}
     cell, apart = lines(summary)[2:]
     assert "unknown ×3" in cell
@@ -86,8 +87,27 @@ def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) 
     found = matrix(analyse(run_of(tmp_path, plan)), ())
     assert found is not None
     assert [what for what, _ in found["rows"]] == [
-        "post-copy: link-down migration held for 2 s", "pre-copy: link-down migration held for 2 s",
-    ]  # fmt: skip
+        f"{policy}: link-down migration for 2 s (switchover held)" for policy in ("post-copy", "pre-copy")
+    ]
+
+
+def test_a_row_says_dose_and_time_and_beside_them_whom_and_when(tmp_path: Path) -> None:
+    aimed = {"when": "setup", "duration": "500ms"}
+    tables = [
+        {"name": "alone", "kind": "link-down", "target": "storage", "host": "source", "offset": "100ms", **aimed},
+        {"name": "one-way", "kind": "link-loss", "target": "migration", "way": "from-source", "loss": "1%", **aimed},
+        {"name": "full", "kind": "host-memory", "target": "destination", "working_set": "1GB", **aimed},
+    ]
+    axes = {"scenario": ["none"], "disturbance": [table["name"] for table in tables]}
+    found = matrix(
+        analyse(run_of(tmp_path, Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": tables}))), ()
+    )
+    assert found is not None
+    assert [what for what, _ in found["rows"]] == [
+        "host-memory destination 1.00 GB for 0.5 s",
+        "link-down storage for 0.5 s (source alone, 0.1 s later)",
+        "link-loss migration 1 % for 0.5 s (from the source only)",
+    ]
 
 
 def test_an_undisturbed_run_has_none(tmp_path: Path) -> None:

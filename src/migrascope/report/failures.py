@@ -4,13 +4,17 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from migrascope.analysis.doses import DOSES
 from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.metrics.verdict.disturbed import MISSED
+from migrascope.metrics.verdict.disturbed import WITNESS as DISTURBANCE
 from migrascope.model.disturbance import ACCEPTED, NONE, PHASES
 from migrascope.model.units import human
 from migrascope.model.verdict import Statement
 from migrascope.store.recording import TrialFacts
 
 NOTE = (
+    "Columns are the moments at which it struck: all of the trial, the window before the migration, or a phase of it. "
     "Each cell holds the verdicts of its trials, with the longest silence of the website until it answered again, "
     "where the instance ran at the end, and, where there is an operator, what he had to do and whether the lab had to "
     "be rebuilt."
@@ -51,25 +55,19 @@ def _disturbed(trial: TrialResult) -> tuple[str, str]:
     table = next(one for one in trial.facts.plan["disturbance"] if one["name"] == name)
     if table["when"] in ("trial", "window"):
         return name, table["when"]
-    rate = human(table["rate"], "bit/s") if table["rate"] else ""
-    workers = f"{table['workers']} workers" if table["workers"] else ""
-    share = human(table["loss"], "ratio") if table.get("loss") else ""
-    named = [table[key] or "" for key in ("kind", "service", "target", "host", "way") if key in table]
-    held = "held" if table.get("hold") else ""
-    words = [
-        *named,
-        held,
-        rate,
-        share,
-        _seconds(table.get("delay"), "by "),
-        workers,
-        _seconds(table["offset"], "after "),
+    key, unit = DOSES.get(table["kind"], ("", ""))
+    dose = human(table[key], unit) if table.get(key) else ""
+    lasting = f"for {table['duration']:g} s" if table["duration"] else ""
+    words = [table["kind"], table.get("service"), table["target"], dose, lasting]
+    way = table.get("way") or "both"
+    aside = [
+        f"{table['host']} alone" if table.get("host") else "",
+        "" if way == "both" else f"{way.replace('-', ' the ')} only",
+        f"{table['offset']:g} s later" if table["offset"] else "",
+        "switchover held" if table.get("hold") else "",
     ]
-    return " ".join(word for word in [*words, _seconds(table["duration"], "for ")] if word), table["when"]
-
-
-def _seconds(value: float | None, word: str) -> str:
-    return f"{word}{value:g} s" if value else ""
+    beside = ", ".join(filter(None, aside))
+    return " ".join(filter(None, [*words, f"({beside})" if beside else ""])), table["when"]
 
 
 def _place(when: str) -> tuple[int, int]:
@@ -80,6 +78,7 @@ def _place(when: str) -> tuple[int, int]:
 def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     judged = trial.judgement
     silence = next((one for one in judged.statements if one.witness == "website"), None)
+    missed = any(one.witness == DISTURBANCE and one.verdict == "unknown" for one in judged.statements)
     number, told = trial.facts.number, trial.facts.facts
     operator = told["rescue"]["operator"] if "rescue" in told else None
     place = trial.facts.proof.get("place", {}).get("evidence", "not known where it runs")
@@ -87,7 +86,7 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
         "number": number,
         "linked": number in seen,
         "verdict": judged.verdict,
-        "text": judged.text,
+        "missed": f", {MISSED}" if missed else "",
         "silent": _silent([silence]),
         "silence": silence,
         "operator": None if operator is None else ", ".join(operator) or "nothing",
@@ -130,13 +129,14 @@ def lines(summary: Summary) -> list[str]:
 def _alike(cell: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for one in cell:
-        groups.setdefault(tuple(one[key] for key in ("verdict", "sides", "operator", "rebuilt")), []).append(one)
+        like = tuple(one[key] for key in ("verdict", "missed", "sides", "operator", "rebuilt"))
+        groups.setdefault(like, []).append(one)
     return list(groups.values())
 
 
 def _words(alike: list[dict[str, Any]]) -> str:
     one, count = alike[0], f" ×{len(alike)}" if len(alike) > 1 else ""
     silent = _silent([each["silence"] for each in alike])
-    words = [f"{one['verdict']}{count}{f', silent {silent}' if silent else ''}", one["sides"]]
+    words = [f"{one['verdict']}{count}{one['missed']}{f', silent {silent}' if silent else ''}", one["sides"]]
     words += [f"operator: {one['operator']}"] if one["operator"] is not None else []
     return "; ".join([*words, "lab rebuilt"] if one["rebuilt"] else words)

@@ -8,6 +8,7 @@ from migrascope.model.disturbance import LATE_S, NONE
 from migrascope.model.verdict import Statement
 
 WITNESS = "disturbance"
+MISSED = "not disturbed as planned"
 
 
 class Disturbed(NamedTuple):

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.metrics.verdict import hosts, ledger, liveness, service
-from migrascope.metrics.verdict.disturbed import Began, Disturbed, took_effect
+from migrascope.metrics.verdict.disturbed import MISSED, Began, Disturbed, took_effect
+from migrascope.metrics.verdict.disturbed import WITNESS as DISTURBANCE
 from migrascope.metrics.verdict.spans import Times
 from migrascope.model.disturbance import LATE_S, NONE
 from migrascope.model.verdict import VERDICTS, Judgement, Statement
@@ -59,5 +60,6 @@ def judge(evidence: Evidence) -> Judgement:
     worst = max((one.verdict for one in said), key=VERDICTS.index)
     lost = [f"{one.witness}: {one.text}" for one in said if one.verdict == worst not in ("intact", "unknown")]
     unheard = [one.witness for one in said if one.verdict == "unknown"]
-    parts = [*lost, f"not known: {', '.join(unheard)}"] if unheard else lost
+    silent = ", ".join(one for one in unheard if one != DISTURBANCE)
+    parts = [*lost, *([f"not known: {silent}"] if silent else []), *([MISSED] if DISTURBANCE in unheard else [])]
     return Judgement(worst, "; ".join(parts) or "nothing was lost, and one guest ran", said)
