@@ -12,12 +12,14 @@ import requests
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.storeload import StoreLoad
 from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.openstack.breakable import BreakableInstance
 from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
 from migrascope.lab.openstack.injectors import commands
 from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu, qemu_of
+from migrascope.lab.openstack.injectors.recovery import Recovery
 from migrascope.lab.openstack.injectors.services import Service, number_inside
 from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.lab.openstack.reach import Reach
@@ -100,7 +102,7 @@ def parts() -> Parts:
     nodes = {name: cast(Any, f"node {name}") for name in ("one", "two")}
     unused = cast(Any, None)
     return Parts(
-        Wires(fabric, links, spaces), nodes, "two", lambda node, link: f"{node}.{link}", unused, unused, unused
+        Wires(fabric, links, spaces), nodes, "two", lambda node, link: f"{node}.{link}", unused, unused, unused, unused
     )
 
 
@@ -128,11 +130,14 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "service-kill": made(kind="service-kill", target="controller", service="rabbitmq"),
         "service-down": made(kind="service-down", target="source", service="libvirt", **lasts),
         "node-off": made(kind="node-off", target="source", **lasts),
+        "storage-load": made(kind="storage-load", target="storage", write_rate="1MB/s", working_set="8MiB", **lasts),
+        "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
     }
     kinds = {
         "link-down": LinkDown, "link-rate": LinkRate, "traffic": Beside, "host-cpu": Beside, "qemu-kill": Qemu,
         "qemu-freeze": Qemu, "abort": commands.Command, "second-migration": commands.Command,
         "force-complete": commands.Command, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(one) for name, one in found.items()} == kinds
     assert set(found) == {name for name, kind in KINDS.items() if "openstack" in kind.labs and not kind.in_guest}

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,13 @@ from migrascope.study import disturbances
 from migrascope.study.plans import PlanError, parse, text_of
 from migrascope.trial.disturbing import Disturbing
 
+LOAD = (
+    "name = 'cut'\nkind = 'storage-load'\ntarget = 'storage'\nwrite_rate = '1MB/s'\nworking_set = '8MiB'\n"
+    "when = 'first-copy'\nduration = '2s'"
+)
+BEHIND = (
+    LOAD.replace("storage-load", "ceph-recovery").replace("'storage'", "'source'").replace("write_rate = '1MB/s'\n", "")
+)
 CUT = "name = 'cut'\nkind = 'link-down'\ntarget = 'migration'\nwhen = 'first-copy'\nduration = '2s'"
 
 
@@ -73,6 +81,14 @@ def test_a_disturbance_is_a_factor_and_survives_writing() -> None:
         ),
         (("'link-down'", "'link-down'\nhold = true"), "hold: only the switchover can be held"),
         (("'link-down'", "'link-loss'\nloss = '5%'\ndelay = '5ms'"), "link-loss takes no delay"),
+        ((CUT, LOAD.replace("1MB/s", "65535B/s")), "a block of 64KiB each second at least"),
+        ((CUT, LOAD.replace("8MiB", "4097MiB")), "the store has room for 4GiB of it"),
+        ((CUT, LOAD.replace("8MiB", "1023KiB")), "working_set: 1MiB at least"),
+        ((CUT, LOAD.replace("'storage'", "'source'")), "target 'source' is not known to storage-load"),
+        ((CUT, LOAD.replace("write_rate = '1MB/s'\n", "")), "storage-load needs write_rate"),
+        ((CUT, BEHIND.replace("8MiB", "4097MiB")), "the store has room for 4GiB of it"),
+        ((CUT, BEHIND.replace("working_set = '8MiB'\n", "")), "ceph-recovery needs working_set"),
+        ((CUT, BEHIND), "the lab qemu has no ceph-recovery, only openstack has"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_error(change: tuple[str, str], words: str) -> None:
@@ -232,9 +248,9 @@ def test_a_trial_that_missed_its_disturbance_is_not_intact() -> None:
 class Recorder:
     """An injector that writes down what it is told."""
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, note: str | None = None) -> None:
         self.done: list[str] = []
-        self.fails = fails
+        self.fails, self.note = fails, note
 
     async def arm(self) -> None:
         self.done.append("arm")
@@ -245,8 +261,10 @@ class Recorder:
             raise OSError("no such port")
         return ""
 
-    async def heal(self) -> None:
+    async def heal(self) -> str | None:
         self.done.append("heal")
+        note, self.note = self.note, None
+        return note
 
 
 def disturbed(folder: Path, injector: Recorder, *events: str, duration: str = "10ms", awaited: str = "") -> list[Any]:
@@ -293,6 +311,12 @@ def test_one_that_cannot_be_applied_says_why_and_is_healed(tmp_path: Path) -> No
     assert note == "not applied: no such port"
 
 
+def test_what_it_did_is_noted_when_it_is_healed(tmp_path: Path) -> None:
+    injector = Recorder(note="wrote 10 MB")
+    *_, note = disturbed(tmp_path, injector, "setup", "active", awaited="heal")
+    assert note == "wrote 10 MB"
+
+
 def test_what_a_machine_lacks_is_said_before_the_lab_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     here = {"network namespaces": "", LOSS: "Operation not supported"}
@@ -313,3 +337,17 @@ def test_a_host_s_memory_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert disturbances.problems_of(parse(plan_of(wants.format("1MiB")), "plan")) == []
     (said,) = disturbances.problems_of(parse(plan_of(wants.format("100000GiB")), "plan"))
     assert "this machine has" in said
+
+
+@pytest.mark.parametrize(("lab", "text"), [("qemu", LOAD), ("openstack", LOAD), ("openstack", BEHIND)])
+def test_the_disk_must_have_room_for_load_on_the_store(monkeypatch: pytest.MonkeyPatch, lab: str, text: str) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(disturbances, "features", lambda: {"network namespaces": ""})
+    copies = 1 if lab == "qemu" else 2
+    free = [2**30 + copies * 8 * 2**20]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free[0]))
+    plan = parse(plan_of(text) + f"[lab]\nkind = '{lab}'\n", "plan")
+    assert disturbances.problems_of(plan) == []
+    free[0] -= 1
+    (said,) = disturbances.problems_of(plan)
+    assert f"has {copies * 8 - 1} MiB to spare, of {copies * 8} MiB; leave it out" in said

@@ -11,13 +11,11 @@ import pytest
 
 from migrascope.lab.injectors import delayline
 from migrascope.lab.injectors.delayline import Line
-from migrascope.lab.qemu.disturbing import need_memory
 from migrascope.lab.qemu.injectors.commands import Held
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import Program
 from migrascope.lab.qemu.recovery import STUCK_S, Recovery
 from migrascope.lab.qemu.rescue import rescue
-from migrascope.model.problem import Problem
 from migrascope.node.namespace import Namespace
 
 PROGRAM = Program("qemu", None, "tcg")
@@ -169,9 +167,3 @@ async def test_post_copy_that_is_paused_is_resumed_where_the_destination_answers
     await recovery.step(paused, 0.1)
     assert played.steps == ["migrate-recover on host-b, migrate with resume on host-a"]
     assert [monitor.told for monitor in played.monitors.values()] == [["migrate"], ["migrate-recover"]]
-
-
-def test_more_memory_than_there_is_is_refused() -> None:
-    need_memory(2**20)
-    with pytest.raises(Problem, match="this machine has"):
-        need_memory(2**50)

@@ -16,6 +16,7 @@ from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.model.units import human
 from migrascope.store.runfolder import find_run
+from migrascope.study import disturbances
 from migrascope.study.doctor import problems_of
 from migrascope.study.images import prepare
 from migrascope.study.plans import load
@@ -25,9 +26,17 @@ BYTES_PER_TRIAL = 1_000_000
 
 
 def need_lab(plan: Plan) -> None:
-    """Problem, with every problem, if this machine cannot run the plan's lab."""
-    if plan.lab.kind == "qemu" and (problems := problems_of(plan)):
-        raise Problem("this machine cannot run the QEMU lab:\n  " + "\n  ".join(problems))
+    """Problem, with every problem, if this machine cannot run the plan's lab, or bring about what disturbs it."""
+    if problems := _missing(plan):
+        what = "the QEMU lab" if plan.lab.kind == "qemu" else "the plan"
+        raise Problem(f"this machine cannot run {what}:\n  " + "\n  ".join(problems))
+
+
+def _missing(plan: Plan) -> list[str]:
+    if plan.lab.kind == "qemu":
+        return problems_of(plan)
+    on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
+    return disturbances.problems_of(plan) if on_testbed else []
 
 
 def run(
@@ -106,7 +115,7 @@ def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -
     seconds = len(trials) * expected_trial_s(loaded) + 5
     size = len(trials) * BYTES_PER_TRIAL
     free = shutil.disk_usage(Path.cwd()).free
-    missing = problems_of(loaded) if loaded.lab.kind == "qemu" else []
+    missing = _missing(loaded)
     if json:
         print_json(
             {

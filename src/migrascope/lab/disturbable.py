@@ -19,8 +19,8 @@ class Injector(Protocol):
     async def apply(self) -> str:
         """Disturbs; what is worth a note, or ""."""
 
-    async def heal(self) -> None:
-        """Undoes it, whether or not it has been applied, also twice."""
+    async def heal(self) -> str | None:
+        """Undoes it, whether or not it has been applied, also twice; what is worth a note of all it did, or None."""
 
 
 @runtime_checkable

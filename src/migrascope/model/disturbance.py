@@ -25,13 +25,17 @@ SERVICES = {
 """Services of OpenStack by name, and the targets on which each runs."""
 GUEST_DISK_BYTES = 192 * 2**20
 """The largest file of load that the guest's volume has room for."""
+STORE_BYTES = 4 * 2**30
+"""The most that load on a store, or its recovery, writes there."""
+BLOCK_BYTES = 2**16
+"""What load on a store writes at once."""
 _ROUND = re.compile(r"round:([0-9]{1,3})")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 KindName = Literal[
     "link-down", "link-rate", "traffic", "qemu-kill", "qemu-freeze", "host-cpu", "abort", "second-migration",
     "link-loss", "link-delay", "no-memory", "no-space", "host-memory", "guest-network",
     "guest-memory", "guest-cpu", "guest-disk-write", "guest-disk-read",
-    "service-kill", "service-down", "node-off", "force-complete",
+    "service-kill", "service-down", "node-off", "force-complete", "storage-load", "ceph-recovery",
 ]  # fmt: skip
 
 
@@ -75,6 +79,8 @@ KINDS: dict[str, Kind] = {
     "qemu-freeze": Kind("failure of a process", HOST_SIDES, labs=BOTH),
     "no-memory": Kind("failure of a host", HOST_SIDES),
     "no-space": Kind("failure of a store", ("storage",)),
+    "storage-load": Kind("stress on a store", ("storage",), ("write_rate", "working_set"), labs=BOTH),
+    "ceph-recovery": Kind("stress on a store", HOST_SIDES, ("working_set",), labs=CLOUD),
     "host-memory": Kind("stress on a host", HOST_SIDES, ("working_set",)),
     "host-cpu": Kind("stress on a host", HOST_SIDES, ("workers",), labs=BOTH),
     "abort": Kind("an operator's command", instant=True, labs=BOTH),
@@ -103,9 +109,9 @@ def round_of(phase: str) -> int | None:
 class Disturbance(Part):
     """One disturbance. when: "trial", from before the steady state to the end; "window", `offset` after the observed
     window before the migration has begun; or a phase of the migration, `offset` after its event. duration: how long.
-    rate: of a link or its competing traffic; write_rate: of load in the guest. way: which direction of a link is
-    disturbed, by the host that sends. sync: each block is on the volume before the next. service: one of SERVICES.
-    loss, delay: of each frame, in each direction. hold: the switchover waits until it has taken effect.
+    rate: of a link or its competing traffic; write_rate: of load in the guest, or on a store. way: which direction of a
+    link is disturbed, by the host that sends. sync: each block is on the volume before the next. service: one of
+    SERVICES. loss, delay: of each frame, in each direction. hold: the switchover waits until it has taken effect.
     host: which host alone is cut off a link."""
 
     name: Name
@@ -193,6 +199,10 @@ class Disturbance(Part):
             return "working_set: 1MiB at least"
         if self.kind.startswith("guest-disk") and (self.working_set or 0) > GUEST_DISK_BYTES:
             return "working_set: the guest's volume has room for 192MiB"
+        if KINDS[self.kind].ability == "stress on a store" and (self.working_set or 0) > STORE_BYTES:
+            return "working_set: the store has room for 4GiB of it"
+        if self.kind == "storage-load" and (self.write_rate or 0) < BLOCK_BYTES:
+            return "write_rate: 65536B/s to 100GB/s: a block of 64KiB each second at least"
         if self.way not in (None, "both") and self.target != "migration":
             return "way: only the migration link can be disturbed in one direction"
         if self.host is not None and self.target in ("migration", "external"):

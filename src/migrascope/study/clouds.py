@@ -97,7 +97,7 @@ def _parts(testbed: Testbed, say: Callable[[str], None]) -> Parts:
     topology, healer = testbed.topology, Healer(testbed, say)
     return Parts(
         Wires(topology.fabric, topology.links, topology.namespaces), testbed.nodes, CONTROLLER, address, healer.boot,
-        healer.mend, healer.rebuild,
+        healer.mend, healer.whole, healer.rebuild,
     )  # fmt: skip
 
 

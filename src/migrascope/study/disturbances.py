@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from migrascope.lab.qemu.disturbing import need_memory
+from migrascope.lab.injectors.room import need_room
 from migrascope.model.disturbance import KINDS, LATE_S, NONE
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
@@ -21,6 +21,8 @@ _WHAT = {
     "qemu-freeze": "SIGSTOP, and SIGCONT",
     "no-memory": "a memory limit (cgroup); the kernel kills a QEMU above it",
     "no-space": "the volume's server answers every write: no space left",
+    "storage-load": "a client of the store writes blocks at a set rate",
+    "ceph-recovery": "an OSD was away, and catches up",
     "host-memory": "a process that holds memory and writes it all the time",
     "host-cpu": "busy processes in the host",
     "abort": "migrate_cancel on the source",
@@ -62,18 +64,17 @@ def offers(lab: str = "qemu") -> list[Offer]:
 
 
 def problems_of(plan: Plan) -> list[str]:
-    """Why this machine cannot bring about what a plan for the QEMU lab names, one sentence each."""
+    """Why this machine cannot bring about what a plan for the QEMU lab or the testbed names, one sentence each."""
     tables = plan.disturbances()
     wanted = [tables[name] for name in plan.axes.disturbance if name != NONE]
     here = _here() if wanted else None
     found = []
     for one in wanted:
-        why = _offer(one.kind, here, "qemu").why
-        if one.kind == "host-memory":
-            try:
-                need_memory(one.working_set or 0)
-            except Problem as problem:
-                why = str(problem)
+        why = _offer(one.kind, here, plan.lab.kind).why
+        try:
+            need_room(one, plan.lab.kind)
+        except Problem as problem:
+            why = str(problem)
         if why:
             found.append(f"disturbance {one.name}: {why}; leave it out")
     return found

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+from migrascope.lab.openstack.injectors import recovery
 from migrascope.lab.openstack.parts import START, UNITS
 from migrascope.model.problem import Problem
 from migrascope.study import testbeds
+from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 
 _START_S = 180.0
+_WHOLE_S = 120.0
 _START = 'systemctl reset-failed "$1" 2>/dev/null; systemctl start "$1" && echo "start $1"'
 
 # A socket of a service that runs already cannot be started.
@@ -30,7 +33,8 @@ class Healer:
         await testbeds.start_node(self._testbed, node, _silent)
 
     async def mend(self) -> list[str]:
-        """Opens links that are cut, boots nodes that are off, starts services that are not active; says what it did."""
+        """Opens links that are cut, boots nodes that are off, starts services that are not active, takes back load on
+        Ceph and its recovery; says what it did."""
         testbed, did = self._testbed, []
         for cut in testbed.cuts():
             testbed.cut(*cut.split(), cut=False)
@@ -43,7 +47,15 @@ class Healer:
         found = await testbeds.status(testbed)
         for unit, where in _down(found):
             did += [f"{line} on {where}" for line in await self._run(where, _START, unit)]
+        try:
+            did += await recovery.undo(testbed.nodes[CONTROLLER])
+        except Problem as problem:
+            did.append(f"Ceph does not answer ({str(problem).splitlines()[0]})")
         return did
+
+    async def whole(self) -> list[str]:
+        """Waits until Ceph has all copies again, and says so where it had to. Problem where that takes too long."""
+        return await recovery.whole(self._testbed.nodes[CONTROLLER], _WHOLE_S)
 
     async def _run(self, node: str, script: str, *units: str) -> list[str]:
         """The lines that a script prints on a node; what it could not do is one."""

@@ -98,7 +98,8 @@ class Disturbing:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _heal(self) -> None:
-        await self._injector.heal()
+        note = await self._injector.heal()
+        self._notes += [note] if note else []
         if self._effect_ns and not self._healed_ns and not KINDS[self._one.kind].instant:
             self._healed_ns = mono_ns()
 

@@ -17,6 +17,7 @@ from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
@@ -92,18 +93,29 @@ def test_a_lab_is_healed_or_made_anew_and_says_which(
     async def rebuild() -> None:
         rebuilt.append("anew")
 
+    ill: list[str] = []
+
+    async def whole() -> list[str]:
+        if ill:
+            raise Problem(f"{ill[0]}\n  command: ceph")
+        return ["wait 5 s until Ceph has all copies"]
+
     parts = Parts(
-        Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), rebuild
+        Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), whole, rebuild
     )
     monkeypatch.setattr(here, "_reach", Reach(parts=parts))
     monkeypatch.setattr("migrascope.lab.openstack.lab._WELL_S", 0.1)
     said: list[list[str]] = [[]]
     monkeypatch.setattr("migrascope.lab.openstack.lab.ailing", lambda cloud: said[0])
     healed = asyncio.run(here.heal())
-    assert healed == {"lab": "healed", "did": ["start nova-compute on one"], "why": ""}
+    did = ["start nova-compute on one", "wait 5 s until Ceph has all copies"]
+    assert healed == {"lab": "healed", "did": did, "why": ""}
     assert rebuilt == []
     said[0] = ["nova-compute on two is down"]
     groups = fake.names("security_groups")
     healed = asyncio.run(here.heal())
     assert (healed["lab"], healed["why"], rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
     assert len(fake.names("security_groups")) > len(groups)
+    said[0], ill[:] = [], ["Ceph does not have all copies after 120 s"]
+    healed = asyncio.run(here.heal())
+    assert (healed["lab"], healed["why"]) == ("rebuilt", ill[0])

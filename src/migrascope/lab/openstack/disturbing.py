@@ -5,10 +5,14 @@ from pathlib import Path
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.disturbable import Injector
+from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.room import need_room
+from migrascope.lab.injectors.storeload import StoreLoad
 from migrascope.lab.openstack.injectors.commands import Command, abort, force_complete, second_migration
 from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu
+from migrascope.lab.openstack.injectors.recovery import NAMESPACE, Recovery, on_node
 from migrascope.lab.openstack.injectors.services import Service
 from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.model.disturbance import Disturbance
@@ -40,7 +44,20 @@ def injector(disturbance: Disturbance, aim: Aim, parts: Parts) -> Injector:
         return Qemu(parts.nodes[host], aim.server, freeze=one.kind == "qemu-freeze")
     if one.kind == "node-off":
         return NodeOff(parts.nodes[host], parts.boot)
+    if one.kind in ("storage-load", "ceph-recovery"):
+        return _of_the_store(one, aim, parts, host)
     return _of_a_link(one, aim, parts, host)
+
+
+def _of_the_store(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
+    need_room(one, "openstack")
+    assert one.working_set is not None
+    monitor, log = parts.wires.nodes[parts.controller], aim.folder / f"{one.name}.log"
+    if one.kind == "ceph-recovery":
+        return Recovery(parts.nodes[host], monitor, one.working_set, log)
+    assert one.write_rate is not None
+    words = ("rados", NAMESPACE, str(one.working_set), str(one.write_rate))
+    return StoreLoad(on_node(monitor, Path(storewriter.__file__), *words), one.write_rate, log)
 
 
 def _of_a_link(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:

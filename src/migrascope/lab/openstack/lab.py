@@ -18,11 +18,12 @@ from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import Wishes, machine_tag
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.disturbance import NONE
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Cleaned, Register, remove
-from migrascope.node.until import Late, until
+from migrascope.node.until import until
 
 _WELL_S, _LOOK_S = 90.0, 1.0
 
@@ -99,17 +100,19 @@ class OpenstackLab:
         return BreakableInstance(*given, persist=disturbed, parts=parts, host=host, folder=folder)
 
     async def heal(self) -> dict[str, Any]:
-        """Mends what is not as it should be, and waits until services, agents and hosts are well; else makes the cloud
-        anew. {"lab": "healed" or "rebuilt", "did": what it did, "why": what was not well}. CloudError when even that
-        did not help."""
+        """Mends what is not as it should be, and waits until the store has all copies, and services, agents and hosts
+        are well; else makes the cloud anew. {"lab": "healed" or "rebuilt", "did": what it did, "why": what was not
+        well}. CloudError when even that did not help."""
         parts = self._reach.parts
         if parts is None:
             return {}
         did, why = await parts.mend(), ""
         try:
+            did += await parts.whole()
             await until(self._well, _WELL_S, "every service, agent and host of the cloud is well", _LOOK_S)
-        except Late:
-            why = "; ".join(await asyncio.to_thread(ailing, self._resources.cloud.impatient()))
+        except Problem as problem:
+            ill = await asyncio.to_thread(ailing, self._resources.cloud.impatient())
+            why = "; ".join(ill) or str(problem).splitlines()[0]
             await parts.rebuild()
             self._ground = await asyncio.to_thread(self._resources.ground, self._boot)
         else:

@@ -1,12 +1,16 @@
 """Which injector brings a disturbance about on the QEMU lab."""
 
+import sys
 from pathlib import Path
 
 from migrascope.lab.disturbable import Injector
+from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.losses import LinkLoss
+from migrascope.lab.injectors.room import need_room
+from migrascope.lab.injectors.storeload import StoreLoad
 from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.injectors.commands import Abort, Held, SecondMigration
 from migrascope.lab.qemu.injectors.processes import Freeze, Kill
@@ -14,10 +18,7 @@ from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
 from migrascope.model.disturbance import Disturbance
-from migrascope.model.problem import Problem
 from migrascope.node.process import Where
-
-_MARGIN = 2**30
 
 
 def injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
@@ -55,9 +56,10 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
         to = destination if one.target == "migration" else "storage"
         return competing(1, "udp", address(to, one.target), str(one.rate))
     if one.kind == "host-memory":
-        assert one.working_set is not None
-        need_memory(one.working_set)
+        need_room(one, "qemu")
         return competing(1, "memory", str(one.working_set))
+    if one.kind == "storage-load":
+        return _store_load(one, instance, topology, log)
     if one.kind == "no-memory":
         return NoMemory(topology.register, instance.processes[host])
     if one.kind == "no-space":
@@ -73,12 +75,13 @@ def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, 
     return SecondMigration(instance.monitors[source], migration.uri_of(destination))
 
 
-def need_memory(size: int) -> None:
-    """Problem where this machine does not have that much memory, and a GiB beside it."""
-    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024 - _MARGIN
-    if size > free:
-        raise Problem(f"host-memory: working_set: this machine has {max(0, free) // 2**20} MiB to spare")
+def _store_load(one: Disturbance, instance: Instance, topology: Topology, log: Path) -> StoreLoad:
+    """A writer in the node `storage`, beside the instance's volume."""
+    need_room(one, "qemu")
+    assert one.write_rate is not None
+    words = ["file", str(instance.volume.path.parent), str(one.working_set), str(one.write_rate)]
+    argv = [sys.executable, "-I", "-S", storewriter.__file__, *words]
+    return StoreLoad(Where(topology.nodes["storage"]).command(argv), one.write_rate, log)
 
 
 def _cut_off(one: Disturbance, source: str, destination: str) -> list[str]:

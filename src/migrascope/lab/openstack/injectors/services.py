@@ -22,10 +22,7 @@ class Service:
     async def arm(self) -> None:
         """Finds the process. Problem where the service does not run."""
         if "*" in self._units[0]:
-            listed = await self._node.run(["systemctl", "list-units", "--plain", "--no-legend", self._units[0]])
-            if not listed.strip():
-                raise Problem(f"{self._units[0]} does not run on {self._node.name}")
-            self._units = [listed.split()[0]]
+            self._units = [await unit_of(self._node, self._units[0])]
         said = await self._node.run(["systemctl", "show", "--property=MainPID", "--value", self._units[0]])
         inner, outer = int(said.split()[0]), self._node.pid()
         found = [pid for pid in members(outer or 0) if number_inside(pid) == inner]
@@ -42,7 +39,20 @@ class Service:
     async def heal(self) -> None:
         """Starts it where it is not up; a node that is down is started with its services by others."""
         if self._pid and self._node.pid() is not None:
-            await self._node.run(["sh", "-c", _START, "sh", *self._units], timeout_s=120)
+            await start(self._node, self._units)
+
+
+async def unit_of(node: Container, pattern: str) -> str:
+    """The unit of a node that a pattern means. Problem where there is none."""
+    listed = await node.run(["systemctl", "list-units", "--plain", "--no-legend", pattern])
+    if not listed.strip():
+        raise Problem(f"{pattern} does not run on {node.name}")
+    return listed.split()[0]
+
+
+async def start(node: Container, units: Sequence[str]) -> None:
+    """Starts units, however often that has been done lately."""
+    await node.run(["sh", "-c", _START, "sh", *units], timeout_s=120)
 
 
 def number_inside(pid: int) -> int:

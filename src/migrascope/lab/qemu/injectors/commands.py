@@ -26,9 +26,9 @@ class Held:
             self._instance.held = False
         return "; ".join(word for word in ("the switchover was held for it, and is longer", note) if word)
 
-    async def heal(self) -> None:
+    async def heal(self) -> str | None:
         self._instance.held = False
-        await self._inner.heal()
+        return await self._inner.heal()
 
 
 class Abort:

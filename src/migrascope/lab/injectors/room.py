@@ -1,0 +1,33 @@
+"""Whether this machine has room for what a disturbance takes of it."""
+
+import shutil
+from pathlib import Path
+
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.problem import Problem
+from migrascope.node.place import STATE
+
+_MARGIN = 2**30
+_COPIES = {"qemu": 1, "openstack": 2}
+_STORED = ("storage-load", "ceph-recovery")
+
+
+def need_room(one: Disturbance, lab: str) -> None:
+    """Problem where this machine does not have as much memory, or as much of its disk, and a GiB beside it."""
+    size = one.working_set or 0
+    if one.kind == "host-memory":
+        _need(one.kind, size, _free_memory(), "this machine")
+    elif one.kind in _STORED:
+        place = next(path for path in (STATE, *STATE.parents) if path.exists())
+        _need(one.kind, size * _COPIES[lab], shutil.disk_usage(place).free, f"the disk of {place}")
+
+
+def _need(kind: str, size: int, free: int, where: str) -> None:
+    if size > free - _MARGIN:
+        spare = max(0, free - _MARGIN) // 2**20
+        raise Problem(f"{kind}: working_set: {where} has {spare} MiB to spare, of {size // 2**20} MiB")
+
+
+def _free_memory() -> int:
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
