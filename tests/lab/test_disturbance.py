@@ -1,6 +1,7 @@
 """One disturbance of each kind of ability, in a real trial: its stamps, the verdict, and that nothing is left."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from lab.machine import COMMAND, GONE, foreign, owned_by, traces
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.model.disturbance import LATE_S
+from migrascope.model.units import parse_byte_rate, parse_size
 from migrascope.model.verdict import Judgement
 from migrascope.node.link import Link
 from migrascope.node.namespace import Namespace
@@ -26,7 +28,7 @@ blocks = 1
 [axes]
 scenario = ["none"]
 memory = ["512MiB"]
-disturbance = ["cut", "kill", "abort", "memory", "loss", "busy", "no-memory", "no-space"]
+disturbance = ["cut", "kill", "abort", "memory", "loss", "busy", "no-memory", "no-space", "store"]
 [windows]
 before = "2s"
 limit = "1min"
@@ -57,6 +59,14 @@ target = "destination"
 workers = 1
 when = "window"
 duration = "1s"
+[[disturbance]]
+name = "store"
+kind = "storage-load"
+target = "storage"
+write_rate = "640kB/s"
+working_set = "8MiB"
+when = "window"
+duration = "2s"
 [[disturbance]]
 name = "no-memory"
 kind = "no-memory"
@@ -198,8 +208,8 @@ def test_a_link_that_was_down_is_healed_and_the_guest_arrives(trials: dict[str, 
     assert_no_harm(trials["cut"])
 
 
-def test_loss_and_a_busy_host_do_no_harm(trials: dict[str, Recording]) -> None:
-    for name in ("loss", "busy"):
+def test_loss_and_a_busy_host_or_store_do_no_harm(trials: dict[str, Recording]) -> None:
+    for name in ("loss", "busy", "store"):
         assert trials[name].trial.status == "ok", trials[name].trial.reason
         assert_no_harm(trials[name])
         assert row(trials[name])["healed_ns"]
@@ -231,6 +241,16 @@ def test_an_abort_leaves_the_guest_on_its_source(trials: dict[str, Recording]) -
     assert trial.proof["place"]["verdict"] == "pass"
     assert trial.source in trial.proof["place"]["evidence"]
     assert_no_harm(trials["abort"])
+
+
+def test_load_on_the_store_is_measured(trials: dict[str, Recording]) -> None:
+    """A disk that takes three such blocks a second does; more than it is told the writer never writes."""
+    note = str(row(trials["store"])["note"])
+    found = re.fullmatch(r"wrote (\S+ .?B) in \S+ s: (\S+ .?B/s) of 640 kB/s, slowest \S+ .?s", note)
+    assert found, note
+    written, reached = parse_size(found[1]), parse_byte_rate(found[2])
+    assert 200e3 < reached < 640e3 * 1.1
+    assert written > 2 * 200e3
 
 
 def test_stress_in_the_guest_is_measured(trials: dict[str, Recording]) -> None:
