@@ -1,6 +1,7 @@
 """Superseded images: which of them go from the cache, and that nothing in use does."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from migrascope.cli import cleaning
 from migrascope.node.image import cached
 from migrascope.node.lock import free, locked
-from migrascope.node.register import Register
+from migrascope.node.register import Cleaned, Register
 from migrascope.node.superseded import UNUSED_DAYS, lock_of, remove_superseded, used
 
 DAY = 86400
@@ -120,6 +122,20 @@ async def test_a_new_image_takes_the_superseded_ones_along(
     await cached("guest", "000000000000000d", build, cache, said.append, 0)
     assert names(cache) == {NEW, "guest-000000000000000d", "guest-root-00000000000000aa"}
     assert OLD in said[-1]
+
+
+def test_clean_says_what_it_removed(
+    remove: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cleaning, "clean_machine", Cleaned)
+    monkeypatch.setattr(cleaning, "remove_superseded", lambda _: remove())
+    assert cleaning.clean() == 0
+    assert capsys.readouterr().out.split() == ["removed", "images:", f"{OLDER},", OLD]
+    assert cleaning.clean() == 0
+    assert capsys.readouterr().out == "nothing to remove\n"
+    assert cleaning.clean(json=True) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == []
 
 
 async def test_one_that_is_taken_away_while_it_is_asked_for_is_built_again(cache: Path) -> None:
