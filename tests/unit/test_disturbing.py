@@ -11,8 +11,8 @@ from migrascope.study.disturbances import Offer, offers
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, width: int, lab: str, found: list[Offer] | None = None) -> list[str]:
-    """Its lines on a terminal of that width, the last, which names the other lab's kinds, in one; found: instead of what
-    is offered on this machine."""
+    """Its lines on a terminal of that width, the last, which names the other lab's kinds, in one. found: instead of
+    what is offered on this machine."""
     to = io.StringIO()
     monkeypatch.setattr(disturbing, "stdout", lambda: Console(file=to, width=width, highlight=False))
     monkeypatch.setattr(disturbing, "offers", lambda lab: found or offers(lab))
