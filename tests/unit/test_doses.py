@@ -44,7 +44,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 def test_doses_of_one_load_are_a_series_the_mildest_first(summary: Summary) -> None:
     found = {one.what: one for one in all_series(summary.cells, summary.trials) if len(one.doses) > 1}
     assert {what: [dose.name for dose in one.doses] for what, one in found.items()} == {
-        "guest-memory": ["calm", "quick"],
+        "guest-memory (working_set 64MiB)": ["calm", "quick"],
         "link-rate storage": ["wide", "narrow"],
     }
     alone = [one for one in all_series(summary.cells, summary.trials) if len(one.doses) == 1]
@@ -78,28 +78,33 @@ def ends(summary: Summary) -> list[str]:
 
 
 def test_where_convergence_ends_is_said_with_its_counts(summary: Summary) -> None:
-    well = "Every migration converged under guest-memory up to 160 MB/s, guest-memory up to 20.0 MB/s, "
+    well = (
+        "Every migration converged under guest-memory (working_set 64MiB) up to 160 MB/s, "
+        "guest-memory (working_set 32MiB) up to 20.0 MB/s, "
+    )
     assert ends(summary) == [f"{well}link-rate storage up to 10.0 Mbit/s."]
     short, rest = ends(with_status(summary, {"quick": "not-converged"}))
-    assert short.startswith("Convergence ends between 20.0 MB/s and 160 MB/s of guest-memory")
+    assert short.startswith("Convergence ends between 20.0 MB/s and 160 MB/s of guest-memory (working_set 64MiB)")
     assert "6 of 6 at 160 MB/s" in short
-    assert rest.startswith("Every migration converged under guest-memory up to 20.0 MB/s, link-rate")
+    assert rest.startswith(
+        "Every migration converged under guest-memory (working_set 32MiB) up to 20.0 MB/s, link-rate"
+    )
     (first, _) = ends(with_status(summary, {"calm": "not-converged"}))
     assert "between none at all and 20.0 MB/s" in first
     (only,) = ends(with_status(summary, {"quick": "failed", "narrow": "failed"}))
-    assert only == "Every migration converged under guest-memory up to 20.0 MB/s."
+    assert only == "Every migration converged under guest-memory (working_set 32MiB) up to 20.0 MB/s."
 
 
 def test_the_table_and_the_picture_show_them(summary: Summary) -> None:
     found = doses.table(summary)
     assert found is not None
     rows = {(row[0][0], row[1][0]): row for row in found["rows"]}
-    assert rows["guest-memory", "160 MB/s"][3] == ("+5.00", "+5.00 to +5.00")
-    assert rows["guest-memory", "none"][3][0] == "13.5"
+    assert rows["guest-memory (working_set 64MiB)", "160 MB/s"][3] == ("+5.00", "+5.00 to +5.00")
+    assert rows["guest-memory (working_set 64MiB)", "none"][3][0] == "13.5"
     drawn = doses.picture(with_status(summary, {"quick": "not-converged"}))
     assert drawn is not None
     time = drawn["vconcat"][0]
-    assert time["facet"]["column"]["sort"] == ["guest-memory [MB/s]", "link-rate storage [Mbit/s]"]
+    assert time["facet"]["column"]["sort"] == ["guest-memory (working_set 64MiB) [MB/s]", "link-rate storage [Mbit/s]"]
     kinds = [row["what"] for row in time["data"]["values"] if row["load"].startswith("guest")]
     assert {kind: kinds.count(kind) for kind in kinds} == {"base": 1, "median": 1, "trial": 6, "short": 1}
 

@@ -2,7 +2,7 @@
 convergence ends."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from migrascope.analysis.statistics import Paired, paired_difference
 from migrascope.analysis.summary import Cell, Finding, TrialResult
 from migrascope.model.disturbance import NONE
 from migrascope.model.schedule import Factors
-from migrascope.model.units import human
+from migrascope.model.units import byte_rate_text, duration_text, human, size_text
 
 EFFECTS = (
     "migration_time_s",
@@ -33,6 +33,10 @@ DOSES = {
 }  # fmt: skip
 """By kind of disturbance: the key that says how much of it there is, and its unit."""
 _LESS_IS_WORSE = ("link-rate",)
+_AIM = ("kind", "target", "way", "pattern")
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "working_set": size_text, "duration": duration_text, "offset": duration_text, "write_rate": byte_rate_text,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,24 +72,38 @@ class Series:
 def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Series]:
     """Every load of a run that has undisturbed trials beside it, in the plan's order."""
     bases = {cell.factors: cell for cell in cells if cell.factors.disturbance == NONE}
-    found: dict[tuple[Any, ...], Series] = {}
-    tables = {one["name"]: one for trial in trials[:1] for one in trial.facts.plan.get("disturbance") or []}
-    for name, table in tables.items():
-        if table["kind"] not in DOSES:
-            continue
+    tables = [one for trial in trials[:1] for one in trial.facts.plan.get("disturbance") or [] if one["kind"] in DOSES]
+    tables = [one for one in tables if any(cell.factors.disturbance == one["name"] for cell in cells)]
+    names = _names(tables)
+    found: dict[tuple[str, Factors], Series] = {}
+    for table in tables:
         key, unit = DOSES[table["kind"]]
-        alike = {part: value for part, value in table.items() if part not in ("name", key)}
         for cell in cells:
             base = bases.get(replace(cell.factors, disturbance=NONE))
-            if cell.factors.disturbance == name and base is not None:
-                what = " ".join(str(alike[part]) for part in ("kind", "target", "way", "pattern") if alike.get(part))
-                series = Series(what, unit, base.factors, base, [])
-                found.setdefault((str(alike), base.factors), series).doses.append(
-                    _dose(name, float(table[key]), cell, base, trials)
+            if cell.factors.disturbance == table["name"] and base is not None:
+                series = Series(names[table["name"]], unit, base.factors, base, [])
+                found.setdefault((series.what, base.factors), series).doses.append(
+                    _dose(table["name"], float(table[key]), cell, base, trials)
                 )
     for series in found.values():
         series.doses.sort(key=lambda one: one.value, reverse=series.what.startswith(_LESS_IS_WORSE))
     return list(found.values())
+
+
+def _names(tables: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What each disturbance is a dose of: its kind and aim, and what else sets it apart from loads of the same aim."""
+    aims = {one["name"]: " ".join(str(one[part]) for part in _AIM if one.get(part)) for one in tables}
+    names = {}
+    for one in tables:
+        like = [other for other in tables if aims[other["name"]] == aims[one["name"]]]
+        apart = [part for part in one if part not in ("name", *DOSES[one["kind"]]) and _differs(part, like)]
+        words = [f"{part} {_TEXTS.get(part, str)(one[part])}" for part in apart if one[part]]
+        names[one["name"]] = aims[one["name"]] + (f" ({', '.join(words)})" if words else "")
+    return names
+
+
+def _differs(part: str, tables: Sequence[dict[str, Any]]) -> bool:
+    return len({one.get(part) for one in tables}) > 1
 
 
 def _dose(name: str, value: float, cell: Cell, base: Cell, trials: Sequence[TrialResult]) -> Dose:
