@@ -80,7 +80,7 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     silence = next((one for one in judged.statements if one.witness == "website"), None)
     missed = any(one.witness == DISTURBANCE and one.verdict == "unknown" for one in judged.statements)
     number, told = trial.facts.number, trial.facts.facts
-    operator = told["rescue"]["operator"] if "rescue" in told else None
+    operator = (", ".join(told["rescue"]["operator"]) or "nothing") if "rescue" in told else None
     place = trial.facts.proof.get("place", {}).get("evidence", "not known where it runs")
     return {
         "number": number,
@@ -89,18 +89,19 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
         "missed": f", {MISSED}" if missed else "",
         "silent": _silent([silence]),
         "silence": silence,
-        "operator": None if operator is None else ", ".join(operator) or "nothing",
+        "operator": operator,
+        "steps": operator and _sides(operator, trial.facts),
         "rebuilt": told.get("healing", {}).get("lab") == "rebuilt",
         "place": place,
         "sides": _sides(place, trial.facts),
     }
 
 
-def _sides(place: str, facts: TrialFacts) -> str:
-    """The same place with the hosts by what they were to the migration."""
+def _sides(text: str, facts: TrialFacts) -> str:
+    """The same words with the hosts by what they were to the migration."""
     for host, side in ((facts.source, "source"), (facts.destination, "destination")):
-        place = re.sub(rf"\b{re.escape(host)}\b", side, place) if host else place
-    return place
+        text = re.sub(rf"\b{re.escape(host)}\b", side, text) if host else text
+    return text
 
 
 def _silent(silences: Sequence[Statement | None]) -> str | None:
@@ -129,7 +130,7 @@ def lines(summary: Summary) -> list[str]:
 def _alike(cell: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for one in cell:
-        like = tuple(one[key] for key in ("verdict", "missed", "sides", "operator", "rebuilt"))
+        like = tuple(one[key] for key in ("verdict", "missed", "sides", "steps", "rebuilt"))
         groups.setdefault(like, []).append(one)
     return list(groups.values())
 
@@ -138,5 +139,5 @@ def _words(alike: list[dict[str, Any]]) -> str:
     one, count = alike[0], f" ×{len(alike)}" if len(alike) > 1 else ""
     silent = _silent([each["silence"] for each in alike])
     words = [f"{one['verdict']}{count}{one['missed']}{f', silent {silent}' if silent else ''}", one["sides"]]
-    words += [f"operator: {one['operator']}"] if one["operator"] is not None else []
+    words += [f"operator: {one['steps']}"] if one["steps"] is not None else []
     return "; ".join([*words, "lab rebuilt"] if one["rebuilt"] else words)
