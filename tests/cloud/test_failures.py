@@ -1,6 +1,8 @@
 """One failure of each sort in a real trial on the testbed: it takes effect, is told, and the testbed is well again."""
 
+import asyncio
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,16 +12,27 @@ import pytest
 from kept import SOAK, Kept
 from lab.cloud import Cloud
 from lab.machine import migrascope
+from migrascope.lab.injectors import storewriter
+from migrascope.lab.injectors.storeload import StoreLoad
+from migrascope.lab.openstack.injectors.recovery import NAMESPACE, on_node
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.model.disturbance import LATE_S
+from migrascope.model.units import parse_byte_rate, parse_size
 from migrascope.model.verdict import Judgement
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.testbed.settings import CONTROLLER
 
 pytestmark = pytest.mark.lab
 HOURS = 3600.0
 SERVERS = "print(json.dumps({one.id: one.name for one in cloud.compute.servers(all_projects=True)}))"
+KILLED = """
+ceph osd set norecover
+ceph osd set nobackfill
+echo left | rados --pool=volumes --namespace=migrascope put behind-0 -
+"""
+OURS_IN_CEPH = "rados --pool=volumes --namespace=migrascope ls; ceph osd dump | grep ^flags"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLAN = """
 name = "failures"
@@ -31,7 +44,7 @@ testbed = "{testbed}"
 [axes]
 scenario = ["none"]
 memory = ["512MiB"]
-disturbance = ["cut", "nova-compute", "abort"]
+disturbance = ["cut", "nova-compute", "abort", "behind"]
 [windows]
 before = "2s"
 limit = "3min"
@@ -54,6 +67,13 @@ target = "source"
 service = "nova-compute"
 when = "accepted"
 [[disturbance]]
+name = "behind"
+kind = "ceph-recovery"
+target = "destination"
+working_set = "64MiB"
+when = "first-copy"
+duration = "15s"
+[[disturbance]]
 name = "abort"
 kind = "abort"
 when = "first-copy"
@@ -62,9 +82,10 @@ when = "first-copy"
 
 @pytest.fixture(scope="module")
 def trials(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    """A trial of each disturbance, by its name."""
+    """A trial of each disturbance, by its name, in a run after one that was killed while Ceph was to recover."""
     folder = tmp_path_factory.mktemp("failures")
     (folder / "plan.toml").write_text(PLAN.format(testbed=cloud.testbed.name), encoding="utf-8")
+    cloud.run("sh", "-e", stdin=KILLED)
     done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"), timeout_s=2400)
     assert done.returncode in (0, 1, 4), done.stderr
     run = RunFolder(folder / "runs" / "latest")
@@ -81,7 +102,7 @@ def row(recording: Recording) -> dict[str, Any]:
     return dict(found)
 
 
-@pytest.mark.parametrize("name", ["cut", "nova-compute", "abort"])
+@pytest.mark.parametrize("name", ["cut", "nova-compute", "abort", "behind"])
 def test_it_takes_effect_and_the_lab_is_well_again(trials: dict[str, Recording], name: str) -> None:
     found, facts = row(trials[name]), trials[name].trial.facts
     assert found["due_ns"] < found["asked_ns"] < found["effect_ns"], found["note"]
@@ -113,6 +134,33 @@ def test_an_abort_is_answered_and_leaves_one_guest(trials: dict[str, Recording])
     assert judged(trials["abort"]).verdict in ("intact", "service lost", "unknown")
 
 
+def test_ceph_recovers_all_that_was_lacking_and_nothing_is_lost(trials: dict[str, Recording]) -> None:
+    trial, note = trials["behind"].trial, row(trials["behind"])["note"]
+    found = re.fullmatch(r"(\w+) lacked (\d+) objects; (\S+ MB) recovered in \S+ m?s: all of it", note)
+    assert found, note
+    assert found[1] == trial.destination
+    assert int(found[2]) >= 16
+    assert parse_size(found[3]) >= 67e6
+    assert judged(trials["behind"]).verdict in ("intact", "service lost", "unknown")
+
+
+async def test_load_on_ceph_is_measured_and_leaves_nothing(cloud: Cloud, tmp_path: Path) -> None:
+    words = ("rados", NAMESPACE, str(8 * 2**20), "320000")
+    argv = on_node(cloud.testbed.node(CONTROLLER).namespace, Path(storewriter.__file__), *words)
+    load = StoreLoad(argv, 320e3, tmp_path / "log")
+    try:
+        await load.arm()
+        assert set(cloud.run("sh", stdin=OURS_IN_CEPH).split()[:2]) == {"load-0", "load-1"}
+        await load.apply()
+        await asyncio.sleep(3)
+    finally:
+        note = await load.heal()
+    found = re.fullmatch(r"wrote \S+ .?B in \S+ s: (\S+ .?B/s) of 320 kB/s, slowest \S+ .?s", note or "")
+    assert found, note
+    assert 64e3 < parse_byte_rate(found[1]) < 320e3 * 1.2
+    assert "load" not in cloud.run("sh", stdin=OURS_IN_CEPH)
+
+
 def test_nothing_of_it_is_left(cloud: Cloud, trials: dict[str, Recording]) -> None:
     servers = cloud.sdk(SERVERS)
     assert [name for name in servers.values() if name.startswith("ms")] == []
@@ -124,7 +172,11 @@ def test_nothing_of_it_is_left(cloud: Cloud, trials: dict[str, Recording]) -> No
     assert set(state["services"].values()) == {"up"}
     assert set(state["agents"].values()) == {True}
     status = json.loads(migrascope("testbed", "status", "--json", "--name", cloud.testbed.name).stdout)
-    assert status["cut"] == []
+    assert (status["cut"], status["ceph"]["health"]) == ([], "HEALTH_OK")
+    objects_and_flags = cloud.run("sh", stdin=OURS_IN_CEPH)
+    assert objects_and_flags.startswith("flags ")
+    assert "norecover" not in objects_and_flags
+    assert "nobackfill" not in objects_and_flags
 
 
 @pytest.mark.soak

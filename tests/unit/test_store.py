@@ -236,30 +236,33 @@ def test_how_far_a_recovery_came_in_words() -> None:
 
 
 async def test_what_a_killed_run_left_is_taken_back_and_said(ceph: Ceph) -> None:
-    async def run(argv: list[str], timeout_s: float) -> str:
-        return await asyncio.to_thread(subprocess.check_output, [sys.executable, *argv[1:]], text=True)
+    async def run(argv: list[str], stdin: str, timeout_s: float) -> str:
+        return await asyncio.to_thread(subprocess.check_output, [sys.executable, *argv[1:]], input=stdin, text=True)
 
     monitor = cast(Container, SimpleNamespace(run=run))
-    assert await recovery.undo(monitor) == []
+    assert await recovery.whole(monitor, 60) == []
     ceph.keep(flags=["norecover", "noscrub"], objects={"behind-0": 5, "load-0": 6})
-    assert await recovery.undo(monitor) == ["unset norecover of Ceph", "remove 2 objects of load from Ceph"]
+    said = [line for line in await recovery.whole(monitor, 60) if not line.startswith("wait ")]
+    assert said == ["unset norecover of Ceph", "remove 2 objects of load from Ceph"]
     assert (ceph.now()["flags"], ceph.now()["objects"]) == (["noscrub"], {})
-    assert await recovery.whole(monitor, 5) == []
 
 
 def whole(limit_s: float) -> "subprocess.Popen[str]":
-    argv = [sys.executable, "-c", recovery.SCRIPT.read_text(encoding="utf-8"), "whole", str(limit_s)]
+    script = recovery.SCRIPT.read_text(encoding="utf-8")
+    argv = [sys.executable, "-c", script, "whole", recovery.NAMESPACE, str(limit_s)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("ill", [{"down": True}, {"behind": ["behind-0"]}, {"silent": True}])
-def test_all_copies_are_waited_for(ceph: Ceph, ill: dict[str, Any]) -> None:
+async def test_all_copies_are_waited_for(ceph: Ceph, ill: dict[str, Any]) -> None:
     ceph.keep(**ill)
     with whole(0.2) as child:
         assert child.communicate()[1].startswith("RuntimeError: Ceph does not have all copies after 0.2 s: ")
         assert child.returncode == 1
+    asked = ceph.file.with_suffix(".asked")
+    asked.unlink()
     with whole(60) as child:
-        time.sleep(1.2)  # it says nothing of less
+        await come(asked.exists)
         ceph.keep(down=False, behind=[], silent=False)
         said = child.communicate()[0]
-        assert (said.split()[0], said.endswith("s until Ceph has all copies\n")) == ("wait", True)
+    assert (said.split()[0], said.endswith("s until Ceph has all copies\n")) == ("wait", True)

@@ -33,8 +33,7 @@ class Healer:
         await testbeds.start_node(self._testbed, node, _silent)
 
     async def mend(self) -> list[str]:
-        """Opens links that are cut, boots nodes that are off, starts services that are not active, takes back load on
-        Ceph and its recovery; says what it did."""
+        """Opens links that are cut, boots nodes that are off, starts services that are not active; says what it did."""
         testbed, did = self._testbed, []
         for cut in testbed.cuts():
             testbed.cut(*cut.split(), cut=False)
@@ -47,14 +46,10 @@ class Healer:
         found = await testbeds.status(testbed)
         for unit, where in _down(found):
             did += [f"{line} on {where}" for line in await self._run(where, _START, unit)]
-        try:
-            did += await recovery.undo(testbed.nodes[CONTROLLER])
-        except Problem as problem:
-            did.append(f"Ceph does not answer ({str(problem).splitlines()[0]})")
         return did
 
     async def whole(self) -> list[str]:
-        """Waits until Ceph has all copies again, and says so where it had to. Problem where that takes too long."""
+        """Takes back load on Ceph, waits until it has all copies, and says so. Problem where that takes too long."""
         return await recovery.whole(self._testbed.nodes[CONTROLLER], _WHOLE_S)
 
     async def _run(self, node: str, script: str, *units: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import cloud_kernel_line, guest_image
-from migrascope.lab.openstack.injectors.recovery import undo
+from migrascope.lab.openstack.injectors.recovery import whole
 from migrascope.lab.qemu.accelerator import choose
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.problem import Problem, UsageProblem
@@ -96,7 +96,7 @@ async def up(
     await testbed.up(settings, Images(node, guest.kernel.parent), tasks, say)
     if made:
         with contextlib.suppress(Problem):  # what Ceph lacks is seen below
-            await undo(testbed.nodes[CONTROLLER])
+            await whole(testbed.nodes[CONTROLLER], _HEALTHY_S)
         await set_migration(testbed, migration)
     _write_clouds(testbed)
     found = Status()

@@ -55,6 +55,7 @@ class Rados:
 
     def connect(self, timeout: float) -> None:
         if cluster()["silent"]:
+            _FILE.with_suffix(".asked").touch()
             raise Error("timed out")
 
     def open_ioctx(self, pool: str) -> Pool:
@@ -74,6 +75,7 @@ class Rados:
             return 0, json.dumps(said).encode(), ""
         else:
             counts = {"num_osds": 2, "num_in_osds": 2, "num_up_osds": 2 - int(now["down"])}
+            _FILE.with_suffix(".asked").touch()
             groups = [{"state_name": self._state(now), "count": 1}]
             return 0, json.dumps({"osdmap": counts, "pgmap": {"pgs_by_state": groups}}).encode(), ""
         return 0, b"", ""

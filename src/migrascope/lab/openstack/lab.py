@@ -65,9 +65,10 @@ class OpenstackLab:
             resources = Resources(cloud, wishes)
             hosts = await asyncio.to_thread(hypervisors, cloud)
             facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}
-            ground = await asyncio.to_thread(resources.ground, boot)
             if reach.parts is not None:
                 await reach.parts.mend()
+                await reach.parts.whole()
+            ground = await asyncio.to_thread(resources.ground, boot)
             try:
                 yield cls(resources, ground, reach, register, hosts, clouds_yaml, vcpus, facts, boot)
             finally:

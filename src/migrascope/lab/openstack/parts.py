@@ -28,8 +28,8 @@ class Parts:
     what there is one of. address: of a node on a link.
 
     boot: boots a node that is off and starts its services. mend: opens links, boots nodes and starts services that are
-    not as they should be, takes load off the store, and says what it did. whole: waits until the store has all copies
-    of everything, and says so where it had to; Problem where that takes too long. rebuild: makes all of it anew,
+    not as they should be, and says what it did. whole: takes load off the store, waits until it has all copies of
+    everything, and says so where it had to; Problem where that takes too long. rebuild: makes all of it anew,
     without what it held; whether it was needed, and it is well now.
     """
 

@@ -1,5 +1,5 @@
-"""A recovery of Ceph: `behind NAMESPACE OSD BYTES` brings one about, `undo NAMESPACE` takes back what is left of one,
-`whole SECONDS` waits until there are all copies again.
+"""A recovery of Ceph: `behind NAMESPACE OSD BYTES` brings one about, `whole NAMESPACE SECONDS` takes back what others
+have left of one, and waits until there are all copies.
 
 `behind` forbids recovery, says "ready" and is told what comes next. "down": it waits until the OSD is, and writes so
 many bytes of objects, of which that one has no copy. "up": it waits until the OSD is up again and behind. "go": it
@@ -97,7 +97,7 @@ class Behind:
 
     def __init__(self, namespace: str, osd: int, size: int, words: "queue.Queue[str]") -> None:
         self._cluster, self._osd, self._size, self._words = connected(), osd, size, words
-        self._namespace, self._pool = namespace, own(self._cluster, namespace)
+        self._pool = own(self._cluster, namespace)
         self._groups = Groups(self._cluster)
         self._began, self._behind = 0.0, 0
         self._before = (0, 0)
@@ -164,21 +164,24 @@ class Behind:
         return json.dumps(said)
 
     def undo(self) -> None:
-        undo(self._cluster, self._namespace)
+        allow(self._cluster)
+        empty(self._pool)
 
 
-def undo(cluster: Any, namespace: str) -> list[str]:
-    """What it took back."""
-    did = []
-    for flag in ask(cluster, prefix="osd dump")["flags"].split(","):
-        if flag in _FLAGS:
-            ask(cluster, prefix="osd unset", key=flag)
-            did.append(f"unset {flag} of Ceph")
-    pool = own(cluster, namespace)
+def allow(cluster: Any) -> list[str]:
+    """The flags that it unset."""
+    flags = [flag for flag in ask(cluster, prefix="osd dump")["flags"].split(",") if flag in _FLAGS]
+    for flag in flags:
+        ask(cluster, prefix="osd unset", key=flag)
+    return flags
+
+
+def empty(pool: Any) -> int:
+    """How many objects it removed."""
     left = [one.key for one in pool.list_objects()]
     for key in left:
         pool.remove_object(key)
-    return [*did, f"remove {len(left)} objects of load from Ceph"] if left else did
+    return len(left)
 
 
 def listen(words: "queue.Queue[str]") -> None:
@@ -218,34 +221,35 @@ def lacks(status: Any) -> str:
     return ", ".join(one["state_name"] for one in groups if not one["state_name"].startswith("active+clean"))
 
 
-def whole(seconds: float) -> None:
-    """Says how long it waited, where it did. RuntimeError where that is not enough."""
-    began, cluster = time.monotonic(), None
+def whole(namespace: str, seconds: float) -> None:
+    """Says what it took back, and how long it waited. RuntimeError where that is not enough."""
+    began, cluster, waited = time.monotonic(), None, 0.0
     while True:
         try:
             cluster = cluster or connected()
+            for flag in allow(cluster):
+                say(f"unset {flag} of Ceph")
             why = lacks(ask(cluster, prefix="status"))
         except (rados.Error, RuntimeError) as error:
             why = str(error)
-        waited = time.monotonic() - began
-        if not why:
-            if waited > 1:
-                say(f"wait {waited:.0f} s until Ceph has all copies")
-            return
+        if cluster and not why:
+            break
         if waited > seconds:
             raise RuntimeError(f"Ceph does not have all copies after {seconds:g} s: {why}")
         time.sleep(_WHOLE_STEP_S)
+        waited = time.monotonic() - began
+    if waited:
+        say(f"wait {waited:.1f} s until Ceph has all copies")
+    if left := empty(own(cluster, namespace)):
+        say(f"remove {left} objects of load from Ceph")
 
 
 def main() -> None:
     kind, *rest = sys.argv[1:]
     if kind == "behind":
         behind(rest[0], int(rest[1]), int(rest[2]))
-    elif kind == "undo":
-        for line in undo(connected(), rest[0]):
-            say(line)
     else:
-        whole(float(rest[0]))
+        whole(rest[0], float(rest[1]))
 
 
 try:

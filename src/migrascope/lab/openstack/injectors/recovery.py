@@ -73,16 +73,8 @@ def recovered(found: dict[str, Any]) -> str:
     return f"{words}: {found['objects']} of {found['behind']} objects when it was taken back"
 
 
-async def undo(monitor: Container) -> list[str]:
-    """Takes back what is left of load on Ceph and of its recoveries; says what."""
-    return await _run(monitor, "undo", NAMESPACE, timeout_s=_UNDO_S)
-
-
 async def whole(monitor: Container, limit_s: float) -> list[str]:
-    """Waits until Ceph has all copies of everything; says how long, where it had to. Problem where that is too long."""
-    return await _run(monitor, "whole", str(limit_s), timeout_s=limit_s + 60)
-
-
-async def _run(monitor: Container, *words: str, timeout_s: float) -> list[str]:
-    text = SCRIPT.read_text(encoding="utf-8")
-    return (await monitor.run(["python3", "-c", text, *words], timeout_s=timeout_s)).splitlines()
+    """Takes back what is left of load on Ceph and its recoveries, and waits until it has all copies of everything; says
+    what it took back, and how long it waited. Problem where that is too long."""
+    argv, script = ["python3", "-", "whole", NAMESPACE, str(limit_s)], SCRIPT.read_text(encoding="utf-8")
+    return (await monitor.run(argv, stdin=script, timeout_s=limit_s + _UNDO_S)).splitlines()
