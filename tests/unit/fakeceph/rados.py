@@ -98,5 +98,9 @@ class Rados:
             "num_objects_recovered": now["recovered"],
             "num_bytes_recovered": now["recovered"] * 2**22,
         }
-        said = {"state": self._state(now), "info": {"stats": {"stat_sum": counts}}}
+        said = {
+            "state": self._state(now),
+            "up": [0] if now["down"] else [0, 1],
+            "info": {"stats": {"stat_sum": counts}},
+        }
         return 0, json.dumps(said).encode(), ""

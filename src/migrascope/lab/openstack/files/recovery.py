@@ -60,11 +60,12 @@ class Groups:
         (pool,) = (one for one in ask(cluster, prefix="osd dump")["pools"] if one["pool_name"] == "volumes")
         self._names = [f"{pool['pool']}.{number:x}" for number in range(pool["pg_num"])]
         self.states: list[str] = []
+        self.homes: list[list[int]] = []
         self.degraded = self.recovered = self.recovered_bytes = 0
 
     def look(self) -> "Groups":
         """Asks each of them."""
-        self.states, self.degraded, self.recovered, self.recovered_bytes = [], 0, 0, 0
+        self.states, self.homes, self.degraded, self.recovered, self.recovered_bytes = [], [], 0, 0, 0
         for name in self._names:
             words = json.dumps({"prefix": "query", "pgid": name})
             code, answer, problem = self._cluster.pg_command(name, words, b"", timeout=_ANSWERS_S)
@@ -73,15 +74,15 @@ class Groups:
             said = json.loads(answer)
             counts = said["info"]["stats"]["stat_sum"]
             self.states.append(said["state"])
+            self.homes.append(said["up"])
             self.degraded += counts["num_objects_degraded"]
             self.recovered += counts["num_objects_recovered"]
             self.recovered_bytes += counts["num_bytes_recovered"]
         return self
 
-    @property
-    def serve(self) -> bool:
-        """Whether each has both its OSDs, and takes requests."""
-        return all("active" in state and "undersized" not in state for state in self.states)
+    def on(self, osd: int) -> bool:
+        """Whether each takes requests, and is to be on an OSD, behind or not."""
+        return all("active" in state.split("+") for state in self.states) and all(osd in one for one in self.homes)
 
     @property
     def clean(self) -> bool:
@@ -129,7 +130,7 @@ class Behind:
     def up(self) -> None:
         wanted = -(-self._size // _PIECE)
         self._until(self._is_up)
-        self._until(lambda: self._groups.look().serve and self._groups.degraded >= wanted)
+        self._until(lambda: self._groups.look().on(self._osd) and self._groups.degraded >= wanted)
 
     def go(self) -> str:
         """Allows it, and waits until the first object has been recovered. How many are behind."""
