@@ -75,13 +75,13 @@ def test_answers_are_json(value: dict[str, object]) -> None:
 
 def test_the_heartbeat_is_a_line_a_second_and_no_console_holds_it_up(tmp_path: Path) -> None:
     (tmp_path / "console").touch()
-    heartbeat = Heartbeat(str(tmp_path / "console"))
+    heartbeat = Heartbeat(str(tmp_path / "console"), "b")
     for _ in range(11):
         heartbeat.tick()
-    assert (tmp_path / "console").read_text() == "migrascope alive 1\nmigrascope alive 2\n"
+    assert (tmp_path / "console").read_text() == "migrascope alive 1 b\nmigrascope alive 2 b\n"
     os.mkfifo(tmp_path / "full")
     reader = os.open(tmp_path / "full", os.O_RDONLY | os.O_NONBLOCK)
-    held_up = Heartbeat(str(tmp_path / "full"))
+    held_up = Heartbeat(str(tmp_path / "full"), "b")
     for _ in range(50_000):
         held_up.tick()
     os.close(reader)

@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 from faketrial import run_of
 
 from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
 from migrascope.report.build import chosen_trials
-from migrascope.report.failures import HEAD, lines, matrix
+from migrascope.report.failures import HEAD, _sides, lines, matrix
 
 CUT = {"kind": "link-down", "target": "migration", "duration": "2s"}
 TABLES = [
@@ -78,6 +80,13 @@ def test_trials_alike_are_one_line_whichever_way_they_went(tmp_path: Path) -> No
     cell, apart = lines(summary)[2:]
     assert "unknown ×3" in cell
     assert apart.endswith("; operator: hard reboot")
+
+
+def test_a_host_s_name_within_another_word_is_left() -> None:
+    facts = cast(Any, SimpleNamespace(source="compute", destination="controller"))
+    assert _sides("restart nova-compute; compute running, controller: ended", facts) == (
+        "restart nova-compute; source running, destination: ended"
+    )
 
 
 def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) -> None:

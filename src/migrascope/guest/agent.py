@@ -60,9 +60,10 @@ def nginx_answers() -> bool:
 
 
 class Heartbeat:
-    """Says on the console every second that this guest lives: heard where no network and no disk help."""
+    """Says on the console every second that this boot of the guest lives: heard where no network and no disk help."""
 
-    def __init__(self, console: str) -> None:
+    def __init__(self, console: str, boot_id: str) -> None:
+        self._boot_id = boot_id
         self._console = os.open(console, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self._ticks = 0
 
@@ -71,7 +72,7 @@ class Heartbeat:
         self._ticks += 1
         if self._ticks % BEAT_TICKS == 0:
             try:
-                os.write(self._console, f"migrascope alive {self._ticks // BEAT_TICKS}\n".encode())
+                os.write(self._console, f"migrascope alive {self._ticks // BEAT_TICKS} {self._boot_id}\n".encode())
             except OSError:
                 return
 
@@ -118,7 +119,7 @@ class Agent:
 
 def main() -> None:
     agent = Agent(Chain(_first_line("/proc/sys/kernel/random/boot_id")), Witness())
-    heartbeat = Heartbeat("/dev/console")
+    heartbeat = Heartbeat("/dev/console", agent.chain.boot_id)
 
     def tick() -> None:
         agent.witness.tick()

@@ -100,7 +100,7 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
 def _sides(text: str, facts: TrialFacts) -> str:
     """The same words with the hosts by what they were to the migration."""
     for host, side in ((facts.source, "source"), (facts.destination, "destination")):
-        text = re.sub(rf"\b{re.escape(host)}\b", side, text) if host else text
+        text = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", side, text) if host else text
     return text
 
 

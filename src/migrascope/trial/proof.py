@@ -1,5 +1,7 @@
 """Whether the guest that answers is the one that was moved: three-valued, each with its evidence."""
 
+import re
+
 from migrascope.lab.contract import Check, Instance, check, panic_in
 from migrascope.node.until import Late, until
 from migrascope.trial.guestcall import GuestCall
@@ -7,6 +9,7 @@ from migrascope.trial.guestcall import GuestCall
 Proof = dict[str, Check]
 _BEAT = "migrascope alive "
 _BEAT_LIMIT_S = 5.0
+_WHOLE = re.compile(rf"{_BEAT}[0-9]+ ([0-9a-f-]{{36}})")
 
 
 async def prove(instance: Instance, guest: GuestCall, boot_id: str, destination: str) -> Proof:
@@ -20,7 +23,7 @@ async def prove(instance: Instance, guest: GuestCall, boot_id: str, destination:
     except OSError as error:
         proof["incarnation"] = check("unknown", f"the guest's agent did not answer: {error}")
     proof["panic"] = await _panic(instance)
-    proof["heartbeat"] = await _heartbeat(instance)
+    proof["heartbeat"] = await _heartbeat(instance, boot_id)
     try:
         witness = await guest.ask("/witness")
         words = f"{witness['bad']} of {witness['pages']} pages bad, {witness['rewritten']} rewritten"
@@ -38,24 +41,37 @@ async def _panic(instance: Instance) -> Check:
     return check("fail" if line else "pass", line or "no kernel panic on the serial console")
 
 
-async def _heartbeat(instance: Instance) -> Check:
-    """Whether the guest goes on saying on its console that it lives."""
+async def _heartbeat(instance: Instance, boot_id: str) -> Check:
+    """Whether the guest of that boot goes on saying on its console that it lives."""
     before = await instance.console()
     if before is None:
         return check("unknown", "its console cannot be read here")
 
+    beats = _beats(before)
+
     async def beaten() -> bool:
-        return _beats(await instance.console() or before) != _beats(before)
+        nonlocal beats
+        old, beats = beats, _beats(await instance.console() or before)
+        return beats != old
 
     try:
         await until(beaten, _BEAT_LIMIT_S, "a line on the console", 0.1)
     except Late:
         return check("fail", f"silent on its console for {_BEAT_LIMIT_S:g} s")
+    said = _boot_of(beats)
+    if said is not None and said != boot_id:
+        return check("fail", f"the console's is another boot, {said}: before the migration it was {boot_id}")
     return check("pass", "it goes on saying on its console that it lives")
 
 
 def _beats(console: str) -> list[str]:
     return [line for line in console.splitlines() if line.startswith(_BEAT)]
+
+
+def _boot_of(beats: list[str]) -> str | None:
+    """The boot id of the last whole beat; None where there is none."""
+    whole = [match[1] for beat in beats if (match := _WHOLE.fullmatch(beat))]
+    return whole[-1] if whole else None
 
 
 def failures(proof: Proof, verdict: str) -> list[str]:
