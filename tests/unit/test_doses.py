@@ -65,6 +65,13 @@ def test_a_dose_is_set_against_the_undisturbed_trial_of_its_block(summary: Summa
     assert not any("cut" in text and "more migration time" in text for text in said)
 
 
+def test_data_against_time_is_no_question_of_such_a_run(summary: Summary) -> None:
+    (one,) = [one for one in summary.findings if one.topic in ("data-time", "data-downtime")]
+    assert one.text.startswith("Nothing can be concluded on data against time and downtime in 7 of 7 groups")
+    order = [one.text.split(" ")[0] for one in summary.findings if " against none, paired" in one.text]
+    assert order == [name for name in NAMES if name != "none"]
+
+
 def with_status(summary: Summary, status: dict[str, str]) -> Summary:
     trials = [
         replace(one, facts=replace(one.facts, status=status.get(one.facts.factors.disturbance, one.facts.status)))

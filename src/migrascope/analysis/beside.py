@@ -57,12 +57,15 @@ def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
 def _beside_none(
     good: Sequence[TrialResult], factor: str
 ) -> list[tuple[str, dict[int, TrialResult], dict[int, TrialResult]]]:
-    """By name, the trials of each level of a factor and those with `none` of it, all by block; the rest is equal."""
+    """By name, in the plan's order, the trials of each level of a factor and those with `none` of it, all by block; the
+    rest is equal."""
     by_block: dict[Factors, dict[int, TrialResult]] = {}
     for result in good:
         by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
+    axes = good[0].facts.plan.get("axes", {}) if good else {}
+    order = {level: place for place, level in enumerate(axes.get(factor, []))}
     found = []
-    for factors, ours in by_block.items():
+    for factors, ours in sorted(by_block.items(), key=lambda item: order.get(getattr(item[0], factor), 0)):
         level = str(getattr(factors, factor))
         base = Factors(**{**vars(factors), factor: "none"})
         if level != "none" and base in by_block:

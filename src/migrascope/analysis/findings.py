@@ -30,7 +30,8 @@ def findings(
     good = [result for result in results if result.facts.status == "ok" and TOTAL not in result.metrics]
     found: list[Finding] = []
     groups = _comparable(good)
-    small = [group for group in groups.values() if len(group) < FEWEST] if len(groups) > 1 else []
+    disturbed = len({result.facts.factors.disturbance for result in good}) > 1
+    small = [group for group in groups.values() if _says_nothing(group, disturbed)] if len(groups) > 1 else []
     for name, group in groups.items():
         if group not in small:
             where = f" ({name})" if len(groups) > 1 else ""
@@ -54,14 +55,18 @@ def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
     return groups
 
 
+def _says_nothing(group: Sequence[TrialResult], disturbed: bool) -> bool:
+    """Too few trials, or, in a run whose question is what a disturbance does, but one kind of guest."""
+    return len(group) < FEWEST or (disturbed and len({result.facts.factors for result in group}) < 2)
+
+
 def _small(groups: Sequence[Sequence[TrialResult]], of: int) -> Finding:
-    """What is said once of all groups that have too few trials."""
-    most = max(map(len, groups))
+    """What is said once of all groups that say nothing."""
     text = (
         f"Nothing can be concluded on data against time and downtime in {len(groups)} of {of} groups of trials in "
-        f"which nothing else differs: they have {_trials(most)} at most, {FEWEST} are needed."
+        f"which nothing else differs: each has fewer than {FEWEST} trials, or one kind of guest."
     )
-    return Finding("data-time", "unknown", text, {"groups": len(groups), "n": most})
+    return Finding("data-time", "unknown", text, {"groups": len(groups)})
 
 
 def _pairs(results: Sequence[TrialResult], key: str) -> tuple[list[float], list[float]]:
