@@ -1,5 +1,6 @@
 """Failures on OpenStack: what an operator does next, who is where, and which injector brings a kind about."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.storeload import StoreLoad
 from migrascope.lab.injectors.wires import Wires
+from migrascope.lab.openstack import taps
 from migrascope.lab.openstack.breakable import BreakableInstance
 from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
@@ -73,6 +75,49 @@ def test_an_operator_never_leaves_or_makes_two_copies(
     status: str, one: str, two: str, answers: bool, waited: float, step: str | None
 ) -> None:
     assert next_step(Seen(status, None, "one", {"one": one, "two": two}), answers, waited, []) == step
+
+
+@pytest.mark.parametrize(
+    ("plugged", "done", "waited", "step"),
+    [
+        ({"one", "two"}, [], SILENT_S - 1, None),
+        ({"one", "two"}, [], SILENT_S, "unplug its port on two"),
+        ({"one", "two"}, ["unplug its port on two"], SILENT_S, "hard reboot"),
+        ({"one"}, [], SILENT_S, "hard reboot"),
+        ({"one", "two"}, ["hard reboot"], SILENT_S, "unplug its port on two"),
+        ({"one", "two"}, ["hard reboot", "unplug its port on two"], 99, None),
+    ],
+)
+def test_a_port_that_was_left_elsewhere_is_unplugged_before_a_reboot(
+    plugged: set[str], done: list[str], waited: float, step: str | None
+) -> None:
+    seen = Seen("ACTIVE", None, "one", {"one": "running", "two": "no domain"}, plugged)
+    assert next_step(seen, False, waited, done) == step
+    assert next_step(seen, True, waited, done) is None
+
+
+class Switch:
+    """A node whose switch has a port of a router, and one of each of these servers."""
+
+    def __init__(self, *servers: str) -> None:
+        self.servers = list(servers)
+
+    async def run(self, argv: list[str], **options: Any) -> str:
+        if "del-port" in argv:
+            self.servers.remove(argv[-1].removeprefix("tap-"))
+            return ""
+        ours = [[f"tap-{server}", ["map", [["iface-id", "p"], ["vm-uuid", server]]]] for server in self.servers]
+        return json.dumps({"data": [["qr-1", ["map", [["iface-id", "r"]]]], ["br-int", ["map", []]], *ours]})
+
+
+async def test_ports_of_servers_that_are_gone_are_unplugged() -> None:
+    nodes = {"one": Switch("s", "t"), "two": Switch("gone", "s")}
+    ours = replace(parts(), nodes=cast(Any, nodes))
+    assert await taps.hosts_with(ours, "s") == {"one", "two"}
+    assert await taps.unplug_orphans(ours, {"s", "t"}) == ["unplug what Nova had forgotten on two"]
+    assert [node.servers for node in nodes.values()] == [["s", "t"], ["s"]]
+    await taps.unplug(ours, "two", "s")
+    assert await taps.hosts_with(ours, "s") == {"one"}
 
 
 @pytest.mark.parametrize(
@@ -309,6 +354,11 @@ async def test_an_operator_works_until_the_service_answers(monkeypatch: pytest.M
         return "reboot" in nova.asked
 
     monkeypatch.setattr(f"{module}.breakable.domains.states", states)
+
+    async def plugged(parts: Parts, server: str) -> frozenset[str]:
+        return frozenset({"one"})
+
+    monkeypatch.setattr(f"{module}.breakable.taps.hosts_with", plugged)
     monkeypatch.setattr(f"{module}.breakable._POLL_S", 0.01)
     monkeypatch.setattr(f"{module}.rescue.SILENT_S", 0.1)
     ours = replace(parts(), mend=mended)

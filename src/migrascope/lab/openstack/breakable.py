@@ -9,12 +9,12 @@ from typing import Any
 from migrascope.cloud.client import CloudError
 from migrascope.lab.contract import Check, Requested, check
 from migrascope.lab.disturbable import Injector, See
-from migrascope.lab.openstack import domains
+from migrascope.lab.openstack import domains, taps
 from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
 from migrascope.lab.openstack.instance import CloudInstance
 from migrascope.lab.openstack.parts import Parts
-from migrascope.lab.openstack.rescue import END, RESCUE_S, Seen, agree, next_step, place_text
+from migrascope.lab.openstack.rescue import END, RESCUE_S, UNPLUG, Seen, agree, next_step, place_text
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.problem import Problem
@@ -115,13 +115,16 @@ class BreakableInstance(CloudInstance):
 
     async def _seen(self) -> Seen:
         states = await domains.states(self._parts, self.made.server)
+        plugged = await taps.hosts_with(self._parts, self.made.server)
         server = await self._server()
         status, task = server["status"], server.get("OS-EXT-STS:task_state")
-        return Seen(status, task, server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), states)
+        return Seen(status, task, server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), states, plugged)
 
     async def _do(self, step: str) -> None:
         if step.startswith(END):
             await domains.end(self._parts, step.removeprefix(END), self.made.server)
+        elif step.startswith(UNPLUG):
+            await taps.unplug(self._parts, step.removeprefix(UNPLUG), self.made.server)
         elif step in _ACTIONS:
             path = f"/servers/{self.made.server}/action"
             await asyncio.to_thread(self._cloud.compute, "POST", path, _ACTIONS[step])

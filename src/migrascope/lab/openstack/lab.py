@@ -15,6 +15,7 @@ from migrascope.lab.openstack.fleet import CloudFleet
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
+from migrascope.lab.openstack.taps import unplug_orphans
 from migrascope.lab.openstack.wishes import Wishes, machine_tag
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.disturbance import NONE
@@ -119,6 +120,7 @@ class OpenstackLab:
         else:
             known = {one["id"] for one in await asyncio.to_thread(self._servers)}
             did += await end_orphans(parts, known)
+            did += await unplug_orphans(parts, known)
             did += await asyncio.to_thread(self._resources.free_volumes, known)
         self._suspect = False
         return {"lab": "rebuilt" if why else "healed", "did": did, "why": why}

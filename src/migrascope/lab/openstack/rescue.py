@@ -1,6 +1,6 @@
 """What an operator does after a failure until the service answers again: which step comes next, and where it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 STUCK_S = 20.0
@@ -10,16 +10,25 @@ SILENT_S = 15.0
 RESCUE_S = 180.0
 END = "end the copy on "
 """A step: with the host on which libvirt runs what Nova has elsewhere."""
+UNPLUG = "unplug its port on "
+"""A step: with the host on which the switch still has a port of it."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What an operator sees of a server: Compute's status, task and host, and each host's libvirt (state by host)."""
+    """What an operator sees of a server: Compute's status, task and host, each host's libvirt (state by host), and the
+    hosts where its port is plugged."""
 
     status: str
     task: str | None
     host: str | None
     states: Mapping[str, str]
+    plugged: Set[str] = frozenset()
+
+    @property
+    def stale(self) -> str | None:
+        """A host on which its port is plugged although Nova has it on another."""
+        return next(iter(sorted(self.plugged - {self.host})), None)
 
     @property
     def elsewhere(self) -> str | None:
@@ -37,7 +46,8 @@ def next_step(seen: Seen, answers: bool, waited_s: float, done: Sequence[str]) -
 
     A server in error, or stuck between two states, is set active again and rebooted hard where it does not answer; one
     that is shut off is started. Of two copies the one that Nova does not know of is ended, and none may run when
-    another is to be booted.
+    another is to be booted. A port that was left on another host takes what is for the server: it is unplugged before a
+    reboot is tried.
     """
     if seen.task is not None:
         steps = ["restart nova-compute", "reset-state"] if waited_s >= STUCK_S else []
@@ -50,7 +60,11 @@ def next_step(seen: Seen, answers: bool, waited_s: float, done: Sequence[str]) -
         return "unpause"
     if seen.elsewhere is not None and seen.states.get(seen.host or "") == "running":
         return END + seen.elsewhere
-    if answers or waited_s < SILENT_S or "hard reboot" in done:
+    if answers or waited_s < SILENT_S:
+        return None
+    if seen.elsewhere is None and seen.stale is not None and UNPLUG + seen.stale not in done:
+        return UNPLUG + seen.stale
+    if "hard reboot" in done:
         return None
     return _boot(seen, "hard reboot")
 
