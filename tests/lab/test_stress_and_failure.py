@@ -67,7 +67,7 @@ def test_failures(kept: Kept) -> None:
 
 
 def test_how_late_a_disturbance_takes_effect(kept: Kept) -> None:
-    folder = aim.measured(repeats=3)
+    folder = aim.measured()
     late = aim.table(aim.lateness([folder]))
     assert late.endswith("met"), late
     kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{late}")

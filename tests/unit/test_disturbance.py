@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import aim
 from migrascope.metrics.verdict.disturbed import Began, Disturbed, took_effect
 from migrascope.metrics.verdict.judge import Evidence, judge
 from migrascope.metrics.verdict.spans import NS, Times
@@ -147,6 +148,11 @@ def test_a_cloud_of_others_is_not_disturbed() -> None:
         parse(plan_of(CUT) + others, "plan")
     load = "name = 'cut'\nkind = 'guest-cpu'\nworkers = 1"
     parse(plan_of(load) + others, "plan")
+
+
+def test_the_benchmark_aims_every_kind_that_can_be_aimed() -> None:
+    aimed = {one.kind for one in aim.plan().disturbances().values()}
+    assert aimed == {name for name, kind in KINDS.items() if "qemu" in kind.labs and not kind.in_guest}
 
 
 def test_two_of_one_name_are_refused() -> None:
