@@ -25,7 +25,7 @@ from migrascope.lab.openstack.injectors.recovery import Recovery
 from migrascope.lab.openstack.injectors.services import Service, number_inside
 from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.lab.openstack.reach import Reach
-from migrascope.lab.openstack.rescue import SILENT_S, STUCK_S, Seen, agree, next_step, place_text
+from migrascope.lab.openstack.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
@@ -94,6 +94,19 @@ def test_a_port_that_was_left_elsewhere_is_unplugged_before_a_reboot(
     seen = Seen("ACTIVE", None, "one", {"one": "running", "two": "no domain"}, plugged)
     assert next_step(seen, False, waited, done) == step
     assert next_step(seen, True, waited, done) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "watched", "settled"),
+    [
+        (Seen("ACTIVE", None, "one", {"one": "running", "two": "no domain"}), 0.0, True),
+        (Seen("ACTIVE", None, "one", {"one": "no domain", "two": "running"}), DIFFER_S - 1, False),
+        (Seen("ACTIVE", None, "one", {"one": "no domain", "two": "running"}), DIFFER_S, True),
+        (Seen("ACTIVE", "rebooting", "one", {"one": "running", "two": "no domain"}), 99.0, False),
+    ],
+)
+def test_a_server_on_another_host_than_nova_s_is_watched_on(seen: Seen, watched: float, settled: bool) -> None:
+    assert seen.settled(watched) == settled
 
 
 class Switch:

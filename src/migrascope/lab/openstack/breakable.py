@@ -94,7 +94,7 @@ class BreakableInstance(CloudInstance):
             try:
                 seen = await self._seen()
                 step = next_step(seen, alive, time.monotonic() - last, steps)
-                if alive and seen.well and step is None:
+                if alive and step is None and seen.settled(time.monotonic() - last):
                     break
                 if step is not None:
                     await self._do(step)

@@ -7,6 +7,8 @@ STUCK_S = 20.0
 """So long a state between two others is waited for."""
 SILENT_S = 15.0
 """So long an active server is waited for that does not answer."""
+DIFFER_S = 30.0
+"""So long a server that answers is watched that Nova has on another host than libvirt: a second copy may come."""
 RESCUE_S = 180.0
 END = "end the copy on "
 """A step: with the host on which libvirt runs what Nova has elsewhere."""
@@ -39,6 +41,10 @@ class Seen:
     def well(self) -> bool:
         """Whether Nova calls it active and does nothing to it."""
         return (self.status, self.task) == ("ACTIVE", None)
+
+    def settled(self, watched_s: float) -> bool:
+        """Whether nothing more is to come: it is where Nova has it, or has been watched for long enough."""
+        return self.well and (agree(self.host, True, self.states) or watched_s >= DIFFER_S)
 
 
 def next_step(seen: Seen, answers: bool, waited_s: float, done: Sequence[str]) -> str | None:
