@@ -31,7 +31,15 @@ _CREATE = """
 started = time.monotonic()
 image = cloud.image.find_image("website", ignore_missing=False)
 volume = cloud.block_storage.create_volume(size=1, image_id=image.id, name=given["name"])
-volume = cloud.block_storage.wait_for_status(volume, "available", ["error"], 0.5, 120)
+def told():
+    found = cloud.block_storage.get(f"/messages?resource_uuid={volume.id}", microversion="3.3").json()["messages"]
+    return [one["user_message"] for one in found], [pool.to_dict() for pool in cloud.block_storage.backend_pools()]
+def made():
+    found = cloud.block_storage.get_volume(volume.id)
+    if found.status == "error":
+        raise SystemExit(f"volume {volume.id} is in error: {told()}")
+    return found.status == "available"
+until(made, 120, told)
 network = cloud.network.find_network("instances", ignore_missing=False)
 server = cloud.compute.create_server(
     name=given["name"], flavor_id=cloud.compute.find_flavor("website").id, networks=[{"uuid": network.id}],

@@ -52,6 +52,7 @@ class FakeCloud:
 
     def __init__(self, *, roles: tuple[str, ...] = ("admin",), hosts: tuple[str, ...] = ("one", "two")) -> None:
         self.roles = roles
+        self.volume_birth, self.why = "available", "schedule allocate volume: No backend has room."
         self.faults: list[Fault] = []
         self.requests: list[tuple[float, str]] = []
         self.tokens: set[str] = set()
@@ -61,7 +62,7 @@ class FakeCloud:
         self.nova = FakeNova(self, hosts)
         self.things: dict[str, dict[str, dict[str, Any]]] = {
             "networks": {}, "ports": {}, "floatingips": {}, "security_groups": {}, "security_group_rules": {},
-            "volumes": {}, "images": {},
+            "volumes": {}, "images": {}, "messages": {},
         }  # fmt: skip
         self.inner = self.add("networks", name="inner", **{"router:external": False})["id"]
         self.outer = self.add("networks", name="outer", **{"router:external": True})["id"]
@@ -262,12 +263,14 @@ class FakeCloud:
             raise Refused(409 if kind != "volumes" else 413, f"Quota exceeded for resources: ['{limits[kind]}'].")
         more: dict[str, Any] = {}
         if kind == "volumes":
-            more = {"status": "available", "volume_image_metadata": {}, "attachments": []}
+            more = {"status": self.volume_birth, "volume_image_metadata": {}, "attachments": []}
         if kind == "images":
             more = {"status": "queued", "os_hash_value": "", "os_hash_algo": "sha512"}
         if kind == "floatingips":
             more = {"floating_ip_address": f"198.51.{len(self.things[kind]) // 250}.{len(self.things[kind]) % 250 + 1}"}
         made = self.add(kind, **given, **more)
+        if more.get("status") == "error" and self.why:
+            self.add("messages", resource_uuid=made["id"], user_message=self.why)
         return made if kind == "images" else {kind.removesuffix("s"): made}
 
     def kinds(self) -> Counter[str]:

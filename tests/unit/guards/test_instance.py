@@ -51,6 +51,16 @@ def test_a_quota_that_is_used_up_is_told_and_nothing_stays(
     assert {kind for kind in left if kind not in ("images", "security_groups", "security_group_rules")} == set()
 
 
+@pytest.mark.parametrize("why", ["schedule allocate volume: No backend has room.", ""])
+def test_a_volume_that_goes_to_error_is_removed_with_its_reason_told(
+    fake: FakeCloud, cloud: Cloud, boot: BootImage, why: str
+) -> None:
+    fake.volume_birth, fake.why = "error", why
+    with pytest.raises(CloudError, match=f"is in error: {why or 'no reason is told'}"):
+        made(cloud, boot)
+    assert fake.nova.servers == fake.things["volumes"] == {}
+
+
 def test_a_server_that_goes_to_error_is_removed_with_its_fault_told(
     fake: FakeCloud, cloud: Cloud, boot: BootImage
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
 from migrascope.lab.openstack.wishes import TAG, Wishes
@@ -178,8 +178,17 @@ class Resources:
     def _volume_is_there(self, volume: str) -> bool:
         found = self.cloud.read(lambda: self._storage.get_volume(volume))
         if found.status == "error":
-            raise CloudError(f"cloud {self.cloud.name}: volume {found.name} is in error")
+            raise CloudError(f"cloud {self.cloud.name}: volume {found.name} is in error: {self._why(volume)}")
         return bool(found.status == "available")
+
+    def _why(self, volume: str) -> str:
+        """What Block Storage tells its users of a volume's failures (API 3.3, "User messages")."""
+        query = f"/messages?resource_uuid={volume}"
+        with contextlib.suppress(CloudError):
+            said = self.cloud.read(lambda: answered(self._storage.get(query, microversion="3.3")))["messages"]
+            if said:
+                return "; ".join(str(one["user_message"]) for one in said)
+        return "no reason is told"
 
     def _is_active(self, server: str) -> bool:
         found = self.cloud.compute("GET", f"/servers/{server}")["server"]

@@ -91,7 +91,10 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
             POOLS,
             CONTROLLER,
             (MANAGER, *(osd(node) for node in NODES)),
-            (Command(("python3", "-"), stdin=_MAKE_POOLS.format(pools=_POOLS)),),
+            (
+                Command(("python3", "-"), stdin=_MAKE_POOLS.format(pools=_POOLS)),
+                Await(("python3", "-c", _HAVE_ROOM), 60, "the stores have told how much room the pools have"),
+            ),
         ),
     ]
 
@@ -184,4 +187,13 @@ with rados.Rados(conffile="/etc/ceph/ceph.conf") as cluster:
     for pool in {pools}:
         with cluster.open_ioctx(pool) as context:
             rbd.RBD().pool_init(context, True)
+"""
+
+_HAVE_ROOM = f"""
+import json, rados
+with rados.Rados(conffile="/etc/ceph/ceph.conf") as cluster:
+    _, said, problem = cluster.mon_command(json.dumps({{"prefix": "df", "format": "json"}}), b"")
+room = {{pool["name"]: pool["stats"]["max_avail"] for pool in json.loads(said)["pools"]}}
+if not all(room.get(pool) for pool in {_POOLS}):
+    raise SystemExit(f"room in bytes: {{room}} {{problem}}")
 """

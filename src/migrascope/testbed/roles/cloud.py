@@ -36,7 +36,8 @@ def tasks(kernel_line: str) -> list[Task]:
         "command_line": kernel_line,
     }
     ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)))
-    alive = Await(ready, 180, f"{len(NODES)} hypervisors, all services and all agents are up", every_s=1)
+    what = f"{len(NODES)} hypervisors, all services and all agents are up, and there is room for volumes"
+    alive = Await(ready, 180, what, every_s=1)
     everything = (hypervisor.HYPERVISORS, NETWORKS, CINDER, *(neutron.agents(node) for node in NODES))
     return [
         Task(
@@ -111,6 +112,10 @@ services = list(cloud.compute.services()) + list(cloud.block_storage.services())
 down = [f"{one.binary} on {one.host}" for one in services if one.state != "up"]
 down += [f"{one.binary} on {one.host}" for one in cloud.network.agents() if not one.is_alive]
 hypervisors = sum(one.state == "up" for one in cloud.compute.hypervisors())
-if down or hypervisors < nodes:
-    raise SystemExit(f"{hypervisors} of {nodes} hypervisors are up; down: {', '.join(down) or 'no service'}")
+free = [pool.capabilities["free_capacity_gb"] for pool in cloud.block_storage.backend_pools()]
+room = any(isinstance(gib, int | float) and gib > 0 for gib in free)
+if down or hypervisors < nodes or not room:
+    raise SystemExit(
+        f"{hypervisors} of {nodes} hypervisors are up; down: {', '.join(down) or 'no service'};"
+        f" room that Cinder's scheduler knows of, in GiB: {free}")
 """
