@@ -193,8 +193,8 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
     }
     kinds = {
         "link-down": LinkDown, "link-rate": LinkRate, "traffic": Beside, "host-cpu": Beside, "qemu-kill": Qemu,
-        "qemu-freeze": Qemu, "abort": commands.Command, "second-migration": commands.Command,
-        "force-complete": commands.Command, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "qemu-freeze": Qemu, "abort": commands.Abort, "second-migration": commands.SecondMigration,
+        "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(one) for name, one in found.items()} == kinds
@@ -225,27 +225,34 @@ class Api:
 
 
 @pytest.mark.parametrize(
-    ("make", "asked"),
+    ("command", "asked"),
     [
-        (commands.abort, ("DELETE", "/servers/s/migrations/7", None)),
-        (commands.force_complete, ("POST", "/servers/s/migrations/7/action", {"force_complete": None})),
+        (commands.Abort, ("DELETE", "/servers/s/migrations/7", None)),
+        (commands.ForceComplete, ("POST", "/servers/s/migrations/7/action", {"force_complete": None})),
         (
-            commands.second_migration,
+            commands.SecondMigration,
             ("POST", "/servers/s/action", {"os-migrateLive": {"host": "two", "block_migration": "auto"}}),
         ),
     ],
 )
-async def test_a_command_is_one_request_and_a_refusal_its_answer(make: Any, asked: Any) -> None:
+async def test_a_command_is_one_request(command: type[commands.Command], asked: Any) -> None:
     api = Api(migrations=2)
-    assert await commands.Command(cast(Cloud, api), "s", make).apply() == "Nova took it, the migration being running"
+    assert await command(cast(Cloud, api), "s").apply() == "Nova took it, the migration being running"
     assert api.asked == [asked]
-    assert await commands.Command(cast(Cloud, Api(409)), "s", make).apply() == "refused (409): no"
+
+
+async def test_only_a_second_migration_is_answered_by_a_refusal() -> None:
+    assert await commands.SecondMigration(cast(Cloud, Api(409)), "s").apply() == "refused (409): no"
+    for command in (commands.Abort, commands.ForceComplete):
+        with pytest.raises(CloudError, match="no"):
+            await command(cast(Cloud, Api(400)), "s").apply()
 
 
 @pytest.mark.parametrize("api", [Api(500), Api(0), Api(migrations=0)])
-async def test_no_answer_is_no_effect(api: Api) -> None:
+@pytest.mark.parametrize("command", [commands.Abort, commands.SecondMigration])
+async def test_no_answer_is_no_effect(command: type[commands.Command], api: Api) -> None:
     with pytest.raises(CloudError):
-        await commands.Command(cast(Cloud, api), "s", commands.abort).apply()
+        await command(cast(Cloud, api), "s").apply()
 
 
 class Here:

@@ -10,7 +10,7 @@ from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.room import need_room
 from migrascope.lab.injectors.storeload import StoreLoad
-from migrascope.lab.openstack.injectors.commands import Command, abort, force_complete, second_migration
+from migrascope.lab.openstack.injectors.commands import Abort, Command, ForceComplete, SecondMigration
 from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu
 from migrascope.lab.openstack.injectors.recovery import NAMESPACE, Recovery, on_node
 from migrascope.lab.openstack.injectors.services import Service
@@ -18,7 +18,11 @@ from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.model.disturbance import Disturbance
 from migrascope.node.process import Where
 
-_COMMANDS = {"abort": abort, "force-complete": force_complete, "second-migration": second_migration}
+_COMMANDS: dict[str, type[Command]] = {
+    "abort": Abort,
+    "force-complete": ForceComplete,
+    "second-migration": SecondMigration,
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def injector(disturbance: Disturbance, aim: Aim, parts: Parts) -> Injector:
     one = disturbance
     host = {"source": aim.source, "destination": aim.destination, "controller": parts.controller}.get(one.target, "")
     if one.kind in _COMMANDS:
-        return Command(aim.cloud, aim.server, _COMMANDS[one.kind])
+        return _COMMANDS[one.kind](aim.cloud, aim.server)
     if one.kind in ("service-kill", "service-down"):
         return Service(parts.nodes[host], UNITS[one.service or ""], stay=one.kind == "service-down")
     if one.kind in ("qemu-kill", "qemu-freeze"):
