@@ -9,7 +9,8 @@ from pathlib import Path
 from migrascope.model.problem import Problem
 
 ROOT = Path("/sys/fs/cgroup")
-_ENOUGH_S = 5.0
+# A container's end writes back what it has written, for its overlay is unmounted: slow on a busy disk.
+_ENDING_S = 120.0
 
 
 def hierarchy(mountinfo: Path = Path("/proc/self/mountinfo")) -> Path:
@@ -46,25 +47,31 @@ def create(path: Path) -> None:
         ) from error
 
 
-def remove(path: Path) -> bool:
-    """Removes a cgroup with all below it, whose processes have ended or are ending; whether it was there.
+def remove(path: Path, ending_s: float = _ENDING_S) -> bool:
+    """Removes a cgroup with all below it, whose processes have ended or end within ending_s; whether it was there.
 
-    OSError when processes stay in it.
+    Problem when processes stay in it.
     """
     if not path.exists():
         return False
-    deadline = time.monotonic() + _ENOUGH_S
+    deadline = time.monotonic() + ending_s
     while True:
         try:
             for folder, _, _ in os.walk(path, topdown=False):
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(folder)
-        except OSError:
+        except OSError as error:
             if time.monotonic() > deadline:
-                raise
+                raise Problem(f"the cgroup {path} cannot be removed ({error}): {_held(path)}") from error
             time.sleep(0.02)
         else:
             return True
+
+
+def _held(path: Path) -> str:
+    """Who is still in a cgroup, in words."""
+    pids = [pid for file in path.rglob("cgroup.procs") for pid in file.read_text(encoding="utf-8").split()]
+    return f"processes {', '.join(pids)} do not end" if pids else "no process is in it"
 
 
 def usage_s(path: Path) -> float:

@@ -8,39 +8,50 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from migrascope.node.container import Container
+from migrascope.node.lock import locked
 from migrascope.node.place import CACHE
 from migrascope.node.process import Where, run
 from migrascope.node.until import until
+from migrascope.testbed.runner import Progress
 
 SNAPSHOTS = CACHE / "snapshots"
 _STATE = ("secret", "done.json")
 
 
-async def save(folder: Path, nodes: Mapping[str, Container], key: str, snapshots: Path = SNAPSHOTS) -> Path:
-    """Copies the state of nodes that run. Of those whose keys begin alike up to the last "-", only this one is kept."""
+async def save(
+    folder: Path, nodes: Mapping[str, Container], key: str, say: Progress, snapshots: Path = SNAPSHOTS
+) -> Path:
+    """Copies the state of nodes that run, unless another testbed has kept a snapshot of this key meanwhile. Of those
+    whose keys begin alike up to the last "-", only this one is kept."""
     snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
     final, part = snapshots / key, snapshots / f"{key}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        async with _frozen(nodes):
-            await asyncio.gather(*(_copy(node.layer, part / name) for name, node in nodes.items()))
-        for name in _STATE:
-            shutil.copy2(folder / name, part / name)
-    except BaseException:
+    async with _alone(snapshots, say):
+        if final.exists():
+            return final
         shutil.rmtree(part, ignore_errors=True)
-        raise
-    for old in snapshots.glob(f"{key.rpartition('-')[0]}-*"):
-        if old != part:
-            shutil.rmtree(old)
-    part.rename(final)
+        part.mkdir()
+        try:
+            async with _frozen(nodes):
+                await asyncio.gather(*(_copy(node.layer, part / name) for name, node in nodes.items()))
+            for name in _STATE:
+                shutil.copy2(folder / name, part / name)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        for old in snapshots.glob(f"{key.rpartition('-')[0]}-*"):
+            if old != part:
+                shutil.rmtree(old)
+        part.rename(final)
     return final
 
 
-async def restore(folder: Path, nodes: Mapping[str, Container], key: str, snapshots: Path = SNAPSHOTS) -> bool:
+async def restore(
+    folder: Path, nodes: Mapping[str, Container], key: str, say: Progress, snapshots: Path = SNAPSHOTS
+) -> bool:
     """Gives nodes that are down the state of a snapshot in place of any of theirs; False when there is none.
 
     What says which tasks are done comes last: without it, the state is not whole.
@@ -48,12 +59,19 @@ async def restore(folder: Path, nodes: Mapping[str, Container], key: str, snapsh
     kept = snapshots / key
     if not kept.exists():
         return False
-    for name, node in nodes.items():
-        node.folder.mkdir(exist_ok=True)
-        await _copy(kept / name, node.layer)
-    for name in _STATE:
-        shutil.copy2(kept / name, folder / name)
+    async with _alone(snapshots, say, shared=True):
+        if not kept.exists():
+            return False
+        for name, node in nodes.items():
+            node.folder.mkdir(exist_ok=True)
+            await _copy(kept / name, node.layer)
+        for name in _STATE:
+            shutil.copy2(kept / name, folder / name)
     return True
+
+
+def _alone(snapshots: Path, say: Progress, *, shared: bool = False) -> AbstractAsyncContextManager[None]:
+    return locked(snapshots / "lock", lambda: say("another testbed's snapshot is being copied, waiting"), shared=shared)
 
 
 async def _copy(source: Path, target: Path) -> None:

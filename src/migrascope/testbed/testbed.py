@@ -117,7 +117,7 @@ class Testbed:
             key = f"testbed-{settings.tenant}-{_state_key(settings, images, tasks)}"
             fresh, restored = not Done(self.done).usable, False
             if fresh:
-                restored = await self._begin(key)
+                restored = await self._begin(key, say)
                 say(f"{time.monotonic() - began:6.1f} s  starts from {'a snapshot' if restored else 'the image'}")
             self.topology.create()
             await self._boot()
@@ -128,8 +128,11 @@ class Testbed:
             done.complete()
             if fresh and not restored:
                 before = time.monotonic()
-                await snapshot.save(self.folder, self.nodes, key)
+                await snapshot.save(self.folder, self.nodes, key, say)
                 say(f"{time.monotonic() - began:6.1f} s  snapshot kept ({time.monotonic() - before:.1f} s)")
+                # Frozen for the copy, services have missed their heartbeats: what was waited for is waited for again.
+                await run_tasks(self.tasks(tasks), self.nodes, lambda _: None, done)
+                say(f"{time.monotonic() - began:6.1f} s  all of it goes on")
 
     @property
     def done(self) -> Path:
@@ -140,13 +143,13 @@ class Testbed:
         """All that brings it up, with its own secrets."""
         return list(tasks(self.settings, Secrets.of(self.folder / "secret")))
 
-    async def _begin(self, key: str) -> bool:
+    async def _begin(self, key: str, say: Progress) -> bool:
         """Gives the nodes their first state, in place of what an interrupted `up` began; whether from a snapshot."""
         for node in self.nodes.values():
             await node.kill()
             await asyncio.to_thread(shutil.rmtree, node.folder, ignore_errors=True)
         self.done.unlink(missing_ok=True)
-        return await snapshot.restore(self.folder, self.nodes, key)
+        return await snapshot.restore(self.folder, self.nodes, key, say)
 
     async def _boot(self) -> None:
         for name, node in self.nodes.items():
