@@ -1,6 +1,7 @@
 """The testbed end to end: up, its parts switched off and cut, killed while it comes up, gone without a trace."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -277,11 +278,20 @@ def chosen_by_commit() -> int:
     return random.Random(hashlib.sha256(head.encode()).hexdigest()).randrange(MOMENTS)
 
 
+def forget_snapshots() -> None:
+    """The next `up` starts from the image. Waits for whoever copies one."""
+    SNAPSHOTS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (SNAPSHOTS / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for kept in SNAPSHOTS.glob("testbed-*"):
+            shutil.rmtree(kept)
+
+
 def hit(number: int) -> str:
     """Kills an `up` at a seeded moment, brings it up after all, and removes it; gives a line for the table."""
     call("down", "--purge")
     if number % 2:
-        shutil.rmtree(SNAPSHOTS, ignore_errors=True)
+        forget_snapshots()
     part = _LONGEST_S / MOMENTS
     after_s = part * number + random.Random(number).uniform(0, part)
     first = subprocess.Popen(
