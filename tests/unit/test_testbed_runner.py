@@ -143,3 +143,22 @@ async def test_a_failure_names_what_ended_before(tmp_path: Path) -> None:
 async def test_tasks_that_cannot_be_ordered_are_a_mistake(tmp_path: Path, tasks: list[Task]) -> None:
     with pytest.raises(ValueError):
         await run_tasks(tasks, {"controller": Node()}, nothing, Done(tmp_path / "done"))
+
+
+class Writing(Node):
+    """Refuses a file that another makes at that moment, as tar does."""
+
+    making = False
+
+    async def write(self, files: Sequence[File]) -> None:
+        if self.making:
+            raise ProcessError("Cannot open: File exists")
+        self.making = True
+        await asyncio.sleep(0.01)
+        self.making = False
+
+
+async def test_files_of_a_node_are_written_by_one_task_at_a_time(tmp_path: Path) -> None:
+    tasks = [task(name, File("/etc/nova/nova.conf", ""), Command(("sync",))) for name in "abc"]
+    took = await run_tasks(tasks, {"controller": Writing()}, nothing, Done(tmp_path / "done"))
+    assert set(took) == {"a", "b", "c"}

@@ -167,7 +167,8 @@ async def run(
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
-            await child.wait()
+            # Not wait(): it waits for pipes that nobody reads any more.
+            await child.communicate()
     if child.returncode != 0:
         words = errors.decode(errors="replace").strip()
         raise ProcessError(f"{name} failed with {child.returncode}: {words}\n  command: {shlex.join(argv)}")

@@ -103,11 +103,13 @@ async def run_tasks(
     order.prepare()
     began = time.monotonic()
     seconds: dict[str, float] = {}
+    # Some tasks write the same file: tar refuses one that another makes at that moment.
+    writing = {name: asyncio.Lock() for name in nodes}
 
     async def do(task: Task) -> str:
         start = time.monotonic()
         try:
-            await _do(task, nodes[task.node], done)
+            await _do(task, nodes[task.node], done, writing[task.node])
         except TaskFailed as failed:
             ended = await _ended([each for each in tasks if each.name in seconds], nodes)
             raise TaskFailed("\n".join([*ended, str(failed)])) from failed
@@ -130,7 +132,7 @@ async def run_tasks(
     return seconds
 
 
-async def _do(task: Task, node: Node, done: Done) -> None:
+async def _do(task: Task, node: Node, done: Done, writing: asyncio.Lock) -> None:
     files: list[File] = []
     reload = False
     wanted = (Units, Await) if task in done else (File, Command, Units, Await)
@@ -145,7 +147,8 @@ async def _do(task: Task, node: Node, done: Done) -> None:
                 reload = reload or action.path.startswith("/etc/systemd/")
                 continue
             if files:
-                await node.write(files)
+                async with writing:
+                    await node.write(files)
                 files = []
             await _act(action, node, reload=reload)
             reload = reload and not isinstance(action, Units)
@@ -154,7 +157,8 @@ async def _do(task: Task, node: Node, done: Done) -> None:
         except Problem as error:
             raise TaskFailed(await _words(task, action, node, error)) from error
     if files:
-        await node.write(files)
+        async with writing:
+            await node.write(files)
 
 
 async def _act(action: Action, node: Node, *, reload: bool) -> None:
