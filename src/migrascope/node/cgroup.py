@@ -47,14 +47,14 @@ def create(path: Path) -> None:
         ) from error
 
 
-def remove(path: Path, ending_s: float = _ENDING_S) -> bool:
-    """Removes a cgroup with all below it, whose processes have ended or end within ending_s; whether it was there.
+def remove(path: Path) -> bool:
+    """Removes a cgroup with all below it, whose processes have ended or are ending; whether it was there.
 
     Problem when processes stay in it.
     """
     if not path.exists():
         return False
-    deadline = time.monotonic() + ending_s
+    deadline = time.monotonic() + _ENDING_S
     while True:
         try:
             for folder, _, _ in os.walk(path, topdown=False):
