@@ -66,7 +66,7 @@ async def _read(host: str, python: Sequence[str], since_s: float) -> list[Line]:
         output, errors = await asyncio.wait_for(child.communicate(), _LIMIT_S)
     except TimeoutError:
         child.kill()
-        await child.wait()
+        await child.communicate()  # not wait(): it waits for pipes that nobody reads any more
         output, errors = b"", f"no answer in {_LIMIT_S:g} s".encode()
     if child.returncode:
         print(f"the journal of {host} cannot be read: {errors.decode(errors='replace').strip()}", file=sys.stderr)

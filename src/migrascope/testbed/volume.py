@@ -26,6 +26,6 @@ async def export(testbed: Testbed, volume: str, disk: Path) -> None:
             if child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     child.kill()
-                await child.wait()
+                await child.communicate()  # not wait(): it waits for pipes that nobody reads any more
     if child.returncode:
         raise Problem(f"volume {volume} cannot be exported: {errors.decode(errors='replace').strip()}")
