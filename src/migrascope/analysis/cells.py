@@ -10,6 +10,7 @@ from migrascope.analysis.doses import convergence
 from migrascope.analysis.findings import findings
 from migrascope.analysis.statistics import median_interval
 from migrascope.analysis.summary import Cell, Statistic, Summary, TrialResult
+from migrascope.model.load import Load
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 
@@ -19,6 +20,7 @@ def summarise(
     plan: dict[str, Any],
     results: Sequence[TrialResult],
     calibration: list[dict[str, Any]] | None,
+    load: Load | None = None,
 ) -> Summary:
     """A run from its trials' results. plan is in base units; lab, accelerator and QEMU are those of the trials."""
     environment = {**manifest, **(results[0].facts.facts if results else {})}
@@ -37,6 +39,7 @@ def summarise(
         plan=plan,
         environment=environment,
         calibration=calibration,
+        load=load,
     )
 
 

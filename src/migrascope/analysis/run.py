@@ -21,11 +21,13 @@ CALIBRATION = "calibration.json"
 
 def analyse(run: RunFolder) -> Summary:
     """Measures every sealed trial and summarises the run. OSError or ValueError where a file of it is not readable."""
-    plan = Plan.model_validate(tomllib.loads((run.path / "plan.toml").read_text(encoding="utf-8"))).base_units()
+    planned = Plan.model_validate(tomllib.loads((run.path / "plan.toml").read_text(encoding="utf-8")))
+    load = run.load() or planned.full_load()
+    plan = planned.loaded(load).base_units()
     results = [result_of(recording) for recording in run.recordings()]
     path = run.path / CALIBRATION
     calibration = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else None
-    return summarise(run.manifest, plan, results, calibration)
+    return summarise(run.manifest, plan, results, calibration, load)
 
 
 def result_of(recording: Recording) -> TrialResult:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from migrascope.metrics.checks import Check
+from migrascope.model.load import Load
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 from migrascope.model.verdict import Judgement
@@ -84,8 +85,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Summary:
-    """A whole run. environment: machine, kernel, versions, as manifest.json has them. calibration: the rows of the
-    stored calibration of this machine, or None."""
+    """A whole run. plan: in base units, with the load's numbers. environment: machine, kernel, versions, as
+    manifest.json has them. calibration: the rows of the stored calibration of this machine, or None. load: how many
+    visits and viewers there were and how that was found; None where the run does not say."""
 
     run: str
     lab: str
@@ -97,6 +99,7 @@ class Summary:
     plan: dict[str, Any]
     environment: dict[str, Any]
     calibration: list[dict[str, Any]] | None = None
+    load: Load | None = None
 
     def counted(self, factors: Factors) -> list[TrialResult]:
         """The trials of a cell that did not fail, in their order: those that its statistics are of."""

@@ -1,19 +1,23 @@
 """Progress on standard error: what is being done, and when it will be over."""
 
+import math
 import time
 
 from rich.console import Console
+from rich.text import Text
 
 from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording
 
 
 class ConsoleProgress:
-    """A line for each step and trial; on a terminal, the phase of the running trial as a status line."""
+    """A line for each step and trial; on a terminal, what is waited for now as a status line, which is cut at the
+    terminal's edge."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("")
+        self._least_s = math.inf
         self._total = self._finished = 0
         self._each_s = 0.0
         self._begin = self._trial_began = time.monotonic()
@@ -21,10 +25,18 @@ class ConsoleProgress:
         self._title = ""
 
     def step(self, text: str) -> None:
-        self._console.print(text, style="dim", highlight=False)
+        self._status.stop()
+        self._console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+    def waiting(self, text: str) -> None:
+        """What is waited for before the first trial, or beside none."""
+        if self._console.is_terminal:
+            self._status.update(Text(text, no_wrap=True, overflow="ellipsis"))
+            self._status.start()
 
     def plan(self, trials: int, finished: int, seconds_each: float) -> None:
         self._total, self._finished, self._each_s = trials, finished, seconds_each
+        self._least_s = math.inf
         self._begin = time.monotonic()
         done = f", {finished} of them finished before" if finished else ""
         self.step(f"{trials} trials{done}; about {_minutes((trials - finished) * seconds_each)}")
@@ -34,16 +46,17 @@ class ConsoleProgress:
         factors = spec.factors
         what = factors.scenario if factors.policy == "pre-copy" else f"{factors.scenario}, {factors.policy}"
         self._title = f"trial {spec.number}/{self._total} {what}, {spec.source} to {spec.destination}"
-        if self._console.is_terminal:
-            self._status.start()
 
     def phase(self, phase: str) -> None:
-        if self._console.is_terminal:
-            self._status.update(f"{self._title}: {phase} (about {_minutes(self._left_s())} to go)")
+        self.waiting(f"{self._title}: {phase} (about {_minutes(self._left_s())} to go)")
 
     def _left_s(self) -> float:
-        each = (time.monotonic() - self._begin) / self._done_here if self._done_here else self._each_s
-        return max(0.0, (self._total - self._finished) * each - (time.monotonic() - self._trial_began))
+        """Seconds to the end of the run; never more than was said before."""
+        now = time.monotonic()
+        each = (now - self._begin) / self._done_here if self._done_here else self._each_s
+        left = max(0.0, (self._total - self._finished) * each - (now - self._trial_began))
+        self._least_s = min(self._least_s, left)
+        return self._least_s
 
     def trial_ends(self, recording: Recording) -> None:
         self._finished += 1
@@ -53,8 +66,11 @@ class ConsoleProgress:
         took = time.monotonic() - self._trial_began
         outcome = "ok" if trial.status == "ok" else f"{trial.status}: {trial.reason}"
         left = self._total - self._finished
-        eta = f", {_minutes(left * (time.monotonic() - self._begin) / self._done_here)} to go" if left else ""
-        self._console.print(f"{self._title}: {outcome} ({took:.0f} s{eta})", highlight=False, markup=False)
+        self._trial_began = time.monotonic()
+        eta = f", {_minutes(self._left_s())} to go" if left else ""
+        self._console.print(
+            f"{self._title}: {outcome} ({took:.0f} s{eta})", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _minutes(seconds: float) -> str:

@@ -19,6 +19,7 @@ from migrascope.store.runfolder import find_run
 from migrascope.study import disturbances
 from migrascope.study.doctor import problems_of
 from migrascope.study.images import prepare
+from migrascope.study.load import SEARCH_S, another_runs
 from migrascope.study.plans import load
 from migrascope.study.run import execute, expected_trial_s, finished, plan_of, resume
 
@@ -50,6 +51,9 @@ def run(
         int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
     ] = None,
     resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
+    load_from: Annotated[
+        str | None, Parameter(name="--load-from", help="Visits and viewers of this run, so that both are comparable.")
+    ] = None,
     runs: Runs = Path("runs"),
 ) -> int:
     """Runs a plan: its trials, the table, and report.html.
@@ -61,6 +65,9 @@ def run(
     """
     progress = ConsoleProgress(stderr())
     folder = find_run(runs, resume_) if resume_ is not None else None
+    if folder is not None and load_from is not None:
+        raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
+    borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
     loaded = (
         plan_of(folder)
         if folder is not None
@@ -75,7 +82,7 @@ def run(
         if folder is not None:
             done = await resume(folder, images, progress)
         else:
-            done = await execute(loaded, runs, images, progress)
+            done = await execute(loaded, runs, images, progress, borrowed)
         return table_and_report(done, stdout())
 
     try:
@@ -112,7 +119,7 @@ def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -
     """
     loaded = load(name, quick=quick).plan
     trials = schedule(loaded)
-    seconds = len(trials) * expected_trial_s(loaded) + 5
+    seconds = len(trials) * expected_trial_s(loaded) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
     size = len(trials) * BYTES_PER_TRIAL
     free = shutil.disk_usage(Path.cwd()).free
     missing = _missing(loaded)

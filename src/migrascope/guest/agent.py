@@ -8,7 +8,7 @@ GET /witness                  {"whole", "pages", "rewritten", "bad"}: every page
 POST /witness?rewriting=on|off   {"rewriting"}: whether its pages are rewritten all the time (they are)
 POST /cache?state=warm|cold   {"state", "bytes", "page_cache_bytes"}: the videos read into the page cache or dropped
 POST /resident?bytes=N        {"bytes"}: so much memory filled with bytes that no page shares and nothing compresses
-GET /load                     {"loadavg": [1, 5, 15 min], "uptime_s"}
+GET /load                     {"loadavg": [1, 5, 15 min], "uptime_s", "idle_s", "cpus"}: idle_s of all together
 POST /ledger?to=HOST:PORT&rate=N   {"started"}: the ledger reports to the collector there
 POST /stress?kind=K&...       {"started"}: a worker; its options are guest/stress.py's
 POST /reflector?port=N        {"started"}: a reflector of STAMP (RFC 8762) on that UDP port
@@ -106,7 +106,8 @@ class Agent:
             yield from self.resident.fill(int(value))
         elif (method, path) == ("GET", "/load"):
             averages = [float(word) for word in _first_line("/proc/loadavg").split()[:3]]
-            yield 200, {"loadavg": averages, "uptime_s": float(_first_line("/proc/uptime").split()[0])}
+            uptime, idle = (float(word) for word in _first_line("/proc/uptime").split())
+            yield 200, {"loadavg": averages, "uptime_s": uptime, "idle_s": idle, "cpus": os.cpu_count() or 1}
         elif method == "POST" and name in self.workers and words:
             yield from self.workers[name].start(words)
         elif (method, path) == ("POST", "/stop") and value in self.workers:

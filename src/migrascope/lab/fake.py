@@ -42,7 +42,7 @@ class FakeTrials:
     """Runs the trials of a plan as scripts. script: the truths of each trial, by default plausible ones by seed."""
 
     def __init__(self, plan: Plan, script: Callable[[TrialSpec], Script] | None = None) -> None:
-        self.plan = plan
+        self.plan = plan.loaded(plan.full_load()) if plan.visitors.fits else plan
         self._script = script or (lambda spec: default_script(spec, plan.seed))
 
     def script(self, spec: TrialSpec) -> Script:
@@ -189,6 +189,11 @@ class _Trial:
         self._write("process_cpu", "machine", "machine", (
             (at, name, round((at - self.times.start) / S * share, 4), 200 << 20)
             for at in self._ticks() for name, share in zip(names, (0.4, 0.3, 0.03), strict=True)
+        ))  # fmt: skip
+        waiting = range(self.times.steady, self.times.request, 10 * TICK)
+        self._write("guest_load", "engine", "client", (
+            (at, at + S // 500, 9.0 + (at - self.times.steady) / S, 7.0 + 0.7 * (at - self.times.steady) / S, 1)
+            for at in waiting
         ))  # fmt: skip
         rows, busy, pressed = [], 100.0, 0
         for at in self._ticks():

@@ -33,10 +33,8 @@ class Traffic:
         sent, replies = self._echo()
         yield "echo_sent", "echo", sent
         yield "echo_reply", "echo", replies
-        visits = [
-            *self._visits("new", self.plan.visitors.new_rate),
-            *self._visits("kept", self.plan.visitors.kept_rate),
-        ]
+        new, kept = self.plan.visitors.rates
+        visits = [*self._visits("new", new), *self._visits("kept", kept)]
         yield "visit", "visitors", sorted(visits, key=lambda row: int(row[2]))
         yield "tcp_info", "visitors", self._visitor_flows(visits)
         if self.spec.factors.scenario != "none":

@@ -1,10 +1,11 @@
 """A plan: what to migrate, how often and under what, as a TOML file says it. Units are written out."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from migrascope.model.disturbance import KINDS, NONE, Disturbance
+from migrascope.model.load import Load
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 from migrascope.model.threshold import Threshold
@@ -18,6 +19,11 @@ PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 EchoKind = Literal["auto", "icmp", "tcp"]
 FOREIGN_ECHO_RATE = 50.0
 """Probes a second by default where others own the cloud: 500 would look like an attack."""
+FOREIGN_VISITS = 10.0
+"""The most visits a second of each kind that are found to fit there, where a plan does not allow more."""
+FIT: Final = "fit"
+"""In place of a number of visits: as many as fit the guest, found before the first trial."""
+MOST_VISITS = 500.0
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
@@ -112,15 +118,44 @@ class Probes(Part):
     stamp_rate: float = Field(0.0, ge=0, le=1000)
 
 
-class Visitors(Part):
-    """Open-loop visits per second of each kind, viewers of video, and the player's buffer that player_stall_s uses."""
+def _visits(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == FIT or (number and 0 <= value <= MOST_VISITS):
+        return value
+    raise ValueError(f'a number of visits a second from 0 to {MOST_VISITS:g}, or "{FIT}": as many as fit the guest')
 
-    new_rate: float = Field(50.0, ge=0, le=500)
-    kept_rate: float = Field(50.0, ge=0, le=500)
+
+VisitRate = Annotated[
+    float | Literal["fit"],
+    BeforeValidator(_visits),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": MOST_VISITS}, {"const": FIT}]}),
+]
+
+
+class Visitors(Part):
+    """Open-loop visits per second of each kind, viewers of video, and the player's buffer that player_stall_s uses.
+
+    "fit" in place of a number: as many visits as leave the guest half of its processor, but no more than `most`."""
+
+    new_rate: VisitRate = FIT
+    kept_rate: VisitRate = FIT
+    most: float = Field(50.0, gt=0, le=MOST_VISITS)
     kept_connections: int = Field(10, ge=1, le=100)
     viewers: int = Field(2, ge=0, le=16)
     live_buffer: Duration = 0.5
     file_buffer: Duration = 2.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether a rate is to be found."""
+        return FIT in (self.new_rate, self.kept_rate)
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Visits a second of new and of kept connections. ValueError while one of them is to be found."""
+        if isinstance(self.new_rate, str) or isinstance(self.kept_rate, str):
+            raise ValueError("how many visits fit the guest was not found yet")
+        return self.new_rate, self.kept_rate
 
 
 class CapturePlan(Part):
@@ -226,6 +261,17 @@ class Plan(Part):
     def chosen_policies(self) -> dict[str, Policy]:
         """The policies of the axis by name: the plan's own, else the built-in ones."""
         return {name: self.policies[name] if name in self.policies else BUILT_IN[name] for name in self.axes.policy}
+
+    def loaded(self, load: Load) -> "Plan":
+        """The plan with the rates and viewers of a load."""
+        rates = {"new_rate": load.new_rate, "kept_rate": load.kept_rate, "viewers": load.viewers}
+        return self.model_copy(update={"visitors": self.visitors.model_copy(update=rates)})
+
+    def full_load(self) -> Load:
+        """The load where nothing is found: the plan's numbers, and the most where it has none."""
+        visitors = self.visitors
+        rates = [visitors.most if isinstance(rate, str) else rate for rate in (visitors.new_rate, visitors.kept_rate)]
+        return Load(rates[0], rates[1], visitors.viewers, "full" if visitors.fits else "plan")
 
     def base_units(self) -> dict[str, Any]:
         """The whole plan as plain data with every quantity in base units (s, bit/s, B), for recordings and reports."""

@@ -96,6 +96,18 @@ _ALL = [
         "error is empty when the whole page came with status 200",
     ),
     Table(
+        "tried", 1,
+        {"mono_ns": "int", "viewers": "int", "rate": "float", "in_time": "float", "busy": "float"},
+        "a rate that was tried before a run (visits a second of each kind), the share of its visits answered in time, "
+        "and the share of one core that the guest used (-1 where it did not say)",
+    ),
+    Table(
+        "borne", 1,
+        {"mono_ns": "int", "viewers": "int", "rate": "float", "busy": "float", "serves": "float"},
+        "the rate that the guest bears (0: not even the least), the share of one core that it used then, and the rate "
+        "that would fill it (-1 where that is not known)",
+    ),
+    Table(
         "tcp_info", 1,
         {
             "mono_ns": "int", "flow": "int", "kind": "str", "rtt_us": "int", "rttvar_us": "int",
@@ -126,6 +138,12 @@ _ALL = [
             "hash": "str", "error": "str",
         },
         "one request to the guest's liveness service and its answer; answered_ns 0 and error where there was none",
+    ),
+    Table(
+        "guest_load", 1,
+        {"asked_ns": "int", "answered_ns": "int", "uptime_s": "float", "idle_s": "float", "cpus": "int"},
+        "what the guest's processors have done so far, by its own count, every second before the migration: its uptime "
+        "and how long all of them together were idle",
     ),
     Table(
         "ledger", 1,

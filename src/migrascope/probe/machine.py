@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from migrascope.model.clock import clock_pair
+from migrascope.node.cpu import process_cpu_ns
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_CPUCLOCK_SCHED = 2
 
 
 def cpu_times(stat: str) -> tuple[float, float]:
@@ -36,12 +36,6 @@ def pressure_us(path: Path) -> int:
         return int(path.read_text(encoding="ascii").split("\n", 1)[0].rpartition("total=")[2])
     except OSError:
         return -1
-
-
-def process_cpu_ns(pid: int) -> int:
-    """CPU time of a process, all its threads: the kernel's clock for it, which is finer than /proc/PID/stat's ticks.
-    OSError when there is no such process."""
-    return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED)
 
 
 def rss_bytes(pid: int) -> int:

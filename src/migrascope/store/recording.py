@@ -30,8 +30,9 @@ def polars_schema(name: str) -> dict[str, type[pl.DataType]]:
 class TrialFacts:
     """trial.json: what was set, what came of it, and what the environment was.
 
-    status: "ok", "failed" (with its reason) or "not-converged". proof: each check that the guest which answers is the
-    one that was moved, as {name: {"verdict": pass|fail|unknown, "evidence": text}}. settings: every migration
+    status: "ok", "failed" (with its reason), "not-converged", or "overloaded": the machine did not keep up with the
+    load, and nothing was migrated. proof: each check that the guest which answers is the one that was moved, as
+    {name: {"verdict": pass|fail|unknown, "evidence": text}}. settings: every migration
     capability and parameter that was set, and the rate of each link (bit/s, None where there is no limit). plan: the
     whole plan as it ran, in base units. facts: lab, accelerator, QEMU version, host facts. tables: rows of each. files:
     bytes and sha256 of each capture.

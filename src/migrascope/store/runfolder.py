@@ -14,11 +14,13 @@ from typing import Any
 
 import polars as pl
 
+from migrascope.model.load import Load
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
 from migrascope.store.recording import Recording, TrialFacts, polars_schema
 
 SCHEMA = 1
+LOAD = "load.json"
 
 
 class RunError(UsageProblem):
@@ -32,7 +34,7 @@ class RunUnwritable(RunError):
 
 
 class RunFolder:
-    """runs/<id>: manifest.json, plan.toml, trials/<n>/, summary.json, report.html."""
+    """runs/<id>: manifest.json, plan.toml, load.json, trials/<n>/, summary.json, report.html."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,6 +66,21 @@ class RunFolder:
     @property
     def id(self) -> str:
         return str(self.manifest["id"])
+
+    def load(self) -> Load | None:
+        """The load of its trials; None where none was chosen yet, or its plan holds all the numbers. RunError where the
+        file cannot be read."""
+        path = self.path / LOAD
+        try:
+            return Load.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+
+    def keep_load(self, load: Load) -> None:
+        """Writes down the load of its trials."""
+        write_json(self.path / LOAD, load.as_json())
 
     def recordings(self) -> list[Recording]:
         """All sealed trials by their number."""

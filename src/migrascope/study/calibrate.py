@@ -40,7 +40,10 @@ async def calibrate(plan: Plan, images: Images, series: Series, progress: Progre
 async def record(
     plan: Plan, images: Images, series: Series, echo_rates: tuple[float, ...], parent: Path, progress: Progress
 ) -> RunFolder:
-    """A run folder in `parent` whose only trial holds the truths and what the probes saw of them."""
+    """A run folder in `parent` whose only trial holds the truths and what the probes saw of them.
+
+    The visitors come at their full rate: a server of ours answers them, and no guest."""
+    plan = plan.loaded(plan.full_load())
     progress.step("bringing up the lab")
     wanted, program = plan.lab.accelerator, plan.lab.qemu_program
     async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program) as lab:

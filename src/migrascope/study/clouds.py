@@ -35,6 +35,7 @@ from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 from migrascope.testbed.volume import export
 from migrascope.trial.engine import TrialEngine
+from migrascope.trial.fit import Fit
 from migrascope.trial.fleet import FleetEngine
 from migrascope.trial.origin import origin
 
@@ -57,10 +58,16 @@ async def cloud_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
             yield found
 
 
-def _runner(lab: OpenstackLab, plan: Plan, guest: GuestImage, progress: Progress) -> Trials:
-    if plan.fleet.count:
-        return FleetEngine(lab, plan, progress.phase).run
-    return TrialEngine(lab, plan, progress.phase, guest.site).run
+def _up(lab: OpenstackLab, plan: Plan, guest: GuestImage, progress: Progress) -> Up:
+    """Fleets are probed but not visited: no load is to be found for them."""
+
+    def trials(loaded: Plan) -> Trials:
+        if loaded.fleet.count:
+            return FleetEngine(lab, loaded, progress.phase).run
+        return TrialEngine(lab, loaded, progress.phase, guest.site).run
+
+    fit = None if plan.fleet.count else lambda loaded: Fit(lab, loaded, progress.waiting).find()
+    return Up(lab.facts | {"guest": guest.hash}, trials, fit)
 
 
 def _wishes(plan: Plan) -> Wishes:
@@ -90,7 +97,7 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
         Register(lab.folder).uses(host_root, guest.disk)
         lab.facts |= {"accelerator": "kvm" if testbed.settings.virt_type == "kvm" else "tcg"}
         async with origin(spaces["origin"], where, host_root, guest.live_loop, lab.folder / "origin"):
-            yield _runner(lab, plan, guest, progress), lab.facts | {"guest": guest.hash}
+            yield _up(lab, plan, guest, progress)
 
 
 def _parts(testbed: Testbed, say: Callable[[str], None]) -> Parts:
@@ -156,4 +163,4 @@ async def _foreign(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
         if wanted.origin:
             folder = lab.folder / "origin"
             await stack.enter_async_context(origin(client, wanted.origin, host_root, guest.live_loop, folder))
-        yield _runner(lab, plan, guest, progress), lab.facts | {"guest": guest.hash}
+        yield _up(lab, plan, guest, progress)

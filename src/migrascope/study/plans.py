@@ -12,7 +12,7 @@ import tomli_w
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from migrascope.lab.openstack.policy import refused
-from migrascope.model.plan import FOREIGN_ECHO_RATE, Plan
+from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
 
@@ -92,6 +92,8 @@ def fitted(plan: Plan) -> Plan:
         gentle = {"echo_rate": FOREIGN_ECHO_RATE, "echo_kind": "auto"}
         probes = {key: value for key, value in gentle.items() if key not in plan.probes.model_fields_set}
         changes["probes"] = plan.probes.model_copy(update=probes)
+        if "most" not in plan.visitors.model_fields_set:
+            changes["visitors"] = plan.visitors.model_copy(update={"most": FOREIGN_VISITS})
     streamed = [name for name in plan.axes.scenario if name in ("online", "relay")]
     if plan.cloud.name and streamed and not plan.cloud.origin:
         words = (

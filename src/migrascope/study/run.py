@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.node.place import STATE
 from migrascope.store.runfolder import RunError, RunFolder, write_json
 from migrascope.study.environment import manifest
 from migrascope.study.images import Images
-from migrascope.study.labs import Progress, Trials, Up, fake_trials, qemu_trials
+from migrascope.study.labs import Progress, Up, fake_trials, qemu_trials
+from migrascope.study.load import Chooser, KeptLoads
 from migrascope.study.plans import parse, text_of
 
 CALIBRATION = STATE / "calibration.json"
@@ -31,28 +33,34 @@ def locked(run: RunFolder) -> Iterator[None]:
 
 
 def expected_trial_s(plan: Plan) -> float:
-    """About how long a trial takes: 12.5 s of boot, steady state, migration and drain were seen, 120 s on
-    OpenStack, and the windows."""
+    """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 120 s on OpenStack, and the
+    windows."""
     if plan.lab.kind == "fake":
         return 0.3
     return (120.0 if plan.lab.kind == "openstack" else 12.5) + 2 * plan.windows.before
 
 
-def _trials(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
+def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
     if plan.lab.kind == "openstack":
         from migrascope.study.clouds import cloud_trials  # its libraries are an extra, and take a second
 
         return cloud_trials(plan, progress)
-    return fake_trials(plan) if images is None else qemu_trials(plan, images, progress)
+    return fake_trials() if images is None else qemu_trials(plan, images, progress)
 
 
-async def execute(plan: Plan, runs: Path, images: Images | None, progress: Progress) -> RunFolder:
-    """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab."""
-    async with _trials(plan, images, progress) as (run_trial, facts):
-        run = RunFolder.create(runs, text_of(plan), manifest(plan.seed, plan.name, **facts))
+async def execute(
+    plan: Plan, runs: Path, images: Images | None, progress: Progress, load: Load | None = None
+) -> RunFolder:
+    """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab. load: another run's,
+    None for the plan's own, or what fits."""
+    async with _lab(plan, images, progress) as up:
+        chooser = Chooser(plan, up, progress, KeptLoads())
+        chosen = await chooser.choose(load)
+        run = RunFolder.create(runs, text_of(plan), manifest(plan.seed, plan.name, **up.facts))
+        run.keep_load(chosen)
         _quote_calibration(run)
         with locked(run):
-            await _rest(run, plan, run_trial, progress)
+            await _rest(run, chooser, chosen)
     return run
 
 
@@ -62,13 +70,16 @@ async def resume(run: RunFolder, images: Images | None, progress: Progress) -> R
     if finished(run):
         return run
     with locked(run):
-        async with _trials(plan, images, progress) as (run_trial, facts):
-            for key, value in facts.items():
+        async with _lab(plan, images, progress) as up:
+            for key, value in up.facts.items():
                 if run.manifest[key] != value:
                     raise RunError(
                         f"{run.path} ran with {key} {run.manifest[key]}, here it is {value}; start a new run"
                     )
-            await _rest(run, plan, run_trial, progress)
+            chooser = Chooser(plan, up, progress, KeptLoads())
+            load = run.load() or await chooser.choose()
+            run.keep_load(load)
+            await _rest(run, chooser, load)
     return run
 
 
@@ -83,16 +94,28 @@ def finished(run: RunFolder) -> bool:
     return run.finished() >= {spec.number for spec in schedule(plan_of(run))}
 
 
-async def _rest(run: RunFolder, plan: Plan, run_trial: Trials, progress: Progress) -> None:
+async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
+    """Runs what is not sealed. Where a load from earlier does not fit the first trial, a new one is found, and that
+    trial begins again: none is sealed yet that had another."""
+    plan, progress = chooser.plan, chooser.progress
     specs = schedule(plan)
     sealed = run.finished()
     progress.plan(len(specs), len(sealed), expected_trial_s(plan))
+    run_trial = chooser.up.trials(plan.loaded(load))
     for spec in specs:
-        if spec.number not in sealed:
-            progress.trial_begins(spec)
+        if spec.number in sealed:
+            continue
+        progress.trial_begins(spec)
+        opened = run.open_trial(spec.number)
+        facts = await run_trial(spec, opened)
+        if not run.finished() and chooser.outgrown(load, facts):
+            progress.step("the load that was found before does not fit today: it is found again")
+            load = await chooser.choose()
+            run.keep_load(load)
+            run_trial = chooser.up.trials(plan.loaded(load))
             opened = run.open_trial(spec.number)
             facts = await run_trial(spec, opened)
-            progress.trial_ends(run.seal_trial(opened, facts))
+        progress.trial_ends(run.seal_trial(opened, facts))
 
 
 def _quote_calibration(run: RunFolder) -> None:

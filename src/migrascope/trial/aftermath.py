@@ -13,13 +13,17 @@ from migrascope.model.problem import Problem
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.disturbing import Disturbing
 from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.steady import Overloaded
+
+_STATUSES: dict[type[Exception], str] = {NotConverged: "not-converged", Overloaded: "overloaded"}
 
 
 async def rescue(
-    instance: Rescuable, disturbing: Disturbing, end: Callable[[], Awaitable[None]], guest: GuestCall
+    instance: Rescuable, disturbing: Disturbing, end: Callable[[], Awaitable[None]], guest: GuestCall, *, passes: bool
 ) -> dict[str, Any]:
-    """Lets a disturbance pass, ends it, and lets an operator bring the service back; what he did."""
-    await disturbing.passed()
+    """Ends a disturbance, and lets an operator bring the service back; what he did. passes: it may pass by itself."""
+    if passes:
+        await disturbing.passed()
     with contextlib.suppress(Problem, OSError):  # it is noted, and the operator has to heal what is left
         await end()
     return await instance.rescue(guest.ready)
@@ -35,7 +39,7 @@ async def healed(lab: Healable) -> dict[str, Any]:
 
 def failed(facts: TrialFacts, error: Exception) -> TrialFacts:
     """The facts of a trial that came to no good end, with the reason."""
-    status = "not-converged" if isinstance(error, NotConverged) else "failed"
+    status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), "failed")
     return replace(facts, status=status, reason=str(error) or type(error).__name__)
 
 

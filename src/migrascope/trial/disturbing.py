@@ -54,6 +54,11 @@ class Disturbing:
         if self._one.when == "trial":
             await self._disturb(mono_ns())
 
+    @property
+    def in_window(self) -> bool:
+        """Whether it belongs into the window before the migration."""
+        return self._one.when == "window"
+
     def window(self) -> None:
         """The window before the migration begins."""
         if self._one.when == "window":

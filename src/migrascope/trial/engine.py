@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from migrascope.lab.contract import Instance, Lab
+from migrascope.lab.contract import Instance, Lab, NotConverged
 from migrascope.lab.disturbable import Healable, Rescuable
-from migrascope.model.clock import mono_ns
+from migrascope.model.clock import clock_pair, mono_ns
 from migrascope.model.disturbance import KINDS
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
@@ -22,13 +22,15 @@ from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.trial import reflector, swallow, writer
 from migrascope.trial.aftermath import failed, healed, keep_logs, rescue
+from migrascope.trial.boot import await_boot
 from migrascope.trial.crew import Crew
 from migrascope.trial.disturbing import Disturbing
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch, members
 from migrascope.trial.proof import Proof, failures, prove
 from migrascope.trial.reached import echo_kind
-from migrascope.trial.watch import EchoWatch, LedgerWatch, ViewerWatch, VisitWatch
+from migrascope.trial.steady import SteadyState
+from migrascope.trial.watch import EchoWatch
 from migrascope.trial.witnesses import Ledger, keep_volume, pages
 from migrascope.workload.scenario import ScenarioWorkload, scenario
 
@@ -107,7 +109,7 @@ class TrialEngine:
             instance = await lab.create(INSTANCE, spec.factors, spec.source, folder)
             stack.push_async_callback(instance.destroy)
             guest = GuestCall(f"http://{instance.address}:8080", lab.client)
-            await self._await_boot(instance, guest)
+            await await_boot(instance, guest, plan.windows.boot_limit)
             facts.facts["boot_s"] = round(time.monotonic() - began, 3)
             facts.settings.update(await instance.prepare(spec.destination, spec.factors))
             workload = scenario(spec.factors.scenario, plan.visitors.viewers, instance.address, lab.origin)
@@ -137,6 +139,8 @@ class TrialEngine:
             if observed:
                 await crew.start([machine_watch(instance.pids() | crew.pids())])
             disturbing = None
+            lasts = disturbance is not None and disturbance.when in ("trial", "window")
+            facts.facts["declared_load"] = bool(spec.factors.write_Bps) or lasts
             if disturbance is not None:
                 sends = disturbance.kind == "guest-network"
                 swallows = await swallow.begin(instance, lab.client, crew) if sends else ""
@@ -169,10 +173,6 @@ class TrialEngine:
             if disturbing is not None:
                 await disturbing.begin()
             await self._await_steady(trial)
-            self._phase(trial.events, "before")
-            if disturbing is not None:
-                disturbing.window()
-            await self._watch(trial, self._plan.windows.before)
             await self._migrate(trial)
         except (Problem, OSError) as error:
             return error
@@ -198,41 +198,32 @@ class TrialEngine:
         events.add("phase", phase=phase)
         self._say(phase)
 
-    async def _await_boot(self, instance: Instance, guest: GuestCall) -> None:
-        async def booted() -> bool:
-            if problem := instance.problem():
-                raise TrialFailed(f"the guest did not boot: {problem}")
-            return await guest.ready()
-
-        try:
-            await until(booted, self._plan.windows.boot_limit, "the guest boots and its website answers", 0.05)
-        except Late as error:
-            last = " | ".join((await instance.console() or "").strip().splitlines()[-3:])
-            raise TrialFailed(f"{error}; serial console: {last or 'empty'}") from error
-
     async def _await_steady(self, trial: _Trial) -> None:
+        """Waits for a steady state, and for the window before the migration: the last that was steady, or, where a
+        disturbance belongs into it, one that begins now."""
         self._phase(trial.events, "steady")
-        plan = self._plan
-        if trial.spec.factors.probes == "none":
-            return
-        steady = {"echo": EchoWatch(trial.opened, plan.probes.echo_rate).steady}
-        if rate := plan.visitors.new_rate + plan.visitors.kept_rate:
-            steady["visitors"] = VisitWatch(trial.opened, rate).steady
-        for number in range(1, len(trial.workload.viewers) + 1):
-            steady[f"viewer-{number}"] = ViewerWatch(trial.opened, f"viewer-{number}").steady
-        if plan.verdict.ledger:
-            steady["ledger"] = LedgerWatch(trial.opened).steady
-        waiting: list[str] = []
+        disturbing, windows = trial.disturbing, self._plan.windows
+        if trial.spec.factors.probes == "all":
+            steady = SteadyState(
+                trial.opened, self._plan, trial.guest, len(trial.workload.viewers), self._say,
+                loaded=bool(trial.spec.factors.write_Bps) or (disturbing is not None and not disturbing.passes),
+            )  # fmt: skip
 
-        async def all_steady() -> bool:
-            trial.crew.check()
-            waiting[:] = [source for source, condition in steady.items() if not condition()]
-            return not waiting
+            def alive() -> None:
+                trial.crew.check()
+                if problem := trial.instance.problem():
+                    raise TrialFailed(problem)
 
-        try:
-            await until(all_steady, plan.windows.steady_limit, "a steady state", 0.1)
-        except Late as error:
-            raise TrialFailed(f"{error}; not steady: {', '.join(waiting)}") from error
+            since = await steady.wait(alive)
+            trial.facts["guest_busy"] = steady.busy()
+            if disturbing is None or not disturbing.in_window:
+                mono, wall = clock_pair()
+                trial.events.add_at("phase", since, wall - (mono - since), phase="before")
+                return
+        self._phase(trial.events, "before")
+        if disturbing is not None:
+            disturbing.window()
+        await self._watch(trial, windows.before)
 
     async def _watch(self, trial: _Trial, seconds: float) -> None:
         """Lets the trial go on for a while; fails as soon as something of it dies."""
@@ -252,20 +243,21 @@ class TrialEngine:
         except Problem as error:
             over = events.add("migrate_failed", reason=str(error))
             if trial.rescued:
-                await self._rescue(trial)
+                await self._rescue(trial, passes=not isinstance(error, NotConverged))
             elif trial.instance.problem() is None:
                 await self._settle(trial, over.mono_ns)
             raise
         over = events.add("migrate_done", answer=answer)
-        await (self._rescue(trial) if trial.rescued else self._settle(trial, over.mono_ns))
+        await (self._rescue(trial, passes=True) if trial.rescued else self._settle(trial, over.mono_ns))
 
-    async def _rescue(self, trial: _Trial) -> None:
-        """Waits until the disturbance has passed, lets an operator bring the service back, and watches it then."""
+    async def _rescue(self, trial: _Trial, *, passes: bool) -> None:
+        """Lets an operator bring the service back, once the disturbance has passed, and watches it then. passes: it is
+        waited for; after a migration that took too long nothing is, for its limit is that of the wait, too."""
         assert trial.disturbing is not None
         assert isinstance(trial.instance, Rescuable)
         self._phase(trial.events, "settle")
         ends = partial(trial.disturbing.end, trial.opened, INSTANCE, MIGRATION)
-        trial.facts["rescue"] = await rescue(trial.instance, trial.disturbing, ends, trial.guest)
+        trial.facts["rescue"] = await rescue(trial.instance, trial.disturbing, ends, trial.guest, passes=passes)
         trial.events.add("recovered")
         self._phase(trial.events, "after")
         await self._watch(trial, self._plan.windows.before)

@@ -39,9 +39,9 @@ def members(
         member(f"viewer-{number}", "workload.viewer", kind=viewer.kind, url=viewer.url, live=viewer.live)
         for number, viewer in enumerate(workload.viewers, start=1)
     ]
-    visitors = plan.visitors
-    if visitors.new_rate or visitors.kept_rate:
-        config = visitors.model_dump(include={"new_rate", "kept_rate", "kept_connections"})
+    new, kept = plan.visitors.rates
+    if new or kept:
+        config = {"new_rate": new, "kept_rate": kept, "kept_connections": plan.visitors.kept_connections}
         url = website + workload.page_path
         people.append(member("visitors", "workload.visitors", url=url, seed=plan.seed, **config))
     if plan.capture.enabled:

@@ -12,6 +12,7 @@ from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors
+from migrascope.model.steady import NS
 from migrascope.node.link import PortSwitch
 from migrascope.node.member import Member
 from migrascope.node.until import until
@@ -21,7 +22,7 @@ from migrascope.store.spool import Spool
 from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch
-from migrascope.trial.watch import EchoWatch
+from migrascope.trial.watch import GRACE_NS, EchoWatch
 
 _HOLD_PORT = 8090
 _REST_S = 0.7
@@ -98,7 +99,9 @@ async def make_truths(
 
         async def steady() -> bool:
             crew.check()
-            return watch.steady()
+            now = mono_ns() - GRACE_NS
+            watch.update()
+            return watch.whole(now - NS, now)
 
         await until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
         events.add("phase", phase="before")
@@ -137,7 +140,8 @@ def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
     client, origin = lab.topology.nodes["client"], lab.topology.nodes["origin"]
     site = f"http://{address('origin', 'external')}:{_HOLD_PORT}"
     server = {"address": address("origin", "external"), "port": _HOLD_PORT, "schedule": series.holds()}
-    visits = plan.visitors.model_dump(include={"new_rate", "kept_rate", "kept_connections"})
+    new, kept = plan.visitors.rates
+    visits = {"new_rate": new, "kept_rate": kept, "kept_connections": plan.visitors.kept_connections}
     viewer = {"kind": "hls", "url": f"{site}/video/index.m3u8", "live": False}
     return [
         Member("hold", "migrascope.workload.hold", "origin", origin, server),

@@ -4,81 +4,126 @@ from collections import deque
 from pathlib import Path
 
 from migrascope.model.clock import mono_ns
+from migrascope.model.steady import IN_TIME_SHARE, NS, Due, in_time_share, unsteady
 from migrascope.store.spool import Follower
 
-_GRACE_NS = 200_000_000
-_STEADY_NS = 1_000_000_000
+GRACE_NS = 200_000_000
+"""So long after it was due, what has come in time is written."""
 _RECOVERY_NS = 500_000_000
-_SLOW_NS = 100_000_000
 _VIEWER_NS = 3_000_000_000
+"""A viewer asks for a stretch of media at least so often."""
 _LEDGER_NS = 15_000_000_000
+_OUTRUN_NS = 6_000_000_000
+"""So long arrivals must have outrun answers until it is given up that the guest catches up."""
+_OUTRUN_SHARE = 0.8
+_HOPELESS_SHARE = 0.5
 
 
 class EchoWatch:
-    """Follows the echo probe: which of the last requests have their reply."""
+    """Follows the echo probe: which of the last requests have their reply. kept_s: how far back it can be asked."""
 
-    def __init__(self, directory: Path, rate: float) -> None:
+    def __init__(self, directory: Path, rate: float, kept_s: float = 10.0) -> None:
         self._sent, self._replies = (
             Follower(directory / "echo_sent@echo.jsonl"),
             Follower(directory / "echo_reply@echo.jsonl"),
         )
         self._rate = rate
-        self._recent: deque[tuple[int, int]] = deque(maxlen=round(rate * 10))
+        self._recent: deque[tuple[int, int]] = deque(maxlen=max(1, round(rate * (kept_s + 1))))
         self._answered: set[int] = set()
 
     def update(self) -> None:
         self._recent.extend((seq, sent_ns) for seq, _, sent_ns in self._sent.rows())
         self._answered.update(row[0] for row in self._replies.rows())
 
+    def _share(self, from_ns: int, until_ns: int) -> tuple[int, float]:
+        """How many were sent in [from, until), and the share of them that was answered."""
+        seqs = [seq for seq, sent in self._recent if from_ns <= sent < until_ns]
+        return len(seqs), sum(seq in self._answered for seq in seqs) / len(seqs) if seqs else 0.0
+
     def whole(self, from_ns: int, until_ns: int) -> bool:
         """Whether nine tenths of the rate were sent in [from, until) and every one of them was answered."""
-        seqs = [seq for seq, sent in self._recent if from_ns <= sent < until_ns]
-        enough = len(seqs) >= 0.9 * self._rate * (until_ns - from_ns) / 1e9
-        return enough and all(seq in self._answered for seq in seqs)
+        sent, answered = self._share(from_ns, until_ns)
+        return sent >= 0.9 * self._rate * (until_ns - from_ns) / NS and answered == 1.0
 
     def recovered(self, since_ns: int) -> int | None:
         """The start of the first 500 ms after `since_ns` in which no request was lost so far; None if not yet."""
         self.update()
         lost = [sent for seq, sent in self._recent if sent >= since_ns and seq not in self._answered]
-        now = mono_ns() - _GRACE_NS
+        now = mono_ns() - GRACE_NS
         start = max([since_ns, *(sent + 1 for sent in lost if sent <= now)])
         return start if start + _RECOVERY_NS <= now and self.whole(start, start + _RECOVERY_NS) else None
 
-    def steady(self) -> bool:
+    def unsteady(self, from_ns: int, until_ns: int) -> str | None:
+        """Why the window [from, until) is not steady: probes that were not sent, or not answered."""
         self.update()
-        now = mono_ns() - _GRACE_NS
-        return self.whole(now - _STEADY_NS, now)
+        sent, answered = self._share(from_ns, until_ns)
+        due = self._rate * (until_ns - from_ns) / NS
+        if sent < 0.9 * due:
+            return f"{sent} of {due:.0f} probes sent"
+        return None if answered >= IN_TIME_SHARE else f"{100 * answered:.0f} % of probes answered"
 
 
 class VisitWatch:
-    """Follows the visitors: steady when a second of visits of each kind came, all of them whole and in time."""
+    """Follows the visitors. rates: visits a second of each kind that are to come. loaded: the plan declares a load in
+    the guest."""
 
-    def __init__(self, directory: Path, rate: float) -> None:
+    def __init__(self, directory: Path, rates: dict[str, float], kept_s: float = 10.0, *, loaded: bool = False) -> None:
         self._visits = Follower(directory / "visit@visitors.jsonl")
-        self._rate = rate
-        self._recent: deque[tuple[int, int, str]] = deque(maxlen=max(1, round(rate * 10)))
+        self._rates = {kind: rate for kind, rate in rates.items() if rate}
+        self._loaded, self._kept_ns = loaded, round((kept_s + 2) * NS)
+        self._recent: dict[str, deque[Due]] = {kind: deque() for kind in self._rates}
+        self._first_ns: int | None = None
 
-    def steady(self) -> bool:
-        for _, _, due, _, _, _, done, _, _, _, error in self._visits.rows():
-            self._recent.append((due, done, error))
-        now = mono_ns() - _GRACE_NS
-        last = [visit for visit in self._recent if now - _STEADY_NS <= visit[0] < now]
-        in_time = [visit for visit in last if not visit[2] and visit[1] - visit[0] < _SLOW_NS]
-        return len(last) >= 0.9 * self._rate and len(in_time) >= 0.98 * len(last)
+    def _update(self) -> None:
+        for kind, _, due, _, _, _, done, _, _, _, error in self._visits.rows():
+            self._first_ns = due if self._first_ns is None else min(self._first_ns, due)
+            self._recent[kind].append(Due(due, 0 if error else done))
+        oldest = mono_ns() - self._kept_ns
+        for visits in self._recent.values():
+            while visits and visits[0].due_ns < oldest:
+                visits.popleft()
+
+    def unsteady(self, from_ns: int, until_ns: int) -> str | None:
+        """Why the window [from, until) is not steady."""
+        self._update()
+        for kind, rate in self._rates.items():
+            if why := unsteady(list(self._recent[kind]), from_ns, until_ns, rate, loaded=self._loaded):
+                return f"{why} ({kind})"
+        return None
+
+    def overload(self) -> str | None:
+        """Why the guest will not catch up, or None: for a while it has answered fewer visits than came, and late."""
+        self._update()
+        now = mono_ns() - GRACE_NS
+        since = now - _OUTRUN_NS
+        if self._first_ns is None or self._first_ns > since:
+            return None
+        asked = sum(self._rates.values())
+        due = asked * _OUTRUN_NS / NS
+        visits = [visit for kept in self._recent.values() for visit in kept]
+        answered = sum(since <= visit.done_ns < now for visit in visits)
+        share = in_time_share((visit for visit in visits if since <= visit.due_ns < now), due)
+        if answered >= _OUTRUN_SHARE * due or share >= _HOPELESS_SHARE:
+            return None
+        return f"this machine serves {answered * NS / _OUTRUN_NS:.0f} visits/s, the plan asks for {asked:g}"
 
 
 class ViewerWatch:
-    """Follows one viewer: steady when two stretches of media came within three seconds, none failed."""
+    """Follows one viewer: steady when stretches of media came all through the window, none failed."""
 
     def __init__(self, directory: Path, source: str) -> None:
         self._segments = Follower(directory / f"segment@{source}.jsonl")
-        self._recent: deque[tuple[int, str]] = deque(maxlen=50)
+        self._recent: deque[tuple[int, str]] = deque(maxlen=200)
 
-    def steady(self) -> bool:
-        for _, _, _, _, done, _, _, error in self._segments.rows():
-            self._recent.append((done, error))
-        last = [error for done, error in self._recent if done >= mono_ns() - _VIEWER_NS]
-        return len(last) >= 2 and not any(last)
+    def unsteady(self, from_ns: int, until_ns: int) -> str | None:
+        """Why the window [from, until) is not steady."""
+        for _, _, _, asked, done, _, _, error in self._segments.rows():
+            self._recent.append((done or asked, error))
+        came = [(done, error) for done, error in self._recent if min(from_ns, until_ns - _VIEWER_NS) <= done < until_ns]
+        if failed := [error for done, error in came if error and done >= from_ns]:
+            return f"media failed: {failed[-1]}"
+        whole = [done for done, error in came if not error]
+        return None if len(whole) >= 2 else "waits for media"
 
 
 class LedgerWatch:
@@ -89,6 +134,7 @@ class LedgerWatch:
         self._records = Follower(directory / "ledger@collector.jsonl")
         self._until_ns, self._heard = mono_ns() + _LEDGER_NS, False
 
-    def steady(self) -> bool:
+    def unsteady(self, _from_ns: int, _until_ns: int) -> str | None:
+        """Why it is not steady, whatever the window."""
         self._heard = self._heard or any(True for _ in self._records.rows())
-        return self._heard or mono_ns() > self._until_ns
+        return None if self._heard or mono_ns() > self._until_ns else "no record yet"

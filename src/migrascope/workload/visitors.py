@@ -10,13 +10,14 @@ import asyncio
 import gc
 import random
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import aiohttp
 
 from migrascope.node.program import Program
-from migrascope.store.spool import Spool
 from migrascope.workload.flows import Flows, Lane
 
 TIMEOUT_S = 10.0
@@ -44,20 +45,36 @@ class Visit:
     error: str = ""
 
 
-class Visitors:
-    """All that visit one page."""
+class Rows(Protocol):
+    """Where visits are recorded."""
 
-    def __init__(self, url: str, visits: Spool, flows: Flows) -> None:
-        self._url, self._visits, self._flows = url, visits, flows
+    def add(self, *row: Any) -> None:
+        """Takes a row of the table visit."""
+
+
+class Visitors:
+    """All that visit one page. lanes: the kept connections, each with its turn."""
+
+    def __init__(self, url: str, visits: Rows, flows: Flows, lanes: Sequence[tuple[Lane, asyncio.Lock]]) -> None:
+        self._url, self._visits, self._flows, self._lanes = url, visits, flows, lanes
         self._page_bytes: int | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, visits: Rows, flows: Flows, kept_connections: int) -> AsyncIterator["Visitors"]:
+        """Visitors with so many kept connections, which are closed at the end."""
+        async with AsyncExitStack() as stack:
+            lanes = [await stack.enter_async_context(Lane(flows, "kept", kept=True)) for _ in range(kept_connections)]
+            yield cls(url, visits, flows, [(lane, asyncio.Lock()) for lane in lanes])
 
     async def on_new(self, seq: int, due_ns: int) -> None:
         """A visit with a connection of its own."""
         async with Lane(self._flows, "new", kept=False) as lane:
             await self._record(Visit("new", seq, due_ns), lane, None)
 
-    async def on_kept(self, seq: int, due_ns: int, lane: Lane, turn: asyncio.Lock) -> None:
+    async def on_kept(self, seq: int, due_ns: int) -> None:
         """A visit on a kept connection, when its turn has come."""
+        lane, turn = self._lanes[seq % len(self._lanes)]
         await self._record(Visit("kept", seq, due_ns), lane, turn)
 
     async def _record(self, visit: Visit, lane: Lane, turn: asyncio.Lock | None) -> None:
@@ -103,21 +120,16 @@ async def main(program: Program) -> None:
     phase = random.Random(config["seed"])
     async with AsyncExitStack() as stack:
         flows = Flows(stack.enter_context(program.spool("tcp_info")))
-        visitors = Visitors(config["url"], stack.enter_context(program.spool("visit")), flows)
-        lanes = [
-            (await stack.enter_async_context(Lane(flows, "kept", kept=True)), asyncio.Lock())
-            for _ in range(config["kept_connections"])
-        ]
-
-        async def on_kept(seq: int, due_ns: int) -> None:
-            await visitors.on_kept(seq, due_ns, *lanes[seq % len(lanes)])
-
+        visits = stack.enter_context(program.spool("visit"))
+        visitors = await stack.enter_async_context(
+            Visitors.open(config["url"], visits, flows, config["kept_connections"])
+        )
         gc.freeze()
         program.ready()
         start = time.monotonic_ns()
         async with asyncio.TaskGroup() as group:
             group.create_task(flows.watch(program))
-            for rate, visit in ((config["new_rate"], visitors.on_new), (config["kept_rate"], on_kept)):
+            for rate, visit in ((config["new_rate"], visitors.on_new), (config["kept_rate"], visitors.on_kept)):
                 first = start + round(phase.random() * NS / max(rate, 1))
                 if rate:
                     group.create_task(program.at_each(program.schedule(first, rate), visit))

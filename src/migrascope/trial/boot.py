@@ -1,0 +1,25 @@
+"""Waiting for a guest that boots."""
+
+from migrascope.lab.contract import Instance
+from migrascope.model.problem import Problem
+from migrascope.node.until import Late, until
+from migrascope.trial.guestcall import GuestCall
+
+
+class NoBoot(Problem):
+    """A guest that did not come up; the message says how far it came."""
+
+
+async def await_boot(instance: Instance, guest: GuestCall, limit_s: float) -> None:
+    """Returns as soon as the guest's website and agent answer. NoBoot after limit_s, or when it has died."""
+
+    async def booted() -> bool:
+        if problem := instance.problem():
+            raise NoBoot(f"the guest did not boot: {problem}")
+        return await guest.ready()
+
+    try:
+        await until(booted, limit_s, "the guest boots and its website answers", 0.05)
+    except Late as error:
+        last = " | ".join((await instance.console() or "").strip().splitlines()[-3:])
+        raise NoBoot(f"{error}; serial console: {last or 'empty'}") from error

@@ -1,0 +1,81 @@
+"""How many visits a guest bears: the search, as a generator that asks for rates and is sent what came of them."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from migrascope.model.load import LEAST_RATE, PROCESSOR_SHARE, Tried
+from migrascope.model.steady import IN_TIME_SHARE
+
+MOST_STEPS = 6
+"""Maximum number of rates that are tried."""
+_AIM = 0.95
+"""The part of what would be allowed that is tried next: a rate above it would have to be given up again."""
+_CLOSE = 0.85
+_GROW = 4.0
+"""The most by which a rate is raised at once: a guest that is asked for far too much takes long to recover."""
+
+
+@dataclass(frozen=True)
+class Borne:
+    """What a guest bears. rate: visits a second of each kind, 0 where even the least was too much. busy: the share of
+    one core that it used then. serves: the rate at which that would be a whole core, None where too little is known."""
+
+    rate: float
+    busy: float | None
+    serves: float | None
+
+
+def search(most: float) -> Generator[float, Tried, None]:
+    """Asks for rates from LEAST_RATE to `most`; each is answered by what came of it.
+
+    It ends when it is known what the guest bears.
+    """
+    tried: list[Tried] = []
+    rate = min(LEAST_RATE, most)
+    while len(tried) < MOST_STEPS:
+        tried.append((yield rate))
+        wanted = _next(tried, most)
+        if wanted is None:
+            return
+        rate = wanted
+
+
+def conclude(tried: Sequence[Tried]) -> Borne:
+    """The highest rate that was tried and borne: its visits were answered in time, and the guest used no more than
+    PROCESSOR_SHARE of a core."""
+    best = max((one for one in tried if borne(one)), key=lambda one: one.rate, default=None)
+    return Borne(best.rate if best else 0.0, best.busy if best else None, _rate_at(tried, 1.0))
+
+
+def borne(tried: Tried) -> bool:
+    """Whether the guest bore a rate, with room for what a migration asks of it."""
+    return tried.in_time >= IN_TIME_SHARE and tried.busy is not None and tried.busy <= PROCESSOR_SHARE
+
+
+def _next(tried: list[Tried], most: float) -> float | None:
+    """The rate to try next, None where another would tell nothing new."""
+    low = max((one.rate for one in tried if borne(one)), default=0.0)
+    high = min((one.rate for one in tried if not borne(one)), default=None)
+    if low >= most or not low:
+        return None
+    allowed = _rate_at(tried, PROCESSOR_SHARE)
+    aim = most if allowed is None else min(most, _AIM * allowed)
+    if high is None:
+        if allowed is not None and aim < most and low >= _CLOSE * allowed:
+            return None
+        return min(most, max(1.5 * low, min(aim, _GROW * low)))
+    if high <= low / _CLOSE:
+        return None
+    return aim if low / _CLOSE < aim < _AIM * high else (low + high) / 2
+
+
+def _rate_at(tried: Sequence[Tried], busy: float) -> float | None:
+    """The rate at which the guest would use that share of a core, from the line through what was tried."""
+    known = [(one.rate, one.busy) for one in tried if one.busy is not None and one.in_time >= IN_TIME_SHARE]
+    if len(known) < 2:
+        return None
+    known.sort()
+    (first, first_busy), (last, last_busy) = known[0], known[-1]
+    if last <= first or last_busy <= first_busy:
+        return None
+    return first + (busy - first_busy) * (last - first) / (last_busy - first_busy)

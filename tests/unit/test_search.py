@@ -1,0 +1,91 @@
+"""The search for what a guest bears, against scripted guests of known capacity."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrascope.model.load import LEAST_RATE, PROCESSOR_SHARE, Tried
+from migrascope.workload.search import MOST_STEPS, Borne, conclude, search
+
+MOST = 50.0
+Guest = Callable[[float], Tried]
+
+
+def searched(guest: Guest, most: float = MOST) -> tuple[Borne, list[Tried]]:
+    """What is concluded of a guest, and every rate that was tried."""
+    searching, tried = search(most), list[Tried]()
+    rate = next(searching)
+    while True:
+        tried.append(guest(rate))
+        try:
+            rate = searching.send(tried[-1])
+        except StopIteration:
+            return conclude(tried), tried
+
+
+def linear(base: float, each: float, noise: Callable[[], float] = lambda: 1.0) -> Guest:
+    """A guest that uses `base` of a core without visits and `each` more for a visit a second; full, it answers late."""
+
+    def serve(rate: float) -> Tried:
+        busy = base + each * rate
+        return Tried(rate, 1.0 if busy < 0.9 else 0.3, min(1.0, busy * noise()), 2)
+
+    return serve
+
+
+@given(base=st.floats(0.01, 0.49), each=st.floats(1e-4, 0.1))
+def test_a_stable_guest_gets_no_more_than_its_share_and_hardly_less(base: float, each: float) -> None:
+    found, tried = searched(linear(base, each))
+    fits = min(MOST, (PROCESSOR_SHARE - base) / each)
+    assert len(tried) <= MOST_STEPS
+    assert all(one.rate <= MOST for one in tried)
+    if fits < LEAST_RATE:
+        assert found.rate == 0.0
+    else:
+        assert 0.8 * fits <= found.rate <= fits
+        assert found.busy is not None
+        assert found.busy <= PROCESSOR_SHARE
+
+
+@given(base=st.floats(0.01, 0.45), each=st.floats(1e-4, 0.1), seed=st.integers(0, 1000))
+def test_a_jittery_guest_is_done_with_in_time_and_not_overloaded(base: float, each: float, seed: int) -> None:
+    """Each count is up to a tenth off; so is what it is given."""
+    chance = random.Random(seed)
+    found, tried = searched(linear(base, each, lambda: chance.uniform(0.9, 1.1)))
+    assert len(tried) <= MOST_STEPS
+    assert base + each * found.rate <= 1.15 * PROCESSOR_SHARE or found.rate == 0.0
+
+
+@given(most=st.floats(0.5, 500))
+def test_a_guest_on_hardware_gets_all_that_is_wanted(most: float) -> None:
+    found, tried = searched(linear(0.02, 1e-5), most)
+    assert found.rate == most
+    assert max(one.rate for one in tried) == most
+
+
+@pytest.mark.parametrize(
+    "guest",
+    [
+        pytest.param(lambda rate: Tried(rate, 0.0, None, 2), id="dead"),
+        pytest.param(lambda rate: Tried(rate, 1.0, None, 2), id="silent agent"),
+        pytest.param(lambda rate: Tried(rate, 0.4, 0.3, 2), id="slow"),
+        pytest.param(lambda rate: Tried(rate, 1.0, 1.0, 2), id="full"),
+    ],
+)
+def test_a_guest_that_bears_nothing_is_asked_once(guest: Guest) -> None:
+    found, tried = searched(guest)
+    assert (found.rate, found.serves, len(tried)) == (0.0, None, 1)
+
+
+def test_late_answers_bound_the_rate_where_the_processor_does_not() -> None:
+    """Something else than its processor holds this guest up."""
+    found, _ = searched(lambda rate: Tried(rate, 1.0 if rate <= 20 else 0.5, 0.1 + 0.001 * rate, 2))
+    assert 15 <= found.rate <= 20
+
+
+def test_what_would_fill_a_core_is_said() -> None:
+    found, _ = searched(linear(0.2, 0.01))
+    assert found.serves == pytest.approx(80)
