@@ -10,6 +10,7 @@ from migrascope.metrics import (
     http,
     libvirt,
     link,
+    load,
     migration,
     network,
     openstack,
@@ -62,12 +63,19 @@ def examine(recording: Recording) -> Measurement:
         **wiring.measure(recording, windows),
         **writer.measure(recording, windows),
         **cpu.measure(recording, windows),
+        **load.measure(recording, windows),
         **quality.measure(recording, packets, windows),
     }
     found |= budget.measure(found, packets, windows)
+    unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
+    found = load.without_spoiled(found, unsteady, exempt=exempt)
     if fleet.is_fleet(recording):
         own = {key: one for key, one in found.items() if key.startswith("quality.")}
         of_one = {key: missing(one.unit, one.source, fleet.ELSEWHERE) for key, one in found.items()}
         return Measurement(of_one | own | fleet.measure(recording), windows, [])
-    warnings = [*quality.warnings(found, packets, windows), *writer.warnings(recording, found)]
+    warnings = [
+        *load.warnings(found, unsteady, exempt=exempt),
+        *quality.warnings(found, packets, windows),
+        *writer.warnings(recording, found),
+    ]
     return Measurement(found, windows, warnings)

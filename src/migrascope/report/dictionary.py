@@ -91,6 +91,8 @@ METRICS = [
     (r"fleet\.\w+\.(median|max|sum)", "over the instances of a trial"),
     (r"fleet\.vm-\d+\.\w+", "of one instance"),
     (r"writer_Bps\..*", "what the steady writer reached, by its own count"),
+    (r"load\.in_time_ratio\..*", "visits before the migration that were answered within 100 ms, over new or kept ones"),
+    (r"load\.(guest|hypervisor)_busy_ratio", "share of one core that the guest used before the migration"),
     (r"hypervisor_cpu_s\..*", "CPU time of the QEMU on that side during the migration"),
     (r"budget\..*", "parts of the downtime that add up"),
     (r"quality\..*", "how far the measurement itself was disturbed"),

@@ -55,11 +55,17 @@ def statements(evidence: Evidence) -> list[Statement]:
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """The worst statement is the verdict. A witness that was not heard makes it "unknown", unless another saw worse."""
+    """The worst statement is the verdict. A witness that was not heard makes it "unknown", unless another saw worse.
+
+    Where no migration was asked for, and nothing disturbed the guest, nothing is a migration's loss: the machine may
+    have been too busy for anybody to be heard.
+    """
     said = statements(evidence)
     worst = max((one.verdict for one in said), key=VERDICTS.index)
     lost = [f"{one.witness}: {one.text}" for one in said if one.verdict == worst not in ("intact", "unknown")]
     unheard = [one.witness for one in said if one.verdict == "unknown"]
     silent = ", ".join(one for one in unheard if one != DISTURBANCE)
     parts = [*lost, *([f"not known: {silent}"] if silent else []), *([MISSED] if DISTURBANCE in unheard else [])]
+    if evidence.times.request is None and not any(one.effect_ns for one in evidence.disturbed):
+        return Judgement("unknown", "; ".join(["no migration was asked for", *lost]), said)
     return Judgement(worst, "; ".join(parts) or "nothing was lost, and one guest ran", said)
