@@ -82,7 +82,8 @@ def up(
 
     async def work() -> int:
         found = await testbeds.up(testbed, virt_type, say, tenant=tenant, migration=change.given())
-        hand_over(testbeds.clouds_yaml(testbed).parent)
+        path = testbeds.clouds_yaml(testbed)
+        hand_over(path.parent, path)
         _show(testbed, found)
         return 0 if found.healthy else Problem.code
 

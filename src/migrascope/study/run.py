@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -46,10 +46,22 @@ def _trials(plan: Plan, images: Images | None, progress: Progress) -> AbstractAs
     return fake_trials(plan) if images is None else qemu_trials(plan, images, progress)
 
 
-async def execute(plan: Plan, runs: Path, images: Images | None, progress: Progress) -> RunFolder:
-    """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab."""
+def _ignore(run: RunFolder) -> None:
+    """Nobody waits for the run's folder."""
+
+
+async def execute(
+    plan: Plan,
+    runs: Path,
+    images: Images | None,
+    progress: Progress,
+    begun: Callable[[RunFolder], None] = _ignore,
+) -> RunFolder:
+    """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab. begun: called with the
+    run's folder as soon as it is made."""
     async with _trials(plan, images, progress) as (run_trial, facts):
         run = RunFolder.create(runs, text_of(plan), manifest(plan.seed, plan.name, **facts))
+        begun(run)
         _quote_calibration(run)
         with locked(run):
             await _rest(run, plan, run_trial, progress)
