@@ -10,6 +10,7 @@ from faketrial import PLAN, record
 
 from migrascope.store.pcap import writer
 from migrascope.store.pcap.reader import Capture
+from migrascope.store.removal import NotRemoved
 from migrascope.store.runfolder import RunError, RunFolder, find_run
 from migrascope.study.plans import text_of
 
@@ -88,6 +89,33 @@ def test_a_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     (run.path / "manifest.json").write_text('{"schema": 99}')
     with pytest.raises(RunError, match="schema 99 is not known"):
         RunFolder(run.path)
+
+
+@pytest.mark.parametrize("name", ["../../etc/cron.d/x", "/etc", "..", "", None, 7])
+def test_a_run_whose_id_leads_elsewhere_is_refused(tmp_path: Path, name: object) -> None:
+    run = create(tmp_path)
+    (run.path / "manifest.json").write_text(json.dumps({**run.manifest, "id": name}))
+    with pytest.raises(RunError, match="no valid id"):
+        RunFolder(run.path)
+
+
+def test_a_trial_does_not_begin_where_a_link_leads_elsewhere(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    (tmp_path / "foreign" / "1.open").mkdir(parents=True)
+    (tmp_path / "foreign" / "1.open" / "file").write_text("kept")
+    (run.path / "trials").rmdir()
+    (run.path / "trials").symlink_to(tmp_path / "foreign")
+    with pytest.raises(NotRemoved, match="a link or a file is on the way"):
+        run.open_trial(1)
+    assert (tmp_path / "foreign" / "1.open" / "file").read_text() == "kept"
+
+
+def test_a_capture_is_looked_for_in_its_trial_alone(tmp_path: Path) -> None:
+    trial = record(tmp_path).folder / "trial.json"
+    value = json.loads(trial.read_text())
+    trial.write_text(json.dumps({**value, "files": {"capture@/../../../../foreign.gz": {}}}))
+    (tmp_path / "foreign.gz").write_text("")
+    assert find_run(tmp_path, "-1").recordings()[0].capture is None
 
 
 def test_a_folder_that_cannot_be_written_says_which_option_helps() -> None:

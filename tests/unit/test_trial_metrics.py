@@ -269,14 +269,49 @@ def slowed(recording: Recording, seconds: pl.Expr, until: str = "before") -> dic
     return measure(Recording(recording.folder))
 
 
-def test_a_blackout_that_the_load_hides_is_not_nothing(tmp_path: Path) -> None:
-    found = slowed(record(tmp_path), pl.when(pl.col("seq") % 5 == 0).then(0.5).otherwise(0.0))
+LOADED = replace(FACTORS, write_Bps=40e6, write_set_bytes=2**27, write_pattern="random")
+"""A load that the plan declares: what is late before the migration belongs to it."""
+
+
+def test_a_blackout_that_a_declared_load_hides_is_not_nothing(tmp_path: Path) -> None:
+    found = slowed(record(tmp_path, factors=LOADED), pl.when(pl.col("seq") % 5 == 0).then(0.5).otherwise(0.0))
     for kind in ("new", "kept"):
         assert value(found, f"http_{kind}_late_after_s") == pytest.approx(1.5, abs=0.05)
         assert value(found, f"http_{kind}_late") == 0
         assert value(found, f"http_{kind}_worst_s") > 0.2
         assert found[f"http_{kind}_blackout_s"].value is None
         assert "only over 1.5" in str(found[f"http_{kind}_blackout_s"].reason)
+
+
+def test_a_window_before_that_was_not_steady_spoils_what_is_compared_with_it(tmp_path: Path) -> None:
+    whole = examine(record(tmp_path / "whole"))
+    assert value(whole.metrics, "load.in_time_ratio.new") == 1.0
+    assert not [warning for warning in whole.warnings if "not steady" in warning]
+    recording = record(tmp_path / "late")
+    slowed(recording, pl.when(pl.col("seq") % 50 == 0).then(0.5).otherwise(0.0))
+    late = examine(Recording(recording.folder))
+    reason = "the window before the migration was not steady: 98 % of visits in time (new)"
+    assert value(late.metrics, "load.in_time_ratio.new") == pytest.approx(0.98)
+    for key in ("http_new_worst_s", "http_kept_worst_s", "player_stall_s", "visitor.lost_s.during"):
+        assert late.metrics[key].reason == reason
+    for key in ("vm_pause_s", "network_blackout_s", "visitor.goodput_bps.switchover"):
+        assert late.metrics[key] == replace(whole.metrics[key], bound=late.metrics[key].bound), key
+    assert [warning for warning in late.warnings if reason in warning]
+
+
+@pytest.mark.parametrize(("share", "spoiled", "warned"), [(0.5, False, False), (0.65, False, True), (0.8, True, True)])
+def test_a_guest_that_the_load_saturates_spoils_what_visitors_saw(
+    tmp_path: Path, share: float, spoiled: bool, warned: bool
+) -> None:
+    recording = record(tmp_path)
+    counts = recording.table("guest_load")
+    counts.with_columns(idle_s=pl.col("uptime_s") * (1 - share)).write_parquet(recording.folder / "guest_load.parquet")
+    found = examine(Recording(recording.folder))
+    assert value(found.metrics, "load.guest_busy_ratio") == pytest.approx(share)
+    assert (found.metrics["http_new_blackout_s"].value is None) == spoiled
+    if spoiled:
+        assert "the load saturates the guest: 80 % of a core" in str(found.metrics["http_new_blackout_s"].reason)
+    assert any("catches up late" in warning for warning in found.warnings) == warned
 
 
 def test_no_visit_around_the_switchover_is_no_blackout_of_nothing(tmp_path: Path) -> None:
@@ -301,7 +336,9 @@ def test_what_visitors_lost_is_the_gap(tmp_path: Path) -> None:
 
 
 def test_what_unevenly_served_visitors_lost_is_the_gap_within_its_bound(tmp_path: Path) -> None:
-    found = slowed(record(tmp_path, factors=WITHOUT_VIDEO), UNEVEN, "during")["visitor.lost_s.during"]
+    found = slowed(record(tmp_path, factors=replace(LOADED, scenario="none")), UNEVEN, "during")[
+        "visitor.lost_s.during"
+    ]
     assert found.value is not None
     assert found.bound is not None
     assert found.bound > 0.4
@@ -309,7 +346,7 @@ def test_what_unevenly_served_visitors_lost_is_the_gap_within_its_bound(tmp_path
 
 
 def test_visitors_who_were_served_worse_before_lost_less_than_nothing(tmp_path: Path) -> None:
-    found = slowed(record(tmp_path, factors=WITHOUT_VIDEO), UNEVEN)["visitor.lost_s.during"]
+    found = slowed(record(tmp_path, factors=replace(LOADED, scenario="none")), UNEVEN)["visitor.lost_s.during"]
     assert found.value is not None
     assert found.value < 0
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrascope.metrics.verdict import judge as judging
+from migrascope.metrics.verdict.disturbed import Disturbed
 from migrascope.metrics.verdict.hosts import Frames, State
 from migrascope.metrics.verdict.judge import Evidence, judge
 from migrascope.metrics.verdict.ledger import Arrival, collected, kept
@@ -115,6 +116,16 @@ def test_what_is_known_counts_whatever_else_is_not() -> None:
     verdict = judge(replace(TRUE, answers=chain(60) + chain(60, 60, "other"), frames=[]))
     assert verdict.verdict == "guest lost"
     assert "not known: frames" in verdict.text
+
+
+def test_without_a_request_nothing_is_a_migrations_loss() -> None:
+    """The machine was too busy to be heard, and nothing was migrated."""
+    silent = replace(TRUE, times=Times(None, None), visits=[Visit(at * NS, 0) for at in range(8)])
+    verdict = judge(silent)
+    assert verdict.verdict == "unknown"
+    assert verdict.text.startswith("no migration was asked for; website: no answer for the last")
+    killed = Disturbed("kill", "trial", NS, NS, 0, "")
+    assert judge(replace(silent, disturbance="kill", disturbed=[killed])).verdict == "service lost"
 
 
 def test_verdicts_have_an_order() -> None:

@@ -39,17 +39,20 @@ def clean(
         return _clean_cloud(cloud, testbed, images, all_machines, list_, json)
     removed = clean_machine()
     images_gone = remove_superseded(IMAGES)
+    code = Problem.code if removed.left else 0
     if json:
         print_json({"schema": 1, **asdict(removed), "images": images_gone})
-        return 0
+        return code
     if removed.labs:
-        for noun, names in asdict(removed).items():
-            stdout().print(f"removed {noun}: {', '.join(names) or 'none'}", markup=False)
+        for noun in ("labs", "namespaces", "processes", "cgroups"):
+            stdout().print(f"removed {noun}: {', '.join(getattr(removed, noun)) or 'none'}", markup=False)
     if images_gone:
         stdout().print(f"removed images: {', '.join(images_gone)}", markup=False)
-    if not removed.labs and not images_gone:
+    for words in removed.left:
+        stdout().print(f"stays: {words}", markup=False, soft_wrap=True)
+    if not (removed.labs or images_gone or removed.left):
         stdout().print("nothing to remove")
-    return 0
+    return code
 
 
 def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones: bool, only: bool, json: bool) -> int:

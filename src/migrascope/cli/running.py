@@ -9,13 +9,13 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.output import print_json, table_and_report
-from migrascope.cli.owner import hand_over
+from migrascope.cli.owner import hand_over, hand_over_run
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.model.units import human
-from migrascope.store.runfolder import find_run
+from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study import disturbances
 from migrascope.study.doctor import problems_of
 from migrascope.study.images import prepare
@@ -73,6 +73,15 @@ def run(
         if folder is not None
         else _with_fleet(load(plan, quick=quick, lab=lab, cloud=cloud).plan, instances)
     )
+    new_folders = [path for path in (runs, *runs.parents) if not path.exists()]
+    written = [folder] if folder is not None else []
+
+    def begun(run: RunFolder) -> None:
+        written.append(run)
+        latest = runs / "latest"
+        ours = latest.is_symlink() and latest.readlink() == Path(run.id)
+        hand_over(run.path, *new_folders, *([latest] if ours else []))
+
     needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
     if needs_lab:
         need_lab(loaded)
@@ -82,13 +91,14 @@ def run(
         if folder is not None:
             done = await resume(folder, images, progress)
         else:
-            done = await execute(loaded, runs, images, progress, borrowed)
+            done = await execute(loaded, runs, images, progress, borrowed, begun)
         return table_and_report(done, stdout())
 
     try:
         return interruptible(work())
     finally:
-        hand_over(folder.path if folder is not None else runs)
+        for run_folder in written:
+            hand_over_run(run_folder.path)
 
 
 def _with_fleet(loaded: Plan, instances: int | None) -> Plan:

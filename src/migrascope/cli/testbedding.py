@@ -82,7 +82,8 @@ def up(
 
     async def work() -> int:
         found = await testbeds.up(testbed, virt_type, say, tenant=tenant, migration=change.given())
-        hand_over(testbeds.clouds_yaml(testbed).parent)
+        path = testbeds.clouds_yaml(testbed)
+        hand_over(path.parent, path)
         _show(testbed, found)
         return 0 if found.healthy else Problem.code
 
@@ -195,22 +196,23 @@ def down(
     name: Name = DEFAULT,
     purge: Annotated[bool, Parameter(negative="", help="Remove what its nodes have written, too.")] = False,
 ) -> int:
-    """Powers a testbed off; the next `up` goes on with the same disks."""
+    """Powers a testbed off; the next `up` goes on with the same disks. 4 if something stays that should go."""
     testbed = _testbed(name)
 
     async def work() -> int:
         removed = testbeds.purge(testbed) if purge else await testbed.down()
-        stdout().print(_removed(removed), markup=False)
-        return 0
+        stdout().print("\n".join(_removed(removed)), markup=False, soft_wrap=True)
+        return Problem.code if removed.left else 0
 
     return interruptible(work())
 
 
-def _removed(removed: Cleaned) -> str:
+def _removed(removed: Cleaned) -> list[str]:
     counts = {"process": len(removed.processes), "namespace": len(removed.namespaces), "cgroup": len(removed.cgroups)}
     gone = [f"{count} {noun}{'es' if noun == 'process' else 's'}" for noun, count in counts.items() if count]
     gone += ["its state"] if removed.labs else []
-    return f"removed {', '.join(gone)}" if gone else "there was nothing to take down"
+    lines = [f"removed {', '.join(gone)}"] if gone else []
+    return lines + [f"stays: {words}" for words in removed.left] or ["there was nothing to take down"]
 
 
 async def _done(work: Coroutine[Any, Any, None]) -> int:

@@ -15,6 +15,7 @@ from migrascope.guest import site, video
 from migrascope.node.image import IMAGES, ImageError, Recipe, Say, cached, digest, root_image
 from migrascope.node.place import STATE
 from migrascope.node.process import ProcessError, Where, run
+from migrascope.store.removal import remove_tree
 
 ROOT = Recipe(
     name="guest-root",
@@ -153,8 +154,8 @@ class _Build:
         await self._disk()
         facts = {"kernel": modules.name, "nginx": self._version("nginx"), "python": self._version("python3-minimal")}
         (self.part / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-        await asyncio.to_thread(shutil.rmtree, self.tree)
-        await asyncio.to_thread(shutil.rmtree, self.part / "video")
+        await asyncio.to_thread(remove_tree, self.tree, self.part)
+        await asyncio.to_thread(remove_tree, self.part / "video", self.part)
 
     async def _kernel(self, compressed: Path) -> None:
         """Unpacks the kernel: QEMU starts an ELF kernel directly (PVH), and an emulated guest unpacks nothing."""
@@ -185,7 +186,7 @@ class _Build:
         await run("cp", ["/bin/cp", "-a", *kept, str(self.tree)], Where())
         for pattern in _UNWANTED:
             for path in self.tree.glob(pattern):
-                shutil.rmtree(path)
+                remove_tree(path, self.tree)
         for folder in ("dev", "proc", "sys", "run", "tmp"):
             (self.tree / folder).mkdir()
         for folder in ("var/log/nginx", "var/lib/nginx", "var/lib/migrascope", "etc/migrascope", "srv/site"):

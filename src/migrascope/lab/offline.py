@@ -1,11 +1,11 @@
 """A volume that nobody uses any more, as a raw image of an ext4 file system: is it whole, and what does it hold."""
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.node.process import Where, start
+from migrascope.store.removal import remove_tree
 
 LEDGER = "/var/lib/migrascope/ledger"
 SITE = "/srv/site"
@@ -38,7 +38,7 @@ async def examine(disk: Path, where: Where, folder: Path) -> OfflineVolume:
         return OfflineVolume(ledger.read_bytes() if ledger.exists() else b"", code, text, _checksums(site))
     finally:
         ledger.unlink(missing_ok=True)
-        shutil.rmtree(site)
+        remove_tree(site, folder)
 
 
 async def _run(name: str, argv: list[str], where: Where, folder: Path) -> tuple[int, str]:

@@ -80,8 +80,8 @@ def warnings(found: dict[str, Measured], why: str | None, *, exempt: bool) -> li
     used = busy(found)
     if used is not None and used > PROCESSOR_MOST and not exempt:
         said.append(
-            f"the guest used {human(used, 'ratio')} of a core before the migration, over {human(PROCESSOR_MOST, 'ratio')}: "
-            "it catches up late; fewer visits or viewers help"
+            f"the guest used {human(used, 'ratio')} of a core before the migration, over "
+            f"{human(PROCESSOR_MOST, 'ratio')}: it catches up late; fewer visits or viewers help"
         )
     return said
 

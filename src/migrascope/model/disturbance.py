@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from migrascope.model.name import Name
 from migrascope.model.policy import Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Share, Size
 
@@ -30,7 +31,6 @@ STORE_BYTES = 4 * 2**30
 BLOCK_BYTES = 2**16
 """What load on a store writes at once."""
 _ROUND = re.compile(r"round:([0-9]{1,3})")
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 KindName = Literal[
     "link-down", "link-rate", "traffic", "qemu-kill", "qemu-freeze", "host-cpu", "abort", "second-migration",
     "link-loss", "link-delay", "no-memory", "no-space", "host-memory", "guest-network",

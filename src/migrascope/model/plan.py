@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_va
 
 from migrascope.model.disturbance import KINDS, NONE, Disturbance
 from migrascope.model.load import Load
+from migrascope.model.name import ForeignName, Name, OptionalForeignName
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 from migrascope.model.threshold import Threshold
@@ -15,7 +16,6 @@ Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
 Pattern = Literal["random", "sequential", "hot", "few"]
 Observed = Literal["all", "none"]
-PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 EchoKind = Literal["auto", "icmp", "tcp"]
 FOREIGN_ECHO_RATE = 50.0
 """Probes a second by default where others own the cloud: 500 would look like an attack."""
@@ -45,13 +45,13 @@ class CloudPlan(Part):
     video."""
 
     name: str = ""
-    testbed: str = "testbed"
+    testbed: Name = "testbed"
     image: str = ""
     flavor: str = ""
     network: str = ""
     external: str = ""
-    hosts: dict[str, str] = Field(default_factory=dict)
-    visitors: str = ""
+    hosts: dict[ForeignName, str] = Field(default_factory=dict)
+    visitors: OptionalForeignName = ""
     origin: str = ""
 
 
@@ -195,14 +195,14 @@ class Plan(Part):
     names in axes.policy stand for; they go before built-in ones of the same name. thresholds: what its figures are
     held against, by their keys. disturbance: what the names in axes.disturbance stand for."""
 
-    name: str = Field("plan", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    name: Name = "plan"
     seed: int = Field(1, ge=0)
     blocks: int = Field(6, ge=1, le=1000)
     lab: LabPlan = LabPlan()
     cloud: CloudPlan = CloudPlan()
     instance: InstancePlan = InstancePlan()
     axes: Axes = Axes()
-    policies: dict[PolicyName, Policy] = Field(default_factory=dict)
+    policies: dict[Name, Policy] = Field(default_factory=dict)
     windows: Windows = Windows()
     probes: Probes = Probes()
     visitors: Visitors = Visitors()

@@ -17,6 +17,7 @@ from migrascope.node import process
 from migrascope.node.lock import free, locked
 from migrascope.node.place import CACHE
 from migrascope.node.superseded import UNUSED_DAYS, lock_of, remove_superseded, used
+from migrascope.store.removal import NotRemoved, remove_tree
 
 IMAGES = CACHE / "images"
 Say = Callable[[str], None]
@@ -208,7 +209,8 @@ async def cached(
             try:
                 await build(part)
             except BaseException:
-                await asyncio.shield(asyncio.to_thread(shutil.rmtree, part, ignore_errors=True))
+                with contextlib.suppress(NotRemoved):  # the next build says it; why this one failed matters more
+                    await asyncio.shield(asyncio.to_thread(remove_tree, part, cache))
                 raise
             part.rename(final)
             say(f"{name} image: built in {time.monotonic() - started:.0f} s")
@@ -220,8 +222,9 @@ async def cached(
 
 
 def _remove_leftovers(cache: Path, name: str, own: Path) -> None:
-    """Removes what killed builds of this image left, also of other versions unless somebody builds them now."""
+    """Removes what killed builds of this image left, also of other versions unless somebody builds them now. NotRemoved
+    where one stays."""
     for part in cache.glob(f"{name}-*.part"):
         with free(lock_of(part)) as nobodys:
             if part == own or nobodys:
-                shutil.rmtree(part)
+                remove_tree(part, cache)

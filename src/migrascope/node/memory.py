@@ -9,6 +9,13 @@ from migrascope.node import cgroup
 _FIRST = cgroup.ROOT / "memory"
 
 
+def places() -> list[Path]:
+    """Where our cgroups are made: those of nodes, and those that limit memory."""
+    with contextlib.suppress(Problem):
+        return [_FIRST, cgroup.hierarchy()]
+    return [_FIRST]
+
+
 def place(name: str) -> Path:
     """Where a cgroup of that name with a memory limit goes. Problem where no hierarchy here has the controller."""
     if (_FIRST / "memory.limit_in_bytes").exists():

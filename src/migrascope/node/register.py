@@ -4,23 +4,30 @@ guessing.
 <id>/register.ndjson in /var/lib/migrascope/labs or .../testbeds holds the owner (pid and its start time) and each
 resource. A lab's processes run in its namespaces and die with their parent. A testbed's nodes outlive the command that
 started them and are found by their namespace; its folder is state, which stays until it is purged.
+
+A register is read as root by whoever cleans up, so it is not believed: what does not begin with its own id is never
+touched.
 """
 
 import contextlib
 import json
 import os
+import re
 import secrets
-import shutil
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migrascope.node import cgroup
+from migrascope.model.name import OURS
+from migrascope.node import cgroup, memory
 from migrascope.node.container import inits
-from migrascope.node.namespace import Namespace
+from migrascope.node.namespace import NETNS, Namespace
 from migrascope.node.place import LABS, TESTBEDS
+from migrascope.store.removal import NotRemoved, remove_tree
+
+_ID = re.compile(f"ms([0-9a-f]{{6}}|-{OURS.pattern})")
 
 
 def start_time(pid: int) -> int | None:
@@ -34,9 +41,11 @@ def start_time(pid: int) -> int | None:
 
 
 class Register:
-    """The register of a lab or testbed of ours, in its folder."""
+    """The register of a lab or testbed of ours, in its folder. ValueError for a folder of another kind of name."""
 
     def __init__(self, folder: Path) -> None:
+        if not _ID.fullmatch(folder.name):
+            raise ValueError(f"{folder} is no folder of a lab or testbed")
         self.folder = folder
         self.id = folder.name
         self._file = folder / "register.ndjson"
@@ -74,7 +83,7 @@ class Register:
 
     def namespace(self, role: str) -> Namespace:
         """A namespace of this lab that may be made from now on."""
-        name = f"{self.id}-{role}"
+        name = f"{self.id}-{OURS.check(role)}"
         self._add({"kind": "namespace", "name": name})
         return Namespace(name)
 
@@ -88,21 +97,24 @@ class Register:
 
     def images(self) -> list[Path] | None:
         """What it is made of; None where it does not say."""
-        told = [entry["paths"] for entry in self.entries() if entry["kind"] == "images"]
-        return [Path(path) for paths in told if isinstance(paths, list) for path in paths] if told else None
+        lists = [entry.get("paths") for entry in self.entries() if entry["kind"] == "images"]
+        paths = [path for some in lists if isinstance(some, list) for path in some if isinstance(path, str)]
+        return [Path(path) for path in paths] or None
 
     def entries(self) -> Iterator[dict[str, object]]:
-        """All whole lines."""
+        """All whole lines of a kind."""
         try:
-            lines = self._file.read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:
+            lines = self._file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        except (FileNotFoundError, NotADirectoryError):
             return
         for line in lines:
             with contextlib.suppress(ValueError):  # torn by a kill
-                yield json.loads(line)
+                entry = json.loads(line)
+                if isinstance(entry, dict) and "kind" in entry:
+                    yield entry
 
     def _values(self, kind: str, key: str) -> list[str]:
-        return [str(entry[key]) for entry in self.entries() if entry["kind"] == kind]
+        return [str(entry.get(key)) for entry in self.entries() if entry["kind"] == kind]
 
     @property
     def lasts(self) -> bool:
@@ -115,47 +127,75 @@ class Register:
         A folder without an owner's line is younger than that.
         """
         owners = [entry for entry in self.entries() if entry["kind"] == "owner"]
-        if any(start_time(int(str(entry["pid"]))) == entry["start"] for entry in owners):
+        if any(_runs(entry.get("pid"), entry.get("start")) for entry in owners):
             return True
         if self.lasts:
             inodes = [inode for space in self.namespaces() if (inode := space.inode()) is not None]
             return any(any(inits(inode)) for inode in inodes)
         return not owners and time.time() - self.folder.stat().st_mtime < 5
 
+    def _own(self, name: str) -> bool:
+        return name.startswith(f"{self.id}-") and OURS.fits(name.removeprefix(f"{self.id}-"))
+
     def namespaces(self) -> list[Namespace]:
-        return [Namespace(name) for name in self._values("namespace", "name")]
+        """Those of its own that were written down."""
+        return [Namespace(name) for name in self._values("namespace", "name") if self._own(name)]
 
     def cgroups(self) -> list[Path]:
-        return [Path(path) for path in self._values("cgroup", "path")]
+        """Those of its own that were written down."""
+        places = memory.places()
+        paths = [Path(path) for path in self._values("cgroup", "path")]
+        return [path for path in paths if path.parent in places and self._own(path.name)]
+
+    def strange(self) -> list[str]:
+        """Namespaces and cgroups that were written down and are there, but are not its own."""
+        spaces, own = self._values("namespace", "name"), {space.name for space in self.namespaces()}
+        paths = [str(NETNS / name) for name in spaces if name not in own]
+        paths += sorted(set(self._values("cgroup", "path")) - {str(path) for path in self.cgroups()})
+        return [path for path in paths if os.path.lexists(path)]
+
+
+def _runs(pid: object, start: object) -> bool:
+    """Whether the process that started at that tick still runs."""
+    return isinstance(pid, int) and isinstance(start, int) and start_time(pid) == start
 
 
 @dataclass
 class Cleaned:
-    """What was removed, for people: names of labs, namespaces and cgroups, and processes as "pid command"."""
+    """What was removed, for people: names of labs, namespaces and cgroups, and processes as "pid command".
+
+    left: what stays that should go, and why.
+    """
 
     labs: list[str] = field(default_factory=list)
     namespaces: list[str] = field(default_factory=list)
     processes: list[str] = field(default_factory=list)
     cgroups: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 def registers(labs: Path = LABS) -> list[Register]:
     """All labs whose folder is there, running ones too."""
-    return [Register(path) for path in sorted(labs.iterdir())] if labs.exists() else []
+    found = sorted(labs.iterdir()) if labs.exists() else []
+    return [Register(path) for path in found if _ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
 
 def remove(register: Register, cleaned: Cleaned) -> None:
     """Removes all that a lab left: its processes, namespaces and cgroups, its folder."""
     take_down(register, cleaned)
-    shutil.rmtree(register.folder, ignore_errors=True)
-    cleaned.labs.append(register.id)
+    try:
+        if remove_tree(register.folder, register.folder.parent):
+            cleaned.labs.append(register.id)
+    except NotRemoved as problem:
+        cleaned.left.append(str(problem))
 
 
 def take_down(register: Register, cleaned: Cleaned) -> None:
     """Removes what a lab or testbed has on this machine outside its folder: processes by their namespaces, namespaces,
     cgroups."""
     spaces = register.namespaces()
-    inodes = {inode for space in spaces if (inode := space.inode()) is not None}
+    # A name of ours may have been made to lead to this machine's own network, where everything else runs.
+    inodes = {inode for space in spaces if (inode := space.inode()) is not None} - set(_machines_own())
     deadline = time.monotonic() + 10
     while inodes and (inside := list(_processes_in(inodes))) and time.monotonic() < deadline:
         for pid, command in inside:
@@ -172,6 +212,15 @@ def take_down(register: Register, cleaned: Cleaned) -> None:
             space.delete()
             cleaned.namespaces.append(space.name)
     cleaned.cgroups += [path.name for path in register.cgroups() if cgroup.remove(path)]
+    for name in register.strange():
+        cleaned.left.append(f"{name!r} is not of {register.id}, though its register says so: {register.folder}")
+
+
+def _machines_own() -> Iterator[int]:
+    """The network namespaces of this process and of this machine's init."""
+    for process in ("self", "1"):
+        with contextlib.suppress(PermissionError):
+            yield Path(f"/proc/{process}/ns/net").stat().st_ino
 
 
 def _processes_in(inodes: set[int]) -> Iterator[tuple[int, str]]:

@@ -4,15 +4,16 @@ Several versions of Migrascope on one machine share the cache, so what is supers
 an image was last asked for is the time stamp of its lock.
 """
 
+import contextlib
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
 from migrascope.node.lock import free
 from migrascope.node.place import LABS, TESTBEDS
 from migrascope.node.register import registers
+from migrascope.store.removal import NotRemoved, remove_tree
 
 UNUSED_DAYS = 30
 _NAME = re.compile(r"(.+)-[0-9a-f]{16}")
@@ -32,7 +33,7 @@ def remove_superseded(cache: Path, labs: Path = LABS, testbeds: Path = TESTBEDS)
     """Removes them, gives their names. Of each name the image last used stays, and every one of which a lab that lives
     or a testbed, up or not, is made; where one of these does not say what it is made of, all stay."""
     for left in cache.glob("*.gone"):
-        shutil.rmtree(left, ignore_errors=True)
+        _remove(left)
     removed = []
     for image in _superseded(cache):
         gone = image.with_suffix(".gone")
@@ -41,10 +42,17 @@ def remove_superseded(cache: Path, labs: Path = LABS, testbeds: Path = TESTBEDS)
             if kept or not image.exists():
                 continue
             image.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
         image.with_suffix(".log").unlink(missing_ok=True)
-        removed.append(image.name)
+        if _remove(gone):
+            removed.append(image.name)
     return removed
+
+
+def _remove(gone: Path) -> bool:
+    """Whether it is wholly removed; if not, it is tried again next time."""
+    with contextlib.suppress(NotRemoved):
+        return remove_tree(gone, gone.parent)
+    return False
 
 
 def _superseded(cache: Path) -> list[Path]:

@@ -91,7 +91,7 @@ class Recording:
     @property
     def capture(self) -> Path | None:
         """The capture of the visitors' network, None where the trial has none."""
-        return next((self.folder / name for name in self.trial.files if name.startswith("capture@")), None)
+        return next((path for path in sorted(self.folder.glob("capture@*")) if path.name in self.trial.files), None)
 
     @cached_property
     def wall_clock(self) -> WallClock:

@@ -15,9 +15,11 @@ from typing import Any
 import polars as pl
 
 from migrascope.model.load import Load
+from migrascope.model.name import OURS
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
 from migrascope.store.recording import Recording, TrialFacts, polars_schema
+from migrascope.store.removal import remove_tree
 
 SCHEMA = 1
 LOAD = "load.json"
@@ -44,6 +46,8 @@ class RunFolder:
             raise RunError(f"{path} is not a run folder: {error}") from error
         if self.manifest.get("schema") != SCHEMA:
             raise RunError(f"{path}: run schema {self.manifest.get('schema')!r} is not known, only {SCHEMA}")
+        if not OURS.fits(self.manifest.get("id")):
+            raise RunError(f"{path}: manifest.json has no valid id, but {self.manifest.get('id')!r}")
 
     @classmethod
     def create(cls, parent: Path, plan_text: str, manifest: dict[str, Any]) -> "RunFolder":
@@ -92,9 +96,10 @@ class RunFolder:
         return {int(path.name) for path in (self.path / "trials").iterdir() if path.name.isdigit()}
 
     def open_trial(self, number: int) -> Path:
-        """An empty folder <number>.open for a trial that begins; what an earlier, killed attempt left there goes."""
+        """An empty folder <number>.open for a trial that begins; what an earlier, killed attempt left there goes.
+        NotRemoved where it cannot."""
         path = self.path / "trials" / f"{number}.open"
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path, self.path)
         path.mkdir()
         return path
 

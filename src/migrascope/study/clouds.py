@@ -1,7 +1,6 @@
 """Runs on OpenStack: the testbed, with its hosts and links in reach, or any cloud in clouds.yaml by its API."""
 
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from migrascope.lab.openstack.reach import Host, Reach
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.lab.qemu.machine import BootImage
+from migrascope.model.name import FOREIGN, named
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
@@ -26,6 +26,7 @@ from migrascope.node.image import root_image
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 from migrascope.node.register import Register
+from migrascope.store.removal import remove_tree
 from migrascope.study import testbeds
 from migrascope.study.healing import Healer
 from migrascope.study.labs import Progress, Trials, Up
@@ -127,13 +128,13 @@ def _reach(testbed: Testbed, host_root: Path, plan: Plan, say: Callable[[str], N
     ports = {port.port: (link.name, node) for link in topology.links.values() for node, port in link.ports.items()}
 
     async def volume(name: str) -> OfflineVolume:
-        folder = testbed.folder / f"offline-{name}"
+        folder = testbed.folder / f"offline-{named('volume', name, FOREIGN)}"
         folder.mkdir()
         try:
             await export(testbed, name, folder / "disk")
             return await examine(folder / "disk", Where(None, host_root), folder)
         finally:
-            shutil.rmtree(folder)
+            remove_tree(folder, testbed.folder)
 
     return Reach(
         hosts, topology.namespaces["client"], address("origin", "external"), topology.fabric, ports,

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -48,15 +48,25 @@ def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsync
     return fake_trials() if images is None else qemu_trials(plan, images, progress)
 
 
+def _ignore(run: RunFolder) -> None:
+    """Nobody waits for the run's folder."""
+
+
 async def execute(
-    plan: Plan, runs: Path, images: Images | None, progress: Progress, load: Load | None = None
+    plan: Plan,
+    runs: Path,
+    images: Images | None,
+    progress: Progress,
+    load: Load | None = None,
+    begun: Callable[[RunFolder], None] = _ignore,
 ) -> RunFolder:
     """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab. load: another run's,
-    None for the plan's own, or what fits."""
+    None for the plan's own, or what fits. begun: called with the run's folder as soon as it is made."""
     async with _lab(plan, images, progress) as up:
         chooser = Chooser(plan, up, progress, KeptLoads())
         chosen = await chooser.choose(load)
         run = RunFolder.create(runs, text_of(plan), manifest(plan.seed, plan.name, **up.facts))
+        begun(run)
         run.keep_load(chosen)
         _quote_calibration(run)
         with locked(run):

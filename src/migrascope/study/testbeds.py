@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -22,6 +21,7 @@ from migrascope.node.image import is_built, root_image
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
 from migrascope.node.until import Late, until
+from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.testbed import relay
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
@@ -188,9 +188,17 @@ async def set_migration(testbed: Testbed, changes: Mapping[str, Any]) -> None:
 
 
 def purge(testbed: Testbed) -> Cleaned:
-    """Removes all of a testbed, whatever state it is in. Images and the snapshot stay in the cache."""
+    """Removes all of a testbed, whatever state it is in. Images and the snapshot stay in the cache. UsageProblem when
+    there is nothing of its name."""
+    folder = clouds_yaml(testbed).parent
+    if not testbed.there and not os.path.lexists(folder):
+        raise testbed.unknown()
     removed = testbed.purge()
-    shutil.rmtree(clouds_yaml(testbed).parent, ignore_errors=True)
+    try:
+        if remove_tree(folder, CLOUDS) and testbed.register.id not in removed.labs:
+            removed.labs.append(testbed.register.id)
+    except NotRemoved as problem:
+        removed.left.append(str(problem))
     return removed
 
 

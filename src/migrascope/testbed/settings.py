@@ -1,9 +1,10 @@
 """What one testbed differs in from another: names, addresses, how guests run, how they are migrated."""
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from migrascope.model.problem import UsageProblem
+from migrascope.model.name import named
+from migrascope.model.problem import Problem, UsageProblem
 
 Tenant = Literal["vlan", "vxlan"]
 CONTROLLER, COMPUTE = "controller", "compute"
@@ -98,7 +99,12 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Settings":
-        """TypeError for keys that there are not; settings of migrations that there are no longer are left out."""
+        """TypeError for keys that there are not; settings of migrations that there are no longer are left out. Problem
+        for what cannot be part of a path."""
         known = {each.name for each in fields(Migration)}
         migration = Migration(**{name: value for name, value in data["migration"].items() if name in known})
-        return cls(**{**data, "migration": migration})
+        settings = cls(**{**data, "migration": migration})
+        named("settings.json: name", settings.name)
+        if settings.tenant not in get_args(Tenant):
+            raise Problem(f"settings.json: tenant is {settings.tenant!r}, not {' or '.join(get_args(Tenant))}")
+        return settings

@@ -16,6 +16,7 @@ from migrascope.node.lock import locked
 from migrascope.node.place import CACHE
 from migrascope.node.process import Where, run
 from migrascope.node.until import until
+from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.testbed.runner import Progress
 
 SNAPSHOTS = CACHE / "snapshots"
@@ -32,19 +33,20 @@ async def save(
     async with _alone(snapshots, say):
         if final.exists():
             return final
-        shutil.rmtree(part, ignore_errors=True)
+        remove_tree(part, snapshots)
         part.mkdir()
         try:
             async with _frozen(nodes):
-                await asyncio.gather(*(_copy(node.layer, part / name) for name, node in nodes.items()))
+                await asyncio.gather(*(_copy(node.layer, part / name, part) for name, node in nodes.items()))
             for name in _STATE:
                 shutil.copy2(folder / name, part / name)
         except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
+            with contextlib.suppress(NotRemoved):  # the next snapshot says it; why this one failed matters more
+                remove_tree(part, snapshots)
             raise
         for old in snapshots.glob(f"{key.rpartition('-')[0]}-*"):
             if old != part:
-                shutil.rmtree(old)
+                remove_tree(old, snapshots)
         part.rename(final)
     return final
 
@@ -64,7 +66,7 @@ async def restore(
             return False
         for name, node in nodes.items():
             node.folder.mkdir(exist_ok=True)
-            await _copy(kept / name, node.layer)
+            await _copy(kept / name, node.layer, folder)
         for name in _STATE:
             shutil.copy2(kept / name, folder / name)
     return True
@@ -74,8 +76,9 @@ def _alone(snapshots: Path, say: Progress, *, shared: bool = False) -> AbstractA
     return locked(snapshots / "lock", lambda: say("another testbed's snapshot is being copied, waiting"), shared=shared)
 
 
-async def _copy(source: Path, target: Path) -> None:
-    await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+async def _copy(source: Path, target: Path, below: Path) -> None:
+    """Copies a folder in place of another, which is below a third. NotRemoved where the old one stays."""
+    await asyncio.to_thread(remove_tree, target, below)
     await run("copying a node's layer", ["cp", "--archive", str(source), str(target)], Where(), timeout_s=300)
 
 

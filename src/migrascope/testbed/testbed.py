@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import shutil
+import os
 import socket
 import time
 import uuid
@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from migrascope.model.name import OURS, named
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import rate_text
 from migrascope.node.container import Container
+from migrascope.node.image import IMAGES
 from migrascope.node.place import TESTBEDS
-from migrascope.node.register import Cleaned, Register, remove, start_time, take_down
+from migrascope.node.register import Cleaned, Register, registers, remove, start_time, take_down
+from migrascope.store.removal import remove_tree
 from migrascope.testbed import relay, snapshot
 from migrascope.testbed.roles.cloud import GUEST
 from migrascope.testbed.runner import Done, Progress, digest, run_tasks
@@ -40,13 +43,26 @@ class Images:
 
 
 class Testbed:
-    """One testbed by its name, up or not."""
+    """One testbed by its name, up or not. UsageProblem for a name that cannot be one."""
 
     def __init__(self, name: str, testbeds: Path = TESTBEDS) -> None:
-        self.name = name
+        self.name = named("testbed", name)
         self.register = Register(testbeds / Settings(name=name).id)
         self.folder = self.register.folder
         self.topology = Topology(self.register)
+
+    @property
+    def there(self) -> bool:
+        """Whether anything of it is there, however little an interrupted `up` or purge has left."""
+        return os.path.lexists(self.folder)
+
+    def unknown(self) -> UsageProblem:
+        """That there is no such testbed, and which there are."""
+        names = ", ".join(register.id.removeprefix("ms-") for register in registers(self.folder.parent))
+        return UsageProblem(
+            f"there is no testbed {self.name}; there {f'are: {names}' if names else 'is none'}\n"
+            f"  next: migrascope testbed up --name {self.name}"
+        )
 
     @property
     def made(self) -> bool:
@@ -59,9 +75,7 @@ class Testbed:
         try:
             return Settings.from_json(json.loads((self.folder / "settings.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise UsageProblem(
-                f"there is no testbed {self.name}\n  next: migrascope testbed up --name {self.name}"
-            ) from None
+            raise self.unknown() from None
 
     @property
     def nodes(self) -> dict[str, Container]:
@@ -70,6 +84,8 @@ class Testbed:
         images = json.loads((self.folder / "images.json").read_text(encoding="utf-8"))
         image, guest = Path(images["node"]), Path(images["guest"])
         for path in (image, guest):
+            if path.parent != IMAGES or not OURS.fits(path.name):
+                raise Problem(f"{self.folder / 'images.json'}: {path} is no image in {IMAGES}")
             if not path.exists():
                 raise Problem(f"{path}, of which the testbed {self.name} is made, is gone\n  next: {_purge(self.name)}")
         spaces = self.topology.namespaces
@@ -147,7 +163,7 @@ class Testbed:
         """Gives the nodes their first state, in place of what an interrupted `up` began; whether from a snapshot."""
         for node in self.nodes.values():
             await node.kill()
-            await asyncio.to_thread(shutil.rmtree, node.folder, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, node.folder, self.folder)
         self.done.unlink(missing_ok=True)
         return await snapshot.restore(self.folder, self.nodes, key, say)
 
@@ -170,8 +186,11 @@ class Testbed:
         _keep(file, json.dumps([pid, start_time(pid)]))
 
     async def down(self) -> Cleaned:
-        """Powers the nodes off and removes what they ran in; what they have written stays."""
+        """Powers the nodes off and removes what they ran in; what they have written stays. UsageProblem when there is
+        no such testbed."""
         with self.changing():
+            if not self.there:
+                raise self.unknown()
             if self.made:
                 await _all(node.stop() for node in self.nodes.values())
             cleaned = Cleaned()
@@ -179,10 +198,10 @@ class Testbed:
             return cleaned
 
     def purge(self) -> Cleaned:
-        """Removes all of it, whatever state it is in."""
+        """Removes all of it, whatever state it is in; what stays is said."""
         with self.changing():
             cleaned = Cleaned()
-            if self.folder.exists():
+            if self.there:
                 remove(self.register, cleaned)
             return cleaned
 

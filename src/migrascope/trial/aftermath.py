@@ -11,6 +11,7 @@ from migrascope.lab.contract import NotConverged
 from migrascope.lab.disturbable import Healable, Rescuable
 from migrascope.model.problem import Problem
 from migrascope.store.recording import TrialFacts
+from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.trial.disturbing import Disturbing
 from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.steady import Overloaded
@@ -51,4 +52,5 @@ def keep_logs(folder: Path, opened: Path) -> None:
         for path in folder.glob(pattern):
             if path.stat().st_size:
                 shutil.copy(path, logs / path.name)
-    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(NotRemoved):  # the lab's own folder goes at its end, with what is left of this one
+        remove_tree(folder, folder.parent)

@@ -1,7 +1,7 @@
 """Finds the load that fits: a guest of the plan's heaviest scenario is visited more and more, and nothing migrates."""
 
 import asyncio
-import shutil
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -15,6 +15,7 @@ from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors, cells
 from migrascope.node.member import Member
 from migrascope.node.until import until
+from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.spool import Follower
 from migrascope.trial import reflector
 from migrascope.trial.boot import await_boot
@@ -107,7 +108,8 @@ class Fit:
                     await ledger.begin(guest, plan.verdict.ledger)
                 return await self._search(instance, workload, unvisited, folder, factors.scenario, echo)
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            with contextlib.suppress(NotRemoved):  # the lab's folder goes with the lab
+                await asyncio.to_thread(remove_tree, folder, lab.folder)
 
     async def _search(
         self, instance: Instance, workload: ScenarioWorkload, unvisited: Plan, folder: Path, name: str, echo: str

@@ -67,5 +67,5 @@ def judge(evidence: Evidence) -> Judgement:
     silent = ", ".join(one for one in unheard if one != DISTURBANCE)
     parts = [*lost, *([f"not known: {silent}"] if silent else []), *([MISSED] if DISTURBANCE in unheard else [])]
     if evidence.times.request is None and not any(one.effect_ns for one in evidence.disturbed):
-        return Judgement("unknown", "; ".join(["no migration was asked for", *lost]), said)
+        return Judgement("unknown", "; ".join(["no migration was asked for", *parts]), said)
     return Judgement(worst, "; ".join(parts) or "nothing was lost, and one guest ran", said)
