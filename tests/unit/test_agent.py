@@ -90,7 +90,7 @@ def test_the_heartbeat_is_a_line_a_second_and_no_console_holds_it_up(tmp_path: P
 @pytest.fixture
 def port() -> Iterator[int]:
     agent = Agent(Chain("boot"), Witness(pages=256))
-    server = Server(agent.steps, agent.witness.tick, ("127.0.0.1", 0))
+    server = Server(agent.steps, agent.witness.tick, ("127.0.0.1", 0), agent.datagram)
     over = threading.Event()
 
     def serve() -> None:
@@ -116,11 +116,28 @@ def test_answers_over_one_kept_connection(port: int) -> None:
     assert ask(connection, "GET", "/alive?id=x")[1]["counter"] == 1
     assert ask(connection, "GET", "/alive?id=y")[1]["counter"] == 2
     assert ask(connection, "GET", "/witness")[1]["whole"] is True
-    assert len(ask(connection, "GET", "/load")[1]["loadavg"]) == 3
+    load = ask(connection, "GET", "/load")[1]
+    assert len(load["loadavg"]) == 3
+    assert 0 < load["idle_s"] <= load["uptime_s"] * load["cpus"] + 1
     assert ask(connection, "POST", "/resident?bytes=5000") == (200, {"bytes": 5000})
     assert ask(connection, "POST", "/cache?state=hot")[0] == 404
     assert ask(connection, "GET", "/nothing")[0] == 404
     connection.close()
+
+
+def test_a_datagram_is_answered_from_the_same_chain(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(5)
+        one.connect(("127.0.0.1", port))
+        one.send(b"nonsense")
+        one.send(b"alive x")
+        first = one.recv(512)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        over_http = ask(connection, "GET", "/alive?id=y")[1]
+        connection.close()
+    request, boot, counter, chained = first.decode().split()
+    assert (request, boot, counter, chained) == ("x", "boot", "1", f"{zlib.crc32(b'00000000x'):08x}")
+    assert over_http == {"boot_id": "boot", "counter": 2, "hash": f"{zlib.crc32(f'{chained}y'.encode()):08x}"}
 
 
 def test_requests_in_pieces_in_a_row_and_broken_ones(port: int) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recorded import Running, program, rows, until
 
 from migrascope.guest import ledger
-from migrascope.guest.ledger import AHEAD_BYTES, Book, report
+from migrascope.guest.ledger import AHEAD_BYTES, Book, opened, report
 from migrascope.guest.workers import Status
 from migrascope.model.witness import RECORD_BYTES, chained, parse_record, record_line
 from migrascope.probe import collector
@@ -74,8 +74,7 @@ def port() -> int:
 
 async def test_a_record_has_its_receipt_and_is_recorded_before(tmp_path: Path, port: int) -> None:
     book = Book(str(tmp_path / "ledger"), BOOT)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stream:
-        stream.connect(("127.0.0.1", port))
+    with opened("127.0.0.1", port) as stream:
         first = asyncio.ensure_future(asyncio.to_thread(report, stream, book.append(0)))
         await asyncio.sleep(0)  # nobody listens yet: it is sent again
         async with Running(collector.main, program(tmp_path, address="127.0.0.1", port=port)):
@@ -110,6 +109,7 @@ async def test_a_writer_that_is_late_has_its_turn_at_once(
 ) -> None:
     """The clock moves on between any two looks at it."""
     monkeypatch.setattr(ledger, "PATH", str(tmp_path / "ledger"))
+    monkeypatch.setattr(ledger, "SAID_S", 0.0)
     options = {"to": f"127.0.0.1:{port}", "rate": "1000000"}
     async with Running(collector.main, program(tmp_path, address="127.0.0.1", port=port)):
         with pytest.raises(Enough):

@@ -9,10 +9,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 from recorded import Row, Running, program, rows, until
 
+from migrascope.node.program import Program
 from migrascope.probe import frames, link, liveness, machine, qmp, stress
 from migrascope.workload import sink
 
@@ -178,52 +180,68 @@ async def agent(handler: Handler) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_liveness_goes_on_while_a_request_hangs(tmp_path: Path) -> None:
+class Alive(asyncio.DatagramProtocol):
+    """An agent of datagrams. reply: what it answers to a request, in so many datagrams."""
+
+    def __init__(self, reply: Callable[[bytes], list[bytes]]) -> None:
+        self.reply = reply
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        for answer in self.reply(data):
+            self.transport.sendto(answer, addr)
+
+
+@asynccontextmanager
+async def alive(reply: Callable[[bytes], list[bytes]]) -> AsyncIterator[int]:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: Alive(reply), local_addr=("127.0.0.1", 0))
+    try:
+        yield int(transport.get_extra_info("sockname")[1])
+    finally:
+        transport.close()
+
+
+def asking(folder: Path, port: int, name: str = "test") -> Program:
+    return program(folder, name, address="127.0.0.1", port=port, interval_s=0.01)
+
+
+async def test_liveness_goes_on_while_a_request_is_lost(tmp_path: Path) -> None:
     seen: list[bytes] = []
-    kept_open: list[asyncio.StreamWriter] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n")).split()[1]
+    def reply(request: bytes) -> list[bytes]:
         seen.append(request)
-        if request == b"/alive?id=1":
-            kept_open.append(writer)
-        else:
-            body = json.dumps({"boot_id": "b", "counter": len(seen), "hash": "h"}).encode()
-            writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body)
-            writer.close()
+        answer = b"%s b %d h" % (request.removeprefix(b"alive "), len(seen))
+        return [] if request == b"alive 1" else [answer, answer]
 
-    async with agent(serve) as url:
-        async with Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
-            await until(lambda: len(rows(tmp_path, "liveness")) >= 5)
-        for writer in kept_open:
-            writer.close()
+    async with alive(reply) as port, Running(liveness.main, asking(tmp_path, port)):
+        await until(lambda: len(rows(tmp_path, "liveness")) >= 5)
     recorded = rows(tmp_path, "liveness")
-    hung = seen.index(b"/alive?id=1") + 1
-    counters = [row["counter"] for row in recorded]
-    assert hung not in counters
-    assert max(counters) > hung
-    assert [row for row in recorded if row["boot_id"] != "b" or row["answered_ns"] <= row["asked_ns"]] == []
+    answered = [row for row in recorded if row["answered_ns"]]
+    assert [row["counter"] for row in answered] == [int(row["request"]) + 1 for row in answered]
+    assert len({row["request"] for row in recorded}) == len(recorded)
+    assert max(int(row["request"]) for row in answered) > 1
+    assert [row for row in answered if row["boot_id"] != "b" or row["answered_ns"] <= row["asked_ns"]] == []
+    assert [row["error"] for row in recorded if row["request"] == "1"] == ["no answer before the end"]
 
 
-async def test_liveness_records_why_there_was_no_answer(tmp_path: Path) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
-        writer.close()
-
-    async with agent(serve) as url, Running(liveness.main, program(tmp_path, url=url, interval_s=0.01)):
+async def test_liveness_records_why_there_was_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "TIMEOUT_S", 0.05)
+    async with alive(lambda _: [b"status 503"]) as port, Running(liveness.main, asking(tmp_path, port)):
         await until(lambda: rows(tmp_path, "liveness"))
-    async with Running(liveness.main, program(tmp_path, "refused", url=url, interval_s=0.01)):
+    async with Running(liveness.main, asking(tmp_path, port, "refused")):
         await until(lambda: rows(tmp_path, "liveness", "refused"))
-    assert rows(tmp_path, "liveness")[0]["error"] == "status 503"
-    assert "Connect" in rows(tmp_path, "liveness", "refused")[0]["error"]
+    assert rows(tmp_path, "liveness")[0]["error"] == "not the agent's answer: b'status 503'"
+    assert "refused" in rows(tmp_path, "liveness", "refused")[0]["error"]
     assert rows(tmp_path, "liveness", "refused")[0]["answered_ns"] == 0
 
 
-@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n[]", b"x"])
-def test_other_answers_are_not_the_agents(response: bytes) -> None:
+@pytest.mark.parametrize("datagram", [b"", b"1 b 2", b"1 b x h", b"1 b 2 h more", b"\xff b 2 h"])
+def test_other_answers_are_not_the_agents(datagram: bytes) -> None:
     with pytest.raises(ValueError):
-        liveness.parse_alive(response)
+        liveness.parse_alive(datagram)
 
 
 async def test_stress_is_recorded_as_the_agent_says_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Visitors against a scripted server on the loopback."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -162,3 +163,41 @@ async def test_no_visit_begins_after_draining(tmp_path: Path) -> None:
     dues = [row["due_ns"] for row in rows(tmp_path, "visit")]
     assert dues
     assert max(dues) <= stopped
+
+
+async def test_a_guest_that_serves_a_tenth_is_not_buried_and_each_visit_leaves_a_row(tmp_path: Path) -> None:
+    """Asked for 200 a second of each kind by an open loop, it has no more in its hands than it may have."""
+    turn, served = asyncio.Lock(), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                async with turn:
+                    await asyncio.sleep(0.05)
+                served += 1
+                writer.write(page())
+                if b"connection: close" in head.lower():
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/none.html"
+    async with server:
+        seen = await record(tmp_path, url, lambda: served >= 20, new=50, kept=50)
+    assert {row["error"] for row in seen if not row["done_ns"]} <= {
+        f"not served: {visitors.LEAST_MOST} visits of its kind are under way",
+        "",
+    }
+    for kind in ("new", "kept"):
+        mine = sorted((row for row in seen if row["kind"] == kind), key=lambda row: row["seq"])
+        assert [row["seq"] for row in mine] == list(range(len(mine)))
+        assert [row for row in mine if row["error"]]
+        made = [row for row in mine if not row["error"]]
+        for row in made:
+            under_way = [
+                one
+                for one in made
+                if one["due_ns"] < row["due_ns"] < one["done_ns"] and one["connected_ns"] < row["due_ns"]
+            ]
+            assert len(under_way) <= visitors.LEAST_MOST + 1

@@ -35,6 +35,14 @@ KERNEL_OPTIONS = (
     "net.ifnames=0",
     "mitigations=off",  # against attacks that nobody makes here, and dear to emulate
     "no_timer_check",  # QEMU's timer is routed rightly; the check waits ten ticks
+    # Each packet, request and wake-up costs an emulated guest less without these: under load a clock that is found
+    # unstable is replaced by one whose every reading leaves the guest, memory is cleared and checked again and again.
+    "tsc=reliable",
+    "cpuidle.off=1",
+    "preempt=none",
+    "nowatchdog",
+    "init_on_alloc=0",
+    "hardened_usercopy=off",
 )
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
 _NOT_COPIED = ("boot", "dev", "proc", "run", "sys", "tmp")

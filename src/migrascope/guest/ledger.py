@@ -9,6 +9,7 @@ The file is laid out in zeros ahead, so that a record costs one block and no jou
 
 import os
 import socket
+import struct
 import time
 
 from migrascope.guest.workers import Status
@@ -17,6 +18,7 @@ from migrascope.model.witness import RECORD_BYTES, parse_record, record_line
 PATH = "/var/lib/migrascope/ledger"
 AHEAD_BYTES = 2**18
 AGAIN_S = 0.2
+SAID_S = 1.0
 
 
 class Book:
@@ -44,6 +46,14 @@ class Book:
         return line
 
 
+def opened(host: str, port: int) -> socket.socket:
+    """A way to the collector, on which nobody waits longer than AGAIN_S for a receipt."""
+    stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    stream.connect((host, port))
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@qq", 0, round(AGAIN_S * 1e6)))
+    return stream
+
+
 def report(stream: socket.socket, line: bytes) -> int:
     """Sends a record until its receipt comes, and gives that. The collector answers "NUMBER RECEIPT"."""
     number = line[:12]
@@ -51,13 +61,12 @@ def report(stream: socket.socket, line: bytes) -> int:
         try:
             stream.send(line)
             until = time.monotonic() + AGAIN_S
-            while (left := until - time.monotonic()) > 0:
-                stream.settimeout(left)
+            while time.monotonic() < until:
                 answer = stream.recv(64)
                 if answer.startswith(number):
                     return int(answer[13:21], 16)
-        except TimeoutError:
-            continue
+        except BlockingIOError:
+            continue  # nothing came in AGAIN_S
         except OSError:
             time.sleep(AGAIN_S)  # no way out, or nobody there: it may come back
 
@@ -69,12 +78,13 @@ def run(status: Status, options: dict[str, str]) -> None:
         boot = file.read().strip().replace("-", "")
     os.makedirs(os.path.dirname(PATH), exist_ok=True)
     book = Book(PATH, boot)
-    stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    stream.connect((host, int(port)))
+    stream = opened(host, int(port))
     interval, receipt = 1 / float(options["rate"]), 0
-    due = time.monotonic()
+    due, said = time.monotonic(), 0.0
     while True:
         receipt = report(stream, book.append(receipt))
-        status.write("running", book.number * RECORD_BYTES, book.number)
+        if time.monotonic() >= said + SAID_S:
+            said = time.monotonic()
+            status.write("running", book.number * RECORD_BYTES, book.number)
         due = max(due + interval, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))

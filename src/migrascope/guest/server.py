@@ -62,14 +62,27 @@ class Connection:
 
 
 class Server:
-    """One thread: answers what is due, one slice of every long request at a time, and calls `tick` every TICK_S."""
+    """One thread: answers what is due, one slice of every long request at a time, and calls `tick` every TICK_S.
 
-    def __init__(self, steps: Callable[[str, str], Steps], tick: Callable[[], None], address: tuple[str, int]) -> None:
-        self.steps, self.tick = steps, tick
+    datagram: answers a UDP datagram to the same port at once, or with None not at all.
+    """
+
+    def __init__(
+        self,
+        steps: Callable[[str, str], Steps],
+        tick: Callable[[], None],
+        address: tuple[str, int],
+        datagram: Callable[[bytes], bytes | None] = lambda _: None,
+    ) -> None:
+        self.steps, self.tick, self.datagram = steps, tick, datagram
         self.selector = selectors.DefaultSelector()
         self.listener = socket.create_server(address, backlog=128)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ)
+        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.datagrams.bind(self.listener.getsockname())
+        self.datagrams.setblocking(False)
+        self.selector.register(self.datagrams, selectors.EVENT_READ)
         self.working: list[Connection] = []
         self.next_tick = time.monotonic() + TICK_S
 
@@ -77,7 +90,9 @@ class Server:
         """Waits for something to do, at most until the next tick, and does it."""
         wait = 0 if self.working else max(0.0, self.next_tick - time.monotonic())
         for key, _ in self.selector.select(wait):
-            if key.data is None:
+            if key.fileobj is self.datagrams:
+                self._datagram()
+            elif key.data is None:
                 stream, _ = self.listener.accept()
                 stream.setblocking(False)
                 self.selector.register(stream, selectors.EVENT_READ, Connection(stream))
@@ -95,7 +110,17 @@ class Server:
             if key.data is not None:
                 self._close(key.data)
         self.listener.close()
+        self.datagrams.close()
         self.selector.close()
+
+    def _datagram(self) -> None:
+        try:
+            data, sender = self.datagrams.recvfrom(512)
+            answer = self.datagram(data)
+            if answer is not None:
+                self.datagrams.sendto(answer, sender)
+        except OSError as error:
+            sys.stderr.write(f"migrascope agent: {error}\n")
 
     def _read(self, connection: Connection) -> None:
         try:

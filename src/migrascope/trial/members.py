@@ -12,6 +12,7 @@ from migrascope.trial.capture import capture_member
 from migrascope.workload.scenario import ScenarioWorkload
 
 INTERVAL_S = 0.1
+AGENT_PORT = 8080
 
 
 def members(
@@ -28,10 +29,10 @@ def members(
     def member(source: str, module: str, **config: Any) -> Member:
         return Member(source, f"migrascope.{module}", "client", client, config)
 
-    website, agent = f"http://{instance.address}", f"http://{instance.address}:8080"
+    website = f"http://{instance.address}"
     probes = [
         member("echo", "probe.echo", target=instance.address, rate=plan.probes.echo_rate, kind=echo),
-        member("liveness", "probe.liveness", url=agent, interval_s=INTERVAL_S),
+        member("liveness", "probe.liveness", address=instance.address, port=AGENT_PORT, interval_s=INTERVAL_S),
     ]
     if rate := plan.probes.stamp_rate:
         probes.append(member("stamp", "probe.stamp", target=instance.address, port=stamp.PORT, rate=rate))

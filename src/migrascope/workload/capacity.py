@@ -76,6 +76,11 @@ class Processor:
             return None
 
 
+def trying(config: Mapping[str, Any], rate: float) -> dict[str, float]:
+    """Visits a second of each kind at a rate that is tried."""
+    return {kind: config["fixed"].get(kind, 0.0) + config["part"].get(kind, 0.0) * rate for kind in ("new", "kept")}
+
+
 class Outcomes:
     """What became of each visit, by kind and number; its rows go on to a spool."""
 
@@ -100,16 +105,13 @@ class Trier:
         self._seq = dict.fromkeys(jobs, 0)
         self._running: set[asyncio.Task[None]] = set()
 
-    def _rate(self, kind: str, rate: float) -> float:
-        return float(self._config["fixed"].get(kind, 0.0) + self._config["part"].get(kind, 0.0) * rate)
-
     async def serve(self, rate: float, seconds: float) -> dict[tuple[str, int], int]:
         """Visits for so long; the due time of each visit by kind and number."""
         start, due = time.monotonic_ns(), {}
         plan = sorted(
             (start + round((at + 0.5 * (kind == "kept")) * NS / each), kind)
-            for kind in self._jobs
-            if (each := self._rate(kind, rate))
+            for kind, each in trying(self._config, rate).items()
+            if each
             for at in range(max(1, int(seconds * each)))
         )
         for due_ns, kind in plan:
@@ -164,7 +166,7 @@ async def main(program: Program) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         outcomes, flows = Outcomes(visits), Flows(info)
         visitors = await stack.enter_async_context(
-            Visitors.open(config["url"], outcomes, flows, config["kept_connections"])
+            Visitors.open(config["url"], outcomes, flows, config["kept_connections"], trying(config, config["most"]))
         )
         processor = Processor(session, config["agent"], config["processes"])
         trier = Trier({"new": visitors.on_new, "kept": visitors.on_kept}, config, processor, outcomes)

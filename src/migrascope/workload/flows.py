@@ -21,6 +21,7 @@ class FlowSocket(socket.socket):
 
     number = 0
     kind = ""
+    connected = False
     closing: Callable[["FlowSocket"], None] | None = None
 
     def close(self) -> None:
@@ -51,9 +52,10 @@ class Flows:
         self._record(flow, closing=True)
 
     def sample(self) -> None:
-        """One row for each open flow."""
+        """One row for each open flow that is connected: one that is not has nothing to tell, and there may be many."""
         for flow in self._open.values():
-            self._record(flow, closing=False)
+            if flow.connected:
+                self._record(flow, closing=False)
 
     def _record(self, flow: FlowSocket, *, closing: bool) -> None:
         now = time.monotonic_ns()
@@ -71,7 +73,7 @@ class Flows:
 
 
 async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    context.trace_request_ctx.connected_ns = time.monotonic_ns()
+    context.trace_request_ctx.connected()
 
 
 _TRACE = aiohttp.TraceConfig()
@@ -89,6 +91,7 @@ class Lane:
         self.flow = 0
         self.connected_ns = 0
         self._flows, self._kind = flows, kind
+        self._socket: FlowSocket | None = None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=1, socket_factory=self._open,
@@ -105,7 +108,14 @@ class Lane:
     def _open(self, address: tuple[Any, ...]) -> socket.socket:
         flow = self._flows.open(self._kind, address[0])
         self.flow, self.connected_ns = flow.number, 0
+        self._socket = flow
         return flow
+
+    def connected(self) -> None:
+        """The newest connection is made."""
+        self.connected_ns = time.monotonic_ns()
+        if self._socket is not None:
+            self._socket.connected = True
 
     def get(self, url: str, headers: dict[str, str] | None = None) -> Any:
         """aiohttp's context manager of a response; without any time limit of its own."""

@@ -1,16 +1,18 @@
 """Visitors of the website: open-loop visits with new and with kept connections. Tables visit and tcp_info.
 
 Config: url (the page), new_rate, kept_rate (visits per second), kept_connections, seed (where in its interval each kind
-begins). A visit is due at an absolute time, whatever became of those before it, and fails 10 s after that time. A
-`new` one opens a connection for itself. A `kept` one waits for its turn on connection seq mod kept_connections; where
-that has died, it is opened again. sent_ns: when the visit's turn came; connected_ns: 0 where it was there.
+begins). A visit is due at an absolute time, whatever became of those before it, and fails 10 s after that time. Where
+the guest already has as many in its hands as it could answer within a few seconds, one that is due is not made, and its
+row says so: else a guest that is late would never catch up. A `new` one opens a connection for itself. A `kept` one
+waits for its turn on connection seq mod kept_connections; where that has died, it is opened again. sent_ns: when the
+visit's turn came; connected_ns: 0 where it was there.
 """
 
 import asyncio
 import gc
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +23,10 @@ from migrascope.node.program import Program
 from migrascope.workload.flows import Flows, Lane
 
 TIMEOUT_S = 10.0
+MOST_S, LEAST_MOST = 0.4, 20
+"""Maximum number of visits of a kind in the guest's hands: so many seconds' worth of its rate, LEAST_MOST at least. A
+guest that serves ten a second has answered what it has of both kinds within 5 s. A connection that is not made yet is
+not in its hands: TCP asks for it again after 1, 3 and 7 s, and costs the guest nothing until then."""
 NS = 10**9
 
 
@@ -55,27 +61,59 @@ class Rows(Protocol):
 class Visitors:
     """All that visit one page. lanes: the kept connections, each with its turn."""
 
-    def __init__(self, url: str, visits: Rows, flows: Flows, lanes: Sequence[tuple[Lane, asyncio.Lock]]) -> None:
+    def __init__(
+        self,
+        url: str,
+        visits: Rows,
+        flows: Flows,
+        lanes: Sequence[tuple[Lane, asyncio.Lock]],
+        rates: Mapping[str, float],
+    ) -> None:
         self._url, self._visits, self._flows, self._lanes = url, visits, flows, lanes
+        self._most = {kind: max(LEAST_MOST, round(MOST_S * rate)) for kind, rate in rates.items()}
+        self._new: set[Lane] = set()
+        self._kept = 0
         self._page_bytes: int | None = None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, visits: Rows, flows: Flows, kept_connections: int) -> AsyncIterator["Visitors"]:
-        """Visitors with so many kept connections, which are closed at the end."""
+    async def open(
+        cls, url: str, visits: Rows, flows: Flows, kept_connections: int, rates: Mapping[str, float]
+    ) -> AsyncIterator["Visitors"]:
+        """Visitors with so many kept connections, which are closed at the end. rates: visits a second of each kind."""
         async with AsyncExitStack() as stack:
             lanes = [await stack.enter_async_context(Lane(flows, "kept", kept=True)) for _ in range(kept_connections)]
-            yield cls(url, visits, flows, [(lane, asyncio.Lock()) for lane in lanes])
+            yield cls(url, visits, flows, [(lane, asyncio.Lock()) for lane in lanes], rates)
 
     async def on_new(self, seq: int, due_ns: int) -> None:
         """A visit with a connection of its own."""
+        if self._refuses("new", seq, due_ns, sum(lane.connected_ns > 0 for lane in self._new)):
+            return
         async with Lane(self._flows, "new", kept=False) as lane:
-            await self._record(Visit("new", seq, due_ns), lane, None)
+            self._new.add(lane)
+            try:
+                await self._record(Visit("new", seq, due_ns), lane, None)
+            finally:
+                self._new.remove(lane)
 
     async def on_kept(self, seq: int, due_ns: int) -> None:
         """A visit on a kept connection, when its turn has come."""
+        if self._refuses("kept", seq, due_ns, self._kept):
+            return
         lane, turn = self._lanes[seq % len(self._lanes)]
-        await self._record(Visit("kept", seq, due_ns), lane, turn)
+        self._kept += 1
+        try:
+            await self._record(Visit("kept", seq, due_ns), lane, turn)
+        finally:
+            self._kept -= 1
+
+    def _refuses(self, kind: str, seq: int, due_ns: int, under_way: int) -> bool:
+        """Whether a visit is not made, since too many are under way; it is recorded then."""
+        if under_way < self._most[kind]:
+            return False
+        refused = Visit(kind, seq, due_ns, error=f"not served: {under_way} visits of its kind are under way")
+        self._visits.add(*vars(refused).values())
+        return True
 
     async def _record(self, visit: Visit, lane: Lane, turn: asyncio.Lock | None) -> None:
         try:
@@ -117,12 +155,13 @@ class Visitors:
 
 async def main(program: Program) -> None:
     config = program.config
+    rates = {"new": config["new_rate"], "kept": config["kept_rate"]}
     phase = random.Random(config["seed"])
     async with AsyncExitStack() as stack:
         flows = Flows(stack.enter_context(program.spool("tcp_info")))
         visits = stack.enter_context(program.spool("visit"))
         visitors = await stack.enter_async_context(
-            Visitors.open(config["url"], visits, flows, config["kept_connections"])
+            Visitors.open(config["url"], visits, flows, config["kept_connections"], rates)
         )
         gc.freeze()
         program.ready()

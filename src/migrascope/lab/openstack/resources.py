@@ -19,6 +19,7 @@ _RULES: tuple[dict[str, Any], ...] = (
     {"protocol": "icmp"},
     {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80},
     {"protocol": "tcp", "port_range_min": 8080, "port_range_max": 8080},
+    {"protocol": "udp", "port_range_min": 8080, "port_range_max": 8080},
     {"protocol": "udp", "port_range_min": stamp.PORT, "port_range_max": stamp.PORT},
 )
 _VOLUME_S, _SERVER_S, _GONE_S = 180.0, 300.0, 120.0

@@ -64,7 +64,7 @@ def arguments(program: Program, spec: InstanceSpec, folder: Path, host: str, *, 
         "-name", spec.name,
         "-nodefaults", "-no-user-config", "-no-reboot",
         "-display", "none",
-        "-machine", "q35",
+        "-machine", "q35,hpet=off",  # as libvirt makes it: its readings are dear, and the guest has a better clock
         "-accel", accelerator_argument(program.accelerator, spec.policy),
         "-cpu", CPU_MODEL[program.accelerator],
         "-smp", str(spec.vcpus),
