@@ -121,6 +121,22 @@ def test_runs_without_a_common_cell_are_refused(ours: Summary, tmp_path: Path) -
         compare(ours, other)
 
 
+@pytest.mark.parametrize(
+    ("visitors", "barred"),
+    [({"new_rate": 52.0}, False), ({"new_rate": 24.0}, True), ({"kept_rate": 60.0}, True), ({"viewers": 1}, True)],
+)
+def test_runs_of_another_load_are_told_apart(short: RunFolder, visitors: dict[str, float], barred: bool) -> None:
+    ours = analyse(short)
+    plan = {**ours.plan, "visitors": {**ours.plan["visitors"], **visitors}}
+    theirs = replace(ours, run="other", plan=plan)
+    if barred:
+        with pytest.raises(NotComparable, match="--load-from makes a run with another's load"):
+            compare(ours, theirs)
+    found = compare(ours, theirs, force=True)
+    assert len(found.facts) == 1
+    assert bool(found.forced) == barred
+
+
 def test_the_shift_s_interval_covers_as_often_as_it_says() -> None:
     random = np.random.default_rng(5)
     hits = 0

@@ -78,7 +78,10 @@ def compare(ours: Summary, theirs: Summary, *, force: bool = False) -> Compariso
     facts, barred = _facts(ours, theirs)
     if barred and not force:
         words = "\n  ".join(f"{name}: {facts[name][0]} and {facts[name][1]}" for name in barred)
-        raise NotComparable(f"{ours.run} and {theirs.run} are not comparable:\n  {words}\n--force compares them anyway")
+        raise NotComparable(
+            f"{ours.run} and {theirs.run} are not comparable:\n  {words}\n"
+            "--force compares them anyway; run --load-from makes a run with another's load"
+        )
     fixed = _fixed(ours, theirs)
     pairs = _pairs(ours, theirs, set(fixed))
     if not pairs:
@@ -99,9 +102,29 @@ def _facts(ours: Summary, theirs: Summary) -> tuple[dict[str, tuple[Any, Any]], 
     sides = [{"lab": s.lab, "accelerator": s.accelerator, "qemu": s.qemu, "guest": s.environment.get("guest")} | {
         key: s.environment.get("environment", {}).get(key) for key in (*MACHINE, "kernel", "migrascope")
     } for s in (ours, theirs)]  # fmt: skip
+    loads = [_load(s) for s in (ours, theirs)]
     differing = {key: (sides[0][key], sides[1][key]) for key in sides[0] if sides[0][key] != sides[1][key]}
-    needed = {*MACHINE, "accelerator"} | ({"qemu", "guest"} if "lab" not in differing else set())
+    for key in loads[0]:
+        if loads[0][key] != loads[1][key]:
+            differing[key] = (loads[0][key], loads[1][key])
+    needed = {*MACHINE, "accelerator", *_apart(*loads)} | ({"qemu", "guest"} if "lab" not in differing else set())
     return differing, [key for key in differing if key in needed]
+
+
+_LIKE = 1.1
+"""The factor up to which two rates of visits are alike: found rates differ a little from run to run."""
+
+
+def _load(summary: Summary) -> dict[str, Any]:
+    """What visits and probes the guest."""
+    visitors, probes = summary.plan["visitors"], summary.plan["probes"]
+    rates = {f"visits/s, {kind}": visitors[f"{kind}_rate"] for kind in ("new", "kept")}
+    return {**rates, "viewers": visitors["viewers"], "probes/s": probes["echo_rate"]}
+
+
+def _apart(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """The parts of two loads that are too unlike to compare what visitors saw."""
+    return [key for key in ours if max(ours[key], theirs[key]) > _LIKE * min(ours[key], theirs[key])]
 
 
 def _levels(summary: Summary, name: str) -> set[Any]:

@@ -8,6 +8,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from migrascope.analysis.outcome import nothing, overload
 from migrascope.analysis.summary import CONCLUSIONS, Summary
 from migrascope.report import budget, charts, doses, failures, fleet, layers, policies, seconds, sections, tiphon
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
@@ -48,6 +49,8 @@ def render(
         run=summary.run,
         first_line=first_line(summary),
         caution=caution(summary),
+        overload=overload(summary) or nothing(summary),
+        load=summary.load.words() if summary.load is not None else "",
         conclusions=[finding for finding in conclusions if finding.verdict != "unknown"],
         still_open=[finding for finding in conclusions if finding.verdict == "unknown"],
         checks=[f for f in summary.findings if f.topic not in CONCLUSIONS],

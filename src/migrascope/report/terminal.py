@@ -6,6 +6,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from migrascope.analysis.outcome import nothing, overload
 from migrascope.analysis.summary import Summary
 from migrascope.report import failures, fleet, policies
 from migrascope.report.columns import (
@@ -50,7 +51,13 @@ def show(summary: Summary, console: Console) -> None:
     """Prints where the figures come from, the table, its footnotes, and the findings. The table is one line to a row
     where the console is wide enough, else the interval stands beneath the median, else the columns are split into
     several tables that each repeat the row's name, the first with the numbers of trials."""
+    if (words := overload(summary)) is not None:
+        console.print(Text(words, style="bold yellow"), soft_wrap=True)
     console.print(Text(first_line(summary), style="bold"))
+    if (words := nothing(summary)) is not None:
+        console.print(Text(words, style="bold"), soft_wrap=True)
+        _failures(summary, console)
+        return
     warning = caution(summary)
     if warning is not None:
         console.print(Text(warning, style="yellow"))
