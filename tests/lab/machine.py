@@ -18,6 +18,15 @@ from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
 COMMAND = [sys.executable, "-m", "migrascope"]
+LIGHT = """
+[probes]
+echo_rate = 100
+[visitors]
+new_rate = 5
+kept_rate = 5
+viewers = 1
+"""
+"""Part of a plan: a load that every machine bears, and for which no run searches."""
 
 
 def migrascope(*arguments: str, timeout_s: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:

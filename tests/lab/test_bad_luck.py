@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.machine import COMMAND, GONE, migrascope, owned_by, traces
+from lab.machine import COMMAND, GONE, LIGHT, migrascope, owned_by, traces
 from migrascope.analysis.run import result_of
 from migrascope.model.verdict import Verdict
 from migrascope.node.place import LABS
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.lab
 
 
 def plan(folder: Path, text: str) -> Path:
-    """A plan of one trial without video, with what the test adds."""
+    """A plan of one trial under a light load, with what the test adds."""
     path = folder / "plan.toml"
-    path.write_text(f'name = "bad-luck"\nblocks = 1\n{text}\n')
+    path.write_text(f'name = "bad-luck"\nblocks = 1\n{text}\n{LIGHT}')
     return path
 
 
@@ -58,7 +58,9 @@ def test_a_migration_that_never_converges(tmp_path: Path) -> None:
     assert verdict_of(tmp_path / "runs") == "intact"
 
 
-@pytest.mark.parametrize(("host", "verdict"), [("host-a", "guest lost"), ("host-b", "intact")])
+@pytest.mark.parametrize(
+    ("host", "verdict"), [("host-a", "guest lost"), pytest.param("host-b", "intact", marks=pytest.mark.soak)]
+)
 def test_a_qemu_that_dies_while_it_migrates(host: str, verdict: str, tmp_path: Path) -> None:
     text = '[axes]\nscenario = ["none"]\nlink = ["100mbit"]\n[windows]\nbefore = "1s"'
     runs = tmp_path / "runs"

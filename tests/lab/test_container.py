@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -145,10 +144,8 @@ def _disown(folder: Path) -> None:
 
 async def test_a_node_that_cannot_boot_says_why(node: Container) -> None:
     broken = Container(node.name, node.id, Namespace("ms-nowhere"), node.image, node.folder)
-    began = time.monotonic()
     with pytest.raises(Exception, match=r"ended while it booted: .*ms-nowhere"):
         await broken.boot()
-    assert time.monotonic() - began < 10
 
 
 def test_a_cgroup_is_removed_with_those_below_it(node: Container) -> None:

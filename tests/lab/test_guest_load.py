@@ -6,45 +6,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from migrascope.lab.qemu.lab import QemuInstance, QemuLab
+from lab.booted import Booted
+from migrascope.lab.qemu.lab import QemuInstance
 from migrascope.lab.qemu.topology import address
-from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.until import until
 from migrascope.store import spool
-from migrascope.study.images import prepare
 from migrascope.trial.crew import Crew
 from migrascope.trial.guestcall import GuestCall
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 SINK_PORT = 9009
 Guest = tuple[QemuInstance, GuestCall, Crew]
 
 
-@pytest.fixture
-async def guest(tmp_path: Path) -> AsyncIterator[Guest]:
-    """A guest that has booted, what records its load, and a sink among the visitors."""
-    images = await prepare(lambda text: None)
-    factors = Factors("none", "pre-copy", 2**30, 0.0, 0.3, "warm")
-    async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
-        instance = await lab.create("vm-1", factors, "host-a", lab.folder / "load")
-        crew = Crew(tmp_path, lab.folder, "vm-1", "")
-        try:
-            call = GuestCall(f"http://{instance.address}:8080", lab.client)
-            await until(call.ready, 60, "the guest boots", 0.05)
-            agent = {"url": f"http://{instance.address}:8080", "interval_s": 0.2}
-            sink = {"address": address("client", "external"), "port": SINK_PORT}
-            await crew.start(
-                [
-                    Member("stress", "migrascope.probe.stress", "client", lab.client, agent),
-                    Member("sink", "migrascope.workload.sink", "client", lab.client, sink),
-                ]
-            )
-            yield instance, call, crew
-        finally:
-            await crew.stop()
-            await instance.destroy()
+@pytest_asyncio.fixture(loop_scope="module")
+async def guest(booted: Booted, tmp_path: Path) -> AsyncIterator[Guest]:
+    """A guest without load, what records its load, and a sink among the visitors; afterwards nothing loads it."""
+    instance, call, client = booted.instance, booted.call, booted.lab.client
+    crew = Crew(tmp_path, tmp_path, "vm-1", "")
+    agent = {"url": f"http://{instance.address}:8080", "interval_s": 0.2}
+    sink = {"address": address("client", "external"), "port": SINK_PORT}
+    try:
+        await crew.start(
+            [
+                Member("stress", "migrascope.probe.stress", "client", client, agent),
+                Member("sink", "migrascope.workload.sink", "client", client, sink),
+            ]
+        )
+        yield instance, call, crew
+    finally:
+        await crew.stop()
+        await call.ask("/stop?what=stress", post=True, timeout_s=60)
 
 
 async def begin(call: GuestCall, options: str) -> dict[str, Any]:
@@ -99,7 +94,7 @@ async def test_memory_changes_as_fast_as_it_says(guest: Guest, pattern: str) -> 
     last = await after(call, first, 3)
     assert rate(first, last) == pytest.approx(40e6, rel=0.1)
     assert seen == pytest.approx(rate(first, last), rel=0.3)
-    assert (await call.ask("/stop?what=stress", post=True))["stopped"] == [1]
+    assert (await call.ask("/stop?what=stress", post=True))["stopped"] == [first["worker"]]
     assert (await call.ask("/stress"))["workers"] == []
 
 

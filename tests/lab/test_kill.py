@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kept import Kept
-from lab.machine import COMMAND, GONE, foreign, migrascope, owned_by, traces
+from lab.machine import COMMAND, GONE, LIGHT, foreign, migrascope, owned_by, traces
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 from migrascope.store.recording import Recording
@@ -20,13 +20,14 @@ from migrascope.store.recording import Recording
 pytestmark = pytest.mark.lab
 
 MOMENTS = 20
-PLAN = """
+PLAN = f"""
 name = "kill"
 blocks = 2
 [axes]
 scenario = ["offline"]
 [windows]
 before = "2s"
+{LIGHT}
 """
 _LONGEST_S = 40.0
 Bystander = tuple[Namespace, subprocess.Popen[bytes]]

@@ -19,7 +19,7 @@ from migrascope.probe import libvirt
 from migrascope.testbed.packages import NODE
 from needs import need_lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 URI = "qemu+tls://localhost/system"
 DOMAIN = "6ffb2c5a-2b5d-4d9e-9f0b-0d5b0a1f7c11"
 XML = f"""<domain type="qemu"><name>one</name><uuid>{DOMAIN}</uuid><memory unit="MiB">64</memory>
@@ -50,11 +50,12 @@ def certificates(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest_asyncio.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Container]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Container]:
     """A host whose libvirt listens on TLS in a network of its own, with a domain that runs."""
     need_lab()
-    register = Register.lasting(f"ms-tls{os.getpid()}", tmp_path)
+    folder = tmp_path_factory.mktemp("tls")
+    register = Register.lasting(f"ms-tls{os.getpid()}", folder)
     register.claim()
     space = register.namespace("one")
     space.create()
@@ -64,7 +65,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Container]:
     laid = {
         "/etc/machine-id": "0123456789abcdef0123456789abcdef\n", "/etc/hostname": "one\n",
         "/etc/hosts": "127.0.0.1 localhost\n", "/etc/libvirt/qemu.conf": QEMU, "/one.xml": XML,
-        **certificates(tmp_path),
+        **certificates(folder),
     }  # fmt: skip
     for where, text in laid.items():
         made.lay(where, text)
@@ -101,8 +102,18 @@ async def test_a_host_is_watched_and_its_clock_is_read(host: Container, tmp_path
     assert {row["command"] for row in rows(tmp_path, "qmp_status", "libvirt-one")} == {"query-status", "query-migrate"}
 
 
-async def test_a_host_that_trusts_nobody_is_told(host: Container, tmp_path: Path) -> None:
-    await host.run(["rm", "/etc/pki/libvirt/clientcert.pem", "/etc/pki/libvirt/private/clientkey.pem"])
+@pytest_asyncio.fixture(loop_scope="module")
+async def without_certificate(host: Container) -> AsyncIterator[Container]:
+    """The host, while its client has no certificate and no key."""
+    theirs = ["/etc/pki/libvirt/clientcert.pem", "/etc/pki/libvirt/private/clientkey.pem"]
+    await host.run(["mv", *theirs, "/root"])
+    yield host
+    for path in map(Path, theirs):
+        await host.run(["mv", f"/root/{path.name}", str(path)])
+
+
+async def test_a_host_that_trusts_nobody_is_told(without_certificate: Container, tmp_path: Path) -> None:
+    host = without_certificate
     near = {"uri": URI, "python": host.command(["python3"])}
     with pytest.raises(ProcessError):
         await host.run(["virsh", "-c", URI, "list"])

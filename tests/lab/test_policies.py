@@ -29,8 +29,8 @@ limit = "2min"
 boot_limit = "3min"
 steady_limit = "3min"
 [visitors]
-new_rate = 20
-kept_rate = 20
+new_rate = 5
+kept_rate = 5
 viewers = 0
 {tables}
 """

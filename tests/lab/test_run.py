@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.machine import COMMAND, GONE, json_of, migrascope, owned_by, traces
+from lab.machine import COMMAND, GONE, LIGHT, json_of, migrascope, owned_by, traces
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
@@ -114,7 +114,7 @@ def _sent_by_origin(recording: Recording) -> int:
 
 def test_resume_finishes_a_killed_run(tmp_path: Path) -> None:
     plan, runs = tmp_path / "plan.toml", tmp_path / "runs"
-    plan.write_text('name = "two"\nblocks = 2\n[axes]\nscenario = ["none"]\n[windows]\nbefore = "2s"\n')
+    plan.write_text(f'name = "two"\nblocks = 2\n[axes]\nscenario = ["none"]\n[windows]\nbefore = "2s"\n{LIGHT}')
     process = subprocess.Popen([*COMMAND, "run", str(plan), "--runs", str(runs)], stderr=subprocess.DEVNULL)
     while process.poll() is None and not (runs / "latest" / "trials" / "2.open").exists():
         try:

@@ -8,23 +8,21 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
+from lab.booted import Booted
 from lab.machine import only_trial
-from migrascope.lab.qemu.lab import QemuInstance, QemuLab
+from migrascope.lab.qemu.lab import QemuLab
 from migrascope.metrics.stamp.clock import Clock
 from migrascope.metrics.stamp.measure import pause_of
 from migrascope.metrics.stamp.probes import Probes
 from migrascope.metrics.trial import Measurement, examine
 from migrascope.metrics.windows import end_of
-from migrascope.model.plan import Plan
-from migrascope.model.schedule import schedule
-from migrascope.node.until import until
 from migrascope.store.recording import Recording
-from migrascope.study.images import prepare
 from migrascope.trial import reflector
-from migrascope.trial.guestcall import GuestCall
 
 pytestmark = pytest.mark.lab
+IN_GUEST = pytest.mark.asyncio(loop_scope="module")
 RATE = 100
 PLAN = f"""
 name = "stamp"
@@ -110,19 +108,11 @@ def test_the_guests_clock_stood_still_while_the_guest_did(seen: Measurement) -> 
     assert step.value == pytest.approx(-value(seen, "vm_pause_s"), abs=step.bound + 0.005)
 
 
-@pytest.fixture
-async def guest() -> AsyncIterator[tuple[QemuLab, QemuInstance, GuestCall]]:
-    """A guest that has booted, in a lab of its own."""
-    images = await prepare(lambda text: None)
-    async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
-        (spec,) = schedule(Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}}))
-        instance = await lab.create("vm-1", spec.factors, "host-a", lab.folder / "guest")
-        try:
-            call = GuestCall(f"http://{instance.address}:8080", lab.client)
-            await until(call.ready, 90, "the guest boots", 0.1)
-            yield lab, instance, call
-        finally:
-            await instance.destroy()
+@pytest_asyncio.fixture(loop_scope="module")
+async def guest(booted: Booted) -> AsyncIterator[Booted]:
+    """A guest in which no reflector runs, before and after."""
+    yield booted
+    await booted.call.ask("/stop?what=reflector", post=True, timeout_s=60)
 
 
 def sender(lab: QemuLab, address: str) -> socket.socket:
@@ -156,10 +146,9 @@ def seconds_of(stamp: bytes, *, ptp: bool = False) -> float:
     return whole + part / 10**9 if ptp else whole - NTP_1970 + part / 2**32
 
 
-async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(
-    guest: tuple[QemuLab, QemuInstance, GuestCall],
-) -> None:
-    lab, instance, call = guest
+@IN_GUEST
+async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(guest: Booted) -> None:
+    lab, instance, call = guest.lab, guest.instance, guest.call
     with sender(lab, instance.address) as one, sender(lab, instance.address) as other:
         one.send(packet(0, 1))
         with pytest.raises(ConnectionRefusedError):
@@ -192,10 +181,9 @@ async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(
         assert numbers == [0, 1, 0, 0], "a count for each session"
 
 
-async def test_packets_that_wait_for_a_paused_guest_are_all_answered(
-    guest: tuple[QemuLab, QemuInstance, GuestCall],
-) -> None:
-    lab, instance, call = guest
+@IN_GUEST
+async def test_packets_that_wait_for_a_paused_guest_are_all_answered(guest: Booted) -> None:
+    lab, instance, call = guest.lab, guest.instance, guest.call
     await reflector.begin(call)
     monitor = instance.monitors["host-a"]
     with sender(lab, instance.address) as one:

@@ -22,9 +22,11 @@ before = "2s"
 limit = "2min"
 boot_limit = "3min"
 steady_limit = "2min"
+[probes]
+echo_rate = 100
 [visitors]
-new_rate = 10
-kept_rate = 10
+new_rate = 5
+kept_rate = 5
 viewers = 0
 [verdict]
 outage = "1min"

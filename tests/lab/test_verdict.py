@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from kept import Kept
 from migrascope.analysis.run import result_of
@@ -33,7 +34,7 @@ from migrascope.trial import engine
 from migrascope.trial.engine import TrialEngine
 from migrascope.trial.guestcall import GuestCall
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 MOST_TRIALS = 8
 
 
@@ -46,9 +47,9 @@ class StillGuest(GuestCall):
         return await super().ask(path, post=post, timeout_s=timeout_s)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def up() -> AsyncIterator[tuple[QemuLab, Images]]:
-    """A lab of its own."""
+    """A lab that its trials use one after another."""
     images = await prepare(lambda text: None)
     async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
         yield lab, images
@@ -61,6 +62,8 @@ async def judged(up: tuple[QemuLab, Images], folder: Path, **parts: Any) -> tupl
         {
             "blocks": 1,
             "axes": {"scenario": ["none"]},
+            "probes": {"echo_rate": 100},
+            "visitors": {"new_rate": 5, "kept_rate": 5},
             "windows": {"before": "3s", "limit": "20s", "boot_limit": "3min", "steady_limit": "3min"},
             **parts,
         }

@@ -21,7 +21,8 @@ class Refused(Exception):
 
 class FakeNova:
     """end: how migrations end: completed, error (rolled back), stuck, refused. at_once: max_concurrent_live_migrations.
-    birth: the state in which a new server is found. vain: how often the end of a stuck one is forced in vain."""
+    birth: the state in which a new server is found. vain: how often the end of a stuck one is forced in vain. together:
+    none ends before so many have run at once, however slowly they are asked for."""
 
     def __init__(self, cloud: "FakeCloud", hosts: tuple[str, ...]) -> None:
         self._cloud, self.hosts = cloud, hosts
@@ -30,7 +31,8 @@ class FakeNova:
         self.migrations: list[dict[str, Any]] = []
         self.end, self.migration_s, self.at_once, self.birth = "completed", 0.0, 1, "ACTIVE"
         self.vain = 0
-        self.most_at_once = 0
+        self.most_at_once = self.together = 0
+        self._met: float | None = None
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, admin: bool) -> Any:
         def need_admin(what: str) -> None:
@@ -170,7 +172,7 @@ class FakeNova:
         now = time.monotonic()
         busy: dict[str, int] = {}
         for one in self.migrations:
-            if one["status"] == "running" and self.end != "stuck" and now >= one["began"] + self.migration_s:
+            if one["status"] == "running" and self.end != "stuck" and self._over(one["began"], now):
                 server = self.servers.get(one["instance_uuid"])
                 one["status"] = self.end
                 if server is not None:
@@ -183,6 +185,11 @@ class FakeNova:
                 one |= {"status": "running", "began": now}
                 busy[one["source_compute"]] = busy.get(one["source_compute"], 0) + 1
         self.most_at_once = max([self.most_at_once, *busy.values()])
+        if self._met is None and self.most_at_once >= self.together:
+            self._met = now
+
+    def _over(self, began: float, now: float) -> bool:
+        return self._met is not None and now >= max(began, self._met) + self.migration_s
 
 
 def _page(key: str, found: list[dict[str, Any]], marker: str, query: dict[str, str]) -> dict[str, Any]:

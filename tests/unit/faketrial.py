@@ -27,6 +27,12 @@ FACTORS = Factors("relay", "pre-copy", 2**30, 1e9, 0.3, "warm")
 PLAN = Plan.model_validate({"blocks": 1, "windows": {"before": "3s"}})
 
 
+def light(**parts: Any) -> Plan:
+    """A plan of these parts whose trials hold few packets and visits: for tests of what many trials say together."""
+    few = {"probes": {"echo_rate": 50}, "visitors": {"new_rate": 5, "kept_rate": 5, "viewers": 0}}
+    return Plan.model_validate({**few, "windows": {"before": "1s"}, **parts})
+
+
 def record(
     folder: Path, plan: Plan = PLAN, factors: Factors = FACTORS, *, drop: tuple[str, ...] = (), **changes: Any
 ) -> Recording:

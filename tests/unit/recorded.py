@@ -26,7 +26,7 @@ def rows(folder: Path, table: str, source: str = "test") -> list[Row]:
     return [dict(zip(TABLES[table].columns, row, strict=True)) for row in spool.Follower(path).rows()]
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], limit_s: float = 30.0) -> None:
     """Waits for a condition; TimeoutError when it does not come true."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110
@@ -45,5 +45,5 @@ class Running:
 
     async def __aexit__(self, *_: object) -> None:
         self._program.stop(ending=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self._task

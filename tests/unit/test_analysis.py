@@ -1,13 +1,12 @@
 """Cells, the limit, findings and the public JSON, over runs of the fake lab and over made-up results."""
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import FACTORS, SCRIPT, run_of
+from faketrial import FACTORS, SCRIPT, light, run_of
 from test_trial_metrics import PUBLIC
 
 from migrascope.analysis.cells import statistic, summarise
@@ -52,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         script = default_script(spec, 1)
         return replace(script, failure="destination-died") if spec.number == 5 else script
 
-    return run_of(tmp_path_factory.mktemp("run"), Plan.model_validate({"windows": {"before": "2s"}}), scripts)
+    return run_of(tmp_path_factory.mktemp("run"), light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1}), scripts)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +124,6 @@ def test_a_run_is_recomputed_to_the_same_numbers(run: RunFolder, summary: Summar
     assert summary_json(analyse(run)) == summary_json(summary)
 
 
-def test_twenty_four_trials_take_less_than_three_seconds(run: RunFolder) -> None:
-    began = time.process_time()
-    analyse(run)
-    assert time.process_time() - began < 3
-
-
 def test_calibration_is_read_from_the_run(run: RunFolder) -> None:
     row = {
         "layer": "network",
@@ -154,7 +147,7 @@ def test_calibration_is_read_from_the_run(run: RunFolder) -> None:
 
 
 def test_an_empty_run_is_summarised_too(tmp_path: Path) -> None:
-    run = run_of(tmp_path, Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}}))
+    run = run_of(tmp_path, light(blocks=1, axes={"scenario": ["none"]}))
     summary = summarise(run.manifest, Plan().base_units(), [], None)
     assert summary.cells == []
     assert {one.verdict for one in summary.findings} == {"unknown"}
@@ -235,7 +228,7 @@ def test_and_nothing_when_nothing_is_shown() -> None:
 
 
 def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
-    summary = analyse(run_of(tmp_path, Plan.model_validate({"blocks": 1, "windows": {"before": "2s"}})))
+    summary = analyse(run_of(tmp_path, light(blocks=1)))
     for topic in ("data-time", "data-downtime", "scenario"):
         found = [one for one in summary.findings if one.topic == topic]
         assert found
@@ -340,7 +333,7 @@ def test_the_environment_is_told_where_it_matters(accelerator: str, word: str) -
 
 
 def test_script_truths_reach_the_cells(tmp_path: Path) -> None:
-    plan = Plan.model_validate({"blocks": 6, "windows": {"before": "1s"}, "axes": {"scenario": ["relay"]}})
+    plan = light(blocks=6, axes={"scenario": ["relay"]})
     run = run_of(tmp_path, plan, lambda spec: replace(SCRIPT, pause_s=0.1 + 0.01 * spec.number, gap_s=0.26))
     (cell,) = analyse(run).cells
     pause = cell.metrics["vm_pause_s"]

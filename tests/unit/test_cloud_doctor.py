@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from test_cli import KEYS, migrascope
 from migrascope.lab.openstack.wishes import TAG
 from migrascope.model.plan import Axes, CapturePlan, Plan
 from migrascope.study import clouddoctor
-from migrascope.study.prospect import WHY, prospect
+from migrascope.study import prospect as prospects
+from migrascope.study.prospect import WHY, Part, prospect
 
 OURS = f"{TAG}-aaaaaaaaaaaa"
 OF_HYPERVISORS = {
@@ -29,6 +30,15 @@ OF_HYPERVISORS = {
     *("dirty_rate_Bps", "data_transferred_bytes", "migration_time_s"),
 }
 Ask = Callable[..., tuple[int, dict[str, Any]]]
+_known: dict[tuple[str, frozenset[str]], dict[str, str | None]] = {}
+
+
+def prospect_once(plan: Plan, reach: Collection[Part]) -> dict[str, str | None]:
+    """The prospect, which is the same for the same plan and reach: a second of work in most of these tests."""
+    key = (plan.model_dump_json(), frozenset(reach))
+    if key not in _known:
+        _known[key] = prospect(plan, reach)
+    return _known[key]
 
 
 @pytest.fixture
@@ -42,6 +52,7 @@ def ask(fake: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask
     """The exit code and what doctor --json says, its checks by name."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(clouddoctor, "machine_tag", lambda: OURS)
+    monkeypatch.setattr(prospects, "prospect", prospect_once)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(fake.clouds_yaml(tmp_path)))
 
     def asked(*arguments: str) -> tuple[int, dict[str, Any]]:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import scipy.stats
 from cloudtrial import record_run
-from faketrial import SCRIPT, run_of
+from faketrial import SCRIPT, light, run_of
 
 from migrascope.analysis.check import check_run, junit
 from migrascope.analysis.compare import NotComparable, as_json, compare
@@ -38,7 +38,7 @@ AXES = {"scenario": ["none"]}
 
 
 def plan(blocks: int = 6, **axes: Any) -> Plan:
-    return Plan.model_validate({"blocks": blocks, "axes": AXES | axes, "visitors": {"viewers": 0}})
+    return light(blocks=blocks, axes=AXES | axes)
 
 
 def scripts(pause_s: float) -> Any:

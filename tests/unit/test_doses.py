@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import run_of
+from faketrial import light, run_of
 
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.doses import all_series
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.model.measured import Measured
-from migrascope.model.plan import Plan
 from migrascope.report import doses
 
 TABLES: list[dict[str, Any]] = [
@@ -31,7 +30,7 @@ SLOWER_S = {"calm": 1.0, "quick": 5.0}
 def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """Six blocks in which each dose takes so much longer than nothing."""
     axes = {"scenario": ["none"], "disturbance": NAMES}
-    plan = Plan.model_validate({"blocks": 6, "axes": axes, "disturbance": TABLES})
+    plan = light(blocks=6, axes=axes, disturbance=TABLES)
     seen = analyse(run_of(tmp_path_factory.mktemp("run"), plan))
     trials = []
     for trial in seen.trials:
@@ -118,6 +117,6 @@ def test_the_table_and_the_picture_show_them(summary: Summary) -> None:
 
 def test_a_run_without_doses_has_none(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["none", "cut"]}
-    plan = Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": TABLES[-1:]})
+    plan = light(blocks=1, axes=axes, disturbance=TABLES[-1:])
     summary = analyse(run_of(tmp_path, plan))
     assert (doses.table(summary), doses.picture(summary), ends(summary)) == (None, None, [])

@@ -5,10 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from faketrial import run_of
+from faketrial import light, run_of
 
 from migrascope.analysis.run import analyse
-from migrascope.model.plan import Plan
 from migrascope.report.build import chosen_trials
 from migrascope.report.failures import HEAD, _sides, lines, matrix
 
@@ -24,7 +23,7 @@ TABLES = [
 def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_path: Path) -> None:
     names = ["none", *(str(table["name"]) for table in TABLES)]
     axes = {"scenario": ["none"], "disturbance": names}
-    plan = Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": TABLES})
+    plan = light(blocks=1, axes=axes, disturbance=TABLES)
     summary = analyse(run_of(tmp_path, plan))
     numbers = {trial.facts.factors.disturbance: trial.facts.number for trial in summary.trials}
     found = matrix(summary, {numbers["cut-early"]})
@@ -41,7 +40,7 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
 
 def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["none", "cut-late"]}
-    plan = Plan.model_validate({"blocks": 3, "axes": axes, "disturbance": TABLES[:1]})
+    plan = light(blocks=3, axes=axes, disturbance=TABLES[:1])
     summary = analyse(run_of(tmp_path, plan))
     disturbed = {trial.facts.number for trial in summary.trials if trial.facts.factors.disturbance != "none"}
     assert len(disturbed) == 3
@@ -51,9 +50,7 @@ def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:
 
 
 def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
-    plan = Plan.model_validate({
-        "blocks": 1, "axes": {"scenario": ["none"], "disturbance": ["cut-late"]}, "disturbance": TABLES[:1],
-    })  # fmt: skip
+    plan = light(blocks=1, axes={"scenario": ["none"], "disturbance": ["cut-late"]}, disturbance=TABLES[:1])
     summary = analyse(run_of(tmp_path, plan))
     (trial,) = summary.trials
     place = trial.facts.proof["place"]["evidence"].replace(trial.facts.destination, "destination")
@@ -71,7 +68,7 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
 
 def test_trials_alike_are_one_line_whichever_way_they_went(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["cut-late"]}
-    plan = Plan.model_validate({"blocks": 4, "axes": axes, "disturbance": TABLES[:1]})
+    plan = light(blocks=4, axes=axes, disturbance=TABLES[:1])
     summary = analyse(run_of(tmp_path, plan))
     assert len({trial.facts.destination for trial in summary.trials}) == 2
     (cell,) = lines(summary)[2:]
@@ -92,7 +89,7 @@ def test_a_host_s_name_within_another_word_is_left() -> None:
 def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) -> None:
     held = {**TABLES[1], "hold": True}
     axes = {"scenario": ["none"], "policy": ["pre-copy", "post-copy"], "disturbance": ["cut-later"]}
-    plan = Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": [held]})
+    plan = light(blocks=1, axes=axes, disturbance=[held])
     found = matrix(analyse(run_of(tmp_path, plan)), ())
     assert found is not None
     assert [what for what, _ in found["rows"]] == [
@@ -109,7 +106,7 @@ def test_a_row_says_dose_and_time_and_beside_them_whom_and_when(tmp_path: Path) 
     ]
     axes = {"scenario": ["none"], "disturbance": [table["name"] for table in tables]}
     found = matrix(
-        analyse(run_of(tmp_path, Plan.model_validate({"blocks": 1, "axes": axes, "disturbance": tables}))), ()
+        analyse(run_of(tmp_path, light(blocks=1, axes=axes, disturbance=tables))), ()
     )
     assert found is not None
     assert [what for what, _ in found["rows"]] == [
@@ -120,7 +117,7 @@ def test_a_row_says_dose_and_time_and_beside_them_whom_and_when(tmp_path: Path) 
 
 
 def test_an_undisturbed_run_has_none(tmp_path: Path) -> None:
-    plan = Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}})
+    plan = light(blocks=1, axes={"scenario": ["none"]})
     summary = analyse(run_of(tmp_path, plan))
     assert matrix(summary, []) is None
     assert lines(summary) == []

@@ -5,24 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from faketrial import SCRIPT, run_of
+from faketrial import SCRIPT, light, run_of
 
 from migrascope.analysis.policies import costs
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import correlation
 from migrascope.analysis.summary import Summary
 from migrascope.lab.script import Script
-from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
 from migrascope.report import policies
 
-PLAN = Plan.model_validate(
-    {
-        "blocks": 1,
-        "axes": {"scenario": ["none"], "policy": ["pre-copy", "xbzrle", "multifd", "post-copy"]},
-        "visitors": {"viewers": 0},
-    }
-)
+PLAN = light(blocks=1, axes={"scenario": ["none"], "policy": ["pre-copy", "xbzrle", "multifd", "post-copy"]})
 
 
 def scripted(spec: TrialSpec) -> Script:
@@ -76,7 +69,7 @@ def test_a_run_of_one_policy_has_no_such_table(tmp_path: Path) -> None:
 
 def test_each_limit_has_its_sentence(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "downtime_limit": ["300ms", "10s"], "resident": ["0B", "128MiB", "256MiB"]}
-    plan = Plan.model_validate({"blocks": 4, "axes": axes, "visitors": {"viewers": 0}})
+    plan = light(blocks=4, axes=axes)
 
     def script(spec: TrialSpec) -> Script:
         data = 100e6 + spec.factors.resident_bytes + 1e5 * spec.number

@@ -59,7 +59,7 @@ def loopback() -> icmp.EchoSocket:
 
 async def receive(echo: icmp.EchoSocket, count: int) -> list[tuple[int, int, int]]:
     replies: list[tuple[int, int, int]] = []
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while len(replies) < count:
             replies += echo.receive(100)
             await asyncio.sleep(0.001)

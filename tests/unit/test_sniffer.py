@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faketrial import FACTORS, PLAN, SCRIPT, record, run_of
+from faketrial import FACTORS, PLAN, SCRIPT, light, record, run_of
 from test_analysis import result, said
 
 from captures import ethernet, icmp, ip, tcp
@@ -147,7 +147,7 @@ def test_without_captures_nothing_is_said_of_sniffers() -> None:
 
 def test_the_report_has_its_section_only_with_a_capture(tmp_path: Path) -> None:
     for enabled in (False, True):
-        plan = Plan.model_validate({"blocks": 1, "axes": {"scenario": ["none"]}, "capture": {"enabled": enabled}})
+        plan = light(blocks=1, axes={"scenario": ["none"]}, capture={"enabled": enabled})
         page = write_report(run_of(tmp_path, plan)).read_text(encoding="utf-8")
         assert ("As a packet sniffer prints it" in page) == enabled
         assert ("no one-way delay (RFC 7679)" in page) == enabled

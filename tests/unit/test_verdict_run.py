@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faketrial import SCRIPT, record
+from faketrial import SCRIPT, light, record
 from rich.console import Console
 
 from fakerun import fake_run
@@ -17,9 +17,7 @@ from migrascope.store.runfolder import RunFolder
 
 
 def plan(allow: str = "unknown") -> Plan:
-    return Plan.model_validate(
-        {"blocks": 3, "axes": {"scenario": ["none"]}, "windows": {"before": "2s"}, "verdict": {"allow": allow}}
-    )
+    return light(blocks=3, axes={"scenario": ["none"]}, verdict={"allow": allow})
 
 
 @pytest.fixture

@@ -62,8 +62,8 @@ def test_a_removal_is_repeated(fake: FakeCloud, cloud: Cloud, boot: BootImage, a
 
 
 def test_a_silent_api_has_not_answered(fake: FakeCloud, tmp_path: Path, clock: Clock) -> None:
-    cloud = Cloud.connect("fake", fake.clouds_yaml(tmp_path, api_timeout=0.2), clock.patience)
-    fake.faults.append(Fault("GET .*/os-hypervisors", 500, silent_s=2.0, times=2))
+    cloud = Cloud.connect("fake", fake.clouds_yaml(tmp_path, api_timeout=1.0), clock.patience)
+    fake.faults.append(Fault("GET .*/os-hypervisors", 500, silent_s=10.0, times=2))
     assert hypervisors(cloud) == ("one", "two")
     assert clock.slept == [0.5, 1]
 
