@@ -51,7 +51,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         script = default_script(spec, 1)
         return replace(script, failure="destination-died") if spec.number == 5 else script
 
-    return run_of(tmp_path_factory.mktemp("run"), light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1}), scripts)
+    plan = light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1})
+    return run_of(tmp_path_factory.mktemp("run"), plan, scripts)
 
 
 @pytest.fixture(scope="module")

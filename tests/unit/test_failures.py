@@ -105,9 +105,7 @@ def test_a_row_says_dose_and_time_and_beside_them_whom_and_when(tmp_path: Path) 
         {"name": "full", "kind": "host-memory", "target": "destination", "working_set": "1GB", **aimed},
     ]
     axes = {"scenario": ["none"], "disturbance": [table["name"] for table in tables]}
-    found = matrix(
-        analyse(run_of(tmp_path, light(blocks=1, axes=axes, disturbance=tables))), ()
-    )
+    found = matrix(analyse(run_of(tmp_path, light(blocks=1, axes=axes, disturbance=tables))), ())
     assert found is not None
     assert [what for what, _ in found["rows"]] == [
         "host-memory destination 1.00 GB for 0.5 s",

@@ -18,7 +18,7 @@ from migrascope.metrics import sniffer
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import windows_of
 from migrascope.model.measured import Measured
-from migrascope.model.plan import Plan, Scenario
+from migrascope.model.plan import Scenario
 from migrascope.model.schedule import TrialSpec
 from migrascope.report.build import write_report
 from migrascope.store.pcap import writer
