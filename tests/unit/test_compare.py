@@ -122,12 +122,13 @@ def test_runs_without_a_common_cell_are_refused(ours: Summary, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("visitors", "barred"),
-    [({"new_rate": 52.0}, False), ({"new_rate": 24.0}, True), ({"kept_rate": 60.0}, True), ({"viewers": 1}, True)],
+    ("times", "barred"),
+    [({"new_rate": 1.04}, False), ({"new_rate": 0.5}, True), ({"kept_rate": 1.2}, True)],
 )
-def test_runs_of_another_load_are_told_apart(short: RunFolder, visitors: dict[str, float], barred: bool) -> None:
+def test_runs_of_another_load_are_told_apart(short: RunFolder, times: dict[str, float], barred: bool) -> None:
     ours = analyse(short)
-    plan = {**ours.plan, "visitors": {**ours.plan["visitors"], **visitors}}
+    visitors = ours.plan["visitors"]
+    plan = {**ours.plan, "visitors": {**visitors, **{key: factor * visitors[key] for key, factor in times.items()}}}
     theirs = replace(ours, run="other", plan=plan)
     if barred:
         with pytest.raises(NotComparable, match="--load-from makes a run with another's load"):

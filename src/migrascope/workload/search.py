@@ -1,5 +1,6 @@
 """How many visits a guest bears: the search, as a generator that asks for rates and is sent what came of them."""
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,9 @@ def search(most: float) -> Generator[float, Tried, None]:
         wanted = _next(tried, most)
         if wanted is None:
             return
-        rate = wanted
+        rate = wanted if wanted == most else max(math.floor(wanted), LEAST_RATE)
+        if any(one.rate == rate for one in tried):
+            return
 
 
 def conclude(tried: Sequence[Tried]) -> Borne:
