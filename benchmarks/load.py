@@ -2,8 +2,8 @@
 
     sudo .venv/bin/python benchmarks/load.py [RUN]
 
-It runs `run --quick` once to find a load, then quiet, beside a busy process on one core (nice 0), and beside one on each
-core (nice 19). RUN: a run of the whole plan, whose HTTP and network blackouts are set beside one another instead.
+It runs `run --quick` once to find a load, then quiet, beside a busy process on one core (nice 0), and beside one on
+each core (nice 19). RUN: a run of the whole plan, whose HTTP and network blackouts are set beside one another instead.
 """
 
 import contextlib

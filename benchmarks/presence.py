@@ -1,4 +1,4 @@
-"""What lives in the guest for Migrascope's sake, and what a visit costs: CPU time of the guest's QEMU and of the visitors.
+"""What lives in the guest for Migrascope's sake, and what a visit costs: CPU time of its QEMU and of the visitors.
 
     sudo .venv/bin/python benchmarks/presence.py
 
