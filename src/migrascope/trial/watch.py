@@ -15,6 +15,8 @@ _VIEWER_NS = 3_000_000_000
 _LEDGER_NS = 15_000_000_000
 _OUTRUN_NS = 6_000_000_000
 """So long arrivals must have outrun answers until it is given up that the guest catches up."""
+_ANSWERED_NS = 12_000_000_000
+"""Maximum time from when a visit is due until it is answered or has failed."""
 _OUTRUN_SHARE = 0.8
 _HOPELESS_SHARE = 0.5
 
@@ -70,7 +72,7 @@ class VisitWatch:
     def __init__(self, directory: Path, rates: dict[str, float], kept_s: float = 10.0, *, loaded: bool = False) -> None:
         self._visits = Follower(directory / "visit@visitors.jsonl")
         self._rates = {kind: rate for kind, rate in rates.items() if rate}
-        self._loaded, self._kept_ns = loaded, round((kept_s + 2) * NS)
+        self._loaded, self._kept_ns = loaded, round(kept_s * NS) + _OUTRUN_NS + _ANSWERED_NS
         self._recent: dict[str, deque[Due]] = {kind: deque() for kind in self._rates}
         self._first_ns: int | None = None
 

@@ -1,0 +1,110 @@
+"""The wait for a steady state, against spools of scripted probes and visitors."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from migrascope.model.clock import mono_ns
+from migrascope.model.plan import Plan
+from migrascope.model.steady import NS
+from migrascope.store.spool import Spool
+from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.steady import NotSteady, Overloaded, SteadyState
+
+MS = NS // 1000
+RATE = 20
+PLAN: dict[str, Any] = {
+    "windows": {"before": "1s", "steady_limit": "500ms"},
+    "probes": {"echo_rate": 50},
+    "visitors": {"new_rate": RATE, "kept_rate": 0},
+    "verdict": {"ledger": 0},
+}
+
+
+class Guest:
+    """A guest whose processor is half idle; None: it does not answer."""
+
+    def __init__(self) -> None:
+        self.uptime: float | None = 10.0
+
+    async def ask(self, path: str, **_: object) -> dict[str, float]:
+        if self.uptime is None:
+            raise OSError("no answer in time")
+        self.uptime += 1.0
+        return {"uptime_s": self.uptime, "idle_s": self.uptime / 2, "cpus": 1}
+
+
+def steady(folder: Path, said: list[str], *, loaded: bool = False) -> SteadyState:
+    return SteadyState(folder, Plan.model_validate(PLAN), cast(GuestCall, Guest()), 0, said.append, loaded=loaded)
+
+
+class Observed:
+    """Probes and visitors that have written for 12 s and go on: `alive` writes what has come since."""
+
+    def __init__(self, folder: Path, *, took_ns: int, probes: bool = True) -> None:
+        self.took_ns, self.probes = took_ns, probes
+        self.start, self.written = mono_ns() - 12 * NS, {"echo": 0, "visit": 0}
+        tables = {"echo_sent": "echo", "echo_reply": "echo", "visit": "visitors"}
+        spools = [Spool(folder, table, source=source, host="client") for table, source in tables.items()]
+        self.sent, self.replies, self.visits = spools
+        self.alive()
+
+    def _dues(self, what: str, rate: float) -> Iterator[tuple[int, int]]:
+        while (due := self.start + round(self.written[what] * NS / rate)) <= mono_ns():
+            yield self.written[what], due
+            self.written[what] += 1
+
+    def alive(self) -> None:
+        if self.probes:
+            rows = [(seq, due, due) for seq, due in self._dues("echo", 50)]
+            self.sent.add_all(rows)
+            self.replies.add_all(rows)
+        for seq, due in self._dues("visit", RATE):
+            done = due + self.took_ns if self.took_ns >= 0 else 0
+            self.visits.add("new", seq, due, due, due, done, done, 200, 9, 1, "" if done else "not served")
+        for spool in (self.sent, self.replies, self.visits):
+            spool.flush()
+
+
+async def test_a_migration_may_be_asked_for_when_a_whole_window_was_steady(tmp_path: Path) -> None:
+    observed = Observed(tmp_path, took_ns=5 * MS)
+    state = steady(tmp_path, [])
+    since = await state.wait(observed.alive)
+    assert 1.0 <= (mono_ns() - since) / NS < 10
+    rows = (tmp_path / "guest_load@engine.jsonl").read_text().splitlines()
+    assert len(rows) == 3
+    assert state.busy() == pytest.approx(0.5)
+
+
+async def test_a_guest_that_does_not_catch_up_is_given_up_with_what_it_serves(tmp_path: Path) -> None:
+    observed = Observed(tmp_path, took_ns=-1)
+    with pytest.raises(Overloaded, match=f"this machine serves 0 visits/s, the plan asks for {RATE}"):
+        await steady(tmp_path, []).wait(observed.alive)
+
+
+async def test_late_visits_are_the_machines_and_missing_probes_are_not(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "late").mkdir()
+    late = Observed(tmp_path / "late", took_ns=300 * MS)
+    with pytest.raises(Overloaded, match=r"too busy to be steady in 0\.5 s: visitors: 0 % of visits in time \(new\)"):
+        await steady(tmp_path / "late", said).wait(late.alive)
+    assert any("guest's processor 50 %" in words for words in said)
+    (tmp_path / "silent").mkdir()
+    silent = Observed(tmp_path / "silent", took_ns=5 * MS, probes=False)
+    with pytest.raises(NotSteady, match=r"not steady in 0\.5 s: probes: 0 of 50 probes sent"):
+        await steady(tmp_path / "silent", []).wait(silent.alive)
+
+
+async def test_under_a_declared_load_late_answers_are_steady(tmp_path: Path) -> None:
+    observed = Observed(tmp_path, took_ns=300 * MS)
+    assert await steady(tmp_path, [], loaded=True).wait(observed.alive) > 0
+
+
+async def test_what_dies_meanwhile_ends_the_wait(tmp_path: Path) -> None:
+    def died() -> None:
+        raise OSError("echo has ended")
+
+    with pytest.raises(OSError, match="echo has ended"):
+        await steady(tmp_path, []).wait(died)
