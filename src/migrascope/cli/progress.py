@@ -9,6 +9,9 @@ from rich.text import Text
 from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording
 
+SPINNER = 2
+"""Columns before the status line."""
+
 
 class ConsoleProgress:
     """A line for each step and trial; on a terminal, what is waited for now as a status line, which is cut at the
@@ -31,7 +34,9 @@ class ConsoleProgress:
     def waiting(self, text: str) -> None:
         """What is waited for before the first trial, or beside none."""
         if self._console.is_terminal:
-            self._status.update(Text(text, no_wrap=True, overflow="ellipsis"))
+            line = Text(text)
+            line.truncate(self._console.width - SPINNER, overflow="ellipsis")
+            self._status.update(line)
             self._status.start()
 
     def plan(self, trials: int, finished: int, seconds_each: float) -> None:
