@@ -8,6 +8,7 @@ import pytest
 
 from lab.machine import migrascope
 from migrascope.metrics.trial import examine, measure
+from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -47,6 +48,8 @@ pause = { after_round = 1 }
 capabilities = { return-path = true, switchover-ack = true, pause-before-switchover = true }
 parameters = { announce-rounds = 7 }
 """
+IN_TURN = ("post-copy", "multifd", "pre-copy")
+"""One after another in the run: each has what the next has not."""
 CAPABILITIES = {
     "pre-copy": set(),
     "narrow": set(),
@@ -62,20 +65,30 @@ CAPABILITIES = {
 }
 
 
-def run_plan(folder: Path, names: list[str], rate: str, *, seed: int = 1) -> RunFolder:
-    """The run of a plan of these policies; each trial has come to a good end."""
-    path = folder / "plan.toml"
-    listed = ", ".join(f'"{name}"' for name in names)
-    path.write_text(f"seed = {seed}\n{PLAN.format(names=listed, rate=rate, tables=TABLES)}", encoding="utf-8")
-    done = migrascope("run", str(path), "--runs", str(folder / "runs"))
+def in_turn(plan: Plan) -> bool:
+    """Whether its trials of IN_TURN come one after another."""
+    order = [trial.factors.policy for trial in schedule(plan)]
+    at = order.index(IN_TURN[0])
+    return tuple(order[at : at + len(IN_TURN)]) == IN_TURN
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A trial of each policy, of which each has come to a good end; the guest writes 10 MB/s: half of what the narrow
+    stream carries."""
+    folder = tmp_path_factory.mktemp("policies")
+    listed = ", ".join(f'"{name}"' for name in CAPABILITIES)
+    text = PLAN.format(names=listed, rate="10MB/s", tables=TABLES)
+    seeded = (f"seed = {seed}\n{text}" for seed in itertools.count())
+    (folder / "plan.toml").write_text(next(text for text in seeded if in_turn(parse(text, "plan"))), encoding="utf-8")
+    done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"))
     assert done.returncode in (0, 1), done.stderr
     return RunFolder(folder / "runs" / "latest")
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    """A trial of each policy, by its name; the guest writes 10 MB/s: half of what the narrow stream carries."""
-    run = run_plan(tmp_path_factory.mktemp("policies"), list(CAPABILITIES), "10MB/s")
+def trials(run: RunFolder) -> dict[str, Recording]:
+    """They by their policies."""
     return {recording.trial.factors.policy: recording for recording in run.recordings()}
 
 
@@ -115,15 +128,12 @@ def test_the_parameters_are_the_policy_s(trials: dict[str, Recording]) -> None:
     assert differing["xbzrle"] == differing["auto-converge"] == differing["paused"] == {}
 
 
-def test_nothing_of_a_policy_is_left_in_the_next_trial(tmp_path: Path) -> None:
-    names = ["post-copy", "multifd", "pre-copy"]
-    text = PLAN.format(names=", ".join(map(repr, names)), rate="0B/s", tables=TABLES)
-    plans = (parse(f"seed = {seed}\n{text}", "plan") for seed in itertools.count())
-    seed = next(plan.seed for plan in plans if [trial.factors.policy for trial in schedule(plan)] == names)
-    run = run_plan(tmp_path, names, "0B/s", seed=seed)
+def test_nothing_of_a_policy_is_left_in_the_next_trial(run: RunFolder) -> None:
     recordings = run.recordings()
-    assert [recording.trial.factors.policy for recording in recordings] == names
-    for recording in recordings:
+    order = [recording.trial.factors.policy for recording in recordings]
+    at = order.index(IN_TURN[0])
+    assert tuple(order[at : at + len(IN_TURN)]) == IN_TURN
+    for recording in recordings[at : at + len(IN_TURN)]:
         name = recording.trial.factors.policy
         for side in settings(recording):
             assert {key for key, state in side["capabilities"].items() if state} == CAPABILITIES[name] | {"events"}

@@ -14,7 +14,7 @@ from migrascope.metrics.packets import Packets
 from migrascope.metrics.qos.examine import examine
 from migrascope.metrics.qos.result import Qos
 from migrascope.metrics.trial import measure
-from migrascope.metrics.windows import WINDOWS, end_of
+from migrascope.metrics.windows import WINDOWS, end_of, windows_of
 from migrascope.store.pcap import writer
 from migrascope.store.pcap.layers import SYN, TCP, headers
 from migrascope.store.pcap.reader import Capture
@@ -30,6 +30,11 @@ blocks = 1
 scenario = ["offline"]
 [windows]
 before = "3s"
+[probes]
+echo_rate = 200
+[visitors]
+new_rate = 5
+kept_rate = 5
 [capture]
 enabled = true
 """
@@ -179,7 +184,9 @@ def test_the_sniffers_metrics_are_there(recording: Recording) -> None:
         for series in ("received", "sent", "flow"):
             values = [found[f"sniffer.{name}.{series}.{window}"].value for window in WINDOWS]
             assert all(value is not None and 0 < value < 1 for value in values), (name, series)
-    seconds, delay = 3.0, found["sniffer.delay_s.received.before"]
+    before, delay = windows_of(recording).before, found["sniffer.delay_s.received.before"]
+    assert before is not None
+    seconds = (before[1] - before[0]) / 1e9
     assert delay.value is not None
     assert delay.samples is not None
     assert delay.value * delay.samples == pytest.approx(seconds, rel=0.05)
