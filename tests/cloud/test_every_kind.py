@@ -51,7 +51,7 @@ def plan(testbed: str) -> str:
             "cloud": {"testbed": testbed},
             "axes": {"scenario": ["none"], "memory": ["512MiB"], "disturbance": list(REST)},
             "windows": {"before": "3s", "limit": "90s", "boot_limit": "5min", "steady_limit": "3min"},
-            "visitors": {"new_rate": 10, "kept_rate": 10, "viewers": 0},
+            "visitors": {"new_rate": 5, "kept_rate": 5, "viewers": 0},
             "verdict": {"allow": "two copies"},
             "disturbance": [{"name": name, **table} for name, table in REST.items()],
         }

@@ -50,9 +50,11 @@ before = "2s"
 limit = "3min"
 boot_limit = "5min"
 steady_limit = "3min"
+[probes]
+echo_rate = 100
 [visitors]
-new_rate = 10
-kept_rate = 10
+new_rate = 5
+kept_rate = 5
 viewers = 0
 [[disturbance]]
 name = "cut"

@@ -61,6 +61,7 @@ def far(cloud: Cloud, near: RunFolder, tmp_path_factory: pytest.TempPathFactory)
     plan = (
         'name = "far"\n[lab]\nkind = "openstack"\n'
         f'[cloud]\nname = "migrascope"\nvisitors = "{cloud.client.path.name}"\n[axes]\nscenario = ["none"]\n'
+        "[visitors]\nnew_rate = 5\nkept_rate = 5\n"
     )
     access = str(clouds_yaml(cloud.testbed))
     return run_of(tmp_path_factory.mktemp("far"), plan, OS_CLIENT_CONFIG_FILE=access)

@@ -102,10 +102,13 @@ def test_both_ways_sum_up_to_the_round_trip_within_the_bound(recording: Recordin
 
 
 def test_the_guests_clock_stood_still_while_the_guest_did(seen: Measurement) -> None:
+    """QEMU stops the guest's clock, then waits for its processors, which a busy machine keeps from ending, and only
+    then tells of STOP: the clock stands still for the pause at least, and no longer than the guest is silent."""
     step = seen.metrics["probe.clock_step_s"]
     assert step.value is not None
     assert step.bound is not None
-    assert step.value == pytest.approx(-value(seen, "vm_pause_s"), abs=step.bound + 0.005)
+    within = step.bound + 0.005
+    assert value(seen, "vm_pause_s") - within <= -step.value <= value(seen, "network_blackout_high_s") + within
 
 
 @pytest_asyncio.fixture(loop_scope="module")
