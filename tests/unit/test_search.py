@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrascope.model.load import LEAST_RATE, PROCESSOR_SHARE, Tried
@@ -37,6 +37,7 @@ def linear(base: float, each: float, noise: Callable[[], float] = lambda: 1.0) -
 
 
 @given(base=st.floats(0.01, 0.49), each=st.floats(1e-4, 0.1))
+@example(base=0.0703125, each=0.068359375)
 def test_a_stable_guest_gets_no_more_than_its_share_and_hardly_less(base: float, each: float) -> None:
     found, tried = searched(linear(base, each))
     fits = min(MOST, (PROCESSOR_SHARE - base) / each)
@@ -45,7 +46,7 @@ def test_a_stable_guest_gets_no_more_than_its_share_and_hardly_less(base: float,
     if fits < LEAST_RATE:
         assert found.rate == 0.0
     else:
-        assert 0.8 * fits <= found.rate <= fits
+        assert 0.8 * fits - 1 < found.rate <= fits, "rates are tried in whole visits a second"
         assert found.busy is not None
         assert found.busy <= PROCESSOR_SHARE
 
