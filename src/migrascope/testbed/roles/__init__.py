@@ -13,6 +13,7 @@ from migrascope.testbed.roles import (
     neutron,
     nova,
     placement,
+    privsep,
 )
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import Settings
@@ -23,6 +24,7 @@ def all_tasks(settings: Settings, secrets: Secrets, kernel_line: str = "") -> li
     """Every task of a testbed. kernel_line: see cloud.tasks."""
     return [
         *base.tasks(),
+        *privsep.tasks(),
         *infrastructure.tasks(secrets),
         *ceph.tasks(settings, secrets),
         *keystone.tasks(settings, secrets),
