@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from migrascope.testbed.roles import all_tasks, common, hypervisor, neutron, nova, privsep
+from migrascope.testbed.roles import all_tasks, common, console, horizon, hypervisor, neutron, nova, privsep
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task, Units
@@ -120,3 +120,17 @@ def test_agents_and_nova_compute_use_helpers_that_are_there_before_them(node: st
     by_name = {task.name: task for task in TASKS}
     for name in (neutron.agents(node), hypervisor.compute(node)):
         assert privsep.name(node) in by_name[name].needs
+
+
+def test_nova_compute_waits_for_a_conductor_that_serves_and_for_nothing_that_can_come_later() -> None:
+    by_name = {task.name: task for task in TASKS}
+
+    def before(name: str) -> set[str]:
+        needs = by_name[name].needs
+        return set(needs).union(*map(before, needs))
+
+    assert Units(start=("nova-conductor.service",)) in by_name[nova.CONDUCTOR].actions
+    for node in (CONTROLLER, COMPUTE):
+        assert nova.CONDUCTOR in before(hypervisor.compute(node))
+        assert not {nova.NOVA, console.CONSOLE, horizon.HORIZON} & before(hypervisor.compute(node))
+        assert hypervisor.compute(node) in before(horizon.HORIZON) & before(console.CONSOLE)

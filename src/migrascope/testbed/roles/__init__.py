@@ -5,6 +5,7 @@ from migrascope.testbed.roles import (
     ceph,
     cinder,
     cloud,
+    console,
     glance,
     horizon,
     hypervisor,
@@ -34,6 +35,7 @@ def all_tasks(settings: Settings, secrets: Secrets, kernel_line: str = "") -> li
         *nova.tasks(settings, secrets),
         *hypervisor.tasks(settings, secrets),
         *neutron.tasks(settings, secrets),
+        *console.tasks(),
         *cloud.tasks(kernel_line),
         *horizon.tasks(secrets),
     ]

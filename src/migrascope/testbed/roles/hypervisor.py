@@ -98,7 +98,7 @@ def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
             )
         ),
     ]
-    needs = (base.name(node), privsep.name(node), nova.NOVA, CATALOG, PLACEMENT, ceph.POOLS)
+    needs = (base.name(node), privsep.name(node), nova.CONDUCTOR, CATALOG, PLACEMENT, ceph.POOLS)
     return Task(compute(node), node, needs, tuple(actions))
 
 
