@@ -7,7 +7,7 @@ itself is oslo.privsep's own and drops its capabilities as ever.
 """
 
 from migrascope.testbed.roles import base
-from migrascope.testbed.roles.common import ini
+from migrascope.testbed.roles.common import Sections, ini
 from migrascope.testbed.settings import NODES
 from migrascope.testbed.task import File, Task, Units
 
@@ -42,7 +42,7 @@ def sections(user: str) -> dict[str, dict[str, object]]:
 def tasks() -> list[Task]:
     allowed = "".join(f"{user} ALL = (root) NOPASSWD: {CLIENT} *\n" for user in SECTIONS)
     socket = {"Unit": {"Description": "Privileged helpers"}, "Socket": {"ListenStream": SOCKET, "SocketMode": "0600"}}
-    service = {
+    service: Sections = {
         "Unit": {"Description": "Privileged helpers of Neutron and Nova", "Requires": f"{_UNIT}.socket"},
         # The helpers that it has forked are their agents', and end with them alone.
         "Service": {"ExecStart": SERVER, "KillMode": "process", "Restart": "on-failure", "LimitNOFILE": 65535},
