@@ -21,7 +21,7 @@ SECTIONS = {
         "privsep_namespace",
         "privsep_ovs_vsctl",
     ),
-    "nova": ("nova_sys_admin", "vif_plug_ovs_privileged"),
+    "nova": ("nova_sys_admin", "privsep_osbrick", "vif_plug_ovs_privileged"),
 }
 CLIENT, SERVER = "/usr/local/sbin/migrascope-privsep", "/usr/local/sbin/migrascope-privsep-server"
 SOCKET = "/run/migrascope-privsep.sock"
@@ -74,7 +74,7 @@ _SERVE = """#!/usr/bin/python3
 import gc, os, socket, sys, traceback
 import neutron.privileged.agent.linux.dhcp, neutron.privileged.agent.linux.ip_lib
 import neutron.privileged.agent.linux.netlink_lib, neutron.privileged.agent.linux.utils
-import nova.privsep.linux_net, nova.privsep.path, vif_plug_ovs.linux_net
+import nova.privsep.linux_net, nova.privsep.path, os_brick.privileged.rootwrap, vif_plug_ovs.linux_net
 from oslo_privsep.daemon import helper_main
 
 def helper(connection, words):
