@@ -1,9 +1,10 @@
 """How long a testbed takes on two cores: from nothing, from its cached image, from its snapshot; and what it takes.
 
-    sudo .venv/bin/python benchmarks/testbed.py [--idle-only NAME]
+    sudo .venv/bin/python benchmarks/testbed.py [--idle-only NAME | --snapshot-only]
 
 It has a cache of its own, which is empty at first, in a mount namespace of its own; so it downloads what an image is
 made of. Each `up` must end healthy and give a server. --idle-only: what a testbed that is up does with nobody there.
+--snapshot-only: with this machine's own cache, `up` from the snapshot (made first where there is none) and idle CPU.
 Ends with 1 if a budget is missed.
 """
 
@@ -31,6 +32,8 @@ from migrascope.testbed.testbed import Testbed
 NAME = "benchmark"
 CORES = 2
 SETTLED_S, IDLE_S = 60.0, 60.0
+# The goals that hold for a snapshot by itself too. The nodes' processor time is what a busy machine does not change.
+SNAPSHOT_S, SNAPSHOT_CPU_S, IDLE_PERCENT = 75.0, 100.0, 8.0
 _INSIDE = "MIGRASCOPE_BENCHMARK_CACHE"
 # Only what lies on the mount of the cache becomes private: namespaces must stay in sight of everybody.
 _OWN_CACHE = """
@@ -173,10 +176,28 @@ def measure() -> list[Budget]:
     return [
         Budget("up from nothing, downloads included", nothing_s, 540, "s"),
         Budget("up from the cached image", image_s, 150, "s"),
-        Budget("up from the snapshot", snapshot_s, 60, "s"),
+        Budget("up from the snapshot", snapshot_s, SNAPSHOT_S, "s"),
         Budget("memory without guests", memory / 1e9, 5.5, "GB"),
-        Budget("idle CPU", idle_percent, 8, "% of a core"),
+        Budget("idle CPU", idle_percent, IDLE_PERCENT, "% of a core"),
         Budget("disk, with images and snapshot", disk / 1e9, 10, "GB"),
+    ]
+
+
+def measure_snapshot() -> list[Budget]:
+    """`up` from the snapshot of this machine's cache, what it takes of the processors, and idle CPU after it."""
+    try:
+        up()
+        migrascope("down", "--purge")
+        snapshot_s = up()
+        took_s = sum(seconds for name, seconds in usage(Testbed(NAME)).items() if " " not in name)
+        time.sleep(SETTLED_S)
+        idle_percent = print_idle(idle(Testbed(NAME)))
+    finally:
+        migrascope("down", "--purge")
+    return [
+        Budget("up from the snapshot", snapshot_s, SNAPSHOT_S, "s"),
+        Budget("processor time of the nodes for that", took_s, SNAPSHOT_CPU_S, "s"),
+        Budget("idle CPU", idle_percent, IDLE_PERCENT, "% of a core"),
     ]
 
 
@@ -195,6 +216,10 @@ def main() -> int:
         print(f"{print_idle(idle(Testbed(sys.argv[2]))):.1f} % of a core")
         return 0
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    if sys.argv[1:2] == ["--snapshot-only"]:
+        budgets = measure_snapshot()
+        print(f"load of this machine in the last minutes: {os.getloadavg()}", *budgets, sep="\n")
+        return int(not all(budget.met for budget in budgets))
     if _INSIDE not in os.environ:
         return own_cache()
     here = environment()

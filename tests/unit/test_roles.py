@@ -1,13 +1,14 @@
 """The testbed's roles as data: what is done where, and that no secret lies open."""
 
+import configparser
 import re
 
 import pytest
 
-from migrascope.testbed.roles import all_tasks, common, hypervisor, nova
+from migrascope.testbed.roles import all_tasks, common, console, horizon, hypervisor, neutron, nova, privsep
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address
-from migrascope.testbed.task import Await, Command, File, Task
+from migrascope.testbed.task import Await, Command, File, Task, Units
 
 SECRETS = Secrets(bytes(32))
 TASKS = all_tasks(Settings(), SECRETS)
@@ -74,3 +75,62 @@ def test_tunnels_end_on_the_tenants_link_and_are_not_there_with_vlans() -> None:
 
 def test_ini() -> None:
     assert common.ini({"a": {"x": True, "y": 3}, "b": {}}) == "[a]\nx = true\ny = 3\n\n[b]\n"
+
+
+def _text(path: str, node: str = CONTROLLER) -> str:
+    return next(file.text for file in _files([task for task in TASKS if task.node == node]) if file.path == path)
+
+
+def _options(path: str, node: str = CONTROLLER) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.read_string(_text(path, node))
+    return parser
+
+
+def test_a_log_in_is_cheap() -> None:
+    assert _options("/etc/keystone/keystone.conf").getint("identity", "password_hash_rounds") == 4
+
+
+@pytest.mark.parametrize("node", [CONTROLLER, COMPUTE])
+def test_nova_compute_leaves_trials_alone(node: str) -> None:
+    assert _options("/etc/nova/nova.conf", node).getint("DEFAULT", "update_resources_interval") >= 600
+
+
+def test_an_api_is_waited_for_by_one_process() -> None:
+    assert {"--retry", "--retry-connrefused"} <= set(common.answers(8774))
+
+
+def test_the_manager_loads_no_module_that_is_not_used() -> None:
+    manager = next(task for task in TASKS if task.name == "ceph manager")
+    removed = next(action.argv for action in manager.actions if isinstance(action, Command) and action.argv[0] == "rm")
+    assert "/usr/share/ceph/mgr/prometheus" in removed
+    # Always on, or what those import.
+    for kept in ("balancer", "iostat", "orchestrator", "rbd_support", "volumes", "mgr_util.py"):
+        assert f"/usr/share/ceph/mgr/{kept}" not in removed
+    order = [type(action) for action in manager.actions]
+    assert order.index(Command) < order.index(Units)
+
+
+@pytest.mark.parametrize("node", [CONTROLLER, COMPUTE])
+def test_agents_and_nova_compute_use_helpers_that_are_there_before_them(node: str) -> None:
+    for user in privsep.SECTIONS:
+        options = _options(f"/etc/{user}/{user}.conf", node)
+        for section in privsep.SECTIONS[user]:
+            assert "migrascope-privsep" in options[section]["helper_command"]
+    by_name = {task.name: task for task in TASKS}
+    for name in (neutron.agents(node), hypervisor.compute(node)):
+        assert privsep.name(node) in by_name[name].needs
+
+
+def test_nova_compute_waits_for_a_conductor_that_serves_and_for_nothing_that_can_come_later() -> None:
+    by_name = {task.name: task for task in TASKS}
+
+    def before(name: str) -> set[str]:
+        needs = by_name[name].needs
+        return set(needs).union(*map(before, needs))
+
+    assert Units(start=("nova-conductor.service",)) in by_name[nova.CONDUCTOR].actions
+    for node in (CONTROLLER, COMPUTE):
+        assert nova.CONDUCTOR in before(hypervisor.compute(node))
+        assert not {nova.NOVA, console.CONSOLE, horizon.HORIZON} & before(hypervisor.compute(node))
+        assert hypervisor.compute(node) in before(horizon.HORIZON) & before(console.CONSOLE)

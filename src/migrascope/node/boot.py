@@ -10,6 +10,7 @@ from pathlib import Path
 
 from migrascope.node import cgroup
 from migrascope.node.enter import ends_in_words, mount, set_namespace, unshare_mounts
+from migrascope.store.removal import remove_tree
 
 
 def main() -> None:
@@ -18,7 +19,10 @@ def main() -> None:
         Path(how["cgroup"], "cgroup.procs").write_text("0", encoding="utf-8")
     set_namespace(how["namespace"])
     unshare_mounts()
-    layers = f"lowerdir={how['image']},upperdir={how['layer']},workdir={how['work']}"
+    forget_mount(Path(how["work"]))
+    # volatile: what the node flushes to its disk goes no further than this machine's memory, which the kernel writes
+    # out in its own time. A node that is killed loses nothing by that; databases do not wait for this machine's disk.
+    layers = f"lowerdir={how['image']},upperdir={how['layer']},workdir={how['work']},volatile"
     mount("overlay", how["root"], "overlay", 0, layers)
     if cgroup.hierarchy() != cgroup.ROOT:
         # nspawn gives a node version 2 only where it sees nothing else.
@@ -26,6 +30,11 @@ def main() -> None:
     # nspawn's locks and sockets in /run would stay behind when a node is killed.
     mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
     os.execvpe(how["argv"][0], how["argv"], how["environment"])
+
+
+def forget_mount(work: Path) -> None:
+    """Removes the mark by which overlayfs refuses a layer that was mounted volatile before."""
+    remove_tree(work / "work/incompat/volatile", work)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from migrascope.testbed.roles import (
     ceph,
     cinder,
     cloud,
+    console,
     glance,
     horizon,
     hypervisor,
@@ -13,6 +14,7 @@ from migrascope.testbed.roles import (
     neutron,
     nova,
     placement,
+    privsep,
 )
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import Settings
@@ -23,6 +25,7 @@ def all_tasks(settings: Settings, secrets: Secrets, kernel_line: str = "") -> li
     """Every task of a testbed. kernel_line: see cloud.tasks."""
     return [
         *base.tasks(),
+        *privsep.tasks(),
         *infrastructure.tasks(secrets),
         *ceph.tasks(settings, secrets),
         *keystone.tasks(settings, secrets),
@@ -32,6 +35,7 @@ def all_tasks(settings: Settings, secrets: Secrets, kernel_line: str = "") -> li
         *nova.tasks(settings, secrets),
         *hypervisor.tasks(settings, secrets),
         *neutron.tasks(settings, secrets),
+        *console.tasks(),
         *cloud.tasks(kernel_line),
         *horizon.tasks(secrets),
     ]

@@ -15,6 +15,8 @@ NETWORKS, IMAGE, READY = "networks", "website image", "all alive"
 # Where the guest's kernel, initrd and disk lie in the controller when the image is made.
 GUEST = "/srv/guest"
 _EXTERNAL = PREFIX["external"]
+# How long one process asks whether all is up: to start Python and log in takes more than to ask.
+_ASKS_S = 30
 
 
 def tasks(kernel_line: str) -> list[Task]:
@@ -35,7 +37,7 @@ def tasks(kernel_line: str) -> list[Task]:
         "folder": GUEST,
         "command_line": kernel_line,
     }
-    ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)))
+    ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)), str(_ASKS_S))
     what = f"{len(NODES)} hypervisors, all services and all agents are up, and there is room for volumes"
     alive = Await(ready, 180, what, every_s=1)
     everything = (hypervisor.HYPERVISORS, NETWORKS, CINDER, *(neutron.agents(node) for node in NODES))
@@ -104,18 +106,32 @@ made("website", "disk", min_disk=1, kernel_id=kernel, ramdisk_id=initrd, os_comm
      hw_disk_bus="virtio", hw_vif_model="virtio", hw_rng_model="virtio")
 """
 
+# In a state that is seconds old, from a snapshot or after `down`, everybody still counts as up who was: only what has
+# reported since this node booted is.
 _READY = """
-import sys
+import os, sys, time
 import openstack
-cloud, nodes = openstack.connect(cloud=sys.argv[1]), int(sys.argv[2])
-services = list(cloud.compute.services()) + list(cloud.block_storage.services())
-down = [f"{one.binary} on {one.host}" for one in services if one.state != "up"]
-down += [f"{one.binary} on {one.host}" for one in cloud.network.agents() if not one.is_alive]
-hypervisors = sum(one.state == "up" for one in cloud.compute.hypervisors())
-free = [pool.capabilities["free_capacity_gb"] for pool in cloud.block_storage.backend_pools()]
-room = any(isinstance(gib, int | float) and gib > 0 for gib in free)
-if down or hypervisors < nodes or not room:
-    raise SystemExit(
-        f"{hypervisors} of {nodes} hypervisors are up; down: {', '.join(down) or 'no service'};"
-        f" room that Cinder's scheduler knows of, in GiB: {free}")
+cloud, nodes, deadline = openstack.connect(cloud=sys.argv[1]), int(sys.argv[2]), time.monotonic() + float(sys.argv[3])
+uptime_s = float(open("/proc/uptime").read().split()[0])
+ticks = int(open("/proc/1/stat").read().rpartition(")")[2].split()[19])
+booted = time.strftime("%FT%T", time.gmtime(time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")))
+def reported(stamp):
+    return (stamp or "").replace(" ", "T") >= booted
+def missing():
+    services = list(cloud.compute.services()) + list(cloud.block_storage.services())
+    down = [f"{each.binary} on {each.host}" for each in services
+            if each.state != "up" or not reported(each.updated_at)]
+    down += [f"{each.binary} on {each.host}" for each in cloud.network.agents()
+             if not each.is_alive or not reported(each.last_heartbeat_at)]
+    hypervisors = sum(each.state == "up" for each in cloud.compute.hypervisors())
+    free = [pool.capabilities["free_capacity_gb"] for pool in cloud.block_storage.backend_pools()]
+    room = any(isinstance(gib, int | float) and gib > 0 for gib in free)
+    if not down and hypervisors >= nodes and room:
+        return ""
+    return (f"{hypervisors} of {nodes} hypervisors are up; down: {', '.join(down) or 'no service'};"
+            f" room that Cinder's scheduler knows of, in GiB: {free}")
+while problem := missing():
+    if time.monotonic() > deadline:
+        raise SystemExit(problem)
+    time.sleep(1)
 """

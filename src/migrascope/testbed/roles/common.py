@@ -83,5 +83,10 @@ def as_user(user: str, *argv: str, timeout_s: float = 120) -> Command:
 
 
 def answers(port: int, path: str = "/") -> tuple[str, ...]:
-    """A program that ends with 0 as soon as an API answers on the controller, whatever it says."""
-    return ("curl", "--silent", "--output", "/dev/null", "--max-time", "5", f"http://{CONTROL}:{port}{path}")
+    """A program that ends with 0 as soon as an API answers on the controller, whatever it says.
+
+    It asks again by itself: to start a program in a node takes more processor time than the question, and many APIs
+    are waited for at once while all services start.
+    """
+    again = ("--retry", "30", "--retry-delay", "1", "--retry-connrefused")
+    return ("curl", "--silent", "--output", "/dev/null", "--max-time", "30", *again, f"http://{CONTROL}:{port}{path}")

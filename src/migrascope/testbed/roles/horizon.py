@@ -1,9 +1,10 @@
 """Horizon, the web interface, served by uwsgi with its static files; sessions are signed cookies."""
 
+from migrascope.testbed.roles import hypervisor
 from migrascope.testbed.roles.common import CONTROL, IDENTITY, ini
 from migrascope.testbed.roles.keystone import KEYSTONE
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import CONTROLLER
+from migrascope.testbed.settings import CONTROLLER, NODES
 from migrascope.testbed.task import Await, File, Task, Units
 
 HORIZON = "horizon"
@@ -59,7 +60,8 @@ def tasks(secrets: Secrets) -> list[Task]:
         Task(
             HORIZON,
             CONTROLLER,
-            (KEYSTONE,),
+            # The last of all: on two cores it would take its time from nova-compute, for which everything waits.
+            (KEYSTONE, *(hypervisor.compute(node) for node in NODES)),
             (
                 File("/etc/openstack-dashboard/local_settings.py", text, 0o640, "root:www-data"),
                 File(_UWSGI, ini(uwsgi)),

@@ -1,6 +1,6 @@
 """The hypervisors: libvirt and nova-compute on each node, with the settings of live migrations."""
 
-from migrascope.testbed.roles import base, ceph, nova, tls
+from migrascope.testbed.roles import base, ceph, nova, privsep, tls
 from migrascope.testbed.roles.cinder import rbd_secret
 from migrascope.testbed.roles.common import Sections, as_user, config
 from migrascope.testbed.roles.keystone import CATALOG
@@ -98,7 +98,8 @@ def _compute(settings: Settings, secrets: Secrets, node: str) -> Task:
             )
         ),
     ]
-    return Task(compute(node), node, (base.name(node), nova.NOVA, CATALOG, PLACEMENT, ceph.POOLS), tuple(actions))
+    needs = (base.name(node), privsep.name(node), nova.CONDUCTOR, CATALOG, PLACEMENT, ceph.POOLS)
+    return Task(compute(node), node, needs, tuple(actions))
 
 
 def _libvirt_files(secrets: Secrets, node: str) -> list[Action]:

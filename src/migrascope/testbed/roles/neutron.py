@@ -9,7 +9,7 @@ br-tenant --[tenant]-- fabric --[tenant]-- br-tenant     br-external --[external
 With VXLAN, br-tun is between br-int and br-tenant, and the node's end of the tunnels is br-tenant itself.
 """
 
-from migrascope.testbed.roles import base
+from migrascope.testbed.roles import base, privsep
 from migrascope.testbed.roles.common import (
     CONTROL,
     Sections,
@@ -132,6 +132,7 @@ def _common(secrets: Secrets, node: str) -> File:
             "root_helper": "sudo /usr/bin/neutron-rootwrap /etc/neutron/rootwrap.conf",
         },
         "oslo_concurrency": {"lock_path": "/var/lock/neutron"},
+        **privsep.sections("neutron"),
     }
     if node == CONTROLLER:
         sections["database"] = database(secrets, "neutron")
@@ -218,4 +219,4 @@ def _agents(settings: Settings, secrets: Secrets, node: str) -> Task:
         ]
         units += ["neutron-l3-agent.service", "neutron-dhcp-agent.service", "neutron-metadata-agent.service"]
     actions.append(Units(start=tuple(units)))
-    return Task(agents(node), node, (switch(node), NEUTRON), tuple(actions))
+    return Task(agents(node), node, (switch(node), privsep.name(node), NEUTRON), tuple(actions))
