@@ -50,7 +50,7 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     plan = (
         f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
         '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n'
-        '[verdict]\nallow = "service lost"\n'
+        '[verdict]\nallow = "service lost"\n[visitors]\nnew_rate = 5\nkept_rate = 5\nviewers = 1\n'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 

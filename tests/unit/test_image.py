@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrascope.node.image import ImageError, Recipe, cached, digest, mirror, root_image
+from migrascope.node.image import ImageError, Recipe, built_so_far, cached, digest, mirror, root_image
 
 RECIPE = Recipe(name="tiny", suite="trixie", packages=("busybox",), folders=("/run/ours",), wanted_bytes=1)
 
@@ -155,3 +155,18 @@ def test_the_mirror_is_apts_own_on_debian_only(
     (tmp_path / "os-release").write_text(f'PRETTY_NAME="x"\nID={name}\n', encoding="utf-8")
     (tmp_path / "apt" / file).write_text(text, encoding="utf-8")
     assert mirror(tmp_path) == found
+
+
+def test_a_build_says_how_far_it_is(tmp_path: Path) -> None:
+    assert built_so_far(tmp_path) == ""
+    archives, state = tmp_path / "var/cache/apt/archives", tmp_path / "var/lib/dpkg"
+    for folder in (archives / "partial", state):
+        folder.mkdir(parents=True)
+    (archives / "nginx.deb").write_bytes(bytes(3_000_000))
+    (archives / "partial/qemu.deb").write_bytes(bytes(1_000_000))
+    assert built_so_far(tmp_path) == "4 MB of packages here"
+    states = "installed", "unpacked", "installed"
+    (state / "status").write_text(
+        "\n".join(f"Package: p{at}\nStatus: install ok {one}\n" for at, one in enumerate(states))
+    )
+    assert built_so_far(tmp_path) == "4 MB of packages here, 2 packages installed"

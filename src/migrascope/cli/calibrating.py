@@ -27,7 +27,7 @@ def calibrate(*, repeats: int = 10, json: Json = False) -> int:
     progress = ConsoleProgress(stderr())
 
     async def work() -> int:
-        result = await measure(plan, await prepare(progress.step), Series(repeats=repeats), progress)
+        result = await measure(plan, await prepare(progress.step, progress.waiting), Series(repeats=repeats), progress)
         if json:
             print_json(result)
         else:

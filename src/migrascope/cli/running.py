@@ -87,7 +87,7 @@ def run(
         need_lab(loaded)
 
     async def work() -> int:
-        images = await prepare(progress.step) if needs_lab else None
+        images = await prepare(progress.step, progress.waiting) if needs_lab else None
         if folder is not None:
             done = await resume(folder, images, progress)
         else:

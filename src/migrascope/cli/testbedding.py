@@ -78,10 +78,12 @@ def up(
     4 if it cannot be brought up, or is not healthy a minute later.
     """
     testbed = _testbed(name)
-    say = ConsoleProgress(stderr()).step
+    progress = ConsoleProgress(stderr())
 
     async def work() -> int:
-        found = await testbeds.up(testbed, virt_type, say, tenant=tenant, migration=change.given())
+        found = await testbeds.up(
+            testbed, virt_type, progress.step, progress.waiting, tenant=tenant, migration=change.given()
+        )
         path = testbeds.clouds_yaml(testbed)
         hand_over(path.parent, path)
         _show(testbed, found)

@@ -107,9 +107,14 @@ def mirror(etc: Path = Path("/etc")) -> str | None:
 
 
 async def root_image(
-    recipe: Recipe, cache: Path = IMAGES, say: Say = lambda text: None, run: Run | None = None
+    recipe: Recipe,
+    cache: Path = IMAGES,
+    say: Say = lambda text: None,
+    run: Run | None = None,
+    meanwhile: Say = lambda text: None,
 ) -> Path:
-    """The directory that holds the recipe's root, built now unless it is there. ImageError when that fails.
+    """The directory that holds the recipe's root, built now unless it is there. ImageError when that fails. say: takes
+    the steps of a build; meanwhile: twice a second, how far it is.
 
     Cancelling ends the build and everything it started. Two may ask at once: the second waits for the first.
     """
@@ -122,7 +127,7 @@ async def root_image(
             "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
             "mmdebstrap", *recipe.arguments(), f"--keyring={KEYRING}", recipe.suite, str(part),
         ]  # fmt: skip
-        code = await (run or _run_with(recipe.name, say))([*command, *([target] if target else [])], log)
+        code = await (run or _run_with(recipe.name, say, meanwhile))([*command, *([target] if target else [])], log)
         if code != 0:
             raise ImageError(
                 f"the {recipe.name} image could not be built: mmdebstrap ended with {code}\n"
@@ -159,7 +164,19 @@ def _needs() -> None:
         )
 
 
-def _run_with(name: str, say: Say) -> Run:
+def built_so_far(part: Path) -> str:
+    """How far mmdebstrap is with a root, in words; empty before it has begun to download."""
+    fetched = installed = 0
+    with contextlib.suppress(OSError):
+        fetched = sum(file.stat().st_size for file in (part / "var/cache/apt/archives").rglob("*.deb"))
+    with contextlib.suppress(OSError):
+        status = (part / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
+        installed = status.count("Status: install ok installed")
+    facts = [f"{fetched / 1e6:.0f} MB of packages here"] if fetched else []
+    return ", ".join([*facts, f"{installed} packages installed"] if installed else facts)
+
+
+def _run_with(name: str, say: Say, meanwhile: Say) -> Run:
     async def run(argv: Sequence[str], log: Path) -> int:
         child = await process.start(name, argv, process.Where(), log)
         try:
@@ -171,6 +188,8 @@ def _run_with(name: str, say: Say) -> Run:
                 if steps and steps[-1] != said and "hook" not in steps[-1]:
                     said = steps[-1]
                     say(f"{name} image: {said}")
+                if far := built_so_far(log.with_suffix(".part")):
+                    meanwhile(f"{name} image: {far}")
         finally:
             # Its death takes the PID namespace, and that the mounts, with it.
             await child.kill()

@@ -22,13 +22,13 @@ from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node import within
-from migrascope.node.image import root_image
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 from migrascope.node.register import Register
 from migrascope.store.removal import remove_tree
 from migrascope.study import testbeds
 from migrascope.study.healing import Healer
+from migrascope.study.images import roots
 from migrascope.study.labs import Progress, Trials, Up
 from migrascope.testbed.roles.keystone import CLOUD
 from migrascope.testbed.settings import CONTROLLER, address
@@ -48,8 +48,7 @@ _DOWNTIME_FLOOR_S = 0.1
 async def cloud_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
     """The plan's cloud as something that runs trials; beside it what the manifest says of it. A testbed that is down is
     brought up, and stays up."""
-    host_root = await root_image(HOST, say=progress.step)
-    await root_image(GUEST_ROOT, say=progress.step)
+    host_root, _ = await roots([HOST, GUEST_ROOT], progress.step, progress.waiting)
     guest = await guest_image(host_root, say=progress.step)
     if plan.cloud.name:
         async with _foreign(plan, guest, host_root, progress) as found:
@@ -85,7 +84,7 @@ async def _testbed(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
     testbed = Testbed(plan.cloud.testbed)
     found = await testbeds.status(testbed) if testbed.made else Status()
     if not found.healthy:
-        found = await testbeds.up(testbed, "auto", progress.step)
+        found = await testbeds.up(testbed, "auto", progress.step, progress.waiting)
     if not found.healthy:
         raise Problem(f"the testbed {testbed.name} is not healthy\n  next: migrascope testbed status")
     clouds_yaml = testbeds.clouds_yaml(testbed)

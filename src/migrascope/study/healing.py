@@ -64,7 +64,7 @@ class Healer:
         """Makes it anew: its nodes' disks from the snapshot, in the same networks. Problem where that fails."""
         self._say("the testbed is made anew")
         self._testbed.done.unlink(missing_ok=True)
-        found = await testbeds.up(self._testbed, "auto", _silent)
+        found = await testbeds.up(self._testbed, "auto", _silent, _silent)
         if not found.healthy:
             raise Problem(f"the testbed {self._testbed.name} is not well even when it is made anew")
 

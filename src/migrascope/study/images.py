@@ -1,8 +1,9 @@
 """What the QEMU lab is made of, built or found in the cache."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from migrascope.guest.image import ROOT as GUEST_ROOT
@@ -10,7 +11,7 @@ from migrascope.guest.image import guest_image, kernel_line
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.lab.qemu.machine import BootImage
 from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
-from migrascope.node.image import root_image
+from migrascope.node.image import Recipe, Say, root_image
 from migrascope.node.register import clean
 
 
@@ -25,12 +26,23 @@ class Images:
     site: dict[str, str]
 
 
-async def prepare(say: Callable[[str], None]) -> Images:
+async def roots(recipes: Sequence[Recipe], say: Say, meanwhile: Say) -> list[Path]:
+    """The root image of each recipe, built side by side where the cache has none. meanwhile: takes how far all are."""
+    far: dict[str, str] = {}
+
+    def told(text: str, name: str) -> None:
+        far[name] = text
+        meanwhile("; ".join(far.values()))
+
+    return await asyncio.gather(*(root_image(one, say=say, meanwhile=partial(told, name=one.name)) for one in recipes))
+
+
+async def prepare(say: Say, meanwhile: Say = lambda text: None) -> Images:
     """Removes what killed runs have left, and builds what the cache has not. ImageError says what failed."""
     removed = clean()
     if removed.labs:
         say(f"removed what {len(removed.labs)} killed run(s) had left: {', '.join(removed.labs)}")
-    root, _ = await asyncio.gather(root_image(HOST, say=say), root_image(GUEST_ROOT, say=say))
+    root, _ = await roots([HOST, GUEST_ROOT], say, meanwhile)
     guest = await guest_image(root, say=say)
     line = kernel_line(f"{INSTANCE_ADDRESS}/24", GATEWAY, address("origin", "external"))
     return Images(

@@ -130,9 +130,9 @@ class Chooser:
             )
 
     def outgrown(self, load: Load, facts: TrialFacts) -> bool:
-        """Whether a load that was kept did not fit a run's first trial: then it is forgotten."""
+        """Whether a load that was found did not fit a run's first trial: then it is forgotten."""
         busy = facts.facts.get("guest_busy")
-        if load.how != "kept" or facts.facts.get("declared_load"):
+        if load.how not in ("kept", "found") or facts.facts.get("declared_load"):
             return False
         heavy = facts.status == "overloaded" or (busy is not None and busy > PROCESSOR_MOST)
         if heavy:

@@ -105,8 +105,8 @@ def finished(run: RunFolder) -> bool:
 
 
 async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
-    """Runs what is not sealed. Where a load from earlier does not fit the first trial, a new one is found, and that
-    trial begins again: none is sealed yet that had another."""
+    """Runs what is not sealed. Where a load that was found does not fit the first trial, one is found again, once, and
+    that trial begins again: none is sealed yet that had another."""
     plan, progress = chooser.plan, chooser.progress
     specs = schedule(plan)
     sealed = run.finished()
@@ -119,7 +119,7 @@ async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
         opened = run.open_trial(spec.number)
         facts = await run_trial(spec, opened)
         if not run.finished() and chooser.outgrown(load, facts):
-            progress.step("the load that was found before does not fit today: it is found again")
+            progress.step("the load that was found does not fit the first trial: both begin again")
             load = await chooser.choose()
             run.keep_load(load)
             run_trial = chooser.up.trials(plan.loaded(load))

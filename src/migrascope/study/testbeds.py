@@ -1,6 +1,5 @@
 """The testbed as a user has it: its images, how guests run here, its services as tasks, where its cloud is found."""
 
-import asyncio
 import contextlib
 import os
 import tempfile
@@ -17,11 +16,12 @@ from migrascope.lab.qemu.accelerator import choose
 from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
-from migrascope.node.image import is_built, root_image
+from migrascope.node.image import is_built
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
 from migrascope.node.until import Late, until
 from migrascope.store.removal import NotRemoved, remove_tree
+from migrascope.study.images import roots
 from migrascope.testbed import relay
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
@@ -68,6 +68,7 @@ async def up(
     testbed: Testbed,
     virt_type: VirtType,
     say: Progress,
+    meanwhile: Progress,
     *,
     tenant: Tenant | None = None,
     migration: Mapping[str, Any] = NOTHING,
@@ -81,9 +82,7 @@ async def up(
     to_build = sum(recipe.wanted_bytes for recipe in (NODE, HOST, GUEST_ROOT) if not is_built(recipe))
     if not running and (lacking := missing(images_bytes=to_build, claimed_bytes=_claimed_bytes(testbed))):
         raise Problem("this machine cannot run the testbed:\n  " + "\n  ".join(lacking))
-    node, host, _ = await asyncio.gather(
-        root_image(NODE, say=say), root_image(HOST, say=say), root_image(GUEST_ROOT, say=say)
-    )
+    node, host, _ = await roots([NODE, HOST, GUEST_ROOT], say, meanwhile)
     guest = await guest_image(host, say=say)
     made = testbed.made
     settings = await _settings(testbed, virt_type, host, guest.kernel)

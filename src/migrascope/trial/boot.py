@@ -1,5 +1,8 @@
 """Waiting for a guest that boots."""
 
+import time
+from collections.abc import Callable
+
 from migrascope.lab.contract import Instance
 from migrascope.model.problem import Problem
 from migrascope.node.until import Late, until
@@ -10,12 +13,18 @@ class NoBoot(Problem):
     """A guest that did not come up; the message says how far it came."""
 
 
-async def await_boot(instance: Instance, guest: GuestCall, limit_s: float) -> None:
-    """Returns as soon as the guest's website and agent answer. NoBoot after limit_s, or when it has died."""
+async def await_boot(
+    instance: Instance, guest: GuestCall, limit_s: float, say: Callable[[str], None] = lambda text: None
+) -> None:
+    """Returns as soon as the guest's website and agent answer. NoBoot after limit_s, or when it has died. say: takes
+    how long it has been waited for."""
+    began = time.monotonic()
 
     async def booted() -> bool:
         if problem := instance.problem():
             raise NoBoot(f"the guest did not boot: {problem}")
+        took = time.monotonic() - began
+        say(f"a guest boots: {took:.0f} s (given up after {limit_s:.0f} s)")
         return await guest.ready()
 
     try:

@@ -86,11 +86,15 @@ class Fit:
         folder = lab.folder / "fit"
         try:
             async with AsyncExitStack() as stack:
-                self._say("finding the load that fits: a guest boots")
                 instance = await lab.create("vm-1", factors, lab.hosts[0], folder)
                 stack.push_async_callback(instance.destroy)
                 guest = GuestCall(f"http://{instance.address}:8080", lab.client)
-                await await_boot(instance, guest, plan.windows.boot_limit)
+                await await_boot(
+                    instance,
+                    guest,
+                    plan.windows.boot_limit,
+                    lambda text: self._say(f"finding the load that fits: {text}"),
+                )
                 if factors.scenario == "offline":
                     await guest.ask(f"/cache?state={factors.cache}", post=True, timeout_s=60)
                 workload = scenario(factors.scenario, plan.visitors.viewers, instance.address, lab.origin)
