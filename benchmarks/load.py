@@ -1,9 +1,11 @@
-"""Whether the load fits on two cores: the quick plan, quiet and beside other work, and what its figures say.
+"""Whether the load fits on two cores: quick plans, quiet and beside other work, and what their figures say.
 
-    sudo .venv/bin/python benchmarks/load.py [RUN]
+    sudo .venv/bin/python benchmarks/load.py [openstack | RUN]
 
 It runs `run --quick` once to find a load, then quiet, beside a busy process on one core (nice 0), and beside one on
-each core (nice 19). RUN: a run of the whole plan, whose HTTP and network blackouts are set beside one another instead.
+each core (nice 19). openstack: `run thesis --lab openstack --quick` in its place, quiet and beside one process at
+nice 19, on a testbed that is brought up and stays. RUN: a run of the whole plan, whose HTTP and network blackouts are
+set beside one another instead.
 """
 
 import contextlib
@@ -24,8 +26,10 @@ from migrascope.store.runfolder import RunFolder, find_run
 
 TWO = sorted(os.sched_getaffinity(0))[:2]
 WORK = "while True: pass"
-BESIDE = {"quiet": (0, 0, 100), "one core busy, nice 0": (1, 0, 200), "both cores busy, nice 19": (2, 19, None)}
-"""How many busy processes, their niceness, and the goal in seconds."""
+Beside = dict[str, tuple[int, int, float | None]]
+"""By name: how many busy processes, their niceness, and the goal in seconds."""
+QEMU: Beside = {"quiet": (0, 0, 100), "one core busy, nice 0": (1, 0, 200), "both cores busy, nice 19": (2, 19, None)}
+OPENSTACK: Beside = {"quiet": (0, 0, None), "one core busy, nice 19": (1, 19, None)}
 
 
 @contextlib.contextmanager
@@ -41,10 +45,10 @@ def other_work(count: int, nice: int) -> Iterator[None]:
             one.wait()
 
 
-def quick(runs: Path) -> tuple[Summary, float]:
-    """The quick plan on two cores, and how long the command took (s)."""
+def quick(runs: Path, *plan: str) -> tuple[Summary, float]:
+    """A quick plan on two cores, and how long the command took (s)."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "migrascope", "run", "--quick", "--runs", str(runs)]
+    command = [sys.executable, "-m", "migrascope", "run", *plan, "--quick", "--runs", str(runs)]
     subprocess.run(["taskset", "-c", ",".join(map(str, TWO)), *command], stdout=subprocess.DEVNULL, check=False)
     return analyse(RunFolder(runs / "latest")), time.monotonic() - began
 
@@ -86,7 +90,8 @@ def blackouts(summary: Summary) -> list[list[str]]:
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
+    openstack = sys.argv[1:] == ["openstack"]
+    if len(sys.argv) > 1 and not openstack:
         run = find_run(Path("runs"), sys.argv[1])
         summary = analyse(run)
         print(machine(run.manifest))
@@ -96,12 +101,13 @@ def main() -> None:
         print(f"guest's share of a core in before: median {100 * median(used):.0f} %, most {100 * max(used):.0f} %")
         return
     runs = folder()
-    quick(runs)
+    plan = ("thesis", "--lab", "openstack") if openstack else ()
+    quick(runs, *plan)
     print(machine(json.loads((runs / "latest" / "manifest.json").read_text())))
     print("beside | trials ok | took | guest's core, most | in time, least | goal")
-    for name, (count, nice, limit_s) in BESIDE.items():
+    for name, (count, nice, limit_s) in (OPENSTACK if openstack else QEMU).items():
         with other_work(count, nice):
-            print(" | ".join(row(name, *quick(runs), limit_s)), flush=True)
+            print(" | ".join(row(name, *quick(runs, *plan), limit_s)), flush=True)
 
 
 if __name__ == "__main__":
