@@ -60,7 +60,7 @@ def plan(testbed: str) -> str:
 
 def test_the_rest(cloud: Cloud, kept: Kept, tmp_path: Path) -> None:
     """With the plans of examples/ all that the lab has: it takes effect and is healed, whatever the guest does."""
-    shown = [load(str(EXAMPLES / f"{name}-openstack.toml")).plan for name in ("failures", "stress")]
+    shown = [load(str(EXAMPLES / f"{name}-openstack.toml")) for name in ("failures", "stress")]
     known = {one.kind for plan in shown for one in plan.disturbances().values()} | {t["kind"] for t in REST.values()}
     elsewhere = {"storage-load", "ceph-recovery"}  # in test_failures.py
     assert known | elsewhere >= {name for name, kind in KINDS.items() if "openstack" in kind.labs}

@@ -48,7 +48,7 @@ def test_failures(kept: Kept) -> None:
     """Each failure at each phase, three times, in an hour; what physics makes certain is so."""
     folder, summary, printed = run("failures")
     trials = by_disturbance(summary)
-    names = set(load(str(EXAMPLES / "failures.toml")).plan.axes.disturbance)
+    names = set(load(str(EXAMPLES / "failures.toml")).axes.disturbance)
     assert {name: len(found) for name, found in trials.items()} == dict.fromkeys(names, 3)
     took = seconds(folder)
     assert took < HOUR_S

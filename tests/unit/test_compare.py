@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,22 @@ def test_check_ends_with_its_code(short: RunFolder, tmp_path: Path, most: str, c
     arguments = ["check", str(short.path), "--thresholds", str(path), "--junit", str(tmp_path / "out.xml")]
     assert app(arguments, result_action="return_value") == code
     assert ElementTree.parse(tmp_path / "out.xml").getroot().tag == "testsuite"
+
+
+def test_trials_that_the_plan_has_and_the_run_has_not_are_no_pass(short: RunFolder, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text("[thresholds]\nvm_pause_s = { most = '300ms' }\n", encoding="utf-8")
+    run = tmp_path / "run"
+    shutil.copytree(short.path, run)
+    arguments = ["check", str(run), "--thresholds", str(limits), "--junit", str(tmp_path / "out.xml")]
+    shutil.rmtree(run / "trials/6")
+    assert app(arguments, result_action="return_value") == 3
+    for trial in (run / "trials").iterdir():
+        shutil.rmtree(trial)
+    assert app(arguments, result_action="return_value") == 3
+    (case,) = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert (case.get("classname"), case.get("name")) == ("none", "trials")
+    assert "0 of 6 trials were run" in str(case[0].get("message"))
 
 
 def test_thresholds_are_checked_when_read(tmp_path: Path) -> None:

@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrascope.model.plan import Plan
-from migrascope.study.plans import PlanError, built_in, load, parse, text_of
+from migrascope.study.plans import Options, PlanError, built_in, load, parse, text_of
 
 
 @pytest.mark.parametrize("name", built_in())
 def test_a_built_in_plan_is_valid_and_named_as_its_file(name: str) -> None:
-    assert load(name).plan.name == name
+    assert load(name).name == name
 
 
 def test_website_is_four_scenarios_in_six_blocks() -> None:
-    plan = load("website").plan
+    plan = load("website")
     assert plan.axes.scenario == ["none", "offline", "online", "relay"]
     assert plan.blocks == 6
 
 
 def test_quick_is_one_block_with_shorter_windows() -> None:
-    whole, quick = load("website").plan, load("website", quick=True).plan
+    whole, quick = load("website"), load("website", Options(quick=True))
     assert quick.blocks == 1
     assert quick.windows.before < whole.windows.before
     assert quick.axes == whole.axes
@@ -112,7 +112,7 @@ def test_base_units_hold_no_text_quantities() -> None:
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("examples/*.toml")), ids=lambda path: path.stem)
 def test_every_example_is_a_plan_of_its_name(path: Path) -> None:
-    assert load(str(path)).plan.name == path.stem
+    assert load(str(path)).name == path.stem
 
 
 def _policy(body: str) -> str:
@@ -166,23 +166,71 @@ def test_a_plan_s_own_policy_goes_before_the_built_in_one() -> None:
 
 def test_another_cloud_s_migrations_are_nova_s() -> None:
     with pytest.raises(PlanError, match="Nova has no setting for XBZRLE"):
-        load("policies", lab="openstack")
+        load("policies", Options(lab="openstack"))
 
 
 def test_a_cloud_is_given_more_time_unless_the_plan_says_otherwise(tmp_path: Path) -> None:
-    given = load("website", lab="openstack").plan
+    given = load("website", Options(lab="openstack"))
     assert (given.windows.limit, given.verdict.outage, given.probes.echo_rate) == (300.0, 10.0, 500.0)
-    assert load("website").plan.verdict.outage == 3.0
+    assert load("website").verdict.outage == 3.0
     path = tmp_path / "mine.toml"
     path.write_text(
         '[lab]\nkind = "openstack"\n[axes]\nscenario = ["none"]\n[windows]\nlimit = "90s"\n[verdict]\noutage = "2s"\n'
     )
-    mine = load(str(path)).plan
+    mine = load(str(path))
     assert (mine.windows.limit, mine.windows.boot_limit, mine.verdict.outage) == (90.0, 300.0, 2.0)
-    foreign = load(str(path), cloud="mine").plan
+    foreign = load(str(path), Options(cloud="mine"))
     assert (foreign.cloud.name, foreign.probes.echo_rate, foreign.probes.echo_kind) == ("mine", 50.0, "auto")
 
 
 def test_a_stream_needs_an_address_on_a_foreign_cloud() -> None:
     with pytest.raises(PlanError, match=r"cloud\.origin"):
-        load("website", cloud="mine")
+        load("website", Options(cloud="mine"))
+
+
+DISTURBED = '[axes]\ndisturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\ntarget = "migration"\n'
+LATE = """
+[axes]
+disturbance = ["busy"]
+[[disturbance]]
+name = "busy"
+kind = "guest-cpu"
+workers = 1
+when = "window"
+offset = "4s"
+duration = "1s"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        pytest.param(DISTURBED, Options(lab="fake"), "disturbance cut", id="the fake lab disturbs nothing"),
+        pytest.param(DISTURBED, Options(cloud="theirs"), "a cloud of others is not disturbed", id="a cloud of others"),
+        pytest.param(
+            LATE, Options(quick=True), "offset: the window before", id="a window that --quick makes too short"
+        ),
+        pytest.param("", Options(instances=-3), r"fleet\.count\.0", id="fewer than no instances"),
+        pytest.param("", Options(instances=3), "need the lab openstack, not qemu", id="a fleet on another lab"),
+        pytest.param("", Options(lab="proxmox"), "lab.kind: 'proxmox' is not known", id="another lab"),
+        pytest.param(
+            "blocks = []\nlab = 5\n", Options(quick=True, lab="fake"), "lab: ", id="a file that is wrong itself"
+        ),
+    ],
+)
+def test_options_make_a_plan_that_is_validated_as_one(tmp_path: Path, text: str, options: Options, said: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(PlanError, match=said) as error:
+        load(str(path), options)
+    assert str(error.value).startswith(f"{path}{options.words()}: ")
+
+
+@pytest.mark.parametrize("name", built_in())
+@pytest.mark.parametrize("options", [Options(quick=True), Options(lab="fake"), Options(lab="openstack")])
+def test_what_options_made_of_a_plan_can_be_read_again(name: str, options: Options) -> None:
+    try:
+        plan = load(name, options)
+    except PlanError:
+        return
+    assert parse(text_of(plan), name) == plan

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from migrascope.analysis.statistics import FEWEST
 from migrascope.analysis.summary import Cell, Statistic, Summary, Verdict
 from migrascope.model.problem import UsageProblem
+from migrascope.model.schedule import Factors
 from migrascope.model.threshold import Threshold, in_unit
 from migrascope.model.units import human
 
@@ -44,6 +45,18 @@ def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
             except ValueError as error:
                 raise UsageProblem(f"thresholds.{key}: {error}") from error
             found.append(Check(cell.factors.label(beside), key, outcome, text))
+    return found
+
+
+def unfinished(summary: Summary, planned: Sequence[Factors]) -> list[Check]:
+    """A check that is unknown for each cell of which fewer trials were run than are planned. planned: the factors of
+    each trial of the plan."""
+    found = []
+    run = {cell.factors: cell.trials for cell in summary.cells}
+    for factors, count in Counter(planned).items():
+        if (done := run.get(factors, 0)) < count:
+            words = f"{done} of {count} trials were run; next: migrascope run --resume {summary.run}"
+            found.append(Check(factors.label([*planned]), "trials", UNKNOWN, words))
     return found
 
 

@@ -5,16 +5,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from migrascope.analysis.check import FAIL, UNKNOWN, check_run, junit
+from migrascope.analysis.check import FAIL, UNKNOWN, check_run, junit, unfinished
 from migrascope.analysis.compare import as_json
 from migrascope.analysis.compare import compare as compare_runs
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
 from migrascope.cli.output import print_json
 from migrascope.model.problem import UsageProblem
+from migrascope.model.schedule import schedule
 from migrascope.report.comparison import show
 from migrascope.store.runfolder import find_run
 from migrascope.study.plans import thresholds
+from migrascope.study.run import plan_of
 
 EXITS = {FAIL: 1, UNKNOWN: 3}
 
@@ -72,7 +74,8 @@ def check(
     if not wanted:
         raise UsageProblem(f"{source} has no [thresholds]; write one, or name a file with --thresholds")
     summary = analyse(folder)
-    checks = check_run(summary, wanted)
+    planned = [trial.factors for trial in schedule(plan_of(folder))]
+    checks = check_run(summary, wanted) + unfinished(summary, planned)
     if junit_ is not None:
         junit_.write_text(junit(summary.run, checks), encoding="utf-8")
     if json:

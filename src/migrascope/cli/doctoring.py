@@ -11,7 +11,7 @@ from migrascope.metrics.windows import WINDOWS
 from migrascope.model.plan import Axes, Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor import Check, checks
-from migrascope.study.plans import load
+from migrascope.study.plans import Options, load
 
 
 def doctor(
@@ -27,7 +27,7 @@ def doctor(
     """
     if cloud is not None or testbed is not None:
         return _doctor_cloud(plan, cloud, testbed, json)
-    found = checks(load(plan).plan if plan else None)
+    found = checks(load(plan) if plan else None)
     ready = not any(check.blocks for check in found)
     if json:
         print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})
@@ -45,7 +45,7 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
 
     if os.geteuid() != 0:
         raise Problem("doctor of a cloud needs root, as runs do: sudo ./migrascope doctor --cloud NAME")
-    plan = load(name, lab="openstack", cloud=cloud).plan if name else Plan(axes=Axes(scenario=["none", "offline"]))
+    plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
     doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, hosts_in_reach=testbed is not None)
     found = doctor.checks()
     reasons = prospect(plan, doctor.reach)

@@ -20,10 +20,16 @@ from migrascope.study import disturbances
 from migrascope.study.doctor import problems_of
 from migrascope.study.images import prepare
 from migrascope.study.load import SEARCH_S, another_runs
-from migrascope.study.plans import load
+from migrascope.study.plans import Options, load
 from migrascope.study.run import execute, expected_trial_s, finished, plan_of, resume
 
 BYTES_PER_TRIAL = 1_000_000
+Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
+Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")]
+CloudName = Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")]
+Instances = Annotated[
+    int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
+]
 
 
 def need_lab(plan: Plan) -> None:
@@ -44,12 +50,10 @@ def run(
     plan: str = "website",
     /,
     *,
-    quick: Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")] = False,
-    lab: Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")] = None,
-    cloud: Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")] = None,
-    instances: Annotated[
-        int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
-    ] = None,
+    quick: Quick = False,
+    lab: Lab = None,
+    cloud: CloudName = None,
+    instances: Instances = None,
     resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
     load_from: Annotated[
         str | None, Parameter(name="--load-from", help="Visits and viewers of this run, so that both are comparable.")
@@ -68,11 +72,7 @@ def run(
     if folder is not None and load_from is not None:
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
     borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
-    loaded = (
-        plan_of(folder)
-        if folder is not None
-        else _with_fleet(load(plan, quick=quick, lab=lab, cloud=cloud).plan, instances)
-    )
+    loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
     new_folders = [path for path in (runs, *runs.parents) if not path.exists()]
     written = [folder] if folder is not None else []
 
@@ -101,25 +101,16 @@ def run(
             hand_over_run(run_folder.path)
 
 
-def _with_fleet(loaded: Plan, instances: int | None) -> Plan:
-    """The plan with so many instances, and one alone. UsageProblem for what a fleet does not do."""
-    if instances is not None:
-        count = {"count": [1, instances] if instances > 1 else [1]}
-        plain = loaded.axes.model_copy(update={"scenario": ["none"]})
-        loaded = loaded.model_copy(update={"fleet": loaded.fleet.model_copy(update=count), "axes": plain})
-    if not loaded.fleet.count:
-        return loaded
-    if loaded.lab.kind != "openstack":
-        raise UsageProblem(f"several instances need the lab openstack, not {loaded.lab.kind}: --lab openstack")
-    axes = loaded.axes
-    if axes.scenario != ["none"] or any(axes.resident) or any(axes.write_rate) or loaded.capture.enabled:
-        raise UsageProblem(
-            "fleet: several instances serve the page of the scenario none, without a load of the guest or a capture"
-        )
-    return loaded
-
-
-def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -> int:
+def plan(
+    name: str = "website",
+    /,
+    *,
+    quick: Quick = False,
+    lab: Lab = None,
+    cloud: CloudName = None,
+    instances: Instances = None,
+    json: Json = False,
+) -> int:
     """Checks a plan and says what it will do, what it wants, and what is missing here.
 
     Parameters
@@ -127,7 +118,7 @@ def plan(name: str = "website", /, *, quick: bool = False, json: Json = False) -
     name
         The name of a built-in plan or a TOML file.
     """
-    loaded = load(name, quick=quick).plan
+    loaded = load(name, Options(quick, lab, cloud, instances))
     trials = schedule(loaded)
     seconds = len(trials) * expected_trial_s(loaded) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
     size = len(trials) * BYTES_PER_TRIAL

@@ -221,6 +221,19 @@ class Plan(Part):
         return self
 
     @model_validator(mode="after")
+    def _fleets(self) -> Self:
+        axes = self.axes
+        if not self.fleet.count:
+            return self
+        if self.lab.kind != "openstack":
+            raise ValueError(f"fleet: several instances need the lab openstack, not {self.lab.kind}: --lab openstack")
+        if axes.scenario != ["none"] or any(axes.resident) or any(axes.write_rate) or self.capture.enabled:
+            raise ValueError(
+                "fleet: several instances serve the page of the scenario none, without a load of the guest or a capture"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _disturbed(self) -> Self:
         tables = self.disturbances()
         if len(tables) != len(self.disturbance):

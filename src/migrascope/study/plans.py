@@ -1,5 +1,6 @@
 """Plans as people give them: the name of a built-in one or a TOML file, with all mistakes listed at once."""
 
+import copy
 import difflib
 import tomllib
 import typing
@@ -16,7 +17,7 @@ from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
 
-QUICK_BEFORE_S = 3.0
+QUICK_BEFORE = "3s"
 CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
 """What is allowed where an API and a network of others are between the request and its effect."""
 CLOUD_OUTAGE_S = 10.0
@@ -32,11 +33,47 @@ class PlanError(UsageProblem):
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A plan and where it came from."""
+class Options:
+    """What a command line changes in a plan. quick: each cell once, with short windows. lab: another lab than the
+    plan's. cloud: a cloud in clouds.yaml, which makes the lab openstack. instances: so many migrated together, and one
+    alone. Each is None or False where nothing is changed."""
 
-    plan: Plan
-    origin: str
+    quick: bool = False
+    lab: str | None = None
+    cloud: str | None = None
+    instances: int | None = None
+
+    def changed(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The values of a plan's file with these changes. They may be wrong, as the file's may: they are validated
+        together. PlanError for a cloud of another lab."""
+        value = copy.deepcopy(value)
+        lab = self.lab
+        if self.cloud is not None:
+            if lab not in (None, "openstack"):
+                raise PlanError("--cloud", [f"a cloud is of the lab openstack, not {lab}"])
+            lab = "openstack"
+            _table(value, "cloud")["name"] = self.cloud
+        if self.quick:
+            value["blocks"] = 1
+            _table(value, "windows")["before"] = QUICK_BEFORE
+        if lab is not None:
+            _table(value, "lab")["kind"] = lab
+        if self.instances is not None:
+            _table(value, "fleet")["count"] = [1, self.instances] if self.instances > 1 else [self.instances]
+            _table(value, "axes")["scenario"] = ["none"]
+        return value
+
+    def words(self) -> str:
+        """The options as they are written, each after a blank."""
+        given = [("--lab", self.lab), ("--cloud", self.cloud), ("--instances", self.instances)]
+        flags = [f" {name} {value}" for name, value in given if value is not None]
+        return "".join([" --quick" if self.quick else "", *flags])
+
+
+def _table(value: dict[str, Any], name: str) -> dict[str, Any]:
+    """A table of a plan, made where there is none; an unused one where something else has its name."""
+    found = value.setdefault(name, {})
+    return found if isinstance(found, dict) else {}
 
 
 def built_in() -> dict[str, str]:
@@ -46,26 +83,11 @@ def built_in() -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def load(name: str, *, quick: bool = False, lab: str | None = None, cloud: str | None = None) -> Loaded:
-    """The plan of a built-in name or a file. PlanError lists every mistake, with the nearest valid name.
-
-    quick: each cell once, with short windows. lab: another lab than the plan's. cloud: a cloud in clouds.yaml, which
-    makes the lab openstack.
-    """
-    loaded = _load(name)
-    changes: dict[str, Any] = {}
-    if cloud is not None:
-        if lab not in (None, "openstack"):
-            raise PlanError("--cloud", [f"a cloud is of the lab openstack, not {lab}"])
-        lab = "openstack"
-        changes["cloud"] = loaded.plan.cloud.model_copy(update={"name": cloud})
-    if quick:
-        changes |= {"blocks": 1, "windows": loaded.plan.windows.model_copy(update={"before": QUICK_BEFORE_S})}
-    if lab is not None:
-        if lab not in ("qemu", "openstack", "fake"):
-            raise PlanError("--lab", [f"{lab!r} is not known; valid: qemu, openstack, fake"])
-        changes["lab"] = loaded.plan.lab.model_copy(update={"kind": lab})
-    return Loaded(fitted(loaded.plan.model_copy(update=changes)), loaded.origin)
+def load(name: str, options: Options | None = None) -> Plan:
+    """The plan of a built-in name or a file, as a command line changes it. PlanError lists every mistake, with the
+    nearest valid name."""
+    chosen = options or Options()
+    return fitted(_validated(chosen.changed(_read(_text(name), name)), name + chosen.words()))
 
 
 def fitted(plan: Plan) -> Plan:
@@ -103,27 +125,32 @@ def fitted(plan: Plan) -> Plan:
     return plan.model_copy(update=changes)
 
 
-def _load(name: str) -> Loaded:
+def _text(name: str) -> str:
     plans = built_in()
     if name in plans:
-        return Loaded(parse(plans[name], name), name)
-    path = Path(name)
+        return plans[name]
     try:
-        text = path.read_text(encoding="utf-8")
+        return Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         near = _nearest(name, list(plans))
         hint = f"{near} built-in plans: {', '.join(plans)}"
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise PlanError(name, [f"no plan of this name, and as a file: {reason};{hint}"]) from error
-    return Loaded(parse(text, name), name)
 
 
 def parse(text: str, origin: str) -> Plan:
     """The plan of a TOML text. PlanError lists every mistake."""
+    return _validated(_read(text, origin), origin)
+
+
+def _read(text: str, origin: str) -> dict[str, Any]:
     try:
-        value = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PlanError(origin, [f"not TOML: {error}"]) from error
+
+
+def _validated(value: dict[str, Any], origin: str) -> Plan:
     try:
         return Plan.model_validate(value)
     except ValidationError as error:
