@@ -36,20 +36,23 @@ want_testbed() {
 
 # become_root COMMAND...: runs it in place of this shell, by sudo if need be, with what it should know of our environment
 become_root() {
-  for name in NO_COLOR COLUMNS OS_CLIENT_CONFIG_FILE http_proxy https_proxy no_proxy; do
-    eval "value=\${$name-}"
-    # shellcheck disable=SC2154
-    [ -z "$value" ] || set -- "$name=$value" "$@"
-  done
-  set -- env "$@"
-  [ "$(id -u)" = 0 ] || set -- sudo "$@"
+  # by name: a value on the command line, as a proxy's with its password, is in sudo's log and in everybody's sight
+  kept=NO_COLOR,COLUMNS,OS_CLIENT_CONFIG_FILE,http_proxy,https_proxy,no_proxy
+  [ "$(id -u)" = 0 ] || set -- sudo "--preserve-env=$kept" "$@"
   exec "$@"
 }
 
 # one process at a time changes the system or .venv
 lock() {
-  exec 9<"$here/pyproject.toml"
-  flock -n 9 || { say "another process is setting things up, waiting for it"; flock 9; }
+  # whoever can open the file can hold its lock for ever: it is the owner's alone, and waiting ends
+  [ -w "$here" ] || return 0
+  (umask 077 && : >>"$here/.lock")
+  exec 9<"$here/.lock"
+  [ "$(id -u)" != 0 ] || chown --reference="$here" "$here/.lock"
+  flock -n 9 || {
+    say "another process is setting things up, waiting for it"
+    flock -w 1800 9 || die "another process has held $here/.lock for half an hour; end it (fuser $here/.lock) and try again"
+  }
 }
 
 unlock() { exec 9<&-; }

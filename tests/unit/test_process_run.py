@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +25,11 @@ async def test_one_that_takes_too_long_is_said_and_gone() -> None:
     async with asyncio.timeout(20):
         with pytest.raises(ProcessError, match=r"loud took more than 0\.5 s"):
             await run("loud", LOUD, Where(), timeout_s=0.5)
+
+
+async def test_an_environment_that_may_hold_passwords_is_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_PASSWORD", "p4ssw0rd")
+    assert not any("p4ssw0rd" in word for word in Where().command(["true"]))
+    assert not any("p4ssw0rd" in word for word in Where(root=Path("/")).command(["true"]))
+    script = "import os; print(os.environ['OS_PASSWORD'])"
+    assert await run("python", [sys.executable, "-c", script], Where()) == "p4ssw0rd\n"

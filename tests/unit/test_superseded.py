@@ -92,8 +92,8 @@ def test_a_testbed_that_is_down_keeps_its_images(cache: Path, tmp_path: Path, re
 
 
 def test_one_that_is_held_stays(cache: Path, remove: Callable[[], list[str]]) -> None:
-    with free(lock_of(cache / OLD)) as ours:
-        assert ours
+    with free(lock_of(cache / OLD)) as holder:
+        assert holder is None
         assert remove() == [OLDER]
 
 
@@ -145,7 +145,7 @@ async def test_one_that_is_taken_away_while_it_is_asked_for_is_built_again(cache
     async def build(part: Path) -> None:
         (part / "anew").mkdir(parents=True)
 
-    async with locked(lock_of(cache / OLDER), lambda: None):
+    async with locked(lock_of(cache / OLDER), lambda holder: None):
         task = asyncio.create_task(cached("guest", name, build, cache, lambda text: None, 0))
         await asyncio.sleep(0)
         (cache / OLDER).rename(cache / f"{OLDER}.gone")

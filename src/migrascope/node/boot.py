@@ -29,7 +29,7 @@ def main() -> None:
         mount("cgroup2", str(cgroup.ROOT), "cgroup2", 0)
     # nspawn's locks and sockets in /run would stay behind when a node is killed.
     mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
-    os.execvpe(how["argv"][0], how["argv"], how["environment"])
+    os.execvp(how["argv"][0], how["argv"])
 
 
 def forget_mount(work: Path) -> None:

@@ -125,16 +125,16 @@ class Container:
                 *(f"--bind={path}" for path in devices),
                 *(f"--bind-ro={path}:{where}" for path, where in self.shares),
             ],
-            # Of /proc/sys and /sys only the network's part: the rest is this machine's own.
-            "environment": dict(os.environ) | {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
         }  # fmt: skip
         argv = [sys.executable, "-P", "-m", "migrascope.node.boot", json.dumps(how)]
         if own is None:
             unit = f"--unit={self.id}"
             argv = ["systemd-run", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", unit, "--", *argv]
+        # Of /proc/sys and /sys only the network's part: the rest is this machine's own.
+        environment = os.environ | {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
         with self.console.open("ab") as output:
             return subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
             )
 
     def freeze(self, *, frozen: bool) -> None:

@@ -1,6 +1,7 @@
 """The start of every process of a lab: enter its network namespace and root, tie its life to ours, exec.
 
-Run as a script by node.process with one JSON argument; standard library only, since it runs before everything.
+Run as a script by node.process with one JSON argument; standard library only, since it runs before everything. An
+argument is in everybody's sight: an environment that may hold passwords is never in it.
 """
 
 import ctypes
@@ -73,7 +74,7 @@ def main() -> None:
         set_namespace(how["namespace"])
     if how["root"]:
         _enter_root(how["root"], how["folders"])
-    _exec(how["argv"], how["environment"])
+    _exec(how["argv"], how["environment"] or dict(os.environ))
 
 
 def _exec(argv: list[str], environment: dict[str, str]) -> None:

@@ -206,12 +206,12 @@ async def cached(
     lock = lock_of(final)
     try:
         if final.exists():
-            async with locked(lock, lambda: None, shared=True):
+            async with locked(lock, lambda holder: None, shared=True):
                 used(final)
                 if final.exists():
                     return final
         cache.mkdir(parents=True, exist_ok=True)
-        async with locked(lock, lambda: say(f"{name} image: another process builds it, waiting")):
+        async with locked(lock, lambda holder: say(f"{name} image: {holder} builds it, waiting")):
             used(final)
             if final.exists():
                 return final
@@ -244,6 +244,6 @@ def _remove_leftovers(cache: Path, name: str, own: Path) -> None:
     """Removes what killed builds of this image left, also of other versions unless somebody builds them now. NotRemoved
     where one stays."""
     for part in cache.glob(f"{name}-*.part"):
-        with free(lock_of(part)) as nobodys:
-            if part == own or nobodys:
+        with free(lock_of(part)) as holder:
+            if part == own or holder is None:
                 remove_tree(part, cache)

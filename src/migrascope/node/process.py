@@ -39,7 +39,7 @@ class Where:
             "root": str(self.root) if self.root else "",
             "folders": [str(STATE), str(CACHE)],
             "argv": list(argv),
-            "environment": _ENVIRONMENT if self.root else dict(os.environ),
+            "environment": _ENVIRONMENT if self.root else None,  # None: its own, which is ours
         }
         return [sys.executable, "-I", "-S", enter.__file__, json.dumps(how)]
 

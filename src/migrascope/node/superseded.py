@@ -26,7 +26,7 @@ def lock_of(image: Path) -> Path:
 
 def used(image: Path) -> None:
     """Says that the image is asked for now."""
-    lock_of(image).touch()
+    lock_of(image).touch(0o600)
 
 
 def remove_superseded(cache: Path, labs: Path = LABS, testbeds: Path = TESTBEDS) -> list[str]:
@@ -37,8 +37,8 @@ def remove_superseded(cache: Path, labs: Path = LABS, testbeds: Path = TESTBEDS)
     removed = []
     for image in _superseded(cache):
         gone = image.with_suffix(".gone")
-        with free(lock_of(image)) as ours:
-            kept = not ours or time.time() - _last_use(image) < UNUSED_DAYS * 86400 or _made_of(image, labs, testbeds)
+        with free(lock_of(image)) as holder:
+            kept = holder or time.time() - _last_use(image) < UNUSED_DAYS * 86400 or _made_of(image, labs, testbeds)
             if kept or not image.exists():
                 continue
             image.rename(gone)

@@ -1,7 +1,6 @@
 """A run: every trial of a plan into a run folder, one after another, and again from where it stopped."""
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +9,7 @@ from pathlib import Path
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
+from migrascope.node.lock import free
 from migrascope.node.place import STATE
 from migrascope.store.runfolder import RunError, RunFolder, write_json
 from migrascope.study.environment import manifest
@@ -18,17 +18,17 @@ from migrascope.study.labs import Progress, Up, fake_trials, qemu_trials
 from migrascope.study.load import Chooser, KeptLoads
 from migrascope.study.plans import parse, text_of
 
+LOCK = ".lock"
+"""In the run folder: held by the process that writes it."""
 CALIBRATION = STATE / "calibration.json"
 
 
 @contextlib.contextmanager
 def locked(run: RunFolder) -> Iterator[None]:
     """Only one process writes a run. RunError when another does."""
-    with (run.path / "manifest.json").open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process is writing {run.path}; wait for it, or stop it") from None
+    with free(run.path / LOCK) as holder:
+        if holder is not None:
+            raise RunError(f"{holder} is writing {run.path}; wait for it, or stop it")
         yield
 
 

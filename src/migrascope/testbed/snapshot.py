@@ -73,7 +73,10 @@ async def restore(
 
 
 def _alone(snapshots: Path, say: Progress, *, shared: bool = False) -> AbstractAsyncContextManager[None]:
-    return locked(snapshots / "lock", lambda: say("another testbed's snapshot is being copied, waiting"), shared=shared)
+    def waiting(holder: str) -> None:
+        say(f"{holder} copies another testbed's snapshot, waiting")
+
+    return locked(snapshots / "lock", waiting, shared=shared)
 
 
 async def _copy(source: Path, target: Path, below: Path) -> None:

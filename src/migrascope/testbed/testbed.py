@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import rate_text
 from migrascope.node.container import Container
 from migrascope.node.image import IMAGES
+from migrascope.node.lock import free
 from migrascope.node.place import TESTBEDS
 from migrascope.node.register import Cleaned, Register, registers, remove, start_time, take_down
 from migrascope.store.removal import remove_tree
@@ -110,11 +110,11 @@ class Testbed:
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """Keeps other commands from changing it meanwhile. Problem when one does already."""
-        with socket.socket(socket.AF_UNIX) as lock:
-            try:
-                lock.bind(f"\0migrascope {self.folder}")
-            except OSError:
-                raise Problem(f"another command is changing the testbed {self.name}: wait until it is done") from None
+        locks = self.folder.parent.with_name("locks")
+        locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with free(locks / f"{self.folder.name}.lock") as holder:
+            if holder is not None:
+                raise Problem(f"another command, {holder}, is changing the testbed {self.name}: wait until it is done")
             yield
 
     async def up(self, settings: Settings, images: Images, tasks: Tasks, say: Progress) -> None:
