@@ -139,9 +139,13 @@ def plan(
         return 0
     out = stdout()
     out.print(f"plan {loaded.name}: {len(trials)} trials in {loaded.blocks} block(s) on the {loaded.lab.kind} lab")
-    for trial in trials:
-        factors = ", ".join(f"{key} {value}" for key, value in asdict(trial.factors).items())
-        out.print(f"  {trial.number:3} block {trial.block}  {trial.source} to {trial.destination}  {factors}")
+    factors = [trial.factors.words() for trial in trials]
+    same = [key for key, value in factors[0].items() if all(other[key] == value for other in factors)]
+    out.print(f"in every trial: {', '.join(f'{key} {factors[0][key]}' for key in same)}", markup=False, soft_wrap=True)
+    for trial, words in zip(trials, factors, strict=True):
+        varying = ", ".join(f"{key} {value}" for key, value in words.items() if key not in same)
+        line = f"{trial.number:5} block {trial.block}  {trial.source} to {trial.destination}  {varying}"
+        out.print(line.rstrip(), markup=False, soft_wrap=True)
     out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
     return 0

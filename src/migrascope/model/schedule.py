@@ -2,9 +2,11 @@
 
 import itertools
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from migrascope.model import units
 from migrascope.model.plan import Plan, Scenario
 
 HOSTS = ("host-a", "host-b")
@@ -36,6 +38,25 @@ class Factors:
         mine = vars(self)
         varying = [key for key in mine if len({vars(other)[key] for other in beside}) > 1]
         return " ".join(str(mine[key]) for key in varying if key != "scenario" or len(varying) > 1) or self.scenario
+
+    def words(self) -> dict[str, str]:
+        """Each factor by the name and in the units that a plan has for it."""
+        shown = {}
+        for key, value in vars(self).items():
+            name, text = _IN_PLANS.get(key, (key, str))
+            shown[name] = text(value)
+        return shown
+
+
+_IN_PLANS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "memory_bytes": ("memory", units.size_text),
+    "link_bps": ("link", units.rate_text),
+    "downtime_limit_s": ("downtime_limit", units.duration_text),
+    "resident_bytes": ("resident", units.size_text),
+    "write_Bps": ("write_rate", units.byte_rate_text),
+    "write_set_bytes": ("working_set", units.size_text),
+    "write_pattern": ("pattern", str),
+}
 
 
 @dataclass(frozen=True)
