@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from fakerun import fake_run
+from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
-from migrascope.report.build import write_report
+from migrascope.report.build import write_results
 
 pytestmark = pytest.mark.browser
 PLAN = Plan.model_validate({"blocks": 1, "lab": {"kind": "fake"}, "axes": {"scenario": ["none", "relay"]}})
@@ -17,7 +18,8 @@ PANELS = 7
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(fake_run(tmp_path_factory.mktemp("runs"), PLAN))
+    made = fake_run(tmp_path_factory.mktemp("runs"), PLAN)
+    return write_results(made, analyse(made))
 
 
 class Opened:

@@ -6,8 +6,9 @@ import pytest
 from faketrial import run_of
 from playwright.sync_api import Browser
 
+from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
-from migrascope.report.build import write_report
+from migrascope.report.build import write_results
 
 pytestmark = pytest.mark.browser
 PHASES = ("setup", "first-copy", "round:2", "round:3", "switchover", "finish")
@@ -21,7 +22,8 @@ AXES = {"scenario": ["none"], "disturbance": [table["name"] for table in TABLES]
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = Plan.model_validate({"blocks": 1, "axes": AXES, "disturbance": TABLES})
-    return write_report(run_of(tmp_path_factory.mktemp("runs"), plan))
+    made = run_of(tmp_path_factory.mktemp("runs"), plan)
+    return write_results(made, analyse(made))
 
 
 def test_a_row_keeps_its_name_in_sight_at_every_column(browser: Browser, report: Path) -> None:

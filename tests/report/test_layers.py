@@ -8,7 +8,8 @@ import pytest
 from cloudtrial import MS, record_run
 from playwright.sync_api import Browser, Locator, Page
 
-from migrascope.report.build import write_report
+from migrascope.analysis.run import analyse
+from migrascope.report.build import write_results
 
 pytestmark = pytest.mark.browser
 LANES = ["Nova: record", "Nova: server", "Neutron: port", "libvirt", "QEMU", "Network", "Visitor"]
@@ -18,7 +19,8 @@ WIDTHS = (360, 1200)
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two trials: in the second the network came 3 s after the instance."""
-    return write_report(record_run(tmp_path_factory.mktemp("runs"), [{}, {"late_ns": 3000 * MS, "early_ns": 0}]))
+    made = record_run(tmp_path_factory.mktemp("runs"), [{}, {"late_ns": 3000 * MS, "early_ns": 0}])
+    return write_results(made, analyse(made))
 
 
 @pytest.fixture(params=WIDTHS)

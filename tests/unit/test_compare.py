@@ -235,7 +235,7 @@ def test_a_folder_that_others_can_use(
 ) -> None:
     monkeypatch.setattr("migrascope.report.export.chosen_trials", lambda summary: [2])
     folder = tmp_path / "out"
-    export(short, folder)
+    export(short, ours, folder)
     trials = pl.read_parquet(folder / "data/trials.parquet")
     assert trials["vm_pause_s [s]"].to_list() == [trial.metrics["vm_pause_s"].value for trial in ours.trials]
     names = set(csv.DictReader(io.StringIO((folder / "data/trials.csv").read_text())).fieldnames or [])
@@ -250,7 +250,7 @@ def test_a_folder_that_others_can_use(
     for name in ("plan.toml", "manifest.json"):
         assert (folder / name).read_bytes() == (short.path / name).read_bytes()
     with pytest.raises(UsageProblem, match="not empty"):
-        export(short, folder)
+        export(short, ours, folder)
 
 
 def test_a_trial_s_figure_has_the_series_of_its_time_axis(short: RunFolder) -> None:

@@ -33,7 +33,7 @@ from migrascope.model.plan import FleetPlan
 from migrascope.model.schedule import schedule
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
-from migrascope.report.build import write_report
+from migrascope.report.build import write_results
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import parse, text_of
 from migrascope.trial.fleet import MOST_WATCHED, FleetEngine, echoes, spread, width_of, wrong
@@ -124,7 +124,8 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     assert slower.low is not None
     assert slower.high is not None
     # they wait for each other: 1, 2, 3 and 4 times as long
-    assert 1.5 < slower.low <= slower.ratio <= slower.high < 4
+    assert 1.5 < slower.low <= slower.ratio <= slower.high
+    assert slower.ratio < 4  # the interval's upper end is the block in which this machine was busiest
     carried = costs[4].slowdown["migration_time_s"]
     assert carried is not None
     assert carried.ratio == pytest.approx(1.0, abs=0.5)
@@ -135,7 +136,7 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     assert told["fleet"][1]["slowdown"]["from_request_s"]["coverage"] == pytest.approx(0.96875)
     assert not [one.text for one in summary.findings if one.topic in CONCLUSIONS or "0 trials" in one.text]
     assert told["cells"][1]["metrics"]["fleet.vm-4.waited_s"]["median"] > 0.25
-    page = write_report(run).read_text()
+    page = write_results(run, summary).read_text()
     assert "What several instances cost" in page
     assert "No conclusion yet" not in page
     assert f"{slower.low:.2f}–{slower.high:.2f}" in page

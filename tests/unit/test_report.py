@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             default_script(spec, PLAN.seed), failure="destination-died" if spec.number == FAILED else None
         ),
     )
-    build.write_report(made)
+    build.write_results(made, analyse(made))
     return made
 
 
@@ -194,6 +194,6 @@ def test_the_old_report_stays_when_a_new_one_fails(run: RunFolder, monkeypatch: 
 
     monkeypatch.setattr(html, "render", broken)
     with pytest.raises(RuntimeError):
-        build.write_report(run)
+        build.write_results(run, analyse(run))
     assert (run.path / "report.html").read_bytes() == before
     assert not list(Path(run.path).glob(".*.part"))

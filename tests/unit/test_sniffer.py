@@ -12,6 +12,7 @@ from faketrial import FACTORS, PLAN, SCRIPT, light, record, run_of
 from test_analysis import result, said
 
 from captures import ethernet, icmp, ip, tcp
+from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import TrialResult
 from migrascope.lab.fake import FakeTrials
 from migrascope.metrics import sniffer
@@ -20,7 +21,7 @@ from migrascope.metrics.windows import windows_of
 from migrascope.model.measured import Measured
 from migrascope.model.plan import Scenario
 from migrascope.model.schedule import TrialSpec
-from migrascope.report.build import write_report
+from migrascope.report.build import write_results
 from migrascope.store.pcap import writer
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -148,7 +149,7 @@ def test_without_captures_nothing_is_said_of_sniffers() -> None:
 def test_the_report_has_its_section_only_with_a_capture(tmp_path: Path) -> None:
     for enabled in (False, True):
         plan = light(blocks=1, axes={"scenario": ["none"]}, capture={"enabled": enabled})
-        page = write_report(run_of(tmp_path, plan)).read_text(encoding="utf-8")
+        page = write_results(made := run_of(tmp_path, plan), analyse(made)).read_text(encoding="utf-8")
         assert ("As a packet sniffer prints it" in page) == enabled
         assert ("no one-way delay (RFC 7679)" in page) == enabled
         assert ("no packet delay variation (RFC 3393)" in page) == enabled

@@ -421,11 +421,8 @@ def test_without_probes_the_hypervisor_s_figures_stay(tmp_path: Path) -> None:
 
 def test_the_direction_does_not_matter(tmp_path: Path, recording: Recording) -> None:
     """Counters, events and answers are read by host: with the hosts' names swapped nothing is found."""
-    facts = recording.folder / "trial.json"
-    swapped = record(tmp_path)
-    text = facts.read_text().replace('"source": "host-a"', '"source": "host-b"', 1)
-    (swapped.folder / "trial.json").write_text(text.replace('"destination": "host-b"', '"destination": "host-a"', 1))
-    found = measure(Recording(swapped.folder))
+    folder = record(tmp_path).folder
+    found = measure(Recording(folder, trial=replace(recording.trial, source="host-b", destination="host-a")))
     assert found["vm_pause_s"].reason == "no STOP on the source"
     assert found["rounds"].value is None
 

@@ -2,6 +2,11 @@
 
 import json
 import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.limit import limited
@@ -10,9 +15,11 @@ from migrascope.metrics.checks import checks
 from migrascope.metrics.trial import examine
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
+from migrascope.model.measured import missing
 from migrascope.model.plan import Plan
+from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.model.verdict import VERDICTS
-from migrascope.store.recording import Recording
+from migrascope.store.recording import DAMAGED, Damaged, Recording, TrialFacts
 from migrascope.store.runfolder import RunFolder
 
 CALIBRATION = "calibration.json"
@@ -20,14 +27,50 @@ CALIBRATION = "calibration.json"
 
 
 def analyse(run: RunFolder) -> Summary:
-    """Measures every sealed trial and summarises the run. OSError or ValueError where a file of it is not readable."""
-    planned = Plan.model_validate(tomllib.loads((run.path / "plan.toml").read_text(encoding="utf-8")))
+    """Measures every sealed trial and summarises the run. A trial whose recording is damaged is in it, without a
+    figure. Damaged where a file of the run itself is."""
+    planned = _plan(run.path / "plan.toml")
     load = run.load() or planned.full_load()
     plan = planned.loaded(load).base_units()
-    results = [result_of(recording) for recording in run.recordings()]
-    path = run.path / CALIBRATION
-    calibration = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else None
-    return summarise(run.manifest, plan, results, calibration, load)
+    specs = {spec.number: spec for spec in schedule(planned)}
+    numbers = sorted(run.finished() & set(specs))
+    results = [_result(run.trial(number), specs[number], plan) for number in numbers]
+    return summarise(run.manifest, plan, results, _calibration(run.path / CALIBRATION), load)
+
+
+def _plan(path: Path) -> Plan:
+    try:
+        return Plan.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{path}: {error}") from error
+
+
+def _calibration(path: Path) -> list[dict[str, Any]] | None:
+    if not path.exists():
+        return None
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path}: {error!r}; without the file the run can be read") from error
+    return rows
+
+
+def _result(folder: Path, spec: TrialSpec, plan: dict[str, Any]) -> TrialResult:
+    """The numbers of a trial, or why there are none: its recording is not what was written."""
+    try:
+        recording = Recording(folder)
+        recording.verify()
+        return result_of(recording)
+    except Damaged as error:
+        words = str(error)
+    except pl.exceptions.PolarsError as error:
+        words = f"{folder}: {str(error).splitlines()[0]}"
+    facts = TrialFacts(
+        spec.number, spec.block, spec.factors, spec.source, spec.destination, "", "", DAMAGED, words, plan
+    )
+    nothing = result_of(Recording(folder / "damaged", trial=facts))
+    metrics = {key: missing(one.unit, one.source, "the recording is damaged") for key, one in nothing.metrics.items()}
+    return replace(nothing, metrics=metrics)
 
 
 def result_of(recording: Recording) -> TrialResult:

@@ -10,7 +10,7 @@ from migrascope.analysis.compare import as_json
 from migrascope.analysis.compare import compare as compare_runs
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
-from migrascope.cli.output import print_json
+from migrascope.cli.output import damage_of, print_json
 from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.report.comparison import show
@@ -40,14 +40,14 @@ def compare(
     """
     if not others:
         raise UsageProblem("compare wants two runs at least")
-    ours = analyse(find_run(runs, first))
-    found = [compare_runs(ours, analyse(find_run(runs, other)), force=force) for other in others]
+    ours, *theirs = (analyse(find_run(runs, run)) for run in (first, *others))
+    found = [compare_runs(ours, other, force=force) for other in theirs]
     if json:
         print_json(as_json(found))
     else:
         for one in found:
             show(one, stdout())
-    return 0
+    return max(damage_of(summary) for summary in (ours, *theirs))
 
 
 def check(
@@ -84,4 +84,4 @@ def check(
         for one in checks:
             stdout().print(f"{one.outcome:<8}{one.cell}: {one.key}: {one.text}", markup=False, soft_wrap=True)
     outcomes = {one.outcome for one in checks}
-    return next((code for outcome, code in EXITS.items() if outcome in outcomes), 0)
+    return damage_of(summary) or next((code for outcome, code in EXITS.items() if outcome in outcomes), 0)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from migrascope.analysis.run import analyse
 from migrascope.cli.console import Runs, stdout
+from migrascope.cli.output import damage_of
 from migrascope.report.export import export as write
 from migrascope.store.runfolder import find_run
 
@@ -19,6 +21,7 @@ def export(run: str = "-1", folder: Path | None = None, /, *, runs: Runs = Path(
     """
     found = find_run(runs, run)
     target = folder if folder is not None else Path(f"migrascope-{found.id}")
-    for path in write(found, target):
+    summary = analyse(found)
+    for path in write(found, summary, target):
         stdout().print(str(path), soft_wrap=True, markup=False)
-    return 0
+    return damage_of(summary)

@@ -6,10 +6,10 @@ from typing import Literal
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
-from migrascope.cli.output import print_json
+from migrascope.cli.output import damage_of, print_json
 from migrascope.model.plan import Plan
 from migrascope.model.tables import CONSTANTS, TABLES
-from migrascope.report.build import write_report
+from migrascope.report.build import write_results
 from migrascope.report.terminal import show as print_summary
 from migrascope.store.runfolder import find_run
 
@@ -27,7 +27,7 @@ def show(run: str = "-1", /, *, json: Json = False, runs: Runs = Path("runs")) -
         print_json(summary_json(summary))
     else:
         print_summary(summary, stdout())
-    return 0
+    return damage_of(summary)
 
 
 def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
@@ -38,8 +38,10 @@ def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
     run
         A path, the beginning of an id, or -1 for the newest.
     """
-    stdout().print(str(write_report(find_run(runs, run)).resolve()), soft_wrap=True, markup=False)
-    return 0
+    folder = find_run(runs, run)
+    summary = analyse(folder)
+    stdout().print(str(write_results(folder, summary).resolve()), soft_wrap=True, markup=False)
+    return damage_of(summary)
 
 
 def schema(what: Literal["plan", "tables"] = "plan", /) -> int:

@@ -6,9 +6,12 @@ from typing import Any
 from rich.console import Console
 
 from migrascope.analysis.run import analyse, worse_than_allowed
-from migrascope.cli.console import stdout
+from migrascope.analysis.summary import Summary
+from migrascope.cli.console import stderr, stdout
+from migrascope.model.problem import Problem
 from migrascope.report.build import write_results
 from migrascope.report.terminal import show
+from migrascope.store.recording import DAMAGED
 from migrascope.store.runfolder import RunFolder
 
 
@@ -17,13 +20,23 @@ def print_json(value: Any) -> None:
     stdout().out(json.dumps(value, indent=1))
 
 
+def damage_of(summary: Summary) -> int:
+    """Names each damaged recording on standard error: they are in no statistic. The exit code for it: 4, or 0 where
+    there is none."""
+    found = [trial.facts for trial in summary.trials if trial.facts.status == DAMAGED]
+    for facts in found:
+        words = f"migrascope: the recording of trial {facts.number} is damaged, so that it is in no statistic:"
+        stderr().print(f"{words} {facts.reason}", markup=False, soft_wrap=True)
+    return Problem.code if found else 0
+
+
 def table_and_report(run: RunFolder, console: Console) -> int:
-    """Prints the table, writes the report; 4 if no trial at all was carried out, 1 if the verdict on one is worse than
-    the plan allows, else 0."""
+    """Prints the table, writes the report; 4 if no trial at all was carried out or a recording is damaged, 1 if the
+    verdict on one is worse than the plan allows, else 0."""
     summary = analyse(run)
     show(summary, console)
     path = write_results(run, summary)
     console.print(f"\nreport: {path.resolve()}", soft_wrap=True, markup=False)
-    if all(cell.failed == cell.trials for cell in summary.cells):
-        return 4
+    if damage_of(summary) or all(cell.failed == cell.trials for cell in summary.cells):
+        return Problem.code
     return 1 if worse_than_allowed(summary) else 0

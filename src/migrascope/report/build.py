@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.analysis.export import summary_json
-from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
@@ -13,16 +12,11 @@ from migrascope.model.disturbance import NONE
 from migrascope.report import csv, html
 from migrascope.report.layers import Layers, layers
 from migrascope.report.timeline import Timeline, timeline
-from migrascope.store.recording import Recording
+from migrascope.store.recording import DAMAGED, Recording
 from migrascope.store.runfolder import RunFolder, write_json
 
 MOST_TIMELINES = 36
 """So many trials on their time axes keep report.html below 3 MB."""
-
-
-def write_report(run: RunFolder) -> Path:
-    """Recomputes everything from the recorded tables and writes it; see write_results."""
-    return write_results(run, analyse(run))
 
 
 def write_results(run: RunFolder, summary: Summary) -> Path:
@@ -56,10 +50,11 @@ def chosen_trials(summary: Summary, most: int = MOST_TIMELINES) -> list[int]:
     """Numbers of the trials to show in time: all if they are no more than `most`. Else the disturbed ones, all of which
     the matrix of disturbances leads to, and up to `most` others: the failed ones, and in turn for each cell its longest
     blackout and the trials nearest its median migration time."""
-    if len(summary.trials) <= most:
-        return sorted(trial.facts.number for trial in summary.trials)
-    disturbed = {trial.facts.number for trial in summary.trials if trial.facts.factors.disturbance != NONE}
-    first = [trial.facts.number for trial in summary.trials if trial.facts.status != "ok"]
+    there = [trial.facts for trial in summary.trials if trial.facts.status != DAMAGED]
+    if len(there) <= most:
+        return sorted(facts.number for facts in there)
+    disturbed = {facts.number for facts in there if facts.factors.disturbance != NONE}
+    first = [facts.number for facts in there if facts.status != "ok"]
     queues = [_by_interest(summary, cell) for cell in summary.cells]
     for place in range(max(map(len, queues))):
         first += [queue[place] for queue in queues if place < len(queue)]

@@ -25,7 +25,7 @@ TRIAL = {
     "block": "number of the block, in which each cell is once",
     "source": "host that the instance left",
     "destination": "host that it went to",
-    "status": "ok, failed, not-converged or overloaded",
+    "status": "ok, failed, not-converged, overloaded or damaged",
     "reason": "why it failed",
     "limited": "whether the downtime limit decided: reported downtime over 0.7 of it",
     "verdict": "what became of the guest",

@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 
 from migrascope import __version__
-from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.model.problem import UsageProblem
 from migrascope.report import csv
@@ -32,13 +31,13 @@ To make the same run again: `migrascope run plan.toml` with Migrascope {version}
 """
 
 
-def export(run: RunFolder, folder: Path) -> list[Path]:
-    """Writes it all into a folder that must not hold anything yet, and gives the paths. UsageProblem where it does."""
+def export(run: RunFolder, summary: Summary, folder: Path) -> list[Path]:
+    """Writes all of an analysed run into a folder that must not hold anything yet, and gives the paths. UsageProblem
+    where it does."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageProblem(f"{folder} is not empty; name another folder")
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "figures").mkdir()
-    summary = analyse(run)
     written: dict[str, str | bytes] = {name: (run.path / name).read_bytes() for name in ("plan.toml", "manifest.json")}
     for name, (_, text) in csv.tables(summary).items():
         written[f"data/{name}"] = text

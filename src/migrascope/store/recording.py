@@ -1,7 +1,8 @@
 """A sealed trial, read back: what the metrics are computed from, and all that they may use."""
 
+import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import polars as pl
 
 from migrascope.model.clock import WallClock
 from migrascope.model.events import Event
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.model.tables import CONSTANTS, TABLES, Kind
 from migrascope.store.events import read_events
 
 SCHEMA = 1
+DAMAGED = "damaged"
 LEDGER, VOLUME = "ledger", "volume.json"
 """Files of a trial: the ledger as the volume held it, and what else an examination of the volume found."""
 _TYPES: dict[Kind, type[pl.DataType]] = {"int": pl.Int64, "float": pl.Float64, "str": pl.String, "bool": pl.Boolean}
@@ -31,11 +34,12 @@ class TrialFacts:
     """trial.json: what was set, what came of it, and what the environment was.
 
     status: "ok", "failed" (with its reason), "not-converged", or "overloaded": the machine did not keep up with the
-    load, and nothing was migrated. proof: each check that the guest which answers is the one that was moved, as
-    {name: {"verdict": pass|fail|unknown, "evidence": text}}. settings: every migration
-    capability and parameter that was set, and the rate of each link (bit/s, None where there is no limit). plan: the
-    whole plan as it ran, in base units. facts: lab, accelerator, QEMU version, host facts. tables: rows of each. files:
-    bytes and sha256 of each capture.
+    load, and nothing was migrated. Never on disk: "damaged", where the recording is not what was written. proof: each
+    check that the guest which answers is the one that was moved, as {name: {"verdict": pass|fail|unknown, "evidence":
+    text}}. settings: every migration capability and parameter that was set, and the rate of each link (bit/s, None
+    where there is no limit). plan: the whole plan as it ran, in base units. facts: lab, accelerator, QEMU version, host
+    facts. tables: rows of each. files: bytes and sha256 of each other file of the trial. checksum: SHA-256 of all the
+    rest of trial.json (see `sealed`).
     """
 
     number: int
@@ -54,27 +58,79 @@ class TrialFacts:
     tables: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
+    checksum: str = ""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TrialFacts":
+        """ValueError or TypeError where it is of another version, or not what was written."""
         if value.get("schema") != SCHEMA:
             raise ValueError(f"trial schema {value.get('schema')!r} is not known, only {SCHEMA}")
+        if value.get("checksum") and value["checksum"] != _checksum(value):
+            raise ValueError("it is not what was written: its checksum differs")
         return cls(**{**value, "factors": Factors(**value["factors"])})
+
+    def sealed(self) -> dict[str, Any]:
+        """trial.json, with its checksum. Trials from before there were checksums have none."""
+        value = json.loads(json.dumps(asdict(self)))
+        return {**value, "checksum": _checksum(value)}
+
+
+def _checksum(value: dict[str, Any]) -> str:
+    rest = {key: inner for key, inner in value.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """Bytes and sha256 of a file. OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+class Damaged(Problem):
+    """A recording that is not what was written; the message names the file and what is wrong with it."""
 
 
 class Recording:
-    """One sealed trial of a run: facts, events and tables. FileNotFoundError when the folder is none.
+    """One sealed trial of a run: facts, events and tables. Damaged where its trial.json cannot be read.
 
-    instance: only the rows of one instance of a fleet.
+    instance: only the rows of one instance of a fleet. trial: its facts, where they are known without its file.
     """
 
-    def __init__(self, folder: Path, instance: str | None = None) -> None:
+    def __init__(self, folder: Path, instance: str | None = None, trial: TrialFacts | None = None) -> None:
         self.folder, self._instance = folder, instance
-        self.trial = TrialFacts.from_json(json.loads((folder / "trial.json").read_text(encoding="utf-8")))
+        self.trial = trial or self._facts(folder / "trial.json")
+
+    @staticmethod
+    def _facts(path: Path) -> TrialFacts:
+        try:
+            return TrialFacts.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Damaged(f"{path}: {error}") from error
+
+    def verify(self) -> None:
+        """Damaged where a file of the trial is missing, or not what was written. Of trials from before there were
+        checksums, the rows of each table are counted."""
+        for name, wanted in self.trial.files.items():
+            try:
+                found = digest(self.folder / name)
+            except OSError as error:
+                raise Damaged(f"{self.folder / name}: {error.strerror}") from error
+            if found != wanted:
+                what = f"{found['bytes']} bytes of {wanted['bytes']}" if found["bytes"] < wanted["bytes"] else "changed"
+                raise Damaged(f"{self.folder / name}: it is not what was written ({what})")
+        for name, rows in self.trial.tables.items():
+            path = self.folder / f"{name}.parquet"
+            try:
+                there = pl.scan_parquet(path).select(pl.len()).collect().item()
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise Damaged(f"{path}: {str(error).splitlines()[0]}") from error
+            if there != rows:
+                raise Damaged(f"{path}: {there} rows of {rows}")
 
     @cached_property
     def events(self) -> list[Event]:
-        return list(read_events(self.folder / "events.ndjson"))
+        path = self.folder / "events.ndjson"
+        return list(read_events(path)) if path.exists() else []
 
     def table(self, name: str) -> pl.DataFrame:
         """The table's rows in the order in which each source wrote them; empty, with its columns, if not recorded."""

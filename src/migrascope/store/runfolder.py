@@ -1,14 +1,13 @@
 """The run folder: where a run's plan, trials and results lie, and how a trial becomes final."""
 
 import gzip
-import hashlib
 import json
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from migrascope.model.load import Load
 from migrascope.model.name import OURS
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
-from migrascope.store.recording import Recording, TrialFacts, polars_schema
+from migrascope.store.recording import Recording, TrialFacts, digest, polars_schema
 from migrascope.store.removal import remove_tree
 
 SCHEMA = 1
@@ -87,9 +86,12 @@ class RunFolder:
         write_json(self.path / LOAD, load.as_json())
 
     def recordings(self) -> list[Recording]:
-        """All sealed trials by their number."""
-        trials = (self.path / "trials").iterdir()
-        return [Recording(path) for path in sorted((p for p in trials if p.name.isdigit()), key=lambda p: int(p.name))]
+        """All sealed trials by their number. Damaged where one cannot be read."""
+        return [Recording(self.trial(number)) for number in sorted(self.finished())]
+
+    def trial(self, number: int) -> Path:
+        """The folder of a sealed trial."""
+        return self.path / "trials" / str(number)
 
     def finished(self) -> set[int]:
         """Numbers of the sealed trials, failed ones included: a failed trial is a result."""
@@ -120,10 +122,12 @@ class RunFolder:
             table = pl.concat(frames)
             counts[name] = table.height
             table.write_parquet(opened / f"{name}.parquet")
-        files = {path.name: _digest(path) for path in map(_compressed, sorted(opened.glob("capture@*.pcapng")))}
-        write_json(opened / "trial.json", asdict(replace(facts, tables=counts, files=files)))
+        for path in sorted(opened.glob("capture@*.pcapng")):
+            _compress(path)
         for path in spool.spools(opened):
             path.unlink()
+        files = {path.name: digest(path) for path in sorted(opened.iterdir()) if path.is_file()}
+        write_json(opened / "trial.json", replace(facts, tables=counts, files=files).sealed())
         for path in opened.iterdir():
             _sync(path)
         final = opened.with_suffix("")
@@ -146,7 +150,7 @@ def _frame(header: dict[str, Any], rows: list[Sequence[Any]]) -> pl.DataFrame:
     )
 
 
-def _compressed(path: Path) -> Path:
+def _compress(path: Path) -> None:
     """FILE.gz in the place of a file. No name and no time go into it: the same packets give the same bytes."""
     squeezed = path.with_name(f"{path.name}.gz")
     with (
@@ -156,12 +160,6 @@ def _compressed(path: Path) -> Path:
     ):
         shutil.copyfileobj(source, target, 1 << 20)
     path.unlink()
-    return squeezed
-
-
-def _digest(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _sync(path: Path) -> None:
