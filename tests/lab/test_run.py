@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lab.machine import COMMAND, GONE, LIGHT, json_of, migrascope, owned_by, traces
+from lab.machine import COMMAND, GONE, LIGHT, json_of, migrascope, only_trial, owned_by, traces
+from migrascope.metrics.trial import measure
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
@@ -55,8 +56,22 @@ def test_every_scenario_is_measured(cells: dict[str, dict[str, Any]]) -> None:
     assert set(cells) == {"none", "offline", "online", "relay"}
     for scenario, cell in cells.items():
         assert (cell["trials"], cell["failed"]) == (1, 0), cell
-        absent = {key: cell["metrics"][key] for key in KEYS if cell["metrics"][key]["median"] is None}
-        assert set(absent) == ({"player_stall_s"} if scenario == "none" else set()), absent
+        absent = {key: cell["metrics"][key]["reason"] for key in KEYS if cell["metrics"][key]["median"] is None}
+        if scenario == "none":
+            assert "holds no video" in absent.pop("player_stall_s")
+        assert [words for words in absent.items() if not spoilt(*words)] == []
+
+
+def spoilt(key: str, reason: str) -> bool:
+    """Whether a figure may be missing because this machine was busy with other things just before the migration."""
+    busy = "the load saturates the guest" in reason or "before the migration was not steady" in reason
+    return key in ("http_new_blackout_s", "http_kept_blackout_s", "player_stall_s") and busy
+
+
+def test_every_metric_is_measured_under_a_load_that_every_machine_bears(tmp_path: Path) -> None:
+    plan = f'name = "light"\nblocks = 1\n[axes]\nscenario = ["offline"]\n[windows]\nbefore = "3s"\n{LIGHT}'
+    metrics = measure(only_trial(tmp_path, plan))
+    assert {key: metrics[key].reason for key in KEYS if metrics[key].value is None} == {}
 
 
 def test_layers_agree(cells: dict[str, dict[str, Any]]) -> None:

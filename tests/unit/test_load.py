@@ -154,5 +154,15 @@ async def test_a_load_that_does_not_fit_is_forgotten(tmp_path: Path, outcome: Tr
         assert lab.chooser.kept.get(lab.chooser.key) is None
 
 
+async def test_a_kept_load_that_is_far_too_light_is_found_again_by_the_next_run(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, plan())
+    found = await lab.chooser.choose()
+    assert not lab.chooser.outgrown(found, facts("ok", guest_busy=0.2))
+    kept = await lab.chooser.choose()
+    assert kept.how == "kept"
+    assert not lab.chooser.outgrown(kept, facts("ok", guest_busy=0.2))
+    assert (await lab.chooser.choose()).how == "found"
+
+
 def test_a_load_comes_back_from_json_as_it_was() -> None:
     assert Load.from_json(json.loads(json.dumps(FOUND.as_json()))) == FOUND

@@ -90,3 +90,9 @@ def test_late_answers_bound_the_rate_where_the_processor_does_not() -> None:
 def test_what_would_fill_a_core_is_said() -> None:
     found, _ = searched(linear(0.2, 0.01))
     assert found.serves == pytest.approx(80)
+
+
+def test_no_more_is_served_than_was_answered_in_time() -> None:
+    """Where other work takes the machine, the guest's share of a core hardly grows with its visits."""
+    tried = [Tried(5, 1.0, 0.30, 2), Tried(20, 0.78, 0.63, 2), Tried(12, 1.0, 0.30, 2), Tried(18, 1.0, 0.36, 2)]
+    assert conclude(tried) == Borne(18, 0.36, 20)

@@ -26,6 +26,13 @@ def test_a_window_in_time_is_steady_and_one_late_visit_of_a_hundred_is_none() ->
     assert why([QUIET] * 147 + [2 * IN_TIME_NS] * 3) == "98 % of visits in time"
 
 
+def test_one_late_visit_of_a_few_is_nothing_in_a_recording() -> None:
+    few = [visit for at, visit in enumerate(visits([QUIET] * 149 + [2 * IN_TIME_NS])) if at % 10 == 9]
+    assert unsteady(few, 0, WINDOW, RATE / 10) == "93 % of visits in time"
+    assert unsteady(few, 0, WINDOW, RATE / 10, spare=1) is None
+    assert unsteady(few[:-2], 0, WINDOW, RATE / 10, spare=1) == "87 % of visits in time"
+
+
 def test_one_lucky_second_does_not_make_a_window_steady() -> None:
     assert why([2 * IN_TIME_NS] * 100 + [QUIET] * 50) == "33 % of visits in time"
 

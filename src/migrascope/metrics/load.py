@@ -52,7 +52,7 @@ def unsteady_before(recording: Recording, packets: Packets, windows: Windows) ->
     rates = recording.trial.plan["visitors"]
     for kind in KINDS:
         rate = rates[f"{kind}_rate"]
-        if rate and (why := unsteady(_visits(recording, windows.before, kind), begin, end, rate)):
+        if rate and (why := unsteady(_visits(recording, windows.before, kind), begin, end, rate, spare=1)):
             return f"{why} ({kind})"
     sent = inside(packets.sent_ns, windows.before)
     answered = float((packets.arrived_ns[sent] >= 0).mean()) if sent.any() else 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from migrascope.model.load import LEAST_RATE, PROCESSOR_MOST, Load
+from migrascope.model.load import LEAST_RATE, PROCESSOR_MOST, PROCESSOR_SHARE, Load
 from migrascope.model.plan import Plan
 from migrascope.node.place import STATE
 from migrascope.store.recording import TrialFacts
@@ -21,6 +21,8 @@ KEPT = STATE / "loads.json"
 SEARCH_S = 30.0
 """About how long a search takes, with the boot of its guest."""
 _MOST_KEPT = 50
+_LIGHT = 0.6
+"""A kept load with which a guest uses less than this part of what it may is found again by the next run."""
 _MACHINE = ("cpu", "cores", "memory_bytes", "kernel")
 
 
@@ -130,12 +132,14 @@ class Chooser:
             )
 
     def outgrown(self, load: Load, facts: TrialFacts) -> bool:
-        """Whether a load that was found did not fit a run's first trial: then it is forgotten."""
+        """Whether a load that was found is too heavy for a run's first trial. It is forgotten then, and so is one that
+        was kept and is far too light: it was found while other work took the machine."""
         busy = facts.facts.get("guest_busy")
         if load.how not in ("kept", "found") or facts.facts.get("declared_load"):
             return False
         heavy = facts.status == "overloaded" or (busy is not None and busy > PROCESSOR_MOST)
-        if heavy:
+        light = load.how == "kept" and busy is not None and busy < _LIGHT * PROCESSOR_SHARE
+        if heavy or (light and max(load.new_rate, load.kept_rate) < self.plan.visitors.most):
             self.kept.drop(self.key)
         return heavy
 

@@ -1,6 +1,7 @@
 """How many visits a guest bears: the search, as a generator that asks for rates and is sent what came of them."""
 
 import math
+import statistics
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ _GROW = 4.0
 @dataclass(frozen=True)
 class Borne:
     """What a guest bears. rate: visits a second of each kind, 0 where even the least was too much. busy: the share of
-    one core that it used then. serves: the rate at which that would be a whole core, None where too little is known."""
+    one core that it used then. serves: the rate at which that would be a whole core, or the least that was answered
+    late; None where too little is known."""
 
     rate: float
     busy: float | None
@@ -47,7 +49,10 @@ def conclude(tried: Sequence[Tried]) -> Borne:
     """The highest rate that was tried and borne: its visits were answered in time, and the guest used no more than
     PROCESSOR_SHARE of a core."""
     best = max((one for one in tried if borne(one)), key=lambda one: one.rate, default=None)
-    return Borne(best.rate if best else 0.0, best.busy if best else None, _rate_at(tried, 1.0))
+    late = [one.rate for one in tried if one.in_time < IN_TIME_SHARE]
+    full = _rate_at(tried, 1.0)
+    serves = full if full is None else min([full, *late])
+    return Borne(best.rate if best else 0.0, best.busy if best else None, serves)
 
 
 def borne(tried: Tried) -> bool:
@@ -77,8 +82,8 @@ def _rate_at(tried: Sequence[Tried], busy: float) -> float | None:
     known = [(one.rate, one.busy) for one in tried if one.busy is not None and one.in_time >= IN_TIME_SHARE]
     if len(known) < 2:
         return None
-    known.sort()
-    (first, first_busy), (last, last_busy) = known[0], known[-1]
-    if last <= first or last_busy <= first_busy:
+    try:
+        each, base = statistics.linear_regression(*zip(*known, strict=True))
+    except statistics.StatisticsError:  # one rate alone was tried
         return None
-    return first + (busy - first_busy) * (last - first) / (last_busy - first_busy)
+    return (busy - base) / each if each > 0 else None
