@@ -16,7 +16,6 @@ from migrascope.trial.steady import NotSteady, Overloaded, SteadyState
 MS = NS // 1000
 RATE = 20
 PLAN: dict[str, Any] = {
-    "windows": {"before": "1s", "steady_limit": "500ms"},
     "probes": {"echo_rate": 50},
     "visitors": {"new_rate": RATE, "kept_rate": 0},
     "verdict": {"ledger": 0},
@@ -24,28 +23,36 @@ PLAN: dict[str, Any] = {
 
 
 class Guest:
-    """A guest whose processor is half idle; None: it does not answer."""
+    """A guest whose processor is idle for so large a part of each second, the last one on and on."""
 
-    def __init__(self) -> None:
-        self.uptime: float | None = 10.0
+    def __init__(self, *idle: float) -> None:
+        self.uptime, self.idle, self.parts = 10.0, 5.0, [*(idle or (0.5,))]
 
     async def ask(self, path: str, **_: object) -> dict[str, float]:
-        if self.uptime is None:
-            raise OSError("no answer in time")
         self.uptime += 1.0
-        return {"uptime_s": self.uptime, "idle_s": self.uptime / 2, "cpus": 1}
+        self.idle += self.parts.pop(0) if len(self.parts) > 1 else self.parts[0]
+        return {"uptime_s": self.uptime, "idle_s": self.idle, "cpus": 1}
 
 
-def steady(folder: Path, said: list[str], *, loaded: bool = False) -> SteadyState:
-    return SteadyState(folder, Plan.model_validate(PLAN), cast(GuestCall, Guest()), 0, said.append, loaded=loaded)
+def steady(
+    folder: Path,
+    said: list[str],
+    guest: Guest | None = None,
+    *,
+    loaded: bool = False,
+    before: str = "1s",
+    limit: str = "500ms",
+) -> SteadyState:
+    plan = Plan.model_validate({**PLAN, "windows": {"before": before, "steady_limit": limit}})
+    return SteadyState(folder, plan, cast(GuestCall, guest or Guest()), 0, said.append, loaded=loaded)
 
 
 class Observed:
-    """Probes and visitors that have written for 12 s and go on: `alive` writes what has come since."""
+    """Probes and visitors that have written for so long and go on: `alive` writes what has come since."""
 
-    def __init__(self, folder: Path, *, took_ns: int, probes: bool = True) -> None:
+    def __init__(self, folder: Path, *, took_ns: int, probes: bool = True, for_s: int = 12) -> None:
         self.took_ns, self.probes = took_ns, probes
-        self.start, self.written = mono_ns() - 12 * NS, {"echo": 0, "visit": 0}
+        self.start, self.written = mono_ns() - for_s * NS, {"echo": 0, "visit": 0}
         tables = {"echo_sent": "echo", "echo_reply": "echo", "visit": "visitors"}
         spools = [Spool(folder, table, source=source, host="client") for table, source in tables.items()]
         self.sent, self.replies, self.visits = spools
@@ -108,3 +115,18 @@ async def test_what_dies_meanwhile_ends_the_wait(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="echo has ended"):
         await steady(tmp_path, []).wait(died)
+
+
+async def test_a_guest_that_has_just_booted_settles_first(tmp_path: Path) -> None:
+    observed, said = Observed(tmp_path, took_ns=5 * MS, for_s=0), list[str]()
+    state = steady(tmp_path, said, Guest(0.5, 0.2, 0.6), before="2s", limit="30s")
+    began = mono_ns()
+    since = await state.wait(observed.alive)
+    assert any("guest: its processor settles: 80 %, then 40 %" in words for words in said), said
+    assert since > began + NS // 2
+
+
+async def test_one_that_never_settles_is_migrated_at_the_limit(tmp_path: Path) -> None:
+    observed = Observed(tmp_path, took_ns=5 * MS, for_s=0)
+    ever_less = Guest(0.5, *(min(0.9, 0.1 + 0.2 * at) for at in range(5)))
+    assert await steady(tmp_path, [], ever_less, before="2s").wait(observed.alive) > 0

@@ -1,5 +1,6 @@
 """A plan: what to migrate, how often and under what, as a TOML file says it. Units are written out."""
 
+import math
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -24,6 +25,10 @@ FOREIGN_VISITS = 10.0
 FIT: Final = "fit"
 """In place of a number of visits: as many as fit the guest, found before the first trial."""
 MOST_VISITS = 500.0
+MOST_TRIALS = 10_000
+MOST_MEMORY = 2**40
+"""1 TiB."""
+DAY_S = 86400.0
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
@@ -86,26 +91,30 @@ class Axes(Part):
                 raise ValueError(f"{name} holds the same value twice")
         if any(memory < 256 * 2**20 for memory in self.memory):
             raise ValueError("memory: the guest needs 256MiB at least")
+        if any(memory > MOST_MEMORY for memory in self.memory):
+            raise ValueError("memory: 1024GiB at most")
         written = max(self.working_set) if any(self.write_rate) else 0
         if max(self.resident) + written + 256 * 2**20 > min(self.memory):
             words = "resident and working_set" if written else "resident"
             raise ValueError(f"{words}: the guest needs 256MiB of its memory for itself")
         if any(size < 2**20 for size in self.working_set):
             raise ValueError("working_set: 1MiB at least")
-        if any(rate < 1e6 for rate in self.link):
-            raise ValueError("link: 1mbit at least")
-        if any(limit <= 0 for limit in self.downtime_limit):
-            raise ValueError("downtime_limit must be more than zero")
+        if any(not 1e6 <= rate <= 1e12 for rate in self.link):
+            raise ValueError("link: 1mbit to 1000gbit")
+        if any(rate > 1e12 for rate in self.write_rate):
+            raise ValueError("write_rate: 1000GB/s at most")
+        if any(not 0.001 <= limit <= 2000 for limit in self.downtime_limit):  # what QEMU takes
+            raise ValueError("downtime_limit: 1ms to 2000s")
         return self
 
 
 class Windows(Part):
     """before: steady state observed; after it is as long. limit: the longest migration, and the longest recovery."""
 
-    before: Annotated[Duration, Field(gt=0)] = 5.0
-    limit: Annotated[Duration, Field(gt=0)] = 60.0
-    boot_limit: Annotated[Duration, Field(gt=0)] = 90.0
-    steady_limit: Annotated[Duration, Field(gt=0)] = 30.0
+    before: Annotated[Duration, Field(gt=0, le=DAY_S)] = 5.0
+    limit: Annotated[Duration, Field(gt=0, le=DAY_S)] = 60.0
+    boot_limit: Annotated[Duration, Field(gt=0, le=DAY_S)] = 90.0
+    steady_limit: Annotated[Duration, Field(gt=0, le=DAY_S)] = 30.0
 
 
 class Probes(Part):
@@ -142,8 +151,8 @@ class Visitors(Part):
     most: float = Field(50.0, gt=0, le=MOST_VISITS)
     kept_connections: int = Field(10, ge=1, le=100)
     viewers: int = Field(2, ge=0, le=16)
-    live_buffer: Duration = 0.5
-    file_buffer: Duration = 2.0
+    live_buffer: Annotated[Duration, Field(le=DAY_S)] = 0.5
+    file_buffer: Annotated[Duration, Field(le=DAY_S)] = 2.0
 
     @property
     def fits(self) -> bool:
@@ -176,8 +185,8 @@ class FleetPlan(Part):
 
     count: list[Annotated[int, Field(ge=1, le=10000)]] = Field(default_factory=list)
     how: Literal["one-after-another", "at-once", "drain"] = "at-once"
-    parallel: int = Field(2, ge=1)
-    max_concurrent: int = Field(1, ge=0)
+    parallel: int = Field(2, ge=1, le=10000)
+    max_concurrent: int = Field(1, ge=0, le=10000)
     requests: float = Field(2.0, gt=0, le=100)
 
 
@@ -186,7 +195,7 @@ class VerdictPlan(Part):
     website that is no loss of service. allow: the worst verdict on a trial with which a run is good."""
 
     ledger: float = Field(5.0, ge=0, le=50)
-    outage: Annotated[Duration, Field(gt=0)] = 3.0
+    outage: Annotated[Duration, Field(gt=0, le=DAY_S)] = 3.0
     allow: Verdict = "unknown"
 
 
@@ -196,7 +205,7 @@ class Plan(Part):
     held against, by their keys. disturbance: what the names in axes.disturbance stand for."""
 
     name: Name = "plan"
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, lt=2**63)
     blocks: int = Field(6, ge=1, le=1000)
     lab: LabPlan = LabPlan()
     cloud: CloudPlan = CloudPlan()
@@ -211,6 +220,13 @@ class Plan(Part):
     verdict: VerdictPlan = VerdictPlan()
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     disturbance: list[Disturbance] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        counts = [len(values) for _, values in self.axes if values] + [len(self.fleet.count) or 1]
+        if (trials := self.blocks * math.prod(counts)) > MOST_TRIALS:
+            raise ValueError(f"blocks and axes make {trials} trials, {MOST_TRIALS} at most: fewer blocks, or two plans")
+        return self
 
     @model_validator(mode="after")
     def _known(self) -> Self:

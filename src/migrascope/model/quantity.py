@@ -1,10 +1,13 @@
 """Quantities of a plan as TOML says them, with their units written out, and kept in base units."""
 
+import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from migrascope.model import units
+
+_LARGEST = 1e18
 
 
 def _quantity(parse: Any, text: Any) -> Any:
@@ -12,6 +15,8 @@ def _quantity(parse: Any, text: Any) -> Any:
         if isinstance(value, str):
             return parse(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("write a number and its unit in quotes")
+        if abs(value) > _LARGEST or math.isnan(value):
             raise ValueError("write a number and its unit in quotes")
         raise ValueError(f"{value!r} has no unit: write it in quotes, as in {text(value)!r}")
 
@@ -48,4 +53,4 @@ Share = Annotated[
 class Part(BaseModel):
     """A table of a plan: unknown keys are mistakes, and nothing changes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)

@@ -1,5 +1,7 @@
 """Thresholds for the figures of a run: [thresholds] in a plan or in a file of its own."""
 
+import contextlib
+import math
 from typing import Self
 
 from pydantic import model_validator
@@ -32,9 +34,10 @@ def in_unit(text: str, unit: str) -> float:
     """A threshold's number in the base unit of the figure that it is for. ValueError where it is none."""
     if unit in _PARSE:
         return float(_PARSE[unit](text))
-    if unit == "ratio" and text.endswith("%"):
-        return float(text.removesuffix("%")) / 100
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number{' or a percentage' if unit == 'ratio' else ''}") from None
+    share = unit == "ratio" and text.endswith("%")
+    number = math.nan
+    with contextlib.suppress(ValueError):
+        number = float(text.removesuffix("%") if share else text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[: units.LONGEST]!r} is not a number{' or a percentage' if unit == 'ratio' else ''}")
+    return number / 100 if share else number

@@ -4,7 +4,9 @@ import math
 import re
 from decimal import Decimal
 
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/%]*)\s*")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z/%]*)")
+LONGEST = 40
+"""Characters of a quantity at most: the longest exact writing of a number has fewer."""
 
 DURATION = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 RATE = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
@@ -17,6 +19,9 @@ BYTE_RATE = {f"{name}/s": factor for name, factor in SIZE.items()}
 
 
 def _parse(text: str, units: dict[str, float], noun: str, example: str) -> float:
+    text = text.strip()
+    if len(text) > LONGEST:
+        raise ValueError(f"{text[:LONGEST]!r}… is not a {noun}: it has {len(text)} characters")
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2] not in units:
         if match is not None and float(match[1]) == 0 and not match[2]:

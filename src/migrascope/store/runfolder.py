@@ -183,6 +183,8 @@ def find_run(runs: Path, name: str) -> RunFolder:
 
     RunError names the runs that there are.
     """
+    if not name:
+        raise RunError("a run has a name: its path, the beginning of its id, or -1 for the newest")
     if (Path(name) / "manifest.json").exists():
         return RunFolder(Path(name))
     there = sorted(

@@ -1,7 +1,7 @@
 """Plans as people give them: the name of a built-in one or a TOML file, with all mistakes listed at once."""
 
-import copy
 import difflib
+import reprlib
 import tomllib
 import typing
 from dataclasses import dataclass
@@ -17,6 +17,10 @@ from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
 
+MOST_PROBLEMS = 20
+"""So many mistakes are listed."""
+MOST_BYTES = 2**20
+"""The largest file that is read as a plan."""
 QUICK_BEFORE = "3s"
 CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
 """What is allowed where an API and a network of others are between the request and its effect."""
@@ -28,7 +32,9 @@ class PlanError(UsageProblem):
     """A plan that cannot be used; `problems` are one sentence each, with the path in the file."""
 
     def __init__(self, origin: str, problems: list[str]) -> None:
-        super().__init__(f"{origin}: {len(problems)} mistake(s)\n" + "\n".join(f"  {problem}" for problem in problems))
+        more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+        lines = "\n".join(f"  {problem}" for problem in [*problems[:MOST_PROBLEMS], *more])
+        super().__init__(f"{origin}: {len(problems)} mistake(s)\n{lines}")
         self.problems = problems
 
 
@@ -46,8 +52,7 @@ class Options:
     def changed(self, value: dict[str, Any]) -> dict[str, Any]:
         """The values of a plan's file with these changes. They may be wrong, as the file's may: they are validated
         together. PlanError for a cloud of another lab."""
-        value = copy.deepcopy(value)
-        lab = self.lab
+        value, lab = dict(value), self.lab
         if self.cloud is not None:
             if lab not in (None, "openstack"):
                 raise PlanError("--cloud", [f"a cloud is of the lab openstack, not {lab}"])
@@ -71,9 +76,13 @@ class Options:
 
 
 def _table(value: dict[str, Any], name: str) -> dict[str, Any]:
-    """A table of a plan, made where there is none; an unused one where something else has its name."""
-    found = value.setdefault(name, {})
-    return found if isinstance(found, dict) else {}
+    """A table of a plan, copied so that it can be changed, made where there is none; an unused one where something else
+    has its name."""
+    found = value.get(name, {})
+    if not isinstance(found, dict):
+        return {}
+    copied = value[name] = dict(found)
+    return copied
 
 
 def built_in() -> dict[str, str]:
@@ -130,12 +139,24 @@ def _text(name: str) -> str:
     if name in plans:
         return plans[name]
     try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return _small_text(Path(name))
+    except (OSError, ValueError) as error:
         near = _nearest(name, list(plans))
         hint = f"{near} built-in plans: {', '.join(plans)}"
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise PlanError(name, [f"no plan of this name, and as a file: {reason};{hint}"]) from error
+
+
+def _small_text(path: Path) -> str:
+    """A file of at most MOST_BYTES. OSError or ValueError where it is none."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES} bytes are no plan")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not a text file") from None
 
 
 def parse(text: str, origin: str) -> Plan:
@@ -146,28 +167,38 @@ def parse(text: str, origin: str) -> Plan:
 def _read(text: str, origin: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # numbers of thousands of digits, too
         raise PlanError(origin, [f"not TOML: {error}"]) from error
+    except RecursionError:
+        raise PlanError(origin, ["not a plan: its tables are nested too deep"]) from None
 
 
 def _validated(value: dict[str, Any], origin: str) -> Plan:
     try:
         return Plan.model_validate(value)
     except ValidationError as error:
-        raise PlanError(origin, [_problem(dict(entry)) for entry in error.errors()]) from error
+        raise PlanError(origin, _problems(error)) from error
+    except RecursionError:
+        raise PlanError(origin, ["not a plan: its tables are nested too deep"]) from None
+
+
+def _problems(error: ValidationError, *below: str) -> list[str]:
+    """A sentence for each mistake that is listed, an empty one for each other. below: the table that was validated."""
+    entries = error.errors(include_url=False)
+    listed = [_problem({**entry, "loc": (*below, *entry["loc"])}) for entry in entries[:MOST_PROBLEMS]]
+    return listed + [""] * (len(entries) - len(listed))
 
 
 def thresholds(path: Path) -> dict[str, Threshold]:
     """The [thresholds] of a file that may be a whole plan. PlanError lists every mistake."""
     try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        value = _read(_small_text(path), str(path))
+    except (OSError, ValueError) as error:
         raise PlanError(str(path), [str(error)]) from error
     try:
         return TypeAdapter(dict[str, Threshold]).validate_python(value.get("thresholds", {}))
     except ValidationError as error:
-        problems = [_problem({**entry, "loc": ("thresholds", *entry["loc"])}) for entry in error.errors()]
-        raise PlanError(str(path), problems) from error
+        raise PlanError(str(path), _problems(error, "thresholds")) from error
 
 
 def text_of(plan: Plan) -> str:
@@ -176,18 +207,22 @@ def text_of(plan: Plan) -> str:
 
 
 def _problem(entry: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in entry["loc"]) or "plan"
+    where = _short(".".join(str(part) for part in entry["loc"])) or "plan"
     if entry["type"] == "extra_forbidden":
         valid = list(_part(entry["loc"][:-1]).model_fields)
-        near = _nearest(str(entry["loc"][-1]), valid)
+        near = _nearest(str(entry["loc"][-1])[:80], valid)
         return f"{where}: unknown key;{near} valid here: {', '.join(valid)}"
     if entry["type"] == "literal_error":
         valid = [word.strip("'") for word in entry["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return (
-            f"{where}: {entry['input']!r} is not known;{_nearest(str(entry['input']), valid)} valid: {', '.join(valid)}"
-        )
+        given = entry["input"]
+        near = _nearest(given[:80], valid) if isinstance(given, str) else ""
+        return f"{where}: {reprlib.repr(given)} is not known;{near} valid: {', '.join(valid)}"
     words = entry["msg"].removeprefix("Value error, ")
-    return f"{where}: {words[0].lower()}{words[1:]}"
+    return _short(f"{where}: {words[0].lower()}{words[1:]}", 400)
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _part(path: tuple[str | int, ...]) -> type[BaseModel]:

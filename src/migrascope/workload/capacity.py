@@ -28,7 +28,7 @@ from migrascope.workload.visitors import Visitors
 Job = Callable[[int, int], Coroutine[Any, Any, None]]
 STEP_S = 1.5
 """How long a rate is tried."""
-WARM_S = 1.0
+WARM_S = 2.0
 """How long the guest serves before the first rate is tried: an emulator translates its code in that time."""
 DRAIN_S = 3.0
 """Maximum time to wait, after a rate that was too high, until no visit is under way."""
