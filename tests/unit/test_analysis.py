@@ -21,7 +21,8 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec
 from migrascope.model.verdict import Judgement, Verdict
 from migrascope.store.recording import TrialFacts
-from migrascope.store.runfolder import RunFolder, write_json
+from migrascope.store.runfolder import RunFolder
+from migrascope.store.whole import write_json
 
 INTACT = Judgement("intact", "nothing was lost")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from migrascope.cli import looking, main
+from migrascope.cli.console import stderr
 from migrascope.model.disturbance import KINDS
 
 FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
@@ -233,6 +234,36 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     command = f"{sys.executable} -P -m migrascope show -1 --json | head -n 1"
     seen = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
     assert (seen.stdout, seen.stderr) == ("{\n", "")
+
+
+def test_a_verdict_survives_a_reader_that_goes_away(folder: Path) -> None:
+    limits = folder / "limits.toml"
+    limits.write_text("[thresholds]\nvm_pause_s = { most = '1ms' }\nrounds = { most = '0' }\n")
+    command = f"{sys.executable} -P -m migrascope check -1 --thresholds limits.toml | true; exit ${{PIPESTATUS[0]}}"
+    seen = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert (seen.returncode, seen.stderr) == (3, "")  # too few trials to tell
+
+
+def test_a_run_whose_reader_goes_away_writes_its_report(tmp_path: Path) -> None:
+    command = f"{sys.executable} -P -m migrascope run --quick --lab fake | true; exit ${{PIPESTATUS[0]}}"
+    seen = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert seen.returncode == 0, seen.stderr
+    assert (tmp_path / "runs/latest/report.html").exists()
+
+
+@pytest.mark.parametrize("environment", [{"COLUMNS": "0"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}], ids=str)
+def test_odd_terminals(folder: Path, environment: dict[str, str]) -> None:
+    argv = [sys.executable, "-P", "-m", "migrascope", "show"]
+    seen = subprocess.run(argv, cwd=folder, env=os.environ | environment, capture_output=True, timeout=60, check=False)
+    assert (seen.returncode, seen.stderr) == (0, b"")
+    assert b"VM pause" in seen.stdout
+
+
+def test_what_a_guest_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    stderr().print("serial console: \x1b[2J\x1b]0;owned\x07 [bold red]panic[/] :smile:\r")
+    assert capsys.readouterr().err == "serial console: \ufffd[2J\ufffd]0;owned\ufffd [bold red]panic[/] :smile:\ufffd\n"
 
 
 def test_disturbances_say_what_each_can_and_what_is_missing(tmp_path: Path) -> None:

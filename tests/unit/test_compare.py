@@ -24,7 +24,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.cli.main import app
 from migrascope.lab.script import Script
 from migrascope.model.plan import Plan
-from migrascope.model.problem import UsageProblem
+from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import Factors, TrialSpec
 from migrascope.model.threshold import Threshold, in_unit
 from migrascope.report import trialfigures
@@ -287,3 +287,33 @@ def test_every_column_has_a_meaning(ours: Summary) -> None:
     assert set(FACTORS) == set(vars(ours.cells[0].factors))
     assert not {*FACTORS} & {*TRIAL, *CELL}
     assert isinstance(ours.cells[0].factors, Factors)
+
+
+def test_an_export_that_fails_leaves_nothing(
+    short: RunFolder, ours: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "x.svg")
+
+    monkeypatch.setattr("migrascope.report.export.write_whole", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(short, ours, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_report_is_not_written_through_the_links_of_a_run(short: RunFolder, tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(short.path, run)
+    elsewhere.mkdir()
+    (elsewhere / "shadow").write_text("root")
+    for name in ("report.html", "summary.json", ".report.html.part"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(elsewhere / "shadow")
+    shutil.rmtree(run / "csv", ignore_errors=True)
+    assert app(["report", str(run)], result_action="return_value") == 0
+    shutil.rmtree(run / "csv")
+    (run / "csv").symlink_to(elsewhere)
+    with pytest.raises(Problem, match="csv is a link"):
+        app(["report", str(run)], result_action="return_value")
+    assert [file.name for file in elsewhere.iterdir()] == ["shadow"]
+    assert (elsewhere / "shadow").read_text() == "root"

@@ -15,6 +15,7 @@ from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.report.comparison import show
 from migrascope.store.runfolder import find_run
+from migrascope.store.whole import write_whole
 from migrascope.study.plans import thresholds
 from migrascope.study.run import plan_of
 
@@ -77,7 +78,7 @@ def check(
     planned = [trial.factors for trial in schedule(plan_of(folder))]
     checks = check_run(summary, wanted) + unfinished(summary, planned)
     if junit_ is not None:
-        junit_.write_text(junit(summary.run, checks), encoding="utf-8")
+        _write_junit(junit_, junit(summary.run, checks))
     if json:
         print_json({"schema": 1, "run": summary.run, "checks": [vars(one) for one in checks]})
     else:
@@ -85,3 +86,11 @@ def check(
             stdout().print(f"{one.outcome:<8}{one.cell}: {one.key}: {one.text}", markup=False, soft_wrap=True)
     outcomes = {one.outcome for one in checks}
     return damage_of(summary) or next((code for outcome, code in EXITS.items() if outcome in outcomes), 0)
+
+
+def _write_junit(path: Path, text: str) -> None:
+    """Writes it as a whole; a pipe or a terminal, as /dev/stdout, is written to."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+    else:
+        write_whole(path, text)

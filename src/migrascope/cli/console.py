@@ -1,29 +1,59 @@
 """What the verbs share: where they print, the options that several have, and how they end when interrupted."""
 
 import asyncio
+import os
 import signal
+import unicodedata
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
 Runs = Annotated[Path, Parameter(name="--runs", help="The folder of the run folders.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="JSON on standard output.")]
 CloudName = Annotated[str | None, Parameter(name="--cloud", help="A cloud in clouds.yaml.")]
 TestbedName = Annotated[str | None, Parameter(name="--testbed", help="The cloud of the testbed of this name.")]
 EXIT_INTERRUPTED = 130
+_WIDTH = 80
+"""Columns where COLUMNS says 0."""
+
+
+class Output(Console):
+    """A terminal, or what stands for it. What is printed is text: names, reasons and logs of guests may hold markup and
+    control sequences, which are shown and not obeyed."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        width = None if (os.environ.get("COLUMNS") or "1").strip("0") else _WIDTH
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Rich's, of the text without control characters."""
+        return super().render_str(visible(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """The reader is gone: nobody is written to from now on, and the command ends as it would."""
+        self.quiet = True
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, self.file.fileno())
+        os.close(nobody)
+
+
+def visible(text: str) -> str:
+    """Text with each control character but line ends and tabs as a replacement character."""
+    return "".join("\ufffd" if unicodedata.category(one) == "Cc" and one not in "\n\t" else one for one in text)
 
 
 def stdout() -> Console:
     """Where the result goes."""
-    return Console(highlight=False)
+    return Output()
 
 
 def stderr() -> Console:
     """Where progress and errors go."""
-    return Console(stderr=True, highlight=False)
+    return Output(stderr=True)
 
 
 def interruptible(work: Coroutine[Any, Any, int]) -> int:

@@ -4,6 +4,7 @@
 70 internal error, 130 interrupted.
 """
 
+import io
 import signal
 import sys
 import tempfile
@@ -46,6 +47,9 @@ app.command("migrascope.cli.testbedding:app", name="testbed", help="A real two-n
 def main() -> None:
     """The entry point of the command `migrascope`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of ASCII alone shows question marks
     errors = stderr()
     try:
         code = app(sys.argv[1:], print_error=True, exit_on_error=True, result_action="return_value")

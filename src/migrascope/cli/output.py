@@ -34,8 +34,8 @@ def table_and_report(run: RunFolder, console: Console) -> int:
     """Prints the table, writes the report; 4 if no trial at all was carried out or a recording is damaged, 1 if the
     verdict on one is worse than the plan allows, else 0."""
     summary = analyse(run)
-    show(summary, console)
     path = write_results(run, summary)
+    show(summary, console)
     console.print(f"\nreport: {path.resolve()}", soft_wrap=True, markup=False)
     if damage_of(summary) or all(cell.failed == cell.trials for cell in summary.cells):
         return Problem.code

@@ -6,6 +6,7 @@ import time
 from rich.console import Console
 from rich.text import Text
 
+from migrascope.cli.console import visible
 from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording
 
@@ -34,7 +35,7 @@ class ConsoleProgress:
     def waiting(self, text: str) -> None:
         """What is waited for before the first trial, or beside none."""
         if self._console.is_terminal:
-            line = Text(text)
+            line = Text(visible(text))
             line.truncate(self._console.width - SPINNER, overflow="ellipsis")
             self._status.update(line)
             self._status.start()

@@ -15,7 +15,7 @@ SATURATED = 0.75
 """The share of one core from which on a guest that was silent takes over four times as long as that to catch up."""
 _COMPARED = ("http_", "player_", "visitor.lost_s")
 """Figures that are held against the window before the migration."""
-_COUNT_NS = 1_500_000_000
+_COUNT_NS = 500_000_000
 """How far before the window the guest's last count may lie."""
 _GUEST, _HYPERVISOR = "guest_load", "process_cpu"
 

@@ -24,6 +24,7 @@ from migrascope.node import cgroup
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import ProcessError, Where, run, tail
 from migrascope.node.until import until
+from migrascope.store.whole import write_whole
 
 _DEVICES = ("/dev/kvm", "/dev/net/tun", "/dev/userfaultfd", "/dev/fuse")
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
@@ -74,7 +75,7 @@ class Container:
         """Writes a file of a node that is down."""
         file = self.layer / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
 
     def pid(self) -> int | None:
         """The number of the node's PID 1 on this machine; None when it is down."""

@@ -13,7 +13,8 @@ from migrascope.report import csv, html
 from migrascope.report.layers import Layers, layers
 from migrascope.report.timeline import Timeline, timeline
 from migrascope.store.recording import DAMAGED, Recording
-from migrascope.store.runfolder import RunFolder, write_json
+from migrascope.store.runfolder import RunFolder
+from migrascope.store.whole import own_folder, write_json, write_whole
 
 MOST_TIMELINES = 36
 """So many trials on their time axes keep report.html below 3 MB."""
@@ -24,9 +25,9 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
     returns the path of report.html. Each file is replaced whole or not at all. OSError when it cannot be written."""
     write_json(run.path / "summary.json", {**summary_json(summary), "trials": [_trial(t) for t in summary.trials]})
     files = csv.tables(summary)
-    (run.path / "csv").mkdir(exist_ok=True)
+    own_folder(run.path / "csv")
     for name, (_, text) in files.items():
-        _write(run.path / "csv" / name, text)
+        write_whole(run.path / "csv" / name, text)
     drawn = {number: in_time(run, number) for number in chosen_trials(summary)}
     shown = {number: line for number, (line, _) in drawn.items()}
     left_out = len(summary.trials) - len(shown)
@@ -42,7 +43,7 @@ def write_results(run: RunFolder, summary: Summary) -> Path:
         [(f"csv/{name}", holds) for name, (holds, _) in files.items()],
     )
     path = run.path / "report.html"
-    _write(path, page)
+    write_whole(path, page)
     return path
 
 
@@ -101,9 +102,3 @@ def in_time(run: RunFolder, number: int) -> tuple[Timeline, Layers | None]:
     visitors = recording.trial.plan["visitors"]
     buffer_s = visitors["file_buffer" if recording.trial.factors.scenario == "offline" else "live_buffer"]
     return timeline(recording, windows, packets, buffer_s), layers(recording, windows, packets)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

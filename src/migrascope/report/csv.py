@@ -10,6 +10,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.model.schedule import Factors
 
 FACTORS = [field.name for field in fields(Factors)]
+_FORMULA = "=+-@\t\r"
 STATISTICS = ("median", "low", "high", "coverage", "min", "max", "n")
 
 
@@ -25,10 +26,15 @@ def tables(summary: Summary) -> dict[str, tuple[str, str]]:
 
 
 def _text(rows: Iterable[Iterable[Any]]) -> str:
-    """RFC 4180; nothing where there is no value, and numbers as Python writes them, so that they read back exactly."""
+    """RFC 4180; nothing where there is no value, and numbers as Python writes them, so that they read back exactly.
+    Text that a spreadsheet would run as a formula begins with an apostrophe."""
     out = io.StringIO()
-    csv.writer(out).writerows(rows)
+    csv.writer(out).writerows([map(_inert, row) for row in rows])
     return out.getvalue()
+
+
+def _inert(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA and cell else cell
 
 
 def _trials(summary: Summary) -> str:

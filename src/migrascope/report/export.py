@@ -14,7 +14,9 @@ from migrascope.report.build import chosen_trials, in_time
 from migrascope.report.columns import caution, first_line
 from migrascope.report.dictionary import dictionary
 from migrascope.report.figures import drawn, figures, trial_figures
+from migrascope.store.removal import remove_tree
 from migrascope.store.runfolder import RunFolder
+from migrascope.store.whole import write_whole
 
 README = """# Migrascope run {run}
 
@@ -36,8 +38,20 @@ def export(run: RunFolder, summary: Summary, folder: Path) -> list[Path]:
     where it does."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageProblem(f"{folder} is not empty; name another folder")
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    (folder / "figures").mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder.resolve() / ".part"
+    try:
+        _write(run, summary, part)
+        for made in part.iterdir():
+            made.rename(folder / made.name)
+    finally:  # a disk that is full, or an interruption, leaves no half of an export
+        remove_tree(part, part.parent)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _write(run: RunFolder, summary: Summary, folder: Path) -> None:
+    for made in (folder, folder / "data", folder / "figures"):
+        made.mkdir()
     written: dict[str, str | bytes] = {name: (run.path / name).read_bytes() for name in ("plan.toml", "manifest.json")}
     for name, (_, text) in csv.tables(summary).items():
         written[f"data/{name}"] = text
@@ -47,16 +61,13 @@ def export(run: RunFolder, summary: Summary, folder: Path) -> list[Path]:
     csv_module.writer(out).writerows(dictionary(summary))
     written["data/dictionary.csv"] = out.getvalue()
     written["README.md"] = _readme(summary)
-    for name, content in written.items():
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     specs = figures(summary)
     for number in chosen_trials(summary):
         specs |= trial_figures(number, *in_time(run, number))
     for name, spec in specs.items():
-        svg, png = drawn(spec)
-        (folder / f"figures/{name}.svg").write_text(svg, encoding="utf-8")
-        (folder / f"figures/{name}.png").write_bytes(png)
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+        written[f"figures/{name}.svg"], written[f"figures/{name}.png"] = drawn(spec)
+    for name, content in written.items():
+        write_whole(folder / name, content)
 
 
 def _readme(summary: Summary) -> str:

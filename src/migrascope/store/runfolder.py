@@ -19,6 +19,7 @@ from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
 from migrascope.store.recording import Recording, TrialFacts, digest, polars_schema
 from migrascope.store.removal import remove_tree
+from migrascope.store.whole import write_json
 
 SCHEMA = 1
 LOAD = "load.json"
@@ -168,14 +169,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes the whole file or leaves the old one."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    _sync(part)
-    part.replace(path)
 
 
 def find_run(runs: Path, name: str) -> RunFolder:

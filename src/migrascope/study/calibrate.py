@@ -8,7 +8,8 @@ from migrascope.analysis.accuracy import accuracy
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.plan import Plan
 from migrascope.node.place import STATE
-from migrascope.store.runfolder import RunFolder, write_json
+from migrascope.store.runfolder import RunFolder
+from migrascope.store.whole import write_json
 from migrascope.study.environment import manifest
 from migrascope.study.images import Images
 from migrascope.study.labs import Progress

@@ -11,7 +11,8 @@ from migrascope.model.load import LEAST_RATE, PROCESSOR_MOST, PROCESSOR_SHARE, L
 from migrascope.model.plan import Plan
 from migrascope.node.place import STATE
 from migrascope.store.recording import TrialFacts
-from migrascope.store.runfolder import RunFolder, write_json
+from migrascope.store.runfolder import RunFolder
+from migrascope.store.whole import write_json
 from migrascope.study.environment import environment
 from migrascope.study.labs import Progress, Up
 from migrascope.study.plans import parse

@@ -11,7 +11,8 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.node.lock import free
 from migrascope.node.place import STATE
-from migrascope.store.runfolder import RunError, RunFolder, write_json
+from migrascope.store.runfolder import RunError, RunFolder
+from migrascope.store.whole import write_json
 from migrascope.study.environment import manifest
 from migrascope.study.images import Images
 from migrascope.study.labs import Progress, Up, fake_trials, qemu_trials

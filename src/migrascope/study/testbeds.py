@@ -21,6 +21,7 @@ from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import Cleaned, registers
 from migrascope.node.until import Late, until
 from migrascope.store.removal import NotRemoved, remove_tree
+from migrascope.store.whole import write_whole
 from migrascope.study.images import roots
 from migrascope.testbed import relay
 from migrascope.testbed.needs import MEMORY_BYTES, missing
@@ -164,11 +165,7 @@ def _write_clouds(testbed: Testbed) -> None:
     """Writes clouds.yaml at once as a whole, for the user who called sudo alone."""
     path = clouds_yaml(testbed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(clouds(Secrets.of(testbed.folder / "secret"), testbed.settings.loopback))
-    part.rename(path)
+    write_whole(path, clouds(Secrets.of(testbed.folder / "secret"), testbed.settings.loopback), 0o600)
 
 
 async def start_node(testbed: Testbed, name: str, say: Progress) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from migrascope.model.problem import Problem
 from migrascope.node.process import ProcessError
+from migrascope.store.whole import write_json
 from migrascope.testbed.task import Action, Await, Command, File, Task, Units
 
 _START_S = 180.0
@@ -82,10 +83,7 @@ class Done:
         self._write()
 
     def _write(self) -> None:
-        part = self._file.with_suffix(".part")
-        known = {"whole": self.whole, "unfinished": self.unfinished, "tasks": self.tasks}
-        part.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        part.rename(self._file)
+        write_json(self._file, {"whole": self.whole, "unfinished": self.unfinished, "tasks": self.tasks})
 
 
 async def run_tasks(

@@ -3,11 +3,12 @@
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 import struct
 import uuid
 from pathlib import Path
+
+from migrascope.store.whole import write_whole
 
 _CEPH_AES = 1
 _EC_BEGIN, _EC_END = bytes.fromhex("30310201010420"), bytes.fromhex("a00a06082a8648ce3d030107")
@@ -27,13 +28,7 @@ class Secrets:
             return cls(file.read_bytes())
         except FileNotFoundError:
             pass
-        part = file.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(secrets.token_bytes(32))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.rename(file)
+        write_whole(file, secrets.token_bytes(32), 0o600)
         return cls(file.read_bytes())
 
     def _bytes(self, kind: str, purpose: str) -> bytes:

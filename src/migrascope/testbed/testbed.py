@@ -21,6 +21,7 @@ from migrascope.node.lock import free
 from migrascope.node.place import TESTBEDS
 from migrascope.node.register import Cleaned, Register, registers, remove, start_time, take_down
 from migrascope.store.removal import remove_tree
+from migrascope.store.whole import write_json
 from migrascope.testbed import relay, snapshot
 from migrascope.testbed.roles.cloud import GUEST
 from migrascope.testbed.runner import Done, Progress, digest, run_tasks
@@ -125,8 +126,8 @@ class Testbed:
             self.register = Register.lasting(self.register.id, self.folder.parent)
             self.register.claim()
             if not self.made:
-                _keep(self.folder / "images.json", json.dumps({"node": str(images.node), "guest": str(images.guest)}))
-                _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
+                write_json(self.folder / "images.json", {"node": str(images.node), "guest": str(images.guest)})
+                write_json(self.folder / "settings.json", settings.to_json())
             controller = self.nodes[CONTROLLER]
             self.register.uses(controller.image, *(path for path, _ in controller.shares))
             began = time.monotonic()
@@ -183,7 +184,7 @@ class Testbed:
                 return
         space = self.topology.namespaces[CONTROLLER]
         pid = relay.start(settings.loopback, address(CONTROLLER, "management"), space, self.folder / "relay.log")
-        _keep(file, json.dumps([pid, start_time(pid)]))
+        write_json(file, [pid, start_time(pid)])
 
     async def down(self) -> Cleaned:
         """Powers the nodes off and removes what they ran in; what they have written stays. UsageProblem when there is
@@ -242,7 +243,7 @@ class Testbed:
             for task in new:
                 if task.name in finished:
                     done.add(task)
-            _keep(self.folder / "settings.json", json.dumps(settings.to_json(), indent=1))
+            write_json(self.folder / "settings.json", settings.to_json())
 
     def _need_up(self) -> None:
         _ = self.settings
@@ -313,10 +314,3 @@ def _lay(name: str, node: Container) -> None:
     node.lay("/etc/hosts", "\n".join(lines) + "\n")
     if not (node.layer / "etc/machine-id").exists():
         node.lay("/etc/machine-id", f"{uuid.uuid4().hex}\n")
-
-
-def _keep(path: Path, text: str) -> None:
-    """Writes a file of the testbed's folder, at once as a whole."""
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.rename(path)

@@ -11,12 +11,12 @@ Each link is a bridge of its name in the namespace `fabric`. Nothing of it is ro
 """
 
 import json
-from pathlib import Path
 
 from migrascope.model.plan import LINKS
 from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Cleaned, Register, take_down
+from migrascope.store.whole import write_json
 from migrascope.testbed.settings import BARE, HOSTS, JOINED, NODES, address
 
 
@@ -62,7 +62,7 @@ class Topology:
                 link.attach(node, self.namespaces[node], None if bare else f"{address(node, name)}/24")
         for name, rate_bps in self._kept_rates().items():
             self.links[name].set_rate(rate_bps)
-        _replace(self._made, json.dumps(self._inodes()))
+        write_json(self._made, self._inodes())
 
     def rates(self) -> dict[str, float]:
         """What each node may send on a link, in bit/s, for each link where the kernel limits it."""
@@ -77,16 +77,10 @@ class Topology:
         """Limits what each node sends on a link, or lifts the limit; the links that are made next time have it too."""
         self.links[name].set_rate(rate_bps)
         kept = {**self._kept_rates(), name: rate_bps}
-        _replace(self._rates, json.dumps({link: rate for link, rate in kept.items() if rate is not None}))
+        write_json(self._rates, {link: rate for link, rate in kept.items() if rate is not None})
 
     def _kept_rates(self) -> dict[str, float]:
         try:
             return dict(json.loads(self._rates.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return {}
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.rename(path)
