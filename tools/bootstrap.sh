@@ -114,7 +114,7 @@ _make() {
   say "setting up .venv from requirements/$1.txt (downloads up to 150 MB, once)"
   # shellcheck disable=SC2016
   usable='import pip, sys; sys.exit(sys.version_info < (3, 11) or sys.prefix != sys.argv[1])'
-  if ! "$python" -c "$usable" "$here/.venv" 2>/dev/null; then
+  if [ -e "$here/.venv/broken" ] || ! "$python" -c "$usable" "$here/.venv" 2>/dev/null; then
     _find_python
     "$system" -m venv --clear "$here/.venv" >&2 || die "$system -m venv failed in $here"
   fi

@@ -10,3 +10,7 @@ try:
     main()
 except KeyboardInterrupt:
     sys.exit(130)
+except ImportError as error:  # of a verb's module, too, which is loaded when it is called
+    from migrascope.broken import say
+
+    sys.exit(say(error))

@@ -62,6 +62,8 @@ def main() -> None:
         sys.exit(Problem.code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    except ImportError:
+        raise
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", prefix="migrascope-", suffix=".txt", delete=False) as file:
             traceback.print_exc(file=file)
