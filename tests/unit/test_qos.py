@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,9 +55,11 @@ class Conversation:
         self._add(at_ms, (SERVER, CLIENT), (80, self.port), seq, ack, flags, length, stamps, window)
 
 
-def measured(folder: Path, packets: list[Packet], *, window_s: float = 1.0, server: str | None = None) -> Qos:
+def measured(
+    folder: Path, packets: list[Packet], *, window_s: float = 1.0, server: str | None = None, by_time: bool = True
+) -> Qos:
     path = folder / "capture.pcap"
-    path.write_bytes(classic(sorted(packets, key=lambda packet: packet[0]), nano=True))
+    path.write_bytes(classic(sorted(packets, key=lambda packet: packet[0]) if by_time else packets, nano=True))
     return examine(path, window_s=window_s, server=server)
 
 
@@ -205,7 +208,7 @@ def echoes(lost: set[int], delay_ms: float, count: int = 100) -> Iterator[Packet
 
 
 def test_echo(tmp_path: Path) -> None:
-    client = sent_by(only(measured(tmp_path, list(echoes({10, 11, 12, 98}, 4)))), CLIENT)
+    client = sent_by(only(measured(tmp_path, list(echoes({10, 11, 12, 99}, 4)))), CLIENT)
     assert client.counts["requests"] == 100
     assert client.counts["lost"] == 3, "the last one may still have been answered"
     assert client.metrics["loss_ratio"].value == pytest.approx(3 / 99)
@@ -218,6 +221,71 @@ def test_an_echo_of_more_than_3_s_is_lost(tmp_path: Path) -> None:
     client = sent_by(only(measured(tmp_path, list(echoes(set(), 3001, 60)))), CLIENT)
     assert client.counts["lost"] == 60
     assert client.metrics["delay_s"].value is None
+
+
+def test_an_echo_before_a_later_answered_one_is_lost_though_the_capture_ends(tmp_path: Path) -> None:
+    client = sent_by(only(measured(tmp_path, list(echoes({96, 98}, 4)))), CLIENT)
+    assert client.counts["lost"] == 2
+    assert client.metrics["loss_ratio"].value == pytest.approx(2 / 100)
+
+
+def ping(at_ms: float, kind: int, seq: int, ends: tuple[str, str] = (CLIENT, SERVER)) -> Packet:
+    frame = ethernet(ip(*(ends if kind else ends[::-1]), 1, icmp(kind, 9, seq)))
+    return BASE + round(at_ms * MS), frame, len(frame)
+
+
+def test_an_identifier_and_number_that_come_again_hide_no_loss(tmp_path: Path) -> None:
+    packets = []
+    for begin, delay in ((0, 1), (60_000, 2)):
+        for seq in range(1, 6):
+            packets.append(ping(begin + 1000 * seq, 8, seq))
+            if (begin, seq) not in ((0, 5), (60_000, 2)):
+                packets.append(ping(begin + 1000 * seq + delay, 0, seq))
+    client = sent_by(only(measured(tmp_path, packets)), CLIENT)
+    assert (client.counts["requests"], client.counts["lost"]) == (10, 2)
+    assert client.metrics["delay_s"].value == pytest.approx((4 * 1 + 4 * 2) / 8 / 1e3)
+
+
+def test_a_request_is_answered_once_and_a_reply_belongs_to_the_newest(tmp_path: Path) -> None:
+    packets = [ping(0, 8, 1), ping(1000, 8, 1), ping(1004, 0, 1), ping(1500, 8, 2), ping(1506, 0, 2), ping(1507, 0, 2)]
+    client = sent_by(only(measured(tmp_path, packets)), CLIENT)
+    assert (client.metrics["delay_s"].value, client.metrics["delay_s"].samples) == (pytest.approx(0.005), 2)
+    assert client.counts["lost"] == 1
+
+
+def test_a_ping_of_the_own_address(tmp_path: Path) -> None:
+    own = ("127.0.0.1", "127.0.0.1")
+    packets = [ping(1000 * seq + late, kind, seq, own) for seq in range(5) for kind, late in ((8, 0), (0, 0.04))]
+    asks, replies = only(measured(tmp_path, packets)).directions
+    assert (asks.counts["requests"], asks.counts["lost"], replies.counts["requests"]) == (5, 0, 0)
+    assert asks.metrics["delay_s"].value == pytest.approx(40e-6)
+
+
+def test_numbers_that_move_by_more_than_2_gib_within_a_batch(tmp_path: Path) -> None:
+    talk = Conversation(isn=0)
+    talk.client(0, 0, 0, flags=SYN)
+    talk.server(1, 0, 1, flags=SYN | ACK)
+    talk.client(2, 1, 1)
+    for turn in range(1, 12):
+        talk.client(10 * turn, 1 + turn * 10**9, 1, 100)
+        talk.server(10 * turn + 5, 1, 101 + turn * 10**9)
+    client = sent_by(only(measured(tmp_path, talk.packets)), CLIENT)
+    assert (client.counts["retransmitted"], client.counts["out_of_order"]) == (0, 0)
+    assert (client.counts["lost_segments"], client.metrics["delay_s"].samples) == (11, 12)
+
+
+def test_a_bulk_stream_of_many_gib_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "CHUNK", 4 << 20)
+    talk, size = Conversation(stamps=False), 65_000
+    frame = ethernet(ip(SERVER, CLIENT, 6, tcp((80, talk.port), 0, 1, ACK)))
+    packets = []
+    for number in range(70_000):
+        at = BASE + number * 20_000
+        seq = struct.pack(">I", number * size & 0xFFFFFFFF)
+        packets.append((at, frame[:16] + struct.pack(">H", 40 + size) + frame[18:38] + seq + frame[42:], 54 + size))
+    server = only(measured(tmp_path, packets)).directions[0]
+    assert server.counts["payload_bytes"] == 4_550_000_000
+    assert [server.counts[name] for name in ("retransmitted", "out_of_order", "lost_segments")] == [0, 0, 0]
 
 
 def stream(lost: set[int], jitter_ms: float, *, kind: int = 0, first: int = 65500, count: int = 400) -> list[Packet]:
@@ -312,7 +380,7 @@ def test_flows_whose_hashes_share_their_upper_bits_are_kept_apart(monkeypatch: p
     assert all(rows == sorted(rows) and len(rows) in (20, 40) for _, rows in found)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(
         st.tuples(
@@ -322,7 +390,8 @@ def test_flows_whose_hashes_share_their_upper_bits_are_kept_apart(monkeypatch: p
             st.sampled_from([0, 100]),  # length
             st.integers(0, 40),  # acknowledged segment
             st.sampled_from([ACK, ACK, ACK, ACK, SYN, SYN | ACK, FIN | ACK, RST]),
-            st.integers(1, 30_000_000),  # ns since the one before
+            st.integers(-2_000_000, 30_000_000),  # ns since the one before
+            st.sampled_from([0] * 8 + [10**9, 2 * 10**9, 3 * 10**9]),  # how far the numbers are astray
         ),
         min_size=1,
         max_size=120,
@@ -330,21 +399,29 @@ def test_flows_whose_hashes_share_their_upper_bits_are_kept_apart(monkeypatch: p
     st.integers(150, 3000),
 )
 def test_the_length_of_a_batch_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[int, bool, int, int, int, int, int]], size: int
+    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[int, bool, int, int, int, int, int, int]], size: int
 ) -> None:
     talks = [Conversation(port=40000 + number) for number in range(6)]
     now = 0.0
-    for flow, side, seq, length, ack, flags, since in made:
+    packets: list[Packet] = []
+    for flow, side, seq, length, ack, flags, since, astray in made:
         now += since / MS
-        add = talks[flow].client if side else talks[flow].server
-        add(now, 100 * seq, 100 * ack, length, flags, stamps=(round(now) + 9, round(now) + 6) if flow % 2 else None)
-    packets = [packet for talk in talks for packet in talk.packets]
+        talk = talks[flow]
+        stamps = (round(abs(now)) + 9, round(abs(now)) + 6) if flow % 2 else None
+        (talk.client if side else talk.server)(now, 100 * seq + astray, 100 * ack + astray, length, flags, stamps)
+        packets.append(talk.packets[-1])
+        if length:
+            packets.append(ping(now, 8 * side, seq % 3))
+            rtp_frame = ethernet(
+                ip(CLIENT, SERVER, 17, udp((5004, 5004), rtp(len(packets), 160 * len(packets), kind=96)))
+            )
+            packets.append((BASE + round(now * MS), rtp_frame, len(rtp_frame)))
     folder = tmp_path_factory.mktemp("batches")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "CHUNK", 4 << 20)
-        whole = "".join(measured(folder, packets).as_json())
+        whole = "".join(measured(folder, packets, by_time=False).as_json())
         patch.setattr(reader, "CHUNK", size)
-        assert "".join(measured(folder, packets).as_json()) == whole
+        assert "".join(measured(folder, packets, by_time=False).as_json()) == whole
 
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,4 +152,4 @@ def _part(batch: Batch, chosen: Bools) -> Batch:
     starts = np.flatnonzero(np.diff(group, prepend=-1))
     flows = batch.flows[group[starts]]
     renumbered = np.cumsum(np.diff(group, prepend=-1) != 0) - 1
-    return Batch(batch.rows[rows], renumbered, batch.side[rows], starts, flows, batch.time_ns[rows])
+    return Batch(batch.rows[rows], batch.places[rows], renumbered, batch.side[rows], starts, flows, batch.time_ns[rows])

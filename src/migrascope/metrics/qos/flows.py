@@ -13,6 +13,7 @@ MOST_FLOWS = 1 << 17
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
 _OTHERS, _FURTHER = -1, -2
 _FLAGS_AT = 13
+_REPLIES = (0, 129)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,11 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Packets of one batch by the number of their flow, and by time within each. rows: where they are in the headers;
-    group: the place of their flow in this batch; side: which end sent them; starts: the first row of each flow; flows:
-    the flows' numbers in the whole capture."""
+    places: where they are in the file, as the number of the packet; group: the place of their flow in this batch; side:
+    which end sent them; starts: the first row of each flow; flows: the flows' numbers in the whole capture."""
 
     rows: Ints
+    places: Ints
     group: Ints
     side: Ints
     starts: Ints
@@ -60,6 +62,7 @@ class Flows:
         self._server = ipaddress.ip_address(server).packed if server else None
         self._numbers: dict[int, tuple[int, int]] = {}
         self._begun: dict[int, int] = {}
+        self._packets = 0
 
     def batch(self, headers: Headers, chosen: Bools) -> Batch:
         """The chosen packets, those of them whose flows are told apart."""
@@ -74,16 +77,20 @@ class Flows:
         starts = np.flatnonzero(new)
         sizes = np.diff(starts, append=len(name))
         group = np.cumsum(new) - 1
-        found = [
-            self._number(key, headers, row, renewed)
-            for key, row, renewed in zip(
-                name[starts].tolist(), rows[starts].tolist(), fresh[starts].tolist(), strict=True
-            )
-        ]
-        numbers = np.array([number for number, _ in found], dtype=np.int64)
-        turned = np.array([turn for _, turn in found], dtype=np.int64)
-        side = (source > target)[order].astype(np.int64) ^ turned[group]
+        numbers, turned = np.zeros(len(starts), dtype=np.int64), np.zeros(len(starts), dtype=np.int64)
+        first = np.argsort(rows[starts])  # numbers go by the first packets, whichever batch they are in
+        for at, key, row, renewed in zip(
+            first.tolist(), name[starts[first]].tolist(), rows[starts[first]].tolist(), fresh[starts[first]].tolist(),
+            strict=True,
+        ):  # fmt: skip
+            numbers[at], turned[at] = self._number(key, headers, row, renewed)
+        side = (source > target)[order].astype(np.int64)
+        own = np.flatnonzero((source == target)[order])  # to one's own address and port: the reply goes back
+        side[own] = np.isin(headers.block[rows[own], 0], _REPLIES) & (headers.protocol[rows[own]] != UDP)
+        side ^= turned[group]
         told = np.argsort(numbers, kind="stable")
+        passed = self._packets
+        self._packets += len(headers)
         self.further += int(sizes[numbers == _FURTHER].sum())
         told = told[numbers[told] >= 0]
         sizes = sizes[told]
@@ -91,7 +98,9 @@ class Flows:
         places = np.repeat(starts[told] - begins, sizes) + np.arange(int(sizes.sum()))
         rows = rows[places]
         group = np.repeat(np.arange(len(told)), sizes)
-        return Batch(rows, group, side[places], begins, numbers[told], headers.frames.time_ns[rows])
+        return Batch(
+            rows, passed + rows, group, side[places], begins, numbers[told], headers.frames.time_ns[rows]
+        )  # fmt: skip
 
     def _fresh(self, headers: Headers, rows: Ints, name: Hashes, new: Bools) -> Bools:
         """Which packets begin another connection between ends that had one: a SYN whose number, or a SYN+ACK whose

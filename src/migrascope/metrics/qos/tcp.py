@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from migrascope.metrics.qos.flows import Batch
-from migrascope.metrics.qos.match import Answers, Matcher
+from migrascope.metrics.qos.match import Answers, Events, Matcher
 from migrascope.metrics.qos.runs import runs_of
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Bools, Stamps
@@ -19,7 +19,8 @@ FAST_NS = 20_000_000
 REORDERED_NS = 3_000_000
 PATIENCE_NS = 60_000_000_000
 _ORIGIN = 1 << 33
-_SHIFT = 44
+_FAR = 1 << 40
+_HALF = 1 << 31
 _STAMP = 1 << 32
 
 
@@ -78,7 +79,44 @@ class Tcp:
         return _Pass(self, batch, segments).marks()
 
 
-_STATE = ("based", "base", "top", "top_ns", "ack", "window", "last_ns", "alive", "duplicates", "value", "echoed")
+_STATE = (
+    "based",
+    "base",
+    "front",
+    "top",
+    "top_ns",
+    "ack",
+    "window",
+    "last_ns",
+    "alive",
+    "duplicates",
+    "value",
+    "echoed",
+)
+
+
+def _nearest(apart: int) -> int:
+    """A difference of numbers of 32 bits as the smallest that it can be."""
+    return (apart + _HALF) % (2 * _HALF) - _HALF
+
+
+def _astray(found: Ints, told: Ints, front: int) -> None:
+    """Mends numbers of one space in place, from the first that lies 2 GiB or more from the highest before it: it and
+    those behind it are taken one at a time."""
+    highest = np.maximum.accumulate(np.concatenate(([front], found[:-1])))
+    far = np.flatnonzero(np.abs(found - highest) >= _HALF)
+    if not len(far):
+        return
+    begin = int(far[0])
+    front, last = int(highest[begin]), int(found[begin])
+    mended = []
+    for number in told[begin:].tolist():
+        last += _nearest(number - last)
+        if abs(last - front) >= _HALF:
+            last = front + _nearest(number - front)
+        mended.append(last)
+        front = max(front, last)
+    found[begin:] = mended
 
 
 class _Pass:
@@ -158,28 +196,73 @@ class _Pass:
 
     def _unwrapped(self) -> tuple[Ints, Ints]:
         """Sequence and acknowledgement numbers that do not wrap, each in the space of the side that sends the data; 0
-        where there is no acknowledgement."""
-        s, based, base = self.segments, self.state["based"], self.state["base"]
-        unknown = np.flatnonzero((based == 0).any(axis=1))
-        for side, mine in enumerate((~self.one, self.one)) if len(unknown) else ():
-            first, told = (
-                np.minimum.reduceat(np.where(rows, self.rows, self.n), self.batch.starts)[unknown]
-                for rows in (mine, ~mine & self.acks)
-            )
-            new = based[unknown, side] == 0
-            for number, place in ((s.ack, told), (s.seq, first)):
-                there = new & (place < self.n)
-                base[unknown[there], side] = _ORIGIN + number[place[there]]
-                based[unknown[there], side] = 1
-        mine, others = base.ravel()[self.both], base.ravel()[self.both ^ 1]
-        x = mine + (s.seq - mine).astype(np.int32)
-        a = others + (s.ack - others).astype(np.int32)
+        where there is no acknowledgement. Each is the nearest to the one before it in its space, as long as that is
+        within 2 GiB of the highest so far, and else the nearest to the highest: it depends on no batch."""
+        self._near()
+        s = self.segments
+        found = []
+        for space, mine in enumerate((~self.one, self.one)):
+            number = np.where(mine, s.seq, s.ack)
+            found.append(self._space(space, number, (mine | self.acks) & ~self.rst, mine & self.rst))
+        x = np.where(self.one, found[1], found[0])
+        a = np.where(self.one, found[0], found[1])
         return x, np.where(self.acks, a, 0)
+
+    def _near(self) -> None:
+        """Brings numbers that have grown far back to where they began."""
+        state = self.state
+        far = np.flatnonzero((state["front"] > _FAR).any(axis=1))
+        for side in (0, 1) if len(far) else ():
+            back = np.maximum(0, (state["front"][far, side] & ~0xFFFFFFFF) - _ORIGIN)
+            state["base"][far, side] -= back
+            state["front"][far, side] -= back
+            for name, of in (("top", side), ("ack", 1 - side)):
+                there = state[name][far, of]
+                state[name][far, of] = np.where(there > 0, np.maximum(1, there - back), 0)
+
+    def _space(self, space: int, number: Ints, counts: Bools, resets: Bools) -> Ints:
+        """The numbers of one space. counts: rows whose number tells how far it is; resets: those whose number is only
+        set beside the others."""
+        state, group = self.state, self.batch.group
+        base, front = state["base"][:, space], state["front"][:, space]
+        whole = bool(counts.all())
+        rows = self.rows if whole else np.flatnonzero(counts)
+        values = np.zeros(self.n, dtype=np.int64)
+        if len(rows):
+            told, groups = number[rows], group[rows]
+            firsts = np.flatnonzero(np.diff(groups, prepend=-1))
+            there = groups[firsts]
+            unknown = there[state["based"][there, space] == 0]
+            base[unknown] = front[unknown] = _ORIGIN + told[firsts[state["based"][there, space] == 0]]
+            state["based"][there, space] = 1
+            before = np.concatenate(([0], told[:-1]))
+            before[firsts] = base[there]
+            steps = (told - before).astype(np.int32).astype(np.int64)
+            summed = np.cumsum(steps)
+            offset = base[there] - summed[firsts] + steps[firsts]
+            found = summed + np.repeat(offset, np.diff(firsts, append=len(rows)))
+            most, least = np.maximum.reduceat(found, firsts), np.minimum.reduceat(found, firsts)
+            wide = np.maximum(most, front[there]) - np.minimum(least, front[there]) >= _HALF
+            ends = np.append(firsts[1:], len(rows))
+            for at in np.flatnonzero(wide).tolist():
+                part = found[firsts[at] : ends[at]]
+                _astray(part, told[firsts[at] : ends[at]], int(front[there[at]]))
+                most[at] = part.max()
+            front[there] = np.maximum(front[there], most)
+            values[rows] = found
+        for row in np.flatnonzero(resets).tolist():
+            at = int(np.searchsorted(rows, row)) - 1
+            near = int(values[rows[at]]) if at >= 0 and group[rows[at]] == group[row] else int(base[group[row]])
+            values[row] = near + _nearest(int(number[row]) - near)
+        if len(rows):
+            base[there] = values[rows[ends - 1]]
+        return values
 
     def _top(self, end: Ints) -> Ints:
         """The highest end of a segment of the same side before each; 0 where there was none."""
-        above, starts = self.batch.group << _SHIFT, self.batch.starts
-        floors = np.arange(len(starts)) << _SHIFT
+        starts = self.batch.starts
+        shift = 62 - len(starts).bit_length()
+        above, floors = self.batch.group << shift, np.arange(len(starts)) << shift
         raised = np.where(self.rst, 0, end) + above
         found = []
         for side, mine in enumerate((~self.one, self.one)):
@@ -192,6 +275,7 @@ class _Pass:
         """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN."""
         tcp, flows, group = self.tcp, self.batch.flows, self.batch.group
         asks = self.syn & ~self.acks
+        self.opened = np.full(len(flows), -1, dtype=np.int64)
         pending = (tcp._asked_ns[flows] > 0) & (tcp.initial_ns[flows] == 0)
         if not asks.any() and not pending.any():
             return
@@ -205,6 +289,7 @@ class _Pass:
         first = np.minimum.reduceat(np.where(ends, self.rows, self.n), starts)
         done = np.flatnonzero((tcp.initial_ns[flows] == 0) & (first < self.n))
         tcp.initial_ns[flows[done]] = time[first[done]] - asked_ns[first[done]]
+        self.opened[done] = first[done]
         tcp._asked_ns[flows], tcp._asked[flows] = asked_ns[self.ends], asked[self.ends]
 
     def _out_of_order(
@@ -229,7 +314,7 @@ class _Pass:
         highest = np.where(self.one[rows], latest[1], latest[0])
         set_ns = np.where(highest >= begin, time[highest], self.state["top_ns"].ravel()[both])
         initial = self.tcp.initial_ns[self.batch.flows[group[rows]]]
-        threshold = np.where(initial > 0, initial, REORDERED_NS)
+        threshold = np.where((initial > 0) & (rows > self.opened[group[rows]]), initial, REORDERED_NS)
         late = (time[rows] - set_ns < threshold) & (top[rows] != end[rows])
         return np.asarray(~fast & late, dtype=np.bool_)
 
@@ -256,7 +341,11 @@ class _Pass:
         void = np.flatnonzero(again & bare)
         void_keys = (self.batch.side[void] << 62) | (flow[void] << 33) | carried[void]
         asked, answered = np.concatenate(asking), np.concatenate(answering)
-        found, _, _ = self.tcp._matcher.match(keys, time[asked], answer_keys, time[answered], answered, void_keys)
+        places = self.batch.places
+        found, _ = self.tcp._matcher.match(
+            Events(keys, time[asked], places[asked]), Events(answer_keys, time[answered], places[answered]), answered,
+            Events(void_keys, time[void], places[void]),
+        )  # fmt: skip
         return found
 
     def _keep(self, end: Ints, top: Ints, a: Ints, runs: Ints | None, advancing: Bools, alive: Bools) -> None:
@@ -277,7 +366,6 @@ class _Pass:
             state["top"][there, side] = np.maximum(top[rows], np.where(self.rst[rows], 0, end[rows]))
             highest = np.maximum.reduceat(np.where(mine & advancing, self.rows, -1), self.batch.starts)
             moved = np.flatnonzero(highest >= 0)
-            state["base"][moved, side] = end[highest[moved]]
             state["top_ns"][moved, side] = time[highest[moved]]
         for name, values in state.items():
             self.tcp._ints[name][self.batch.flows] = values
