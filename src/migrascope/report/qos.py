@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from migrascope.metrics.qos.result import Direction, FlowQos, Qos
+from migrascope.metrics.qos.result import Direction, FlowQos, Qos, Totals
 from migrascope.model.measured import Measured
 from migrascope.model.units import human
 
@@ -21,26 +21,50 @@ def show(qos: Qos, console: Console) -> None:
     console.print(
         f"{totals.packets} packets, {human(totals.bytes, 'B')}, {human(totals.duration_s, 's')}", markup=False
     )
-    for count, words in (
-        (totals.no_ip, "are no IP"),
-        (totals.not_measured, "are neither TCP, UDP nor ICMP echo, or cut before that"),
-        (totals.further, "belong to more flows than are told apart, and are in no figure below"),
-    ):
-        if count:
-            console.print(f"{count} packets {words}", markup=False)
-    if totals.cut:
-        console.print("the file ends within a packet, which is left out", markup=False)
+    for line in remarks(totals):
+        console.print(line, markup=False, soft_wrap=True)
     if not qos.flows:
         return
     largest = sorted(qos.flows, key=_bytes, reverse=True)[:SHOWN]
     console.print(Text("\n   " + _line(_TITLES), style="bold"), soft_wrap=True)
     for flow in sorted(largest, key=lambda flow: flow.start_s):
         console.print(Text(_name(flow)), soft_wrap=True)
-        for direction in flow.directions:
-            arrow = "→" if direction.sender == flow.ends[0] else "←"
+        for at, direction in enumerate(flow.directions):
+            arrow = "→" if direction.sender == flow.ends[0] and not at else "←"
             console.print(Text(f"  {arrow}{_line(_figures(direction))}"), soft_wrap=True)
+            for source in direction.sources if len(direction.sources) > 1 else ():
+                lost = source.expected - source.received
+                console.print(
+                    Text(f"     source 0x{source.source:x}: {lost} of {source.expected} lost"), soft_wrap=True
+                )
     if len(qos.flows) > SHOWN:
         console.print(f"the {SHOWN} largest of {len(qos.flows)} flows; all of them, by window: --json", markup=False)
+
+
+def remarks(totals: Totals) -> list[str]:
+    """What a reader must know of the capture, a sentence each."""
+    found = []
+    for counts, words in ((totals.no_ip, "are no IP"), (totals.not_measured, "are neither TCP, UDP nor ICMP echo")):
+        if counts:
+            kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+            found.append(f"{sum(counts.values())} packets {words}: {kinds}")
+    if totals.further:
+        found.append(f"{totals.further} packets belong to more flows than are told apart, and are in no figure below")
+    if totals.twice:
+        found.append(
+            f"{totals.twice} packets were captured twice (several interfaces, or a mirror of both ports): each counts"
+            " once"
+        )
+    if totals.untimed:
+        found.append(f"{totals.untimed} packets carry no time stamp (simple packet blocks), and are in no figure below")
+    if totals.backward:
+        found.append(
+            f"{totals.backward} packets are stamped before the one in front of them, by {human(totals.backward_s, 's')}"
+            " at most: durations are from the least stamp to the greatest"
+        )
+    if totals.damage:
+        found.append(f"the file is not whole: {totals.damage}")
+    return found
 
 
 def _bytes(flow: FlowQos) -> int:
@@ -48,9 +72,12 @@ def _bytes(flow: FlowQos) -> int:
 
 
 def _name(flow: FlowQos) -> str:
-    told = f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}, {human(flow.duration_s, 's')}"
-    if flow.initial_rtt.value is None:
+    inside = f" inside {', '.join(flow.inside)}" if flow.inside else ""
+    told = f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}{inside}, {human(flow.duration_s, 's')}"
+    if flow.protocol != "tcp":
         return told
+    if flow.initial_rtt.value is None:
+        return f"{told}; no initial RTT: {flow.initial_rtt.reason}"
     return f"{told}, initial RTT {_text(flow.initial_rtt)}"
 
 

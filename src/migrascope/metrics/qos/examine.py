@@ -6,26 +6,33 @@ import numpy as np
 
 from migrascope.metrics.qos.echo import Echo
 from migrascope.metrics.qos.flows import Batch, Flows, measurable
+from migrascope.metrics.qos.fragments import Reassembly
 from migrascope.metrics.qos.result import Qos, Totals
 from migrascope.metrics.qos.rtp import Rtp
 from migrascope.metrics.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
 from migrascope.metrics.qos.tcp import Segments, Tcp
+from migrascope.metrics.qos.twice import Twice
+from migrascope.metrics.qos.unread import named
 from migrascope.metrics.qos.verdicts import Known, flow_results
 from migrascope.store.pcap.frames import Frames, Ints, column, words
 from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
 
 NS = 1e9
+LONGEST_NS = 1 << 61
 
 
 def examine(path: Path, *, window_s: float = 1.0, server: str | None = None) -> Qos:
     """The figures of every flow of a capture, or of those with one address. Where flows times windows are too many, the
     windows of flows are longer. CaptureError where it cannot be read."""
     capture = Capture(path)
-    found = _Reading(round(window_s * NS), server)
+    found = _Reading(round(min(window_s * NS, LONGEST_NS)), server)
     for frames in capture.batches():
         found.add(frames)
-    return found.result(str(path), window_s, capture.cut)
+    return found.result(str(path), capture)
+
+
+_NEVER = (1 << 63) - 1
 
 
 class _Reading:
@@ -34,10 +41,17 @@ class _Reading:
     def __init__(self, window_ns: int, server: str | None) -> None:
         self._window_ns = window_ns
         self._begin_ns: int | None = None
-        self._end_ns = 0
-        self._packets = self._bytes = self._no_ip = self._not_measured = 0
+        self._least_ns, self._end_ns = _NEVER, -_NEVER
+        self._last_ns = -_NEVER
+        self._backward = self._back_ns = 0
+        self._packets = self._bytes = 0
+        self._others: dict[str, int] = {}
+        self._not_measured: dict[str, int] = {}
         self._flows = Flows(server)
         self._tcp, self._echo = Tcp(), Echo()
+        self._twice, self._reassembly = Twice(), Reassembly()
+        self._joined: Bools | None = None
+        self._again = 0
         self._spans = np.zeros((0, 2), dtype=np.int64)
 
     def add(self, frames: Frames) -> None:
@@ -47,42 +61,61 @@ class _Reading:
             self._all = Tally(self._window_ns, self._begin_ns)
             self._trips = Trips(self._tally)
             self._rtp = Rtp(self._tally)
-        self._end_ns = max(self._end_ns, int(frames.time_ns.max()))
+        self._clock(frames.time_ns)
         self._packets += len(frames)
         self._bytes += int(frames.wire.sum())
         self._whole(frames)
         found = headers(frames)
-        self._no_ip += int((found.version == 0).sum())
+        self._joined = self._reassembly.join(found)
         chosen = measurable(found)
+        if self._joined is not None:
+            chosen |= self._joined
+        if not chosen.all():
+            named(found, chosen, self._others, self._not_measured)
         batch = self._flows.batch(found, chosen)
-        self._not_measured += int(((found.version > 0) & ~chosen).sum())
+        twice = self._twice.find(batch, found) if len(batch) else None
+        if twice is not None and twice.any():
+            self._again += int(twice.sum())
+            batch = _part(batch, ~twice)
         if len(batch):
             self._span(batch)
             self._packets_of(batch, found)
             self._tally.fit()
+
+    def _clock(self, time_ns: Ints) -> None:
+        """The least and the greatest stamp, and how the clock stepped back between packets."""
+        self._least_ns = min(self._least_ns, int(time_ns.min()))
+        self._end_ns = max(self._end_ns, int(time_ns.max()))
+        back = np.append(max(0, self._last_ns - int(time_ns[0])), -np.diff(time_ns))
+        self._last_ns = int(time_ns[-1])
+        if (back > 0).any():
+            self._backward += int((back > 0).sum())
+            self._back_ns = max(self._back_ns, int(back.max()))
 
     def _whole(self, frames: Frames) -> None:
         window = self._all.window(frames.time_ns)
         new = np.flatnonzero(np.diff(window, prepend=-1))
         count = np.diff(np.append(new, len(window)))
         self._all.add(window[new], {"packets": count, "bytes": np.add.reduceat(frames.wire, new)})
+        self._all.fit()
 
     def _span(self, batch: Batch) -> None:
-        """First and last packet of each flow."""
+        """The least and the greatest stamp of each flow."""
         need = int(batch.flows.max()) + 1
         if need > len(self._spans):
-            more = np.zeros((max(need, 2 * len(self._spans)) - len(self._spans), 2), dtype=np.int64)
+            more = np.tile([_NEVER, -_NEVER], (max(need, 2 * len(self._spans)) - len(self._spans), 1))
             self._spans = np.concatenate((self._spans, more))
-        last = np.append(batch.starts[1:], len(batch)) - 1
-        first_ns = self._spans[batch.flows, 0]
-        self._spans[batch.flows, 0] = np.where(first_ns > 0, first_ns, batch.time_ns[batch.starts])
-        self._spans[batch.flows, 1] = batch.time_ns[last]
+        flows, time = batch.flows, batch.time_ns
+        self._spans[flows, 0] = np.minimum(self._spans[flows, 0], np.minimum.reduceat(time, batch.starts))
+        self._spans[flows, 1] = np.maximum(self._spans[flows, 1], np.maximum.reduceat(time, batch.starts))
 
     def _packets_of(self, batch: Batch, found: Headers) -> None:
         cells = Cells(batch, self._tally)
         cells.sum("bytes", found.frames.wire[batch.rows])
         cells.sum("payload", found.payload[batch.rows])
         kind = found.protocol[batch.rows]
+        if self._joined is not None:
+            kind = np.where(self._joined[batch.rows], 0, kind)
         echo = (kind == ICMP) | (kind == ICMP6)
         for chosen, measure in (
             (kind == TCP, self._add_tcp), (kind == UDP, self._add_udp), (echo, self._add_icmp),
@@ -97,9 +130,11 @@ class _Reading:
         """rows: where the batch's packets are in the cells."""
         block = found.transport_headers(batch.rows, 32)
         numbers = words(block)
+        parts = found.fragments
+        parted = np.isin(batch.rows, parts.rows[parts.first]) if len(parts.rows) else None
         segments = Segments(
             numbers[:, 1].astype(np.int64), numbers[:, 2].astype(np.int64), block[:, 13].astype(np.int64),
-            column(block, 14, 2), found.payload[batch.rows], time_stamps(found, batch.rows, block),
+            column(block, 14, 2), found.payload[batch.rows], time_stamps(found, batch.rows, block), parted,
         )  # fmt: skip
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
@@ -123,25 +158,35 @@ class _Reading:
             keys = key_of(direction, self._tally.window(asked_ns))
             self._tally.add(keys, {"lost": np.ones(len(keys), dtype=np.int64)})
 
-    def result(self, name: str, window_s: float, cut: bool) -> Qos:
+    def result(self, name: str, capture: Capture) -> Qos:
+        packets, size = self._packets + capture.untimed, self._bytes + capture.untimed_bytes
         if self._begin_ns is None:
-            return Qos(name, window_s, Totals(0, 0, 0.0, 0, 0, 0, 0, cut, []), [])
+            totals = Totals(packets, size, 0.0, 0, {}, {}, 0, 0, capture.untimed, 0, 0.0, capture.damage, [])
+            return Qos(name, self._window_ns / NS, totals, [])
         self._lose(*self._echo.rest(self._end_ns))
+        streams = self._rtp.believable()
         self._tally.settle()
         self._tally.fit()
         self._all.settle()
+        while self._all.window_ns < self._tally.window_ns:
+            self._all.widen()
+        while self._tally.window_ns < self._all.window_ns:
+            self._tally.widen()
+        window_s = self._tally.window_ns / NS
         _, window = direction_and_window(self._all.keys)
+        first = min(0, int(window[0]))  # of a clock that stepped back: nothing begins below 0
+        begin_ns = self._begin_ns + first * self._tally.window_ns
         columns = (self._all.columns["packets"].tolist(), self._all.columns["bytes"].tolist())
-        windows = [(w * window_s, n, size) for w, n, size in zip(window.tolist(), *columns, strict=True)]
+        windows = [(w * window_s, n, b) for w, n, b in zip((window - first).tolist(), *columns, strict=True)]
         totals = Totals(
-            self._packets, self._bytes, (self._end_ns - self._begin_ns) / NS, self._begin_ns, self._no_ip,
-            self._not_measured, self._flows.further, cut, windows,
+            packets, size, (self._end_ns - self._least_ns) / NS, begin_ns, self._others, self._not_measured,
+            self._flows.further, self._again, capture.untimed, self._backward, self._back_ns / NS, capture.damage,
+            windows,
         )  # fmt: skip
         known = Known(
-            self._flows.known, self._spans, self._begin_ns, self._tcp.initial_ns, self._tally,
-            self._trips.percentiles((50.0, 95.0)), self._rtp.believable(),
+            self._flows.known, self._spans, begin_ns, first, self._tcp, self._tally,
+            self._trips.percentiles((50.0, 95.0)), streams,
         )  # fmt: skip
-        window_s = self._tally.window_ns / NS
         return Qos(name, window_s, totals, flow_results(known, window_s))
 
 

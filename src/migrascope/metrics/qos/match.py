@@ -153,7 +153,7 @@ class Matcher:
 
 def _repeated(keys: Ints) -> Ints:
     """Of sorted keys those that come more than once."""
-    return keys[1:][keys[1:] == keys[:-1]]
+    return np.asarray(keys[1:][keys[1:] == keys[:-1]], dtype=np.int64)
 
 
 def _overtaken(series: Ints, places: Ints, answered: Ints) -> Bools:
@@ -174,4 +174,4 @@ def _in_their_order(series: Ints, asked: Ints, answered: Ints) -> Ints:
     group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(series)))
     most = int(asked.max(initial=0)) + 1
     highest = np.maximum.accumulate(group * most + asked)
-    return order[highest == group * most + asked]
+    return np.asarray(order[highest == group * most + asked], dtype=np.int64)

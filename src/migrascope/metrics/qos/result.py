@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from migrascope.model.measured import Measured
 from migrascope.store.pcap.frames import Ints
 
-SCHEMA = 1
+SCHEMA = 2
 NS = 1e9
 
 
@@ -27,9 +27,23 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """One synchronisation source of RTP: its number, payload type, packets expected and received by its sequence
+    numbers, how often its time stamps began anew, and the mean of its running estimate of jitter, s; None where the
+    clock of its time stamps is not known."""
+
+    source: int
+    payload_type: int
+    expected: int
+    received: int
+    resets: int
+    jitter_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Direction:
     """What went from one end to the other. counts: packets of each kind by name. columns: what the windows with
-    packets are made of: window, and the sums of each."""
+    packets are made of: window, and the sums of each. sources: of RTP, the largest first."""
 
     sender: str
     receiver: str
@@ -37,6 +51,7 @@ class Direction:
     counts: dict[str, int]
     window_s: float
     columns: dict[str, Ints]
+    sources: tuple[Source, ...] = ()
 
     @property
     def windows(self) -> list[Window]:
@@ -57,7 +72,8 @@ class Direction:
 @dataclass(frozen=True, slots=True)
 class FlowQos:
     """A flow: its protocol (tcp, udp, icmp, rtp), both ends, when it began (s after the capture), how long it lasted,
-    the initial round trip of a TCP handshake, and both directions; one that no packet took is left out."""
+    the initial round trip of a TCP handshake, both directions (one that no packet took is left out), and what its
+    packets came through, outermost first ("VLAN 7", "Geneve 5")."""
 
     protocol: str
     ends: tuple[str, str]
@@ -65,23 +81,38 @@ class FlowQos:
     duration_s: float
     initial_rtt: Measured
     directions: list[Direction]
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of the whole file. no_ip, not_measured: packets that are no IP, and those of other transports, of later
-    fragments, and cut before their transport header. further: those of flows beyond the number that is told apart.
-    cut: the file ends within a packet. windows: (start in s, packets, bytes on the wire)."""
+    """Of the whole file. duration_s: from the least stamp to the greatest; begin_ns: where start_s counts from, ns
+    since 1970. no_ip, not_measured: by what they are, packets that are no IP, and those of other transports, of
+    fragments whose first one is not there, and cut before their transport header. further: those of flows beyond the
+    number that is told apart; twice: those that the capture holds already, which are in no flow; untimed: those without
+    a time stamp; backward: those stamped before the packet in front of them, backward_s: by so much at most.
+    damage: what of the file is missing and why, as a clause; None where it is whole.
+    windows: (start in s,
+    packets, bytes on the wire)."""
 
     packets: int
     bytes: int
     duration_s: float
     begin_ns: int
-    no_ip: int
-    not_measured: int
+    no_ip: dict[str, int]
+    not_measured: dict[str, int]
     further: int
-    cut: bool
+    twice: int
+    untimed: int
+    backward: int
+    backward_s: float
+    damage: str | None
     windows: list[tuple[float, int, int]]
+
+    @property
+    def cut(self) -> bool:
+        """Whether something of the file is missing."""
+        return self.damage is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +126,9 @@ class Qos:
 
     def as_json(self) -> Iterator[str]:
         """JSON in base units (s, B, bit/s, ratio), a flow at a time: of a large capture it is long."""
-        totals = {name: getattr(self.totals, name) for name in Totals.__slots__ if name != "windows"}
+        totals = {name: getattr(self.totals, name) for name in Totals.__slots__ if name != "windows"} | {
+            "cut": self.totals.cut
+        }
         windows = [dict(zip(("start_s", "packets", "bytes"), row, strict=True)) for row in self.totals.windows]
         head = {"schema": SCHEMA, "file": self.file, "window_s": self.window_s, **totals, "windows": windows}
         yield json.dumps(head)[:-1] + ', "flows": ['
@@ -107,6 +140,7 @@ class Qos:
 def _flow(flow: FlowQos) -> dict[str, Any]:
     return {
         "protocol": flow.protocol,
+        "inside": flow.inside,
         "start_s": flow.start_s,
         "duration_s": flow.duration_s,
         "initial_rtt_s": flow.initial_rtt.as_json(),
@@ -120,5 +154,6 @@ def _direction(direction: Direction) -> dict[str, Any]:
         "to": direction.receiver,
         **{name: measured.as_json() for name, measured in direction.metrics.items()},
         "counts": direction.counts,
+        "sources": [asdict(source) for source in direction.sources],
         "windows": [{name: getattr(window, name) for name in Window.__slots__} for window in direction.windows],
     }

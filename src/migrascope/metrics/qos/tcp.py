@@ -22,11 +22,15 @@ _ORIGIN = 1 << 33
 _FAR = 1 << 40
 _HALF = 1 << 31
 _STAMP = 1 << 32
+NO_TIME = -(1 << 63)
+_ASKED, _AGREED, _REFUSED = 1, 2, 4
+_HANDSHAKE = {"initial_ns": NO_TIME, "_asked_ns": 0, "_asked": -1, "_asked_length": 0, "_heard": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The TCP segments of a batch, in its order: raw numbers of 32 bits, flags, window, bytes carried, time stamps."""
+    """The TCP segments of a batch, in its order: raw numbers of 32 bits, flags, window, bytes carried, time stamps, and
+    which are the first fragment of a packet, so that they carry more than is said; None where none is."""
 
     seq: Ints
     ack: Ints
@@ -34,6 +38,7 @@ class Segments:
     window: Ints
     length: Ints
     stamps: Stamps
+    parted: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,7 @@ class Marks:
 
 
 class Tcp:
-    """What must be known of every flow's two sides between batches. initial_ns: the initial round trip of each flow,
-    from SYN to the acknowledgement that ends the handshake; 0 where it is not in the capture."""
+    """What must be known of every flow's two sides between batches."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -60,6 +64,8 @@ class Tcp:
         self.initial_ns: Ints = np.zeros(0, dtype=np.int64)
         self._asked_ns: Ints = np.zeros(0, dtype=np.int64)
         self._asked: Ints = np.zeros(0, dtype=np.int64)
+        self._asked_length: Ints = np.zeros(0, dtype=np.int64)
+        self._heard: Ints = np.zeros(0, dtype=np.int64)
         self._matcher = Matcher(PATIENCE_NS, series_bits=33)
 
     def _grow(self, flows: int) -> None:
@@ -69,9 +75,22 @@ class Tcp:
         self._size += more
         for name, values in self._ints.items():
             self._ints[name] = np.concatenate((values, np.zeros((more, 2), dtype=np.int64)))
-        for name in ("initial_ns", "_asked_ns", "_asked"):
-            values = getattr(self, name)
-            setattr(self, name, np.concatenate((values, np.zeros(more, dtype=values.dtype))))
+        for name, unknown in _HANDSHAKE.items():
+            setattr(self, name, np.concatenate((getattr(self, name), np.full(more, unknown, dtype=np.int64))))
+
+    def initial(self, flow: int) -> tuple[int | None, str]:
+        """(ns of the initial round trip, from the last SYN to the acknowledgement that ends the handshake; why there is
+        none)."""
+        found, heard = int(self.initial_ns[flow]), int(self._heard[flow])
+        if found >= 0:
+            return found, ""
+        if found > NO_TIME:
+            return None, "the clock stepped back during its handshake"
+        if heard & _ASKED and not heard & _AGREED:
+            return None, "refused by the peer" if heard & _REFUSED else "its SYN was not answered in the capture"
+        if heard & _ASKED:
+            return None, "its handshake is cut off: nothing acknowledged the SYN+ACK in the capture"
+        return None, "its SYN is not in the capture" if heard & _AGREED else "its handshake is not in the capture"
 
     def add(self, batch: Batch, segments: Segments) -> Marks:
         """The marks of a batch whose flows are all TCP."""
@@ -92,6 +111,7 @@ _STATE = (
     "duplicates",
     "value",
     "echoed",
+    "parted",
 )
 
 
@@ -170,6 +190,7 @@ class _Pass:
             again[candidates] = True
             out = candidates[self._out_of_order(candidates, x, end, top, other_ack, previous_other, runs, advancing)]
             again[out], reordered[out] = False, True
+        self.parted = self._parted(gap, advancing)
         trips = self._trips(previous, end, a, last_ack, data, behind | spurious, advancing)
         self._keep(end, top, a, runs, advancing, alive)
         return Marks(data, again, reordered, gap, duplicate, trips)
@@ -272,25 +293,54 @@ class _Pass:
         return np.asarray(np.where(self.one, found[1], found[0]) - above, dtype=np.int64)
 
     def _handshakes(self) -> None:
-        """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN."""
+        """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN or,
+        of TCP Fast Open (RFC 7413), behind the data that it carries."""
         tcp, flows, group = self.tcp, self.batch.flows, self.batch.group
-        asks = self.syn & ~self.acks
         self.opened = np.full(len(flows), -1, dtype=np.int64)
-        pending = (tcp._asked_ns[flows] > 0) & (tcp.initial_ns[flows] == 0)
-        if not asks.any() and not pending.any():
+        asks = self.syn & ~self.acks & ~self.rst
+        pending = (tcp._asked[flows] >= 0) & (tcp.initial_ns[flows] == NO_TIME)
+        if not asks.any() and not pending.any() and not self.syn.any():
             return
-        s, time, starts = self.segments, self.batch.time_ns, self.batch.starts
+        s, time, starts, side = self.segments, self.batch.time_ns, self.batch.starts, self.batch.side
         last = np.maximum.accumulate(np.where(asks, self.rows, -1))
         inside = last >= starts[group]
         asked_ns = np.where(inside, time[last], tcp._asked_ns[flows][group])
-        asked = np.where(inside, s.seq[last] << 1 | self.batch.side[last], tcp._asked[flows][group])
-        ends = self.acks & ~self.syn & ~self.rst & (asked_ns > 0)
-        ends &= (((s.seq - 1) & 0xFFFFFFFF) << 1 | self.batch.side) == asked
+        asked = np.where(inside, s.seq[last] << 1 | side[last], tcp._asked[flows][group])
+        length = np.where(inside, s.length[last], tcp._asked_length[flows][group])
+        asker = (asked >= 0) & (asked & 1 == side)
+        ends = self.acks & ~self.syn & ~self.rst & asker & (((s.seq - 1 - (asked >> 1)) & 0xFFFFFFFF) <= length)
         first = np.minimum.reduceat(np.where(ends, self.rows, self.n), starts)
-        done = np.flatnonzero((tcp.initial_ns[flows] == 0) & (first < self.n))
+        done = np.flatnonzero((tcp.initial_ns[flows] == NO_TIME) & (first < self.n))
         tcp.initial_ns[flows[done]] = time[first[done]] - asked_ns[first[done]]
         self.opened[done] = first[done]
+        heard = np.where(asks, _ASKED, np.where(self.syn & self.acks, _AGREED, 0))
+        heard |= np.where(self.rst & (asked >= 0) & ~asker, _REFUSED, 0)
+        tcp._heard[flows] |= np.bitwise_or.reduceat(heard, starts)
         tcp._asked_ns[flows], tcp._asked[flows] = asked_ns[self.ends], asked[self.ends]
+        tcp._asked_length[flows] = length[self.ends]
+
+    def _parted(self, gap: Bools, advancing: Bools) -> Bools | None:
+        """Takes the gaps back that lie behind a first fragment, whose further ones fill them; says which segments
+        such are, None where none is known."""
+        known = self.segments.parted
+        if known is None and not self.state["parted"].any():
+            return None
+        parted = np.zeros(self.n, dtype=np.bool_) if known is None else known
+        rows = np.flatnonzero(gap)
+        if len(rows):
+            latest = self._highest(rows, advancing)
+            inside = latest >= self.batch.starts[self.batch.group[rows]]
+            before = self.state["parted"].ravel()[self.both[rows]] > 0
+            gap[rows[np.where(inside, parted[latest], before)]] = False
+        return parted
+
+    def _highest(self, rows: Ints, advancing: Bools) -> Ints:
+        """The row before each of these that was the highest of the same side; it may be of another flow."""
+        latest = [
+            np.concatenate(([-1], np.maximum.accumulate(np.where(advancing & side, self.rows, -1))[:-1]))[rows]
+            for side in (~self.one, self.one)
+        ]
+        return np.where(self.one[rows], latest[1], latest[0])
 
     def _out_of_order(
         self, rows: Ints, x: Ints, end: Ints, top: Ints, other_ack: Ints, previous_other: Ints, runs: Ints | None,
@@ -307,14 +357,10 @@ class _Pass:
         run = self.state["duplicates"].ravel()[both ^ 1]
         run = np.where(inside, runs[asked] if runs is not None else 0, run)
         fast = (run >= 2) & (other_ack[rows] == x[rows]) & (time[rows] - told_ns < FAST_NS)
-        latest = [
-            np.concatenate(([-1], np.maximum.accumulate(np.where(advancing & side, self.rows, -1))[:-1]))[rows]
-            for side in (~self.one, self.one)
-        ]
-        highest = np.where(self.one[rows], latest[1], latest[0])
+        highest = self._highest(rows, advancing)
         set_ns = np.where(highest >= begin, time[highest], self.state["top_ns"].ravel()[both])
         initial = self.tcp.initial_ns[self.batch.flows[group[rows]]]
-        threshold = np.where((initial > 0) & (rows > self.opened[group[rows]]), initial, REORDERED_NS)
+        threshold = np.where((initial >= 0) & (rows > self.opened[group[rows]]), initial, REORDERED_NS)
         late = (time[rows] - set_ns < threshold) & (top[rows] != end[rows])
         return np.asarray(~fast & late, dtype=np.bool_)
 
@@ -367,5 +413,6 @@ class _Pass:
             highest = np.maximum.reduceat(np.where(mine & advancing, self.rows, -1), self.batch.starts)
             moved = np.flatnonzero(highest >= 0)
             state["top_ns"][moved, side] = time[highest[moved]]
+            state["parted"][moved, side] = self.parted[highest[moved]] if self.parted is not None else 0
         for name, values in state.items():
             self.tcp._ints[name][self.batch.flows] = values
