@@ -1,35 +1,55 @@
 """A capture read once: every flow's delay, jitter, loss and throughput."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from migrascope.metrics.qos.acts import AFTER_NS, Acts
 from migrascope.metrics.qos.echo import Echo
+from migrascope.metrics.qos.ends import Ends
 from migrascope.metrics.qos.flows import Batch, Flows, measurable
 from migrascope.metrics.qos.fragments import Reassembly
-from migrascope.metrics.qos.result import Qos, Totals
+from migrascope.metrics.qos.moments import Moments
+from migrascope.metrics.qos.result import AroundQos, EndQos, MomentQos, Qos, Totals
 from migrascope.metrics.qos.rtp import Rtp
+from migrascope.metrics.qos.silences import Silences
 from migrascope.metrics.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
 from migrascope.metrics.qos.tcp import Segments, Tcp
 from migrascope.metrics.qos.twice import Twice
 from migrascope.metrics.qos.unread import named
-from migrascope.metrics.qos.verdicts import Known, flow_results
+from migrascope.metrics.qos.verdicts import Known, as_act, as_silence, flow_results
 from migrascope.store.pcap.frames import Frames, Ints, column, words
-from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Bools, Headers, headers, time_stamps
+from migrascope.store.pcap.layers import ICMP, ICMP6, RST, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
 
 NS = 1e9
 LONGEST_NS = 1 << 61
 
 
-def examine(path: Path, *, window_s: float = 1.0, server: str | None = None) -> Qos:
+AROUND_NS = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A time of interest: ns since 1970, or after the capture's begin."""
+
+    time_ns: int
+    absolute: bool
+
+
+def examine(
+    path: Path, *, window_s: float = 1.0, server: str | None = None, silence_s: float = 0.1,
+    around: Around | None = None,
+) -> Qos:  # fmt: skip
     """The figures of every flow of a capture, or of those with one address. Where flows times windows are too many, the
-    windows of flows are longer. CaptureError where it cannot be read."""
+    windows of flows are longer. silence_s: shorter silences are none; around: 10 s before and
+    behind it, what flows did is given. CaptureError where it cannot be read."""
     capture = Capture(path)
-    found = _Reading(round(min(window_s * NS, LONGEST_NS)), server)
+    found = _Reading(round(min(window_s * NS, LONGEST_NS)), server, round(min(silence_s * NS, LONGEST_NS)))
     for frames in capture.batches():
         found.add(frames)
-    return found.result(str(path), capture)
+    return found.result(str(path), capture, around)
 
 
 _NEVER = (1 << 63) - 1
@@ -38,7 +58,7 @@ _NEVER = (1 << 63) - 1
 class _Reading:
     """What has been learnt so far."""
 
-    def __init__(self, window_ns: int, server: str | None) -> None:
+    def __init__(self, window_ns: int, server: str | None, silence_ns: int) -> None:
         self._window_ns = window_ns
         self._begin_ns: int | None = None
         self._least_ns, self._end_ns = _NEVER, -_NEVER
@@ -49,6 +69,9 @@ class _Reading:
         self._not_measured: dict[str, int] = {}
         self._flows = Flows(server)
         self._tcp, self._echo = Tcp(), Echo()
+        self._flow_silences, self._end_silences = Silences(silence_ns), Silences(silence_ns)
+        self._ends = Ends()
+        self._moments, self._acts = Moments(), Acts()
         self._twice, self._reassembly = Twice(), Reassembly()
         self._joined: Bools | None = None
         self._again = 0
@@ -77,7 +100,9 @@ class _Reading:
         if twice is not None and twice.any():
             self._again += int(twice.sum())
             batch = _part(batch, ~twice)
+        self._moments.announcements(found)
         if len(batch):
+            self._quiet(batch, found)
             self._span(batch)
             self._packets_of(batch, found)
             self._tally.fit()
@@ -98,6 +123,15 @@ class _Reading:
         count = np.diff(np.append(new, len(window)))
         self._all.add(window[new], {"packets": count, "bytes": np.add.reduceat(frames.wire, new)})
         self._all.fit()
+
+    def _quiet(self, batch: Batch, found: Headers) -> None:
+        """Silences of each direction and of each end, and where the ends are."""
+        direction = batch.flows[batch.group] * 2 + batch.side
+        order = np.sort(direction << 32 | np.arange(len(batch))) & 0xFFFFFFFF
+        self._flow_silences.add(direction[order], batch.time_ns[order])
+        who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows)
+        self._end_silences.add(who, found.frames.time_ns[rows])
+        self._moments.senders(found, rows, who, self._ends.names)
 
     def _span(self, batch: Batch) -> None:
         """The least and the greatest stamp of each flow."""
@@ -139,6 +173,8 @@ class _Reading:
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
             cells.mark(name, rows[getattr(marks, name)])
+        direction = batch.flows[batch.group] * 2 + batch.side
+        self._acts.add(direction, batch.time_ns, np.flatnonzero(marks.again), np.flatnonzero(segments.flags & RST))
         answer = marks.trips.row
         self._trips.add(batch.flows[batch.group[answer]] * 2 + 1 - batch.side[answer], marks.trips)
 
@@ -158,11 +194,11 @@ class _Reading:
             keys = key_of(direction, self._tally.window(asked_ns))
             self._tally.add(keys, {"lost": np.ones(len(keys), dtype=np.int64)})
 
-    def result(self, name: str, capture: Capture) -> Qos:
+    def result(self, name: str, capture: Capture, around: Around | None) -> Qos:
         packets, size = self._packets + capture.untimed, self._bytes + capture.untimed_bytes
         if self._begin_ns is None:
             totals = Totals(packets, size, 0.0, 0, {}, {}, 0, 0, capture.untimed, 0, 0.0, capture.damage, [])
-            return Qos(name, self._window_ns / NS, totals, [])
+            return Qos(name, self._window_ns / NS, totals, [], [], [], None)
         self._lose(*self._echo.rest(self._end_ns))
         streams = self._rtp.believable()
         self._tally.settle()
@@ -185,9 +221,43 @@ class _Reading:
         )  # fmt: skip
         known = Known(
             self._flows.known, self._spans, begin_ns, first, self._tcp, self._tally,
+            self._flow_silences.longest(LONGEST), self._acts,
             self._trips.percentiles((50.0, 95.0)), streams,
         )  # fmt: skip
-        return Qos(name, window_s, totals, flow_results(known, window_s))
+        return Qos(
+            name, window_s, totals, flow_results(known, window_s), self._end_results(begin_ns),
+            self._moment_results(begin_ns), self._around(begin_ns, around),
+        )  # fmt: skip
+
+    def _around(self, begin_ns: int, around: Around | None) -> AroundQos | None:
+        if around is None:
+            return None
+        at_ns = around.time_ns if around.absolute else begin_ns + around.time_ns
+        busy = self._acts.between(at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS)
+        known = self._flows.known
+        told = tuple(
+            as_act(known[number], self._acts.of(number, at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS))
+            for number in sorted(busy)
+        )
+        return AroundQos((at_ns - begin_ns) / NS, AROUND_NS / NS, told)
+
+    def _end_results(self, begin_ns: int) -> list[EndQos]:
+        """Ends that were silent, and what their flows did meanwhile."""
+        found = []
+        for who, silences in self._end_silences.longest(LONGEST, self._end_ns).items():
+            told = []
+            for silence in silences:
+                busy = self._acts.between(silence.begin_ns, silence.begin_ns + silence.length_ns)
+                told.append(as_silence(silence, begin_ns, self._flows.known, self._acts, self._ends.flows[who] & busy))
+            found.append(EndQos(self._ends.names[who], tuple(told)))
+        return sorted(found, key=lambda end: (-end.silences[0].length_s, end.address))
+
+    def _moment_results(self, begin_ns: int) -> list[MomentQos]:
+        return [MomentQos((m.time_ns - begin_ns) / NS, m.kind, m.address, m.place) for m in self._moments.all()]
+
+
+LONGEST = 5
+"""So many silences of each flow's direction and of each end are given."""
 
 
 def _part(batch: Batch, chosen: Bools) -> Batch:

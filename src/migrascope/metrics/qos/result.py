@@ -41,9 +41,65 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class ActQos:
+    """What a flow did from the begin of a silence until 1 s after its end: segments sent again, the longest wait
+    between two of them (s, None of fewer), and whether it was reset."""
+
+    flow: str
+    sent_again: int
+    longest_wait_s: float | None
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceQos:
+    """When nothing came from who had sent regularly. start_s: the last packet before it, after the capture's begin;
+    length_s: to the first one behind it; low_s: two usual intervals less, between which and length_s lies for how long
+    something was missing; usual_s: the median interval before; open: nothing came until the capture ended; busy: how
+    many flows sent again or were reset meanwhile, of which acts has the first."""
+
+    start_s: float
+    length_s: float
+    low_s: float
+    usual_s: float
+    open: bool
+    busy: int
+    acts: tuple[ActQos, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AroundQos:
+    """What the flows that sent again or were reset did within within_s of at_s after the capture's begin."""
+
+    at_s: float
+    within_s: float
+    acts: tuple[ActQos, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndQos:
+    """An address that was silent over all of its flows; the longest silence first."""
+
+    address: str
+    silences: tuple[SilenceQos, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MomentQos:
+    """An address told or showed where it is: kind RARP, GARP, neighbour advertisement, or first frame from another
+    place; place: its hardware address, and the end of the tunnel that it came through."""
+
+    time_s: float
+    kind: str
+    address: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Direction:
     """What went from one end to the other. counts: packets of each kind by name. columns: what the windows with
-    packets are made of: window, and the sums of each. sources: of RTP, the largest first."""
+    packets are made of: window, and the sums of each. sources: of RTP, the largest first;
+    silences: the longest first."""
 
     sender: str
     receiver: str
@@ -52,6 +108,7 @@ class Direction:
     window_s: float
     columns: dict[str, Ints]
     sources: tuple[Source, ...] = ()
+    silences: tuple[SilenceQos, ...] = ()
 
     @property
     def windows(self) -> list[Window]:
@@ -117,12 +174,16 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Qos:
-    """The figures of one capture by flow, each by windows of window_s."""
+    """The figures of one capture by flow, each by windows of window_s; the ends that were silent, the longest first;
+    the moments at which somebody moved; and what flows did around a time, where one was given."""
 
     file: str
     window_s: float
     totals: Totals
     flows: list[FlowQos]
+    ends: list[EndQos]
+    moments: list[MomentQos]
+    around: AroundQos | None
 
     def as_json(self) -> Iterator[str]:
         """JSON in base units (s, B, bit/s, ratio), a flow at a time: of a large capture it is long."""
@@ -131,6 +192,8 @@ class Qos:
         }
         windows = [dict(zip(("start_s", "packets", "bytes"), row, strict=True)) for row in self.totals.windows]
         head = {"schema": SCHEMA, "file": self.file, "window_s": self.window_s, **totals, "windows": windows}
+        head |= {"ends": [asdict(end) for end in self.ends], "moments": [asdict(moment) for moment in self.moments]}
+        head["around"] = None if self.around is None else asdict(self.around)
         yield json.dumps(head)[:-1] + ', "flows": ['
         for at, flow in enumerate(self.flows):
             yield (",\n" if at else "\n") + json.dumps(_flow(flow))
@@ -154,6 +217,7 @@ def _direction(direction: Direction) -> dict[str, Any]:
         "to": direction.receiver,
         **{name: measured.as_json() for name, measured in direction.metrics.items()},
         "counts": direction.counts,
+        "silences": [asdict(silence) for silence in direction.silences],
         "sources": [asdict(source) for source in direction.sources],
         "windows": [{name: getattr(window, name) for name in Window.__slots__} for window in direction.windows],
     }

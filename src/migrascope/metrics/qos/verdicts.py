@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from migrascope.metrics.qos.acts import Act, Acts
 from migrascope.metrics.qos.flows import Flow
-from migrascope.metrics.qos.result import Direction, FlowQos, Source
+from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, SilenceQos, Source
 from migrascope.metrics.qos.rtp import Stream
+from migrascope.metrics.qos.silences import Silence
 from migrascope.metrics.qos.stretches import stretches
 from migrascope.metrics.qos.tally import Tally, direction_and_window
 from migrascope.metrics.qos.tcp import Tcp
@@ -19,6 +21,8 @@ ECHO = "ICMP echo"
 WIRE = "lengths on the wire"
 _NO_TRIP = "nothing that it sent was answered in the capture"
 _NO_NUMBERS = "its packets carry no numbers that are known"
+MOST_BUSY = 20
+"""So many flows that did something during a silence are given."""
 _PERCENTILE_BOUND = 2 ** (1 / 64) - 1
 _COUNTED = {
     "tcp": {"data": "data_segments", "again": "retransmitted", "reordered": "out_of_order", "gaps": "lost_segments",
@@ -39,6 +43,8 @@ class Known:
     first_window: int
     tcp: Tcp
     tally: Tally
+    silences: dict[int, list[Silence]]
+    acts: Acts
     percentiles: dict[int, list[float]]
     streams: dict[int, list[Stream]]
 
@@ -69,6 +75,21 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
             )
         )
     return sorted(found, key=lambda flow: (flow.start_s, flow.protocol, flow.ends))
+
+
+def as_silence(silence: Silence, begin_ns: int, flows: list[Flow], acts: Acts, busy: set[int]) -> SilenceQos:
+    """busy: flows that did something meanwhile; the first few are given."""
+    until = silence.begin_ns + silence.length_ns
+    told = [(number, acts.of(number, silence.begin_ns, until)) for number in sorted(busy)[:MOST_BUSY]]
+    return SilenceQos(
+        (silence.begin_ns - begin_ns) / NS, silence.length_ns / NS, silence.low_ns / NS, silence.usual_ns / NS,
+        silence.open, len(busy),
+        tuple(as_act(flows[number], act) for number, act in told),
+    )  # fmt: skip
+
+
+def as_act(flow: Flow, act: Act) -> ActQos:
+    return ActQos(f"{flow.end(0)} ⇄ {flow.end(1)}", act.sent_again, act.longest_wait_s, act.reset)
 
 
 def _initial(known: Known, flow: Flow, number: int) -> Measured:
@@ -105,7 +126,16 @@ def _direction(
         )
         for stream in streams
     )  # fmt: skip
-    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows, sources)
+    silences = tuple(
+        as_silence(each, known.begin_ns, known.flows, known.acts, _busy(known, number, each))
+        for each in known.silences.get(key, [])
+    )
+    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows, sources, silences)
+
+
+def _busy(known: Known, number: int, silence: Silence) -> set[int]:
+    acted = known.acts.of(number, silence.begin_ns, silence.begin_ns + silence.length_ns)
+    return {number} if acted.anything else set()
 
 
 def _throughput(size: int, packets: int, duration_s: float) -> Measured:
