@@ -79,7 +79,10 @@ def udp(ports: tuple[int, int], payload: bytes) -> bytes:
 
 
 def icmp(kind: int, ident: int, seq: int, payload: bytes = bytes(56)) -> bytes:
-    return struct.pack(">BBHHH", kind, 0, 0, ident, seq) + payload
+    whole = struct.pack(">BBHHH", kind, 0, 0, ident, seq) + payload
+    total = sum(struct.unpack(f">{len(whole) // 2}H", whole[: len(whole) // 2 * 2]))
+    total = (total & 0xFFFF) + (total >> 16)
+    return whole[:2] + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + whole[4:]
 
 
 def rtp(seq: int, stamp: int, source: int = 77, kind: int = 0, payload: bytes = bytes(160)) -> bytes:

@@ -223,5 +223,5 @@ def test_a_capture_of_nothing_can_be_shown_in_every_way(tmp_path: Path, capsys: 
     found: Qos = examine(path, around=Around(0, absolute=False))
     assert found.ends == []
     for options in ({}, {"csv": True}, {"json": True}, {"html": tmp_path / "empty.html"}):
-        assert qos(path, **options) == 0  # type: ignore[arg-type]
+        assert qos(path, **options) == 0
     assert "0 packets" in capsys.readouterr().out
