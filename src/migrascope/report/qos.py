@@ -105,10 +105,9 @@ def act_line(act: ActQos) -> str:
 def remarks(totals: Totals) -> list[str]:
     """What a reader must know of the capture, a sentence each."""
     found = []
-    for counts, words in ((totals.no_ip, "are no IP"), (totals.not_measured, "are neither TCP, UDP nor ICMP echo")):
-        if counts:
-            kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
-            found.append(f"{sum(counts.values())} packets {words}: {kinds}")
+    if counts := totals.no_ip | totals.not_measured:
+        kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+        found.append(f"{sum(counts.values())} packets are in no flow: {kinds}")
     if totals.further:
         found.append(f"{totals.further} packets belong to more flows than are told apart, and are in no figure below")
     if totals.twice:

@@ -5,6 +5,7 @@ import ipaddress
 import numpy as np
 
 from migrascope.metrics.qos.flows import Flow
+from migrascope.metrics.qos.stretches import in_order
 from migrascope.store.pcap.frames import Ints
 
 
@@ -18,8 +19,8 @@ class Ends:
         self._of: Ints = np.zeros(0, dtype=np.int64)
         self._filled = 0
 
-    def by_sender(self, known: list[Flow], direction: Ints, rows: Ints) -> tuple[Ints, Ints]:
-        """(senders, rows) of a batch by sender, those of each in the order of the file."""
+    def by_sender(self, known: list[Flow], direction: Ints, rows: Ints, count: int) -> tuple[Ints, Ints]:
+        """(senders, rows) of a batch by sender, those of each in the order of the file. count: of rows there are."""
         if 2 * len(known) > len(self._of):
             more = max(2 * len(known), 2 * len(self._of)) - len(self._of)
             self._of = np.concatenate((self._of, np.zeros(more, dtype=np.int64)))
@@ -32,6 +33,8 @@ class Ends:
                 self.flows[end].add(number)
                 self._of[2 * number + side] = end
         self._filled = len(known)
-        # one sort of numbers is faster than an order by two
-        keys = np.sort(self._of[direction] << 32 | rows)
-        return keys >> 32, keys & 0xFFFFFFFF
+        senders = np.full(count, -1, dtype=np.int64)
+        senders[rows] = self._of[direction]
+        there = np.flatnonzero(senders >= 0)
+        there = there[in_order(senders[there])]
+        return senders[there], there

@@ -14,6 +14,7 @@ from migrascope.metrics.qos.moments import Moments
 from migrascope.metrics.qos.result import AroundQos, EndQos, MomentQos, Qos, Totals
 from migrascope.metrics.qos.rtp import Rtp
 from migrascope.metrics.qos.silences import Silences
+from migrascope.metrics.qos.stretches import in_order
 from migrascope.metrics.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
 from migrascope.metrics.qos.tcp import Segments, Tcp
 from migrascope.metrics.qos.twice import Twice
@@ -127,9 +128,9 @@ class _Reading:
     def _quiet(self, batch: Batch, found: Headers) -> None:
         """Silences of each direction and of each end, and where the ends are."""
         direction = batch.flows[batch.group] * 2 + batch.side
-        order = np.sort(direction << 32 | np.arange(len(batch))) & 0xFFFFFFFF
+        order = in_order(batch.group * 2 + batch.side)
         self._flow_silences.add(direction[order], batch.time_ns[order])
-        who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows)
+        who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows, len(found))
         self._end_silences.add(who, found.frames.time_ns[rows])
         self._moments.senders(found, rows, who, self._ends.names)
 

@@ -7,12 +7,13 @@ flow hardly ever has such, it is the sender that sent twice.
 import numpy as np
 
 from migrascope.metrics.qos.flows import Batch
-from migrascope.store.pcap.frames import Ints, column, pieces, words
+from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import SYN, TCP, UDP, Bools, Headers
 from migrascope.store.pcap.links import Hashes, mixed
 
 WITHIN_NS = 1_000_000
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+_LOWER = 1 << 18
 SHARE = 8
 """Of so many packets with something in them one must have come twice, for the others to count as the same packet."""
 
@@ -35,8 +36,7 @@ class Twice:
         if need > len(self._seen):
             more = max(need, 2 * len(self._seen)) - len(self._seen)
             self._seen = np.concatenate((self._seen, np.zeros((more, 2), dtype=np.int64)))
-        everything = np.sort(np.concatenate((self._recent, name)))
-        often = everything[1:][everything[1:] == everything[:-1]]
+        often = _often(np.concatenate((self._recent, name)))
         found = self._judged(batch, headers, name, solid, often) if len(often) else None
         if found is None:
             self._seen[batch.flows, 0] += np.add.reduceat(solid.astype(np.int64), batch.starts)
@@ -61,7 +61,7 @@ class Twice:
         twin[again[again >= before] - before] = True
         # without an identification two datagrams of the same content are two datagrams
         unnamed = (headers.protocol[batch.rows] == UDP) & (headers.version[batch.rows] == 4)
-        twin &= ~(unnamed & (column(pieces(headers.frames.data, headers.network[batch.rows] + 4, 2), 0, 2) == 0))
+        twin &= ~(unnamed & (headers.ident[batch.rows] == 0))
         single, double = _before(solid & ~twin, batch), _before(solid & twin, batch)
         single += self._seen[batch.flows, 0][batch.group]
         double += self._seen[batch.flows, 1][batch.group]
@@ -79,9 +79,22 @@ def _before(marked: Bools, batch: Batch) -> Ints:
 
 def _name(batch: Batch, headers: Headers) -> Hashes:
     """A hash of what makes a packet one: its ends, IP's identification, length, and the transport's header."""
-    rows, data, shift = batch.rows, headers.frames.data, np.uint64(32)
-    pairs = pieces(data, headers.transport[rows] + 4, 16).view(np.uint64)
-    ident = words(pieces(data, headers.network[rows] + 4, 4))[:, 0].astype(np.uint64) >> np.uint64(16)
-    flows = batch.flows[batch.group].astype(np.uint64) << np.uint64(47)
-    rest = ident << np.uint64(48) ^ headers.payload[rows].astype(np.uint64) << shift ^ words(headers.block)[rows, 0]
-    return np.asarray(mixed(pairs[:, 0] * _ODD + pairs[:, 1] ^ headers.source[rows] ^ flows) ^ rest, dtype=np.uint64)
+    block, shift = headers.block.view(np.uint32), np.uint64(32)
+    first = block[:, 1].astype(np.uint64) << shift | block[:, 2]
+    second = block[:, 3].astype(np.uint64) << shift | block[:, 4]
+    rest = headers.ident.astype(np.uint64) << np.uint64(48) ^ headers.payload.astype(np.uint64) << shift ^ block[:, 0]
+    name = mixed(first * _ODD + second ^ headers.source) ^ rest
+    flows = batch.flows.astype(np.uint64) * _ODD
+    return np.asarray(name[batch.rows] ^ flows[batch.group], dtype=np.uint64)
+
+
+def _often(names: Hashes) -> Hashes:
+    """Those that come more than once. Only those that share the lower bits of another are sorted: to sort all takes
+    several times as long."""
+    lower = (names & np.uint64(_LOWER - 1)).astype(np.int64)
+    places = np.arange(len(names), dtype=np.int32)
+    last = np.zeros(_LOWER, dtype=np.int32)
+    last[lower] = places
+    rows = np.flatnonzero(last[lower] != places)
+    some = np.sort(names[np.union1d(rows, last[lower[rows]])])
+    return np.asarray(some[1:][some[1:] == some[:-1]], dtype=np.uint64)

@@ -34,10 +34,10 @@ class Headers:
     what is no IP. network: where its header begins in frames.data. protocol: 0 where the transport header is not there
     (a later fragment, cut, no IP). source, target: a hash of each end's address and port; ports are the identifier of
     an ICMP echo. payload: bytes that the transport carries. transport: where its header begins in frames.data; block:
-    that header's first 20 bytes, (n, 20); there: how many of its first 64 bytes are the file's. kind: what the link
-    layer carries, see Links; said: the protocol that IP names; sender: where the sender's hardware address is, or -1;
-    through: the number of what each came through, whose names are in inside, 0 for nothing; outer: where the outermost
-    network header begins."""
+    that header's first 20 bytes, (n, 20); there: how many of its first 64 bytes are the file's. ident: IPv4's
+    identification; kind: what the link layer carries, see Links; said: the protocol that IP names; sender: where the
+    sender's hardware address is, or -1; through: the number of what each came through, whose names are in inside, 0
+    for nothing; outer: where the outermost network header begins."""
 
     frames: Frames
     version: Bytes
@@ -51,6 +51,7 @@ class Headers:
     transport: Ints
     block: Bytes
     there: Ints
+    ident: NDArray[np.uint32]
     kind: Ints
     said: Bytes
     sender: Ints
@@ -150,7 +151,7 @@ def _replace(outer: Headers, rows: Ints, inner: Headers) -> None:
     """What came through a tunnel takes the place of its outer headers."""
     for name in (
         "version", "network", "protocol", "source", "target", "source_port", "target_port", "payload", "transport",
-        "block", "there", "kind", "said", "sender",
+        "block", "there", "ident", "kind", "said", "sender",
     ):  # fmt: skip
         getattr(outer, name)[rows] = getattr(inner, name)
 
@@ -206,7 +207,8 @@ def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
     there = np.clip(end - transport, 0, 64)
     return Headers(
         frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there,
-        link.kind, said, link.sender, network.copy(), np.zeros(len(frames), dtype=np.uint64), {}, fragments,
+        words(first)[:, 1] >> np.uint32(16), link.kind, said, link.sender, network.copy(),
+        np.zeros(len(frames), dtype=np.uint64), {}, fragments,
     )  # fmt: skip
 
 

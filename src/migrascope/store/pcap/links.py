@@ -71,8 +71,9 @@ def links(frames: Frames, inside: Inside, numbers: Ints | None = None) -> Links:
     """numbers: the rows of the frames in `inside`; None where they are the same."""
     found = Links(frames.at.copy(), np.zeros(len(frames), dtype=np.int64), np.full(len(frames), -1, dtype=np.int64))
     which = np.unique(frames.link) if len(frames) and (frames.link != frames.link[0]).any() else frames.link[:1]
+    rows: Ints | slice
     for link in which.tolist():
-        rows = np.flatnonzero(frames.link == link) if len(which) > 1 else np.arange(len(frames))
+        rows = np.flatnonzero(frames.link == link) if len(which) > 1 else slice(None)
         _place(frames, found, rows, link)
         if link in _SENDER_AT:
             found.sender[rows] = frames.at[rows] + _SENDER_AT[link]
@@ -91,7 +92,7 @@ def _number(frames: Frames, at: Ints, width: int = 2) -> Ints:
     return np.asarray(column(pieces(frames.data, at, width), 0, width), dtype=np.int64)
 
 
-def _place(frames: Frames, found: Links, rows: Ints, link: int) -> None:
+def _place(frames: Frames, found: Links, rows: Ints | slice, link: int) -> None:
     """Sets network and kind as the link type has them."""
     at = found.network[rows]
     if link < 0:  # what begins behind an EtherType
@@ -120,7 +121,7 @@ def _place(frames: Frames, found: Links, rows: Ints, link: int) -> None:
         found.kind[rows] = OF_LINK + link
 
 
-def _ppp(frames: Frames, found: Links, rows: Ints, at: Ints) -> None:
+def _ppp(frames: Frames, found: Links, rows: Ints | slice, at: Ints) -> None:
     """From PPP's protocol on, of one or two bytes."""
     said = _number(frames, at)
     short = (said >> 8) & 1 == 1
