@@ -47,20 +47,20 @@ def enhanced(stamp: int, frame: bytes, wire: int, *, which: int = 0, order: str 
     return block(6, head + frame + bytes(-len(frame) % 4) + options, order)
 
 
-def ethernet(payload: bytes, kind: int = 0x0800, tags: Sequence[int] = ()) -> bytes:
-    """An Ethernet frame; tags: the types of VLAN tags, outermost first."""
+def ethernet(payload: bytes, kind: int = 0x0800, tags: Sequence[int] = (), *, vlan: int = 7) -> bytes:
+    """An Ethernet frame; tags: the types of VLAN tags, outermost first; vlan: the number of each."""
     out = bytes(12)
     for tag in tags:
-        out += struct.pack(">HH", tag, 7)
+        out += struct.pack(">HH", tag, vlan)
     return out + struct.pack(">H", kind) + payload
 
 
-def ip(source: str, target: str, protocol: int, payload: bytes, *, fragment: int = 0) -> bytes:
-    """An IPv4 or IPv6 packet, as the addresses are."""
+def ip(source: str, target: str, protocol: int, payload: bytes, *, fragment: int = 0, ident: int = 1) -> bytes:
+    """An IPv4 or IPv6 packet, as the addresses are. fragment, ident: of IPv4."""
     ends = ipaddress.ip_address(source).packed + ipaddress.ip_address(target).packed
     if len(ends) == 32:
         return struct.pack(">IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
-    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, fragment, 64, protocol, 0) + ends + payload
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol, 0) + ends + payload
 
 
 def tcp(
@@ -79,8 +79,55 @@ def udp(ports: tuple[int, int], payload: bytes) -> bytes:
 
 
 def icmp(kind: int, ident: int, seq: int, payload: bytes = bytes(56)) -> bytes:
-    return struct.pack(">BBHHH", kind, 0, 0, ident, seq) + payload
+    whole = struct.pack(">BBHHH", kind, 0, 0, ident, seq) + payload
+    total = sum(struct.unpack(f">{len(whole) // 2}H", whole[: len(whole) // 2 * 2]))
+    total = (total & 0xFFFF) + (total >> 16)
+    return whole[:2] + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + whole[4:]
 
 
 def rtp(seq: int, stamp: int, source: int = 77, kind: int = 0, payload: bytes = bytes(160)) -> bytes:
     return struct.pack(">BBHII", 0x80, kind, seq & 0xFFFF, stamp & 0xFFFFFFFF, source) + payload
+
+
+def vxlan(
+    network: int, frame: bytes, ends: tuple[str, str] = ("203.0.113.1", "203.0.113.2"), port: int = 4789
+) -> bytes:
+    """A frame in VXLAN, as an Ethernet frame."""
+    head = struct.pack(">II", 0x08 << 24, network << 8)
+    return ethernet(ip(*ends, 17, udp((50000, port), head + frame)))
+
+
+def geneve(
+    network: int, frame: bytes, *, options: int = 2, ends: tuple[str, str] = ("203.0.113.1", "203.0.113.2")
+) -> bytes:
+    """A frame in Geneve with so many words of options, as an Ethernet frame."""
+    head = struct.pack(">BBHI", options, 0, 0x6558, network << 8) + bytes(4 * options)
+    return ethernet(ip(*ends, 17, udp((50000, 6081), head + frame)))
+
+
+def gre(
+    payload: bytes, kind: int, *, key: int | None = None, ends: tuple[str, str] = ("203.0.113.1", "203.0.113.2")
+) -> bytes:
+    """A packet in GRE, as an Ethernet frame."""
+    head = struct.pack(">HH", 0x2000 if key is not None else 0, kind)
+    return ethernet(ip(*ends, 47, head + (struct.pack(">I", key) if key is not None else b"") + payload))
+
+
+def nflog(payload: bytes) -> bytes:
+    """A packet as NFLOG has it, behind an attribute of 6 bytes."""
+    attributes = struct.pack("<HH", 6, 10) + b"a\0\0\0" + struct.pack("<HH", 4 + len(payload), 9) + payload
+    return b"\2\0\0\1" + attributes
+
+
+def pppoe(payload: bytes, protocol: int = 0x21) -> bytes:
+    return ethernet(struct.pack(">BBHHH", 0x11, 0, 3, len(payload) + 2, protocol) + payload, 0x8864)
+
+
+def snap(payload: bytes, kind: int = 0x0800) -> bytes:
+    return bytes(12) + struct.pack(">H", 8 + len(payload)) + b"\xaa\xaa\3\0\0\0" + struct.pack(">H", kind) + payload
+
+
+def mpls(payload: bytes, labels: int = 2) -> bytes:
+    """A packet below so many labels, as an Ethernet frame."""
+    stack = b"".join(struct.pack(">I", 16 + at << 12 | (at == labels - 1) << 8 | 64) for at in range(labels))
+    return ethernet(stack + payload, 0x8847)

@@ -2,7 +2,10 @@
 
 import gzip
 import io
+import os
 import struct
+import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +20,20 @@ from captures import (
     classic,
     enhanced,
     ethernet,
+    geneve,
+    gre,
     icmp,
     interface,
     ip,
+    mpls,
+    nflog,
     option,
+    pppoe,
     section,
+    snap,
     tcp,
     udp,
+    vxlan,
 )
 from migrascope.store.pcap import reader, writer
 from migrascope.store.pcap.layers import address, headers, time_stamps
@@ -34,7 +44,7 @@ SEGMENT = ethernet(ip(A, B, 6, tcp((40000, 80), 7, 9, 16, b"x" * 30, stamps=(1, 
 BASE = 1_700_000_000 * 10**9
 
 packets = st.lists(
-    st.tuples(st.integers(0, 2**32 * 10**9 - 1), st.binary(max_size=90), st.integers(0, 9000)).map(
+    st.tuples(st.integers(0, 2**32 * 10**9 - 1), st.binary(max_size=90), st.integers(1, 9000)).map(
         lambda p: (p[0], p[1], max(p[2], len(p[1])))
     ),
     max_size=30,
@@ -155,6 +165,113 @@ def test_gzip_whole_and_cut(path: Path) -> None:
     assert read(path) == made[: len(read(path))]
 
 
+SOUND = [(BASE + at, bytes([at]) * 50, 50) for at in range(200)]
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95, 1])
+def test_of_a_gzip_that_is_cut_all_that_is_there_is_read(path: Path, kept: float) -> None:
+    squeezed = gzip.compress(classic(SOUND, nano=True))
+    path.write_bytes(squeezed[: round(len(squeezed) * kept) - 9])
+    there = zlib.decompressobj(31).decompress(path.read_bytes())
+    capture = Capture(path)
+    assert sum(len(frames) for frames in capture.batches()) == max(0, (len(there) - 24) // 66)
+    assert capture.damage is not None
+    assert "cut off" in capture.damage
+
+
+def test_gzip_of_several_members_with_names(path: Path) -> None:
+    whole = classic(SOUND, nano=True)
+    named = b"\x1f\x8b\x08\x1e\0\0\0\0\0\xff\2\0xxname\0comment\0cc" + zlib.compress(whole[:999], wbits=-15)
+    named += struct.pack("<II", zlib.crc32(whole[:999]), 999)
+    path.write_bytes(named + gzip.compress(whole[999:]))
+    assert read(path) == SOUND
+
+
+def test_a_gzip_that_is_damaged_or_of_another_checksum(path: Path) -> None:
+    squeezed, half = gzip.compress(classic(SOUND, nano=True)), zlib.compressobj(wbits=31)
+    flushed = half.compress(classic(SOUND, nano=True)) + half.flush(zlib.Z_FULL_FLUSH)
+    for content, words, least in (
+        (squeezed[:-8] + bytes(8), "its checksum is not that of its content", 200),
+        (squeezed + b"and more", "what follows its compressed part is no gzip", 200),
+        (flushed + b"\x07" * 500, "its compression is damaged", 200),
+    ):
+        path.write_bytes(content)
+        capture = Capture(path)
+        found = sum(len(frames) for frames in capture.batches())
+        assert (words in str(capture.damage), capture.cut, found >= least) == (True, True, True)
+
+
+NG_SOUND = section() + interface() + enhanced(1, b"one", 3) + enhanced(2, b"two", 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "count", "words"),
+    [
+        (classic(SOUND) + bytes(1000), 200, "damaged at byte 13224: zeros and no record; the last 1000 of its 14224"),
+        (classic(SOUND) + b"\xff" * 40, 200, "damaged at byte 13224: a record of 4294967295 bytes"),
+        (classic(SOUND)[:-3], 199, "cut within its last packet, 3 bytes of which are missing"),
+        (classic(SOUND)[:-60], 199, "cut within its last packet"),
+        (NG_SOUND + bytes(40), 2, "damaged at byte 124: a block whose length cannot be (0); the last 40 of its 164"),
+        (NG_SOUND + block(6, b"") + enhanced(3, b"three", 5), 2, "damaged at byte 124: "),
+        (NG_SOUND[:-4] + b"\1\2\3\4", 1, "damaged at byte 88"),
+        (NG_SOUND + enhanced(3, b"x", 1, which=1) + enhanced(4, b"y", 1), 2, "interface 1, which is not described"),
+        (NG_SOUND + enhanced(3, b"x", 1, which=1) + interface(), 2, "interface 1, which is not described"),
+        (NG_SOUND + section() + enhanced(4, b"y", 1), 2, "interface 0, which is not described"),
+        (NG_SOUND + section()[:8] + bytes(20), 2, "a section without byte order"),
+        (NG_SOUND + interface(offset_s=-(1 << 62)) + enhanced(3, b"x", 1), 2, "stamps are -4611686018427387904 s off"),
+        (NG_SOUND + enhanced((1 << 64) - 1, b"x", 1) + enhanced(4, b"y", 1), 2, "a time stamp beyond the year 2116"),
+        (NG_SOUND[:-6], 1, "cut within its last packet, 6 bytes of which are missing"),
+    ],
+)
+def test_what_is_sound_is_read(path: Path, content: bytes, count: int, words: str) -> None:
+    path.write_bytes(content)
+    capture = Capture(path)
+    assert sum(len(frames) for frames in capture.batches()) == count
+    assert words in str(capture.damage)
+
+
+def test_simple_packets_between_others_are_counted(path: Path) -> None:
+    simple = block(3, struct.pack("<I", 60) + b"abc")
+    path.write_bytes(section() + interface() + simple + enhanced(1, b"one", 3) + simple + enhanced(2, b"two", 3))
+    capture = Capture(path)
+    assert sum(len(frames) for frames in capture.batches()) == 2
+    assert (capture.untimed, capture.untimed_bytes, capture.damage) == (2, 120, None)
+
+
+def test_sections_of_either_byte_order_in_turn(path: Path) -> None:
+    parts = [
+        section(order) + interface(order, resolution=9) + enhanced(BASE + at, bytes([at % 250]), 1, order=order)
+        for at, order in enumerate("<>>" * 300)
+    ]
+    path.write_bytes(b"".join(parts))
+    assert read(path) == [(BASE + at, bytes([at % 250]), 1) for at in range(900)]
+
+
+def test_every_resolution(path: Path) -> None:
+    for resolution in (*range(25), 127, *range(0x80, 0x80 + 70), 0xFF):
+        for offset in (0, 2 * 10**9, -2 * 10**9):
+            units = 1 << (resolution & 0x7F) if resolution & 0x80 else 10**resolution
+            stamps = [stamp for stamp in (0, 1, 12345, units, 1_700_000_000 * units) if stamp < 1 << 64]
+            stamps = [stamp for stamp in stamps if stamp * 10**9 // units + offset * 10**9 <= 1 << 62]
+            path.write_bytes(
+                section()
+                + interface(resolution=resolution, offset_s=offset)
+                + b"".join(enhanced(stamp, b"x", 1) for stamp in stamps)
+            )
+            expected = [stamp * 10**9 // units + offset * 10**9 for stamp in stamps]
+            assert [time for time, _, _ in read(path)] == pytest.approx(expected, abs=1000 if resolution & 0x80 else 1)
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for content in (classic(SOUND, nano=True), gzip.compress(classic(SOUND, nano=True))):
+        writer_end = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer_end.start()
+        assert read(pipe) == SOUND
+        writer_end.join()
+
+
 def test_headers_alone_are_an_empty_capture(path: Path) -> None:
     for whole in (classic([]), section(), section() + interface()):
         path.write_bytes(whole)
@@ -168,11 +285,13 @@ def test_headers_alone_are_an_empty_capture(path: Path) -> None:
         (b"GIF89a, and more than a header of it", "neither pcap nor pcapng"),
         (classic([])[:20], "header is cut"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\xff" * 40, "compression is damaged"),
-        (classic([(BASE, b"abc", 3)]) + b"\xff" * 40, "damaged at byte 43"),
+        (classic([]) + b"\xff" * 40, "damaged at byte 24"),
+        (classic([]) + bytes(1000), "damaged at byte 24: zeros"),
         (section() + interface() + struct.pack("<III", 6, 0, 0) + bytes(20), "damaged at byte 52"),
         (section() + interface() + enhanced(1, b"abc", 3)[:-4] + b"\1\2\3\4", "damaged at byte 52"),
+        (section() + interface(offset_s=1 << 62) + enhanced(1, b"abc", 3), "damaged at byte 28: an interface whose"),
+        (section() + interface(resolution=0) + enhanced(1 << 40, b"abc", 3), "a time stamp beyond the year 2116"),
         (section() + enhanced(1, b"abc", 3), "interface 0, which is not described"),
-        (section() + interface() + block(3, struct.pack("<I", 3) + b"abc"), "has no time stamp"),
         (section()[:8] + bytes(20), "without byte order"),
     ],
 )
@@ -198,6 +317,33 @@ FRAMES = {
     "Linux SLL2": (276, b"\x86\xdd" + bytes(18) + INNER6),
     "raw": (101, INNER4),
     "raw IPv6": (101, INNER6),
+    "three tags": (1, ethernet(INNER4, tags=[0x88A8, 0x8100, 0x8100])),
+    "SLL with a VLAN tag": (113, bytes(14) + b"\x81\0\0\7\x08\0" + INNER4),
+    "BSD loopback": (0, b"\2\0\0\0" + INNER4),
+    "SNAP": (1, snap(INNER4)),
+    "NFLOG": (239, nflog(INNER4)),
+    "NFLOG, IPv6": (239, nflog(INNER6)),
+    "PPPoE": (1, pppoe(INNER4)),
+    "PPPoE, IPv6, in a VLAN": (1, ethernet(pppoe(INNER6, 0x57)[14:], 0x8864, tags=[0x8100])),
+    "PPP": (9, b"\0\x21" + INNER4),
+    "PPP with address and control": (9, b"\xff\3\0\x57" + INNER6),
+    "PPP, compressed": (9, b"\x21" + INNER4),
+    "PPP as HDLC": (50, b"\xff\3\0\x21" + INNER4),
+    "PPPoE alone": (51, pppoe(INNER4)[14:]),
+    "MPLS": (1, mpls(INNER4)),
+    "MPLS, IPv6": (1, mpls(INNER6, 1)),
+    "MPLS, pseudowire": (1, mpls(bytes(4) + ethernet(INNER4))),
+    "VXLAN": (1, vxlan(5, ethernet(INNER4))),
+    "VXLAN, the old port": (1, vxlan(5, ethernet(INNER6, 0x86DD), port=8472)),
+    "VXLAN in IPv6": (1, b"".join((bytes(12), b"\x86\xdd", ip("::1", "::2", 17, vxlan(5, ethernet(INNER4))[34:])))),
+    "Geneve": (1, geneve(5, ethernet(INNER4))),
+    "Geneve without options, a tag inside": (1, geneve(5, ethernet(INNER4, tags=[0x8100]), options=0)),
+    "GRE": (1, gre(INNER4, 0x0800)),
+    "GRE with a key": (1, gre(INNER6, 0x86DD, key=9)),
+    "GRE, Ethernet": (1, gre(ethernet(INNER4), 0x6558)),
+    "IP in IP": (101, ip("203.0.113.1", "203.0.113.2", 4, INNER4)),
+    "6in4": (101, ip("203.0.113.1", "203.0.113.2", 41, INNER6)),
+    "Geneve in VXLAN in a VLAN": (1, ethernet(vxlan(5, geneve(6, ethernet(INNER4)))[14:], tags=[0x8100])),
 }
 
 

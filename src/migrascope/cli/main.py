@@ -26,7 +26,7 @@ VERBS = {
     "compare": ("comparing", "Holds runs against one another."),
     "check": ("comparing", "Holds a run against thresholds."),
     "export": ("exporting", "Writes a run's tables and figures for others to use."),
-    "qos": ("capturing", "Delay, jitter, loss and throughput of the flows of any capture."),
+    "qos": ("capturing", "Delay, jitter, loss, throughput and silences of the flows of any capture."),
     "calibrate": ("calibrating", "Measures the meter's own error on this machine."),
     "clean": ("cleaning", "Removes what killed runs left, and nothing else."),
     "disturbances": ("disturbing", "Lists what a plan can do to a trial beside migrating."),

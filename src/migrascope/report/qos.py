@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from migrascope.metrics.qos.result import Direction, FlowQos, Qos
+from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, Qos, SilenceQos, Totals
 from migrascope.model.measured import Measured
 from migrascope.model.units import human
 
@@ -21,36 +21,124 @@ def show(qos: Qos, console: Console) -> None:
     console.print(
         f"{totals.packets} packets, {human(totals.bytes, 'B')}, {human(totals.duration_s, 's')}", markup=False
     )
-    for count, words in (
-        (totals.no_ip, "are no IP"),
-        (totals.not_measured, "are neither TCP, UDP nor ICMP echo, or cut before that"),
-        (totals.further, "belong to more flows than are told apart, and are in no figure below"),
-    ):
-        if count:
-            console.print(f"{count} packets {words}", markup=False)
-    if totals.cut:
-        console.print("the file ends within a packet, which is left out", markup=False)
+    for line in remarks(totals):
+        console.print(line, markup=False, soft_wrap=True)
     if not qos.flows:
         return
     largest = sorted(qos.flows, key=_bytes, reverse=True)[:SHOWN]
     console.print(Text("\n   " + _line(_TITLES), style="bold"), soft_wrap=True)
     for flow in sorted(largest, key=lambda flow: flow.start_s):
-        console.print(Text(_name(flow)), soft_wrap=True)
-        for direction in flow.directions:
-            arrow = "→" if direction.sender == flow.ends[0] else "←"
+        console.print(Text(flow_name(flow)), soft_wrap=True)
+        for at, direction in enumerate(flow.directions):
+            arrow = "→" if direction.sender == flow.ends[0] and not at else "←"
             console.print(Text(f"  {arrow}{_line(_figures(direction))}"), soft_wrap=True)
+            for source in direction.sources if len(direction.sources) > 1 else ():
+                lost = source.expected - source.received
+                console.print(
+                    Text(f"     source 0x{source.source:x}: {lost} of {source.expected} lost"), soft_wrap=True
+                )
+    _more(qos, console)
+    _quiet(qos, console)
+
+
+def _more(qos: Qos, console: Console) -> None:
     if len(qos.flows) > SHOWN:
         console.print(f"the {SHOWN} largest of {len(qos.flows)} flows; all of them, by window: --json", markup=False)
+
+
+def _quiet(qos: Qos, console: Console) -> None:
+    """Who was silent when, what flows did meanwhile, and who moved. Around a time what lies within 10 s of it."""
+    around = qos.around
+
+    def near(begin_s: float, end_s: float) -> bool:
+        return around is None or (begin_s <= around.at_s + around.within_s and end_s >= around.at_s - around.within_s)
+
+    lines = [
+        (end.address, silence)
+        for end in qos.ends
+        for silence in end.silences
+        if near(silence.start_s, silence.start_s + silence.length_s)
+    ]
+    if lines:
+        console.print(Text("\nSilences", style="bold"))
+    for address, silence in lines[:SHOWN]:
+        console.print(silence_line(address, silence), markup=False, soft_wrap=True)
+        for act in silence.acts[:5]:
+            console.print(f"     {act_line(act)}", markup=False, soft_wrap=True)
+    if len(lines) > SHOWN:
+        console.print(f"the {SHOWN} first of {len(lines)}; all of them, and those of each flow: --json", markup=False)
+    moments = [moment for moment in qos.moments if near(moment.time_s, moment.time_s)]
+    if moments:
+        console.print(Text("\nWho moved", style="bold"))
+    for moment in moments[:SHOWN]:
+        console.print(
+            f"  {moment.time_s:.3f} s: {moment.kind} of {moment.address}, {moment.place}", markup=False, soft_wrap=True
+        )
+    if around is not None:
+        console.print(Text(f"\nFlows from {around.within_s:g} s before to {around.within_s:g} s after", style="bold"))
+        for act in around.acts[:SHOWN]:
+            console.print(f"  {act_line(act)}", markup=False, soft_wrap=True)
+        if not around.acts:
+            console.print("  none sent anything again or was reset", markup=False)
+
+
+def silence_line(address: str, silence: SilenceQos) -> str:
+    """A silence in words."""
+    least = "at least " if silence.open else ""
+    end = " until the capture ended" if silence.open else ""
+    return (
+        f"  {address} was silent for {least}{human(silence.length_s, 's')} from {silence.start_s:.3f} s on{end} "
+        f"({human(silence.low_s, 's')} at least; a packet every {human(silence.usual_s, 's')} before)"
+    )
+
+
+def act_line(act: ActQos) -> str:
+    """What a flow did, in words."""
+    words = [f"{act.sent_again} segments sent again"] if act.sent_again else []
+    if act.longest_wait_s is not None:
+        words.append(f"{human(act.longest_wait_s, 's')} between two at most")
+    if act.reset:
+        words.append("reset")
+    return f"{act.flow}: {', '.join(words)}"
+
+
+def remarks(totals: Totals) -> list[str]:
+    """What a reader must know of the capture, a sentence each."""
+    found = []
+    if counts := totals.no_ip | totals.not_measured:
+        kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+        found.append(f"{sum(counts.values())} packets are in no flow: {kinds}")
+    if totals.further:
+        found.append(f"{totals.further} packets belong to more flows than are told apart, and are in no figure below")
+    if totals.twice:
+        found.append(
+            f"{totals.twice} packets were captured twice (several interfaces, or a mirror of both ports): each counts"
+            " once"
+        )
+    if totals.untimed:
+        found.append(f"{totals.untimed} packets carry no time stamp (simple packet blocks), and are in no figure below")
+    if totals.backward:
+        found.append(
+            f"{totals.backward} packets are stamped before the one in front of them, by {human(totals.backward_s, 's')}"
+            " at most: durations are from the least stamp to the greatest"
+        )
+    if totals.damage:
+        found.append(f"the file is not whole: {totals.damage}")
+    return found
 
 
 def _bytes(flow: FlowQos) -> int:
     return sum(direction.counts["bytes"] for direction in flow.directions)
 
 
-def _name(flow: FlowQos) -> str:
-    told = f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}, {human(flow.duration_s, 's')}"
-    if flow.initial_rtt.value is None:
+def flow_name(flow: FlowQos) -> str:
+    """A flow in words: its ends, what it is inside of, how long it lasted, and the handshake's round trip."""
+    inside = f" inside {', '.join(flow.inside)}" if flow.inside else ""
+    told = f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}{inside}, {human(flow.duration_s, 's')}"
+    if flow.protocol != "tcp":
         return told
+    if flow.initial_rtt.value is None:
+        return f"{told}; no initial RTT: {flow.initial_rtt.reason}"
     return f"{told}, initial RTT {_text(flow.initial_rtt)}"
 
 

@@ -1,43 +1,81 @@
 """A capture read once: every flow's delay, jitter, loss and throughput."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from migrascope.metrics.qos.acts import AFTER_NS, Acts
 from migrascope.metrics.qos.echo import Echo
+from migrascope.metrics.qos.ends import Ends
 from migrascope.metrics.qos.flows import Batch, Flows, measurable
-from migrascope.metrics.qos.result import Qos, Totals
+from migrascope.metrics.qos.fragments import Reassembly
+from migrascope.metrics.qos.moments import Moments
+from migrascope.metrics.qos.result import AroundQos, EndQos, MomentQos, Qos, Totals
 from migrascope.metrics.qos.rtp import Rtp
+from migrascope.metrics.qos.silences import Silences
+from migrascope.metrics.qos.stretches import in_order
 from migrascope.metrics.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
 from migrascope.metrics.qos.tcp import Segments, Tcp
-from migrascope.metrics.qos.verdicts import Known, flow_results
+from migrascope.metrics.qos.twice import Twice
+from migrascope.metrics.qos.unread import named
+from migrascope.metrics.qos.verdicts import Known, as_act, as_silence, flow_results
 from migrascope.store.pcap.frames import Frames, Ints, column, words
-from migrascope.store.pcap.layers import ICMP, ICMP6, TCP, UDP, Bools, Headers, headers, time_stamps
+from migrascope.store.pcap.layers import ICMP, ICMP6, RST, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
 
 NS = 1e9
+LONGEST_NS = 1 << 61
 
 
-def examine(path: Path, *, window_s: float = 1.0, server: str | None = None) -> Qos:
+AROUND_NS = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A time of interest: ns since 1970, or after the capture's begin."""
+
+    time_ns: int
+    absolute: bool
+
+
+def examine(
+    path: Path, *, window_s: float = 1.0, server: str | None = None, silence_s: float = 0.1,
+    around: Around | None = None,
+) -> Qos:  # fmt: skip
     """The figures of every flow of a capture, or of those with one address. Where flows times windows are too many, the
-    windows of flows are longer. CaptureError where it cannot be read."""
+    windows of flows are longer. silence_s: shorter silences are none; around: 10 s before and
+    behind it, what flows did is given. CaptureError where it cannot be read."""
     capture = Capture(path)
-    found = _Reading(round(window_s * NS), server)
+    found = _Reading(round(min(window_s * NS, LONGEST_NS)), server, round(min(silence_s * NS, LONGEST_NS)))
     for frames in capture.batches():
         found.add(frames)
-    return found.result(str(path), window_s, capture.cut)
+    return found.result(str(path), capture, around)
+
+
+_NEVER = (1 << 63) - 1
 
 
 class _Reading:
     """What has been learnt so far."""
 
-    def __init__(self, window_ns: int, server: str | None) -> None:
+    def __init__(self, window_ns: int, server: str | None, silence_ns: int) -> None:
         self._window_ns = window_ns
         self._begin_ns: int | None = None
-        self._end_ns = 0
-        self._packets = self._bytes = self._no_ip = self._not_measured = 0
+        self._least_ns, self._end_ns = _NEVER, -_NEVER
+        self._last_ns = -_NEVER
+        self._backward = self._back_ns = 0
+        self._packets = self._bytes = 0
+        self._others: dict[str, int] = {}
+        self._not_measured: dict[str, int] = {}
         self._flows = Flows(server)
         self._tcp, self._echo = Tcp(), Echo()
+        self._flow_silences, self._end_silences = Silences(silence_ns), Silences(silence_ns)
+        self._ends = Ends()
+        self._moments, self._acts = Moments(), Acts()
+        self._twice, self._reassembly = Twice(), Reassembly()
+        self._joined: Bools | None = None
+        self._again = 0
         self._spans = np.zeros((0, 2), dtype=np.int64)
 
     def add(self, frames: Frames) -> None:
@@ -47,42 +85,72 @@ class _Reading:
             self._all = Tally(self._window_ns, self._begin_ns)
             self._trips = Trips(self._tally)
             self._rtp = Rtp(self._tally)
-        self._end_ns = max(self._end_ns, int(frames.time_ns.max()))
+        self._clock(frames.time_ns)
         self._packets += len(frames)
         self._bytes += int(frames.wire.sum())
         self._whole(frames)
         found = headers(frames)
-        self._no_ip += int((found.version == 0).sum())
+        self._joined = self._reassembly.join(found)
         chosen = measurable(found)
+        if self._joined is not None:
+            chosen |= self._joined
+        if not chosen.all():
+            named(found, chosen, self._others, self._not_measured)
         batch = self._flows.batch(found, chosen)
-        self._not_measured += int(((found.version > 0) & ~chosen).sum())
+        twice = self._twice.find(batch, found) if len(batch) else None
+        if twice is not None and twice.any():
+            self._again += int(twice.sum())
+            batch = _part(batch, ~twice)
+        self._moments.announcements(found)
         if len(batch):
+            self._quiet(batch, found)
             self._span(batch)
             self._packets_of(batch, found)
             self._tally.fit()
+
+    def _clock(self, time_ns: Ints) -> None:
+        """The least and the greatest stamp, and how the clock stepped back between packets."""
+        self._least_ns = min(self._least_ns, int(time_ns.min()))
+        self._end_ns = max(self._end_ns, int(time_ns.max()))
+        back = np.append(max(0, self._last_ns - int(time_ns[0])), -np.diff(time_ns))
+        self._last_ns = int(time_ns[-1])
+        if (back > 0).any():
+            self._backward += int((back > 0).sum())
+            self._back_ns = max(self._back_ns, int(back.max()))
 
     def _whole(self, frames: Frames) -> None:
         window = self._all.window(frames.time_ns)
         new = np.flatnonzero(np.diff(window, prepend=-1))
         count = np.diff(np.append(new, len(window)))
         self._all.add(window[new], {"packets": count, "bytes": np.add.reduceat(frames.wire, new)})
+        self._all.fit()
+
+    def _quiet(self, batch: Batch, found: Headers) -> None:
+        """Silences of each direction and of each end, and where the ends are."""
+        direction = batch.flows[batch.group] * 2 + batch.side
+        order = in_order(batch.group * 2 + batch.side)
+        self._flow_silences.add(direction[order], batch.time_ns[order])
+        who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows, len(found))
+        self._end_silences.add(who, found.frames.time_ns[rows])
+        self._moments.senders(found, rows, who, self._ends.names)
 
     def _span(self, batch: Batch) -> None:
-        """First and last packet of each flow."""
+        """The least and the greatest stamp of each flow."""
         need = int(batch.flows.max()) + 1
         if need > len(self._spans):
-            more = np.zeros((max(need, 2 * len(self._spans)) - len(self._spans), 2), dtype=np.int64)
+            more = np.tile([_NEVER, -_NEVER], (max(need, 2 * len(self._spans)) - len(self._spans), 1))
             self._spans = np.concatenate((self._spans, more))
-        last = np.append(batch.starts[1:], len(batch)) - 1
-        first_ns = self._spans[batch.flows, 0]
-        self._spans[batch.flows, 0] = np.where(first_ns > 0, first_ns, batch.time_ns[batch.starts])
-        self._spans[batch.flows, 1] = batch.time_ns[last]
+        flows, time = batch.flows, batch.time_ns
+        self._spans[flows, 0] = np.minimum(self._spans[flows, 0], np.minimum.reduceat(time, batch.starts))
+        self._spans[flows, 1] = np.maximum(self._spans[flows, 1], np.maximum.reduceat(time, batch.starts))
 
     def _packets_of(self, batch: Batch, found: Headers) -> None:
         cells = Cells(batch, self._tally)
         cells.sum("bytes", found.frames.wire[batch.rows])
         cells.sum("payload", found.payload[batch.rows])
         kind = found.protocol[batch.rows]
+        if self._joined is not None:
+            kind = np.where(self._joined[batch.rows], 0, kind)
         echo = (kind == ICMP) | (kind == ICMP6)
         for chosen, measure in (
             (kind == TCP, self._add_tcp), (kind == UDP, self._add_udp), (echo, self._add_icmp),
@@ -97,13 +165,17 @@ class _Reading:
         """rows: where the batch's packets are in the cells."""
         block = found.transport_headers(batch.rows, 32)
         numbers = words(block)
+        parts = found.fragments
+        parted = np.isin(batch.rows, parts.rows[parts.first]) if len(parts.rows) else None
         segments = Segments(
             numbers[:, 1].astype(np.int64), numbers[:, 2].astype(np.int64), block[:, 13].astype(np.int64),
-            column(block, 14, 2), found.payload[batch.rows], time_stamps(found, batch.rows, block),
+            column(block, 14, 2), found.payload[batch.rows], time_stamps(found, batch.rows, block), parted,
         )  # fmt: skip
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
             cells.mark(name, rows[getattr(marks, name)])
+        direction = batch.flows[batch.group] * 2 + batch.side
+        self._acts.add(direction, batch.time_ns, np.flatnonzero(marks.again), np.flatnonzero(segments.flags & RST))
         answer = marks.trips.row
         self._trips.add(batch.flows[batch.group[answer]] * 2 + 1 - batch.side[answer], marks.trips)
 
@@ -123,26 +195,70 @@ class _Reading:
             keys = key_of(direction, self._tally.window(asked_ns))
             self._tally.add(keys, {"lost": np.ones(len(keys), dtype=np.int64)})
 
-    def result(self, name: str, window_s: float, cut: bool) -> Qos:
+    def result(self, name: str, capture: Capture, around: Around | None) -> Qos:
+        packets, size = self._packets + capture.untimed, self._bytes + capture.untimed_bytes
         if self._begin_ns is None:
-            return Qos(name, window_s, Totals(0, 0, 0.0, 0, 0, 0, 0, cut, []), [])
+            totals = Totals(packets, size, 0.0, 0, {}, {}, 0, 0, capture.untimed, 0, 0.0, capture.damage, [])
+            return Qos(name, self._window_ns / NS, totals, [], [], [], None)
         self._lose(*self._echo.rest(self._end_ns))
+        streams = self._rtp.believable()
         self._tally.settle()
         self._tally.fit()
         self._all.settle()
+        while self._all.window_ns < self._tally.window_ns:
+            self._all.widen()
+        while self._tally.window_ns < self._all.window_ns:
+            self._tally.widen()
+        window_s = self._tally.window_ns / NS
         _, window = direction_and_window(self._all.keys)
+        first = min(0, int(window[0]))  # of a clock that stepped back: nothing begins below 0
+        begin_ns = self._begin_ns + first * self._tally.window_ns
         columns = (self._all.columns["packets"].tolist(), self._all.columns["bytes"].tolist())
-        windows = [(w * window_s, n, size) for w, n, size in zip(window.tolist(), *columns, strict=True)]
+        windows = [(w * window_s, n, b) for w, n, b in zip((window - first).tolist(), *columns, strict=True)]
         totals = Totals(
-            self._packets, self._bytes, (self._end_ns - self._begin_ns) / NS, self._begin_ns, self._no_ip,
-            self._not_measured, self._flows.further, cut, windows,
+            packets, size, (self._end_ns - self._least_ns) / NS, begin_ns, self._others, self._not_measured,
+            self._flows.further, self._again, capture.untimed, self._backward, self._back_ns / NS, capture.damage,
+            windows,
         )  # fmt: skip
         known = Known(
-            self._flows.known, self._spans, self._begin_ns, self._tcp.initial_ns, self._tally,
-            self._trips.percentiles((50.0, 95.0)), self._rtp.believable(),
+            self._flows.known, self._spans, begin_ns, first, self._tcp, self._tally,
+            self._flow_silences.longest(LONGEST), self._acts,
+            self._trips.percentiles((50.0, 95.0)), streams,
         )  # fmt: skip
-        window_s = self._tally.window_ns / NS
-        return Qos(name, window_s, totals, flow_results(known, window_s))
+        return Qos(
+            name, window_s, totals, flow_results(known, window_s), self._end_results(begin_ns),
+            self._moment_results(begin_ns), self._around(begin_ns, around),
+        )  # fmt: skip
+
+    def _around(self, begin_ns: int, around: Around | None) -> AroundQos | None:
+        if around is None:
+            return None
+        at_ns = around.time_ns if around.absolute else begin_ns + around.time_ns
+        busy = self._acts.between(at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS)
+        known = self._flows.known
+        told = tuple(
+            as_act(known[number], self._acts.of(number, at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS))
+            for number in sorted(busy)
+        )
+        return AroundQos((at_ns - begin_ns) / NS, AROUND_NS / NS, told)
+
+    def _end_results(self, begin_ns: int) -> list[EndQos]:
+        """Ends that were silent, and what their flows did meanwhile."""
+        found = []
+        for who, silences in self._end_silences.longest(LONGEST, self._end_ns).items():
+            told = []
+            for silence in silences:
+                busy = self._acts.between(silence.begin_ns, silence.begin_ns + silence.length_ns)
+                told.append(as_silence(silence, begin_ns, self._flows.known, self._acts, self._ends.flows[who] & busy))
+            found.append(EndQos(self._ends.names[who], tuple(told)))
+        return sorted(found, key=lambda end: (-end.silences[0].length_s, end.address))
+
+    def _moment_results(self, begin_ns: int) -> list[MomentQos]:
+        return [MomentQos((m.time_ns - begin_ns) / NS, m.kind, m.address, m.place) for m in self._moments.all()]
+
+
+LONGEST = 5
+"""So many silences of each flow's direction and of each end are given."""
 
 
 def _part(batch: Batch, chosen: Bools) -> Batch:
@@ -152,4 +268,4 @@ def _part(batch: Batch, chosen: Bools) -> Batch:
     starts = np.flatnonzero(np.diff(group, prepend=-1))
     flows = batch.flows[group[starts]]
     renumbered = np.cumsum(np.diff(group, prepend=-1) != 0) - 1
-    return Batch(batch.rows[rows], renumbered, batch.side[rows], starts, flows, batch.time_ns[rows])
+    return Batch(batch.rows[rows], batch.places[rows], renumbered, batch.side[rows], starts, flows, batch.time_ns[rows])

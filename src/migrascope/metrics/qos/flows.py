@@ -6,21 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from migrascope.store.pcap.frames import Ints, column
-from migrascope.store.pcap.layers import ACK, ICMP, ICMP6, SYN, TCP, UDP, Bools, Hashes, Headers
+from migrascope.store.pcap.layers import ACK, ICMP, ICMP6, SYN, TCP, UDP, Bools, Headers
+from migrascope.store.pcap.links import Hashes
 
 MOST_FLOWS = 1 << 17
 """So many flows are told apart; packets of further ones are only counted."""
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
 _OTHERS, _FURTHER = -1, -2
 _FLAGS_AT = 13
+_REPLIES = (0, 129)
+_MOST_ALIKE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Both ends of a flow as (packed address, port), side 0 and side 1; port is the identifier of an ICMP echo."""
+    """Both ends of a flow as (packed address, port), side 0 and side 1; port is the identifier of an ICMP echo. inside:
+    what its first packet came through, outermost first."""
 
     protocol: int
     ends: tuple[tuple[bytes, int], tuple[bytes, int]]
+    inside: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -36,10 +41,11 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Packets of one batch by the number of their flow, and by time within each. rows: where they are in the headers;
-    group: the place of their flow in this batch; side: which end sent them; starts: the first row of each flow; flows:
-    the flows' numbers in the whole capture."""
+    places: where they are in the file, as the number of the packet; group: the place of their flow in this batch; side:
+    which end sent them; starts: the first row of each flow; flows: the flows' numbers in the whole capture."""
 
     rows: Ints
+    places: Ints
     group: Ints
     side: Ints
     starts: Ints
@@ -59,13 +65,20 @@ class Flows:
         self.further = 0
         self._server = ipaddress.ip_address(server).packed if server else None
         self._numbers: dict[int, tuple[int, int]] = {}
-        self._begun: dict[int, int] = {}
+        self._begun: dict[int, tuple[int, int]] = {}
+        self._packets = 0
+        self._tunnels = False
+        self._ways: dict[int, dict[int, int]] = {}
+        self._alike: dict[int, list[tuple[int, int]]] = {}
 
     def batch(self, headers: Headers, chosen: Bools) -> Batch:
         """The chosen packets, those of them whose flows are told apart."""
         rows = np.flatnonzero(chosen)
         source, target = headers.source[rows], headers.target[rows]
         name = source + target
+        through = headers.through[rows]
+        if through.any():
+            name ^= through
         order = _by_flow(name)
         rows, name = rows[order], name[order]
         new = np.concatenate(([True], name[1:] != name[:-1])) if len(name) else np.zeros(0, dtype=np.bool_)
@@ -74,16 +87,20 @@ class Flows:
         starts = np.flatnonzero(new)
         sizes = np.diff(starts, append=len(name))
         group = np.cumsum(new) - 1
-        found = [
-            self._number(key, headers, row, renewed)
-            for key, row, renewed in zip(
-                name[starts].tolist(), rows[starts].tolist(), fresh[starts].tolist(), strict=True
-            )
-        ]
-        numbers = np.array([number for number, _ in found], dtype=np.int64)
-        turned = np.array([turn for _, turn in found], dtype=np.int64)
-        side = (source > target)[order].astype(np.int64) ^ turned[group]
+        numbers, turned = np.zeros(len(starts), dtype=np.int64), np.zeros(len(starts), dtype=np.int64)
+        first = np.argsort(rows[starts])  # numbers go by the first packets, whichever batch they are in
+        for at, key, row, renewed in zip(
+            first.tolist(), name[starts[first]].tolist(), rows[starts[first]].tolist(), fresh[starts[first]].tolist(),
+            strict=True,
+        ):  # fmt: skip
+            numbers[at], turned[at] = self._number(key, headers, row, renewed)
+        side = (source > target)[order].astype(np.int64)
+        own = np.flatnonzero((source == target)[order])  # to one's own address and port: the reply goes back
+        side[own] = np.isin(headers.block[rows[own], 0], _REPLIES) & (headers.protocol[rows[own]] != UDP)
+        side ^= turned[group]
         told = np.argsort(numbers, kind="stable")
+        passed = self._packets
+        self._packets += len(headers)
         self.further += int(sizes[numbers == _FURTHER].sum())
         told = told[numbers[told] >= 0]
         sizes = sizes[told]
@@ -91,29 +108,36 @@ class Flows:
         places = np.repeat(starts[told] - begins, sizes) + np.arange(int(sizes.sum()))
         rows = rows[places]
         group = np.repeat(np.arange(len(told)), sizes)
-        return Batch(rows, group, side[places], begins, numbers[told], headers.frames.time_ns[rows])
+        side, flows = side[places], numbers[told]
+        if (flows[1:] == flows[:-1]).any():  # the two ways of a flow came through different things
+            order = np.lexsort((rows, flows[group]))
+            rows, side = rows[order], side[order]
+            flows, begins, group = np.unique(flows[group][order], return_index=True, return_inverse=True)
+        return Batch(rows, passed + rows, group, side, begins, flows, headers.frames.time_ns[rows])
 
     def _fresh(self, headers: Headers, rows: Ints, name: Hashes, new: Bools) -> Bools:
-        """Which packets begin another connection between ends that had one: a SYN whose number, or a SYN+ACK whose
-        acknowledged one, is not that of the connection so far."""
+        """Which packets begin another connection between ends that had one: a SYN whose number is not that of the
+        connection so far, or a SYN+ACK that acknowledges neither it nor data that came with it (RFC 7413)."""
         fresh = np.zeros(len(rows), dtype=np.bool_)
         at = np.flatnonzero((headers.protocol[rows] == TCP) & (headers.block[rows, _FLAGS_AT] & SYN == SYN))
         if not len(at):
             return fresh
-        block, key = headers.block[rows[at]], name[at]
-        asks = block[:, _FLAGS_AT] & ACK == 0
-        begun = np.where(asks, column(block, 4, 4), (column(block, 8, 4) - 1) & 0xFFFFFFFF)
-        another = key[1:] != key[:-1]
-        fresh[at[1:]] = ~another & (begun[1:] != begun[:-1])
-        for place in np.flatnonzero(np.append(True, another)).tolist():
-            known = self._begun.get(int(key[place]))
-            if known is not None:
-                fresh[at[place]] = known != begun[place]
+        block = headers.block[rows[at]]
+        for place, key, asks, seq, acked, length in zip(
+            at.tolist(), name[at].tolist(), (block[:, _FLAGS_AT] & ACK == 0).tolist(), column(block, 4, 4).tolist(),
+            column(block, 8, 4).tolist(), headers.payload[rows[at]].tolist(), strict=True,
+        ):  # fmt: skip
+            known = self._begun.get(key)
+            if asks:
+                begun = (seq, length)
+                fresh[place] = known[0] != seq if known else not new[place] or key in self._numbers
             else:
-                fresh[at[place]] = asks[place] and (not new[at[place]] or int(key[place]) in self._numbers)
-        for place in np.flatnonzero(np.append(another, True)).tolist():
-            if len(self._begun) < MOST_FLOWS or int(key[place]) in self._begun:
-                self._begun[int(key[place])] = int(begun[place])
+                begun = ((acked - 1) & 0xFFFFFFFF, 0)
+                if known and (begun[0] - known[0]) & 0xFFFFFFFF <= known[1]:
+                    continue
+                fresh[place] = known is not None
+            if known or len(self._begun) < MOST_FLOWS:
+                self._begun[key] = begun
         return fresh
 
     def _number(self, key: int, headers: Headers, row: int, renewed: bool) -> tuple[int, int]:
@@ -122,25 +146,56 @@ class Flows:
             self._numbers.pop(key, None)
         found = self._numbers.get(key)
         if found is None:
-            found = self._add(key, headers, row)
+            found = self._other_way(headers, row) if not renewed else None
+            if found is None:
+                found = self._add(headers, row)
+            if found[0] == _FURTHER:
+                return found
+            self._numbers[key] = found
+        if found[0] >= 0 and len(self._ways):
+            self._ways.get(found[0], {}).setdefault(_turn(headers, row), int(headers.through[row]))
         return found
 
-    def _add(self, key: int, headers: Headers, row: int) -> tuple[int, int]:
+    def _other_way(self, headers: Headers, row: int) -> tuple[int, int] | None:
+        """The flow between the same ends whose packets of this side have not been seen, while those of the other came
+        through something else: another VLAN or virtual network, or none."""
+        turn = _turn(headers, row)
+        for number, turned in reversed(self._alike.get(_bare(headers, row), [])):
+            if turn not in self._ways[number]:
+                return number, turned
+        return None
+
+    def _add(self, headers: Headers, row: int) -> tuple[int, int]:
         at, data = int(headers.network[row]), headers.frames.data
         begin, size = (12, 4) if headers.version[row] == 4 else (8, 16)
         source = bytes(data[at + begin : at + begin + size])
         target = bytes(data[at + begin + size : at + begin + 2 * size])
         if self._server is not None and self._server not in (source, target):
-            found = (_OTHERS, 0)
-        elif len(self.known) >= MOST_FLOWS:
+            return _OTHERS, 0
+        if len(self.known) >= MOST_FLOWS:
             return _FURTHER, 0
-        else:
-            ends = ((source, int(headers.source_port[row])), (target, int(headers.target_port[row])))
-            side = int(self._server is not None and self._server == source)
-            self.known.append(Flow(int(headers.protocol[row]), ends[::-1] if side else ends))
-            found = (len(self.known) - 1, side ^ int(headers.source[row] > headers.target[row]))
-        self._numbers[key] = found
+        ends = ((source, int(headers.source_port[row])), (target, int(headers.target_port[row])))
+        side = int(self._server is not None and self._server == source)
+        through = int(headers.through[row])
+        inside = headers.inside.get(through, ())
+        self.known.append(Flow(int(headers.protocol[row]), ends[::-1] if side else ends, inside))
+        found = (len(self.known) - 1, side ^ _turn(headers, row))
+        self._tunnels |= through != 0
+        if self._tunnels:
+            self._ways[found[0]] = {_turn(headers, row): through}
+            alike = self._alike.setdefault(_bare(headers, row), [])
+            alike.append(found)
+            del alike[:-_MOST_ALIKE]
         return found
+
+
+def _turn(headers: Headers, row: int) -> int:
+    return int(headers.source[row] > headers.target[row])
+
+
+def _bare(headers: Headers, row: int) -> int:
+    """What flows between the same ends have in common, whatever they came through."""
+    return (int(headers.source[row]) + int(headers.target[row])) & 0xFFFFFFFFFFFFFFFF
 
 
 def measurable(headers: Headers) -> Bools:

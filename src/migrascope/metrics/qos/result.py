@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from migrascope.model.measured import Measured
 from migrascope.store.pcap.frames import Ints
 
-SCHEMA = 1
+SCHEMA = 2
 NS = 1e9
 
 
@@ -27,9 +27,79 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """One synchronisation source of RTP: its number, payload type, packets expected and received by its sequence
+    numbers, how often its time stamps began anew, and the mean of its running estimate of jitter, s; None where the
+    clock of its time stamps is not known."""
+
+    source: int
+    payload_type: int
+    expected: int
+    received: int
+    resets: int
+    jitter_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActQos:
+    """What a flow did from the begin of a silence until 1 s after its end: segments sent again, the longest wait
+    between two of them (s, None of fewer), and whether it was reset."""
+
+    flow: str
+    sent_again: int
+    longest_wait_s: float | None
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceQos:
+    """When nothing came from who had sent regularly. start_s: the last packet before it, after the capture's begin;
+    length_s: to the first one behind it; low_s: two usual intervals less, between which and length_s lies for how long
+    something was missing; usual_s: the median interval before; open: nothing came until the capture ended; busy: how
+    many flows sent again or were reset meanwhile, of which acts has the first."""
+
+    start_s: float
+    length_s: float
+    low_s: float
+    usual_s: float
+    open: bool
+    busy: int
+    acts: tuple[ActQos, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AroundQos:
+    """What the flows that sent again or were reset did within within_s of at_s after the capture's begin."""
+
+    at_s: float
+    within_s: float
+    acts: tuple[ActQos, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndQos:
+    """An address that was silent over all of its flows; the longest silence first."""
+
+    address: str
+    silences: tuple[SilenceQos, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MomentQos:
+    """An address told or showed where it is: kind RARP, GARP, neighbour advertisement, or first frame from another
+    place; place: its hardware address, and the end of the tunnel that it came through."""
+
+    time_s: float
+    kind: str
+    address: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Direction:
     """What went from one end to the other. counts: packets of each kind by name. columns: what the windows with
-    packets are made of: window, and the sums of each."""
+    packets are made of: window, and the sums of each. sources: of RTP, the largest first;
+    silences: the longest first."""
 
     sender: str
     receiver: str
@@ -37,6 +107,8 @@ class Direction:
     counts: dict[str, int]
     window_s: float
     columns: dict[str, Ints]
+    sources: tuple[Source, ...] = ()
+    silences: tuple[SilenceQos, ...] = ()
 
     @property
     def windows(self) -> list[Window]:
@@ -57,7 +129,8 @@ class Direction:
 @dataclass(frozen=True, slots=True)
 class FlowQos:
     """A flow: its protocol (tcp, udp, icmp, rtp), both ends, when it began (s after the capture), how long it lasted,
-    the initial round trip of a TCP handshake, and both directions; one that no packet took is left out."""
+    the initial round trip of a TCP handshake, both directions (one that no packet took is left out), and what its
+    packets came through, outermost first ("VLAN 7", "Geneve 5")."""
 
     protocol: str
     ends: tuple[str, str]
@@ -65,39 +138,62 @@ class FlowQos:
     duration_s: float
     initial_rtt: Measured
     directions: list[Direction]
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of the whole file. no_ip, not_measured: packets that are no IP, and those of other transports, of later
-    fragments, and cut before their transport header. further: those of flows beyond the number that is told apart.
-    cut: the file ends within a packet. windows: (start in s, packets, bytes on the wire)."""
+    """Of the whole file. duration_s: from the least stamp to the greatest; begin_ns: where start_s counts from, ns
+    since 1970. no_ip, not_measured: by what they are, packets that are no IP, and those of other transports, of
+    fragments whose first one is not there, and cut before their transport header. further: those of flows beyond the
+    number that is told apart; twice: those that the capture holds already, which are in no flow; untimed: those without
+    a time stamp; backward: those stamped before the packet in front of them, backward_s: by so much at most.
+    damage: what of the file is missing and why, as a clause; None where it is whole.
+    windows: (start in s,
+    packets, bytes on the wire)."""
 
     packets: int
     bytes: int
     duration_s: float
     begin_ns: int
-    no_ip: int
-    not_measured: int
+    no_ip: dict[str, int]
+    not_measured: dict[str, int]
     further: int
-    cut: bool
+    twice: int
+    untimed: int
+    backward: int
+    backward_s: float
+    damage: str | None
     windows: list[tuple[float, int, int]]
+
+    @property
+    def cut(self) -> bool:
+        """Whether something of the file is missing."""
+        return self.damage is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Qos:
-    """The figures of one capture by flow, each by windows of window_s."""
+    """The figures of one capture by flow, each by windows of window_s; the ends that were silent, the longest first;
+    the moments at which somebody moved; and what flows did around a time, where one was given."""
 
     file: str
     window_s: float
     totals: Totals
     flows: list[FlowQos]
+    ends: list[EndQos]
+    moments: list[MomentQos]
+    around: AroundQos | None
 
     def as_json(self) -> Iterator[str]:
         """JSON in base units (s, B, bit/s, ratio), a flow at a time: of a large capture it is long."""
-        totals = {name: getattr(self.totals, name) for name in Totals.__slots__ if name != "windows"}
+        totals = {name: getattr(self.totals, name) for name in Totals.__slots__ if name != "windows"} | {
+            "cut": self.totals.cut
+        }
         windows = [dict(zip(("start_s", "packets", "bytes"), row, strict=True)) for row in self.totals.windows]
         head = {"schema": SCHEMA, "file": self.file, "window_s": self.window_s, **totals, "windows": windows}
+        head |= {"ends": [asdict(end) for end in self.ends], "moments": [asdict(moment) for moment in self.moments]}
+        head["around"] = None if self.around is None else asdict(self.around)
         yield json.dumps(head)[:-1] + ', "flows": ['
         for at, flow in enumerate(self.flows):
             yield (",\n" if at else "\n") + json.dumps(_flow(flow))
@@ -107,6 +203,7 @@ class Qos:
 def _flow(flow: FlowQos) -> dict[str, Any]:
     return {
         "protocol": flow.protocol,
+        "inside": flow.inside,
         "start_s": flow.start_s,
         "duration_s": flow.duration_s,
         "initial_rtt_s": flow.initial_rtt.as_json(),
@@ -120,5 +217,7 @@ def _direction(direction: Direction) -> dict[str, Any]:
         "to": direction.receiver,
         **{name: measured.as_json() for name, measured in direction.metrics.items()},
         "counts": direction.counts,
+        "silences": [asdict(silence) for silence in direction.silences],
+        "sources": [asdict(source) for source in direction.sources],
         "windows": [{name: getattr(window, name) for name in Window.__slots__} for window in direction.windows],
     }

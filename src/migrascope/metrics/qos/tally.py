@@ -20,7 +20,8 @@ COUNTS = (
 _COLUMNS = (*COUNTS, "trip_max_ns")
 _OPEN = 1 << 17
 BINS_PER_OCTAVE = 32
-_WINDOWS = 1 << 40
+_WINDOWS = 1 << 45
+_FIRST = 1 << 44
 
 
 Block = tuple[Ints, dict[str, Ints]]
@@ -28,8 +29,9 @@ Block = tuple[Ints, dict[str, Ints]]
 
 @dataclass
 class Tally:
-    """window_ns: `fit` may double it. keys: direction (2 * flow + side) * 2^40 + window. columns: by name a number for
-    each key."""
+    """window_ns: `fit` may double it. keys: direction (2 * flow + side) * 2^45 + window + 2^44. columns: by name a
+    number for each key. Windows count from begin_ns, the stamp of the file's first packet: of what was stamped before
+    it they are below 0."""
 
     window_ns: int
     begin_ns: int
@@ -40,8 +42,8 @@ class Tally:
     _least: int = 0
 
     def window(self, time_ns: Ints) -> Ints:
-        """The window of each stamp; what was stamped before the first packet is in the first."""
-        return np.asarray(np.maximum(0, (time_ns - self.begin_ns) // self.window_ns), dtype=np.int64)
+        """The window of each stamp, as it is in a key."""
+        return np.asarray((time_ns - self.begin_ns) // self.window_ns + _FIRST, dtype=np.int64)
 
     def add(self, keys: Ints, columns: dict[str, Ints]) -> None:
         """Adds rows; keys may repeat, columns that are left out are 0."""
@@ -66,9 +68,14 @@ class Tally:
         if len(self.keys) + self._held > MOST_ROWS:
             self.settle()
         while len(self.keys) > MOST_ROWS:
-            self.window_ns *= 2
-            direction, window = direction_and_window(self.keys)
-            self.keys, self.columns = _merged([(key_of(direction, window // 2), self.columns)])
+            self.widen()
+
+    def widen(self) -> None:
+        """Makes the windows twice as long."""
+        self.settle()
+        self.window_ns *= 2
+        direction, window = direction_and_window(self.keys)
+        self.keys, self.columns = _merged([(key_of(direction, window // 2 + _FIRST), self.columns)])
 
 
 def _merged(parts: list[Block]) -> Block:
@@ -185,8 +192,9 @@ def _by_direction(keys: Ints, counts: Ints) -> list[tuple[int, NDArray[np.int64]
 
 def direction_and_window(keys: Ints) -> tuple[Ints, Ints]:
     """What a tally's keys stand for."""
-    return keys // _WINDOWS, keys % _WINDOWS
+    return keys // _WINDOWS, keys % _WINDOWS - _FIRST
 
 
 def key_of(direction: Ints, window: Ints) -> Ints:
+    """window: as a tally gives it."""
     return direction * _WINDOWS + window

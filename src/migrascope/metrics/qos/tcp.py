@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from migrascope.metrics.qos.flows import Batch
-from migrascope.metrics.qos.match import Answers, Matcher
+from migrascope.metrics.qos.match import Answers, Events, Matcher
 from migrascope.metrics.qos.runs import runs_of
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Bools, Stamps
@@ -19,13 +19,18 @@ FAST_NS = 20_000_000
 REORDERED_NS = 3_000_000
 PATIENCE_NS = 60_000_000_000
 _ORIGIN = 1 << 33
-_SHIFT = 44
+_FAR = 1 << 40
+_HALF = 1 << 31
 _STAMP = 1 << 32
+NO_TIME = -(1 << 63)
+_ASKED, _AGREED, _REFUSED = 1, 2, 4
+_HANDSHAKE = {"initial_ns": NO_TIME, "_asked_ns": 0, "_asked": -1, "_asked_length": 0, "_heard": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The TCP segments of a batch, in its order: raw numbers of 32 bits, flags, window, bytes carried, time stamps."""
+    """The TCP segments of a batch, in its order: raw numbers of 32 bits, flags, window, bytes carried, time stamps, and
+    which are the first fragment of a packet, so that they carry more than is said; None where none is."""
 
     seq: Ints
     ack: Ints
@@ -33,6 +38,7 @@ class Segments:
     window: Ints
     length: Ints
     stamps: Stamps
+    parted: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,7 @@ class Marks:
 
 
 class Tcp:
-    """What must be known of every flow's two sides between batches. initial_ns: the initial round trip of each flow,
-    from SYN to the acknowledgement that ends the handshake; 0 where it is not in the capture."""
+    """What must be known of every flow's two sides between batches."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -59,6 +64,8 @@ class Tcp:
         self.initial_ns: Ints = np.zeros(0, dtype=np.int64)
         self._asked_ns: Ints = np.zeros(0, dtype=np.int64)
         self._asked: Ints = np.zeros(0, dtype=np.int64)
+        self._asked_length: Ints = np.zeros(0, dtype=np.int64)
+        self._heard: Ints = np.zeros(0, dtype=np.int64)
         self._matcher = Matcher(PATIENCE_NS, series_bits=33)
 
     def _grow(self, flows: int) -> None:
@@ -68,9 +75,22 @@ class Tcp:
         self._size += more
         for name, values in self._ints.items():
             self._ints[name] = np.concatenate((values, np.zeros((more, 2), dtype=np.int64)))
-        for name in ("initial_ns", "_asked_ns", "_asked"):
-            values = getattr(self, name)
-            setattr(self, name, np.concatenate((values, np.zeros(more, dtype=values.dtype))))
+        for name, unknown in _HANDSHAKE.items():
+            setattr(self, name, np.concatenate((getattr(self, name), np.full(more, unknown, dtype=np.int64))))
+
+    def initial(self, flow: int) -> tuple[int | None, str]:
+        """(ns of the initial round trip, from the last SYN to the acknowledgement that ends the handshake; why there is
+        none)."""
+        found, heard = int(self.initial_ns[flow]), int(self._heard[flow])
+        if found >= 0:
+            return found, ""
+        if found > NO_TIME:
+            return None, "the clock stepped back during its handshake"
+        if heard & _ASKED and not heard & _AGREED:
+            return None, "refused by the peer" if heard & _REFUSED else "its SYN was not answered in the capture"
+        if heard & _ASKED:
+            return None, "its handshake is cut off: nothing acknowledged the SYN+ACK in the capture"
+        return None, "its SYN is not in the capture" if heard & _AGREED else "its handshake is not in the capture"
 
     def add(self, batch: Batch, segments: Segments) -> Marks:
         """The marks of a batch whose flows are all TCP."""
@@ -78,7 +98,45 @@ class Tcp:
         return _Pass(self, batch, segments).marks()
 
 
-_STATE = ("based", "base", "top", "top_ns", "ack", "window", "last_ns", "alive", "duplicates", "value", "echoed")
+_STATE = (
+    "based",
+    "base",
+    "front",
+    "top",
+    "top_ns",
+    "ack",
+    "window",
+    "last_ns",
+    "alive",
+    "duplicates",
+    "value",
+    "echoed",
+    "parted",
+)
+
+
+def _nearest(apart: int) -> int:
+    """A difference of numbers of 32 bits as the smallest that it can be."""
+    return (apart + _HALF) % (2 * _HALF) - _HALF
+
+
+def _astray(found: Ints, told: Ints, front: int) -> None:
+    """Mends numbers of one space in place, from the first that lies 2 GiB or more from the highest before it: it and
+    those behind it are taken one at a time."""
+    highest = np.maximum.accumulate(np.concatenate(([front], found[:-1])))
+    far = np.flatnonzero(np.abs(found - highest) >= _HALF)
+    if not len(far):
+        return
+    begin = int(far[0])
+    front, last = int(highest[begin]), int(found[begin])
+    mended = []
+    for number in told[begin:].tolist():
+        last += _nearest(number - last)
+        if abs(last - front) >= _HALF:
+            last = front + _nearest(number - front)
+        mended.append(last)
+        front = max(front, last)
+    found[begin:] = mended
 
 
 class _Pass:
@@ -132,6 +190,7 @@ class _Pass:
             again[candidates] = True
             out = candidates[self._out_of_order(candidates, x, end, top, other_ack, previous_other, runs, advancing)]
             again[out], reordered[out] = False, True
+        self.parted = self._parted(gap, advancing)
         trips = self._trips(previous, end, a, last_ack, data, behind | spurious, advancing)
         self._keep(end, top, a, runs, advancing, alive)
         return Marks(data, again, reordered, gap, duplicate, trips)
@@ -158,28 +217,73 @@ class _Pass:
 
     def _unwrapped(self) -> tuple[Ints, Ints]:
         """Sequence and acknowledgement numbers that do not wrap, each in the space of the side that sends the data; 0
-        where there is no acknowledgement."""
-        s, based, base = self.segments, self.state["based"], self.state["base"]
-        unknown = np.flatnonzero((based == 0).any(axis=1))
-        for side, mine in enumerate((~self.one, self.one)) if len(unknown) else ():
-            first, told = (
-                np.minimum.reduceat(np.where(rows, self.rows, self.n), self.batch.starts)[unknown]
-                for rows in (mine, ~mine & self.acks)
-            )
-            new = based[unknown, side] == 0
-            for number, place in ((s.ack, told), (s.seq, first)):
-                there = new & (place < self.n)
-                base[unknown[there], side] = _ORIGIN + number[place[there]]
-                based[unknown[there], side] = 1
-        mine, others = base.ravel()[self.both], base.ravel()[self.both ^ 1]
-        x = mine + (s.seq - mine).astype(np.int32)
-        a = others + (s.ack - others).astype(np.int32)
+        where there is no acknowledgement. Each is the nearest to the one before it in its space, as long as that is
+        within 2 GiB of the highest so far, and else the nearest to the highest: it depends on no batch."""
+        self._near()
+        s = self.segments
+        found = []
+        for space, mine in enumerate((~self.one, self.one)):
+            number = np.where(mine, s.seq, s.ack)
+            found.append(self._space(space, number, (mine | self.acks) & ~self.rst, mine & self.rst))
+        x = np.where(self.one, found[1], found[0])
+        a = np.where(self.one, found[0], found[1])
         return x, np.where(self.acks, a, 0)
+
+    def _near(self) -> None:
+        """Brings numbers that have grown far back to where they began."""
+        state = self.state
+        far = np.flatnonzero((state["front"] > _FAR).any(axis=1))
+        for side in (0, 1) if len(far) else ():
+            back = np.maximum(0, (state["front"][far, side] & ~0xFFFFFFFF) - _ORIGIN)
+            state["base"][far, side] -= back
+            state["front"][far, side] -= back
+            for name, of in (("top", side), ("ack", 1 - side)):
+                there = state[name][far, of]
+                state[name][far, of] = np.where(there > 0, np.maximum(1, there - back), 0)
+
+    def _space(self, space: int, number: Ints, counts: Bools, resets: Bools) -> Ints:
+        """The numbers of one space. counts: rows whose number tells how far it is; resets: those whose number is only
+        set beside the others."""
+        state, group = self.state, self.batch.group
+        base, front = state["base"][:, space], state["front"][:, space]
+        whole = bool(counts.all())
+        rows = self.rows if whole else np.flatnonzero(counts)
+        values = np.zeros(self.n, dtype=np.int64)
+        if len(rows):
+            told, groups = number[rows], group[rows]
+            firsts = np.flatnonzero(np.diff(groups, prepend=-1))
+            there = groups[firsts]
+            unknown = there[state["based"][there, space] == 0]
+            base[unknown] = front[unknown] = _ORIGIN + told[firsts[state["based"][there, space] == 0]]
+            state["based"][there, space] = 1
+            before = np.concatenate(([0], told[:-1]))
+            before[firsts] = base[there]
+            steps = (told - before).astype(np.int32).astype(np.int64)
+            summed = np.cumsum(steps)
+            offset = base[there] - summed[firsts] + steps[firsts]
+            found = summed + np.repeat(offset, np.diff(firsts, append=len(rows)))
+            most, least = np.maximum.reduceat(found, firsts), np.minimum.reduceat(found, firsts)
+            wide = np.maximum(most, front[there]) - np.minimum(least, front[there]) >= _HALF
+            ends = np.append(firsts[1:], len(rows))
+            for at in np.flatnonzero(wide).tolist():
+                part = found[firsts[at] : ends[at]]
+                _astray(part, told[firsts[at] : ends[at]], int(front[there[at]]))
+                most[at] = part.max()
+            front[there] = np.maximum(front[there], most)
+            values[rows] = found
+        for row in np.flatnonzero(resets).tolist():
+            at = int(np.searchsorted(rows, row)) - 1
+            near = int(values[rows[at]]) if at >= 0 and group[rows[at]] == group[row] else int(base[group[row]])
+            values[row] = near + _nearest(int(number[row]) - near)
+        if len(rows):
+            base[there] = values[rows[ends - 1]]
+        return values
 
     def _top(self, end: Ints) -> Ints:
         """The highest end of a segment of the same side before each; 0 where there was none."""
-        above, starts = self.batch.group << _SHIFT, self.batch.starts
-        floors = np.arange(len(starts)) << _SHIFT
+        starts = self.batch.starts
+        shift = 62 - len(starts).bit_length()
+        above, floors = self.batch.group << shift, np.arange(len(starts)) << shift
         raised = np.where(self.rst, 0, end) + above
         found = []
         for side, mine in enumerate((~self.one, self.one)):
@@ -189,23 +293,54 @@ class _Pass:
         return np.asarray(np.where(self.one, found[1], found[0]) - above, dtype=np.int64)
 
     def _handshakes(self) -> None:
-        """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN."""
+        """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN or,
+        of TCP Fast Open (RFC 7413), behind the data that it carries."""
         tcp, flows, group = self.tcp, self.batch.flows, self.batch.group
-        asks = self.syn & ~self.acks
-        pending = (tcp._asked_ns[flows] > 0) & (tcp.initial_ns[flows] == 0)
-        if not asks.any() and not pending.any():
+        self.opened = np.full(len(flows), -1, dtype=np.int64)
+        asks = self.syn & ~self.acks & ~self.rst
+        pending = (tcp._asked[flows] >= 0) & (tcp.initial_ns[flows] == NO_TIME)
+        if not asks.any() and not pending.any() and not self.syn.any():
             return
-        s, time, starts = self.segments, self.batch.time_ns, self.batch.starts
+        s, time, starts, side = self.segments, self.batch.time_ns, self.batch.starts, self.batch.side
         last = np.maximum.accumulate(np.where(asks, self.rows, -1))
         inside = last >= starts[group]
         asked_ns = np.where(inside, time[last], tcp._asked_ns[flows][group])
-        asked = np.where(inside, s.seq[last] << 1 | self.batch.side[last], tcp._asked[flows][group])
-        ends = self.acks & ~self.syn & ~self.rst & (asked_ns > 0)
-        ends &= (((s.seq - 1) & 0xFFFFFFFF) << 1 | self.batch.side) == asked
+        asked = np.where(inside, s.seq[last] << 1 | side[last], tcp._asked[flows][group])
+        length = np.where(inside, s.length[last], tcp._asked_length[flows][group])
+        asker = (asked >= 0) & (asked & 1 == side)
+        ends = self.acks & ~self.syn & ~self.rst & asker & (((s.seq - 1 - (asked >> 1)) & 0xFFFFFFFF) <= length)
         first = np.minimum.reduceat(np.where(ends, self.rows, self.n), starts)
-        done = np.flatnonzero((tcp.initial_ns[flows] == 0) & (first < self.n))
+        done = np.flatnonzero((tcp.initial_ns[flows] == NO_TIME) & (first < self.n))
         tcp.initial_ns[flows[done]] = time[first[done]] - asked_ns[first[done]]
+        self.opened[done] = first[done]
+        heard = np.where(asks, _ASKED, np.where(self.syn & self.acks, _AGREED, 0))
+        heard |= np.where(self.rst & (asked >= 0) & ~asker, _REFUSED, 0)
+        tcp._heard[flows] |= np.bitwise_or.reduceat(heard, starts)
         tcp._asked_ns[flows], tcp._asked[flows] = asked_ns[self.ends], asked[self.ends]
+        tcp._asked_length[flows] = length[self.ends]
+
+    def _parted(self, gap: Bools, advancing: Bools) -> Bools | None:
+        """Takes the gaps back that lie behind a first fragment, whose further ones fill them; says which segments
+        such are, None where none is known."""
+        known = self.segments.parted
+        if known is None and not self.state["parted"].any():
+            return None
+        parted = np.zeros(self.n, dtype=np.bool_) if known is None else known
+        rows = np.flatnonzero(gap)
+        if len(rows):
+            latest = self._highest(rows, advancing)
+            inside = latest >= self.batch.starts[self.batch.group[rows]]
+            before = self.state["parted"].ravel()[self.both[rows]] > 0
+            gap[rows[np.where(inside, parted[latest], before)]] = False
+        return parted
+
+    def _highest(self, rows: Ints, advancing: Bools) -> Ints:
+        """The row before each of these that was the highest of the same side; it may be of another flow."""
+        latest = [
+            np.concatenate(([-1], np.maximum.accumulate(np.where(advancing & side, self.rows, -1))[:-1]))[rows]
+            for side in (~self.one, self.one)
+        ]
+        return np.where(self.one[rows], latest[1], latest[0])
 
     def _out_of_order(
         self, rows: Ints, x: Ints, end: Ints, top: Ints, other_ack: Ints, previous_other: Ints, runs: Ints | None,
@@ -222,14 +357,10 @@ class _Pass:
         run = self.state["duplicates"].ravel()[both ^ 1]
         run = np.where(inside, runs[asked] if runs is not None else 0, run)
         fast = (run >= 2) & (other_ack[rows] == x[rows]) & (time[rows] - told_ns < FAST_NS)
-        latest = [
-            np.concatenate(([-1], np.maximum.accumulate(np.where(advancing & side, self.rows, -1))[:-1]))[rows]
-            for side in (~self.one, self.one)
-        ]
-        highest = np.where(self.one[rows], latest[1], latest[0])
+        highest = self._highest(rows, advancing)
         set_ns = np.where(highest >= begin, time[highest], self.state["top_ns"].ravel()[both])
         initial = self.tcp.initial_ns[self.batch.flows[group[rows]]]
-        threshold = np.where(initial > 0, initial, REORDERED_NS)
+        threshold = np.where((initial >= 0) & (rows > self.opened[group[rows]]), initial, REORDERED_NS)
         late = (time[rows] - set_ns < threshold) & (top[rows] != end[rows])
         return np.asarray(~fast & late, dtype=np.bool_)
 
@@ -256,7 +387,11 @@ class _Pass:
         void = np.flatnonzero(again & bare)
         void_keys = (self.batch.side[void] << 62) | (flow[void] << 33) | carried[void]
         asked, answered = np.concatenate(asking), np.concatenate(answering)
-        found, _, _ = self.tcp._matcher.match(keys, time[asked], answer_keys, time[answered], answered, void_keys)
+        places = self.batch.places
+        found, _ = self.tcp._matcher.match(
+            Events(keys, time[asked], places[asked]), Events(answer_keys, time[answered], places[answered]), answered,
+            Events(void_keys, time[void], places[void]),
+        )  # fmt: skip
         return found
 
     def _keep(self, end: Ints, top: Ints, a: Ints, runs: Ints | None, advancing: Bools, alive: Bools) -> None:
@@ -277,7 +412,7 @@ class _Pass:
             state["top"][there, side] = np.maximum(top[rows], np.where(self.rst[rows], 0, end[rows]))
             highest = np.maximum.reduceat(np.where(mine & advancing, self.rows, -1), self.batch.starts)
             moved = np.flatnonzero(highest >= 0)
-            state["base"][moved, side] = end[highest[moved]]
             state["top_ns"][moved, side] = time[highest[moved]]
+            state["parted"][moved, side] = self.parted[highest[moved]] if self.parted is not None else 0
         for name, values in state.items():
             self.tcp._ints[name][self.batch.flows] = values

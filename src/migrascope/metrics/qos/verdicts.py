@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from migrascope.metrics.qos.acts import Act, Acts
 from migrascope.metrics.qos.flows import Flow
-from migrascope.metrics.qos.result import Direction, FlowQos
+from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, SilenceQos, Source
 from migrascope.metrics.qos.rtp import Stream
+from migrascope.metrics.qos.silences import Silence
 from migrascope.metrics.qos.stretches import stretches
 from migrascope.metrics.qos.tally import Tally, direction_and_window
+from migrascope.metrics.qos.tcp import Tcp
 from migrascope.model.measured import Measured, missing
 from migrascope.store.pcap.frames import Ints
 
@@ -18,6 +21,8 @@ ECHO = "ICMP echo"
 WIRE = "lengths on the wire"
 _NO_TRIP = "nothing that it sent was answered in the capture"
 _NO_NUMBERS = "its packets carry no numbers that are known"
+MOST_BUSY = 20
+"""So many flows that did something during a silence are given."""
 _PERCENTILE_BOUND = 2 ** (1 / 64) - 1
 _COUNTED = {
     "tcp": {"data": "data_segments", "again": "retransmitted", "reordered": "out_of_order", "gaps": "lost_segments",
@@ -29,21 +34,25 @@ _COUNTED = {
 
 @dataclass(frozen=True)
 class Known:
-    """What a whole capture has given: flows, when each began and ended, initial round trips, sums, percentiles of
-    round trips by direction (p50, p95; s), RTP streams by direction."""
+    """What a whole capture has given: flows, when each began and ended, the first window, handshakes, sums, percentiles
+    of round trips by direction (p50, p95; s), RTP streams by direction."""
 
     flows: list[Flow]
     spans: Ints
     begin_ns: int
-    initial_ns: Ints
+    first_window: int
+    tcp: Tcp
     tally: Tally
+    silences: dict[int, list[Silence]]
+    acts: Acts
     percentiles: dict[int, list[float]]
-    streams: dict[int, Stream]
+    streams: dict[int, list[Stream]]
 
 
 def flow_results(known: Known, window_s: float) -> list[FlowQos]:
     """Every flow by the time of its first packet."""
     direction, window = direction_and_window(known.tally.keys)
+    window = window - known.first_window
     places = {int(direction[begin]): slice(begin, end) for begin, end in stretches(direction)}
     found = []
     for number, flow in enumerate(known.flows):
@@ -62,17 +71,34 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
                 (end - begin) / NS,
                 _initial(known, flow, number),
                 directions,
+                flow.inside,
             )
         )
-    return sorted(found, key=lambda flow: flow.start_s)
+    return sorted(found, key=lambda flow: (flow.start_s, flow.protocol, flow.ends))
+
+
+def as_silence(silence: Silence, begin_ns: int, flows: list[Flow], acts: Acts, busy: set[int]) -> SilenceQos:
+    """busy: flows that did something meanwhile; the first few are given."""
+    until = silence.begin_ns + silence.length_ns
+    told = [(number, acts.of(number, silence.begin_ns, until)) for number in sorted(busy)[:MOST_BUSY]]
+    return SilenceQos(
+        (silence.begin_ns - begin_ns) / NS, silence.length_ns / NS, silence.low_ns / NS, silence.usual_ns / NS,
+        silence.open, len(busy),
+        tuple(as_act(flows[number], act) for number, act in told),
+    )  # fmt: skip
+
+
+def as_act(flow: Flow, act: Act) -> ActQos:
+    return ActQos(f"{flow.end(0)} ⇄ {flow.end(1)}", act.sent_again, act.longest_wait_s, act.reset)
 
 
 def _initial(known: Known, flow: Flow, number: int) -> Measured:
     if flow.name != "tcp":
         return missing("s", SEQUENCE, "it is no TCP flow")
-    if not known.initial_ns[number]:
-        return missing("s", SEQUENCE, "its handshake is not in the capture")
-    return Measured(int(known.initial_ns[number]) / NS, "s", SEQUENCE, samples=1)
+    initial, why = known.tcp.initial(number)
+    if initial is None:
+        return missing("s", SEQUENCE, why)
+    return Measured(initial / NS, "s", SEQUENCE, samples=1)
 
 
 def _direction(
@@ -81,23 +107,42 @@ def _direction(
     columns = {name: values[rows] for name, values in known.tally.columns.items()}
     sums = {name: int(values.sum()) for name, values in columns.items()}
     key = 2 * number + side
-    stream = known.streams.get(key)
+    streams = known.streams.get(key, [])
     begin, end = known.spans[number].tolist()
     metrics = {"throughput_bps": _throughput(sums["bytes"], sums["packets"], (end - begin) / NS)}
     metrics |= _delay(flow, sums, int(columns["trip_max_ns"].max()), known.percentiles.get(key))
-    metrics["jitter_s"] = _jitter(flow, sums, stream)
-    metrics["loss_ratio"] = _loss(flow, sums, stream)
+    metrics["jitter_s"] = _jitter(flow, sums, streams)
+    metrics["loss_ratio"] = _loss(flow, sums, streams)
     counts = {"packets": sums["packets"], "bytes": sums["bytes"], "payload_bytes": sums["payload"]}
     counts |= {name: sums[column] for column, name in _COUNTED[flow.name].items()}
-    if stream is not None:
-        counts |= {"expected": stream.expected, "received": stream.received}
-    windows = _windows(flow, columns, window[rows], stream is not None)
-    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows)
+    if streams:
+        counts |= {"expected": sum(stream.expected for stream in streams)}
+        counts |= {"received": sum(stream.received for stream in streams)}
+    windows = _windows(flow, columns, window[rows], bool(streams))
+    sources = tuple(
+        Source(
+            stream.source, stream.kind, stream.expected, stream.received, stream.resets,
+            stream.jitter_sum_s / stream.transits if stream.transits else None,
+        )
+        for stream in streams
+    )  # fmt: skip
+    silences = tuple(
+        as_silence(each, known.begin_ns, known.flows, known.acts, _busy(known, number, each))
+        for each in known.silences.get(key, [])
+    )
+    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows, sources, silences)
+
+
+def _busy(known: Known, number: int, silence: Silence) -> set[int]:
+    acted = known.acts.of(number, silence.begin_ns, silence.begin_ns + silence.length_ns)
+    return {number} if acted.anything else set()
 
 
 def _throughput(size: int, packets: int, duration_s: float) -> Measured:
     if duration_s <= 0:
-        return missing("bit/s", WIRE, "the flow is a single moment")
+        return missing(
+            "bit/s", WIRE, "it is a single packet" if packets == 1 else "all its packets have one time stamp"
+        )
     return Measured(size * 8 / duration_s, "bit/s", WIRE, samples=packets)
 
 
@@ -116,20 +161,23 @@ def _delay(flow: Flow, sums: dict[str, int], most_ns: int, percentiles: list[flo
                     strict=True))  # fmt: skip
 
 
-def _jitter(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
-    if stream is not None:
-        if not stream.transits:
+def _jitter(flow: Flow, sums: dict[str, int], streams: list[Stream]) -> Measured:
+    if streams:
+        transits = sum(stream.transits for stream in streams)
+        if not transits:
             return missing("s", RTP, "too few packets to tell the clock of its time stamps")
-        return Measured(stream.jitter_sum_s / stream.transits, "s", RTP, samples=stream.transits)
+        return Measured(sum(stream.jitter_sum_s for stream in streams) / transits, "s", RTP, samples=transits)
     source = ECHO if flow.name == "icmp" else TIMES
     if not sums["changes"]:
         return missing("s", source, _NO_NUMBERS if flow.name == "udp" else "no two round trips in a row")
     return Measured(sums["change_sum_ns"] / sums["changes"] / NS, "s", source, samples=sums["changes"])
 
 
-def _loss(flow: Flow, sums: dict[str, int], stream: Stream | None) -> Measured:
-    if stream is not None:
-        return Measured((stream.expected - stream.received) / stream.expected, "ratio", RTP, samples=stream.expected)
+def _loss(flow: Flow, sums: dict[str, int], streams: list[Stream]) -> Measured:
+    if streams:
+        expected = sum(stream.expected for stream in streams)
+        lost = expected - sum(stream.received for stream in streams)
+        return Measured(lost / expected, "ratio", RTP, samples=expected)
     if flow.name == "tcp":
         if not sums["data"]:
             return missing("ratio", SEQUENCE, "it carried no data")

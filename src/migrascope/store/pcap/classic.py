@@ -21,11 +21,13 @@ def is_classic(head: bytes) -> bool:
 
 @dataclass
 class Classic:
-    """One file's own facts: byte order, how many ns its fractions of a second are, and its link type."""
+    """One file's own facts: byte order, how many ns its fractions of a second are, and its link type. damage: where
+    there is no further record."""
 
     order: str
     fraction_ns: int
     link: int
+    damage: Damaged | None = None
     _short: bool = True
 
     @classmethod
@@ -39,16 +41,19 @@ class Classic:
 
     def frames(self, data: bytearray, filled: int, position: int) -> tuple[Frames, int]:
         """(the whole records at the beginning of the first `filled` bytes, where the rest begins). position: where
-        data begins in the file. Damaged where a length cannot be."""
+        data begins in the file. They end where a length cannot be, and before a record of zeros: nothing was ever
+        captured of a frame without a byte, but files that were not written to their end hold zeros."""
         buffer: Bytes = np.frombuffer(data, dtype=np.uint8)
         starts = self._by_guess(data, buffer, filled) if self._short else self._by_step(data, filled)
         if len(starts) > 1:
             self._short = bool(starts[-1] <= SHORT * len(starts))
         header = words(pieces(buffer, starts, RECORD), self.order)
         captured = header[:, 2].astype(np.int64)
-        if len(captured) and captured.max() > MOST_BYTES:
-            bad = int(np.argmax(captured > MOST_BYTES))
-            raise Damaged(position + int(starts[bad]), f"a record of {captured[bad]} bytes")
+        bad = np.flatnonzero((captured > MOST_BYTES) | ~header.any(axis=1))[:1].tolist()
+        if bad:
+            at, size = int(starts[bad[0]]), int(captured[bad[0]])
+            self.damage = Damaged(position + at, f"a record of {size} bytes" if size else "zeros and no record")
+            starts, header, captured = starts[: bad[0]], header[: bad[0]], captured[: bad[0]]
         rest = int(starts[-1] + RECORD + captured[-1]) if len(starts) else 0
         if rest > filled:
             rest = int(starts[-1])
@@ -58,6 +63,12 @@ class Classic:
         link = np.full(len(starts), self.link, dtype=np.int64)
         unknown = np.zeros(len(starts), dtype=np.uint8)
         return Frames(buffer, starts + RECORD, captured, wire, time, link, unknown), rest
+
+    def lacks(self, left: bytes) -> int | None:
+        """How many bytes are missing of the record that begins so; None where its length is not there."""
+        if len(left) < RECORD:
+            return None
+        return RECORD + int(struct.unpack_from(self.order + "I", left, 8)[0]) - len(left)
 
     def _by_step(self, data: bytearray, filled: int) -> Ints:
         """Where the records begin, from one to the next."""

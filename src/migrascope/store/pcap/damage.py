@@ -12,4 +12,5 @@ class Damaged(NotRead):
     """A place in the file where there is no record."""
 
     def __init__(self, position: int, what: str) -> None:
+        self.position = position
         super().__init__(f"it is damaged at byte {position}: {what}")

@@ -7,27 +7,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from migrascope.store.pcap.frames import Bytes, Frames, Ints, column, pieces, words
+from migrascope.store.pcap.links import ETHERNET, IP4, IP6, TEB, Hashes, Inside, links, mixed
 
 Bools = NDArray[np.bool_]
-Hashes = NDArray[np.uint64]
-ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
+ICMP, IPIP, TCP, UDP, SIX, GRE, ICMP6 = 1, 4, 6, 17, 41, 47, 58
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-ETHERNET, RAW, LINUX_SLL, LINUX_SLL2, NULL, LOOP, IPV4, IPV6 = 1, 101, 113, 276, 0, 108, 228, 229
-_TAGS = (0x8100, 0x88A8, 0x9100)
 _EXTENSIONS = (0, 43, 44, 60)
-_MOST_TAGS, _MOST_EXTENSIONS, _MOST_OPTIONS = 3, 6, 40
-_TYPE_AT = {ETHERNET: 12, LINUX_SLL: 14, LINUX_SLL2: 0}
-_NETWORK_AT = {ETHERNET: 14, LINUX_SLL: 16, LINUX_SLL2: 20, RAW: 0, 12: 0, 14: 0, IPV4: 0, IPV6: 0, NULL: 4, LOOP: 4}
-_M1, _M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_MOST_EXTENSIONS, _MOST_OPTIONS = 6, 40
+MOST_TUNNELS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """Those of n packets that are fragments: their rows, what their packet is called (RFC 791's identification),
+    whether each is its first one, and bytes of its packet in it."""
+
+    rows: Ints
+    idents: Ints
+    first: Bools
+    length: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Columns of n frames. version: 4, 6, or 0 for what is no IP. network: where its header begins in frames.data.
-    protocol: 0 where the transport header is not there (a later fragment, cut, no IP). source, target: a hash of each
-    end's address and port; ports are the identifier of an ICMP echo. payload: bytes that the transport carries.
-    transport: where its header begins in frames.data; block: that header's first 20 bytes, (n, 20); there: how many of
-    its first 64 bytes are the file's."""
+    """Columns of n frames; of one that carries another through a tunnel those of the inner one. version: 4, 6, or 0 for
+    what is no IP. network: where its header begins in frames.data. protocol: 0 where the transport header is not there
+    (a later fragment, cut, no IP). source, target: a hash of each end's address and port; ports are the identifier of
+    an ICMP echo. payload: bytes that the transport carries. transport: where its header begins in frames.data; block:
+    that header's first 20 bytes, (n, 20); there: how many of its first 64 bytes are the file's. ident: IPv4's
+    identification; kind: what the link layer carries, see Links; said: the protocol that IP names; sender: where the
+    sender's hardware address is, or -1; through: the number of what each came through, whose names are in inside, 0
+    for nothing; outer: where the outermost network header begins."""
 
     frames: Frames
     version: Bytes
@@ -41,6 +51,14 @@ class Headers:
     transport: Ints
     block: Bytes
     there: Ints
+    ident: NDArray[np.uint32]
+    kind: Ints
+    said: Bytes
+    sender: Ints
+    outer: Ints
+    through: Hashes
+    inside: dict[int, tuple[str, ...]]
+    fragments: Fragments
 
     def __len__(self) -> int:
         return len(self.version)
@@ -51,16 +69,108 @@ class Headers:
 
 
 def headers(frames: Frames) -> Headers:
-    """The columns of a batch. Frames of a link type that is not known are no IP."""
-    data, captured = frames.data, frames.captured
-    network = frames.at + _network_at(frames)
-    end = frames.at + captured
+    """The columns of a batch."""
+    inside = Inside(len(frames))
+    found = _headers(frames, inside, None)
+    rows = np.arange(len(frames))
+    current = found
+    for _ in range(MOST_TUNNELS):
+        tunnels, inner = tunnelled(current, inside, rows)
+        if not len(tunnels):
+            break
+        rows = rows[tunnels]
+        current = _headers(inner, inside, rows)
+        _replace(found, rows, current)
+    found.through[:] = inside.of
+    found.inside.update(inside.names)
+    return found
+
+
+def tunnelled(current: Headers, inside: Inside, numbers: Ints) -> tuple[Ints, Frames]:
+    """(rows that carry another packet through a tunnel, what they carry): Geneve (RFC 8926), VXLAN (RFC 7348), GRE
+    (RFC 2784, 2890) with ERSPAN, and IP in IP (RFC 2003, 4213). numbers: their rows in `inside`."""
+    frames, protocol, said, port = current.frames, current.protocol, current.said, current.target_port
+    data, end = frames.data, frames.at + frames.captured
+    udp = protocol == UDP
+    rows: list[Ints] = []
+    begins: list[Ints] = []
+    kinds: list[Ints] = []
+
+    def add(chosen: Ints, at: Ints, kind: Ints, name: str, number: Ints | None = None) -> None:
+        fits = at < end[chosen]
+        inside.enter(numbers[chosen[fits]], name, None if number is None else number[fits])
+        rows.append(chosen[fits])
+        begins.append(at[fits])
+        kinds.append(np.where(kind[fits] == TEB, ETHERNET, -kind[fits]))
+
+    for ports, width, name in (((4789, 8472), 8, "VXLAN"), ((6081,), 8, "Geneve")):
+        chosen = np.flatnonzero(udp & ((port == ports[0]) | (port == ports[-1])))
+        head = pieces(data, current.transport[chosen] + 8, width)
+        network = column(head, 4, 4) >> 8
+        if name == "VXLAN":
+            good = (head[:, 0] & 0x08 != 0) & (head[:, 3] == 0)
+            kind, behind = np.full(len(chosen), TEB), np.full(len(chosen), 16)
+        else:
+            good, kind = head[:, 0] >> 6 == 0, column(head, 2, 2)
+            behind = 16 + (head[:, 0] & 63).astype(np.int64) * 4
+        at = current.transport[chosen] + behind
+        add(chosen[good], at[good], kind[good], name, network[good])
+    there = (current.version > 0) & ~_later(current)
+    chosen = np.flatnonzero(there & (said == GRE))
+    if len(chosen):
+        at = current.transport[chosen]
+        head = pieces(data, at, 16)
+        flags, kind = column(head, 0, 2), column(head, 2, 2)
+        summed, keyed, counted = (flags & bit > 0 for bit in (0x8000, 0x2000, 0x1000))
+        key = column(pieces(data, at + 4 + 4 * summed, 4), 0, 4)
+        spans = kind == 0x88BE
+        at = at + 4 + 4 * summed + 4 * keyed + 4 * counted + 8 * (spans & counted)
+        good = flags & 0x4007 == 0
+        for mask, name in ((good & ~keyed & ~spans, "GRE"), (good & keyed & ~spans, "GRE"), (good & spans, "ERSPAN")):
+            number = key[mask] if name == "GRE" and keyed[mask].any() else None
+            add(chosen[mask], at[mask], np.where(spans, TEB, kind)[mask], name, number)
+    for value, kind_of in ((IPIP, IP4), (SIX, IP6)):
+        chosen = np.flatnonzero(there & (said == value))
+        add(chosen, current.transport[chosen], np.full(len(chosen), kind_of), "IP in IP")
+    found, at, kind = np.concatenate(rows), np.concatenate(begins), np.concatenate(kinds)
+    taken = at - frames.at[found]
+    return found, Frames(
+        data, at, frames.captured[found] - taken, np.maximum(1, frames.wire[found] - taken), frames.time_ns[found],
+        kind, frames.direction[found],
+    )  # fmt: skip
+
+
+def _later(current: Headers) -> Bools:
+    """Which are fragments behind the first."""
+    found = np.zeros(len(current), dtype=np.bool_)
+    found[current.fragments.rows[~current.fragments.first]] = True
+    return found
+
+
+def _replace(outer: Headers, rows: Ints, inner: Headers) -> None:
+    """What came through a tunnel takes the place of its outer headers."""
+    for name in (
+        "version", "network", "protocol", "source", "target", "source_port", "target_port", "payload", "transport",
+        "block", "there", "ident", "kind", "said", "sender",
+    ):  # fmt: skip
+        getattr(outer, name)[rows] = getattr(inner, name)
+
+
+def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
+    """numbers: the rows of the frames in `inside`; None where they are the same."""
+    data = frames.data
+    link = links(frames, inside, numbers)
+    end = frames.at + frames.captured
+    network = link.network
     first = pieces(data, network, 40)
-    version = first[:, 0] >> 4
+    is_ip = (link.kind == IP4) | (link.kind == IP6)
+    version = (first[:, 0] >> 4) * is_ip
     header = (first[:, 0] & 15).astype(np.int64) * 4
     length, protocol = column(first, 2, 2), first[:, 9].copy()
-    good = (version == 4) & (header >= 20) & (column(first, 6, 2) & 0x1FFF == 0)
-    ip = (version == 4) & (network + 20 <= end)
+    cut_up = column(first, 6, 2) & 0x3FFF
+    four = version == 4
+    good = four & (header >= 20) & (cut_up & 0x1FFF == 0)
+    ip = four & (network + 20 <= end)
     six = np.flatnonzero(version == 6)
     if len(six):
         header[six], protocol[six] = 40, first[six, 6]
@@ -70,12 +180,19 @@ def headers(frames: Frames) -> Headers:
     unsaid = np.flatnonzero((length == 0) | (version == 6) & (length == 40))
     length[unsaid] = frames.wire[unsaid] - network[unsaid] + frames.at[unsaid]
     good &= network + header <= end
+    cut = np.flatnonzero(ip & four & (cut_up != 0))
+    parts = [(cut, column(first[cut], 4, 2), cut_up[cut] & 0x1FFF == 0)]
     if len(six):
-        protocol, header, good = _extensions(data, network, end, protocol, header, good)
+        protocol, header, good, more = _extensions(data, network, end, protocol, header, good, version)
+        parts += more
+    cut, idents = (np.concatenate([part[at] for part in parts]) for at in (0, 1))
+    fragments = Fragments(
+        cut, idents, np.concatenate([part[2] for part in parts]), np.maximum(0, length[cut] - header[cut])
+    )
     transport = network + header
     block = pieces(data, transport, 20)
-    least = _LEAST[protocol]
-    good &= transport + least <= end
+    said = protocol
+    good &= transport + _LEAST[protocol] <= end
     protocol = (protocol * good).astype(np.uint8)
     version = (version * ip).astype(np.uint8)
     tcp = protocol == TCP
@@ -83,14 +200,15 @@ def headers(frames: Frames) -> Headers:
     payload = np.where(protocol > 0, np.maximum(0, length - header - size), 0)
     ports = words(block)[:, 0].astype(np.int64)
     has_ports = tcp | (protocol == UDP)
-    echo = _is_echo(protocol, block)
-    ident = np.where(echo, column(block, 4, 2), 0)
+    ident = np.where(_is_echo(protocol, block), column(block, 4, 2), 0)
     source_port = np.where(has_ports, ports >> 16, ident)
     target_port = np.where(has_ports, ports & 0xFFFF, ident)
     source, target = _ends(first, version, protocol, source_port, target_port)
     there = np.clip(end - transport, 0, 64)
     return Headers(
-        frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there
+        frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there,
+        words(first)[:, 1] >> np.uint32(16), link.kind, said, link.sender, network.copy(),
+        np.zeros(len(frames), dtype=np.uint64), {}, fragments,
     )  # fmt: skip
 
 
@@ -98,69 +216,34 @@ _LEAST = np.zeros(256, dtype=np.int64)
 _LEAST[[TCP, UDP, ICMP, ICMP6]] = [20, 8, 8, 8]
 
 
-def _network_at(frames: Frames) -> Ints | int:
-    """How far behind its beginning each frame's network header begins; beyond its end where there is none."""
-    links = np.unique(frames.link) if len(frames) and (frames.link != frames.link[0]).any() else frames.link[:1]
-    if not len(links):
-        return 0
-    if len(links) == 1:
-        return _of_link(frames, int(links[0]), slice(None))
-    places = np.zeros(len(frames), dtype=np.int64)
-    for link in links.tolist():
-        chosen = np.flatnonzero(frames.link == link)
-        places[chosen] = _of_link(frames, link, chosen)
-    return places
-
-
-def _of_link(frames: Frames, link: int, chosen: slice | Ints) -> Ints | int:
-    if link not in _NETWORK_AT:
-        return frames.captured[chosen]
-    begins = _NETWORK_AT[link]
-    if link not in _TYPE_AT:
-        return begins
-    at, captured = frames.at[chosen], frames.captured[chosen]
-    kind = column(pieces(frames.data, at + _TYPE_AT[link], 2), 0, 2)
-    places = np.full(len(at), begins, dtype=np.int64)
-    for _ in range(_MOST_TAGS):
-        tagged = np.flatnonzero(np.isin(kind, _TAGS)) if (kind != 0x0800).any() else kind[:0]
-        if not len(tagged):
-            break
-        inner = pieces(frames.data, at[tagged] + places[tagged], 4)
-        kind[tagged] = column(inner, 2, 2)
-        places[tagged] += 4
-    network = (kind == 0x0800) | (kind == 0x86DD)
-    return np.where(network, places, captured)
-
-
 def _extensions(
-    data: Bytes, network: Ints, end: Ints, protocol: Bytes, header: Ints, good: Bools
-) -> tuple[Bytes, Ints, Bools]:
-    """(protocol, header length, whether the transport header is there) behind IPv6's extension headers."""
-    six = np.zeros(len(network), dtype=np.bool_)
-    six[:] = pieces(data, network, 1)[:, 0] >> 4 == 6
+    data: Bytes, network: Ints, end: Ints, protocol: Bytes, header: Ints, good: Bools, version: Bytes
+) -> tuple[Bytes, Ints, Bools, list[tuple[Ints, Ints, Bools]]]:
+    """(protocol, header length, whether the transport header is there; of fragments: rows, names, whether they are
+    first) behind IPv6's extension headers."""
+    six = version == 6
+    cut: list[tuple[Ints, Ints, Bools]] = []
     for _ in range(_MOST_EXTENSIONS):
         more = np.flatnonzero(six & good & np.isin(protocol, _EXTENSIONS))
         if not len(more):
             break
         place = network[more] + header[more]
         block = pieces(data, place, 8)
-        fragment = protocol[more] == 44
-        good[more] &= (place + 8 <= end[more]) & ~(fragment & (column(block, 2, 2) & 0xFFF8 != 0))
-        header[more] += np.where(fragment, 8, (block[:, 1].astype(np.int64) + 1) * 8)
+        whole = place + 8 <= end[more]
+        fragment = (protocol[more] == 44) & whole
+        later = fragment & (column(block, 2, 2) & 0xFFF8 != 0)
+        real = np.flatnonzero(fragment & (column(block, 2, 2) & 0xFFF9 != 0))
+        cut.append((more[real], column(block[real], 4, 4), ~later[real]))
+        good[more] &= whole & ~later
+        header[more] += np.where(protocol[more] == 44, 8, (block[:, 1].astype(np.int64) + 1) * 8)
         protocol[more] = block[:, 0]
-    return protocol, header, good
+    return protocol, header, good, cut
 
 
 def _is_echo(protocol: Bytes, block: Bytes) -> Bools:
     kind = block[:, 0]
     four = (protocol == ICMP) & ((kind == 0) | (kind == 8))
     return np.asarray(four | (protocol == ICMP6) & ((kind == 128) | (kind == 129)), dtype=np.bool_)
-
-
-def _mixed(value: Hashes) -> Hashes:
-    value = value * _M1
-    value = (value ^ (value >> np.uint64(32))) * _M2
-    return np.asarray(value ^ (value >> np.uint64(29)), dtype=np.uint64)
 
 
 def _ends(first: Bytes, version: Bytes, protocol: Bytes, source_port: Ints, target_port: Ints) -> tuple[Hashes, Hashes]:
@@ -172,11 +255,11 @@ def _ends(first: Bytes, version: Bytes, protocol: Bytes, source_port: Ints, targ
     six = np.flatnonzero(version == 6)
     if len(six):
         halves = np.ascontiguousarray(first[six, 8:40]).view(">u8").astype(np.uint64)
-        source[six] = _mixed(_mixed(halves[:, 0]) ^ halves[:, 1])
-        target[six] = _mixed(_mixed(halves[:, 2]) ^ halves[:, 3])
+        source[six] = mixed(mixed(halves[:, 0]) ^ halves[:, 1])
+        target[six] = mixed(mixed(halves[:, 2]) ^ halves[:, 3])
     source ^= below ^ source_port.astype(np.uint64)
     target ^= below ^ target_port.astype(np.uint64)
-    return _mixed(source), _mixed(target)
+    return mixed(source), mixed(target)
 
 
 @dataclass(frozen=True, slots=True)

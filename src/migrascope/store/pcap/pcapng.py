@@ -2,13 +2,13 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from migrascope.store.pcap.chain import SHORT, follow
-from migrascope.store.pcap.damage import MOST_BYTES, Damaged, NotRead
+from migrascope.store.pcap.damage import MOST_BYTES, Damaged
 from migrascope.store.pcap.frames import INWARD, OUTWARD, Bytes, Frames, Ints, column, pieces, words
 
 SECTION, INTERFACE, OLD_PACKET, SIMPLE, PACKET = 0x0A0D0D0A, 1, 2, 3, 6
@@ -17,7 +17,10 @@ _BYTE_ORDER = 0x1A2B3C4D
 _FIXED = 28
 _END, _TSRESOL, _TSOFFSET, _FLAGS = 0, 9, 14, 2
 _OPTION = 8
+LATEST_NS = 1 << 62
+_MOST_STRETCH, _LEAST_STRETCH = 1 << 40, 1 << 12
 Words = NDArray[np.uint32]
+Stamps = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -28,67 +31,104 @@ class Interface:
     units: int
     offset_s: int
 
-    def time_ns(self, stamp: Ints) -> Ints:
+    @property
+    def most(self) -> int:
+        """The greatest stamp that is one: later ones are beyond the year 2116."""
+        return min((1 << 64) - 1, (LATEST_NS - self.offset_s * 10**9) * self.units // 10**9)
+
+    def time_ns(self, stamp: Stamps) -> Ints:
         """ns since 1970 of stamps in the interface's units."""
         if 10**9 % self.units == 0:
-            time = stamp * (10**9 // self.units)
+            time = stamp.astype(np.int64) * (10**9 // self.units)
+        elif self.units > 1 << 63:
+            time = (stamp * (10**9 / self.units)).astype(np.int64)
         elif self.units % 10**9 == 0:
-            time = stamp // (self.units // 10**9)
+            time = (stamp // np.uint64(self.units // 10**9)).astype(np.int64)
         else:
-            seconds, rest = np.divmod(stamp, self.units)
-            time = seconds * 10**9 + (rest * (10**9 / self.units)).astype(np.int64)
+            seconds, rest = np.divmod(stamp, np.uint64(self.units))
+            time = seconds.astype(np.int64) * 10**9 + (rest * (10**9 / self.units)).astype(np.int64)
         return time + self.offset_s * 10**9 if self.offset_s else time
 
 
 @dataclass
 class Pcapng:
-    """The state of one file: the byte order and the interfaces of the section that is being read."""
+    """The state of one file: the byte order and the interfaces of the section that is being read. skipped: blocks that
+    hold no packet; untimed, untimed_bytes: packets without a time stamp (simple packet blocks) and their lengths on the
+    wire; damage: where there is no further block."""
 
     order: str = "<"
     interfaces: list[Interface] = field(default_factory=list)
     skipped: int = 0
+    untimed: int = 0
+    untimed_bytes: int = 0
+    damage: Damaged | None = None
+    _described: list[int] = field(default_factory=list)
+    _stretch: int = _MOST_STRETCH
     _short: bool = True
 
     def frames(self, data: bytearray, filled: int, position: int) -> tuple[Frames, int]:
         """(the frames of the whole blocks at the beginning of the first `filled` bytes, where the rest begins).
-        position: where data begins in the file. Damaged where there is no block."""
+        position: where data begins in the file. They end where there is no block."""
         buffer: Bytes = np.frombuffer(data, dtype=np.uint8)
         found = []
         rest = 0
         for starts, heads in self._sections(data, buffer, filled, position):
             found.append(self._packets(data, buffer, starts, heads, position))
             rest = int(starts[-1]) + int(heads[-1, 1])
-        return _joined(buffer, found), rest
+        return _joined(buffer, found), rest if self.damage is None else self.damage.position - position
+
+    def lacks(self, left: bytes) -> int | None:
+        """How many bytes are missing of the block that begins so; None where its length is not there."""
+        if len(left) < 12:
+            return None
+        return int(struct.unpack_from(self.order + "I", left, 4)[0]) - len(left)
+
+    def _damaged(self, position: int, what: str) -> None:
+        if self.damage is None or position < self.damage.position:
+            self.damage = Damaged(position, what)
 
     def _sections(self, data: bytearray, buffer: Bytes, filled: int, position: int) -> Iterator[tuple[Ints, Words]]:
         """(places, first seven words) of whole blocks, the part of one section at a time."""
         at = 0
-        while at + 12 <= filled:
-            if data[at : at + 4] == MAGIC:
-                self._begin_section(data, at, position)
-            starts = self._walk(data, at, filled)
+        while at + 12 <= filled and self.damage is None:
+            if data[at : at + 4] == MAGIC and not self._begin_section(data, at, position):
+                return
+            # a section of the other byte order ends what can be read at once
+            starts = self._walk(data, at, min(filled, at + self._stretch))
             heads = words(pieces(buffer, starts, _FIXED), self.order)
-            later = np.flatnonzero(heads[:, 0] == SECTION)
-            later = later[later > 0]
-            if len(later):
-                starts, heads = starts[: later[0]], heads[: later[0]]
+            sections = np.flatnonzero(heads[:, 0] == SECTION)
+            orders = words(pieces(buffer, starts[sections] + 8, 4), self.order)[:, 0]
+            foreign = sections[(orders != _BYTE_ORDER) & (sections > 0)]
+            self._stretch = _LEAST_STRETCH if len(foreign) else min(2 * self._stretch, _MOST_STRETCH)
+            if len(foreign):
+                starts, heads = starts[: foreign[0]], heads[: foreign[0]]
             lengths = heads[:, 1].astype(np.int64)
-            _check(buffer, starts, lengths, filled, position, self.order)
+            bad = _first_bad(buffer, starts, lengths, filled, self.order)
+            if bad is not None:
+                self._damaged(position + int(starts[bad]), f"a block whose length cannot be ({lengths[bad]})")
+                starts, heads, lengths = starts[:bad], heads[:bad], lengths[:bad]
+            elif len(starts) and starts[-1] + lengths[-1] > filled:
+                starts, heads, lengths = starts[:-1], heads[:-1], lengths[:-1]
+                filled = 0
             if not len(starts):
                 return
-            if starts[-1] + lengths[-1] > filled:
-                starts, heads, lengths = starts[:-1], heads[:-1], lengths[:-1]
-                if not len(starts):
+            begins = np.flatnonzero(heads[:, 0] == SECTION)
+            for part in np.split(np.arange(len(starts)), begins[begins > 0]):
+                if self.damage is not None and position + starts[part[0]] >= self.damage.position:
                     return
-            yield starts, heads
+                if heads[part[0], 0] == SECTION:
+                    self.interfaces, self._described = [], []
+                yield starts[part], heads[part]
             at = int(starts[-1] + lengths[-1])
 
-    def _begin_section(self, data: bytearray, at: int, position: int) -> None:
+    def _begin_section(self, data: bytearray, at: int, position: int) -> bool:
+        """Whether its byte order is one."""
         for order in "<>":
             if struct.unpack_from(order + "I", data, at + 8)[0] == _BYTE_ORDER:
-                self.order, self.interfaces = order, []
-                return
-        raise Damaged(position + at, "a section without byte order")
+                self.order = order
+                return True
+        self._damaged(position + at, "a section without byte order")
+        return False
 
     def _walk(self, data: bytearray, at: int, filled: int) -> Ints:
         """Places of the blocks from `at` on, as their lengths say; the last one may be cut."""
@@ -104,7 +144,8 @@ class Pcapng:
     def _packets(self, data: bytearray, buffer: Bytes, starts: Ints, numbers: Words, position: int) -> Frames:
         kinds, lengths = numbers[:, 0], numbers[:, 1].astype(np.int64)
         packet = kinds == PACKET
-        if not packet.all():
+        alone = bool(packet.all())
+        if not alone:
             for place, kind, length in zip(
                 starts[~packet].tolist(), kinds[~packet].tolist(), lengths[~packet].tolist(), strict=True
             ):
@@ -115,28 +156,49 @@ class Pcapng:
         old = kinds == OLD_PACKET
         if old.any():
             number = np.where(old, number >> 16 if self.order == ">" else number & 0xFFFF, number)
-        stamp = (numbers[:, 3].astype(np.int64) << 32) | numbers[:, 4].astype(np.int64)
+        stamp = (numbers[:, 3].astype(np.uint64) << np.uint64(32)) | numbers[:, 4].astype(np.uint64)
         captured, wire = numbers[:, 5].astype(np.int64), numbers[:, 6].astype(np.int64)
-        if (captured > lengths - _FIXED - 4).any():
-            bad = int(np.argmax(captured > lengths - _FIXED - 4))
-            raise Damaged(position + int(starts[bad]), "a packet longer than its block")
-        time, link = self._stamps(number, stamp, starts, position)
+        described = len(self.interfaces) if alone else np.searchsorted(self._described, position + starts)
+        long, unknown = captured > lengths - _FIXED - 4, number >= described
+        if long.any() or unknown.any():
+            bad = int(np.argmax(long | unknown))
+            self._damaged(
+                position + int(starts[bad]),
+                "a packet longer than its block"
+                if long[bad]
+                else f"a packet of interface {number[bad]}, which is not described",
+            )
+        if self.damage is not None:
+            kept = int(np.searchsorted(position + starts, self.damage.position))
+            stamp = stamp[:kept]
+            starts, lengths, number, captured, wire = (
+                values[:kept] for values in (starts, lengths, number, captured, wire)
+            )
+        time, link, bad_stamp = self._stamps(number, stamp)
+        if bad_stamp is not None:
+            self._damaged(position + int(starts[bad_stamp]), "a time stamp beyond the year 2116")
+            starts, lengths, number, captured, wire, time, link = (
+                values[:bad_stamp] for values in (starts, lengths, number, captured, wire, time, link)
+            )
         at = starts + _FIXED
         return Frames(buffer, at, captured, wire, time, link, self._direction(buffer, at, captured, starts + lengths))
 
-    def _stamps(self, number: Ints, stamp: Ints, starts: Ints, position: int) -> tuple[Ints, Ints]:
-        if len(number) and number.max() >= len(self.interfaces):
-            bad = int(np.argmax(number >= len(self.interfaces)))
-            raise Damaged(position + int(starts[bad]), f"a packet of interface {number[bad]}, which is not described")
+    def _stamps(self, number: Ints, stamp: Stamps) -> tuple[Ints, Ints, int | None]:
+        """(ns since 1970, link types, the first row whose stamp cannot be)."""
         if len(self.interfaces) == 1:
-            only = self.interfaces[0]
-            return only.time_ns(stamp), np.full(len(number), only.link, dtype=np.int64)
-        time, link = np.zeros_like(stamp), np.zeros_like(number)
-        for which, interface in enumerate(self.interfaces):
-            chosen = number == which
-            time[chosen] = interface.time_ns(stamp[chosen])
-            link[chosen] = interface.link
-        return time, link
+            parts: list[tuple[int, Ints | slice]] = [(0, slice(None))]
+        else:
+            order = np.argsort(number, kind="stable")
+            starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+            parts = [(int(number[rows[0]]), rows) for rows in np.split(order, starts[1:]) if len(rows)]
+        time, link = np.zeros(len(number), dtype=np.int64), np.zeros_like(number)
+        beyond = np.zeros(len(number), dtype=np.bool_)
+        for which, rows in parts:
+            interface = self.interfaces[which]
+            beyond[rows] = stamp[rows] > np.uint64(interface.most)
+            time[rows] = interface.time_ns(np.minimum(stamp[rows], np.uint64(interface.most)))
+            link[rows] = interface.link
+        return time, link, int(np.argmax(beyond)) if beyond.any() else None
 
     def _direction(self, buffer: Bytes, at: Ints, captured: Ints, ends: Ints) -> Bytes:
         """From epb_flags, where it is the first option."""
@@ -153,9 +215,16 @@ class Pcapng:
 
     def _other(self, data: bytearray, place: int, kind: int, length: int, position: int) -> None:
         if kind == INTERFACE:
-            self.interfaces.append(self._interface(data, place, length))
+            interface = self._interface(data, place, length)
+            if abs(interface.offset_s) > LATEST_NS // 10**9:
+                self._damaged(position + place, f"an interface whose stamps are {interface.offset_s} s off")
+                interface = replace(interface, offset_s=0)
+            self.interfaces.append(interface)
+            self._described.append(position + place)
         elif kind == SIMPLE:
-            raise NotRead(f"the packet at byte {position + place} has no time stamp (a simple packet block)")
+            if self.damage is None:
+                self.untimed += 1
+                self.untimed_bytes += int(struct.unpack_from(self.order + "I", data, place + 8)[0])
         elif kind not in (SECTION, OLD_PACKET):
             self.skipped += 1
 
@@ -208,14 +277,13 @@ def _walk_by_guess(numbers: NDArray[np.uint32]) -> Ints:
     return follow(guesses, after, len(numbers) - 1, step)
 
 
-def _check(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, position: int, order: str) -> None:
+def _first_bad(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, order: str) -> int | None:
+    """The first block whose length cannot be, or stands differently at its end."""
     bad = (lengths < 12) | (lengths % 4 != 0) | (lengths > MOST_BYTES)
     whole = ~bad & (starts + lengths <= filled)
     numbers = buffer[: len(buffer) & ~3].view(f"{order}u4")
     bad |= whole & (numbers[np.where(whole, starts + lengths - 4, 0) >> 2] != lengths)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise Damaged(position + int(starts[first]), f"a block whose length cannot be ({lengths[first]})")
+    return int(np.argmax(bad)) if bad.any() else None
 
 
 def _joined(buffer: Bytes, found: list[Frames]) -> Frames:
