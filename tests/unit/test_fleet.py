@@ -26,6 +26,7 @@ from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.lab.qemu.machine import BootImage
+from migrascope.metrics.catalogue import metric_of
 from migrascope.metrics.fleet import Instance, instances
 from migrascope.metrics.trial import measure
 from migrascope.model.measured import Measured
@@ -101,6 +102,7 @@ def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str
     metrics = measure(recording)
     assert metrics["fleet.migrated"].value == 4
     assert metrics["fleet.at_once"].value == most
+    assert [key for key in metrics if not metric_of(key)] == []
     for one in found:
         took, bound = one.figures()["migration_time_s"]
         assert took is not None
