@@ -101,6 +101,8 @@ METRICS = [
     Metric("visitor.rtt_s.WINDOW.{p50,p95}", "s", "round trip that the kernel estimates for visitors' flows", "delay"),
     Metric("probe.rtt_variation_s.WINDOW.{p50,p95}", "s",
            "variation between successive round trips (RFC 3393, of round trips)", "jitter", "Jitter"),
+    Metric("probe.rtt_variation_pairs_ratio.WINDOW", "ratio",
+           "share of the pairs of successive echo probes that were both answered, of which the variation is", "jitter"),
     Metric("probe.rtt_smoothed_jitter_s.WINDOW.max", "s", "smoothed variation (RFC 3550, of round trips)", "jitter"),
     Metric("probe.loss_ratio.WINDOW", "ratio", "echo probes that were lost, or late", "loss", "Loss"),
     Metric("probe.late_ratio.WINDOW", "ratio", "echo probes that were lost, or late", "loss"),
