@@ -12,10 +12,11 @@ from fakecloud import FakeCloud, Fault
 from test_cli import KEYS, migrascope
 
 from migrascope.lab.openstack.wishes import TAG
+from migrascope.metrics.catalogue import Need
 from migrascope.model.plan import Axes, CapturePlan, Plan
 from migrascope.study import clouddoctor
 from migrascope.study import prospect as prospects
-from migrascope.study.prospect import WHY, Part, prospect
+from migrascope.study.prospect import WHY, prospect
 
 OURS = f"{TAG}-aaaaaaaaaaaa"
 OF_HYPERVISORS = {
@@ -33,7 +34,7 @@ Ask = Callable[..., tuple[int, dict[str, Any]]]
 _known: dict[tuple[str, frozenset[str]], dict[str, str | None]] = {}
 
 
-def prospect_once(plan: Plan, reach: Collection[Part]) -> dict[str, str | None]:
+def prospect_once(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
     """The prospect, which is the same for the same plan and reach: a second of work in most of these tests."""
     key = (plan.model_dump_json(), frozenset(reach))
     if key not in _known:

@@ -9,6 +9,7 @@ import pytest
 from faketrial import record
 
 from migrascope.cli.main import app
+from migrascope.metrics.catalogue import index
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.disturbance import KINDS
@@ -78,6 +79,10 @@ def documented_keys() -> set[str]:
 
 def test_every_metric_has_a_page_and_every_page_a_metric(tmp_path: Path) -> None:
     assert documented_keys() == set(measure(record(tmp_path)))
+
+
+def test_the_index_of_metrics_is_the_catalogue_s() -> None:
+    assert index() in (DOCS / "metrics/README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "metrics").glob("*.md")), ids=lambda page: page.stem)

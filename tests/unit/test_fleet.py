@@ -26,6 +26,7 @@ from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.lab.qemu.machine import BootImage
+from migrascope.metrics.catalogue import metric_of
 from migrascope.metrics.fleet import Instance, instances
 from migrascope.metrics.trial import measure
 from migrascope.model.measured import Measured
@@ -101,10 +102,11 @@ def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str
     metrics = measure(recording)
     assert metrics["fleet.migrated"].value == 4
     assert metrics["fleet.at_once"].value == most
+    assert [key for key in metrics if not metric_of(key)] == []
     for one in found:
-        took, bound = one.figures()["migration_time_s"]
-        assert took is not None
-        assert took + bound >= 0.15
+        took = one.figures()["migration_time_s"]
+        assert took.value is not None
+        assert took.value + (took.bound or 0.0) >= 0.15
     total = metrics["fleet.total_s"].value
     assert total is not None
     assert total >= 0.15 * -(-4 // most) - 0.05
@@ -243,8 +245,8 @@ def test_probes_share_the_rate_and_are_spread() -> None:
 def test_a_blackout_is_as_exact_as_its_probe() -> None:
     black = Measured(1.5, "s", "echo", bound=0.032, samples=2)
     one = Instance("vm-1", 0, 1, 2, 1, 1, None, black)
-    assert one.figures()["blackout_s"] == (1.5, 0.032)
-    assert replace(one, blackout=None).figures()["blackout_s"] == (None, 0.0)
+    assert one.figures()["blackout_s"] == black
+    assert replace(one, blackout=None).figures()["blackout_s"].reason == "not watched by a probe of its own"
 
 
 def test_widths_and_verdicts() -> None:

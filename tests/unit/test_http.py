@@ -27,32 +27,85 @@ outcomes = st.lists(
 )
 
 
-@given(outcomes, st.integers(0, 4 * SECOND), st.integers(1, 5 * SECOND))
-def test_the_blackout_is_that_of_the_reference(took: list[int | None], begin: int, length: int) -> None:
-    span = (begin, begin + length)
+def stretches(took: list[int | None]) -> list[tuple[int, int, bool, list[int]]]:
+    """Of each stretch: when its first visit was due, its end, whether it ended, and its bad visits."""
     due = [at * SPACING for at in range(len(took))]
     bad = [one is None or one > THRESHOLD for one in took]
-    overlap = [
-        at
-        for at, one in enumerate(took)
-        if due[at] < span[1] and due[at] + (THRESHOLD if one is None else one) >= span[0]
-    ]
-    first = next((at for at in overlap if bad[at]), None)
-    seen = blackout(visits_of(took), THRESHOLD, span)
+    found: list[tuple[int, int, bool, list[int]]] = []
+    at, spacing = 0, SPACING if len(due) > 1 else 0
+    while at < len(took):
+        if not bad[at]:
+            at += 1
+            continue
+        end = None
+        for place in range(at, len(took)):
+            second = [bad[other] for other in range(len(took)) if due[place] <= due[other] < due[place] + SECOND]
+            if not any(second) and due[place] + SECOND <= due[-1] + spacing:
+                end = place
+                break
+        members = [place for place in range(at, len(took) if end is None else end) if bad[place]]
+        found.append((due[at], due[end] if end is not None else due[members[-1]] + spacing, end is not None, members))
+        at = len(took) if end is None else end
+    return found
+
+
+spans = st.tuples(st.integers(0, 4 * SECOND), st.integers(1, 5 * SECOND)).map(lambda t: (t[0], t[0] + t[1]))
+
+
+@given(outcomes, spans, st.one_of(st.none(), spans))
+def test_the_blackout_is_that_of_the_reference(
+    took: list[int | None], span: tuple[int, int], stop: tuple[int, int] | None
+) -> None:
+    due = [at * SPACING for at in range(len(took))]
+    over = [at * SPACING + (THRESHOLD if one is None else one) for at, one in enumerate(took)]
+    overlap = [at for at in range(len(took)) if due[at] < span[1] and over[at] >= span[0]]
+    around = [one for one in stretches(took) if set(one[3]) & set(overlap)]
+    if stop is not None:
+        met = [one for one in around if one[0] < stop[1] and max(over[at] for at in one[3]) >= stop[0]]
+        around = met or around
+    seen = blackout(visits_of(took), THRESHOLD, span, stop)
     assert seen.failed == sum(took[at] is None for at in overlap)
-    assert seen.late == sum(bad[at] for at in overlap) - seen.failed
-    if first is None:
-        assert seen.seconds == 0
+    assert seen.late == sum((took[at] or 0) > THRESHOLD for at in overlap)
+    if not around:
+        assert (seen.seconds, seen.ended) == (0, True)
         return
-    assert seen.start_ns == due[first]
-    spacing = SPACING if len(due) > 1 else 0
-    end = None
-    for at in range(first, len(took)):
-        second = [bad[other] for other in range(len(took)) if due[at] <= due[other] < due[at] + SECOND]
-        if not any(second) and due[at] + SECOND <= due[-1] + spacing:
-            end = due[at]
-            break
-    assert seen.seconds == (None if end is None else pytest.approx((end - due[first]) / 1e9))
+    longest = max(around, key=lambda one: one[1] - one[0])
+    assert (seen.start_ns, seen.end_ns, seen.ended) == longest[:3]
+
+
+@given(outcomes, spans)
+def test_the_worst_visit_is_that_of_the_reference(took: list[int | None], span: tuple[int, int]) -> None:
+    """One that failed waits at least until the next one that is served is done, or as long as any was seen."""
+    due = [at * SPACING for at in range(len(took))]
+    done = [None if one is None else at * SPACING + one for at, one in enumerate(took)]
+    last = max([*due, *(at for at in done if at is not None)])
+    waits = []
+    for at, one in enumerate(took):
+        if due[at] < span[1] and due[at] + (THRESHOLD if one is None else one) >= span[0]:
+            served = done[at]
+            waits.append((min([other for other in done[at:] if other is not None], default=last)
+                          if served is None else served) - due[at])  # fmt: skip
+    seen = blackout(visits_of(took), THRESHOLD, span).worst_s
+    assert seen == (pytest.approx(max(waits) / 1e9) if waits else None)
+
+
+def test_a_visit_that_was_late_before_the_stop_does_not_hide_the_blackout() -> None:
+    """One of 110 ms, more than a second before STOP; then 0.8 s without an answer."""
+    took: list[int | None] = [5 * MS] * 300
+    took[90] = 110 * MS
+    took[150:190] = [(190 - at) * SPACING + 5 * MS for at in range(150, 190)]
+    stop = (150 * SPACING, 180 * SPACING)
+    seen = blackout(visits_of(took), THRESHOLD, (stop[0] - SECOND - 250 * MS, stop[0] + 4 * SECOND), stop)
+    assert seen.seconds == pytest.approx(0.72, abs=0.021)
+
+
+def test_a_long_blackout_elsewhere_does_not_stand_for_that_at_the_stop() -> None:
+    took: list[int | None] = [5 * MS] * 400
+    took[150:160] = [None] * 10
+    took[230:280] = [None] * 50
+    seen = blackout(visits_of(took), THRESHOLD, (100 * SPACING, 350 * SPACING), (150 * SPACING, 158 * SPACING))
+    assert seen.seconds == pytest.approx(0.2)
+    assert blackout(visits_of(took), THRESHOLD, (100 * SPACING, 350 * SPACING)).seconds == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("hold_ms", [150, 200, 500, 1000])
@@ -63,6 +116,7 @@ def test_a_server_that_holds_its_answers_is_out_for_as_long(hold_ms: int) -> Non
         end - at * SPACING + 5 * MS if begin <= at * SPACING < end else 5 * MS for at in range(400)
     ]
     seen = blackout(visits_of(took), THRESHOLD, (begin, end))
+    assert seen.ended
     assert seen.seconds == pytest.approx((hold_ms - 95) / 1e3, abs=0.021)
     assert seen.worst_s == pytest.approx((hold_ms + 5) / 1e3, abs=0.021)
     assert seen.failed == 0

@@ -92,8 +92,14 @@ def test_a_segment_that_never_comes_keeps_the_player_until_the_next_one() -> Non
     assert lateness(viewer({}, never=frozenset({12}))).worst_s == pytest.approx(2.0, abs=1e-6)
 
 
-def test_media_that_never_come_again_are_not_a_number() -> None:
-    assert viewer({}, never=frozenset(range(12, 20))).lateness_s(BEFORE, MIGRATION) == "media never came again"
+def test_media_that_never_come_again_are_at_least_as_late_as_they_were_waited_for() -> None:
+    """Segment 12 was due at 24 s: waited for until 30 s, or as long as the viewer was watched."""
+    gone = viewer({}, never=frozenset(range(12, 20)))
+    assert not lateness(gone).ended
+    assert lateness(gone).worst_s == pytest.approx(6.0, abs=0.01)
+    longer = gone.lateness_s(BEFORE, MIGRATION, 33 * SECOND)
+    assert isinstance(longer, Lateness)
+    assert longer.worst_s == pytest.approx(9.0, abs=0.01)
 
 
 def test_without_before_there_is_no_reference() -> None:

@@ -25,4 +25,5 @@ def _until_reply(packets: Packets, windows: Windows) -> Measured:
     if gap is None:
         return missing("s", "echo", "no reply came after RESUME")
     bound = 0.0 if gap.late else packets.interval_ns / NS
-    return Measured((gap.end_ns - windows.resume) / NS, "s", "echo", bound=bound, samples=1)
+    until = Measured((gap.end_ns - windows.resume) / NS, "s", "echo", bound=bound, samples=1)
+    return until.censored(not gap.ended)

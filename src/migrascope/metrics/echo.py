@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from migrascope.metrics.packets import NS, Ints, Packets, Span, inside
+from migrascope.metrics.packets import NS, TMAX_NS, Ints, Packets, Span, inside
 from migrascope.metrics.windows import WINDOWS, Windows
 from migrascope.model.measured import Measured, missing
 
@@ -14,8 +14,8 @@ RFC3550_GAIN = 1 / 16
 
 
 def measure(packets: Packets, windows: Windows) -> dict[str, Measured]:
-    """probe.rtt_s, probe.rtt_variation_s, probe.loss_ratio, probe.late_ratio and RFC 3550's smoothed estimate, of each
-    window; a probe belongs to the window in which it was sent."""
+    """probe.rtt_s, probe.rtt_variation_s and its share of pairs, RFC 3550's smoothed estimate, probe.loss_ratio and
+    probe.late_ratio of each window; a probe belongs to the window in which it was sent."""
     found: dict[str, Measured] = {}
     for name in WINDOWS:
         span = windows.span(name)
@@ -30,6 +30,7 @@ def measure(packets: Packets, windows: Windows) -> dict[str, Measured]:
 def _keys(name: str) -> dict[str, str]:
     keys = {f"probe.rtt_s.{name}.{p}": "s" for p in PERCENTILES}
     keys |= {f"probe.rtt_variation_s.{name}.{p}": "s" for p in ("p50", "p95")}
+    keys[f"probe.rtt_variation_pairs_ratio.{name}"] = "ratio"
     keys[f"probe.rtt_smoothed_jitter_s.{name}.max"] = "s"
     return keys | {f"probe.loss_ratio.{name}": "ratio", f"probe.late_ratio.{name}": "ratio"}
 
@@ -38,35 +39,44 @@ def _window(packets: Packets, span: Span, name: str) -> dict[str, Measured]:
     chosen = inside(packets.sent_ns, span)
     rtt = packets.rtt_ns[chosen]
     answered = rtt[rtt >= 0]
+    lost = int(packets.lost[chosen].sum())
+    infinite = lost if (packets.rtt_ns >= 0).any() else 0
     found: dict[str, Measured] = {}
     for p, rank in PERCENTILES.items():
-        found[f"probe.rtt_s.{name}.{p}"] = _percentile(answered, rank, f"no reply in {name}")
+        found[f"probe.rtt_s.{name}.{p}"] = percentile(answered, rank, f"no reply in {name}", infinite)
     change = variation(rtt)
     for p in ("p50", "p95"):
         why = f"no two successive replies in {name}"
-        found[f"probe.rtt_variation_s.{name}.{p}"] = _percentile(np.abs(change), PERCENTILES[p], why)
+        found[f"probe.rtt_variation_s.{name}.{p}"] = percentile(np.abs(change), PERCENTILES[p], why)
+    found[f"probe.rtt_variation_pairs_ratio.{name}"] = _share(len(change), len(rtt) - 1, f"one echo probe in {name}")
     key = f"probe.rtt_smoothed_jitter_s.{name}.max"
     if len(change):
         found[key] = Measured(float(smoothed(change).max()) / NS, "s", SOURCE, samples=len(change))
     else:
         found[key] = missing("s", SOURCE, f"no two successive replies in {name}")
-    lost = int(packets.lost[chosen].sum())
     settled = lost + len(answered)
     for key, count in {
         f"probe.loss_ratio.{name}": lost,
         f"probe.late_ratio.{name}": int((answered > LATE_NS).sum()),
     }.items():
-        if settled:
-            found[key] = Measured(count / settled, "ratio", SOURCE, samples=settled)
-        else:
-            found[key] = missing("ratio", SOURCE, f"recording ended within Tmax of every probe in {name}")
+        found[key] = _share(count, settled, f"recording ended within Tmax of every probe in {name}")
     return found
 
 
-def _percentile(values: Ints, rank: float, why: str) -> Measured:
-    if not len(values):
-        return missing("s", SOURCE, why)
-    return Measured(float(np.percentile(values, rank)) / NS, "s", SOURCE, samples=len(values))
+def _share(count: int, of: int, why: str) -> Measured:
+    return Measured(count / of, "ratio", SOURCE, samples=of) if of > 0 else missing("ratio", SOURCE, why)
+
+
+def percentile(values: Ints, rank: float, why: str, lost: int = 0, source: str = SOURCE) -> Measured:
+    """The percentile of values, ns, and of so many lost ones, which rank as infinite: one that falls on a lost one, or
+    between it and another, is at least Tmax (RFC 2681, RFC 7680). why: the reason where there are none."""
+    n = len(values) + lost
+    if not n:
+        return missing("s", source, why)
+    if rank / 100 * (n - 1) > len(values) - 1:
+        return Measured(TMAX_NS / NS, "s", source, samples=n, at_least=True)
+    ordered = np.concatenate((np.asarray(values, dtype=np.float64), np.full(lost, float(TMAX_NS))))
+    return Measured(float(np.percentile(ordered, rank)) / NS, "s", source, samples=n)
 
 
 def variation(rtt_ns: Ints) -> Ints:

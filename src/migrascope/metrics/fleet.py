@@ -1,6 +1,8 @@
 """A fleet's migrations: figures of each instance, from the looks at all of them and its own probe, and totals."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 
 import polars as pl
@@ -42,20 +44,21 @@ class Instance:
     def migrated(self) -> bool:
         return self.failed is None and self.end_ns is not None
 
-    def figures(self) -> dict[str, tuple[float | None, float]]:
-        """Each of FIGURES in s, None where it was not seen, with its bound."""
+    def figures(self) -> dict[str, Measured]:
+        """Each of FIGURES."""
         end = self.end_ns if self.migrated else None
-        black = self.blackout
         return {
-            "from_request_s": (_span(self.request_ns, end), self.end_bound_ns / NS),
-            "waited_s": (_span(self.request_ns, self.begin_ns), self.begin_bound_ns / NS),
-            "migration_time_s": (_span(self.begin_ns, end), (self.begin_bound_ns + self.end_bound_ns) / NS),
-            "blackout_s": (black.value, black.bound or 0.0) if black is not None else (None, 0.0),
+            "from_request_s": _span("from_request_s", self.request_ns, end, self.end_bound_ns),
+            "waited_s": _span("waited_s", self.request_ns, self.begin_ns, self.begin_bound_ns),
+            "migration_time_s": _span("migration_time_s", self.begin_ns, end, self.begin_bound_ns + self.end_bound_ns),
+            "blackout_s": self.blackout or missing("s", SOURCE, f"not {_UNSEEN['blackout_s']}"),
         }
 
 
-def _span(first: int | None, last: int | None) -> float | None:
-    return (last - first) / NS if first is not None and last is not None else None
+def _span(key: str, first: int | None, last: int | None, bound_ns: int) -> Measured:
+    if first is None or last is None:
+        return missing("s", SOURCE, f"not {_UNSEEN[key]}")
+    return Measured((last - first) / NS, "s", SOURCE, bound=bound_ns / NS, samples=1)
 
 
 def is_fleet(recording: Recording) -> bool:
@@ -100,7 +103,7 @@ def _first(rows: pl.DataFrame | None, since: int, shows: pl.Expr, *, last: bool 
 def _blackout(recording: Recording, name: str) -> Measured:
     own = recording.of(name)
     packets = Packets.of(own, end_of(recording))
-    return network(packets, _windows(recording))["network_blackout_s"]
+    return replace(network(packets, _windows(recording))["network_blackout_s"], source=SOURCE)
 
 
 def _windows(recording: Recording) -> Windows:
@@ -128,25 +131,25 @@ def measure(recording: Recording) -> dict[str, Measured]:
     }
     by_instance = {one.name: one.figures() for one in found}
     for key in FIGURES:
-        seen = [
-            (value, bound) for value, bound in (figures[key] for figures in by_instance.values()) if value is not None
-        ]
-        for name, total in (("median", median), ("max", max), ("sum", sum)):
-            result[f"fleet.{key}.{name}"] = (
-                Measured(
-                    float(total([value for value, _ in seen])), "s", SOURCE, None, max(b for _, b in seen), len(seen)
-                )
-                if seen
-                else missing("s", SOURCE, f"of no instance {_UNSEEN[key]}")
-            )
+        seen = [figures[key] for figures in by_instance.values()]
+        result |= {f"fleet.{key}.{name}": over(seen, name, key) for name in TOTALS}
     for name, figures in by_instance.items():
-        for key, (value, bound) in figures.items():
-            result[f"fleet.{name}.{key}"] = (
-                Measured(value, "s", SOURCE, bound=bound, samples=1)
-                if value is not None
-                else missing("s", SOURCE, f"not {_UNSEEN[key]}")
-            )
+        result |= {f"fleet.{name}.{key}": one for key, one in figures.items()}
     return result
+
+
+TOTALS: dict[str, Callable[[list[float]], float]] = {"median": median, "max": max, "sum": sum}
+
+
+def over(figures: list[Measured], name: str, key: str) -> Measured:
+    """One of TOTALS over the instances; a lower bound where it would be more if those that were cut off never ended."""
+    total, there = TOTALS[name], [one for one in figures if one.value is not None]
+    if not there:
+        return missing("s", SOURCE, f"of no instance {_UNSEEN[key]}")
+    value = total([one.value or 0.0 for one in there])
+    most = total([inf if one.at_least else one.value or 0.0 for one in there])
+    bound = max(one.bound or 0.0 for one in there)
+    return Measured(float(value), "s", SOURCE, None, bound, len(there), at_least=most > value)
 
 
 def _total(whole: list[Instance]) -> Measured:

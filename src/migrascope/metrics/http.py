@@ -46,45 +46,83 @@ class Visits:
 
 @dataclass(frozen=True)
 class Blackout:
-    """From the due time of the first failed or late visit to that of the first visit from which 1 s is in time, mono
-    ns; both 0 where every visit was in time. seconds is None where no such second was seen."""
+    """A stretch of failed and late visits: from the due time of its first to that of the first visit from which 1 s is
+    in time, mono ns; both 0 where every visit was in time. ended: whether such a second was seen; without one the
+    blackout lasts at least until the visit after the last bad one was due. worst_s: the longest wait of a visit, due ->
+    done, None where no visit was due around; failed, late: how many, of those around."""
 
     start_ns: int
     end_ns: int
-    seconds: float | None
+    ended: bool
     failed: int
     late: int
     worst_s: float | None
 
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / NS
 
-def blackout(visits: Visits, late_after_ns: float, span: Span) -> Blackout:
+
+def blackout(visits: Visits, late_after_ns: float, span: Span, stop: Span | None = None) -> Blackout:
     """The blackout that overlaps the span (the switchover, or a known hold), and the worst visit and the counts of
-    those failed and late among the visits that overlap it."""
+    those failed and late among the visits that overlap it. Of several stretches it is the longest of those at the stop
+    (when the VM stood still); without a stop, or none at it, the longest of all.
+
+    A visit that failed waited at least until the next one after it that was served was done.
+    """
     late = visits.late(late_after_ns)
     bad = late | visits.failed
     ends = np.maximum(visits.done_ns, visits.due_ns + np.where(visits.failed, round(late_after_ns), 0))
     overlaps = (visits.due_ns < span[1]) & (ends >= span[0])
-    answered = overlaps & (visits.done_ns > 0)
-    worst = float((visits.done_ns - visits.due_ns)[answered].max()) / NS if answered.any() else None
+    waited = _served(visits) - visits.due_ns
+    worst = float(waited[overlaps].max()) / NS if overlaps.any() else None
     failed_count, late_count = int((overlaps & visits.failed).sum()), int((overlaps & late).sum())
-    first = np.flatnonzero(bad & overlaps)
-    if not len(first):
-        return Blackout(0, 0, 0.0, failed_count, late_count, worst)
-    start = int(visits.due_ns[first[0]])
-    end = _first_good_second(visits.due_ns, bad, int(first[0]))
-    seconds = None if end is None else (end - start) / NS
-    return Blackout(start, end or 0, seconds, failed_count, late_count, worst)
+    stretches = _stretches(visits.due_ns, ends, bad, overlaps)
+    at_stop = [one for one in stretches if stop is not None and one.due_ns < stop[1] and one.over_ns >= stop[0]]
+    chosen = max(at_stop or stretches, key=lambda one: one.end_ns - one.due_ns, default=_Stretch(0, 0, 0, True))
+    return Blackout(chosen.due_ns, chosen.end_ns, chosen.ended, failed_count, late_count, worst)
 
 
-def _first_good_second(due: Ints, bad: Bools, after: int) -> int | None:
+def _served(visits: Visits) -> Ints:
+    """When each visit was done, mono ns; of one that failed, when the next one that was served was done, or the last
+    that was seen of any."""
+    seen = max(int(visits.done_ns.max()), int(visits.due_ns.max())) if len(visits) else 0
+    done = np.where(visits.failed, seen, visits.done_ns)
+    following = np.minimum.accumulate(done[::-1])[::-1]
+    return np.asarray(np.where(visits.failed, np.maximum(following, visits.due_ns), visits.done_ns), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """due_ns: when its first visit was due; over_ns: when its last bad visit was over; end_ns, ended: of Blackout."""
+
+    due_ns: int
+    over_ns: int
+    end_ns: int
+    ended: bool
+
+
+def _stretches(due: Ints, over: Ints, bad: Bools, overlaps: Bools) -> list[_Stretch]:
+    """Every stretch with a bad visit among those that overlap."""
     worst = np.flatnonzero(bad)
     spacing = round(float(np.median(np.diff(due)))) if len(due) > 1 else 0
     following = np.searchsorted(worst, np.arange(len(due)))
     next_bad = np.append(due[worst], np.iinfo(np.int64).max)[following]
-    good = ~bad & (next_bad >= due + SECOND) & (due + SECOND <= due[-1] + spacing)
-    good[:after] = False
-    found = np.flatnonzero(good)
-    return int(due[found[0]]) if len(found) else None
+    good = np.flatnonzero(~bad & (next_bad >= due + SECOND) & (due + SECOND <= due[-1] + spacing))
+    found: list[_Stretch] = []
+    at = 0
+    while at < len(worst):
+        first = int(worst[at])
+        place = int(np.searchsorted(good, first))
+        end = int(good[place]) if place < len(good) else len(due)
+        beyond = int(np.searchsorted(worst, end))
+        last = int(worst[beyond - 1])
+        if overlaps[worst[at:beyond]].any():
+            ended = end < len(due)
+            until = int(due[end]) if ended else int(due[last + 1]) if last + 1 < len(due) else int(due[last]) + spacing
+            found.append(_Stretch(int(due[first]), int(over[worst[at:beyond]].max()), until, ended))
+        at = beyond
+    return found
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
@@ -99,7 +137,8 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
             found |= {key: missing(unit, SOURCE, why) for key, unit in _keys(kind).items()}
             continue
         late_after = visits.late_after_ns(windows.before)
-        found |= _kind(kind, visits, late_after, blackout(visits, late_after, windows.switchover))
+        stop = (windows.stop, (windows.resume or windows.stop) + 1) if windows.stop is not None else None
+        found |= _kind(kind, visits, late_after, blackout(visits, late_after, windows.switchover, stop))
     return found
 
 
@@ -120,15 +159,16 @@ def _kind(kind: str, visits: Visits, late_after_ns: float, seen: Blackout) -> di
         failed_key: Measured(seen.failed, "1", SOURCE, samples=len(visits)),
         late_key: Measured(seen.late, "1", SOURCE, samples=len(visits)),
         late_after_key: Measured(late_after_ns / NS, "s", SOURCE, samples=len(visits)),
-        worst_key: missing("s", SOURCE, "no visit around the switchover was answered"),
+        worst_key: missing("s", SOURCE, "no visit was due around the switchover"),
     }
     if seen.worst_s is not None:
-        found[worst_key] = Measured(seen.worst_s, "s", SOURCE, samples=len(visits))
+        found[worst_key] = Measured(seen.worst_s, "s", SOURCE, samples=len(visits)).censored(seen.failed > 0)
     why = _untold(late_after_ns, seen)
-    if why is not None or seen.seconds is None:
-        found[blackout_key] = missing("s", SOURCE, why or "no second of visits all in time came after it")
+    if why is not None:
+        found[blackout_key] = missing("s", SOURCE, why)
     else:
-        found[blackout_key] = Measured(seen.seconds, "s", SOURCE, bound=spacing, samples=len(visits))
+        value = Measured(seen.seconds, "s", SOURCE, bound=spacing, samples=len(visits))
+        found[blackout_key] = value.censored(not seen.ended)
     return found
 
 

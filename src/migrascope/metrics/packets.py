@@ -96,5 +96,11 @@ class Packets:
         answered = self.rtt_ns[self.rtt_ns >= 0]
         return float(np.median(answered)) if len(answered) else 0.0
 
+    @cached_property
+    def silent_until_ns(self) -> int:
+        """Up to when a silence at the end was seen: when the last probe should have been answered, or recording ended;
+        0 without probes."""
+        return min(int(self.sent_ns[-1]) + round(self.quiet_rtt_ns), self.end_ns) if len(self.sent_ns) else 0
+
     def __len__(self) -> int:
         return len(self.sent_ns)

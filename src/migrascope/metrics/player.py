@@ -5,7 +5,7 @@ late by its arrival less m less the same difference of *before* (the median over
 holds B seconds stands still for max(0, worst lateness - B).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -69,29 +69,33 @@ class Viewer:
         chosen = quiet if len(quiet) else known[-1:]
         return float(np.median((self.arrived_ns - self.media_s * NS)[chosen]))
 
-    def lateness_s(self, before: Span, span: Span) -> "Lateness | str":
+    def lateness_s(self, before: Span, span: Span, seen_ns: int | None = None) -> "Lateness | str":
         """How late the media were that were due, or came, in the span (mono ns), against what was asked for in before;
-        the reason where that cannot be said."""
+        the reason where that cannot be said. seen_ns: until when they were waited for, by default until the span's
+        end: what never came is at least so late."""
         if not len(self.media_s):
             return "the viewer asked for nothing"
         reference = self.reference_ns(before)
         if reference is None:
             return "no media came in before to compare with"
+        never = np.iinfo(np.int64).max
         due, arrived = self.media_s * NS + reference, _or_next(self.arrived_ns)
         touched = (due < span[1]) & (np.maximum(due, arrived) >= span[0])
         if not touched.any():
             return "no media were due in the time of the migration"
-        if (arrived[touched] == np.iinfo(np.int64).max).any():
-            return "media never came again"
-        return Lateness(float((arrived - due)[touched].max()) / NS, int(touched.sum()))
+        ended = not (arrived[touched] == never).any()
+        came = np.where(arrived == never, max(seen_ns or span[1], int(self.arrived_ns.max())), arrived)
+        return Lateness(float((came - due)[touched].max()) / NS, int(touched.sum()), ended)
 
 
 @dataclass(frozen=True)
 class Lateness:
-    """The worst lateness of media, s, and over how many stretches of media."""
+    """The worst lateness of media, s, and over how many stretches of media. ended: whether all of them came; without
+    that it is a lower bound."""
 
     worst_s: float
     samples: int
+    ended: bool = True
 
     def stall_s(self, buffer_s: float) -> float:
         """How long a player with that buffer would have stood still."""
@@ -136,7 +140,17 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         "player_lateness_s": found.worst_s,
         **{key: found.stall_s(buffer) for key, buffer in curve.items()},
     }
-    return {key: Measured(value, "s", SOURCE, samples=found.samples) for key, value in values.items()}
+    measured = {
+        key: Measured(value, "s", SOURCE, samples=found.samples).censored(not found.ended)
+        for key, value in values.items()
+    }
+    if not found.ended:
+        # Because a level is bounded from above by what was seen, unlike the others: only an empty buffer is exact.
+        level = measured["player_least_buffer_s"]
+        empty = replace(level, at_least=False)
+        never = missing("s", SOURCE, "media never came again, and the buffer had not run dry when recording ended")
+        measured["player_least_buffer_s"] = never if level.value else empty
+    return measured
 
 
 def _worst(recording: Recording, windows: Windows) -> Lateness | str:
@@ -145,8 +159,11 @@ def _worst(recording: Recording, windows: Windows) -> Lateness | str:
     if windows.before is None or windows.during is None:
         return "the trial has no window before or during"
     until = max(windows.during[1], windows.switchover[1] if windows.switchover else 0)
-    seen = [viewer.lateness_s(windows.before, (windows.during[0], until)) for viewer in viewers(recording).values()]
+    watched = windows.after[1] if windows.after else windows.during[1]
+    span = (windows.during[0], until)
+    seen = [viewer.lateness_s(windows.before, span, watched) for viewer in viewers(recording).values()]
     reasons = [one for one in seen if isinstance(one, str)]
     if not seen or reasons:
         return reasons[0] if reasons else "no viewer recorded anything"
-    return max((one for one in seen if isinstance(one, Lateness)), key=lambda one: one.worst_s)
+    late = [one for one in seen if isinstance(one, Lateness)]
+    return replace(max(late, key=lambda one: one.worst_s), ended=all(one.ended for one in late))

@@ -106,4 +106,5 @@ def _lost_seconds(stamps: Ints, sizes: Ints, windows: Windows) -> Measured:
     lost = float(short.sum() - len(during) * usually.mean())
     scatter = float(usually.std()) * (len(during) * (1 + len(during) / len(before))) ** 0.5
     bin_s = BIN_NS / NS
-    return Measured(lost * bin_s, *key, bound=max(2.0, 2 * scatter) * bin_s, samples=len(during))
+    lost_s = Measured(lost * bin_s, *key, bound=max(2.0, 2 * scatter) * bin_s, samples=len(during))
+    return lost_s.censored(windows.cut_off)

@@ -25,7 +25,8 @@ class Windows:
 
     stop is STOP on the source, resume RESUME on the destination, both by QEMU's own stamps; complete the later of
     completion on the source and running on the destination (without their events: when the engine had seen both);
-    recovered the end of the first 500 ms without a lost probe after RESUME. end is where recording ended.
+    recovered the end of the first 500 ms without a lost probe after RESUME. end is where recording ended. cut_off:
+    the service was never seen to recover, so that during ends with the observation.
     """
 
     before: Span | None
@@ -39,6 +40,7 @@ class Windows:
     recovered: int | None
     failed: int | None
     end: int
+    cut_off: bool = False
 
     def span(self, name: str) -> Span | None:
         """The window of that name, one of WINDOWS."""
@@ -124,8 +126,8 @@ def _moments(recording: Recording, rows: pl.DataFrame) -> list[tuple[int, int | 
 
 
 def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
-    """The trial's windows. Of a migration that failed, during ends at the failure; after STOP, where nothing came
-    back, only with the observation."""
+    """The trial's windows. during ends with the observation where the service was never seen to recover. Of a migration
+    that failed it ends at the failure, or where the service was seen to recover from that."""
     end = end_of(recording)
     if packets is None:
         packets = Packets.of(recording, end)
@@ -143,8 +145,9 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
     stopping = event_of(recording, "probes_stopping")
     observed = stopping.mono_ns if stopping else end
     last = max((stamp for stamp in (complete, recovered, failed) if stamp is not None), default=observed)
-    if stop is not None and complete is None and recovered is None:
-        last = max(last, observed)
+    back = recovered if recovered is not None else _back(packets, last)
+    cut_off = back is None and bool((packets.sent_ns >= request).any())
+    last = max(last, observed) if cut_off else max(last, back or last)
     during = (request, last) if last > request else None
     begun = phase_of(recording, "before")
     after = (last, min(last + (request - begun) if begun is not None else end, observed))
@@ -161,6 +164,7 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
         recovered=recovered,
         failed=failed,
         end=end,
+        cut_off=cut_off,
     )
 
 
@@ -196,12 +200,22 @@ def recovery(packets: Packets, resume_ns: int) -> int | None:
     return None
 
 
+def _back(packets: Packets, over_ns: int) -> int | None:
+    """When the service was back after a migration that was over: at once where no probe was lost in the 500 ms from
+    then on, else when it has recovered; None where it never did."""
+    found = recovery(packets, over_ns)
+    lost = packets.sent_ns[(packets.rtt_ns < 0) & (packets.sent_ns >= over_ns)]
+    return over_ns if found is not None and not (lost < over_ns + RECOVERY_NS).any() else found
+
+
 def _slack(packets: Packets) -> int:
     return round(packets.interval_ns)
 
 
 def _longest_silence(packets: Packets, span: Span) -> int | None:
     arrived = np.sort(packets.arrived_ns[packets.arrived_ns >= 0])
-    begins, lengths = arrived[:-1], np.diff(arrived)
+    if not len(arrived):
+        return None
+    begins, lengths = arrived, np.diff(arrived, append=max(arrived[-1], packets.silent_until_ns))
     chosen = (begins >= span[0]) & (begins < span[1])
     return int(begins[chosen][np.argmax(lengths[chosen])]) if chosen.any() else None

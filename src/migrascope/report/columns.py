@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from migrascope.analysis.summary import Cell, Statistic, Summary
+from migrascope.metrics.catalogue import metric_of
 from migrascope.model.schedule import Factors
 from migrascope.model.units import byte_rate_text, duration_text, rate_text, size_text
 
@@ -13,14 +15,20 @@ DASH = "—"
 
 @dataclass(frozen=True)
 class Column:
-    """One metric as a column. unit is the shown one, scale how many base units it holds. layer names the rows of the
-    calibration that bound its error; nothing finer than that error is shown, or than 1 ms where there is none."""
+    """One metric of the catalogue as a column. unit is the shown one, scale how many base units it holds. layer names
+    the rows of the calibration that bound its error; nothing finer than that error is shown, or than 1 ms where there
+    is none."""
 
     key: str
-    title: str
     unit: str
     scale: float
     layer: tuple[str, str] | None = None
+
+    @cached_property
+    def title(self) -> str:
+        metric = metric_of(self.key)
+        assert metric is not None
+        return f"{metric.title} p95" if self.key.endswith(".p95") else str(metric.title)
 
     @property
     def heading(self) -> str:
@@ -28,17 +36,17 @@ class Column:
 
 
 COLUMNS = [
-    Column("migration_time_s", "Migration time", "s", 1),
-    Column("vm_pause_s", "VM pause", "ms", 1e-3, ("vm", "pause")),
-    Column("network_blackout_s", "Network blackout", "ms", 1e-3, ("network", "cut")),
-    Column("http_new_blackout_s", "HTTP blackout, new", "ms", 1e-3, ("http", "hold")),
-    Column("http_kept_blackout_s", "HTTP blackout, kept", "ms", 1e-3, ("http", "hold")),
-    Column("player_stall_s", "Player stall", "ms", 1e-3, ("player", "hold")),
-    Column("data_transferred_bytes", "Data transferred", "MB", 1e6),
-    Column("probe.rtt_s.switchover.p95", "Delay p95", "ms", 1e-3),
-    Column("probe.rtt_variation_s.switchover.p95", "Jitter p95", "ms", 1e-3),
-    Column("probe.loss_ratio.switchover", "Loss", "%", 1e-2),
-    Column("visitor.goodput_bps.switchover", "Throughput", "Mbit/s", 1e6),
+    Column("migration_time_s", "s", 1),
+    Column("vm_pause_s", "ms", 1e-3, ("vm", "pause")),
+    Column("network_blackout_s", "ms", 1e-3, ("network", "cut")),
+    Column("http_new_blackout_s", "ms", 1e-3, ("http", "hold")),
+    Column("http_kept_blackout_s", "ms", 1e-3, ("http", "hold")),
+    Column("player_stall_s", "ms", 1e-3, ("player", "hold")),
+    Column("data_transferred_bytes", "MB", 1e6),
+    Column("probe.rtt_s.switchover.p95", "ms", 1e-3),
+    Column("probe.rtt_variation_s.switchover.p95", "ms", 1e-3),
+    Column("probe.loss_ratio.switchover", "%", 1e-2),
+    Column("visitor.goodput_bps.switchover", "Mbit/s", 1e6),
 ]
 LEGEND = (
     "Median over the trials of a row, with the interval of the median from six trials on. "

@@ -150,7 +150,7 @@ def _visitor(packets: Packets, windows: Windows, since: Any, over: float) -> lis
     return [
         Span("answered", 0.0, start, "run"),
         Span("no reply", start, end, "gone"),
-        Span("answered", end, over, "run"),
+        *([Span("answered", end, over, "run")] if gap.ended else []),
     ]
 
 

@@ -9,10 +9,10 @@ from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.lab.openstack.leftovers import find
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes, machine_tag
+from migrascope.metrics.catalogue import Need
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.study.doctor import Check, capture
-from migrascope.study.prospect import Part
 
 LEAST_API, HOST_API = (2, 52), (2, 74)
 """Tags at a server's creation (Pike); a host named at it (Train)."""
@@ -28,7 +28,7 @@ class CloudDoctor:
         wanted, self.machine = plan.cloud, machine_tag()
         wishes = Wishes("", self.machine, wanted.image, wanted.flavor, wanted.network, wanted.external)
         self.resources = Resources(cloud, wishes)
-        self.reach: set[Part] = {"api"}
+        self.reach: set[Need] = {"api"}
 
     def checks(self) -> list[Check]:
         """Everything, in the order in which a run would need it. `reach` is known afterwards."""

@@ -1,7 +1,7 @@
 """Which metrics a run on a cloud will have where only a part of it is in reach, and why the others will not be there.
 
 What the fake lab plays needs no list: its trial is measured with the tables that cannot be recorded taken away. What
-only a cloud has is listed here by what it needs.
+only a cloud has is there where what it needs by the catalogue is in reach.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ import json
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
 
 from migrascope.lab.fake import FakeTrials
+from migrascope.metrics.catalogue import Need, metric_of
 from migrascope.metrics.trial import measure
 from migrascope.model.plan import Plan, Windows
 from migrascope.model.schedule import TrialSpec, schedule
@@ -19,10 +19,7 @@ from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import text_of
 
-Part = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp"]
-"""A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
-frames of its networks."""
-WHY: dict[Part, str] = {
+WHY: dict[Need, str] = {
     "api": "no cloud's API is asked",
     "records": "the migration's records are not shown to us",
     "bindings": "the bindings of ports are not shown to us",
@@ -31,35 +28,14 @@ WHY: dict[Part, str] = {
     "capture": "the plan has no capture",
     "stamp": "the plan sends no STAMP packets (probes.stamp_rate)",
 }
-_TABLES: dict[Part, tuple[str, ...]] = {
+_TABLES: dict[Need, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
     "links": ("link", "frame"),
 }
-_OF_CLOUDS: tuple[tuple[str, Part], ...] = (
-    ("sniffer.", "capture"),
-    *((f"probe.{kind}_", "stamp") for kind in ("owd", "ipdv", "pdv", "loss_out", "loss_back", "clock")),
-    ("libvirt_", "hypervisors"),
-    ("network_wiring_s", "links"),
-    ("wiring.", "links"),
-    ("api_record_s.", "records"),
-    ("api_migration_time_s", "records"),
-    ("api_memory_bytes", "records"),
-    ("api_disk_bytes", "records"),
-    ("api_binding_s.", "bindings"),
-    ("api_", "api"),
-    ("step_s.completion", "records"),
-    ("step_s.port_binding", "bindings"),
-    ("step_s.dispatch", "bindings"),
-    ("step_s.start", "hypervisors"),
-    ("step_s.copy", "hypervisors"),
-    ("step_s.switchover", "hypervisors"),
-    ("step_s.port_activation", "hypervisors"),
-    ("step_s.", "api"),
-)
 _SHORT = {"windows": Windows.model_validate({"before": "2s"}), "blocks": 1}
 
 
-def prospect(plan: Plan, reach: Collection[Part]) -> dict[str, str | None]:
+def prospect(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
     """Each metric's key with the reason why it will be None, None where it will be there: in one of the plan's
     scenarios at least. reach: what can be asked."""
     plan = plan.model_copy(update=_SHORT)
@@ -70,13 +46,13 @@ def prospect(plan: Plan, reach: Collection[Part]) -> dict[str, str | None]:
             for key, reason in _of_one(plan, spec, Path(folder) / name, reach).items():
                 reasons[key] = reasons.get(key, reason) and reason
     for key in reasons:
-        part = next((part for prefix, part in _OF_CLOUDS if key.startswith(prefix)), None)
-        if part is not None:
-            reasons[key] = None if part in reach else WHY[part]
+        metric = metric_of(key)
+        if metric is not None and metric.needs is not None:
+            reasons[key] = None if metric.needs in reach else WHY[metric.needs]
     return reasons
 
 
-def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Part]) -> dict[str, str | None]:
+def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Need]) -> dict[str, str | None]:
     run = RunFolder.create(folder, text_of(plan), {"lab": "fake"})
     opened = run.open_trial(spec.number)
     recording = run.seal_trial(opened, asyncio.run(FakeTrials(plan).run(spec, opened)))
