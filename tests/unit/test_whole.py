@@ -23,7 +23,7 @@ def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> Non
     assert not (tmp_path / "report.html").is_symlink()
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
 def test_a_full_disk_leaves_the_old_file_and_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -32,7 +32,7 @@ def test_a_full_disk_leaves_the_old_file_and_names_it(
 
     path = tmp_path / "summary.json"
     write_json(path, {"a": 1})
-    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), full)
+    monkeypatch.setattr(call, full)
     with pytest.raises(OSError, match=r"No space left on device: '.*/summary\.json'"):
         write_json(path, {"a": 2})
     monkeypatch.undo()
