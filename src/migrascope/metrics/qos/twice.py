@@ -96,5 +96,7 @@ def _often(names: Hashes) -> Hashes:
     last = np.zeros(_LOWER, dtype=np.int32)
     last[lower] = places
     rows = np.flatnonzero(last[lower] != places)
-    some = np.sort(names[np.union1d(rows, last[lower[rows]])])
+    sharing = np.zeros(len(names), dtype=np.bool_)
+    sharing[rows] = sharing[last[lower[rows]]] = True
+    some = np.sort(names[sharing])
     return np.asarray(some[1:][some[1:] == some[:-1]], dtype=np.uint64)
