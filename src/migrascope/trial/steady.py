@@ -1,11 +1,10 @@
 """The steady state that a migration is compared with: waited for, and given up where it cannot come."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from migrascope.model.clock import mono_ns
+from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.steady import NS
@@ -57,13 +56,13 @@ class SteadyState:
         """Gives the start of the steady window (mono ns), which ends about now. check: raises where something of the
         trial has died. NotSteady or Overloaded with the reason."""
         with self._counts:
-            began = time.monotonic()
+            began = mono_s()
             deadline = began + self._window_s + self._limit_s
             counted = 0.0
             while True:
                 check()
-                if time.monotonic() - counted >= _COUNT_S:
-                    counted = time.monotonic()
+                if mono_s() - counted >= _COUNT_S:
+                    counted = mono_s()
                     await self._count()
                 until = mono_ns() - GRACE_NS
                 since = until - round(self._window_s * NS)
@@ -73,7 +72,7 @@ class SteadyState:
                     return since
                 if not self._loaded and self._visits is not None and (words := self._visits.overload()):
                     raise Overloaded(words)
-                if time.monotonic() > deadline:
+                if mono_s() > deadline:
                     words = "; ".join(f"{source}: {why}" for source, why in waiting.items())
                     if "probes" in waiting or "ledger" in waiting:
                         raise NotSteady(f"not steady in {self._limit_s:g} s: {words}")
@@ -82,7 +81,7 @@ class SteadyState:
                 await asyncio.sleep(_LOOK_S)
 
     def _tell(self, waiting: dict[str, str], began: float, deadline: float) -> None:
-        now = time.monotonic()
+        now = mono_s()
         busy = self.busy()
         parts = [f"{source}: {why}" for source, why in waiting.items()]
         if now - began < self._window_s:
