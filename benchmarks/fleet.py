@@ -29,6 +29,7 @@ from migrascope.node.register import Register  # noqa: E402
 from migrascope.store.runfolder import RunFolder  # noqa: E402
 from migrascope.study.plans import parse, text_of  # noqa: E402
 from migrascope.trial.fleet import FleetEngine  # noqa: E402
+from migrascope.trial.runtime import MachineRuntime  # noqa: E402
 
 MIGRATION_S, AT_ONCE = 2.0, 50
 MOST_MEMORY = 10**9
@@ -47,9 +48,13 @@ before = "1s"
 """
 
 
-async def booted(address: str, client: Namespace | None) -> bool:
-    """No guest boots here."""
-    return True
+class Booted(MachineRuntime):
+    """Every guest answers that it is ready: none runs."""
+
+    async def request(
+        self, client: Namespace | None, url: str, *, post: bool = False, timeout_s: float
+    ) -> tuple[int, bytes]:
+        return 200, b"{}"
 
 
 def client(count: int, rate: float, folder: Path) -> bool:
@@ -67,7 +72,7 @@ def client(count: int, rate: float, folder: Path) -> bool:
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
     began = time.monotonic()
     phases: list[tuple[float, str]] = []
-    engine = FleetEngine(lab, plan, lambda phase: phases.append((time.monotonic() - began, phase)), booted)
+    engine = FleetEngine(lab, plan, lambda phase: phases.append((time.monotonic() - began, phase)), Booted())
     (spec,) = schedule(plan)
     opened = run.open_trial(1)
     recording = run.seal_trial(opened, asyncio.run(engine.run(spec, opened)))

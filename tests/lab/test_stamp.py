@@ -19,7 +19,7 @@ from migrascope.metrics.stamp.probes import Probes
 from migrascope.metrics.trial import Measurement, examine
 from migrascope.metrics.windows import end_of
 from migrascope.store.recording import Recording
-from migrascope.trial import reflector
+from migrascope.trial.parts import begin_reflector
 
 pytestmark = pytest.mark.lab
 IN_GUEST = pytest.mark.asyncio(loop_scope="module")
@@ -157,7 +157,7 @@ async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(guest: 
         with pytest.raises(ConnectionRefusedError):
             one.recv(100)  # nothing listens unless it was asked for
         assert await call.ask("/reflector") == {"workers": []}
-        await reflector.begin(call)
+        await begin_reflector(call)
         one.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 20)
         numbers = []
         for stream, seq, ssid, ptp in ((one, 5, 1, False), (one, 6, 1, True), (other, 6, 1, False), (one, 7, 2, False)):
@@ -187,7 +187,7 @@ async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(guest: 
 @IN_GUEST
 async def test_packets_that_wait_for_a_paused_guest_are_all_answered(guest: Booted) -> None:
     lab, instance, call = guest.lab, guest.instance, guest.call
-    await reflector.begin(call)
+    await begin_reflector(call)
     monitor = instance.monitors["host-a"]
     with sender(lab, instance.address) as one:
         one.send(packet(0, 1))

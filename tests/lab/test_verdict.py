@@ -30,7 +30,7 @@ from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.images import Images, prepare
 from migrascope.study.plans import text_of
-from migrascope.trial import engine
+from migrascope.trial import parts
 from migrascope.trial.engine import TrialEngine
 from migrascope.trial.guestcall import GuestCall
 
@@ -208,7 +208,7 @@ async def test_a_guest_that_qemu_7_2_kills_is_lost_and_one_that_lives_is_not(
     migration says "completed". An idle guest with a downtime limit of 20 ms dies of it now and then."""
     bookworm = await root_image(replace(HOST, name="host-bookworm", suite="bookworm"))
     images = await prepare(lambda text: None)
-    monkeypatch.setattr(engine, "GuestCall", StillGuest)
+    monkeypatch.setattr(parts, "GuestCall", StillGuest)
     said = []
     async with QemuLab.up(bookworm, images.boot, wanted="tcg", program=None) as lab:
         assert lab.facts["qemu"].startswith("7.2.")

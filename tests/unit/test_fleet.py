@@ -38,6 +38,7 @@ from migrascope.report.build import write_results
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import parse, text_of
 from migrascope.trial.fleet import MOST_WATCHED, FleetEngine, echoes, spread, width_of, wrong
+from migrascope.trial.runtime import MachineRuntime
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
 SERVER = "/compute/v2.1/servers/[0-9a-f-]{36}"
@@ -64,8 +65,13 @@ def fake() -> Iterator[FakeCloud]:
         yield cloud
 
 
-async def booted(address: str, client: Namespace | None) -> bool:
-    return True
+class Booted(MachineRuntime):
+    """Every guest answers that it is ready: none runs."""
+
+    async def request(
+        self, client: Namespace | None, url: str, *, post: bool = False, timeout_s: float
+    ) -> tuple[int, bytes]:
+        return 200, b"{}"
 
 
 def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFolder:
@@ -80,7 +86,7 @@ def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFol
     lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts, NO_BOOT)
     plan = parse(PLAN.format(blocks=blocks) + fleet, "test")
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
-    engine = FleetEngine(lab, plan, lambda _: None, booted)
+    engine = FleetEngine(lab, plan, lambda _: None, Booted())
     for spec in schedule(plan):
         opened = run.open_trial(spec.number)
         run.seal_trial(opened, asyncio.run(engine.run(spec, opened)))

@@ -1,9 +1,9 @@
 """Waiting for a condition, never for a fixed time."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
+from migrascope.model.clock import mono_s
 from migrascope.model.problem import Problem
 
 
@@ -13,8 +13,8 @@ class Late(Problem):
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str, every_s: float = 0.02) -> None:
     """Returns as soon as the condition is true. Late names what did not happen."""
-    deadline = time.monotonic() + timeout_s
+    deadline = mono_s() + timeout_s
     while not await condition():
-        if time.monotonic() > deadline:
+        if mono_s() > deadline:
             raise Late(f"not in {timeout_s:g} s: {what}")
         await asyncio.sleep(every_s)

@@ -1,9 +1,9 @@
 """Waiting for a guest that boots."""
 
-import time
 from collections.abc import Callable
 
 from migrascope.lab.contract import Instance
+from migrascope.model.clock import mono_s
 from migrascope.model.problem import Problem
 from migrascope.node.until import Late, until
 from migrascope.trial.guestcall import GuestCall
@@ -18,12 +18,12 @@ async def await_boot(
 ) -> None:
     """Returns as soon as the guest's website and agent answer. NoBoot after limit_s, or when it has died. say: takes
     how long it has been waited for."""
-    began = time.monotonic()
+    began = mono_s()
 
     async def booted() -> bool:
         if problem := instance.problem():
             raise NoBoot(f"the guest did not boot: {problem}")
-        took = time.monotonic() - began
+        took = mono_s() - began
         say(f"a guest boots: {took:.0f} s (given up after {limit_s:.0f} s)")
         return await guest.ready()
 

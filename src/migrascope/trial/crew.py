@@ -1,23 +1,23 @@
 """The processes that observe a trial and those that use the website: each in its namespace, with one configuration."""
 
 import asyncio
-import json
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from migrascope.lab.runtime import Program, Runtime
 from migrascope.node.member import Member
-from migrascope.node.process import Process, ProcessError, Where, start
+from migrascope.node.process import ProcessError
+from migrascope.trial.runtime import MACHINE
 
 
 class Crew:
     """The programs of one trial, started and ended together."""
 
-    def __init__(self, directory: Path, logs: Path, instance: str, migration: str) -> None:
+    def __init__(self, directory: Path, logs: Path, instance: str, migration: str, runtime: Runtime = MACHINE) -> None:
         self._directory, self._logs = directory, logs
-        self._instance, self._migration = instance, migration
-        self.processes: dict[str, Process] = {}
+        self._instance, self._migration, self._runtime = instance, migration, runtime
+        self.processes: dict[str, Program] = {}
 
     async def start(self, members: Sequence[Member]) -> None:
         """Starts all and waits until each records. ProcessError names the one that does not."""
@@ -26,9 +26,8 @@ class Crew:
                 "directory": str(self._directory), "source": member.source, "host": member.host,
                 "instance": self._instance, "migration": self._migration, **member.config,
             }  # fmt: skip
-            argv = [sys.executable, "-m", member.module, json.dumps(config)]
             log = self._logs / f"{member.source}.log"
-            self.processes[member.source] = await start(member.source, argv, Where(member.namespace), log, piped=True)
+            self.processes[member.source] = await self._runtime.start(member, config, log)
         await asyncio.gather(*(self.processes[member.source].ready(20) for member in members))
 
     def pids(self) -> dict[str, int]:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrascope.lab.contract import Instance, Lab
+from migrascope.lab.runtime import Runtime
+from migrascope.model.clock import mono_s
 from migrascope.model.load import LEAST_RATE, Load, Tried
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
@@ -17,14 +18,12 @@ from migrascope.node.member import Member
 from migrascope.node.until import until
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.spool import Follower
-from migrascope.trial import reflector
-from migrascope.trial.boot import await_boot
 from migrascope.trial.crew import Crew
-from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import members
-from migrascope.trial.reached import echo_kind
-from migrascope.trial.witnesses import Ledger
-from migrascope.workload.scenario import ScenarioWorkload, scenario
+from migrascope.trial.parts import Trial, instance, ledger, memory, observers, reflector
+from migrascope.trial.runtime import MACHINE
+from migrascope.trial.setup import arranged, programs
+from migrascope.workload.scenario import scenario
 
 LIMIT_S = 20.0
 """Maximum time to search, from the guest's first answer on."""
@@ -75,63 +74,48 @@ class _Rates:
 class Fit:
     """Searches once on a lab for a plan. say: takes what is being done, in words."""
 
-    def __init__(self, lab: Lab, plan: Plan, say: Callable[[str], None]) -> None:
-        self._lab, self._plan, self._say = lab, plan, say
+    def __init__(self, lab: Lab, plan: Plan, say: Callable[[str], None], runtime: Runtime = MACHINE) -> None:
+        self._lab, self._plan, self._say, self._runtime = lab, plan, say, runtime
         self._rates = _Rates.of(plan)
         self._tried: list[Tried] = []
 
     async def find(self) -> Load:
         """The load that fits. TooSlow where not even LEAST_RATE visits a second and one viewer do."""
-        lab, plan, factors = self._lab, self._plan, heaviest(self._plan)
+        lab, factors = self._lab, heaviest(self._plan)
         folder = lab.folder / "fit"
+        unvisited = self._plan.loaded(replace(self._plan.full_load(), new_rate=0.0, kept_rate=0.0, viewers=0))
+
+        def say(text: str) -> None:
+            self._say(f"finding the load that fits: {text}")
+
+        trial = Trial(
+            unvisited, self._runtime, lab.client, folder, folder, "vm-1", "", True, say, {}, lab, factors,
+            lab.hosts[0], "", {},
+        )  # fmt: skip
         try:
-            async with AsyncExitStack() as stack:
-                instance = await lab.create("vm-1", factors, lab.hosts[0], folder)
-                stack.push_async_callback(instance.destroy)
-                guest = GuestCall(f"http://{instance.address}:8080", lab.client)
-                await await_boot(
-                    instance,
-                    guest,
-                    plan.windows.boot_limit,
-                    lambda text: self._say(f"finding the load that fits: {text}"),
-                )
-                if factors.scenario == "offline":
-                    await guest.ask(f"/cache?state={factors.cache}", post=True, timeout_s=60)
-                workload = scenario(factors.scenario, plan.visitors.viewers, instance.address, lab.origin)
-                crew = Crew(folder, folder, "vm-1", "")
-                stack.push_async_callback(crew.stop)
-                echo = await echo_kind(plan.probes.echo_kind, instance.address, lab.client)
-                unvisited = plan.loaded(replace(plan.full_load(), new_rate=0.0, kept_rate=0.0))
-                quiet = replace(workload, viewers=[])
-                if plan.probes.stamp_rate:
-                    await reflector.begin(guest)
-                await crew.start(members(lab.client, instance, unvisited, quiet, observed=True, echo=echo))
-                if plan.verdict.ledger:
-                    ledger = Ledger(instance, lab.client)
-                    await crew.start([ledger.collector()])
-                    await ledger.begin(guest, plan.verdict.ledger)
-                return await self._search(instance, workload, unvisited, folder, factors.scenario, echo)
+            async with arranged(trial, (instance, memory, programs, reflector, observers, ledger)):
+                return await self._search(trial)
         finally:
             with contextlib.suppress(NotRemoved):  # the lab's folder goes with the lab
                 await asyncio.to_thread(remove_tree, folder, lab.folder)
 
-    async def _search(
-        self, instance: Instance, workload: ScenarioWorkload, unvisited: Plan, folder: Path, name: str, echo: str
-    ) -> Load:
+    async def _search(self, trial: Trial) -> Load:
         """Tries with all viewers, then with fewer, until the least rate is borne."""
+        made, name = trial.instance, trial.factors.scenario
+        workload = scenario(name, self._plan.visitors.viewers, made.address, trial.lab.origin)
         viewers: Sequence[int] = range(len(workload.viewers), 0, -1) if workload.viewers else [0]
         serves: float | None = None
         for count in viewers:
-            attempt = folder / f"viewers-{count}"
+            attempt = trial.folder / f"viewers-{count}"
             attempt.mkdir()
-            async with AsyncExitStack() as stack:
-                crew = Crew(attempt, attempt, "vm-1", "")
-                stack.push_async_callback(crew.stop)
+            tried = replace(trial, opened=attempt, folder=attempt)
+            async with arranged(tried, (programs,)):
                 people = replace(workload, viewers=workload.viewers[:count])
-                seated = members(self._lab.client, instance, unvisited, people, observed=True, echo=echo)
-                await crew.start([one for one in seated if one.source.startswith("viewer-")])
-                await crew.start([self._searcher(instance, workload.page_path, count)])
-                rate, busy, serves = await self._found(attempt, crew)
+                echo = trial.facts["echo_kind"]
+                seated = members(trial.client, made, trial.plan, people, observed=True, echo=echo)
+                await tried.crew.start([one for one in seated if one.source.startswith("viewer-")])
+                await tried.crew.start([self._searcher(made, workload.page_path, count)])
+                rate, busy, serves = await self._found(attempt, tried.crew)
             if rate >= min(LEAST_RATE, self._rates.most):
                 new, kept = self._rates.at(rate)
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -158,13 +142,13 @@ class Fit:
         """(rate, the guest's share of a core at it, the rate that would fill it) as soon as the searcher knows."""
         tried, borne = Follower(folder / "tried@capacity.jsonl"), Follower(folder / "borne@capacity.jsonl")
         found: list[list[float]] = []
-        began = time.monotonic()
+        began = mono_s()
 
         async def known() -> bool:
             crew.check()
             for _, viewers, rate, in_time, busy in tried.rows():
                 self._tried.append(Tried(rate, in_time, busy if busy >= 0 else None, viewers))
-                left = max(0.0, LIMIT_S - (time.monotonic() - began))
+                left = max(0.0, LIMIT_S - (mono_s() - began))
                 used = f", guest's processor {100 * busy:.0f} %" if busy >= 0 else ""
                 words = f"{rate:.0f} visits/s of each kind: {100 * in_time:.0f} % in time{used}"
                 self._say(f"finding the load that fits: {words} (at most {left:.0f} s more)")

@@ -1,15 +1,15 @@
 """The order of a trial of a fleet: arrange, before, migrate, after, drain, collect."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from migrascope.lab.fleet import Fleet, Look, State
-from migrascope.model.clock import mono_ns
+from migrascope.lab.runtime import Runtime
+from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.plan import EchoKind, FleetPlan, Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import HOSTS, Factors, TrialSpec
@@ -19,24 +19,23 @@ from migrascope.node.until import until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
-from migrascope.trial.crew import Crew
-from migrascope.trial.engine import T_MAX_S
+from migrascope.trial.aftermath import failed
 from migrascope.trial.guestcall import GuestCall
-from migrascope.trial.members import machine_watch
-from migrascope.trial.reached import echo_kind
+from migrascope.trial.members import AGENT_PORT
+from migrascope.trial.runtime import MACHINE
+from migrascope.trial.setup import Part, Setup, arranged, machine, programs
 
 MOST_WATCHED = 16
 """So many instances have a probe of their own, for all share the plan's rate; what the API says is recorded of all."""
 _TURN_S = 1.0
 """So long migrations are asked for before the fleet is looked at again."""
-Booted = Callable[[str, Namespace | None], Awaitable[bool]]
 
 
 class FleetLab(Protocol):
     """A lab that makes fleets."""
 
     hosts: tuple[str, str]
-    facts: dict[str, object]
+    facts: dict[str, Any]
 
     @property
     def client(self) -> Namespace | None: ...
@@ -46,11 +45,6 @@ class FleetLab(Protocol):
 
     async def create_fleet(self, factors: Factors, host: str, folder: Path, requests_per_s: float) -> Fleet:
         """Instances that are being booted on `host`; the caller destroys them."""
-
-
-async def answers(address: str, client: Namespace | None) -> bool:
-    """Whether the website at an address is ready."""
-    return await GuestCall(f"http://{address}:8080", client).ready()
 
 
 @dataclass
@@ -73,89 +67,113 @@ class _Watch:
         return seen
 
 
+@dataclass
+class FleetTrial(Setup):
+    """A trial of a fleet. What is not given is set by the parts; watched: its addresses that have a probe."""
+
+    lab: FleetLab
+    factors: Factors
+    source: str
+    destination: str
+    settings: dict[str, Any]
+    fleet: Fleet = field(init=False)
+    watched: dict[str, str] = field(init=False)
+
+
+@asynccontextmanager
+async def instances(trial: FleetTrial) -> AsyncIterator[None]:
+    """The fleet; of its instances, those that are watched have booted."""
+    began, lab, rate = mono_s(), trial.lab, trial.plan.fleet.requests
+    trial.fleet = await lab.create_fleet(trial.factors, trial.source, trial.folder, rate)
+    try:
+        trial.watched = spread(trial.fleet.addresses)
+        await _boot(trial)
+        trial.facts["boot_s"] = round(mono_s() - began, 3)
+        trial.settings.update(trial.fleet.settings, fleet=trial.plan.fleet.model_dump(mode="json"))
+        yield
+    finally:
+        await trial.fleet.destroy()
+
+
+async def _boot(trial: FleetTrial) -> None:
+    waiting = {
+        name: GuestCall(f"http://{address}:{AGENT_PORT}", trial.client, trial.runtime)
+        for name, address in trial.watched.items()
+    }
+
+    async def all_booted() -> bool:
+        for name, guest in list(waiting.items()):
+            if await guest.ready():
+                del waiting[name]
+        return not waiting
+
+    limit = trial.plan.windows.boot_limit * max(1, len(trial.watched))
+    await until(all_booted, limit, "the guests boot and their websites answer", 0.2)
+
+
+@asynccontextmanager
+async def probes(trial: FleetTrial) -> AsyncIterator[None]:
+    """A prober for each that is watched, and what counts the links' bytes."""
+    probers: list[Member] = []
+    if trial.factors.probes != "none":
+        kind = await trial.echo_kind(next(iter(trial.watched.values())))
+        probers = echoes(trial.watched, trial.plan.probes.echo_rate, kind, trial.client)
+    await trial.crew.start([*trial.fleet.links(), *probers])
+    yield
+
+
+ORDER: tuple[Part[FleetTrial], ...] = (instances, programs, probes, machine)
+
+
 class FleetEngine:
     """Runs trials of a plan with a fleet, one after another."""
 
-    def __init__(self, lab: FleetLab, plan: Plan, say: Callable[[str], None], booted: Booted = answers) -> None:
-        self._lab, self._plan, self._say, self._booted = lab, plan, say, booted
+    def __init__(self, lab: FleetLab, plan: Plan, say: Callable[[str], None], runtime: Runtime = MACHINE) -> None:
+        """runtime: where its programs run."""
+        self._lab, self._plan, self._say, self._runtime = lab, plan, say, runtime
 
     async def run(self, spec: TrialSpec, opened: Path) -> TrialFacts:
         """Runs one trial into its open folder. A trial that fails gives its facts with the reason, and no exception.
         Whatever happens, the instances are gone afterwards, as far as the lab removes them."""
-        names = dict(zip(HOSTS, self._lab.hosts, strict=True))
-        spec = replace(spec, source=names[spec.source], destination=names[spec.destination])
+        lab = self._lab
+        names = dict(zip(HOSTS, lab.hosts, strict=True))
         facts = TrialFacts(
-            spec.number, spec.block, spec.factors, spec.source, spec.destination, "fleet", "fleet", "failed", None,
-            self._plan.base_units(), facts=dict(self._lab.facts),
+            spec.number, spec.block, spec.factors, names[spec.source], names[spec.destination], "fleet", "fleet",
+            "failed", None, self._plan.base_units(), facts=dict(lab.facts),
         )  # fmt: skip
-        events = EventLog(opened / "events.ndjson", "engine")
-        events.add("trial_start", number=spec.number)
+        trial = FleetTrial(
+            self._plan, self._runtime, lab.client, opened, lab.folder / f"trial-{spec.number}", "fleet", "fleet",
+            spec.factors.probes == "all", self._say, facts.facts, lab, spec.factors, facts.source, facts.destination,
+            facts.settings,
+        )  # fmt: skip
+        trial.events.add("trial_start", number=spec.number)
         try:
-            facts = await self._run(spec, opened, events, facts)
+            facts = await self._run(trial, facts)
         except (Problem, OSError) as error:
-            facts = replace(facts, status="failed", reason=str(error) or type(error).__name__)
-        events.add("trial_end", status=facts.status, reason=facts.reason)
+            facts = failed(facts, error)
+        trial.events.add("trial_end", status=facts.status, reason=facts.reason)
         return facts
 
-    async def _run(self, spec: TrialSpec, opened: Path, events: EventLog, facts: TrialFacts) -> TrialFacts:
-        lab, plan = self._lab, self._plan
-        folder = lab.folder / f"trial-{spec.number}"
-        async with AsyncExitStack() as stack:
-            self._phase(events, "arrange")
-            began = time.monotonic()
-            fleet = await lab.create_fleet(spec.factors, spec.source, folder, plan.fleet.requests)
-            stack.push_async_callback(fleet.destroy)
-            watched = spread(fleet.addresses)
-            await self._boot(watched)
-            facts.facts["boot_s"] = round(time.monotonic() - began, 3)
-            facts.settings.update(fleet.settings, fleet=plan.fleet.model_dump(mode="json"))
-            crew = Crew(opened, folder, "fleet", "fleet")
-            stack.push_async_callback(crew.stop)
-            await crew.start([*fleet.links(), *await self._probes(watched, spec)])
-            if spec.factors.probes == "all":
-                await crew.start([machine_watch(crew.pids())])
-            spool = stack.enter_context(Spool(opened, "fleet", source="api", host="cloud", instance="fleet"))
-            watch = _Watch(fleet, spool)
-            self._phase(events, "before")
-            before = dict((await watch.look()).states)
-            await asyncio.sleep(plan.windows.before)
-            self._phase(events, "migrate")
-            failed = await Drive(watch, plan, spec, opened / "events.ndjson").all(before)
-            self._phase(events, "after")
-            await asyncio.sleep(plan.windows.before)
-            crew.check()
-            self._phase(events, "drain")
-            crew.drain()
-            events.add("probes_stopping")
-            if crew.processes:
-                await asyncio.sleep(T_MAX_S)
-            self._phase(events, "collect")
-            await crew.stop()
-            lost = f"{len(failed)} of {spec.factors.instances} did not migrate; " if failed else ""
-            first = next((f"{name}: {why}" for name, why in failed.items()), "")
-            return replace(facts, status="failed" if failed else "ok", reason=(lost + first) or None)
-
-    def _phase(self, events: EventLog, phase: str) -> None:
-        events.add("phase", phase=phase)
-        self._say(phase)
-
-    async def _boot(self, watched: Mapping[str, str]) -> None:
-        waiting = dict(watched)
-
-        async def all_booted() -> bool:
-            for name, address in list(waiting.items()):
-                if await self._booted(address, self._lab.client):
-                    del waiting[name]
-            return not waiting
-
-        limit = self._plan.windows.boot_limit * max(1, len(watched))
-        await until(all_booted, limit, "the guests boot and their websites answer", 0.2)
-
-    async def _probes(self, watched: Mapping[str, str], spec: TrialSpec) -> list[Member]:
-        if spec.factors.probes == "none":
-            return []
-        kind = await echo_kind(self._plan.probes.echo_kind, next(iter(watched.values())), self._lab.client)
-        return echoes(watched, self._plan.probes.echo_rate, kind, self._lab.client)
+    async def _run(self, trial: FleetTrial, facts: TrialFacts) -> TrialFacts:
+        trial.phase("arrange")
+        async with arranged(trial, ORDER):
+            with Spool(trial.opened, "fleet", source="api", host="cloud", instance="fleet") as spool:
+                watch = _Watch(trial.fleet, spool)
+                trial.phase("before")
+                before = dict((await watch.look()).states)
+                await asyncio.sleep(self._plan.windows.before)
+                trial.phase("migrate")
+                lost = await Drive(watch, self._plan, trial.destination, trial.opened / "events.ndjson").all(before)
+            trial.phase("after")
+            await asyncio.sleep(self._plan.windows.before)
+            trial.crew.check()
+            async with trial.draining():
+                pass
+            trial.phase("collect")
+            await trial.crew.stop()
+        many = f"{len(lost)} of {trial.factors.instances} did not migrate; " if lost else ""
+        first = next((f"{name}: {why}" for name, why in lost.items()), "")
+        return replace(facts, status="failed" if lost else "ok", reason=(many + first) or None)
 
 
 def spread(addresses: Mapping[str, str]) -> dict[str, str]:
@@ -178,24 +196,24 @@ def echoes(watched: Mapping[str, str], rate: float, kind: EchoKind, client: Name
 class Drive:
     """Asks for the migrations of a fleet in the plan's order and watches until each is over."""
 
-    def __init__(self, watch: _Watch, plan: Plan, spec: TrialSpec, events: Path) -> None:
-        self._watch, self._fleet_plan, self._limit, self._spec = watch, plan.fleet, plan.windows.limit, spec
-        self._events = events
+    def __init__(self, watch: _Watch, plan: Plan, destination: str, events: Path) -> None:
+        self._watch, self._fleet_plan, self._limit = watch, plan.fleet, plan.windows.limit
+        self._destination, self._events = destination, events
 
     async def all(self, before: Mapping[str, State]) -> dict[str, str]:
         """Gives those that did not migrate, each with its reason. A fleet of which none ends within the plan's limit is
         stuck: what is under way is cancelled."""
         waiting, flying = list(before), dict[str, int]()
         failed: dict[str, str] = {}
-        width, progress = width_of(self._fleet_plan, len(waiting)), time.monotonic()
+        width, progress = width_of(self._fleet_plan, len(waiting)), mono_s()
         while waiting or flying:
-            turn = time.monotonic()
-            while waiting and len(flying) < width and time.monotonic() < turn + _TURN_S:
+            turn = mono_s()
+            while waiting and len(flying) < width and mono_s() < turn + _TURN_S:
                 name = waiting.pop(0)
                 try:
                     self._log(name, "migrate_request")
                     flying[name] = mono_ns()
-                    await self._watch.fleet.migrate(name, self._spec.destination)
+                    await self._watch.fleet.migrate(name, self._destination)
                 except Problem as error:
                     del flying[name]
                     failed[name] = f"refused: {error}"
@@ -203,11 +221,11 @@ class Drive:
             states = (await self._watch.look()).states
             for name in [name for name in flying if states[name].settled(before[name])]:
                 del flying[name]
-                progress = time.monotonic()
-                if (why := wrong(states[name], before[name], self._spec.destination)) is not None:
+                progress = mono_s()
+                if (why := wrong(states[name], before[name], self._destination)) is not None:
                     failed[name] = why
                 self._log(name, "migrate_failed" if why else "migrate_done", **({"reason": why} if why else {}))
-            if flying and time.monotonic() > progress + self._limit:
+            if flying and mono_s() > progress + self._limit:
                 failed |= await self._give_up(list(flying))
                 flying.clear()
                 failed |= dict.fromkeys(waiting, "not asked for: those before it were stuck")

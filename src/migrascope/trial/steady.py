@@ -1,13 +1,12 @@
 """The steady state that a migration is compared with: waited for, and given up where it cannot come."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
-from migrascope.model.clock import mono_ns
+from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.steady import NS
@@ -61,25 +60,25 @@ class SteadyState:
         """Gives the start of the steady window (mono ns), which ends about now. check: raises where something of the
         trial has died. NotSteady or Overloaded with the reason."""
         with self._counts:
-            began = time.monotonic()
+            began = mono_s()
             deadline = began + self._window_s + self._limit_s
             counted = 0.0
             while True:
                 check()
-                if time.monotonic() - counted >= _COUNT_S:
-                    counted = time.monotonic()
+                if mono_s() - counted >= _COUNT_S:
+                    counted = mono_s()
                     await self._count()
                 until = mono_ns() - GRACE_NS
                 since = until - round(self._window_s * NS)
                 waiting = {source: why for source, unsteady in self._watches.items() if (why := unsteady(since, until))}
                 if not self._loaded and (why := self._settling(since)):
                     waiting["guest"] = why
-                if not waiting or (waiting.keys() == {"guest"} and time.monotonic() > deadline):
+                if not waiting or (waiting.keys() == {"guest"} and mono_s() > deadline):
                     await self._count()
                     return since
                 if not self._loaded and self._visits is not None and (words := self._visits.overload()):
                     raise Overloaded(words)
-                if time.monotonic() > deadline:
+                if mono_s() > deadline:
                     words = "; ".join(f"{source}: {why}" for source, why in waiting.items())
                     if "probes" in waiting or "ledger" in waiting:
                         raise NotSteady(f"not steady in {self._limit_s:g} s: {words}")
@@ -88,7 +87,7 @@ class SteadyState:
                 await asyncio.sleep(_LOOK_S)
 
     def _tell(self, waiting: dict[str, str], began: float, deadline: float) -> None:
-        now = time.monotonic()
+        now = mono_s()
         busy = self.busy()
         parts = [f"{source}: {why}" for source, why in waiting.items()]
         if now - began < self._window_s:

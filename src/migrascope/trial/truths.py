@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
-from migrascope.lab.qemu.instance import Instance
-from migrascope.lab.qemu.lab import QemuLab
+from migrascope.lab.qemu.lab import QemuInstance, QemuLab
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
@@ -16,12 +18,13 @@ from migrascope.model.steady import NS
 from migrascope.node.link import PortSwitch
 from migrascope.node.member import Member
 from migrascope.node.until import until
-from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
 from migrascope.trial.crew import Crew
-from migrascope.trial.guestcall import GuestCall
 from migrascope.trial.members import machine_watch
+from migrascope.trial.parts import Trial, instance
+from migrascope.trial.runtime import MACHINE
+from migrascope.trial.setup import arranged, programs
 from migrascope.trial.watch import GRACE_NS, EchoWatch
 
 _HOLD_PORT = 8090
@@ -29,8 +32,6 @@ _REST_S = 0.7
 _HTTP_REST_S = 2.2
 _PLAYER_REST_S = 1.5
 _QUIET_S = 6.0
-_T_MAX_S = 3.0
-_BOOT_LIMIT_S = 90.0
 _STEADY_LIMIT_S = 30.0
 INSTANCE = "vm-1"
 
@@ -77,25 +78,17 @@ async def make_truths(
     echo_rates: the first is the meter's; each further one is a prober of its own beside it, recorded in the folder
     opened/beside-RATE. ProcessError, MonitorError, Late or OSError where it cannot be done.
     """
-    folder = lab.folder / "calibrate"
-    events = EventLog(opened / "events.ndjson", "engine", INSTANCE)
-    async with AsyncExitStack() as stack:
-        events.add("trial_start")
-        factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
-        instance = await lab.create(INSTANCE, factors, "host-a", folder)
-        stack.push_async_callback(instance.destroy)
-        guest = GuestCall(f"http://{INSTANCE_ADDRESS}:8080", lab.client)
-        await until(guest.ready, _BOOT_LIMIT_S, "the guest boots and its website answers", 0.05)
-        crew = Crew(opened, folder, INSTANCE, "")
-        stack.push_async_callback(crew.stop)
-        await crew.start(_probes(lab, instance, echo_rates[0]))
-        for rate in echo_rates[1:]:
-            beside = opened / f"beside-{rate:g}"
-            beside.mkdir()
-            other = Crew(beside, folder, INSTANCE, "")
-            stack.push_async_callback(other.stop)
-            await other.start([_echo(lab, rate)])
-        watch = EchoWatch(opened, echo_rates[0])
+    factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
+    facts = TrialFacts(
+        1, 1, factors, "host-a", "host-a", INSTANCE, "", "ok", None, plan.base_units(), facts=dict(lab.facts)
+    )
+    trial = Trial(
+        plan, MACHINE, lab.client, opened, lab.folder / "calibrate", INSTANCE, "", True, lambda phase: None,
+        facts.facts, lab, factors, "host-a", "host-a", facts.settings,
+    )  # fmt: skip
+    trial.events.add("trial_start")
+    async with arranged(trial, (instance, programs, partial(_meters, rates=echo_rates))):
+        made, crew, watch = cast(QemuInstance, trial.instance), trial.crew, EchoWatch(opened, echo_rates[0])
 
         async def steady() -> bool:
             crew.check()
@@ -104,35 +97,37 @@ async def make_truths(
             return watch.whole(now - NS, now)
 
         await until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
-        events.add("phase", phase="before")
-        await _interrupt(lab, instance, crew, series, opened)
+        trial.phase("before")
+        await _interrupt(lab, made, crew, series, opened)
         await crew.start(_held(lab, plan, series))
         await _await_holds(opened, crew, series)
-        events.add("probes_stopping")
-        crew.drain()
-        await asyncio.sleep(_T_MAX_S)
-        events.add("phase", phase="collect")
+        async with trial.draining():
+            pass
+        trial.phase("collect")
         crew.check()
-    return TrialFacts(
-        1, 1, factors, "host-a", "host-a", INSTANCE, "",
-        "ok", None, plan.base_units(),
-        facts=dict(lab.facts),
-    )  # fmt: skip
+    return facts
 
 
-def _echo(lab: QemuLab, rate: float) -> Member:
-    config = {"target": INSTANCE_ADDRESS, "rate": rate, "kind": "icmp"}
-    return Member("echo", "migrascope.probe.echo", "client", lab.topology.nodes["client"], config)
+@asynccontextmanager
+async def _meters(trial: Trial, rates: tuple[float, ...]) -> AsyncIterator[None]:
+    """What watches the cuts and pauses, with nothing else at work: the meter's error is not the load's. A prober for
+    each rate, those after the first beside it."""
+    async with AsyncExitStack() as stack:
+        made = cast(QemuInstance, trial.instance)
+        qmp = {"hosts": made.probe_sockets(), "interval_s": 0.0}
+        space = cast(QemuLab, trial.lab).topology.fabric
+        watching = Member("qmp", "migrascope.probe.qmp", "host-a", space, qmp)
+        await trial.crew.start([machine_watch({}), _echo(trial, rates[0]), watching])
+        for rate in rates[1:]:
+            beside = replace(trial, opened=trial.opened / f"beside-{rate:g}")
+            beside.opened.mkdir()
+            await stack.enter_async_context(programs(beside))
+            await beside.crew.start([_echo(beside, rate)])
+        yield
 
 
-def _probes(lab: QemuLab, instance: Instance, rate: float) -> list[Member]:
-    """What watches the cuts and pauses, with nothing else at work: the meter's error is not the load's."""
-    hosts = instance.probe_sockets()
-    return [
-        machine_watch({}),
-        _echo(lab, rate),
-        Member("qmp", "migrascope.probe.qmp", "host-a", lab.topology.fabric, {"hosts": hosts, "interval_s": 0.0}),
-    ]
+def _echo(trial: Trial, rate: float) -> Member:
+    return trial.member("echo", "probe.echo", target=INSTANCE_ADDRESS, rate=rate, kind="icmp")
 
 
 def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
@@ -150,7 +145,7 @@ def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
     ]
 
 
-async def _interrupt(lab: QemuLab, instance: Instance, crew: Crew, series: Series, opened: Path) -> None:
+async def _interrupt(lab: QemuLab, instance: QemuInstance, crew: Crew, series: Series, opened: Path) -> None:
     """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps.
 
     Each lasts up to a tenth more or less than its nominal length: a round one flatters whoever counts in its steps.

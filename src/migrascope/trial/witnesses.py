@@ -5,17 +5,16 @@ import hashlib
 import json
 import socket
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
-import aiohttp
-
 from migrascope.lab.contract import Check, Instance, check
+from migrascope.lab.runtime import Runtime
 from migrascope.model.problem import Problem
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.store.recording import LEDGER, VOLUME
-from migrascope.trial.guestcall import SLOW_S, GuestCall, socket_factory
+from migrascope.trial.guestcall import SLOW_S, GuestCall
+from migrascope.trial.runtime import MACHINE
 
 _PAGE_LIMIT_S = 5.0
 
@@ -23,10 +22,9 @@ _PAGE_LIMIT_S = 5.0
 class Ledger:
     """The guest's ledger and its collector at the client's address towards the instance."""
 
-    def __init__(self, instance: Instance, client: Namespace | None) -> None:
+    def __init__(self, instance: Instance, client: Namespace | None, runtime: Runtime = MACHINE) -> None:
         self._client = client
-        look = partial(_free_port, instance.address)
-        self.address, self.port = look() if client is None else client.call(look)
+        self.address, self.port = runtime.free_port(client, instance.address, socket.SOCK_DGRAM)
 
     def collector(self) -> Member:
         """The program that takes the records."""
@@ -38,32 +36,21 @@ class Ledger:
         await guest.ask(f"/ledger?to={self.address}:{self.port}&rate={rate:g}", post=True, timeout_s=SLOW_S)
 
 
-def _free_port(towards: str) -> tuple[str, int]:
-    """The own address towards another, and a UDP port that is free there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.connect((towards, 9))
-        found: tuple[str, int] = one.getsockname()
-        return found
-
-
-async def pages(address: str, client: Namespace | None, site: Mapping[str, str]) -> Check:
+async def pages(address: str, client: Namespace | None, site: Mapping[str, str], runtime: Runtime = MACHINE) -> Check:
     """Whether the website serves what it was built with: every file but the videos, by its SHA-256."""
     wanted = {path: checksum for path, checksum in site.items() if not path.startswith("/video/")}
     if not wanted:
         return check("unknown", "the website's checksums are not known")
-    connector = aiohttp.TCPConnector(socket_factory=socket_factory(client), force_close=True)
-    limit = aiohttp.ClientTimeout(total=_PAGE_LIMIT_S)
     wrong = []
-    async with aiohttp.ClientSession(connector=connector, timeout=limit, raise_for_status=True) as session:
-        for path, checksum in wanted.items():
-            try:
-                async with session.get(f"http://{address}{path}") as answer:
-                    if hashlib.sha256(await answer.read()).hexdigest() != checksum:
-                        wrong.append(path)
-            except aiohttp.ClientResponseError as error:
-                wrong.append(f"{path} (status {error.status})")
-            except (aiohttp.ClientError, TimeoutError) as error:
-                return check("unknown", f"the website did not answer: {path}: {error or 'no answer in time'}")
+    for path, checksum in wanted.items():
+        try:
+            status, body = await runtime.request(client, f"http://{address}{path}", timeout_s=_PAGE_LIMIT_S)
+        except OSError as error:
+            return check("unknown", f"the website did not answer: {path}: {error}")
+        if status >= 400:
+            wrong.append(f"{path} (status {status})")
+        elif hashlib.sha256(body).hexdigest() != checksum:
+            wrong.append(path)
     if wrong:
         return check("fail", f"the website serves other content: {', '.join(wrong)}")
     return check("pass", f"{len(wanted)} files as the website was built with")

@@ -1,0 +1,199 @@
+"""The parts of a trial of one instance, in the order in which they are set up. Searches and calibration take some."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrascope.lab.contract import Instance, Lab
+from migrascope.model import stamp
+from migrascope.model.clock import mono_s
+from migrascope.model.disturbance import KINDS, Disturbance
+from migrascope.model.problem import Problem
+from migrascope.model.schedule import Factors
+from migrascope.node.member import Member
+from migrascope.node.until import until
+from migrascope.trial.boot import await_boot
+from migrascope.trial.disturbing import Disturbing
+from migrascope.trial.guestcall import SLOW_S, GuestCall
+from migrascope.trial.members import AGENT_PORT, members
+from migrascope.trial.setup import Part, Setup, machine, programs
+from migrascope.trial.witnesses import Ledger
+from migrascope.workload.scenario import ScenarioWorkload, scenario
+
+_WRITER_EVERY_S = 0.25
+_WRITER_READY_S = 60.0
+_REFLECTOR_READY_S = 30.0
+
+
+@dataclass
+class Trial(Setup):
+    """A trial of one instance. settings: of the migration, as they were read back. What is not given is set by the
+    parts; disturbing: None where nothing disturbs it."""
+
+    lab: Lab
+    factors: Factors
+    source: str
+    destination: str
+    settings: dict[str, Any]
+    instance: Instance = field(init=False)
+    guest: GuestCall = field(init=False)
+    workload: ScenarioWorkload = field(init=False)
+    boot_id: str = field(init=False)
+    disturbing: Disturbing | None = None
+
+    @property
+    def disturbance(self) -> Disturbance | None:
+        """What the plan's table says that disturbs it."""
+        return self.plan.disturbances().get(self.factors.disturbance)
+
+    def pids(self) -> dict[str, int]:
+        return self.instance.pids() | super().pids()
+
+    def member(self, source: str, module: str, **config: Any) -> Member:
+        """A program at the client's."""
+        return Member(source, f"migrascope.{module}", "client", self.client, config)
+
+
+@asynccontextmanager
+async def instance(trial: Trial) -> AsyncIterator[None]:
+    """The instance, which has booted."""
+    began = mono_s()
+    made = await trial.lab.create(trial.instance_id, trial.factors, trial.source, trial.folder)
+    try:
+        trial.instance = made
+        trial.guest = GuestCall(f"http://{made.address}:{AGENT_PORT}", trial.client, trial.runtime)
+        await await_boot(made, trial.guest, trial.plan.windows.boot_limit, trial.say)
+        trial.facts["boot_s"] = round(mono_s() - began, 3)
+        viewers = trial.plan.visitors.viewers
+        trial.workload = scenario(trial.factors.scenario, viewers, made.address, trial.lab.origin)
+        yield
+    finally:
+        await made.destroy()
+
+
+@asynccontextmanager
+async def settings(trial: Trial) -> AsyncIterator[None]:
+    """The migration is ready to be asked for."""
+    trial.settings.update(await trial.instance.prepare(trial.destination, trial.factors))
+    yield
+
+
+@asynccontextmanager
+async def memory(trial: Trial) -> AsyncIterator[None]:
+    """What the guest's memory holds: the video in its cache, or not, and incompressible pages."""
+    if trial.factors.scenario == "offline":
+        path = f"/cache?state={trial.factors.cache}"
+        trial.facts["cache"] = await trial.guest.ask(path, post=True, timeout_s=60)
+    if resident := trial.factors.resident_bytes:
+        await trial.guest.ask(f"/resident?bytes={resident}", post=True, timeout_s=120)
+    yield
+
+
+@asynccontextmanager
+async def writer(trial: Trial) -> AsyncIterator[None]:
+    """The guest's steady writer, where the plan has one: its working set is filled, and it writes."""
+    factors = trial.factors
+    if factors.write_Bps:
+        work = f"rate={factors.write_Bps:.0f}&set={factors.write_set_bytes}&pattern={factors.write_pattern}"
+        await trial.guest.ask(f"/stress?kind=memory&{work}", post=True, timeout_s=SLOW_S)
+        await _works(trial.guest, "/stress", _WRITER_READY_S, "the writer in the guest", "fills its working set")
+    yield
+
+
+@asynccontextmanager
+async def incarnation(trial: Trial) -> AsyncIterator[None]:
+    """By what the guest is known again."""
+    trial.boot_id = (await trial.guest.ask("/alive?id=start"))["boot_id"]
+    yield
+
+
+@asynccontextmanager
+async def reflector(trial: Trial) -> AsyncIterator[None]:
+    """The reflector of STAMP in the guest, where the plan has probes for it: it takes packets."""
+    if trial.observed and trial.plan.probes.stamp_rate:
+        await begin_reflector(trial.guest)
+    yield
+
+
+async def begin_reflector(guest: GuestCall) -> None:
+    """Starts it, and waits until it takes packets. Problem where it fails or takes too long."""
+    await guest.ask(f"/reflector?port={stamp.PORT}", post=True)
+    await _works(guest, "/reflector", _REFLECTOR_READY_S, "the reflector in the guest", "takes packets")
+
+
+@asynccontextmanager
+async def observers(trial: Trial) -> AsyncIterator[None]:
+    """Probes, visitors and viewers, and the lab's own."""
+    echo = await trial.echo_kind(trial.instance.address)
+    trial.facts["echo_kind"] = echo
+    lab, plan = trial.instance, trial.plan
+    await trial.crew.start(members(trial.client, lab, plan, trial.workload, observed=trial.observed, echo=echo))
+    yield
+
+
+@asynccontextmanager
+async def load_watch(trial: Trial) -> AsyncIterator[None]:
+    """What records how far the load in the guest is, where there is some."""
+    one = trial.disturbance
+    if trial.observed and (trial.factors.write_Bps or (one is not None and KINDS[one.kind].in_guest)):
+        agent = f"http://{trial.instance.address}:{AGENT_PORT}"
+        await trial.crew.start([trial.member("stress", "probe.stress", url=agent, interval_s=_WRITER_EVERY_S)])
+    yield
+
+
+@asynccontextmanager
+async def ledger(trial: Trial) -> AsyncIterator[None]:
+    """The guest's ledger and its collector."""
+    if rate := trial.plan.verdict.ledger:
+        made = Ledger(trial.instance, trial.client, trial.runtime)
+        await trial.crew.start([made.collector()])
+        await made.begin(trial.guest, rate)
+    yield
+
+
+@asynccontextmanager
+async def disturbance(trial: Trial) -> AsyncIterator[None]:
+    """The disturbance, armed; with a sink at the client's where it is the guest's network load."""
+    one = trial.disturbance
+    lasts = one is not None and one.when in ("trial", "window")
+    trial.facts["declared_load"] = bool(trial.factors.write_Bps) or lasts
+    if one is None:
+        yield
+        return
+    sends = one.kind == "guest-network"
+    swallows = await _begin_sink(trial) if sends else ""
+    armed = await Disturbing.armed(one, trial.instance, trial.destination, trial.guest, swallows)
+    trial.disturbing = armed
+    try:
+        yield
+    finally:
+        await armed.end(trial.opened, trial.instance_id, trial.migration_id)
+
+
+async def _begin_sink(trial: Trial) -> str:
+    """Starts what takes the guest's network load. Gives where the guest sends, as guest/stress.py wants it."""
+    address, port = trial.runtime.free_port(trial.client, trial.instance.address, socket.SOCK_STREAM)
+    await trial.crew.start([trial.member("sink", "workload.sink", address=address, port=port)])
+    return f"{address}:{port}"
+
+
+async def _works(guest: GuestCall, path: str, limit_s: float, who: str, does: str) -> None:
+    """Waits until every worker of the agent's runs. Problem where one fails, or it takes too long."""
+
+    async def work() -> bool:
+        workers = (await guest.ask(path, timeout_s=SLOW_S))["workers"]
+        if failed := [worker["reason"] for worker in workers if worker["state"] == "failed"]:
+            raise Problem(f"{who} failed: {failed[0]}")
+        return all(worker["state"] == "running" for worker in workers)
+
+    await until(work, limit_s, f"{who} {does}", 0.1)
+
+
+ORDER: tuple[Part[Trial], ...] = (
+    instance, settings, memory, writer, incarnation, programs, reflector, observers, load_watch, ledger, machine,
+    disturbance,
+)  # fmt: skip
+"""A whole trial. Load in the guest comes before the probes, since it takes long to begin; the disturbance comes last,
+and goes first, since it must be healed whatever else fails."""
