@@ -9,11 +9,12 @@ import pytest
 from faketrial import FACTORS, SCRIPT, light, run_of
 from test_trial_metrics import PUBLIC
 
-from migrascope.analysis.cells import statistic, summarise
+from migrascope.analysis.cells import summarise
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.findings import findings
 from migrascope.analysis.limit import free_of_limit, limit_text, limited
 from migrascope.analysis.run import analyse
+from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Finding, Summary, TrialResult
 from migrascope.lab.fake import Script, default_script
 from migrascope.model.measured import Measured, missing
@@ -108,7 +109,7 @@ def test_the_public_json_has_every_key_and_reads_back(summary: Summary) -> None:
         unmeasured = [key for key in PUBLIC if cell["metrics"][key]["median"] is None]
         assert unmeasured == (["player_stall_s"] if cell["factors"]["scenario"] == "none" else [])
         for measured in cell["metrics"].values():
-            assert set(measured) - {"reason"} == {
+            assert set(measured) - {"reason", "at_least"} == {
                 "median",
                 "low",
                 "high",
@@ -118,6 +119,7 @@ def test_the_public_json_has_every_key_and_reads_back(summary: Summary) -> None:
                 "n",
                 "unit",
                 "source",
+                "censored",
             }
             assert ("reason" in measured) == (measured["median"] is None)
 

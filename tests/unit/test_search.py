@@ -95,4 +95,5 @@ def test_what_would_fill_a_core_is_said() -> None:
 def test_no_more_is_served_than_was_answered_in_time() -> None:
     """Where other work takes the machine, the guest's share of a core hardly grows with its visits."""
     tried = [Tried(5, 1.0, 0.30, 2), Tried(20, 0.78, 0.63, 2), Tried(12, 1.0, 0.30, 2), Tried(18, 1.0, 0.36, 2)]
-    assert conclude(tried) == Borne(18, 0.36, 20)
+    assert conclude(tried) == Borne(14, 0.36, 20)
+    assert conclude([Tried(5, 1.0, 0.3, 2), Tried(6, 0.5, 0.3, 2)]).rate == 5

@@ -484,3 +484,20 @@ def test_data_counts_both_directions_less_headers(recording: Recording, seen: Me
     acks = port["to_node_packets"]
     one = link.data(link.Counters.of(changed, "migration", "host-a"), windows)
     assert one.value == SCRIPT.data_bytes + 1000 * (acks[-1] - acks[0])
+
+
+def test_a_stop_after_which_the_source_went_on_is_not_the_pause(tmp_path: Path) -> None:
+    """Stopped for 100 ms half a second before the switchover."""
+    recording = record(tmp_path)
+    path = recording.folder / "qmp_event.parquet"
+    events = pl.read_parquet(path)
+    early = events.filter(pl.col("event") == "STOP").with_columns(
+        pl.col("event_wall_ns") - 500_000_000, pl.col("recv_ns") - 500_000_000
+    )
+    again = early.with_columns(
+        pl.col("event_wall_ns") + 100_000_000, pl.col("recv_ns") + 100_000_000, event=pl.lit("RESUME")
+    )
+    pl.concat([events, early, again]).write_parquet(path)
+    found = examine(Recording(recording.folder))
+    assert value(found.metrics, "vm_pause_s") == pytest.approx(SCRIPT.pause_s, abs=2e-6)
+    assert found.windows.stop == windows_of(record(tmp_path / "whole")).stop

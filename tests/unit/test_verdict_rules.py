@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrascope.lab.contract import panic_in
 from migrascope.metrics.verdict import judge as judging
 from migrascope.metrics.verdict.disturbed import Disturbed
 from migrascope.metrics.verdict.hosts import Frames, State
@@ -79,7 +80,7 @@ TRUE = Evidence(
 
 def test_a_true_history_is_intact() -> None:
     verdict = judge(TRUE)
-    assert (verdict.verdict, verdict.text) == ("intact", "nothing was lost, and one guest ran")
+    assert (verdict.verdict, verdict.text) == ("intact", "no witness saw a loss")
     assert {one.verdict for one in verdict.statements} == {"intact"}
 
 
@@ -337,6 +338,64 @@ def test_a_service_that_does_not_come_back() -> None:
 def test_a_short_silence_is_none() -> None:
     visits = [visit if not 55 < at < 80 else visit._replace(answered_ns=0) for at, visit in enumerate(TRUE.visits)]
     assert judge(replace(TRUE, visits=visits)).verdict == "intact"
+
+
+# --- what is no loss
+
+
+def test_one_unanswered_question_makes_nobody_lost() -> None:
+    """The last poll of a healthy destination; without an answer for longer it is gone."""
+    rows = list(TRUE.samples["host-b"])
+    rows[-1] = rows[-1]._replace(answered_ns=0, status="")
+    verdict = judge(replace(TRUE, samples={**TRUE.samples, "host-b": rows}))
+    assert verdict.verdict == "unknown"
+    assert "hypervisors" in verdict.text
+    gone = [row if row.asked_ns < END - 2 * NS else row._replace(answered_ns=0, status="") for row in rows]
+    assert judge(replace(TRUE, samples={**TRUE.samples, "host-b": gone})).verdict == "guest lost"
+
+
+@pytest.mark.parametrize(
+    ("line", "panics"),
+    [
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 23s! [nginx:412]", False),
+        ("BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!", False),
+        ("BUG: kernel NULL pointer dereference, address: 0000000000000008", True),
+        ("Kernel panic - not syncing: softlockup: hung tasks", True),
+        ("Oops: 0000 [#1] PREEMPT SMP", True),
+    ],
+)
+def test_a_processor_that_hangs_is_no_panic(line: str, panics: bool) -> None:
+    assert (panic_in(f"[    1.0] booted\n[   66.6] {line}\n") is not None) == panics
+
+
+@pytest.mark.parametrize("code", [8, 16, 32, 128, -9])
+def test_a_check_that_did_not_work_is_unknown(code: int) -> None:
+    statements = volume({**EXAMINED, "fsck": {"code": code, "text": "e2fsck: Cannot open the device"}})
+    assert [one.verdict for one in statements] == ["unknown", "intact"]
+
+
+@pytest.mark.parametrize("code", [1, 4, 12])
+def test_errors_that_it_found_are_data_lost(code: int) -> None:
+    assert volume({**EXAMINED, "fsck": {"code": code, "text": "Inode 12 is odd"}})[0].verdict == "data lost"
+
+
+def test_a_volume_of_which_nothing_was_read_says_nothing() -> None:
+    unread = replace(TRUE, examined={**EXAMINED, "site": {}}, content=b"")
+    assert judge(unread).verdict == "unknown"
+    assert judge(replace(unread, examined=EXAMINED)).verdict == "data lost"
+
+
+@given(st.integers(0, 100), st.integers(1, 19))
+def test_a_record_that_the_network_held_back_is_no_second_copy(at: int, later: int) -> None:
+    held = ARRIVALS[at]._replace(recv_ns=ARRIVALS[at + later].recv_ns + 1000, given=9000)
+    assert collected(sorted([*ARRIVALS, held]), TIMES).verdict == "intact"
+
+
+@given(st.integers(1, RECORD_BYTES - 1))
+def test_a_torn_tail_that_nobody_was_told_of_is_no_loss(length: int) -> None:
+    whole = b"".join(record_line(*arrival.record) for arrival in ARRIVALS)
+    assert kept(ARRIVALS, whole + record_line(121, BOOT, 120)[:length]).verdict == "intact"
+    assert kept(ARRIVALS, whole[:-length]).verdict == "data lost"
 
 
 # --- words

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isinf
 
-from migrascope.analysis.statistics import FEWEST, Paired, paired_difference
+from migrascope.analysis.statistics import FEWEST, Bounds, Paired, bounds_of, paired_difference
 from migrascope.analysis.summary import Finding, TrialResult
 from migrascope.model.schedule import Factors
 from migrascope.model.units import human
@@ -81,7 +82,7 @@ def _against_none(
     there = {key: pair for key, pair in seen.items() if pair is not None}
     blocks = max((pair.n for pair in there.values()), default=0)
     evidence = {
-        key: {"median": p.median, "n": p.n, **(vars(p.interval) if p.interval else {})} for key, p in there.items()
+        key: {"median": p.median, "n": p.n, **(p.interval.as_json() if p.interval else {})} for key, p in there.items()
     }
     if blocks < FEWEST:
         text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
@@ -97,10 +98,13 @@ def _difference(name: str, key: str, pair: Paired) -> str:
     unit = "B" if key == DATA else "s"
     assert pair.interval is not None
     low, high = sorted((abs(pair.interval.low), abs(pair.interval.high)))
-    more = "more" if pair.median > 0 else "less"
-    return f"{human(abs(pair.median), unit)} {more} {name} ({human(low, unit)} to {human(high, unit)})"
+    more = "more" if pair.sign() > 0 else "less"
+    between = f"at least {human(low, unit)}" if isinf(high) else f"{human(low, unit)} to {human(high, unit)}"
+    if pair.median is None:
+        return f"{more} {name} ({between})"
+    return f"{human(abs(pair.median), unit)} {more} {name} ({between})"
 
 
-def _values(results: dict[int, TrialResult], key: str) -> dict[int, float]:
-    values = {block: result.metrics[key].value for block, result in results.items()}
+def _values(results: dict[int, TrialResult], key: str) -> dict[int, Bounds]:
+    values = {block: bounds_of(result.metrics[key]) for block, result in results.items()}
     return {block: value for block, value in values.items() if value is not None}

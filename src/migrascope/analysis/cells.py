@@ -4,14 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from migrascope.analysis.doses import convergence
 from migrascope.analysis.findings import findings
-from migrascope.analysis.statistics import median_interval
-from migrascope.analysis.summary import Cell, Statistic, Summary, TrialResult
+from migrascope.analysis.statistics import statistic
+from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.model.load import Load
-from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 
 
@@ -71,27 +68,4 @@ def _cell(factors: Factors, group: list[TrialResult]) -> Cell:
         failures=failures,
         metrics={key: statistic([result.metrics[key] for result in good if key in result.metrics]) for key in keys},
         verdicts=dict(Counter(result.judgement.verdict for result in group)),
-    )
-
-
-def statistic(measured: Sequence[Measured]) -> Statistic:
-    """One metric over the trials of a cell that did not fail."""
-    there = [one for one in measured if one.value is not None]
-    if not there:
-        reasons = Counter(one.reason for one in measured)
-        reason = reasons.most_common(1)[0][0] if reasons else "every trial failed"
-        unit, source = (measured[0].unit, measured[0].source) if measured else ("", "")
-        return Statistic(unit, source, reason=reason)
-    values = [float(one.value) for one in there if one.value is not None]
-    interval = median_interval(values)
-    return Statistic(
-        unit=there[0].unit,
-        source=there[0].source,
-        median=float(np.median(values)),
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        coverage=interval.coverage if interval else None,
-        min=min(values),
-        max=max(values),
-        n=len(values),
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 from xml.etree import ElementTree
 
@@ -31,8 +32,8 @@ class Check:
 def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
     """Every threshold on every cell. UsageProblem for a figure that there is not, or a threshold that is no quantity.
 
-    pass: the whole interval keeps to it; fail: the whole interval crosses it; unknown: it lies on both sides, there are
-    too few trials for one, or trials failed and are in no interval.
+    pass: the whole interval keeps to it; fail: the whole interval crosses it; unknown: it lies on both sides, an end of
+    it was cut off, there are too few trials for one, or trials failed or have no value and are in no interval.
     """
     beside = [cell.factors for cell in summary.cells]
     found = []
@@ -66,21 +67,32 @@ def _check(cell: Cell, statistic: Statistic | None, threshold: Threshold) -> tup
     bounds = [(word, in_unit(text, statistic.unit)) for word, text in threshold if text is not None]
     said = " and ".join(f"{word} {human(bound, statistic.unit)}" for word, bound in bounds)
     if statistic.low is None or statistic.high is None:
-        median = human(statistic.median, statistic.unit)
+        median = _text(statistic, "median")
         return UNKNOWN, f"{median} in the median of {statistic.n}, {FEWEST} are needed for an interval ({said})"
-    outcomes = {_side(word, bound, statistic.low, statistic.high) for word, bound in bounds}
+    outcomes = {_side(word, bound, statistic) for word, bound in bounds}
     outcome = next(one for one in (FAIL, UNKNOWN, PASS) if one in outcomes)
-    words = f"{human(statistic.low, statistic.unit)} to {human(statistic.high, statistic.unit)} ({said})"
+    words = f"{_text(statistic, 'low')} to {_text(statistic, 'high')} ({said})"
     if cell.failed and outcome == PASS:
         return UNKNOWN, f"{words}, but {cell.failed} of {cell.trials} trials failed and are not in it"
+    unmeasured = cell.trials - cell.failed - statistic.n
+    if unmeasured > 0 and outcome == PASS:
+        return UNKNOWN, f"{words}, but {unmeasured} of {cell.trials} trials have no value and are not in it"
     verdicts: dict[str, Verdict] = {PASS: "pass", FAIL: "fail", UNKNOWN: "unknown"}
     return verdicts[outcome], words
 
 
-def _side(word: str, bound: float, low: float, high: float) -> str:
+def _side(word: str, bound: float, statistic: Statistic) -> str:
+    """An end that is a lower bound may be any more: what it is below, the truth need not be."""
+    low, high = statistic.low, inf if "high" in statistic.at_least else statistic.high
+    assert low is not None
+    assert high is not None
     if word == "most":
         return PASS if high <= bound else FAIL if low > bound else UNKNOWN
     return PASS if low >= bound else FAIL if high < bound else UNKNOWN
+
+
+def _text(statistic: Statistic, name: str) -> str:
+    return statistic.text(name, lambda value: human(value, statistic.unit)) or ""
 
 
 def junit(run: str, checks: Sequence[Check]) -> str:

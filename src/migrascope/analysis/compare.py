@@ -1,12 +1,10 @@
 """Runs beside one another: what differs between their environments, and what differs between their figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from migrascope.analysis.statistics import FEWEST, Interval, paired_difference, shift_interval
+from migrascope.analysis.statistics import FEWEST, Bounds, Interval, bounds_of, paired_difference, shift_interval
 from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
@@ -36,7 +34,8 @@ class NotComparable(Problem):
 @dataclass(frozen=True)
 class Difference:
     """One figure of one cell in two runs: medians, theirs less ours with its interval (None below six trials), and how
-    it was found: paired within blocks, or over all pairs of trials. reason: why there is no difference to tell."""
+    it was found: paired within blocks, or over all pairs of trials. effect is None where it falls on a value that was
+    cut off. reason: why there is no difference to tell. ours_at_least, theirs_at_least: a median is a lower bound."""
 
     cell: Factors
     layer: str
@@ -49,6 +48,8 @@ class Difference:
     paired: bool = False
     n: int = 0
     reason: str | None = None
+    ours_at_least: bool = False
+    theirs_at_least: bool = False
 
     @property
     def seen(self) -> int:
@@ -153,23 +154,24 @@ def _unlike(ours: Summary, theirs: Summary) -> str:
     return " or ".join(name for name in names if not _levels(ours, name) & _levels(theirs, name)) or "combination"
 
 
-def _trials(summary: Summary, cell: Cell, key: str) -> list[tuple[TrialResult, float]]:
+def _trials(summary: Summary, cell: Cell, key: str) -> list[tuple[TrialResult, Bounds]]:
     return [
         (trial, value)
         for trial in summary.counted(cell.factors)
-        if key in trial.metrics
-        for value in [trial.metrics[key].value]
+        for value in [bounds_of(trial.metrics.get(key))]
         if value is not None
     ]
 
 
 def _difference(ours: Summary, theirs: Summary, mine: Cell, other: Cell, layer: str, key: str) -> Difference:
     left, right = _trials(ours, mine, key), _trials(theirs, other, key)
-    unit = mine.metrics[key].unit or other.metrics[key].unit
-    first, then = (float(np.median([value for _, value in side])) if side else None for side in (left, right))
+    sides = mine.metrics[key], other.metrics[key]
+    known = Difference(
+        mine.factors, layer, key, sides[0].unit or sides[1].unit, sides[0].median, sides[1].median,
+        ours_at_least="median" in sides[0].at_least, theirs_at_least="median" in sides[1].at_least,
+    )  # fmt: skip
     if not left or not right:
-        statistic = (mine if not left else other).metrics[key]
-        return Difference(mine.factors, layer, key, unit, first, then, reason=statistic.reason or "not measured")
+        return replace(known, reason=sides[bool(left)].reason or "not measured")
     blocks = [{(t.facts.block, _way(ours, t)): value for t, value in left},
               {(t.facts.block, _way(theirs, t)): value for t, value in right}]  # fmt: skip
     shared = sorted(blocks[0].keys() & blocks[1].keys())
@@ -177,12 +179,19 @@ def _difference(ours: Summary, theirs: Summary, mine: Cell, other: Cell, layer: 
         numbered = [{number: side[key] for number, key in enumerate(shared)} for side in blocks]
         pair = paired_difference(numbered[1], numbered[0])
         assert pair is not None
-        return Difference(mine.factors, layer, key, unit, first, then, pair.median, pair.interval, True, pair.n)
+        return _told(replace(known, effect=pair.median, interval=pair.interval, paired=True, n=pair.n))
     values = [[value for _, value in side] for side in (left, right)]
     effect, interval = shift_interval(values[1], values[0])
     n = min(map(len, values))
     reason = None if interval else f"{n} trials, {FEWEST} are needed"
-    return Difference(mine.factors, layer, key, unit, first, then, effect, interval, False, n, reason)
+    return _told(replace(known, effect=effect, interval=interval, n=n, reason=reason))
+
+
+def _told(found: Difference) -> Difference:
+    """The difference, with the reason where values that were cut off leave not even its sign."""
+    if found.reason is None and found.effect is None and not found.seen:
+        return replace(found, reason="not even the sign is known: values were cut off")
+    return found
 
 
 def _way(summary: Summary, trial: TrialResult) -> bool:
@@ -201,7 +210,7 @@ def as_json(found: Sequence[Comparison]) -> dict[str, Any]:
                 "facts": one.facts,
                 "forced": one.forced,
                 "differences": [
-                    {**vars(d), "cell": vars(d.cell), "interval": d.interval and vars(d.interval), "seen": d.seen}
+                    {**vars(d), "cell": vars(d.cell), "interval": d.interval and d.interval.as_json(), "seen": d.seen}
                     for d in one.differences
                 ],
             }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from migrascope.analysis.statistics import Paired, paired_difference
+from migrascope.analysis.statistics import Bounds, Paired, bounds_of, paired_difference
 from migrascope.analysis.summary import Cell, Finding, TrialResult
 from migrascope.model.disturbance import NONE
 from migrascope.model.schedule import Factors
@@ -115,9 +115,9 @@ def _dose(name: str, value: float, cell: Cell, base: Cell, trials: Sequence[Tria
     return Dose(name, value, cell, dict(outcomes), {key: pair for key, pair in pairs.items() if pair is not None})
 
 
-def _by_block(trials: Iterable[TrialResult], factors: Factors, key: str) -> dict[int, float]:
+def _by_block(trials: Iterable[TrialResult], factors: Factors, key: str) -> dict[int, Bounds]:
     counted = (trial for trial in trials if trial.facts.factors == factors and trial.facts.status == "ok")
-    values = {trial.facts.block: trial.metrics[key].value for trial in counted if key in trial.metrics}
+    values = {trial.facts.block: bounds_of(trial.metrics.get(key)) for trial in counted}
     return {block: value for block, value in values.items() if value is not None}
 
 

@@ -38,4 +38,6 @@ def _statistic(value: Statistic) -> dict[str, Any]:
     plain = asdict(value)
     if value.reason is None:
         del plain["reason"]
+    if not value.at_least:
+        del plain["at_least"]
     return plain

@@ -70,9 +70,15 @@ def _small(groups: Sequence[Sequence[TrialResult]], of: int) -> Finding:
 
 
 def _pairs(results: Sequence[TrialResult], key: str) -> tuple[list[float], list[float]]:
-    both = [(result.metrics[DATA].value, result.metrics[key].value) for result in results]
-    there = [(x, y) for x, y in both if x is not None and y is not None]
+    both = [(result.metrics[DATA], result.metrics[key]) for result in results]
+    there = [(x.value, y.value) for x, y in both if x.value is not None and y.value is not None]
     return [x for x, _ in there], [y for _, y in there]
+
+
+def _cut_off(results: Sequence[TrialResult], key: str) -> int:
+    """In how many trials it was cut off: without these the rest would be survivors, with them their ranks are not
+    known."""
+    return sum(result.metrics[DATA].at_least or result.metrics[key].at_least for result in results)
 
 
 def _evidence(seen: Correlation | None, n: int) -> dict[str, Any]:
@@ -107,6 +113,10 @@ def _data_downtime(results: Sequence[TrialResult], where: str) -> list[Finding]:
 
 def _downtime(free: Sequence[TrialResult], key: str, name: str, where: str, left_out: str) -> Finding:
     x, y = _pairs(free, key)
+    if cut_off := _cut_off(free, key):
+        why = f"in {cut_off} of {_trials(len(x))} it was cut off, and is at least what was seen"
+        text = f"Nothing can be concluded on data against {name}{where}: {why}."
+        return Finding("data-downtime", "unknown", text + left_out, {"metric": key, "n": len(x), "censored": cut_off})
     seen = correlation(x, y)
     if seen is None:
         text = _too_few(f"data against {name} where the limit did not decide", len(x), where)
@@ -171,7 +181,7 @@ def _verdicts(results: Sequence[TrialResult]) -> Finding:
         return Finding("verdict", "unknown", "No trial has a verdict.", evidence)
     if not bad:
         where = f"all {len(results)} trials" if len(results) > 1 else "the trial"
-        return Finding("verdict", "pass", f"Intact in {where}: nothing was lost, and one guest ran.", evidence)
+        return Finding("verdict", "pass", f"Intact in {where}: no witness saw a loss.", evidence)
     said = ", ".join(f"{verdict} in {_trials(count)}" for verdict, count in reversed(evidence.items()))
     because: dict[str, list[int]] = {}
     for result in bad:

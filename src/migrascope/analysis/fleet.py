@@ -3,11 +3,10 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from migrascope.analysis.statistics import median_interval
+from migrascope.analysis.statistics import Bounds, bounds_of, statistic
 from migrascope.analysis.summary import Cell, Statistic, Summary, TrialResult
 from migrascope.metrics.fleet import FIGURES
+from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 
 TOTAL = "fleet.total_s"
@@ -18,13 +17,14 @@ SLOWER = ("from_request_s", "migration_time_s", "blackout_s")
 @dataclass(frozen=True)
 class Slowdown:
     """How many times the figure of one alone, in the same block: the median over the blocks that have both, with its
-    exact interval (None below six) and its true coverage."""
+    exact interval (None below six) and its true coverage. at_least: which of these numbers are lower bounds."""
 
     ratio: float
     low: float | None
     high: float | None
     coverage: float | None
     blocks: int
+    at_least: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,18 @@ def _key(figure: str) -> str:
 
 def _slowdown(summary: Summary, many: Factors, alone: Factors, key: str) -> Slowdown | None:
     theirs, ones = (_by_block(summary.counted(factors), key) for factors in (many, alone))
-    ratios = [theirs[block] / ones[block] for block in theirs.keys() & ones.keys() if ones[block]]
+    ratios = [_ratio(theirs[block], ones[block]) for block in theirs.keys() & ones.keys() if ones[block].low]
     if not ratios:
         return None
-    found = median_interval(ratios)
-    low, high, coverage = (found.low, found.high, found.coverage) if found else (None, None, None)
-    return Slowdown(float(np.median(ratios)), low, high, coverage, len(ratios))
+    found = statistic([Measured(one.low, "ratio", TOTAL, at_least=one.high > one.low) for one in ratios])
+    assert found.median is not None
+    return Slowdown(found.median, found.low, found.high, found.coverage, found.n, found.at_least)
 
 
-def _by_block(trials: list[TrialResult], key: str) -> dict[int, float]:
-    values = {trial.facts.block: trial.metrics[key].value for trial in trials}
+def _ratio(many: Bounds, alone: Bounds) -> Bounds:
+    return Bounds(many.low / alone.high, many.high / alone.low)
+
+
+def _by_block(trials: list[TrialResult], key: str) -> dict[int, Bounds]:
+    values = {trial.facts.block: bounds_of(trial.metrics[key]) for trial in trials}
     return {block: value for block, value in values.items() if value is not None}

@@ -1,6 +1,7 @@
 """What each policy costs under each load, and which of them no other beats."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from migrascope.analysis.summary import Cell, Summary
 from migrascope.model.schedule import Factors
@@ -53,7 +54,8 @@ def _outcomes(summary: Summary, cell: Cell) -> dict[str, int]:
 
 
 def _front(cells: list[Cell]) -> list[Cell]:
-    """The Pareto front over migration time and outage total, of the policies that never failed."""
+    """The Pareto front over migration time and outage total, of the policies that never failed. A median that was cut
+    off may be any more: it beats none."""
     points = [(cell, point) for cell in cells if not cell.failed for point in [_point(cell)] if point is not None]
     return [
         cell
@@ -63,5 +65,8 @@ def _front(cells: list[Cell]) -> list[Cell]:
 
 
 def _point(cell: Cell) -> tuple[float, float] | None:
-    time, outage = (cell.metrics[key].median if key in cell.metrics else None for key in (TIME, OUTAGE))
+    found = [cell.metrics[key] for key in (TIME, OUTAGE) if key in cell.metrics]
+    time, outage = (
+        (inf if "median" in one.at_least else one.median for one in found) if len(found) == 2 else (None, None)
+    )
     return None if time is None or outage is None else (time, outage)

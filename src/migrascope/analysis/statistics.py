@@ -1,39 +1,81 @@
 """Statistics across trials: exact intervals of the median, paired differences, correlation with its interval."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from migrascope.analysis.summary import Statistic
+from migrascope.model.measured import Measured
 
 LEVEL = 0.95
 FEWEST = 6
 """Below this many trials there is no interval: five give a coverage of 93.75 % at best."""
 
 
+class Bounds(NamedTuple):
+    """What is known of a value: it is no less than low and no more than high. Both are the same for one that was
+    measured; high is infinite for one that was cut off."""
+
+    low: float
+    high: float
+
+
+Value = float | Bounds
+"""A value that was measured, or what is known of one."""
+
+
+def bounds_of(measured: Measured | None) -> Bounds | None:
+    """What a trial knows of a figure; None where it was not measured."""
+    if measured is None or measured.value is None:
+        return None
+    return Bounds(measured.value, math.inf if measured.at_least else measured.value)
+
+
+def ends(values: Iterable[Value]) -> tuple[list[float], list[float]]:
+    """The least and the most that each value can be. An order statistic of the least ones is no more than the true one,
+    and one of the most no less: where both are the same, it is known."""
+    known = [value if isinstance(value, Bounds) else Bounds(value, value) for value in values]
+    return [value.low for value in known], [value.high for value in known]
+
+
 @dataclass(frozen=True)
 class Interval:
-    """low and high with the coverage that the interval truly has."""
+    """low and high with the coverage that the interval truly has; infinite where nothing bounds it."""
 
     low: float
     high: float
     coverage: float
 
+    def as_json(self) -> dict[str, float | None]:
+        """For programs: an end that nothing bounds is null."""
+        return {name: None if math.isinf(value) else value for name, value in vars(self).items()}
 
-def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
+
+def median_interval(values: Sequence[Value], level: float = LEVEL) -> Interval | None:
     """The narrowest pair of order statistics, equally far from both ends, that covers the median with `level` or more.
+    An end that falls on a value that was cut off is as far out as that value can be.
 
     Exact for any continuous distribution: k values from each end cover with 1 - 2 P(Bin(n, 1/2) < k). None below six.
     """
     n = len(values)
     if n < FEWEST:
         return None
-    ordered = sorted(values)
+    least, most = map(sorted, ends(values))
     k = max(k for k in range(1, n // 2 + 1) if _coverage(n, k) >= level)
-    return Interval(ordered[k - 1], ordered[n - k], _coverage(n, k))
+    return Interval(least[k - 1], most[n - k], _coverage(n, k))
+
+
+def median_of(values: Sequence[Value]) -> float | None:
+    """The median; None where it falls on a value that was cut off."""
+    least, most = (float(np.median(side)) for side in ends(values))
+    return least if least == most else None
 
 
 def _coverage(n: int, k: int) -> float:
@@ -41,11 +83,41 @@ def _coverage(n: int, k: int) -> float:
     return 1 - 2 * below / float(2**n)
 
 
+def statistic(measured: Sequence[Measured]) -> Statistic:
+    """One metric over the trials of a cell that did not fail."""
+    there = [one for one in measured if one.value is not None]
+    if not there:
+        reasons = Counter(one.reason for one in measured)
+        reason = reasons.most_common(1)[0][0] if reasons else "every trial failed"
+        unit, source = (measured[0].unit, measured[0].source) if measured else ("", "")
+        return Statistic(unit, source, reason=reason)
+    values = [known for one in there if (known := bounds_of(one)) is not None]
+    least, most = (_numbers(side) for side in ends(values))
+    return replace(
+        least,
+        unit=there[0].unit,
+        source=there[0].source,
+        n=len(values),
+        censored=sum(one.at_least for one in there),
+        at_least=tuple(name for name in _NUMBERS if getattr(least, name) != getattr(most, name)),
+    )
+
+
+_NUMBERS = ("median", "low", "high", "min", "max")
+
+
+def _numbers(values: Sequence[float]) -> Statistic:
+    found = median_interval(values)
+    low, high, coverage = (found.low, found.high, found.coverage) if found else (None, None, None)
+    return Statistic("", "", float(np.median(values)), low, high, coverage, min(values), max(values))
+
+
 @dataclass(frozen=True)
 class Paired:
-    """Differences within blocks: their median, its interval (None below six) and how many there are."""
+    """Differences within blocks: their median (None where it falls on one of which a side was cut off), its interval
+    (None below six) and how many there are."""
 
-    median: float
+    median: float | None
     interval: Interval | None
     n: int
 
@@ -56,26 +128,35 @@ class Paired:
         return 1 if self.interval.low > 0 else -1 if self.interval.high < 0 else 0
 
 
-def paired_difference(ours: dict[int, float], others: dict[int, float]) -> Paired | None:
+def paired_difference(ours: Mapping[int, Value], others: Mapping[int, Value]) -> Paired | None:
     """Ours minus others over the blocks (keys) that both have; None where they share none."""
-    differences = [ours[block] - others[block] for block in sorted(ours.keys() & others.keys())]
+    differences = [_less(ours[block], others[block]) for block in sorted(ours.keys() & others.keys())]
     if not differences:
         return None
-    return Paired(float(np.median(differences)), median_interval(differences), len(differences))
+    return Paired(median_of(differences), median_interval(differences), len(differences))
 
 
-def shift_interval(ours: Sequence[float], others: Sequence[float]) -> tuple[float, Interval | None]:
-    """By how much ours lie above others: the median of all differences (Hodges and Lehmann 1963) with the interval of
-    order statistics by the exact distribution of Mann and Whitney's U; None below six on either side."""
+def _less(one: Value, other: Value) -> Bounds:
+    """One less the other: of two that were cut off nothing is known, of one its sign may be."""
+    (low,), (high,) = ends([one])
+    (other_low,), (other_high,) = ends([other])
+    return Bounds(low - other_high, high - other_low)
+
+
+def shift_interval(ours: Sequence[Value], others: Sequence[Value]) -> tuple[float | None, Interval | None]:
+    """By how much ours lie above others: the median of all differences (Hodges and Lehmann 1963; None where it falls on
+    one that was cut off) with the interval of order statistics by the exact distribution of Mann and Whitney's U; None
+    below six on either side."""
     m, n = len(ours), len(others)
-    differences = np.sort(np.subtract.outer(ours, others).ravel())
-    median = float(np.median(differences))
+    differences = [_less(one, other) for one in ours for other in others]
+    median = median_of(differences)
     if min(m, n) < FEWEST:
         return median, None
     counts = _rank_sum_counts(m, n)
     tails = np.cumsum(counts) / counts.sum()
     k = int(np.searchsorted(tails, (1 - LEVEL) / 2, side="right")) - 1
-    return median, Interval(float(differences[k]), float(differences[m * n - 1 - k]), 1 - 2 * float(tails[k]))
+    least, most = map(sorted, ends(differences))
+    return median, Interval(least[k], most[m * n - 1 - k], 1 - 2 * float(tails[k]))
 
 
 def _rank_sum_counts(m: int, n: int) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """What a run shows, as data: the cells with their statistics, and findings in words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from migrascope.metrics.checks import Check
 from migrascope.model.load import Load
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
+from migrascope.model.units import at_least_text
 from migrascope.model.verdict import Judgement
 from migrascope.store.recording import TrialFacts
 
@@ -36,7 +38,9 @@ class TrialResult:
 @dataclass(frozen=True)
 class Statistic:
     """One metric over the trials of one cell. low, high: the exact order-statistic interval of the median with its
-    true coverage; None below six trials. All None with a reason when no trial measured it."""
+    true coverage; None below six trials. All None with a reason when no trial measured it. n counts the trials that
+    measured it, censored those of them in which it was cut off; at_least names the numbers here that are lower bounds
+    for that."""
 
     unit: str
     source: str
@@ -48,6 +52,16 @@ class Statistic:
     max: float | None = None
     n: int = 0
     reason: str | None = None
+    censored: int = 0
+    at_least: tuple[str, ...] = ()
+
+    def text(self, name: str, words: Callable[[float], str]) -> str | None:
+        """A number of it ("median", "low", "high", "min" or "max") as text, with ≥ where it is a lower bound; None
+        without one."""
+        value: float | None = getattr(self, name)
+        if value is None:
+            return None
+        return at_least_text(words(value), at_least=name in self.at_least)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 
-_PANIC = re.compile(r"Kernel panic|BUG: |Oops: |Attempted to kill init")
+_PANIC = re.compile(r"Kernel panic|BUG: (?!soft lockup|workqueue lockup)|Oops: |Attempted to kill init")
 Check = dict[str, str]
 Requested = Callable[[], None]
 

@@ -23,7 +23,8 @@ RECOVERY_NS = SECOND // 2
 class Windows:
     """Each window as [start, end) in mono ns, and the stamps; None where the trial never came to it.
 
-    stop is STOP on the source, resume RESUME on the destination, both by QEMU's own stamps; complete the later of
+    stop is the last STOP on the source before resume, the first RESUME on the destination, both by QEMU's own stamps: a
+    guest that was stopped and went on in between was paused twice, and moved in the last pause; complete the later of
     completion on the source and running on the destination (without their events: when the engine had seen both);
     recovered the end of the first 500 ms without a lost probe after RESUME. end is where recording ended. cut_off:
     the service was never seen to recover, so that during ends with the observation.
@@ -170,14 +171,17 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
 
 def _stamps(recording: Recording) -> tuple[int | None, int | None, int | None]:
     trial = recording.trial
-    stop = resume = completed = None
+    stops: list[int] = []
+    resume = completed = None
     for event in qmp_events(recording, ("STOP", "RESUME", "MIGRATION")):
-        if event.event == "STOP" and event.host == trial.source and stop is None:
-            stop = event.mono_ns
+        if event.event == "STOP" and event.host == trial.source:
+            stops.append(event.mono_ns)
         elif event.event == "RESUME" and event.host == trial.destination and resume is None:
             resume = event.mono_ns
         elif event.data.get("status") == "completed" and event.host == trial.source:
             completed = event.mono_ns
+    # Because hosts' clocks differ by their bounds, the first STOP is taken where none comes before RESUME.
+    stop = max((at for at in stops if resume is None or at <= resume), default=stops[0] if stops else None)
     done = event_of(recording, "migrate_done")
     if done is None:
         return stop, resume, None

@@ -99,6 +99,11 @@ def byte_rate_text(bytes_per_second: float) -> str:
     return _exact(bytes_per_second, {name: factor for name, factor in BYTE_RATE.items() if "i" not in name})
 
 
+def at_least_text(text: str, *, at_least: bool) -> str:
+    """A number as text, marked where it is a lower bound."""
+    return f"≥ {text}" if at_least else text
+
+
 def human(value: float, unit: str) -> str:
     """A measured value for people, three significant digits: human(0.0213, "s") is "21.3 ms"."""
     scales = {

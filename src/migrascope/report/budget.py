@@ -1,5 +1,6 @@
 """Where the downtime goes: the parts of each cell that add up, and what stands beside them. Pure."""
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -29,8 +30,14 @@ def rows(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
         trials = summary.counted(cell.factors)
         whole = [trial for trial in trials if all(_values([trial], key) for key in PARTS)]
         parts = {part: fmean(_values(whole, key)) * 1e3 for part, key in zip(TITLES, PARTS, strict=True) if whole}
-        beside = {title: fmean(values) * 1e3 for key, title in BESIDE for values in [_values(trials, key)] if values}
-        found.append({"name": cell_name(cell.factors, shown), "parts": parts, "n": len(whole), "beside": beside})
+        beside = {
+            _cut_off(title, trials, [key]): fmean(values) * 1e3
+            for key, title in BESIDE
+            for values in [_values(trials, key)]
+            if values
+        }
+        name = _cut_off(cell_name(cell.factors, shown), whole, PARTS)
+        found.append({"name": name, "parts": parts, "n": len(whole), "beside": beside})
     return found
 
 
@@ -52,6 +59,12 @@ def section(summary: Summary, shown: list[str]) -> dict[str, Any]:
 
 def _alone(title: str, ms: float, scale: Scale) -> dict[str, Any]:
     return drawn({title: ms}, scale, Look("ms", 0, {title: title}, {title: "part-beside"}, {title: ""}))
+
+
+def _cut_off(title: str, trials: list[TrialResult], keys: Sequence[str]) -> str:
+    """The title, which says so where a mean is a lower bound."""
+    cut_off = any(trial.metrics[key].at_least for trial in trials for key in keys if key in trial.metrics)
+    return f"{title} (at least)" if cut_off else title
 
 
 def _values(trials: list[TrialResult], key: str) -> list[float]:

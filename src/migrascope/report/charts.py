@@ -10,6 +10,7 @@ from migrascope.report.columns import cell_name, shown_factors
 Spec = dict[str, Any]
 PALETTE = [f"var(--series-{number})" for number in range(1, 9)]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+CUT_OFF = "cut off: at least so much"
 LIMITED = {True: "downtime limit decided", False: "limit did not decide", None: "unknown"}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
 CONFIG: Spec = {
@@ -59,7 +60,7 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
             {
                 "trial": trial.facts.number,
                 "cell": name(trial.facts.factors),
-                "regime": LIMITED[trial.limited],
+                "regime": CUT_OFF if other.at_least else LIMITED[trial.limited],
                 "data": round(data.value / 1e6, 2),
                 "value": float(f"{other.value / scale:.4g}"),
             }
@@ -67,8 +68,13 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
     if not rows:
         return None
     cells = list(dict.fromkeys(name(cell.factors) for cell in summary.cells))
-    regimes = [regime for regime in LIMITED.values() if any(row["regime"] == regime for row in rows)]
-    shapes = {"downtime limit decided": "triangle-up", "limit did not decide": "circle", "unknown": "square"}
+    regimes = [regime for regime in (*LIMITED.values(), CUT_OFF) if any(row["regime"] == regime for row in rows)]
+    shapes = {
+        "downtime limit decided": "triangle-up",
+        "limit did not decide": "circle",
+        "unknown": "square",
+        CUT_OFF: "triangle-right",
+    }
     return {
         "$schema": SCHEMA,
         "description": f"Data transferred against {title}, one point for each of {len(rows)} trials",

@@ -49,7 +49,7 @@ COLUMNS = [
     Column("visitor.goodput_bps.switchover", "Mbit/s", 1e6),
 ]
 LEGEND = (
-    "Median over the trials of a row, with the interval of the median from six trials on. "
+    "Median over the trials of a row, with the interval of the median from six trials on; ≥: at least, it was cut off. "
     "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
     "received, from 1 s before the VM stops to 4 s after. Limited: trials in which the downtime limit decided."
 )
@@ -90,10 +90,10 @@ def entry(statistic: Statistic | None, column: Column, step: float) -> Entry:
     """What a table shows of one metric of one cell."""
     if statistic is None or statistic.median is None:
         return Entry(DASH, "", (statistic and statistic.reason) or "no trial recorded it")
-    if statistic.low is None or statistic.high is None:
-        return Entry(figure(statistic.median, column, step), "", None)
-    low, high = figure(statistic.low, column, step), figure(statistic.high, column, step)
-    return Entry(figure(statistic.median, column, step), f"{low}–{high}", None)
+    median, low, high = (
+        statistic.text(name, lambda value: figure(value, column, step)) for name in ("median", "low", "high")
+    )
+    return Entry(median or DASH, "" if low is None or high is None else f"{low}–{high}", None)
 
 
 OF_WRITERS = ("write_set_bytes", "write_pattern")

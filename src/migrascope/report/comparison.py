@@ -1,9 +1,11 @@
 """A comparison of runs as text: what differs of their environments, then a row for each figure."""
 
+from math import isinf
+
 from rich.console import Console
 
 from migrascope.analysis.compare import Comparison, Difference
-from migrascope.model.units import human
+from migrascope.model.units import at_least_text, human
 from migrascope.report.columns import DASH, cell_name, factor_text, varying
 
 WORDS = {1: "more", -1: "less", 0: "no difference seen"}
@@ -11,7 +13,8 @@ WORDS = {1: "more", -1: "less", 0: "no difference seen"}
 
 NOTE = (
     "Medians; the difference is the second's less the first's: within blocks (paired) where six blocks match, else "
-    "over all pairs of trials. No difference seen is not the same as none."
+    "over all pairs of trials. No difference seen is not the same as none. "
+    "≥: at least, since it was cut off; of the difference only the sign is then known."
 )
 
 
@@ -39,6 +42,13 @@ def _row(one: Difference) -> list[str]:
     def text(value: float | None) -> str:
         return DASH if value is None else human(value, one.unit)
 
-    interval = f"{text(one.interval.low)} to {text(one.interval.high)}" if one.interval else DASH
+    interval = DASH
+    if one.interval:
+        low, high = (DASH if isinf(end) else text(end) for end in (one.interval.low, one.interval.high))
+        interval = f"{low} to {high}"
+    medians = (
+        at_least_text(text(median), at_least=cut_off)
+        for median, cut_off in ((one.ours, one.ours_at_least), (one.theirs, one.theirs_at_least))
+    )
     said = one.reason or WORDS[one.seen] + (" (paired)" if one.paired else "")
-    return [one.layer, one.key, text(one.ours), text(one.theirs), text(one.effect), interval, str(one.n), said]
+    return [one.layer, one.key, *medians, text(one.effect), interval, str(one.n), said]

@@ -11,7 +11,7 @@ from migrascope.model.schedule import Factors
 
 FACTORS = [field.name for field in fields(Factors)]
 _FORMULA = "=+-@\t\r"
-STATISTICS = ("median", "low", "high", "coverage", "min", "max", "n")
+STATISTICS = ("median", "low", "high", "coverage", "min", "max", "n", "censored")
 
 
 def tables(summary: Summary) -> dict[str, tuple[str, str]]:
@@ -39,7 +39,19 @@ def _inert(cell: Any) -> Any:
 
 def _trials(summary: Summary) -> str:
     units = {key: measured.unit for trial in summary.trials for key, measured in trial.metrics.items()}
-    head = ["trial", "block", "source", "destination", *FACTORS, "status", "reason", "limited", "verdict", "because"]
+    head = [
+        "trial",
+        "block",
+        "source",
+        "destination",
+        *FACTORS,
+        "status",
+        "reason",
+        "limited",
+        "verdict",
+        "because",
+        "at_least",
+    ]
     rows: list[list[Any]] = [head + [f"{key} [{unit}]" for key, unit in units.items()]]
     for trial in summary.trials:
         facts = trial.facts
@@ -47,6 +59,7 @@ def _trials(summary: Summary) -> str:
             [facts.number, facts.block, facts.source, facts.destination]
             + [getattr(facts.factors, name) for name in FACTORS]
             + [facts.status, facts.reason, trial.limited, trial.judgement.verdict, trial.judgement.text]
+            + [" ".join(key for key, measured in trial.metrics.items() if measured.at_least)]
             + [trial.metrics[key].value if key in trial.metrics else None for key in units]
         )
     return _text(rows)
@@ -54,7 +67,7 @@ def _trials(summary: Summary) -> str:
 
 def _cells(summary: Summary) -> str:
     rows: list[list[Any]] = [
-        [*FACTORS, "trials", "failed", "limited", "metric", "unit", *STATISTICS, "source", "reason"]
+        [*FACTORS, "trials", "failed", "limited", "metric", "unit", *STATISTICS, "at_least", "source", "reason"]
     ]
     for cell in summary.cells:
         factors = [getattr(cell.factors, name) for name in FACTORS]
@@ -62,7 +75,7 @@ def _cells(summary: Summary) -> str:
             rows.append(
                 [*factors, cell.trials, cell.failed, cell.limited, key, statistic.unit]
                 + [getattr(statistic, name) for name in STATISTICS]
-                + [statistic.source, statistic.reason]
+                + [" ".join(statistic.at_least), statistic.source, statistic.reason]
             )
     return _text(rows)
 

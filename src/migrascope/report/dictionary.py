@@ -29,6 +29,7 @@ TRIAL = {
     "limited": "whether the downtime limit decided: reported downtime over 0.7 of it",
     "verdict": "what became of the guest",
     "because": "what the verdict rests on",
+    "at_least": "which figures (in cells: which of its numbers) are lower bounds, since they were cut off",
 }
 CELL = {
     "trials": "trials of the cell",
@@ -42,6 +43,7 @@ CELL = {
     "min": "least",
     "max": "greatest",
     "n": "trials that measured it",
+    "censored": "trials of these in which it was cut off, and is a lower bound",
 }
 
 

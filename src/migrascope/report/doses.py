@@ -1,5 +1,6 @@
 """Dose against effect: a table of what each dose adds to the undisturbed trials, and a picture."""
 
+from math import isinf
 from typing import Any
 
 from migrascope.analysis.doses import EFFECTS, Dose, Series, all_series
@@ -19,8 +20,8 @@ NOTE = (
     "differences within blocks, with its interval from six blocks on."
 )
 PICTURE_NOTE = (
-    "A point is a trial, the line joins the medians, the dashed line is the undisturbed median. "
-    "✕: not every migration converged."
+    "A point is a trial, a triangle one that was cut off: at least so much. The line joins the medians, the dashed "
+    "line is the undisturbed median. ✕: not every migration converged."
 )
 
 
@@ -56,10 +57,13 @@ def _dose(one: Series, dose: Dose, summary: Summary) -> list[tuple[str, str]]:
 def _more(pair: Paired | None, column: Column, step: float) -> tuple[str, str]:
     if pair is None:
         return DASH, ""
+    median = DASH if pair.median is None else _signed(pair.median, column, step)
     if pair.interval is None:
-        return _signed(pair.median, column, step), ""
-    low, high = _signed(pair.interval.low, column, step), _signed(pair.interval.high, column, step)
-    return _signed(pair.median, column, step), f"{low} to {high}"
+        return median, ""
+    low, high = (DASH if isinf(end) else _signed(end, column, step) for end in (pair.interval.low, pair.interval.high))
+    if isinf(pair.interval.low) or isinf(pair.interval.high):
+        return median, f"≥ {low}" if low != DASH else f"≤ {high}" if high != DASH else ""
+    return median, f"{low} to {high}"
 
 
 def _signed(value: float, column: Column, step: float) -> str:
@@ -99,6 +103,11 @@ def _effect(column: Column, drawn: list[Series], names: list[str], summary: Summ
             {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
             {"x": x, "y": y, "color": color, "tooltip": [{"field": name} for name in ("trial", "dose", "value")]},
         ),
+        _layer(
+            "cut off",
+            {"type": "point", "shape": "triangle-up", "size": 60, "opacity": 0.75},
+            {"x": x, "y": y, "color": color, "tooltip": [{"field": name} for name in ("trial", "dose", "value")]},
+        ),
         _layer("short", {"type": "text", "text": "✕", "y": 8, "color": "var(--series-4)"}, {"x": x}),
     ]
     return {
@@ -128,7 +137,8 @@ def _points(one: Series, load: str, column: Column, summary: Summary) -> list[di
             measured = trial.metrics.get(column.key)
             if measured is not None and measured.value is not None:
                 value = float(f"{measured.value / column.scale:.4g}")
-                rows.append({"what": "trial", "trial": trial.facts.number, **at, "value": value})
+                what = "cut off" if measured.at_least else "trial"
+                rows.append({"what": what, "trial": trial.facts.number, **at, "value": value})
         if dose.outcomes.get("not-converged"):
             rows.append({"what": "short", **at})
     return rows

@@ -36,7 +36,7 @@ def downtimes(summary: Summary) -> list[dict[str, Any]]:
 
 def _value(cell: Cell, key: str) -> str:
     statistic = cell.metrics.get(key)
-    return "" if statistic is None or statistic.median is None else human(statistic.median, "s")
+    return (statistic and statistic.text("median", lambda value: human(value, "s"))) or ""
 
 
 def _apart(summary: Summary, cell: Cell) -> str:

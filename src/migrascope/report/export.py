@@ -25,6 +25,7 @@ README = """# Migrascope run {run}
 `plan.toml` is the plan as it ran, `manifest.json` the machine and its versions. The tables are in `data/`, as CSV and
 as Parquet with the same columns: `trials` holds a row for each trial, `cells` one for each cell and figure. Values are
 in base units (s, B, bit/s, B/s, ratio); an empty field was not measured, and the column `reason` of `cells` says why.
+What the column `at_least` names was cut off: the number is a lower bound.
 `data/dictionary.csv` says what each column is. The figures are in `figures/`, those of single trials by their numbers.
 
 To cite: {cite}

@@ -5,7 +5,7 @@ from typing import Any
 
 from migrascope.analysis.fleet import SLOWER, FleetCost, Slowdown, fleet_costs
 from migrascope.analysis.summary import Statistic, Summary
-from migrascope.model.units import human
+from migrascope.model.units import at_least_text, human
 from migrascope.report.columns import DASH
 
 HEADS = [
@@ -41,17 +41,18 @@ def _row(one: FleetCost) -> list[Shown]:
 
 
 def _shown(figure: Statistic, text: Callable[[float], str]) -> Shown:
-    if figure.median is None:
-        return DASH, ""
-    between = "" if figure.low is None or figure.high is None else f"{text(figure.low)}–{text(figure.high)}"
-    return text(figure.median), between
+    median, low, high = (figure.text(name, text) for name in ("median", "low", "high"))
+    return median or DASH, "" if low is None or high is None else f"{low}–{high}"
 
 
 def _times(slower: Slowdown | None) -> Shown:
     if slower is None:
         return DASH, ""
-    between = "" if slower.low is None or slower.high is None else f"{slower.low:.2f}–{slower.high:.2f}"
-    return f"{slower.ratio:.2f}", between
+    ratio, low, high = (
+        None if value is None else at_least_text(f"{value:.2f}", at_least=name in slower.at_least)
+        for name, value in (("median", slower.ratio), ("low", slower.low), ("high", slower.high))
+    )
+    return ratio or DASH, "" if low is None or high is None else f"{low}–{high}"
 
 
 def _seconds(value: float) -> str:

@@ -63,7 +63,7 @@ def _outcome(one: PolicyCost) -> str:
 
 def _cost(one: PolicyCost, key: str) -> str:
     statistic = one.cell.metrics.get(key)
-    return DASH if statistic is None or statistic.median is None else human(statistic.median, statistic.unit)
+    return (statistic and statistic.text("median", lambda value: human(value, statistic.unit))) or DASH
 
 
 def picture(summary: Summary) -> dict[str, Any] | None:

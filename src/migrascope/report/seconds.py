@@ -124,7 +124,7 @@ def _values(trials: list[TrialResult], key: str) -> list[float]:
 
 def _median(cell: Cell, key: str) -> str:
     statistic = cell.metrics.get(key)
-    return human(statistic.median, "s") if statistic is not None and statistic.median is not None else DASH
+    return (statistic and statistic.text("median", lambda value: human(value, "s"))) or DASH
 
 
 def _told(trials: list[TrialResult], key: str) -> str:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from migrascope.analysis.summary import Cell, Finding, Summary, TrialResult
+from migrascope.analysis.summary import Cell, Finding, Statistic, Summary, TrialResult
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.windows import WINDOWS
-from migrascope.model.units import human
+from migrascope.model.measured import Measured
+from migrascope.model.units import at_least_text, human
 from migrascope.report import tiphon
 from migrascope.report.columns import (
     COLUMNS,
     DASH,
+    Column,
     cell_name,
     entry,
     factor_text,
@@ -60,15 +62,6 @@ def costs(summary: Summary, shown: list[str]) -> dict[str, Any]:
     return {"columns": COLUMNS, "factors": [factor_title(name) for name in shown], "rows": rows, "notes": notes}
 
 
-def _values(trials: list[TrialResult], key: str) -> list[float]:
-    return [
-        measured.value
-        for trial in trials
-        for measured in [trial.metrics.get(key)]
-        if measured and measured.value is not None
-    ]
-
-
 def chooser(summary: Summary, timelines: Mapping[int, Timeline], shown: list[str]) -> list[dict[str, Any]]:
     groups = []
     for cell in summary.cells:
@@ -87,8 +80,11 @@ def _option(trial: TrialResult) -> str:
     told = [f"trial {facts.number}", f"block {facts.block}", f"{facts.source} → {facts.destination}"]
     if facts.status != "ok":
         return " · ".join([*told, facts.status])
-    told += [f"time {human(seconds, 's')}" for seconds in _values([trial], "migration_time_s")]
-    told += [f"blackout {1e3 * seconds:.0f} ms" for seconds in _values([trial], "network_blackout_s")]
+    time, blackout = (trial.metrics.get(key) for key in ("migration_time_s", "network_blackout_s"))
+    if time is not None and time.value is not None:
+        told.append(f"time {human(time.value, 's')}")
+    if blackout is not None and blackout.value is not None:
+        told.append(f"blackout {at_least_text(f'{1e3 * blackout.value:.0f} ms', at_least=blackout.at_least)}")
     return " · ".join(told)
 
 
@@ -129,7 +125,11 @@ def data(timelines: Mapping[int, Timeline]) -> dict[int, Any]:
 
 def _statistic(cell: Cell, key: str) -> str:
     statistic = cell.metrics.get(key)
-    return human(statistic.median, statistic.unit) if statistic and statistic.median is not None else DASH
+    return _number(statistic, "median") if statistic else DASH
+
+
+def _number(statistic: Statistic, name: str) -> str:
+    return statistic.text(name, lambda value: human(value, statistic.unit)) or DASH
 
 
 def quality(summary: Summary, shown: list[str]) -> dict[str, Any]:
@@ -211,10 +211,7 @@ def calibration(summary: Summary) -> list[dict[str, Any]]:
 
 def trial(trial: TrialResult, shown: list[str], calibration: list[dict[str, Any]] | None) -> dict[str, Any]:
     facts = trial.facts
-    values = [
-        next((figure(value, column, finest(column, calibration)) for value in _values([trial], column.key)), DASH)
-        for column in COLUMNS[:7]
-    ]
+    values = [_figure(trial.metrics.get(column.key), column, finest(column, calibration)) for column in COLUMNS[:7]]
     return {
         "number": facts.number,
         "block": facts.block,
@@ -229,6 +226,12 @@ def trial(trial: TrialResult, shown: list[str], calibration: list[dict[str, Any]
     }
 
 
+def _figure(measured: Measured | None, column: Column, step: float) -> str:
+    if measured is None or measured.value is None:
+        return DASH
+    return at_least_text(figure(measured.value, column, step), at_least=measured.at_least)
+
+
 def every(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
     return [
         {
@@ -236,10 +239,7 @@ def every(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
             "rows": [
                 (
                     key,
-                    *(
-                        DASH if value is None else human(value, s.unit)
-                        for value in (s.median, s.low, s.high, s.min, s.max)
-                    ),
+                    *(_number(s, name) for name in ("median", "low", "high", "min", "max")),
                     DASH if s.coverage is None else f"{100 * s.coverage:.1f} %",
                     s.n,
                     s.reason or s.source,

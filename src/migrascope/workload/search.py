@@ -13,6 +13,9 @@ MOST_STEPS = 6
 _AIM = 0.95
 """The part of what would be allowed that is tried next: a rate above it would have to be given up again."""
 _CLOSE = 0.85
+_CLEAR = 0.7
+"""The most of the least rate that was answered late: other work on the machine makes visits late without a guest that
+uses more of its core, and a migration makes the guest slower."""
 _GROW = 4.0
 """The most by which a rate is raised at once: a guest that is asked for far too much takes long to recover."""
 
@@ -46,13 +49,17 @@ def search(most: float) -> Generator[float, Tried, None]:
 
 
 def conclude(tried: Sequence[Tried]) -> Borne:
-    """The highest rate that was tried and borne: its visits were answered in time, and the guest used no more than
-    PROCESSOR_SHARE of a core."""
-    best = max((one for one in tried if borne(one)), key=lambda one: one.rate, default=None)
+    """The highest rate that was tried and borne: its visits were answered in time, the guest used no more than
+    PROCESSOR_SHARE of a core; less where that is close to a rate that was answered late."""
     late = [one.rate for one in tried if one.in_time < IN_TIME_SHARE]
+    best = max((one for one in tried if borne(one)), key=lambda one: one.rate, default=None)
     full = _rate_at(tried, 1.0)
     serves = full if full is None else min([full, *late])
-    return Borne(best.rate if best else 0.0, best.busy if best else None, serves)
+    if best is None:
+        return Borne(0.0, None, serves)
+    clear = _CLEAR * min(late, default=math.inf)
+    rate = best.rate if best.rate <= clear else max(math.floor(clear), min(LEAST_RATE, best.rate))
+    return Borne(rate, best.busy, serves)
 
 
 def borne(tried: Tried) -> bool:

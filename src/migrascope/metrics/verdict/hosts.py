@@ -9,6 +9,9 @@ from migrascope.metrics.verdict.spans import NS, Times
 from migrascope.model.verdict import Statement
 
 STATES, FRAMES = "hypervisors", "frames"
+SILENT_NS = NS
+"""Time without an answer from which on a hypervisor that has answered until then is gone. One missing answer makes
+nobody lost."""
 TOGETHER_NS = 2 * NS
 """Frames of a host between two of another's count as two senders only if those two are no further apart."""
 
@@ -52,12 +55,27 @@ def states(samples: dict[str, Sequence[State]], changes: dict[str, Sequence[int]
     if not heard:
         return Statement(STATES, "unknown", "no hypervisor was asked, or none answered")
     last = {host: rows[-1].status or "no answer" for host, rows in samples.items() if rows}
+    short = [host for host, rows in samples.items() if _unanswered_ns(rows) < SILENT_NS and _heard(rows) == "running"]
     words = ", ".join(f"{host}: {status}" for host, status in last.items())
     if reason := times.unheard(heard):
         return Statement(STATES, "unknown", f"{words}; {reason}")
+    if "running" not in last.values() and short:
+        asked = f"{' and '.join(short)} ran when last heard, and a last question or two had no answer"
+        return Statement(STATES, "unknown", f"{words}; {asked}")
     if "running" not in last.values():
         return Statement(STATES, "guest lost", f"it runs on no host at the end ({words})")
     return Statement(STATES, "intact", f"never running on two hosts; at the end {words}")
+
+
+def _heard(rows: Sequence[State]) -> str:
+    """The last state that a host's hypervisor said; empty where it never did."""
+    return next((row.status for row in reversed(rows) if row.status), "")
+
+
+def _unanswered_ns(rows: Sequence[State]) -> int:
+    """How long the questions at the end had no answer, ns."""
+    heard = max((row.answered_ns for row in rows if row.status), default=0)
+    return max(0, rows[-1].asked_ns - heard) if rows else 0
 
 
 def _running(rows: Sequence[State], changes: Sequence[int]) -> list[Span]:

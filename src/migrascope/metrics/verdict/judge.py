@@ -40,10 +40,12 @@ class Evidence:
 
 def statements(evidence: Evidence) -> list[Statement]:
     """What each witness says."""
-    times = evidence.times
+    times, content = evidence.times, evidence.content
+    if not content and service.unread(evidence.examined):
+        content = None
     return [
         ledger.collected(evidence.arrivals, times),
-        ledger.kept(evidence.arrivals, evidence.content),
+        ledger.kept(evidence.arrivals, content),
         liveness.alive(evidence.answers, times),
         hosts.states(evidence.samples, evidence.changes, times),
         hosts.frames(evidence.frames, times),
@@ -68,4 +70,4 @@ def judge(evidence: Evidence) -> Judgement:
     parts = [*lost, *([f"not known: {silent}"] if silent else []), *([MISSED] if DISTURBANCE in unheard else [])]
     if evidence.times.request is None and not any(one.effect_ns for one in evidence.disturbed):
         return Judgement("unknown", "; ".join(["no migration was asked for", *parts]), said)
-    return Judgement(worst, "; ".join(parts) or "nothing was lost, and one guest ran", said)
+    return Judgement(worst, "; ".join(parts) or "no witness saw a loss", said)

@@ -28,7 +28,8 @@ class Arrival(NamedTuple):
 
 def collected(arrivals: Sequence[Arrival], times: Times) -> Statement:
     """Whether one guest alone reported: the same number with other content, a receipt that was given for no record of
-    that number, or a number that goes back, come from a second copy. arrivals: in the order in which they came."""
+    that number, or a number that goes back, come from a second copy. A record that comes once more as it was, however
+    late, is one that the network held back. arrivals: in the order in which they came."""
     contents: dict[tuple[int, str], set[int]] = defaultdict(set)
     given: dict[tuple[int, str], set[int]] = defaultdict(set)
     highest: dict[str, int] = {}
@@ -40,7 +41,7 @@ def collected(arrivals: Sequence[Arrival], times: Times) -> Statement:
             odd.append((arrival.recv_ns, f"record {arrival.number} came with two contents"))
         elif arrival.receipt and before in given and arrival.receipt not in given[before]:
             odd.append((arrival.recv_ns, f"record {arrival.number} holds a receipt that record {before[0]} never had"))
-        elif arrival.number < highest.get(arrival.boot, 0) - 1:
+        elif arrival.number < highest.get(arrival.boot, 0) - 1 and arrival.receipt not in contents[key]:
             odd.append((arrival.recv_ns, f"record {arrival.number} came after record {highest[arrival.boot]}"))
         contents[key].add(arrival.receipt)
         given[key].add(arrival.given)
@@ -60,7 +61,7 @@ def kept(arrivals: Sequence[Arrival], content: bytes | None) -> Statement:
     """Whether every record that the collector received is on the volume once, in order, whole.
 
     content: the ledger's file, None when the volume was not read. Records after the last that was received are no
-    fault: nobody was told of them.
+    fault, whole or torn: nobody was told of them.
     """
     if content is None:
         return Statement(VOLUME, "unknown", "the ledger was not read from the volume")
@@ -75,7 +76,8 @@ def kept(arrivals: Sequence[Arrival], content: bytes | None) -> Statement:
     lost = numbers - {record[0] for record in there if record in wanted}
     twice = {number for number, count in found.items() if count > 1}
     disorder = {b[0] for a, b in pairwise(there) if b[0] < a[0]} - twice
-    torn = sum(record is None for record in records)
+    acknowledged = max((at for at, record in enumerate(records) if record in wanted), default=0)
+    torn = sum(record is None for record in records[:acknowledged])
     faults = [
         f"{len(lost)} acknowledged records are not on the volume: {ranges(lost)}" if lost else "",
         f"records are there twice: {ranges(twice)}" if twice else "",

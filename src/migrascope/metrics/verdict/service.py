@@ -10,6 +10,7 @@ from migrascope.model.verdict import Statement, Verdict
 WEBSITE, MEMORY, CONSOLE, HEARTBEAT, INCARNATION = "website", "memory", "console", "heartbeat", "incarnation"
 FILE_SYSTEM, FILES, PAGES = "file system", "files", "pages"
 NAMED_AT_MOST = 5
+_ERRORS = 1 | 2 | 4
 
 
 class Visit(NamedTuple):
@@ -36,6 +37,23 @@ def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement
         return Statement(WEBSITE, "unknown", f"visits answered: {reason}")
     words = f"{len(answered)} of {len(visits)} visits answered, longest silence {silence:.2f} s"
     return times.statement(WEBSITE, "intact", words, (start, end))
+
+
+def unread(examined: Mapping[str, Any] | None) -> bool:
+    """Whether nothing at all was read from a volume that should hold files: then debugfs has failed, and what is not
+    there says nothing."""
+    return examined is not None and bool(examined.get("expected")) and not examined.get("site")
+
+
+def _checked(code: int, text: str) -> Statement:
+    """What e2fsck found, by its exit code: of its bits only 1, 2 and 4 are errors of the file system; the others say
+    that it could not do its work."""
+    if not code:
+        return Statement(FILE_SYSTEM, "intact", "clean")
+    words = f"({code}): {' | '.join(text.splitlines()[-3:])}"
+    if code > 0 and code & _ERRORS:
+        return Statement(FILE_SYSTEM, "data lost", f"e2fsck found errors {words}")
+    return Statement(FILE_SYSTEM, "unknown", f"e2fsck could not check the file system {words}")
 
 
 _PROOFS: dict[str, tuple[str, Verdict]] = {
@@ -68,17 +86,14 @@ def volume(examined: Mapping[str, Any] | None) -> list[Statement]:
     if examined is None or "error" in examined:
         why = f": {examined['error']}" if examined else ""
         return [Statement(name, "unknown", f"the volume was not read{why}") for name in (FILE_SYSTEM, FILES)]
-    code, text = examined["fsck"]["code"], examined["fsck"]["text"].strip()
-    clean = Statement(FILE_SYSTEM, "intact", "clean")
-    if code:
-        clean = Statement(
-            FILE_SYSTEM, "data lost", f"e2fsck found errors ({code}): {' | '.join(text.splitlines()[-3:])}"
-        )
+    checked = _checked(examined["fsck"]["code"], examined["fsck"]["text"].strip())
     expected, found = examined["expected"], examined["site"]
     if not expected:
-        return [clean, Statement(FILES, "unknown", "the website's checksums are not known")]
+        return [checked, Statement(FILES, "unknown", "the website's checksums are not known")]
+    if unread(examined):
+        return [checked, Statement(FILES, "unknown", "no file could be read from the volume")]
     wrong = sorted(path for path, checksum in expected.items() if found.get(path) != checksum)
     if wrong:
         named = ", ".join(wrong[:NAMED_AT_MOST]) + (", ..." if len(wrong) > NAMED_AT_MOST else "")
-        return [clean, Statement(FILES, "data lost", f"{len(wrong)} files are not as they were: {named}")]
-    return [clean, Statement(FILES, "intact", f"{len(expected)} files of the website have their checksums")]
+        return [checked, Statement(FILES, "data lost", f"{len(wrong)} files are not as they were: {named}")]
+    return [checked, Statement(FILES, "intact", f"{len(expected)} files of the website have their checksums")]
