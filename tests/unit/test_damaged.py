@@ -65,9 +65,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_it_is_named_and_in_no_statistic(
-    sound: RunFolder, run: RunFolder, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_is_named_and_in_no_statistic(run: RunFolder, name: str) -> None:
     damage, said = DAMAGES[name]
     damage(run.trial(TRIAL))
     summary = analyse(run)
@@ -78,15 +76,13 @@ def test_it_is_named_and_in_no_statistic(
     assert str(run.trial(TRIAL)) in hurt.facts.reason
     assert {one.value for one in hurt.metrics.values()} == {None}
     assert hurt.judgement.verdict == "unknown"
-    (cell,), (whole,) = summary.cells, analyse(sound).cells
-    assert (cell.trials, cell.failed) == (3, 1)
-    assert cell.metrics["vm_pause_s"].n == 2 == whole.metrics["vm_pause_s"].n - 1
-    for verb in ("show", "report"):
-        assert app([verb, str(run.path)], result_action="return_value") == 4
-        assert f"the recording of trial {TRIAL} is damaged" in capsys.readouterr().err
+    (cell,) = summary.cells
+    assert (cell.trials, cell.failed, cell.metrics["vm_pause_s"].n) == (3, 1, 2)
 
 
-def test_each_verb_that_reads_ends_with_4(run: RunFolder, sound: RunFolder, tmp_path: Path) -> None:
+def test_each_verb_that_reads_ends_with_4(
+    run: RunFolder, sound: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flip(run.trial(TRIAL) / "visit.parquet")
     limits = tmp_path / "limits.toml"
     limits.write_text("[thresholds]\nvm_pause_s = { most = '300ms' }\n")
@@ -99,7 +95,7 @@ def test_each_verb_that_reads_ends_with_4(run: RunFolder, sound: RunFolder, tmp_
         assert app(words, result_action="return_value") == 4
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_no_bit_of_a_trial_goes_unnoticed(sound: RunFolder, tmp_path: Path, seed: int) -> None:
     """Of JSON a blank may be another blank: what it says is what was written."""
     folder = Path(shutil.copytree(sound.trial(TRIAL), tmp_path / "trial"))

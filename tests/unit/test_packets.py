@@ -32,6 +32,15 @@ class Sample:
         random.Random(shuffle).shuffle(replies)
         return Packets.match(seqs, self.sent, [seq for seq, _ in replies], [at for _, at in replies], self.end)
 
+    def silences(self) -> list[tuple[int, int]]:
+        """Between arrivals, and after the last one for as long as probes went unanswered."""
+        arrivals = sorted(at for at in self.arrived if at is not None)
+        quiet = self.packets().quiet_rtt_ns
+        until = min(self.sent[-1] + round(quiet), self.end) if self.sent else 0
+        if arrivals and until > arrivals[-1]:
+            arrivals.append(until)
+        return list(pairwise(arrivals))
+
 
 @st.composite
 def samples(draw: st.DrawFn) -> Sample:
@@ -57,9 +66,8 @@ def windows(
 
 @given(samples(), spans, st.integers(0, 2000 * MS))
 def test_gaps_are_those_of_the_reference(sample: Sample, span: tuple[int, int], threshold: int) -> None:
-    arrivals = sorted(at for at in sample.arrived if at is not None)
     expected = [
-        (left, right) for left, right in pairwise(arrivals) if right - left > threshold and span[0] <= left < span[1]
+        (left, right) for left, right in sample.silences() if right - left > threshold and span[0] <= left < span[1]
     ]
     seen = network.Silences(sample.packets()).over(threshold, span)
     assert [(gap.start_ns, gap.end_ns) for gap in seen] == expected
@@ -67,8 +75,7 @@ def test_gaps_are_those_of_the_reference(sample: Sample, span: tuple[int, int], 
 
 @given(samples(), spans)
 def test_blackout_is_the_longest_gap_that_overlaps(sample: Sample, span: tuple[int, int]) -> None:
-    arrivals = sorted(at for at in sample.arrived if at is not None)
-    over = [right - left for left, right in pairwise(arrivals) if right > span[0] and left < span[1]]
+    over = [right - left for left, right in sample.silences() if right > span[0] and left < span[1]]
     gap = network.blackout(sample.packets(), span)
     assert (gap is None) == (not over)
     if gap is not None:

@@ -1,13 +1,12 @@
 """Quantities of a plan as TOML says them, with their units written out, and kept in base units."""
 
-import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from migrascope.model import units
 
-_LARGEST = 1e18
+_LARGEST = 1e12
 
 
 def _quantity(parse: Any, text: Any) -> Any:
@@ -16,7 +15,7 @@ def _quantity(parse: Any, text: Any) -> Any:
             return parse(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("write a number and its unit in quotes")
-        if abs(value) > _LARGEST or math.isnan(value):
+        if not 0 <= value <= _LARGEST:
             raise ValueError("write a number and its unit in quotes")
         raise ValueError(f"{value!r} has no unit: write it in quotes, as in {text(value)!r}")
 

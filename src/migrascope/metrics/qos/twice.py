@@ -1,7 +1,8 @@
 """Packets that a capture holds twice: of all interfaces at once, or of a mirror that copies both ports.
 
-The same bytes of IP's identification and the transport's header, checksum included, within 1 ms are one packet. Where a
-flow hardly ever has such, it is the sender that sent twice.
+The same bytes of IP's identification and the transport's header, checksum included, are one packet where neither the
+second nor any packet in between was captured more than 1 ms apart from the first. Where a flow hardly ever has such, it
+is the sender that sent twice.
 """
 
 import numpy as np
@@ -40,11 +41,10 @@ class Twice:
         found = self._judged(batch, headers, name, solid, often) if len(often) else None
         if found is None:
             self._seen[batch.flows, 0] += np.add.reduceat(solid.astype(np.int64), batch.starts)
-        last_ns = int(batch.time_ns[np.argmax(batch.places)])
         names = np.concatenate((self._recent, name))
         times = np.concatenate((self._recent_ns, batch.time_ns))
         places = np.concatenate((self._recent_places, batch.places))
-        kept = np.flatnonzero(np.abs(times - last_ns) <= WITHIN_NS)
+        kept = _kept(names, times, places)
         self._recent, self._recent_ns, self._recent_places = names[kept], times[kept], places[kept]
         return found
 
@@ -55,8 +55,9 @@ class Twice:
         places = np.concatenate((self._recent_places, batch.places))
         rows = np.flatnonzero(np.isin(names, often))
         rows = rows[np.lexsort((places[rows], names[rows]))]
-        same = (names[rows[1:]] == names[rows[:-1]]) & (np.abs(times[rows[1:]] - times[rows[:-1]]) <= WITHIN_NS)
-        again = rows[1:][same]
+        same = np.flatnonzero(names[rows[1:]] == names[rows[:-1]])
+        first, second = rows[:-1][same], rows[1:][same]
+        again = second[_close(times, places, first, second)]
         twin = np.zeros(len(batch), dtype=np.bool_)
         twin[again[again >= before] - before] = True
         # without an identification two datagrams of the same content are two datagrams
@@ -69,6 +70,29 @@ class Twice:
         self._seen[batch.flows, 1] += np.add.reduceat((solid & twin).astype(np.int64), batch.starts)
         twin &= np.where(solid, SHARE * (double + 1) >= single, (double > 0) & (SHARE * double >= single))
         return twin
+
+
+def _close(times: Ints, places: Ints, first: Ints, second: Ints) -> Bools:
+    """Of pairs of packets: whether all captured after the first up to the second were within 1 ms of the first."""
+    order = np.argsort(places)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    in_order = np.append(times[order], 0)
+    spans = np.stack((rank[first], rank[second]), axis=1).ravel() + 1
+    latest, earliest = np.maximum.reduceat(in_order, spans)[::2], np.minimum.reduceat(in_order, spans)[::2]
+    return np.asarray((latest - times[first] <= WITHIN_NS) & (times[first] - earliest <= WITHIN_NS), dtype=np.bool_)
+
+
+def _kept(names: Hashes, times: Ints, places: Ints) -> Ints:
+    """The packets that one to come can be the same as: of each name the last, if all since were within 1 ms of it."""
+    near = np.flatnonzero(np.abs(times - times[np.argmax(places)]) <= WITHIN_NS)
+    tail = np.flatnonzero(places >= places[near].min())
+    tail = tail[np.argsort(places[tail])][::-1]
+    since = times[tail]
+    latest, earliest = np.maximum.accumulate(since), np.minimum.accumulate(since)
+    _, last = np.unique(names[tail], return_index=True)
+    last = last[(latest[last] - since[last] <= WITHIN_NS) & (since[last] - earliest[last] <= WITHIN_NS)]
+    return np.asarray(tail[last], dtype=np.int64)
 
 
 def _before(marked: Bools, batch: Batch) -> Ints:
