@@ -321,12 +321,23 @@ def test_trials_with_one_reason_are_told_together() -> None:
 
 
 def test_failures_and_warnings_are_told() -> None:
-    noisy = [replace(result(at), warnings=[f"warning {at}"]) for at in range(1, 9)]
+    noisy = [replace(result(at), warnings=[f"warning {'abcdefgh'[at - 1]}"]) for at in range(1, 9)]
     texts = [one.text for one in said([*noisy, result(9, status="failed")], "warning")]
     assert texts[0].startswith("1 of 9 trials failed")
     assert "trial 9: QEMU ended" in texts[0]
-    assert texts[1] == "Trial 1: warning 1."
-    assert texts[-1] == "3 more warnings are with their trials."
+    assert texts[1] == "Trial 1: warning a."
+    assert texts[-1] == "3 more kinds of warnings are with their trials."
+
+
+def test_warnings_of_a_kind_are_one_sentence_with_the_worst() -> None:
+    slept = ["up to 8.73 ms late (p99 307 µs)", "up to 1.2 s late (p99 9 ms)", "up to 900 µs late (p99 10 µs)"]
+    results = [replace(result(at), warnings=[f"the prober slept: {words}"]) for at, words in enumerate(slept, start=1)]
+    results.append(replace(result(4), warnings=["the hypervisor took 2.05 %", "the hypervisor took 3 %"]))
+    texts = [one.text for one in said([*results, result(5)], "warning")]
+    assert texts == [
+        "The prober slept: up to 1.2 s late (p99 9 ms) (in 3 of 5 trials; at worst, in trial 2).",
+        "Trial 4: the hypervisor took 3 %.",
+    ]
 
 
 @pytest.mark.parametrize(("accelerator", "word"), [("tcg", "emulated"), ("none", "fake")])

@@ -1,5 +1,6 @@
 """What a run shows, in sentences, each with what it rests on and how sure it is."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
 PER_DATA = 100e6
 SAID_AT_MOST = 5
+
+_FACTORS = {"µs": 1e-6, "ms": 1e-3, "%": 1e-2}
+_NUMBER = re.compile(rf"([0-9]+(?:\.[0-9]+)?)(?: ({'|'.join(_FACTORS)}|s)(?![A-Za-z]))?")
 
 
 def findings(
@@ -254,12 +258,25 @@ def _environment(accelerator: str) -> list[Finding]:
 
 
 def _warnings(results: Sequence[TrialResult]) -> list[Finding]:
-    said = [(result.facts.number, warning) for result in results for warning in result.warnings]
-    found = [
-        Finding("warning", "unknown", f"Trial {number}: {warning}.", {"trial": number})
-        for number, warning in said[:SAID_AT_MOST]
-    ]
-    if len(said) > SAID_AT_MOST:
-        more = len(said) - SAID_AT_MOST
-        found.append(Finding("warning", "unknown", f"{more} more warnings are with their trials.", {"more": more}))
+    """A sentence for each kind of warning, those of the most trials first: that of the trial where it is worst."""
+    kinds: dict[str, list[tuple[int, str]]] = {}
+    for result in results:
+        for warning in result.warnings:
+            kinds.setdefault(_NUMBER.sub("#", warning), []).append((result.facts.number, warning))
+    found = []
+    for said in sorted(kinds.values(), key=len, reverse=True)[:SAID_AT_MOST]:
+        worst, words = max(said, key=lambda one: _largest(one[1]))
+        trials = sorted({number for number, _ in said})
+        where = f"in {len(trials)} of {len(results)} trials; at worst, in trial {worst}" if len(trials) > 1 else ""
+        text = f"{words} ({where})." if where else f"Trial {worst}: {words}."
+        found.append(Finding("warning", "unknown", text[0].upper() + text[1:], {"trials": trials, "worst": worst}))
+    if (more := len(kinds) - SAID_AT_MOST) > 0:
+        text = f"{more} more kinds of warnings are with their trials."
+        found.append(Finding("warning", "unknown", text, {"more": more}))
     return found
+
+
+def _largest(sentence: str) -> float:
+    """The first number of a sentence, in base units; 0 without one."""
+    match = _NUMBER.search(sentence)
+    return float(match[1]) * _FACTORS.get(match[2] or "", 1.0) if match else 0.0
