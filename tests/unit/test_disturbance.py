@@ -254,17 +254,17 @@ def test_a_trial_that_missed_its_disturbance_is_not_intact() -> None:
 class Recorder:
     """An injector that writes down what it is told."""
 
-    def __init__(self, *, fails: bool = False, note: str | None = None) -> None:
+    def __init__(self, *, fails: bool = False, error: Exception | None = None, note: str | None = None) -> None:
         self.done: list[str] = []
-        self.fails, self.note = fails, note
+        self.error, self.note = error or (OSError("no such port") if fails else None), note
 
     async def arm(self) -> None:
         self.done.append("arm")
 
     async def apply(self) -> str:
         self.done.append("apply")
-        if self.fails:
-            raise OSError("no such port")
+        if self.error is not None:
+            raise self.error
         return ""
 
     async def heal(self) -> str | None:
@@ -315,6 +315,15 @@ def test_one_that_cannot_be_applied_says_why_and_is_healed(tmp_path: Path) -> No
     assert injector.done[-1] == "heal"
     assert effect == 0
     assert note == "not applied: no such port"
+
+
+def test_a_fault_of_an_injector_s_own_is_recorded_and_ends_the_trial(tmp_path: Path) -> None:
+    injector = Recorder(error=AttributeError("no attribute 'port'"))
+    with pytest.raises(AttributeError, match="no attribute 'port'"):
+        disturbed(tmp_path, injector, "active", awaited="apply")
+    assert injector.done[-1] == "heal"
+    (path,) = spools(tmp_path)
+    assert read(path)[1][0][-1] == "not applied: AttributeError(\"no attribute 'port'\")"
 
 
 def test_what_it_did_is_noted_when_it_is_healed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 70 internal error, 130 interrupted.
 """
 
+import errno
 import io
 import signal
 import sys
@@ -17,6 +18,8 @@ from migrascope.cli.console import EXIT_INTERRUPTED, stderr
 from migrascope.model.problem import Problem
 
 EXIT_BUG = 70
+MISUSES = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK, errno.ENOTTY}
+"""What the kernel says of a call that should not have been made: a fault of ours, and none of the machine's."""
 VERBS = {
     "doctor": ("doctoring", "Says what this machine has and lacks for the QEMU lab."),
     "plan": ("running", "Checks a plan and says what it will do."),
@@ -57,14 +60,14 @@ def main() -> None:
     except Problem as error:
         errors.print(f"migrascope: {error}", markup=False, soft_wrap=True)
         sys.exit(error.code)
-    except OSError as error:
-        errors.print(f"migrascope: {error}", markup=False, soft_wrap=True)
-        sys.exit(Problem.code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except ImportError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno not in MISUSES:
+            errors.print(f"migrascope: {error}", soft_wrap=True)
+            sys.exit(Problem.code)
         with tempfile.NamedTemporaryFile("w", prefix="migrascope-", suffix=".txt", delete=False) as file:
             traceback.print_exc(file=file)
         errors.print(f"migrascope: internal error: {error!r}; details in {file.name}", markup=False, soft_wrap=True)

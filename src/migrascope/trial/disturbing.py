@@ -27,6 +27,7 @@ class Disturbing:
         self._due_ns = self._asked_ns = self._effect_ns = self._healed_ns = 0
         self._notes: list[str] = []
         self._ended = False
+        self._fault: Exception | None = None
 
     @classmethod
     async def armed(
@@ -86,6 +87,10 @@ class Disturbing:
         except (Problem, OSError) as error:
             self._notes.append(f"not applied: {error}")
             return
+        except Exception as error:
+            self._notes.append(f"not applied: {error!r}")
+            self._fault = error
+            return
         self._effect_ns = mono_ns()
         self._notes += [note] if note else []
         if self._one.duration is not None:
@@ -109,7 +114,8 @@ class Disturbing:
             self._healed_ns = mono_ns()
 
     async def end(self, opened: Path, instance: str, migration: str) -> None:
-        """Heals and records; OSError or Problem where healing fails, which is recorded too."""
+        """Heals and records; OSError or Problem where healing fails, which is recorded too. An injector's fault, which
+        is Migrascope's own, ends the trial once all is healed and recorded."""
         if self._ended:
             return
         self._ended = True
@@ -123,6 +129,8 @@ class Disturbing:
             raise
         finally:
             self._record(opened, instance, migration)
+        if self._fault is not None:
+            raise self._fault
 
     def _record(self, opened: Path, instance: str, migration: str) -> None:
         one = self._one
