@@ -110,6 +110,28 @@ def test_other_machines_are_refused_with_the_facts_unless_forced(ours: Summary) 
     assert not any(one.seen for one in found.differences)
 
 
+def test_a_name_that_stands_for_another_thing_is_not_compared(ours: Summary) -> None:
+    named = {"axes": {**ours.plan["axes"], "policy": ["late"]}}
+    one = replace(ours, plan={**ours.plan, **named, "policies": {"late": {"post_copy": {"after_round": 2}}}})
+    other = replace(ours, plan={**ours.plan, **named, "policies": {"late": {"xbzrle": {"cache": 2**26}}}})
+    compare(one, one)
+    with pytest.raises(NotComparable, match=r"policy late: post_copy \{'after_round': 2\} and xbzrle"):
+        compare(one, other)
+    assert "policy late" in compare(one, other, force=True).forced
+    cut = {"name": "cut", "kind": "link-down", "duration": 1.0}
+    named = {"axes": {**ours.plan["axes"], "disturbance": ["cut"]}}
+    one = replace(ours, plan={**ours.plan, **named, "disturbance": [cut]})
+    other = replace(ours, plan={**ours.plan, **named, "disturbance": [{**cut, "duration": 2.0}]})
+    with pytest.raises(NotComparable, match=r"disturbance cut: .*duration 1\.0 and .*duration 2\.0"):
+        compare(one, other)
+
+
+def test_settings_that_differ_are_said(ours: Summary) -> None:
+    visitors = {**ours.plan["visitors"], "live_buffer": 9.0}
+    facts = compare(ours, replace(ours, plan={**ours.plan, "visitors": visitors})).facts
+    assert facts["visitors.live_buffer"] == (ours.plan["visitors"]["live_buffer"], 9.0)
+
+
 def test_another_lab_on_the_same_machine_is_compared_by_layer(ours: Summary) -> None:
     theirs = replace(ours, lab="openstack", qemu="9.0")
     assert compare(ours, theirs).facts["lab"] == ("fake", "openstack")

@@ -23,6 +23,11 @@ LAYERS = {
 }  # fmt: skip
 """The figures that are compared, by the layer that they were seen on: the same ones on every lab."""
 MACHINE = ("cpu", "cores", "memory_bytes")
+_SETTINGS = (
+    ("visitors", "live_buffer"), ("visitors", "file_buffer"), ("visitors", "kept_connections"), ("windows", "before"),
+    ("windows", "limit"), ("probes", "echo_kind"), ("probes", "stamp_rate"), ("verdict", "ledger"),
+    ("verdict", "outage"), ("capture", "enabled"), ("fleet", "how"), ("fleet", "parallel"), ("fleet", "max_concurrent"),
+)  # fmt: skip
 
 
 class NotComparable(Problem):
@@ -108,8 +113,46 @@ def _facts(ours: Summary, theirs: Summary) -> tuple[dict[str, tuple[Any, Any]], 
     for key in loads[0]:
         if loads[0][key] != loads[1][key]:
             differing[key] = (loads[0][key], loads[1][key])
-    needed = {*MACHINE, "accelerator", *_apart(*loads)} | ({"qemu", "guest"} if "lab" not in differing else set())
-    return differing, [key for key in differing if key in needed]
+    meant = _meanings(ours, theirs)
+    needed = {*MACHINE, "accelerator", *_apart(*loads), *meant}
+    needed |= {"qemu", "guest"} if "lab" not in differing else set()
+    return differing | meant | _settings(ours, theirs), [key for key in differing | meant if key in needed]
+
+
+def _meanings(ours: Summary, theirs: Summary) -> dict[str, tuple[Any, Any]]:
+    """Names of policies and disturbances that are in both runs and stand for different things, with these."""
+    found = {}
+    for what, axis, tables in (("policy", "policy", _policies), ("disturbance", "disturbance", _disturbances)):
+        mine, other = tables(ours.plan), tables(theirs.plan)
+        for name in [name for name in ours.plan["axes"][axis] if name in theirs.plan["axes"][axis]]:
+            if mine.get(name) != other.get(name):
+                found[f"{what} {name}"] = (_says(mine.get(name)), _says(other.get(name)))
+    return found
+
+
+def _policies(plan: dict[str, Any]) -> dict[str, Any]:
+    return dict(plan.get("policies", {}))
+
+
+def _disturbances(plan: dict[str, Any]) -> dict[str, Any]:
+    return {table["name"]: table for table in plan.get("disturbance", [])}
+
+
+def _says(table: dict[str, Any] | None) -> str:
+    """What a table says, for people; a name without one is built in."""
+    if table is None:
+        return "the built-in one"
+    return ", ".join(f"{key} {value}" for key, value in table.items() if value not in (None, False) and key != "name")
+
+
+def _settings(ours: Summary, theirs: Summary) -> dict[str, tuple[Any, Any]]:
+    """Settings of observation and of the website's visitors that differ: figures rest on them, and say so."""
+    found = {}
+    for table, key in _SETTINGS:
+        mine, other = (summary.plan.get(table, {}).get(key) for summary in (ours, theirs))
+        if mine != other:
+            found[f"{table}.{key}"] = (mine, other)
+    return found
 
 
 _LIKE = 1.1

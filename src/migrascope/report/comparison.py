@@ -35,7 +35,15 @@ def show(found: Comparison, console: Console) -> None:
         for row in rows:
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
             console.print(line.rstrip(), markup=False, soft_wrap=True)
-    console.print(f"\n{NOTE}", style="dim")
+    console.print(f"\n{NOTE} {_by_chance(found)}", style="dim")
+
+
+def _by_chance(found: Comparison) -> str:
+    """How many differences would be seen between two runs of the same, since each has an interval of its own."""
+    told = [one.interval.coverage for one in found.differences if one.interval is not None]
+    if not told:
+        return ""
+    return f"{len(told)} comparisons: in two runs of the same about {sum(1 - each for each in told):.1f} would differ."
 
 
 def _row(one: Difference) -> list[str]:
