@@ -119,16 +119,19 @@ def _silences(qos: Qos) -> Spec | None:
 def _lines(
     qos: Qos, drawn: list[tuple[FlowQos, Direction]], title: str, of: Callable[[Window], float | None]
 ) -> Spec | None:
-    rows = []
+    """A line a direction, which is broken where nothing was measured."""
+    rows: list[dict[str, Any]] = []
     for flow, way in drawn:
         name = f"{flow.protocol} {way.sender} \u2192 {way.receiver}"
-        windows = way.windows
+        windows, line = way.windows, list[dict[str, Any]]()
         step = max(1, len(windows) // MOST_POINTS)
         for at in range(0, len(windows), step):
+            if at and windows[at].start_s - windows[at - 1].start_s > 1.5 * qos.window_s:
+                line.append({"flow": name, "at": windows[at - 1].start_s + qos.window_s, "value": None})
             values = [value for window in windows[at : at + step] if (value := of(window)) is not None]
-            if values:
-                mean = sum(values) / len(values)
-                rows.append({"flow": name, "at": windows[at].start_s, "value": float(f"{mean:.4g}")})
+            mean = float(f"{sum(values) / len(values):.4g}") if values else None
+            line.append({"flow": name, "at": windows[at].start_s, "value": mean})
+        rows += line if any(row["value"] is not None for row in line) else []
     if not rows:
         return None
     names = list(dict.fromkeys(row["flow"] for row in rows))
