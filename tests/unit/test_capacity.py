@@ -66,7 +66,7 @@ class Guest:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STEP_S", "WARM_S", "DRAIN_S"):
         monkeypatch.setattr(capacity, name, 0.2)
-    monkeypatch.setattr(capacity, "IN_TIME_NS", 50_000_000)
+    monkeypatch.setattr(capacity, "IN_TIME_NS", 400_000_000)
 
 
 async def test_a_rate_is_asked_for_of_both_kinds(tmp_path: Path) -> None:

@@ -318,6 +318,8 @@ def test_an_export_that_fails_leaves_nothing(
         raise OSError(28, "No space left on device", "x.svg")
 
     monkeypatch.setattr("migrascope.report.export.write_whole", full)
+    monkeypatch.setattr("migrascope.report.export.chosen_trials", lambda summary: [])
+    monkeypatch.setattr("migrascope.report.export.figures", lambda summary: {})
     with pytest.raises(OSError, match="No space left"):
         export(short, ours, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -132,8 +132,9 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     assert slower.low is not None
     assert slower.high is not None
     # they wait for each other: 1, 2, 3 and 4 times as long
-    assert 1.5 < slower.low <= slower.ratio <= slower.high
-    assert slower.ratio < 4  # the interval's upper end is the block in which this machine was busiest
+    # the interval's ends are the blocks in which this machine was busiest with one and with the other
+    assert slower.low <= slower.ratio <= slower.high
+    assert 1.5 < slower.ratio < 4
     carried = costs[4].slowdown["migration_time_s"]
     assert carried is not None
     assert carried.ratio == pytest.approx(1.0, abs=0.5)
