@@ -52,7 +52,7 @@ async def test_a_guest_recovers_as_soon_as_the_load_is_gone(booted: Booted, tmp_
 def test_a_plan_that_asks_for_too_much_is_told_so(tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text(
-        'name = "much"\n[lab]\naccelerator = "tcg"\n[axes]\nscenario = ["none"]\n[windows]\nbefore = "2s"\n'
+        'name = "much"\nblocks = 1\n[lab]\naccelerator = "tcg"\n[axes]\nscenario = ["none"]\n[windows]\nbefore = "2s"\n'
         f"[probes]\necho_rate = 50\n[visitors]\nnew_rate = {MUCH}\nkept_rate = {MUCH}\nviewers = 1\n"
     )
     done = migrascope("run", str(plan), "--runs", str(tmp_path / "runs"))
