@@ -63,7 +63,7 @@ ROWS: dict[str, Figure] = {
 def shown(run: RunFolder, summary: Summary, scenario: str, figure: Figure) -> str:
     """The median over the trials of a scenario that did not fail, with their number where some did not measure it."""
     trials = [t for t in summary.trials if t.facts.factors.scenario == scenario and t.facts.status == "ok"]
-    found = [figure(t, Recording(run.path / "trials" / str(t.facts.number))) for t in trials]
+    found = [figure(t, Recording(run.trial(t.facts.number))) for t in trials]
     values = [value for value in found if value is not None]
     if not values:
         return "—"

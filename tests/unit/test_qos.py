@@ -383,6 +383,15 @@ def handshake(talk: Conversation, begin: float = 0, *, data: int = 0) -> None:
     talk.client(begin + 10, 1 + data, 1)
 
 
+def answered(talk: Conversation, segments: int) -> Conversation:
+    """The conversation with a handshake and so many segments, each of which is answered."""
+    handshake(talk)
+    for number in range(segments):
+        talk.client(20 + 10 * number, 1 + 100 * number, 1, 100)
+        talk.server(29 + 10 * number, 1, 101 + 100 * number)
+    return talk
+
+
 def test_fast_open_is_one_flow(tmp_path: Path) -> None:
     talk = Conversation(stamps=False)
     handshake(talk, data=86)
@@ -477,11 +486,7 @@ def test_fragments_of_a_segment_are_no_lost_segments_and_belong_to_their_flow(tm
 
 
 def test_packets_captured_twice_count_once(tmp_path: Path) -> None:
-    talk = Conversation(stamps=False)
-    handshake(talk)
-    for number in range(50):
-        talk.client(20 + 10 * number, 1 + 100 * number, 1, 100)
-        talk.server(29 + 10 * number, 1, 101 + 100 * number)
+    talk = answered(Conversation(stamps=False), 50)
     packets = [*talk.packets, *stream({50}, 0), *echoes({7}, 4)]
     once = measured(tmp_path, packets)
     found = measured(tmp_path, packets + [(time + 8000, frame, wire) for time, frame, wire in packets])
@@ -518,11 +523,7 @@ def tagged(packets: list[Packet], number: int, late_ms: float) -> list[Packet]:
 
 
 def test_the_same_ends_in_two_networks_are_two_flows(tmp_path: Path) -> None:
-    talk = Conversation()
-    handshake(talk)
-    for number in range(20):
-        talk.client(20 + 10 * number, 1 + 100 * number, 1, 100)
-        talk.server(29 + 10 * number, 1, 101 + 100 * number)
+    talk = answered(Conversation(), 20)
     in_vxlan = [
         [(time + number, vxlan(number, frame), wire + 50) for time, frame, wire in talk.packets] for number in (5, 6)
     ]
@@ -537,11 +538,7 @@ def test_the_same_ends_in_two_networks_are_two_flows(tmp_path: Path) -> None:
 
 
 def test_two_ways_through_two_networks_are_one_flow(tmp_path: Path) -> None:
-    talk = Conversation()
-    handshake(talk)
-    for number in range(20):
-        talk.client(20 + 10 * number, 1 + 100 * number, 1, 100)
-        talk.server(29 + 10 * number, 1, 101 + 100 * number)
+    talk = answered(Conversation(), 20)
     asked = [packet for packet in talk.packets if packet[1][34:36] != b"\0P"]
     told = [packet for packet in talk.packets if packet[1][34:36] == b"\0P"]
     for packets in (tagged(asked, 10, 0) + told, tagged(asked, 10, 0) + tagged(told, 20, 0)):

@@ -19,6 +19,7 @@ from migrascope.model.units import parse_duration
 from migrascope.report.qos import show
 from migrascope.report.qos_table import table
 from migrascope.store.pcap.reader import STDIN
+from migrascope.store.whole import write_whole
 
 File = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 Server = Annotated[str | None, Parameter(name="--server", help="Only flows with this address.")]
@@ -67,9 +68,7 @@ def write_page(path: Path, found: Qos) -> None:
     from migrascope.report.qos_page import page
 
     try:
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(page(found), encoding="utf-8")
-        part.replace(path)
+        write_whole(path, page(found))
     except OSError as error:
         raise UsageProblem(f"--html: {path} cannot be written: {error.strerror}") from error
 

@@ -96,7 +96,7 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
 
 def in_time(run: RunFolder, number: int) -> tuple[Timeline, Layers | None]:
     """A trial on its time axis, and on OpenStack as its layers saw it."""
-    recording = Recording(run.path / "trials" / str(number))
+    recording = Recording(run.trial(number))
     packets = Packets.of(recording, end_of(recording))
     windows = windows_of(recording, packets)
     visitors = recording.trial.plan["visitors"]
