@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.server import Server
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.storeload import StoreLoad
@@ -166,7 +167,7 @@ def parts() -> Parts:
 
 def made(**table: Any) -> Any:
     one = Disturbance.model_validate({"name": "x", "when": "setup", **table})
-    return injector(one, Aim(cast(Cloud, None), "server-1", "one", "two", Path("/tmp")), parts())
+    return injector(one, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), parts())
 
 
 def test_every_kind_of_the_lab_has_its_injector() -> None:
@@ -237,22 +238,22 @@ class Api:
 )
 async def test_a_command_is_one_request(command: type[commands.Command], asked: Any) -> None:
     api = Api(migrations=2)
-    assert await command(cast(Cloud, api), "s").apply() == "Nova took it, the migration being running"
+    assert await command(Server(cast(Cloud, api), "s")).apply() == "Nova took it, the migration being running"
     assert api.asked == [asked]
 
 
 async def test_only_a_second_migration_is_answered_by_a_refusal() -> None:
-    assert await commands.SecondMigration(cast(Cloud, Api(409)), "s").apply() == "refused (409): no"
+    assert await commands.SecondMigration(Server(cast(Cloud, Api(409)), "s")).apply() == "refused (409): no"
     for command in (commands.Abort, commands.ForceComplete):
         with pytest.raises(CloudError, match="no"):
-            await command(cast(Cloud, Api(400)), "s").apply()
+            await command(Server(cast(Cloud, Api(400)), "s")).apply()
 
 
 @pytest.mark.parametrize("api", [Api(500), Api(0), Api(migrations=0)])
 @pytest.mark.parametrize("command", [commands.Abort, commands.SecondMigration])
 async def test_no_answer_is_no_effect(command: type[commands.Command], api: Api) -> None:
     with pytest.raises(CloudError):
-        await command(cast(Cloud, api), "s").apply()
+        await command(Server(cast(Cloud, api), "s")).apply()
 
 
 class Here:

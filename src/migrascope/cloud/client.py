@@ -85,7 +85,7 @@ class Cloud:
         except openstack.exceptions.ConfigException as error:
             raise UsageProblem(f"clouds.yaml: {error}") from error
         cloud = cls(name, connection, patience)
-        cloud.read(connection.session.get_token)
+        cloud.idempotent(connection.session.get_token)
         return cloud
 
     def impatient(self) -> "Cloud":
@@ -100,13 +100,13 @@ class Cloud:
     def rights(self) -> tuple[str, list[str]]:
         """The name of the project that we are in, and the roles that we have there."""
         auth: Any = self.connection.session.auth
-        access = self.read(lambda: auth.get_access(self.connection.session))
+        access = self.idempotent(lambda: auth.get_access(self.connection.session))
         return str(access.project_name), sorted(access.role_names)
 
-    def read(self, question: Callable[[], T]) -> T:
+    def idempotent(self, request: Callable[[], T]) -> T:
         """What a request gives that may be repeated: a question, or a removal. CloudError when it was refused, or
         failed for a minute."""
-        return self._repeated(question, (0, *_PASSING))
+        return self._repeated(request, (0, *_PASSING))
 
     def once(self, request: Callable[[], T]) -> T:
         """What a request that changes something gives. CloudError with the API's own words; where it is `undecided` the
@@ -144,7 +144,7 @@ class Cloud:
     def compute_api(self) -> str:
         """The microversion that we speak with Compute."""
         if not self._compute_api:
-            data = self.read(lambda: self.connection.compute.get_endpoint_data())
+            data = self.idempotent(lambda: self.connection.compute.get_endpoint_data())
             newest = data.max_microversion if data is not None else None
             if newest is None:
                 raise CloudError(f"cloud {self.name}: its Compute API has no microversions")
@@ -159,7 +159,7 @@ class Cloud:
         def ask() -> dict[str, Any]:
             return answered(adapter.request(path, method, json=body, microversion=version))
 
-        return self.read(ask) if method in ("GET", "DELETE") else self.once(ask)
+        return self.idempotent(ask) if method in ("GET", "DELETE") else self.once(ask)
 
     def listed(
         self, path: str, key: str, marker: str = "id", before: Callable[[], None] = lambda: None
@@ -178,7 +178,7 @@ class Cloud:
 
 
 def answered(answer: requests.Response) -> dict[str, Any]:
-    """The JSON of an answer, {} where it is empty; for `Cloud.read` and `Cloud.once`, which know its errors."""
+    """The JSON of an answer, {} where it is empty; for `Cloud.idempotent` and `Cloud.once`, which know its errors."""
     openstack.exceptions.raise_from_response(answer)
     found: dict[str, Any] = answer.json() if answer.content else {}
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError, answered
+from migrascope.cloud.server import Server
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
@@ -25,14 +26,12 @@ class Watch:
     """The questions, and the spool in which each answer is a row."""
 
     def __init__(self, cloud: Cloud, server: str, port: str, spool: Spool) -> None:
-        self._cloud, self._server, self._spool = cloud, server, spool
+        self._server, self._spool = Server(cloud, server), spool
         network = cloud.connection.network
         self._questions: dict[str, Callable[[], Any]] = {
-            "server": lambda: cloud.compute("GET", f"/servers/{server}")["server"],
-            "record": lambda: cloud.compute(
-                "GET", f"/os-migrations?instance_uuid={server}&migration_type=live-migration&limit=1"
-            )["migrations"],
-            "running": lambda: cloud.compute("GET", f"/servers/{server}/migrations")["migrations"],
+            "server": self._server.show,
+            "record": lambda: self._server.migrations("&limit=1"),
+            "running": self._server.running_migrations,
             "bindings": lambda: cloud.once(lambda: answered(network.get(f"/ports/{port}/bindings")))["bindings"],
         }
 
@@ -53,11 +52,9 @@ class Watch:
 
     def actions(self) -> None:
         """The server's instance actions with their events."""
-        path = f"/servers/{self._server}/os-instance-actions"
 
         def question() -> list[Any]:
-            found = self._cloud.compute("GET", path)["instanceActions"]
-            return [self._cloud.compute("GET", f"{path}/{one['request_id']}")["instanceAction"] for one in found]
+            return [self._server.action(one["request_id"]) for one in self._server.actions()]
 
         self._ask("actions", question)
 

@@ -103,7 +103,7 @@ class CloudDoctor:
         except CloudError as error:
             return Check(name, "unknown", f"no port can be made to ask about: {error}", "", needed=False)
         try:
-            cloud.read(lambda: answered(network.get(f"/ports/{port.id}/bindings")))
+            cloud.idempotent(lambda: answered(network.get(f"/ports/{port.id}/bindings")))
         except CloudError as error:
             return Check(name, "fail", str(error), shown, needed=False)
         finally:
@@ -122,14 +122,14 @@ class CloudDoctor:
 
     def _net(self, given: str, *, outer: bool) -> str:
         wanted = self.resources.net(given, outer=outer)
-        return str(self.cloud.read(lambda: self.cloud.connection.network.get_network(wanted)).name)
+        return str(self.cloud.idempotent(lambda: self.cloud.connection.network.get_network(wanted)).name)
 
     def _image(self) -> Check:
         wanted, images = self.plan.cloud.image, self.cloud.connection.image
         if wanted:
 
             def named() -> str:
-                if self.cloud.read(lambda: images.find_image(wanted)) is None:
+                if self.cloud.idempotent(lambda: images.find_image(wanted)) is None:
                     raise CloudError(f"cloud {self.cloud.name} has no image {wanted}")
                 return f"{wanted} is there"
 
@@ -140,7 +140,7 @@ class CloudDoctor:
                     "tags": [TAG, self.machine]}  # fmt: skip
             made = self.cloud.once(lambda: answered(images.post("/images", json=body)))
             self.cloud.once(lambda: images.delete_image(made["id"]))
-            ours = self.cloud.read(lambda: list(images.images(tag=TAG, name=f"{TAG}-website", status="active")))
+            ours = self.cloud.idempotent(lambda: list(images.images(tag=TAG, name=f"{TAG}-website", status="active")))
             return f"may be uploaded; {len(ours)} of ours there, compared by content when a run begins"
 
         return self._tried("image", "cloud.image in the plan names one that is there", upload)
@@ -178,7 +178,7 @@ class CloudDoctor:
         """Limit (-1: none) and use of each quota that the cloud tells."""
         network, storage = self.cloud.connection.network, self.cloud.connection.block_storage
         compute = self.cloud.compute("GET", "/limits")["limits"]["absolute"]
-        volumes = self.cloud.read(lambda: answered(storage.get("/limits")))["limits"]["absolute"]
+        volumes = self.cloud.idempotent(lambda: answered(storage.get("/limits")))["limits"]["absolute"]
         found = {
             "instances": (compute["maxTotalInstances"], compute["totalInstancesUsed"]),
             "cores": (compute["maxTotalCores"], compute["totalCoresUsed"]),
@@ -187,7 +187,8 @@ class CloudDoctor:
             "gigabytes": (volumes["maxTotalVolumeGigabytes"], volumes["totalGigabytesUsed"]),
         }
         with contextlib.suppress(CloudError):  # not every Neutron tells them
-            told = self.cloud.read(lambda: answered(network.get(f"/quotas/{self.cloud.project}/details")))["quota"]
+            path = f"/quotas/{self.cloud.project}/details"
+            told = self.cloud.idempotent(lambda: answered(network.get(path)))["quota"]
             names = ("floatingip", "port", "security_group")
             found |= {name: (told[name]["limit"], told[name]["used"]) for name in names}
         return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import CloudError
+from migrascope.cloud.server import Server
 from migrascope.lab.contract import Check, Requested, check
 from migrascope.lab.disturbable import Injector, See
 from migrascope.lab.openstack import domains, taps
@@ -47,7 +48,7 @@ class BreakableInstance(CloudInstance):
 
     def injector(self, disturbance: Disturbance, destination: str) -> Injector:
         """What brings it about. Not for kinds that are steered through the guest."""
-        aim = Aim(self._cloud.impatient(), self.made.server, self._host, destination, self._folder)
+        aim = Aim(Server(self._cloud.impatient(), self.made.server), self._host, destination, self._folder)
         return injector(disturbance, aim, self._parts)
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class BreakableInstance(CloudInstance):
         """Where Nova says that it runs, and both libvirts; they must agree."""
         states = await domains.states(self._parts, self.made.server)
         try:
-            server = await self._server()
+            server = await self._shown()
         except CloudError as error:
             return check("unknown", f"{error}; {place_text('no answer', states)}")
         where, active = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), server["status"] == "ACTIVE"
@@ -116,7 +117,7 @@ class BreakableInstance(CloudInstance):
     async def _seen(self) -> Seen:
         states = await domains.states(self._parts, self.made.server)
         plugged = await taps.hosts_with(self._parts, self.made.server)
-        server = await self._server()
+        server = await self._shown()
         status, task = server["status"], server.get("OS-EXT-STS:task_state")
         return Seen(status, task, server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), states, plugged)
 
@@ -126,8 +127,7 @@ class BreakableInstance(CloudInstance):
         elif step.startswith(UNPLUG):
             await taps.unplug(self._parts, step.removeprefix(UNPLUG), self.made.server)
         elif step in _ACTIONS:
-            path = f"/servers/{self.made.server}/action"
-            await asyncio.to_thread(self._cloud.compute, "POST", path, _ACTIONS[step])
+            await asyncio.to_thread(self._server.act, _ACTIONS[step])
         else:
             for node in self._parts.nodes.values():
                 await node.run(["systemctl", "restart", "nova-compute.service"], timeout_s=120)

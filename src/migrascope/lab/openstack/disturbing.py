@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrascope.cloud.client import Cloud
+from migrascope.cloud.server import Server
 from migrascope.lab.disturbable import Injector
 from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.beside import Beside
@@ -29,8 +29,7 @@ _COMMANDS: dict[str, type[Command]] = {
 class Aim:
     """What a disturbance of a trial is aimed at: a server that moves from source to destination."""
 
-    cloud: Cloud
-    server: str
+    server: Server
     source: str
     destination: str
     folder: Path
@@ -41,11 +40,11 @@ def injector(disturbance: Disturbance, aim: Aim, parts: Parts) -> Injector:
     one = disturbance
     host = {"source": aim.source, "destination": aim.destination, "controller": parts.controller}.get(one.target, "")
     if one.kind in _COMMANDS:
-        return _COMMANDS[one.kind](aim.cloud, aim.server)
+        return _COMMANDS[one.kind](aim.server)
     if one.kind in ("service-kill", "service-down"):
         return Service(parts.nodes[host], UNITS[one.service or ""], stay=one.kind == "service-down")
     if one.kind in ("qemu-kill", "qemu-freeze"):
-        return Qemu(parts.nodes[host], aim.server, freeze=one.kind == "qemu-freeze")
+        return Qemu(parts.nodes[host], aim.server.id, freeze=one.kind == "qemu-freeze")
     if one.kind == "node-off":
         return NodeOff(parts.nodes[host], parts.boot)
     if one.kind in ("storage-load", "ceph-recovery"):

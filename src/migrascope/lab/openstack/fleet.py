@@ -8,6 +8,7 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.cloud.pace import Pace
+from migrascope.cloud.server import Server
 from migrascope.lab.fleet import Look, State
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.resources import Ground, Resources
@@ -65,7 +66,7 @@ class CloudFleet:
     def _volumes(self) -> dict[str, dict[str, Any]]:
         storage = self._cloud.connection.block_storage
         self._pace.take()
-        found = self._cloud.read(lambda: list(storage.volumes(limit=1000)))
+        found = self._cloud.idempotent(lambda: list(storage.volumes(limit=1000)))
         return {one.id: {"status": one.status, "name": one.name} for one in found}
 
     def _servers_by_id(self) -> dict[str, dict[str, Any]]:
@@ -107,31 +108,30 @@ class CloudFleet:
                 raise
             self._shown = False
 
-    def _id(self, vm: str) -> str:
-        return next(self._ids[name] for name, known in self._names.items() if known == vm)
+    def _server(self, vm: str) -> Server:
+        return Server(self._cloud, next(self._ids[name] for name, known in self._names.items() if known == vm))
 
     async def migrate(self, name: str, destination: str) -> None:
-        await asyncio.to_thread(self._migrate, self._id(name), destination)
+        await asyncio.to_thread(self._migrate, self._server(name), destination)
 
-    def _migrate(self, server: str, destination: str) -> None:
-        body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
+    def _migrate(self, server: Server, destination: str) -> None:
         try:
-            self._cloud.compute("POST", f"/servers/{server}/action", body)
+            server.live_migrate(destination)
         except CloudError as error:
             if not error.undecided:
                 raise
             for _ in range(_DOUBTS):
                 self._pace.take()
-                found = self._cloud.compute("GET", f"/servers/{server}")["server"]
+                found = server.show()
                 if found.get("OS-EXT-STS:task_state") or found["status"] != "ACTIVE":
                     return  # it began although the request for it was not answered
             raise
 
     async def cancel(self, name: str) -> None:
-        record = self._records.get(self._id(name))
+        server = self._server(name)
+        record = self._records.get(server.id)
         if record is not None:
-            path = f"/servers/{self._id(name)}/migrations/{record['id']}"
-            await asyncio.to_thread(self._cloud.compute, "DELETE", path)
+            await asyncio.to_thread(server.abort, record["id"])
 
     def links(self) -> list[Member]:
         return self._links

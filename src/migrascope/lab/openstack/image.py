@@ -18,20 +18,20 @@ def image_of(cloud: Cloud, wishes: Wishes, boot: BootImage) -> Any:
     stays for the next run. Blocks. CloudError when there is no such image, or the upload is refused."""
     images = cloud.connection.image
     if wishes.image:
-        found = cloud.read(lambda: images.find_image(wishes.image))
+        found = cloud.idempotent(lambda: images.find_image(wishes.image))
         if found is None:
             raise CloudError(
                 f"cloud {cloud.name} has no image {wishes.image}; leave cloud.image out of the plan to upload one"
             )
         return found
     disk = _sha512(boot.disk)
-    for one in cloud.read(lambda: list(images.images(status="active"))):
+    for one in cloud.idempotent(lambda: list(images.images(status="active"))):
         if one.hash_value == disk and (one.properties or {}).get("os_command_line") == boot.kernel_line:
             return one
     upload = partial(_upload, cloud, [TAG, wishes.machine])
     words = {"kernel_id": upload("kernel", boot.kernel), "ramdisk_id": upload("initrd", boot.initrd)}
     made = upload("website", boot.disk, min_disk=1, os_command_line=boot.kernel_line, **words, **_HARDWARE)
-    return cloud.read(lambda: images.get_image(made))
+    return cloud.idempotent(lambda: images.get_image(made))
 
 
 def _upload(cloud: Cloud, tags: list[str], name: str, file: Path, **words: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import CloudError
+from migrascope.cloud.server import Server
 from migrascope.lab.contract import Check, MigrationFailed, NotConverged, Requested, check
 from migrascope.lab.offline import OfflineVolume
 from migrascope.lab.openstack.policy import forced_after_s
@@ -19,7 +20,6 @@ from migrascope.node.member import Member
 from migrascope.node.until import Late, until
 
 _POLL_S, _FORCE_S = 1.0, 0.2
-_NOT_YET = (400, 409)
 _ABORT_S = 60.0
 _DOUBT_S = 10.0
 _GONE_S = 120.0
@@ -46,38 +46,35 @@ class CloudInstance:
         """persist: its watchers go on where hosts and services go away for a while."""
         self.name, self.made, self.address = name, made, made.address
         self._resources, self._cloud, self._reach = resources, resources.cloud, reach
+        self._server = Server(resources.cloud, made.server)
         self._settings, self._access = settings, access
         self._persist = persist
         self._error: str | None = None
         self._first_host = self._mac = ""
         self._policy = Policy()
 
-    async def _server(self) -> dict[str, Any]:
-        answer = await asyncio.to_thread(self._cloud.compute, "GET", f"/servers/{self.made.server}")
-        found: dict[str, Any] = answer["server"]
+    async def _shown(self) -> dict[str, Any]:
+        found = await asyncio.to_thread(self._server.show)
         if found["status"] == "ERROR":
             self._error = f"server {self.name} is in ERROR: {found.get('fault', {}).get('message', 'no fault is told')}"
         return found
 
     async def record(self) -> dict[str, Any]:
         """Nova's record of its newest migration; empty where there is none, or where we may not see it."""
-        query = f"/os-migrations?instance_uuid={self.made.server}&migration_type=live-migration"
         try:
-            found = (await asyncio.to_thread(self._cloud.compute, "GET", query))["migrations"]
+            return await asyncio.to_thread(self._server.newest_migration)
         except CloudError as error:
             if error.status == 403:
                 return {}
             raise
-        return max(found, key=lambda one: int(one["id"])) if found else {}
 
     def problem(self) -> str | None:
         return self._error
 
     async def console(self) -> str | None:
         """The serial console as Compute keeps it; None where it does not."""
-        body: dict[str, Any] = {"os-getConsoleOutput": {}}
         try:
-            answer = await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
+            answer = await asyncio.to_thread(self._server.act, {"os-getConsoleOutput": {}})
         except CloudError:
             return None
         return str(answer.get("output") or "")
@@ -133,7 +130,7 @@ class CloudInstance:
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Gives the settings that the lab has made; there is nothing to prepare on the hosts."""
         network = self._cloud.connection.network
-        port = await asyncio.to_thread(self._cloud.read, lambda: network.get_port(self.made.port))
+        port = await asyncio.to_thread(self._cloud.idempotent, lambda: network.get_port(self.made.port))
         self._mac = str(port.mac_address)
         self._policy = self._reach.policies.get(factors.policy, Policy())
         return self._settings
@@ -141,11 +138,10 @@ class CloudInstance:
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered, None where it did not}.
         destination: empty where Nova is to choose."""
-        self._first_host = before = str((await self._server())["hostId"])
-        body = {"os-migrateLive": {"host": destination or None, "block_migration": "auto"}}
+        self._first_host = before = str((await self._shown())["hostId"])
         requested()
         try:
-            await asyncio.to_thread(self._cloud.compute, "POST", f"/servers/{self.made.server}/action", body)
+            await asyncio.to_thread(self._server.live_migrate, destination)
             answered = mono_ns()
             accepted: int | None = answered
             self.accepted(answered)
@@ -158,7 +154,7 @@ class CloudInstance:
         now, after_s = time.monotonic(), forced_after_s(self._policy)
         deadline, due = now + limit_s, None if after_s is None else now + after_s
         while True:
-            server, record = await self._server(), await self.record()
+            server, record = await self._shown(), await self.record()
             status = record.get("status", "")
             if due is not None and status == "running" and time.monotonic() >= due and await self._force(record):
                 due = time.monotonic() + _POLL_S if self._policy.post_copy else None
@@ -181,21 +177,17 @@ class CloudInstance:
     async def _force(self, record: dict[str, Any]) -> bool:
         """Asks Compute to force the migration's end; False where it does not take that yet. That it took it says
         little of post-copy: before QEMU has begun it comes to nothing, and the record stays as it was."""
-        path = f"/servers/{self.made.server}/migrations/{record['id']}/action"
         try:
-            await asyncio.to_thread(self._cloud.compute, "POST", path, {"force_complete": None})
+            return await asyncio.to_thread(self._server.forced_complete, record["id"])
         except CloudError as error:
-            if error.status in _NOT_YET:
-                return False
             raise MigrationFailed(f"the policy cannot be carried out: {error}") from error
-        return True
 
     async def _began(self) -> bool:
         """Whether a migration began although the request for it was not answered, or not well: it is never asked for
         again."""
 
         async def seen() -> bool:
-            server, record = await self._server(), await self.record()
+            server, record = await self._shown(), await self.record()
             return bool(record or server.get("OS-EXT-STS:task_state") or server["hostId"] != self._first_host)
 
         with contextlib.suppress(Late):
@@ -205,12 +197,11 @@ class CloudInstance:
 
     async def _fault(self) -> str:
         """What the API says of the newest action that failed, ": " before it; empty where it says nothing."""
-        path = f"/servers/{self.made.server}/os-instance-actions"
         with contextlib.suppress(CloudError, KeyError, IndexError):
-            actions = (await asyncio.to_thread(self._cloud.compute, "GET", path))["instanceActions"]
+            actions = await asyncio.to_thread(self._server.actions)
             newest = next(one for one in actions if one["action"] == "live-migration")
-            detail = await asyncio.to_thread(self._cloud.compute, "GET", f"{path}/{newest['request_id']}")
-            failed = [one for one in detail["instanceAction"].get("events") or [] if one.get("result") != "Success"]
+            detail = await asyncio.to_thread(self._server.action, newest["request_id"])
+            failed = [one for one in detail.get("events") or [] if one.get("result") != "Success"]
             return ": " + "; ".join(str(one.get("details") or one["event"]) for one in failed) if failed else ""
         return ""
 
@@ -218,9 +209,8 @@ class CloudInstance:
         """Asks Compute to give the migration up, and waits until it has."""
         if not record:
             return
-        path = f"/servers/{self.made.server}/migrations/{record['id']}"
         with contextlib.suppress(CloudError):
-            await asyncio.to_thread(self._cloud.compute, "DELETE", path)
+            await asyncio.to_thread(self._server.abort, record["id"])
 
         async def ended() -> bool:
             return (await self.record()).get("status") in ENDED
@@ -231,7 +221,7 @@ class CloudInstance:
     async def place(self, destination: str) -> Check:
         """Where Compute says that it runs; where it names no hosts, that it is another than before."""
         try:
-            server = await self._server()
+            server = await self._shown()
         except CloudError as error:
             return check("unknown", str(error))
         where = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
@@ -246,15 +236,10 @@ class CloudInstance:
         """Deletes the server, which ends it as a power cut would, and reads its volume; None where nobody can."""
         if self._reach.volume is None:
             return None
-        path = f"/servers/{self.made.server}"
-        await asyncio.to_thread(self._cloud.compute, "DELETE", path)
+        await asyncio.to_thread(self._server.delete)
 
         async def gone() -> bool:
-            try:
-                await asyncio.to_thread(self._cloud.compute, "GET", path)
-            except CloudError as error:
-                return error.status == 404
-            return False
+            return await asyncio.to_thread(self._server.is_gone)
 
         await until(gone, _GONE_S, f"server {self.name} is deleted", _POLL_S)
         await self.released()

@@ -173,9 +173,9 @@ def ailing(cloud: Cloud) -> list[str]:
         services = cloud.compute("GET", "/os-services")["services"]
         network, storage = cloud.connection.network, cloud.connection.block_storage
         found = [f"{one['binary']} on {one['host']} is {one['state']}" for one in services if one["state"] != "up"]
-        agents = cloud.read(lambda: list(network.agents()))
+        agents = cloud.idempotent(lambda: list(network.agents()))
         found += [f"{one.binary} on {one.host} is not alive" for one in agents if not one.is_alive]
-        volumes = cloud.read(lambda: list(storage.services()))
+        volumes = cloud.idempotent(lambda: list(storage.services()))
         return found + [f"{one.binary} on {one.host} is {one.state}" for one in volumes if one.state != "up"]
     except CloudError as error:
         return [str(error)]
@@ -183,7 +183,7 @@ def ailing(cloud: Cloud) -> list[str]:
 
 def versions(cloud: Cloud) -> dict[str, Any]:
     """What the cloud says of itself: Compute's newest microversion, and the hypervisors' versions where it tells us."""
-    data = cloud.read(lambda: cloud.connection.compute.get_endpoint_data())
+    data = cloud.idempotent(lambda: cloud.connection.compute.get_endpoint_data())
     newest = ".".join(map(str, data.max_microversion)) if data is not None and data.max_microversion else None
     found: dict[str, Any] = {"compute_api": newest, "qemu": None, "accelerator": None}
     with contextlib.suppress(CloudError):

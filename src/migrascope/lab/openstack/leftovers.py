@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.server import Server
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.wishes import TAG, Marks
 from migrascope.node.register import registers
@@ -78,13 +79,13 @@ def _ours(cloud: Cloud) -> Iterator[Leftover]:
     for kind, listing in (
         ("floating IP", network.ips), ("port", network.ports), ("security group", network.security_groups)
     ):  # fmt: skip
-        for one in cloud.read(lambda listing=listing: list(listing(**own))):  # type: ignore[misc]
+        for one in cloud.idempotent(lambda listing=listing: list(listing(**own))):  # type: ignore[misc]
             name = str(getattr(one, "floating_ip_address", None) or one.name)
             yield from leftover(kind, one.id, name, str(one.description or "").split())
-    for volume in cloud.read(lambda: list(storage.volumes())):
+    for volume in cloud.idempotent(lambda: list(storage.volumes())):
         if volume.status != "deleting":  # Cinder takes its time; one that it cannot delete is in another state then
             yield from leftover("volume", volume.id, volume.name, volume.metadata)
-    for image in cloud.read(lambda: list(cloud.connection.image.images(tag=TAG, owner=cloud.project))):
+    for image in cloud.idempotent(lambda: list(cloud.connection.image.images(tag=TAG, owner=cloud.project))):
         yield from leftover("image", image.id, image.name, image.tags)
     for flavor in cloud.listed("/flavors/detail", "flavors", "id"):
         yield from leftover("flavor", flavor["id"], flavor["name"], str(flavor.get("description") or "").split())
@@ -94,12 +95,12 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
     """Removes all, and gives those that stay, each with the API's words. What is gone already is no error."""
     network, storage, images = cloud.connection.network, cloud.connection.block_storage, cloud.connection.image
     deletes: dict[str, Callable[[Leftover], object]] = {
-        "server": lambda one: cloud.compute("DELETE", f"/servers/{one.id}"),
-        "floating IP": lambda one: cloud.read(lambda: network.delete_ip(one.id)),
-        "port": lambda one: cloud.read(lambda: network.delete_port(one.id)),
-        "volume": lambda one: cloud.read(lambda: storage.delete_volume(one.id)),
-        "security group": lambda one: cloud.read(lambda: network.delete_security_group(one.id)),
-        "image": lambda one: cloud.read(lambda: images.delete_image(one.id)),
+        "server": lambda one: Server(cloud, one.id).delete(),
+        "floating IP": lambda one: cloud.idempotent(lambda: network.delete_ip(one.id)),
+        "port": lambda one: cloud.idempotent(lambda: network.delete_port(one.id)),
+        "volume": lambda one: cloud.idempotent(lambda: storage.delete_volume(one.id)),
+        "security group": lambda one: cloud.idempotent(lambda: network.delete_security_group(one.id)),
+        "image": lambda one: cloud.idempotent(lambda: images.delete_image(one.id)),
         "flavor": lambda one: cloud.compute("DELETE", f"/flavors/{one.id}"),
     }
     failed: dict[Leftover, str] = {}
@@ -136,7 +137,7 @@ def _stay(cloud: Cloud, servers: list[Leftover]) -> dict[Leftover, str]:
 
 def _free(cloud: Cloud, volumes: list[Leftover]) -> bool:
     """Whether each can be deleted: it cannot while a server has only just gone, or while it is being made."""
-    found = cloud.read(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
+    found = cloud.idempotent(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
     ids = {one.id for one in volumes}
     return all(one.status in ("available", "error") for one in found if one.id in ids)
 
@@ -146,7 +147,7 @@ def _release(cloud: Cloud, volumes: list[Leftover]) -> None:
     with contextlib.suppress(CloudError):
         servers = {str(one["id"]) for one in cloud.listed("/servers", "servers")}
         ids = {one.id for one in volumes}
-        found = cloud.read(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
+        found = cloud.idempotent(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
         for one in orphaned((one for one in found if one.id in ids), servers):
             detach(cloud, one.id)
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError, answered
+from migrascope.cloud.server import Server
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
 from migrascope.lab.openstack.wishes import TAG, Wishes
@@ -93,7 +94,7 @@ class Resources:
         return {str(port.network_id) for port in ports}
 
     def _all(self, listing: Callable[..., Iterable[Any]], **query: Any) -> list[Any]:
-        return self.cloud.read(lambda: list(listing(**query)))
+        return self.cloud.idempotent(lambda: list(listing(**query)))
 
     def _do(self, change: Callable[..., Any], *things: Any, **words: Any) -> Any:
         return self.cloud.once(lambda: change(*things, **words))
@@ -177,7 +178,7 @@ class Resources:
         return str(self._do(self._network.create_ip, description=self.wishes.mark, **outside).floating_ip_address)
 
     def _volume_is_there(self, volume: str) -> bool:
-        found = self.cloud.read(lambda: self._storage.get_volume(volume))
+        found = self.cloud.idempotent(lambda: self._storage.get_volume(volume))
         if found.status == "error":
             raise CloudError(f"cloud {self.cloud.name}: volume {found.name} is in error: {self._why(volume)}")
         return bool(found.status == "available")
@@ -186,13 +187,13 @@ class Resources:
         """What Block Storage tells its users of a volume's failures (API 3.3, "User messages")."""
         query = f"/messages?resource_uuid={volume}"
         with contextlib.suppress(CloudError):
-            said = self.cloud.read(lambda: answered(self._storage.get(query, microversion="3.3")))["messages"]
+            said = self.cloud.idempotent(lambda: answered(self._storage.get(query, microversion="3.3")))["messages"]
             if said:
                 return "; ".join(str(one["user_message"]) for one in said)
         return "no reason is told"
 
     def _is_active(self, server: str) -> bool:
-        found = self.cloud.compute("GET", f"/servers/{server}")["server"]
+        found = Server(self.cloud, server).show()
         if found["status"] == "ERROR":
             words = found.get("fault", {}).get("message", "no fault is told")
             raise CloudError(f"cloud {self.cloud.name}: server {found['name']} is in ERROR: {words}")
@@ -210,7 +211,7 @@ class Resources:
         cloud, run = self.cloud, self.wishes.run
         servers = cloud.compute("GET", f"/servers?name=^{name}$&tags={run}")["servers"]
         for server in servers:
-            self._gone(partial(cloud.compute, "DELETE", f"/servers/{server['id']}"))
+            self._gone(Server(cloud, server["id"]).delete)
         if servers:
             query = f"/servers?name=^{name}$&tags={run}"
             self._await(_GONE_S, f"server {name} is gone", lambda: not cloud.compute("GET", query)["servers"])
@@ -225,7 +226,7 @@ class Resources:
 
     def _is_free(self, volume: str) -> bool:
         try:
-            found = self.cloud.read(lambda: self._storage.get_volume(volume))
+            found = self.cloud.idempotent(lambda: self._storage.get_volume(volume))
         except CloudError as error:
             if error.status == 404:
                 return True
@@ -248,7 +249,7 @@ class Resources:
 
     def _gone(self, delete: Callable[[], Any]) -> None:
         try:
-            self.cloud.read(delete)
+            self.cloud.idempotent(delete)
         except CloudError as error:
             if error.status != 404:
                 raise

@@ -4,20 +4,19 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Any
 
-from migrascope.cloud.client import Cloud, CloudError
-
-Request = tuple[str, str, dict[str, Any] | None]
+from migrascope.cloud.client import CloudError
+from migrascope.cloud.server import Server
 
 
 class Command(ABC):
     """One request to the API about the newest migration of a server."""
 
-    def __init__(self, cloud: Cloud, server: str) -> None:
-        self._cloud, self._server = cloud, server
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     @abstractmethod
-    def request(self, server: str, migration: dict[str, Any]) -> Request:
-        """Its method, path and body. server: its path."""
+    def request(self, migration: dict[str, Any]) -> None:
+        """Asks. migration: its record."""
 
     async def arm(self) -> None:
         return
@@ -27,12 +26,10 @@ class Command(ABC):
         return await asyncio.to_thread(self._ask)
 
     def _ask(self) -> str:
-        path = f"/os-migrations?instance_uuid={self._server}&migration_type=live-migration"
-        found = self._cloud.compute("GET", path)["migrations"]
-        if not found:
-            raise CloudError(f"server {self._server} has no migration")
-        newest = max(found, key=lambda one: int(one["id"]))
-        self._cloud.compute(*self.request(f"/servers/{self._server}", newest))
+        newest = self._server.newest_migration()
+        if not newest:
+            raise CloudError(f"server {self._server.id} has no migration")
+        self.request(newest)
         return f"Nova took it, the migration being {newest['status']}"
 
     async def heal(self) -> None:
@@ -40,25 +37,24 @@ class Command(ABC):
 
 
 class Abort(Command):
-    """Compute API: DELETE /servers/{id}/migrations/{id}."""
+    """Gives the migration up."""
 
-    def request(self, server: str, migration: dict[str, Any]) -> Request:
-        return "DELETE", f"{server}/migrations/{migration['id']}", None
+    def request(self, migration: dict[str, Any]) -> None:
+        self._server.abort(migration["id"])
 
 
 class ForceComplete(Command):
-    """Compute API: force_complete, from 2.22 on."""
+    """Forces the migration's end (API 2.22 and later)."""
 
-    def request(self, server: str, migration: dict[str, Any]) -> Request:
-        return "POST", f"{server}/migrations/{migration['id']}/action", {"force_complete": None}
+    def request(self, migration: dict[str, Any]) -> None:
+        self._server.force_complete(migration["id"])
 
 
 class SecondMigration(Command):
     """The same migration once more; that Nova refuses it is the answer, not a failure."""
 
-    def request(self, server: str, migration: dict[str, Any]) -> Request:
-        body = {"host": migration["dest_compute"], "block_migration": "auto"}
-        return "POST", f"{server}/action", {"os-migrateLive": body}
+    def request(self, migration: dict[str, Any]) -> None:
+        self._server.live_migrate(migration["dest_compute"])
 
     async def apply(self) -> str:
         try:
