@@ -337,7 +337,7 @@ class Storage:
 def test_a_volume_of_a_server_that_is_gone_is_freed() -> None:
     storage = Storage()
     connection = SimpleNamespace(network=None, block_storage=storage)
-    cloud = SimpleNamespace(connection=connection, read=lambda ask: ask(), once=lambda ask: ask())
+    cloud = SimpleNamespace(connection=connection, idempotent=lambda ask: ask(), once=lambda ask: ask())
     resources = Resources(cast(Cloud, cloud), Wishes("ms1", "machine"))
     assert resources.free_volumes({"s"}) == ["free and remove the volume stuck"]
     state = {"status": "available", "attach_status": "detached"}

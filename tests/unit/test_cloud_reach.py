@@ -31,7 +31,7 @@ class Compute:
         network = SimpleNamespace(get_port=lambda port: SimpleNamespace(mac_address=MAC))
         self.connection = SimpleNamespace(network=network)
 
-    def read(self, question: Any) -> Any:
+    def idempotent(self, question: Any) -> Any:
         return question()
 
     def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:

@@ -18,7 +18,18 @@ from migrascope.study.load import Chooser, KeptLoads, another_runs, key_of
 from migrascope.study.plans import text_of
 
 FACTS = {"lab": "qemu", "accelerator": "tcg", "qemu": "10.0", "guest": "abc"}
-FOUND = Load(24.0, 24.0, 2, "found", 61.0, 24.0, 0.48, "relay", "2026-01-01T00:00:00Z", (Tried(5.0, 1.0, 0.2, 2),))
+FOUND = Load(
+    24.0,
+    24.0,
+    2,
+    "found",
+    61.0,
+    24.0,
+    0.48,
+    "relay",
+    "2026-01-01T00:00:00Z",
+    (Tried(5.0, 1.0, 0.2, 2), Tried(24.0, 1.0, 0.48, 2)),
+)
 
 
 class Progress:
@@ -128,6 +139,14 @@ def test_a_damaged_file_of_kept_loads_is_none(tmp_path: Path, text: str) -> None
     assert kept.get("k") is None
     kept.put("k", FOUND)
     assert kept.get("k") == replace(FOUND, how="kept")
+
+
+def test_a_kept_load_that_is_more_than_its_tries_allow_is_none(tmp_path: Path) -> None:
+    kept = KeptLoads(tmp_path / "loads.json")
+    kept.put("late", replace(FOUND, tried=(*FOUND.tried, Tried(30.0, 0.7, 0.6, 2))))
+    kept.put("other viewers", replace(FOUND, tried=(Tried(5.0, 0.5, 0.9, 3), *FOUND.tried)))
+    assert kept.get("late") is None
+    assert kept.get("other viewers") is not None
 
 
 def test_only_the_newest_loads_are_kept(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from migrascope.metrics.packets import NS, Packets, Span, inside
 from migrascope.metrics.windows import Windows
 from migrascope.model.load import PROCESSOR_MOST
 from migrascope.model.measured import Measured, missing
-from migrascope.model.steady import IN_TIME_SHARE, Due, in_time_share, unsteady
+from migrascope.model.steady import IN_TIME_NS, IN_TIME_SHARE, Due, in_time_share, unsteady
 from migrascope.model.units import human
 from migrascope.store.recording import Recording
 
@@ -48,11 +48,11 @@ def unsteady_before(recording: Recording, packets: Packets, windows: Windows) ->
     """Why the window before the migration was not steady, None where it was, or where nothing is to be compared."""
     if windows.before is None or declared(recording) or recording.trial.factors.probes == "none":
         return None
-    begin, end = windows.before
+    begin, end = _judged(windows.before)
     rates = recording.trial.plan["visitors"]
     for kind in KINDS:
         rate = rates[f"{kind}_rate"]
-        if rate and (why := unsteady(_visits(recording, windows.before, kind), begin, end, rate, spare=1)):
+        if rate and (why := unsteady(_visits(recording, (begin, end), kind), begin, end, rate, spare=1)):
             return f"{why} ({kind})"
     sent = inside(packets.sent_ns, windows.before)
     answered = float((packets.arrived_ns[sent] >= 0).mean()) if sent.any() else 1.0
@@ -86,6 +86,12 @@ def warnings(found: dict[str, Measured], why: str | None, *, exempt: bool) -> li
     return said
 
 
+def _judged(before: Span) -> Span:
+    """The part of before whose visits are answered in time before the request, or never: what becomes of later ones is
+    the migration's doing."""
+    return before[0], before[1] - IN_TIME_NS
+
+
 def _visits(recording: Recording, span: Span, kind: str) -> list[Due]:
     table = recording.table("visit").filter(
         (pl.col("kind") == kind) & pl.col("due_ns").is_between(*span, closed="left")
@@ -97,7 +103,7 @@ def _visits(recording: Recording, span: Span, kind: str) -> list[Due]:
 def _in_time(recording: Recording, windows: Windows, kind: str) -> Measured:
     if windows.before is None:
         return missing("ratio", "visit", "the trial has no window before")
-    visits = _visits(recording, windows.before, kind)
+    visits = _visits(recording, _judged(windows.before), kind)
     if not visits:
         return missing("ratio", "visit", "no visits of this kind")
     return Measured(in_time_share(visits, len(visits)), "ratio", "visit", samples=len(visits))

@@ -17,6 +17,7 @@ from migrascope.study.environment import environment
 from migrascope.study.labs import Progress, Up
 from migrascope.study.plans import parse
 from migrascope.trial.fit import heaviest
+from migrascope.workload.search import conclude
 
 KEPT = STATE / "loads.json"
 SEARCH_S = 30.0
@@ -41,9 +42,13 @@ class KeptLoads:
         return {}
 
     def get(self, key: str) -> Load | None:
-        """None where there is none, or one that another version wrote."""
+        """None where there is none, one that another version wrote, or one that is more than what was tried then allows
+        by today's rules."""
         with contextlib.suppress(KeyError, ValueError):
-            return replace(Load.from_json(self._all()[key]), how="kept")
+            kept = Load.from_json(self._all()[key])
+            tried = [one for one in kept.tried if one.viewers == kept.tried[-1].viewers]
+            if kept.fits is not None and kept.fits <= conclude(tried).rate:
+                return replace(kept, how="kept")
         return None
 
     def put(self, key: str, load: Load) -> None:

@@ -128,7 +128,12 @@ class CloudInstance:
         return members
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
-        """Gives the settings that the lab has made; there is nothing to prepare on the hosts."""
+        """Gives the settings that the lab has made; there is nothing to prepare on the hosts.
+
+        Where it runs is asked here, because an answer right before the request would make the API, which may share the
+        guest's processors, spoil the window before.
+        """
+        self._first_host = str((await self._shown())["hostId"])
         network = self._cloud.connection.network
         port = await asyncio.to_thread(self._cloud.idempotent, lambda: network.get_port(self.made.port))
         self._mac = str(port.mac_address)
@@ -138,7 +143,6 @@ class CloudInstance:
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives {"status", "record": Nova's, "accepted_ns": when the API had answered, None where it did not}.
         destination: empty where Nova is to choose."""
-        self._first_host = before = str((await self._shown())["hostId"])
         requested()
         try:
             await asyncio.to_thread(self._server.live_migrate, destination)
@@ -161,7 +165,7 @@ class CloudInstance:
             settled = server["status"] in _AT_REST and server.get("OS-EXT-STS:task_state") is None
             if self._error:
                 raise MigrationFailed(self._error)
-            if settled and (status in ENDED or (not record and server.get("hostId") != before)):
+            if settled and (status in ENDED or (not record and server.get("hostId") != self._first_host)):
                 break
             if time.monotonic() > deadline:
                 await self._abort(record)

@@ -32,6 +32,9 @@ NEUTRON, _SCHEMA = "neutron", "neutron schema"
 _ML2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
 _OVSDB = "tcp:127.0.0.1:6640"
 _RANGES = {"vlan": {"network_vlan_ranges": "tenant:100:199"}, "vxlan": {"vni_ranges": "100:199"}}
+# The API and what takes reports of agents are two processes. An agent whose first report nobody takes waits 30 s for it
+# and reports again up to 30 s later.
+_REPORTS_TAKEN = "rabbitmqctl --quiet list_queues name consumers | grep -q '^q-reports-plugin[[:space:]]*[1-9]'"
 # Without ovs-ctl, which loads a kernel module, and unloads this machine's bridges, where it does not find one.
 _VSWITCHD = """[Service]
 ExecStart=
@@ -87,6 +90,7 @@ def tasks(settings: Settings, secrets: Secrets) -> list[Task]:
             (
                 Units(start=("neutron-api.service", "neutron-rpc-server.service", "neutron-periodic-workers.service")),
                 Await(answers(9696), 90, "Neutron answers"),
+                Await(("sh", "-c", _REPORTS_TAKEN), 90, "Neutron takes its agents' reports", every_s=1),
             ),
         ),
         *(_switch(settings, node) for node in NODES),
