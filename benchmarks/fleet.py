@@ -17,11 +17,11 @@ sys.path[:0] = [str(ROOT / "tests" / "unit")]
 from fakecloud import FakeCloud  # noqa: E402
 
 from migrascope.cloud.client import Cloud  # noqa: E402
+from migrascope.lab.bootimage import BootImage  # noqa: E402
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors  # noqa: E402
 from migrascope.lab.openstack.reach import Reach  # noqa: E402
 from migrascope.lab.openstack.resources import Ground, Resources  # noqa: E402
 from migrascope.lab.openstack.wishes import TAG, Wishes  # noqa: E402
-from migrascope.lab.qemu.machine import BootImage  # noqa: E402
 from migrascope.metrics.trial import measure  # noqa: E402
 from migrascope.model.schedule import schedule  # noqa: E402
 from migrascope.node.namespace import Namespace  # noqa: E402

@@ -12,11 +12,11 @@ import pytest_asyncio
 from kept import Kept
 from migrascope.analysis.run import result_of
 from migrascope.lab.contract import Requested
+from migrascope.lab.hostimage import HOST
 from migrascope.lab.offline import LEDGER
 from migrascope.lab.qemu import instance as instances
 from migrascope.lab.qemu import lab as labs
 from migrascope.lab.qemu import migration
-from migrascope.lab.qemu.hostimage import HOST
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.lab import QemuInstance, QemuLab
 from migrascope.lab.qemu.volume import Volume

@@ -20,12 +20,12 @@ from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import CONCLUSIONS
 from migrascope.cloud.client import Cloud, Patience
 from migrascope.cloud.pace import Pace
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.fleet import State
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.metrics.catalogue import metric_of
 from migrascope.metrics.fleet import Instance, instances
 from migrascope.metrics.trial import measure

@@ -8,6 +8,8 @@ from typing import Any
 from migrascope.cloud.client import Cloud
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import GuestImage, cloud_kernel_line, guest_image
+from migrascope.lab.bootimage import BootImage
+from migrascope.lab.hostimage import HOST
 from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.openstack.lab import OpenstackLab
@@ -15,8 +17,6 @@ from migrascope.lab.openstack.parts import Parts
 from migrascope.lab.openstack.policy import settings
 from migrascope.lab.openstack.reach import Host, Reach
 from migrascope.lab.openstack.wishes import Wishes
-from migrascope.lab.qemu.hostimage import HOST
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.name import FOREIGN, named
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem

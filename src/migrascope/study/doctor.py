@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from migrascope.guest.image import ROOT
+from migrascope.lab.hostimage import HOST
 from migrascope.lab.qemu import tls
-from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.node.image import IMAGES, KEYRING, Recipe

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import guest_image, kernel_line
-from migrascope.lab.qemu.hostimage import HOST
-from migrascope.lab.qemu.machine import BootImage
+from migrascope.lab.bootimage import BootImage
+from migrascope.lab.hostimage import HOST
 from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
 from migrascope.node.image import Recipe, Say, root_image
 from migrascope.node.register import clean

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import cloud_kernel_line, guest_image
+from migrascope.lab.accelerator import choose
+from migrascope.lab.hostimage import HOST
 from migrascope.lab.openstack.injectors.recovery import whole
-from migrascope.lab.qemu.accelerator import choose
-from migrascope.lab.qemu.hostimage import HOST
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
 from migrascope.node.image import is_built

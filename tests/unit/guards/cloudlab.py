@@ -8,12 +8,12 @@ from fakecloud import PASSWORD, FakeCloud
 
 from leaks import leaks
 from migrascope.cloud.client import Cloud, Patience
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.node.register import Register
 
 OURS, RUN = f"{TAG}-aaaaaaaaaaaa", "ms000001"

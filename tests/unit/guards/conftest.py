@@ -8,8 +8,8 @@ from fakecloud import FakeCloud
 from guards.cloudlab import Clock
 
 from migrascope.cloud.client import Cloud
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack import instance as instances
-from migrascope.lab.qemu.machine import BootImage
 
 
 @pytest.fixture

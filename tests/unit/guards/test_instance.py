@@ -7,10 +7,10 @@ from fakecloud import FakeCloud, Fault
 from guards.cloudlab import OURS, RUN, made
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack.lab import hypervisors
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
-from migrascope.lab.qemu.machine import BootImage
 
 
 def test_without_a_second_host_there_is_no_lab(fake: FakeCloud, cloud: Cloud) -> None:

@@ -9,13 +9,13 @@ from fakecloud import FakeCloud, Fault
 from guards.cloudlab import OURS, lab, made, no_secret
 
 from migrascope.cloud.client import Cloud
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.lab import OpenstackLab
 from migrascope.lab.openstack.parts import Parts
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.wishes import Wishes
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule

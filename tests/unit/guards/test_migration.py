@@ -9,12 +9,12 @@ from fakecloud import FakeCloud, Fault
 from guards.cloudlab import OURS, RUN, SERVER, Clock, made, migrate
 
 from migrascope.cloud.client import Cloud
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.contract import MigrationFailed, NotConverged
 from migrascope.lab.openstack.instance import CloudInstance, access
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import Wishes
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.policy import Moment, Policy, PostCopy
 from migrascope.model.schedule import Factors
 

@@ -12,8 +12,8 @@ from fakecloud import PASSWORD, FakeCloud, Fault
 from guards.cloudlab import SERVER, made, no_secret
 
 from migrascope.cloud.client import Cloud
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack.instance import CloudInstance, access
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.store.spool import Follower
 
 

@@ -8,8 +8,8 @@ from fakecloud import PASSWORD, FakeCloud, Fault
 from guards.cloudlab import SERVER, Clock, made
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack.lab import hypervisors
-from migrascope.lab.qemu.machine import BootImage
 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 502, 503, 504])

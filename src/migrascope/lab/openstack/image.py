@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack.wishes import TAG, Wishes
-from migrascope.lab.qemu.machine import BootImage
 
 _UPLOAD_S = 900
 _HARDWARE = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "hw_rng_model": "virtio"}

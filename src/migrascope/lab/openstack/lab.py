@@ -8,6 +8,7 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.cloud.pace import Pace
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.breakable import BreakableInstance
 from migrascope.lab.openstack.domains import end_orphans
@@ -17,7 +18,6 @@ from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.taps import unplug_orphans
 from migrascope.lab.openstack.wishes import Wishes, machine_tag
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.model.disturbance import NONE
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors

@@ -10,10 +10,10 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.cloud.server import Server
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
 from migrascope.lab.openstack.wishes import TAG, Wishes
-from migrascope.lab.qemu.machine import BootImage
 from migrascope.model import stamp
 
 _RULES: tuple[dict[str, Any], ...] = (

@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrascope.lab.qemu.accelerator import CPU_MODEL
+from migrascope.lab.accelerator import CPU_MODEL
+from migrascope.lab.bootimage import BootImage
 from migrascope.lab.qemu.topology import address
 from migrascope.lab.qemu.volume import EXPORT_PORT
 from migrascope.model.policy import Policy
@@ -19,16 +20,6 @@ class Program:
     path: str
     root: Path | None
     accelerator: str
-
-
-@dataclass(frozen=True)
-class BootImage:
-    """What an instance boots: a kernel with its command line, an initramfs, and the raw disk below its volume."""
-
-    kernel: Path
-    initrd: Path
-    disk: Path
-    kernel_line: str
 
 
 @dataclass(frozen=True)
