@@ -1,7 +1,7 @@
 """What is planted in real trials is found, and named for what it is."""
 
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from kept import Kept
 from migrascope.analysis.run import result_of
 from migrascope.lab.contract import Requested
 from migrascope.lab.hostimage import HOST
-from migrascope.lab.offline import LEDGER
+from migrascope.lab.offline import LEDGER, SITE
 from migrascope.lab.qemu import instance as instances
 from migrascope.lab.qemu import lab as labs
 from migrascope.lab.qemu import migration
@@ -168,29 +168,73 @@ async def test_a_store_that_lies_loses_data(
     assert "acknowledged records are not on the volume: 1-" in judgement.text
 
 
-@pytest.mark.soak
-async def test_a_replayed_record_is_data_lost(
-    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Replaying(Volume):
+def torn(content: bytes) -> bytes:
+    """Half of the fifth record never reached the store, which had acknowledged it."""
+    start = 4 * RECORD_BYTES
+    return content[: start + 32] + bytes(32) + content[start + RECORD_BYTES :]
+
+
+def replayed(content: bytes) -> bytes:
+    """The fifth record once more, after the last."""
+    return content.rstrip(b"\0") + content[4 * RECORD_BYTES : 5 * RECORD_BYTES]
+
+
+def stale(content: bytes) -> bytes:
+    """The page as it was before its last words were written."""
+    return content[:-20]
+
+
+@pytest.mark.parametrize(
+    ("path", "spoil", "witness", "says"),
+    [
+        (f"{SITE}/index.html", stale, "files", "1 files are not as they were: /index.html"),
+        (LEDGER, torn, "ledger, volume", "acknowledged records are not on the volume: 5"),
+        pytest.param(LEDGER, replayed, "ledger, volume", "records are there twice: 5", marks=pytest.mark.soak),
+    ],
+    ids=["stale page", "torn record", "replayed record"],
+)
+async def test_what_a_store_spoils_is_data_lost(
+    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    path: str, spoil: Callable[[bytes], bytes], witness: str, says: str,
+) -> None:  # fmt: skip
+    class Spoiling(Volume):
         async def raw(self, target: Path) -> None:
             await super().raw(target)
-            replay(target, tmp_path / "book", number=5)
+            rewrite(target, path, tmp_path / "file", spoil)
 
-    monkeypatch.setattr(instances, "Volume", Replaying)
+    monkeypatch.setattr(instances, "Volume", Spoiling)
     _, judgement = await judged(up, tmp_path)
-    assert judgement.verdict == "data lost"
-    assert "records are there twice: 5" in judgement.text
+    assert judgement.verdict == "data lost", judgement.text
+    assert set(bad(judgement)) == {witness}
+    assert says in judgement.text
 
 
-def replay(disk: Path, book: Path, number: int) -> None:
-    """Writes a record of the ledger on a raw volume once more, after the last."""
+def rewrite(disk: Path, path: str, file: Path, spoil: Callable[[bytes], bytes]) -> None:
+    """Changes a file on a raw volume, as it is after its journal is replayed."""
     subprocess.run(["e2fsck", "-y", "-E", "journal_only", disk], capture_output=True, check=False)
-    subprocess.run(["debugfs", "-R", f"dump {LEDGER} {book}", disk], capture_output=True, check=True)
-    content = book.read_bytes().rstrip(b"\0")
-    book.write_bytes(content + content[(number - 1) * RECORD_BYTES : number * RECORD_BYTES])
-    for request in (f"rm {LEDGER}", f"write {book} {LEDGER}"):
+    subprocess.run(["debugfs", "-R", f"dump {path} {file}", disk], capture_output=True, check=True)
+    file.write_bytes(spoil(file.read_bytes()))
+    for request in (f"rm {path}", f"write {file} {path}"):
         subprocess.run(["debugfs", "-w", "-R", request, disk], capture_output=True, check=True)
+
+
+async def test_a_guest_that_restarts_and_answers_again_is_lost(
+    up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reset on the destination, boots, and serves the website as if nothing had been."""
+
+    class Reset(QemuInstance):
+        async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+            answer = await super().migrate(destination, limit_s, requested)
+            there = self.monitors[destination]
+            await there.execute("set-action", {"reboot": "reset"})
+            await there.execute("system_reset")
+            return answer
+
+    monkeypatch.setattr(labs, "QemuInstance", Reset)
+    _, judgement = await judged(up, tmp_path)
+    assert judgement.verdict == "guest lost", judgement.text
+    assert "guest lost" in {said.verdict for said in bad(judgement).values()}
 
 
 @pytest.mark.soak

@@ -48,7 +48,7 @@ def statements(evidence: Evidence) -> list[Statement]:
         ledger.kept(evidence.arrivals, content),
         liveness.alive(evidence.answers, times),
         hosts.states(evidence.samples, evidence.changes, times),
-        hosts.frames(evidence.frames, times),
+        hosts.frames(evidence.frames, times, evidence.samples),
         service.website(evidence.visits, evidence.outage_s, times),
         *service.proved(evidence.proof),
         *service.volume(evidence.examined),

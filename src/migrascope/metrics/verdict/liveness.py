@@ -23,7 +23,9 @@ class Answer(NamedTuple):
 
 def alive(answers: Sequence[Answer], times: Times) -> Statement:
     """Whether one guest answered, and the same one all the time."""
-    odd = sorted([*_forks(answers), *_back(answers), *_returned(answers)])
+    back, sure = _back(answers), _linked(answers)
+    gone_back = [(answer.answered_ns, words) for answer, words in back if answer not in sure]
+    odd = sorted([*_forks(answers), *gone_back, *_returned(answers)])
     if odd:
         span = odd[0][0], odd[-1][0]
         words = f"{odd[0][1]}, {times.said(span[0])}" + (f"; {len(odd)} such" if len(odd) > 1 else "")
@@ -35,8 +37,17 @@ def alive(answers: Sequence[Answer], times: Times) -> Statement:
         return times.statement(WITNESS, "guest lost", words, (first.answered_ns, first.answered_ns))
     if not answers:
         return Statement(WITNESS, "unknown", "the liveness service never answered")
+    if back:
+        words = f"the stamps contradict the chain of hashes, which is whole: {back[0][1]}"
+        return Statement(WITNESS, "unknown", words)
+    if any(answer.answered_ns < answer.asked_ns for answer in answers):
+        return Statement(WITNESS, "unknown", "answers came before they were asked for: the clock went back")
     if reason := times.unheard(answer.answered_ns for answer in answers):
         return Statement(WITNESS, "unknown", f"{len(answers)} answers; {reason}")
+    if times.unheard(answer.answered_ns for answer in sure):
+        return Statement(
+            WITNESS, "unknown", "no two answers with counters in a row, before and after: no chain to check"
+        )
     return Statement(WITNESS, "intact", f"{len(answers)} answers of one boot, one counter and one chain of hashes")
 
 
@@ -62,8 +73,18 @@ def _forks(answers: Sequence[Answer]) -> Iterator[tuple[int, str]]:
             yield at, f"the hash of counter {counter} does not follow from that of {counter - 1}"
 
 
-def _back(answers: Sequence[Answer]) -> Iterator[tuple[int, str]]:
-    """Answers whose counter is no higher than one that had come before they were asked for."""
+def _linked(answers: Sequence[Answer]) -> set[Answer]:
+    """Answers that follow from the one before, or from which the next follows: those of a single chain."""
+    at = {(answer.boot, answer.counter): answer for answer in answers}
+    pairs = ((at.get((boot, counter - 1)), answer) for (boot, counter), answer in at.items())
+    linked = (pair for before, now in pairs if before and chained(before.hash, now.request) == now.hash
+              for pair in (before, now))  # fmt: skip
+    return set(linked)
+
+
+def _back(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
+    """Answers whose counter is lower than one that had come before they were asked for."""
+    found = []
     highest: dict[str, int] = {}
     waiting = sorted(answers, key=lambda answer: answer.answered_ns)
     come = 0
@@ -73,13 +94,14 @@ def _back(answers: Sequence[Answer]) -> Iterator[tuple[int, str]]:
             highest[earlier.boot] = max(earlier.counter, highest.get(earlier.boot, 0))
             come += 1
         if answer.counter < highest.get(answer.boot, 0):
-            yield answer.answered_ns, f"the counter went back from {highest[answer.boot]} to {answer.counter}"
+            found.append((answer, f"the counter went back from {highest[answer.boot]} to {answer.counter}"))
+    return found
 
 
 def _returned(answers: Sequence[Answer]) -> Iterator[tuple[int, str]]:
     """Answers of a boot that were asked for after a later boot had answered."""
     boots = _boots(answers)
-    for answer in answers:
+    for answer in answers if len(boots) > 1 else ():
         later = [first for first in boots[1:] if first.answered_ns < answer.asked_ns and first.boot != answer.boot]
         own = next(first for first in boots if first.boot == answer.boot)
         if any(first.answered_ns > own.answered_ns for first in later):

@@ -1,7 +1,9 @@
 """Memory, file system and website: what a visitor and an examiner find afterwards."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import median
 from typing import Any, NamedTuple
 
 from migrascope.metrics.verdict.spans import NS, Times
@@ -10,6 +12,8 @@ from migrascope.model.verdict import Statement, Verdict
 WEBSITE, MEMORY, CONSOLE, HEARTBEAT, INCARNATION = "website", "memory", "console", "heartbeat", "incarnation"
 FILE_SYSTEM, FILES, PAGES = "file system", "files", "pages"
 NAMED_AT_MOST = 5
+FEWEST_ASKED = 2
+"""So many visits must have waited in a silence that is an outage."""
 _ERRORS = 1 | 2 | 4
 
 
@@ -21,22 +25,49 @@ class Visit(NamedTuple):
 
 
 def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement:
-    """Whether visits were answered without a silence longer than outage_s, and again after one."""
+    """Whether visits were answered without a silence longer than outage_s, and again after one. Where nobody
+    came, nobody was refused: a silence without visits at the usual rate begins with the first of them. One visit
+    without an answer makes no outage."""
     if not visits:
         return Statement(WEBSITE, "unknown", "nobody visited the website")
     answered = sorted(visit.answered_ns for visit in visits if visit.answered_ns)
-    first, last = min(visit.due_ns for visit in visits), max(visit.due_ns for visit in visits)
-    edges = [first, *answered, max([last, *answered])]
-    start, end = max(pairwise(edges), key=lambda gap: gap[1] - gap[0])
+    due = sorted({visit.due_ns for visit in visits})
+    edges = [due[0], *answered, max([due[-1], *answered])]
+    (start, end), asked = _longest(visits, due, list(pairwise(edges)))
     silence = (end - start) / NS
+    again = bool(answered) and end <= answered[-1]
+    said = f"recovered after {silence:.1f} s" if again else f"no answer for the last {silence:.1f} s"
+    if silence > outage_s and asked < FEWEST_ASKED:
+        return Statement(WEBSITE, "unknown", f"{said}, of a single visit, {times.said(start)}")
     if silence > outage_s:
-        again = bool(answered) and end <= answered[-1]
-        said = f"recovered after {silence:.1f} s" if again else f"no answer for the last {silence:.1f} s"
         return times.statement(WEBSITE, "service lost", f"{said}, silent {times.said(start)}", (start, end))
+    if any(0 < visit.answered_ns < visit.due_ns for visit in visits):
+        return Statement(WEBSITE, "unknown", "visits were answered before they were due: the clock went back")
+    if (unvisited := max((b - a for a, b in pairwise(due)), default=0) / NS) > outage_s:
+        return Statement(WEBSITE, "unknown", f"nobody visited the website for {unvisited:.1f} s")
     if reason := times.unheard(answered):
         return Statement(WEBSITE, "unknown", f"visits answered: {reason}")
     words = f"{len(answered)} of {len(visits)} visits answered, longest silence {silence:.2f} s"
     return times.statement(WEBSITE, "intact", words, (start, end))
+
+
+Span = tuple[int, int]
+
+
+def _longest(visits: Sequence[Visit], due: Sequence[int], gaps: Sequence[Span]) -> tuple[Span, int]:
+    """The longest part of a time without answers in which visits waited for one, and how many did."""
+    found, asked = (gaps[0][0], gaps[0][0]), 0
+    usual = 2 * median([b - a for a, b in pairwise(due)] or [0])
+    for start, end in sorted(gaps, key=lambda gap: gap[0] - gap[1]):
+        if end - start <= found[1] - found[0]:
+            break
+        waiting = sum(visit.due_ns < start and visit.answered_ns >= end for visit in visits)
+        first, last = bisect_left(due, start), bisect_right(due, end)
+        came = due[first] if first < last else end
+        begin = start if waiting or came - start <= usual else came
+        if end - begin > found[1] - found[0]:
+            found, asked = (begin, end), waiting + last - first
+    return found, asked
 
 
 def unread(examined: Mapping[str, Any] | None) -> bool:

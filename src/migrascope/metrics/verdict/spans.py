@@ -33,7 +33,7 @@ class Times:
         """Why stamps of answers are not enough, or None: one before the request and one after the end are needed."""
         if self.request is None:
             return "no migration was asked for"
-        if self.over is None:
+        if self.over is None or self.over < self.request:
             return "how the migration ended is not known"
         stamps = list(heard)
         if not any(at < self.request for at in stamps):
