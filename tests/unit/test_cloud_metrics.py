@@ -1,8 +1,11 @@
 """What API, libvirt, journals and taps say of a migration, on a scripted trial whose truths are known."""
 
+import json
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from cloudtrial import ANSWER, MS, POLL, Cloud, S, api_only, record
 from faketrial import record as record_qemu
@@ -20,6 +23,15 @@ OF_API = ("api_", "network_blackout", "http_", "probe.rtt_", "probe.loss_ratio."
 
 def truth(recording: Recording) -> Cloud:
     return Cloud(recording, windows_of(recording))
+
+
+def _ahead(answer: str, seconds: int) -> str:
+    """Instance actions whose stamps are so many seconds later."""
+    actions = json.loads(answer)
+    for event in actions[0]["events"]:
+        for stamp in ("start_time", "finish_time"):
+            event[stamp] = (datetime.fromisoformat(event[stamp]) + timedelta(seconds=seconds)).isoformat()
+    return json.dumps(actions)
 
 
 def near(measured: Measured, truth_s: float) -> bool:
@@ -174,6 +186,42 @@ class TestSteps:
         assert fine.source == "journal"
         assert (coarse.bound, coarse.source) == (1.0, "instance action")
         assert coarse.value in (0.0, 1.0)
+
+    def test_a_clock_that_nobody_has_read_gives_no_step(self, tmp_path: Path) -> None:
+        """The action's stamps are the conductor's, which on a cloud of others may be seconds off."""
+        found = measure(record(tmp_path, one_clock=False))
+        for name in ("scheduling", "check_destination", "check_source", "port_binding", "pre_live_migration"):
+            one = found[f"step_s.{name}"]
+            assert one.value is None, name
+            assert "nobody knows the clock" in (one.reason or ""), name
+        assert found["step_s.accept"].value is not None
+        assert found["step_s.completion"].value is not None
+
+    def test_a_journal_is_read_by_its_host_s_clock(self, tmp_path: Path) -> None:
+        found = measure(record(tmp_path, one_clock=False, clocks_ns={"host-a": 0, "host-b": -40 * MS}))
+        one = found["step_s.pre_live_migration"]
+        assert one.value == pytest.approx(0.4)
+        assert one.bound is not None
+        assert one.bound > 0.012
+
+    def test_what_ends_before_it_began_is_no_step(self, tmp_path: Path) -> None:
+        """The conductor's clock is 7 s ahead, unlike that of the machine which polled the bindings."""
+        recording = record(tmp_path, drop=("journal",))
+        path = recording.folder / "api.parquet"
+        rows = pl.read_parquet(path)
+        answers = [
+            _ahead(answer, 7) if what == "actions" else answer for what, answer in rows.select("what", "answer").rows()
+        ]
+        rows.with_columns(answer=pl.Series(answers)).write_parquet(path)
+        one = measure(Recording(recording.folder))["step_s.port_binding"]
+        assert one.value is None
+        assert "before its beginning" in (one.reason or "")
+
+    def test_a_sum_carries_the_sum_of_the_bounds(self, tmp_path: Path) -> None:
+        found = measure(record(tmp_path))
+        inner, outer = found["step_s.check_source"].bound, found["step_s.check_destination"].bound
+        assert inner == 1.0
+        assert outer == 2.0
 
     def test_those_that_the_hypervisor_tells(self, tmp_path: Path) -> None:
         recording = record(tmp_path)

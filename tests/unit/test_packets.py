@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrascope.metrics import echo, network
+from migrascope.metrics.gaps import Silences
 from migrascope.metrics.packets import TMAX_NS, Packets, to_mono
 from migrascope.metrics.windows import Windows, recovery
 from migrascope.model.clock import WallClock
@@ -69,7 +70,7 @@ def test_gaps_are_those_of_the_reference(sample: Sample, span: tuple[int, int], 
     expected = [
         (left, right) for left, right in sample.silences() if right - left > threshold and span[0] <= left < span[1]
     ]
-    seen = network.Silences(sample.packets()).over(threshold, span)
+    seen = Silences(sample.packets()).over(threshold, span)
     assert [(gap.start_ns, gap.end_ns) for gap in seen] == expected
 
 
@@ -118,6 +119,9 @@ def test_delay_and_variation_are_those_of_the_reference(sample: Sample, span: tu
     changes = [abs(b - a) for a, b in pairwise(trips) if a is not None and b is not None]
     there = [trip for trip in trips if trip is not None]
     found = echo.measure(sample.packets(), windows((0, 1), span))
+    above = found["probe.rtt_pdv_s.during.p95"].value
+    least = min(there, default=0)
+    assert above == (pytest.approx(np.percentile([trip - least for trip in there], 95) / 1e9) if there else None)
     for key, values in (("probe.rtt_s.during", there), ("probe.rtt_variation_s.during", changes)):
         for p, rank in (("p50", 50), ("p95", 95)):
             value = found[f"{key}.{p}"].value
@@ -128,6 +132,17 @@ def test_delay_and_variation_are_those_of_the_reference(sample: Sample, span: tu
         highest = max(highest, estimate)
     if changes:
         assert found["probe.rtt_smoothed_jitter_s.during.max"].value == pytest.approx(highest / 1e9, abs=1e-12)
+
+
+def test_a_queue_that_grows_slowly_shows_above_the_least_round_trip() -> None:
+    """200 ms in a second, and back: no round trip is much longer than the one before it."""
+    waits = [200 * MS - abs(at - 500) * 400_000 for at in range(1000)]
+    sent = [at * INTERVAL for at in range(1000)]
+    packets = Sample(sent, [at + MS + wait for at, wait in zip(sent, waits, strict=True)], 10 * TMAX_NS).packets()
+    found = echo.measure(packets, windows((0, 1), (0, sent[-1] + 1)))
+    variation, above = found["probe.rtt_variation_s.during.p95"].value, found["probe.rtt_pdv_s.during.p95"].value
+    assert variation == pytest.approx(0.0004)
+    assert above == pytest.approx(np.percentile(waits, 95) / 1e9)
 
 
 @given(samples(), st.integers(0, 100))

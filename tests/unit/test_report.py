@@ -16,7 +16,7 @@ from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.lab.fake import default_script
 from migrascope.model.plan import Plan
-from migrascope.report import build, charts, html, tiphon
+from migrascope.report import build, charts, html, sections, tiphon
 from migrascope.report.columns import COLUMNS, caution, figure, finest, first_line
 from migrascope.store.runfolder import RunFolder
 
@@ -179,11 +179,39 @@ def test_what_must_be_known_first_is_said_first(summary: Summary) -> None:
 
 
 def test_tiphon() -> None:
-    assert [tiphon.delay(s).label for s in (0.15, 0.3, 0.45, 0.46)] == ["perfect", "good", "medium", "poor"]
-    assert [tiphon.jitter(s).label for s in (0.0, 0.075, 0.125, 0.2)] == ["perfect", "good", "medium", "poor"]
-    assert [tiphon.loss(r).label for r in (0.0, 0.03, 0.15, 0.2)] == ["perfect", "good", "medium", "poor"]
-    assert tiphon.overall([tiphon.delay(0.1), tiphon.jitter(0.01), tiphon.loss(0.04)]) == tiphon.Grade(3.0, "good")
-    assert tiphon.overall([tiphon.delay(None), tiphon.loss(0.0)]) == tiphon.NONE
+    steps = ["perfect", "good", "medium", "poor", "off the scale"]
+    assert [tiphon.delay(s)[0].label for s in (0.15, 0.25, 0.35, 0.45, 0.46)] == steps
+    assert [tiphon.jitter(s).label for s in (0.0, 0.075, 0.125, 0.225, 0.23)] == steps
+    assert [tiphon.loss(r).label for r in (0.0, 0.03, 0.15, 0.25, 0.26)] == steps
+    assert [tiphon.throughput(r).label for r in (1.0, 0.75, 0.5, 0.25, 0.24)] == steps
+    assert tiphon.throughput(1.2).label == "perfect"
+    assert tiphon.loss(0.04, at_least=True).label == "medium or worse"
+    assert tiphon.loss(0.4, at_least=True).label == "off the scale"
+
+
+def test_both_scales_of_delay_are_told_where_they_differ() -> None:
+    assert [len(tiphon.delay(s)) for s in (None, 0.1, 0.2, 0.27, 0.32, 0.4, 0.5)] == [1, 1, 1, 2, 1, 2, 2]
+    strict, lenient = tiphon.delay(0.27)
+    assert (strict.label, strict.scale) == ("medium", "150/250/350/450 ms")
+    assert (lenient.label, lenient.scale) == ("good", "150/300/450 ms")
+
+
+def test_no_mean_makes_a_bad_grade_good() -> None:
+    def of(delay_s: float, jitter_s: float, lost: float, reached: float) -> tiphon.Overall:
+        grades = [tiphon.jitter(jitter_s), tiphon.loss(lost), tiphon.throughput(reached)]
+        return tiphon.overall([tiphon.delay(delay_s)[0], *grades])
+
+    assert of(0.1, 0.0, 0.4, 1.0) == tiphon.Overall(tiphon.Grade(0, "off the scale"), 3.0)
+    assert of(0.1, 0.01, 0.2, 1.0) == tiphon.Overall(tiphon.Grade(1, "poor"), 3.0)
+    assert of(0.1, 0.0, 0.0, 1.0) == tiphon.Overall(tiphon.Grade(4, "perfect"), 4.0)
+    assert tiphon.overall([tiphon.NONE, tiphon.loss(0.0)]) == tiphon.Overall(tiphon.NONE, None)
+
+
+def test_grades_of_a_run(run: RunFolder) -> None:
+    for row in sections.grades(analyse(run), ["scenario"]):
+        assert len(row["others"]) == (2 if row["window"] == "before" else 3)
+        known = [grade.index for grade in [row["delays"][0], *row["others"]]]
+        assert row["overall"].worst.index == min(index for index in known if index is not None)
 
 
 def test_the_old_report_stays_when_a_new_one_fails(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

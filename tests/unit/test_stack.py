@@ -12,6 +12,8 @@ from migrascope.analysis.cells import summarise
 from migrascope.analysis.run import result_of
 from migrascope.analysis.summary import Summary
 from migrascope.report import bars, budget, seconds
+from migrascope.report.columns import widened
+from migrascope.report.sections import quality
 from migrascope.report.stack import Look, Scale, drawn, laid
 from migrascope.store.recording import Recording
 
@@ -68,7 +70,12 @@ def test_nothing_measured_has_a_scale_too() -> None:
 
 
 def test_a_pause_shorter_than_reported_is_seen_in_the_budget(tmp_path: Path) -> None:
-    wrong = {"budget__reported_downtime_s": 0.2, "budget__until_resume_s": -0.05, "budget__until_reply_s": 0.1}
+    wrong = {
+        "budget__before_stop_s": 0.0,
+        "budget__reported_downtime_s": 0.2,
+        "budget__until_resume_s": -0.05,
+        "budget__until_reply_s": 0.1,
+    }
     summary = summary_with(record_qemu(tmp_path), **wrong)
     section = budget.section(summary, SHOWN)
     bar = section["rows"][0]["bar"]
@@ -77,6 +84,16 @@ def test_a_pause_shorter_than_reported_is_seen_in_the_budget(tmp_path: Path) -> 
     assert section["note"]
     assert edges(bars.budget(summary, SHOWN), "rest until RESUME") == (-50, 0)
     assert edges(bars.budget(summary, SHOWN), "RESUME until the first reply") == (200, 300)
+
+
+def test_a_window_that_is_longer_is_told(tmp_path: Path) -> None:
+    recording = record_qemu(tmp_path)
+    assert widened(summary_with(recording)) is None
+    words = widened(summary_with(recording, switchover_s=7.3))
+    assert words is not None
+    assert "7.30 s" in words
+    row = next(row for row in quality(summary_with(recording, switchover_s=7.3), SHOWN)["rows"] if row["length"])
+    assert (row["window"], row["length"]) == ("switchover", ", 7.30 s")
 
 
 def test_a_step_below_zero_is_seen(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_losses_and_the_clock_of_a_trial(found: dict[str, Measured]) -> None:
     assert back.samples is not None
     assert out.value * out.samples == pytest.approx(pause - 3, abs=1.01)
     assert back.value * back.samples == pytest.approx(3)
-    assert (out.bound, back.bound) == (0, 0)
+    assert (out.bound, back.bound) == pytest.approx((0.5 / out.samples, 0.5 / back.samples))
     assert found["probe.loss_out_ratio.before"].value == found["probe.loss_back_ratio.after"].value == 0
     step = found["probe.clock_step_s"]
     assert step.value == pytest.approx(-SCRIPT.pause_s, abs=1e-3)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics import http, network
-from migrascope.metrics.packets import NS, Packets, Span
+from migrascope.metrics.packets import NS, Packets, Span, to_mono
 from migrascope.metrics.player import viewers
 from migrascope.metrics.windows import SECOND, end_of
 from migrascope.store.recording import Recording
@@ -59,7 +59,8 @@ def vm_truths(recording: Recording) -> Iterator[Truth]:
     """The pause by QEMU's own stamps of STOP and RESUME against the stamps around the commands that made it."""
     clock = recording.wall_clock
     events = recording.table("qmp_event").filter(pl.col("event").is_in(["STOP", "RESUME"]))
-    stamps = [(event, clock.to_mono(wall)) for event, wall in events.select("event", "event_wall_ns").rows()]
+    at = to_mono(clock, events["event_wall_ns"].to_numpy(), events["recv_ns"].to_numpy())
+    stamps = list(zip(events["event"].to_list(), at.tolist(), strict=True))
     for nominal, span, bound in _holds(recording, "pause"):
         near = [(event, at) for event, at in stamps if span[0] - bound * NS - 1e8 <= at <= span[1] + bound * NS + 1e8]
         stop = [at for event, at in near if event == "STOP"]
@@ -71,18 +72,17 @@ def vm_truths(recording: Recording) -> Iterator[Truth]:
 def http_truths(recording: Recording) -> Iterator[Truth]:
     """HTTP blackouts, of new and of kept connections alike, against held answers.
 
-    A visit is only late after the threshold of the metric, so a hold of N makes a blackout of N less that threshold,
-    and a shorter one makes none: that is the truth here.
+    A visit is only late after the threshold of the metric, so a hold of N makes a blackout of N less that threshold:
+    that is the truth here. A shorter one makes none and says nothing of the error, so it does not count.
     """
     before = _quiet(recording, "http")
     for kind in http.KINDS:
         visits = http.Visits.of(recording.table("visit"), kind)
         late_after = visits.late_after_ns(before)
         for nominal, span, bound in _holds(recording, "http"):
-            seen = http.blackout(visits, late_after, span)
-            if seen.seconds is not None:
-                truth = max(0.0, (span[1] - span[0] - late_after) / NS)
-                yield "http", "hold", nominal, truth, bound, seen.seconds
+            truth = (span[1] - span[0] - late_after) / NS
+            if truth > 0:
+                yield "http", "hold", nominal, truth, bound, http.blackout(visits, late_after, span).seconds
 
 
 def player_truths(recording: Recording) -> Iterator[Truth]:

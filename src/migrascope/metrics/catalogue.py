@@ -19,7 +19,7 @@ frames of its networks."""
 _OF_WINDOW = {
     "before": "in the steady state before the request",
     "during": "from the request to the end of the migration and the recovery",
-    "switchover": "from 1 s before the VM stopped to 4 s after",
+    "switchover": "from 1 s before the VM stopped to 4 s after, or so far as the network blackout reaches",
     "after": "after the recovery",
 }
 _ALL_WINDOWS = "{" + ",".join(WINDOWS) + "}"
@@ -73,6 +73,7 @@ _STEP_NEEDS: dict[str, Need] = {
     "copy": "hypervisors", "switchover": "hypervisors", "port_activation": "hypervisors",
 }  # fmt: skip
 METRICS = [
+    Metric("switchover_s", "s", "length of the window switchover", "windows"),
     Metric("migration_time_s", "s", "from the request to the end on both sides", "migration-time", "Migration time"),
     Metric("vm_pause_s", "s", "from STOP on the source to RESUME on the destination, by QEMU's stamps", "vm-pause",
            "VM pause"),
@@ -103,6 +104,8 @@ METRICS = [
            "variation between successive round trips (RFC 3393, of round trips)", "jitter", "Jitter"),
     Metric("probe.rtt_variation_pairs_ratio.WINDOW", "ratio",
            "share of the pairs of successive echo probes that were both answered, of which the variation is", "jitter"),
+    Metric("probe.rtt_pdv_s.WINDOW.p95", "s",
+           "round trips above the least one of the window (RFC 5481, of round trips)", "jitter"),
     Metric("probe.rtt_smoothed_jitter_s.WINDOW.max", "s", "smoothed variation (RFC 3550, of round trips)", "jitter"),
     Metric("probe.loss_ratio.WINDOW", "ratio", "echo probes that were lost, or late", "loss", "Loss"),
     Metric("probe.late_ratio.WINDOW", "ratio", "echo probes that were lost, or late", "loss"),
@@ -123,7 +126,8 @@ METRICS = [
     *(Metric(f"sniffer.{what}_s.{{{','.join(SERIES)}}}.WINDOW", "s",
              "spacing of packets in the capture, as a sniffer prints it", f"sniffer-{what}", needs="capture")
       for what in ("delay", "jitter")),
-    Metric("budget.{reported_downtime,until_resume,until_reply}_s", "s", "parts of the downtime that add up",
+    Metric("budget.{before_stop,reported_downtime,until_resume,until_reply}_s", "s",
+           "parts that add up to the network blackout",
            "downtime-budget"),
     Metric("api_{accept,task,active}_s", "s", _BY_OTHERS, "api", needs="api"),
     Metric("api_record_s.{preparing,running,completed}", "s", _BY_OTHERS, "api", needs="records"),

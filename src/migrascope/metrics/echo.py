@@ -14,8 +14,8 @@ RFC3550_GAIN = 1 / 16
 
 
 def measure(packets: Packets, windows: Windows) -> dict[str, Measured]:
-    """probe.rtt_s, probe.rtt_variation_s and its share of pairs, RFC 3550's smoothed estimate, probe.loss_ratio and
-    probe.late_ratio of each window; a probe belongs to the window in which it was sent."""
+    """probe.rtt_s, probe.rtt_variation_s and its share of pairs, probe.rtt_pdv_s, RFC 3550's smoothed estimate,
+    probe.loss_ratio and probe.late_ratio of each window; a probe belongs to the window in which it was sent."""
     found: dict[str, Measured] = {}
     for name in WINDOWS:
         span = windows.span(name)
@@ -31,6 +31,7 @@ def _keys(name: str) -> dict[str, str]:
     keys = {f"probe.rtt_s.{name}.{p}": "s" for p in PERCENTILES}
     keys |= {f"probe.rtt_variation_s.{name}.{p}": "s" for p in ("p50", "p95")}
     keys[f"probe.rtt_variation_pairs_ratio.{name}"] = "ratio"
+    keys[f"probe.rtt_pdv_s.{name}.p95"] = "s"
     keys[f"probe.rtt_smoothed_jitter_s.{name}.max"] = "s"
     return keys | {f"probe.loss_ratio.{name}": "ratio", f"probe.late_ratio.{name}": "ratio"}
 
@@ -48,6 +49,8 @@ def _window(packets: Packets, span: Span, name: str) -> dict[str, Measured]:
     for p in ("p50", "p95"):
         why = f"no two successive replies in {name}"
         found[f"probe.rtt_variation_s.{name}.{p}"] = percentile(np.abs(change), PERCENTILES[p], why)
+    above = answered - (answered.min() if len(answered) else 0)
+    found[f"probe.rtt_pdv_s.{name}.p95"] = percentile(above, PERCENTILES["p95"], f"no reply in {name}")
     found[f"probe.rtt_variation_pairs_ratio.{name}"] = _share(len(change), len(rtt) - 1, f"one echo probe in {name}")
     key = f"probe.rtt_smoothed_jitter_s.{name}.max"
     if len(change):

@@ -11,7 +11,7 @@ from migrascope.metrics import link
 from migrascope.metrics.network import measure as network
 from migrascope.metrics.packets import NS, Packets
 from migrascope.metrics.windows import Windows, end_of, phase_of
-from migrascope.model.measured import Measured, missing
+from migrascope.model.measured import Measured, added, missing
 from migrascope.store.recording import Recording
 
 SOURCE = "fleet"
@@ -142,13 +142,15 @@ TOTALS: dict[str, Callable[[list[float]], float]] = {"median": median, "max": ma
 
 
 def over(figures: list[Measured], name: str, key: str) -> Measured:
-    """One of TOTALS over the instances; a lower bound where it would be more if those that were cut off never ended."""
+    """One of TOTALS over the instances, a sum with the sum of their bounds, another with the largest. At least that,
+    where it would be more if those that were cut off never ended."""
     total, there = TOTALS[name], [one for one in figures if one.value is not None]
     if not there:
         return missing("s", SOURCE, f"of no instance {_UNSEEN[key]}")
     value = total([one.value or 0.0 for one in there])
     most = total([inf if one.at_least else one.value or 0.0 for one in there])
-    bound = max(one.bound or 0.0 for one in there)
+    bounds = [one.bound for one in there if one.bound is not None]
+    bound = added(*bounds) if name == "sum" else max(bounds, default=None)
     return Measured(float(value), "s", SOURCE, None, bound, len(there), at_least=most > value)
 
 

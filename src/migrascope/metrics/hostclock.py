@@ -7,7 +7,7 @@ from migrascope.store.recording import Recording
 TABLE = "host_clock"
 DRIFT = 1e-3
 """Two clocks may drift apart by so much: Linux lets NTP change the rate of each by 500 ppm (MAXFREQ, timex.h)."""
-_STAMP_NS = 1000
+STAMP_NS = 1000
 """QEMU stamps in whole us."""
 
 
@@ -27,7 +27,7 @@ class Reading:
     @property
     def bound_ns(self) -> float:
         """Half of the bracket and what the stamp leaves out."""
-        return (self.answered_ns - self.asked_ns) / 2 + _STAMP_NS
+        return (self.answered_ns - self.asked_ns) / 2 + STAMP_NS
 
 
 @dataclass(frozen=True)

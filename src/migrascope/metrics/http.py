@@ -167,7 +167,7 @@ def _kind(kind: str, visits: Visits, late_after_ns: float, seen: Blackout) -> di
     if why is not None:
         found[blackout_key] = missing("s", SOURCE, why)
     else:
-        value = Measured(seen.seconds, "s", SOURCE, bound=spacing, samples=len(visits))
+        value = Measured(seen.seconds, "s", SOURCE, samples=len(visits)).within(resolution=spacing)
         found[blackout_key] = value.censored(not seen.ended)
     return found
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics.migration import first_pass_ns
-from migrascope.metrics.packets import NS, Ints
+from migrascope.metrics.packets import NS, Bools, Ints
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
@@ -17,26 +17,32 @@ HEADERS = 66
 set of headers in the counters too."""
 
 UNITS = {"data_transferred_bytes": "B", "link_payload_bps": "bit/s"}
+ANEW = "the port of the migration link was made anew meanwhile: its counters began again"
 SHARED = "the migration link carried competing traffic too, which its counters do not tell apart"
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Payload bytes so far on one node's port, by sample: sent by the node, and received by it."""
+    """Payload bytes so far on one node's port, by sample: sent by the node, and received by it. anew: samples at which
+    a counter had gone back: the port was made anew, and what passed since the sample before is in no counter."""
 
     mono_ns: Ints
     sent: Ints
     received: Ints
+    anew: Bools
 
     @classmethod
     def of(cls, table: pl.DataFrame, link: str, node: str) -> "Counters":
         """The samples of that port, by time."""
         rows = table.filter((pl.col("link") == link) & (pl.col("node") == node)).sort("mono_ns")
-        payload = {
-            way: (rows[f"{way}_node_bytes"] - HEADERS * rows[f"{way}_node_packets"]).to_numpy()
-            for way in ("from", "to")
-        }
-        return cls(rows["mono_ns"].to_numpy(), payload["from"], payload["to"])
+        names = [f"{way}_node_{what}" for way in ("from", "to") for what in ("bytes", "packets")]
+        counted = rows.select(names).to_numpy().astype(np.int64)
+        anew = np.zeros(len(counted), dtype=np.bool_)
+        anew[1:] = (np.diff(counted, axis=0) < 0).any(axis=1)
+        payload = counted[:, ::2] - HEADERS * counted[:, 1::2]
+        grown = np.diff(payload, axis=0, prepend=np.zeros((1, 2), dtype=np.int64))
+        sent, received = np.cumsum(np.where(anew[:, None], payload, grown), axis=0).T
+        return cls(rows["mono_ns"].to_numpy(), sent, received, anew)
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
@@ -50,6 +56,12 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     }
 
 
+def warnings(found: dict[str, Measured]) -> list[str]:
+    """What in the count of data is to be doubted. `found` holds data_transferred_bytes."""
+    cut_off = found["data_transferred_bytes"].at_least
+    return [f"{ANEW}, and the data transferred are at least what they show"] if cut_off else []
+
+
 def shared(recording: Recording) -> bool:
     """Whether the plan had others' traffic on the migration link."""
     tables, name = recording.trial.plan.get("disturbance") or [], recording.trial.factors.disturbance
@@ -57,7 +69,8 @@ def shared(recording: Recording) -> bool:
 
 
 def data(counters: Counters, windows: Windows) -> Measured:
-    """data_transferred_bytes: both directions, from the last sample before the request to the first after during."""
+    """data_transferred_bytes: both directions, from the last sample before the request to the first after during. At
+    least that, where the port was made anew in between."""
     if windows.during is None:
         return missing("B", SOURCE, "the trial has no window during")
     request, end = windows.during
@@ -66,7 +79,8 @@ def data(counters: Counters, windows: Windows) -> Measured:
     if first < 0 or last >= len(counters.mono_ns):
         return missing("B", SOURCE, "no sample of the migration link's counters before, or after, the migration")
     both = counters.sent + counters.received
-    return Measured(float(both[last] - both[first]), "B", SOURCE, samples=last - first + 1)
+    counted = Measured(float(both[last] - both[first]), "B", SOURCE, samples=last - first + 1)
+    return counted.censored(bool(counters.anew[first + 1 : last + 1].any()))
 
 
 def _rate(counters: Counters, first_pass: int | None, stop: int | None) -> Measured:
@@ -77,6 +91,8 @@ def _rate(counters: Counters, first_pass: int | None, stop: int | None) -> Measu
     last = int(np.searchsorted(counters.mono_ns, stop, side="right")) - 1
     if last <= first:
         return missing("bit/s", SOURCE, "fewer than two samples of the counters while RAM was copied")
+    if counters.anew[first + 1 : last + 1].any():
+        return missing("bit/s", SOURCE, ANEW)
     took = int(counters.mono_ns[last] - counters.mono_ns[first])
     moved = int(counters.sent[last] - counters.sent[first])
     return Measured(moved * 8 * NS / took, "bit/s", SOURCE, samples=last - first + 1)

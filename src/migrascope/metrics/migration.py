@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from migrascope.metrics.hostclock import TABLE, host_clocks
+from migrascope.metrics.hostclock import STAMP_NS, TABLE, host_clocks
 from migrascope.metrics.packets import NS, STEP_NS
 from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_at, event_of, one_clock, qmp_events
 from migrascope.model.measured import Measured, missing
@@ -110,7 +110,8 @@ def _pause(recording: Recording, windows: Windows) -> Measured:
     step = recording.wall_clock.worst_step_ns()
     if step > STEP_NS:
         return missing("s", EVENTS, f"the wall clock stepped by {step / 1e6:.1f} ms in the trial")
-    return Measured((resume.wall_ns - stop.wall_ns) / NS, "s", EVENTS, bound=step / NS, samples=1)
+    pause = Measured((resume.wall_ns - stop.wall_ns) / NS, "s", EVENTS, samples=1)
+    return pause.within(resolution=2 * STAMP_NS / NS, clock=step / NS)
 
 
 def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent) -> Measured:
@@ -119,8 +120,8 @@ def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent)
     for host, clock in host_clocks(recording).items():
         if (step := clock.step_ns()) > 0:
             return missing("s", EVENTS, f"the clock of {host} stepped by {step / 1e6:.1f} ms in the trial")
-    bound = (stop.bound_ns + resume.bound_ns) / NS
-    return Measured((resume.mono_ns - stop.mono_ns) / NS, "s", f"{EVENTS}, {TABLE}", bound=bound, samples=1)
+    pause = Measured((resume.mono_ns - stop.mono_ns) / NS, "s", f"{EVENTS}, {TABLE}", samples=1)
+    return pause.within(clock=(stop.bound_ns + resume.bound_ns) / NS)
 
 
 def turned_to_post_copy(recording: Recording) -> bool:
@@ -136,7 +137,7 @@ def _reported(answer: dict[str, Any], *, post_copy: bool) -> dict[str, Measured]
     def value(number: float | None, unit: str, scale: float, bound: float | None) -> Measured:
         if not number:
             return missing(unit, STATUS, why)
-        return Measured(number * scale, unit, STATUS, bound=bound, samples=1)
+        return Measured(number * scale, unit, STATUS, samples=1).within(resolution=bound)
 
     elsewhere = missing("s", STATUS, "post-copy: QEMU counts until it asked the destination to run, not until it ran")
     return {

@@ -180,7 +180,7 @@ def binding_shows(recording: Recording) -> dict[str, Callable[[Any], bool]]:
 def _time(seen: Seen | None, since: int | None, why: str | None) -> Measured:
     if seen is None or since is None:
         return missing("s", SOURCE, why or _NOT_SEEN)
-    return Measured((seen.middle_ns - since) / NS, "s", SOURCE, bound=seen.bound_ns / NS, samples=1)
+    return Measured((seen.middle_ns - since) / NS, "s", SOURCE, samples=1).within(resolution=seen.bound_ns / NS)
 
 
 def accepted_ns(recording: Recording) -> int | None:
@@ -194,7 +194,7 @@ def _accept(recording: Recording, since: int | None) -> Measured:
     stamp = accepted_ns(recording)
     if stamp is None or since is None:
         return missing("s", SOURCE, "no API was asked to migrate")
-    return Measured((stamp - since) / NS, "s", SOURCE, bound=0.0, samples=1)
+    return Measured((stamp - since) / NS, "s", SOURCE, samples=1)
 
 
 def _counts(recording: Recording, why: str | None) -> dict[str, Measured]:

@@ -2,7 +2,8 @@
 
 The model is a player in steady state: its buffer is full and it asks at the pace at which it plays. Media time m is
 late by its arrival less m less the same difference of *before* (the median over its segments). A player whose buffer
-holds B seconds stands still for max(0, worst lateness - B).
+holds B seconds stands still for max(0, worst lateness - B). Media time is what a player plays: what left a live
+playlist before it was asked for is never played, and takes no time of it.
 """
 
 from dataclasses import dataclass, replace
@@ -16,18 +17,22 @@ from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
 SOURCE = "arrival"
+_ROUNDING_S = 0.001
 BUFFERS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 6.0)
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """What one viewer received, in order of media time: each stretch of media with its start (s), when it was asked
-    for and when it arrived (mono ns; -1 where it never did)."""
+    """What one viewer received, in order of media time: each stretch of media with its start (s, without what was
+    skipped), when it was asked for and when it arrived (mono ns; -1 where it never did). end_s, last_s: where the media
+    end that were asked for, and how long the last stretch of them is."""
 
     media_s: np.ndarray[tuple[int], np.dtype[np.float64]]
     asked_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
     arrived_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
     first: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    end_s: float
+    last_s: float
 
     @classmethod
     def of(cls, segments: pl.DataFrame, arrivals: pl.DataFrame) -> "Viewer":
@@ -43,6 +48,7 @@ class Viewer:
             segments.with_columns(first_asked=pl.col("asked_ns").min().over("media_start_s"), broke=~whole)
             .sort("media_start_s", "broke", "seq")
             .unique("media_start_s", keep="first", maintain_order=True)
+            .with_columns(media_start_s=pl.col("media_start_s") - _skipped())
         )
         joined = (
             attempts.join(pieces, on="seq", how="left")
@@ -57,17 +63,22 @@ class Viewer:
             joined["first_asked"].to_numpy(),
             joined["mono_ns"].to_numpy(),
             (joined["media_s"] == joined["media_start_s"]).to_numpy(),
+            float(attempts["media_start_s"][-1] + attempts["media_duration_s"][-1]) if attempts.height else 0.0,
+            float(attempts["media_duration_s"][-1]) if attempts.height else 0.0,
         )
 
-    def reference_ns(self, before: Span) -> float | None:
+    def reference_ns(self, before: Span) -> tuple[float, float] | None:
         """Arrival less media time of a segment in steady state: the median over those asked for in before (mono ns),
-        which a short one may just miss: then of the last one before its end. None where there is none."""
+        which a short one may just miss: then of the last one before its end; and the 95th percentile of how far they
+        are from it. None where there is none."""
         known = np.flatnonzero((self.arrived_ns >= 0) & self.first & (self.asked_ns < before[1]))
         if not len(known):
             return None
         quiet = known[self.asked_ns[known] >= before[0]]
         chosen = quiet if len(quiet) else known[-1:]
-        return float(np.median((self.arrived_ns - self.media_s * NS)[chosen]))
+        apart = (self.arrived_ns - self.media_s * NS)[chosen]
+        middle = float(np.median(apart))
+        return middle, float(np.percentile(np.abs(apart - middle), 95))
 
     def lateness_s(self, before: Span, span: Span, seen_ns: int | None = None) -> "Lateness | str":
         """How late the media were that were due, or came, in the span (mono ns), against what was asked for in before;
@@ -75,27 +86,41 @@ class Viewer:
         end: what never came is at least so late."""
         if not len(self.media_s):
             return "the viewer asked for nothing"
-        reference = self.reference_ns(before)
-        if reference is None:
+        known = self.reference_ns(before)
+        if known is None:
             return "no media came in before to compare with"
+        reference, uneven_s = known[0], known[1] / NS
         never = np.iinfo(np.int64).max
         due, arrived = self.media_s * NS + reference, _or_next(self.arrived_ns)
         touched = (due < span[1]) & (np.maximum(due, arrived) >= span[0])
+        unasked_s = self._unasked_s(reference, seen_ns or span[1])
         if not touched.any():
-            return "no media were due in the time of the migration"
+            none = "no media were due in the time of the migration"
+            return none if unasked_s is None else Lateness(unasked_s, 1, ended=False, uneven_s=uneven_s)
         ended = not (arrived[touched] == never).any()
         came = np.where(arrived == never, max(seen_ns or span[1], int(self.arrived_ns.max())), arrived)
-        return Lateness(float((came - due)[touched].max()) / NS, int(touched.sum()), ended)
+        found = Lateness(float((came - due)[touched].max()) / NS, int(touched.sum()), ended, uneven_s)
+        if unasked_s is None or unasked_s <= found.worst_s:
+            return found
+        return replace(found, worst_s=unasked_s, ended=False)
+
+    def _unasked_s(self, reference_ns: float, seen_ns: int) -> float | None:
+        """How late the media are, s, that follow the last ones that were asked for; None where they may yet come in
+        time for a player. A live viewer cannot ask for what its playlist, held back too, has not listed."""
+        late_s = (seen_ns - reference_ns) / NS - self.end_s
+        return late_s if late_s > self.last_s else None
 
 
 @dataclass(frozen=True)
 class Lateness:
     """The worst lateness of media, s, and over how many stretches of media. ended: whether all of them came; without
-    that it is a lower bound."""
+    that it is a lower bound. uneven_s: by how much arrivals before differ from the one that it is held against, the
+    95th percentile."""
 
     worst_s: float
     samples: int
     ended: bool = True
+    uneven_s: float = 0.0
 
     def stall_s(self, buffer_s: float) -> float:
         """How long a player with that buffer would have stood still."""
@@ -104,6 +129,13 @@ class Lateness:
     def least_level_s(self, buffer_s: float) -> float:
         """The least that such a player's buffer held."""
         return min(buffer_s, max(0.0, buffer_s - self.worst_s))
+
+
+def _skipped() -> pl.Expr:
+    """How much of the film until each stretch, in the order of media time, nobody ever asked for, s."""
+    begins, over = pl.col("media_start_s"), pl.col("media_start_s") + pl.col("media_duration_s")
+    apart = (begins - over.cum_max().shift(1)).fill_null(0.0)
+    return pl.when(apart > _ROUNDING_S).then(apart).otherwise(0.0).cum_sum()
 
 
 def _or_next(arrived: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -141,7 +173,9 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         **{key: found.stall_s(buffer) for key, buffer in curve.items()},
     }
     measured = {
-        key: Measured(value, "s", SOURCE, samples=found.samples).censored(not found.ended)
+        key: Measured(value, "s", SOURCE, samples=found.samples)
+        .within(scatter=found.uneven_s)
+        .censored(not found.ended)
         for key, value in values.items()
     }
     if not found.ended:

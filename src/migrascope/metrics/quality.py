@@ -13,6 +13,8 @@ SLEPT_S = 0.005
 PRESSED_RATIO = 0.25
 STOLEN_RATIO = 0.02
 FULL_BEFORE = 0.95
+CLOCK_EVERY_S = 0.1
+"""So often both clocks are read."""
 
 
 def measure(recording: Recording, packets: Packets, windows: Windows) -> dict[str, Measured]:
@@ -31,7 +33,8 @@ def warnings(found: dict[str, Measured], packets: Packets, windows: Windows) -> 
     step = found["quality.wall_step_s"].value
     if step is not None and step > STEP_NS / NS:
         said.append(
-            f"the wall clock stepped by {human(step, 's')}: VM pause is void; stop time synchronisation's steps"
+            f"the wall clock stepped by {human(step, 's')}: VM pause is void, and what the kernel or QEMU stamped "
+            f"within {human(CLOCK_EVERY_S, 's')} of that may be off by as much; stop time synchronisation's steps"
         )
     pressed = found["quality.cpu_pressure"].value
     if pressed is not None and pressed > PRESSED_RATIO:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.metrics.packets import NS, Bools, Ints, Span, inside, to_mono
+from migrascope.metrics.packets import NS, Bools, Ints, Span, by_nearest, inside
 from migrascope.metrics.windows import WINDOWS, Windows
 from migrascope.model.measured import Measured, missing
 from migrascope.store.pcap.frames import INWARD, OUTWARD
@@ -92,6 +92,6 @@ def _sniffed(recording: Recording) -> tuple[Sniffed | None, str | None]:
     if not times:
         return None, "the capture is empty"
     clock, walls = recording.wall_clock, np.concatenate(times)
-    mono = to_mono(clock, walls, walls - clock.offset_ns())
+    mono = by_nearest(clock, walls, walls - clock.offset_ns())
     order = np.argsort(mono, kind="stable")
     return Sniffed(mono[order], np.concatenate(received)[order], np.concatenate(flows)[order]), None

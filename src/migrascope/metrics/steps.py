@@ -1,7 +1,6 @@
 """Where the seconds of a migration through OpenStack go: named steps, one after another."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -9,10 +8,11 @@ from itertools import pairwise
 import polars as pl
 
 from migrascope.metrics import openstack
+from migrascope.metrics.hostclock import host_clocks
 from migrascope.metrics.migration import first_pass_ns
 from migrascope.metrics.packets import NS
-from migrascope.metrics.windows import Windows
-from migrascope.model.measured import Measured, missing
+from migrascope.metrics.windows import Windows, event_at, one_clock
+from migrascope.model.measured import Measured, added, missing
 from migrascope.store.recording import Recording
 
 STEPS = {
@@ -33,6 +33,9 @@ STEPS = {
 SOURCE = "api, journal, qmp_event"
 _HALF_S = NS / 2
 _LINE_NS = 1e6
+_ROUNDED_NS = 1e7
+_ACTION = "instance action"
+_UNTOLD = "nothing in reach told"
 _CHECK_DESTINATION = "compute_check_can_live_migrate_destination"
 _CHECK_SOURCE = "compute_check_can_live_migrate_source"
 _PREPARE = "compute_pre_live_migration"
@@ -43,7 +46,8 @@ _ACTIVATED = re.compile(r"PUT /v2\.0/ports/[0-9a-f-]+/bindings/\S+/activate ")
 
 @dataclass(frozen=True)
 class Edge:
-    """A moment between two steps: mono ns, how far off it may be, and which table told it."""
+    """A moment between two steps: mono ns, how far off it may be (0: no more than a stamp of ours), and which table
+    told it."""
 
     ns: float
     bound_ns: float
@@ -52,11 +56,11 @@ class Edge:
 
 @dataclass(frozen=True)
 class Step:
-    """One step with its ends, None where nothing told them."""
+    """One step with its ends; where nothing told one, the reason."""
 
     name: str
-    start: Edge | None
-    end: Edge | None
+    start: Edge | str
+    end: Edge | str
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
@@ -67,27 +71,26 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     # The destination has the source check in the middle of its own check.
     inner, outer = found["check_source"], found["check_destination"]
     if inner.value is not None and outer.value is not None:
-        found["check_destination"] = Measured(
-            outer.value - inner.value, "s", outer.source, bound=outer.bound, samples=1
-        )
+        bound = added(outer.bound, inner.bound)
+        found["check_destination"] = Measured(outer.value - inner.value, "s", outer.source, bound=bound, samples=1)
     return {f"step_s.{name}": found[name] for name in STEPS}
 
 
 def steps(recording: Recording, windows: Windows) -> list[Step]:
     """All steps in their order; each begins where the one before ends, but for the source's check, which lies within
     the destination's."""
-    lines = list(_lines(recording))
+    lines = _lines(recording)
     request, accepted = windows.request, openstack.accepted_ns(recording)
-    edges: dict[str, Edge | None] = {
+    edges: dict[str, Edge | str] = {
         "request": _exact(request, "events"),
         "accept": _exact(accepted, "events"),
         "scheduling": _action(recording, _CHECK_DESTINATION, finish=False),
         "check_destination": _action(recording, _CHECK_DESTINATION, finish=True),
         "port_binding": _line(lines, _BOUND) or _polled(recording, "created"),
         **_prepared(recording, lines),
-        "start": _exact(first_pass_ns(recording), "qmp_event"),
-        "copy": _exact(windows.stop, "qmp_event"),
-        "switchover": _exact(windows.resume, "qmp_event"),
+        "start": _event(recording, "MIGRATION_PASS", first_pass_ns(recording)),
+        "copy": _event(recording, "STOP", windows.stop),
+        "switchover": _event(recording, "RESUME", windows.resume),
         "port_activation": _line(lines, _ACTIVATED) or _polled(recording, "active"),
         "post_live_migration": _seen(openstack.active(recording, openstack.polls(recording, "server"), request)),
         "completion": _completed(recording),
@@ -101,63 +104,89 @@ def steps(recording: Recording, windows: Windows) -> list[Step]:
 
 
 def _length(step: Step) -> Measured:
-    if step.start is None or step.end is None:
-        which = "beginning" if step.start is None else "end"
-        return missing("s", SOURCE, f"nothing in reach told its {which}")
+    if isinstance(step.start, str) or isinstance(step.end, str):
+        which, why = ("beginning", step.start) if isinstance(step.start, str) else ("end", step.end)
+        return missing("s", SOURCE, f"{why} its {which}")
     source = ", ".join(dict.fromkeys((step.start.source, step.end.source)))
-    bound = (step.start.bound_ns + step.end.bound_ns) / NS
-    return Measured(round((step.end.ns - step.start.ns) / NS, 6), "s", source, bound=bound, samples=1)
+    took, bound = step.end.ns - step.start.ns, step.start.bound_ns + step.end.bound_ns
+    if took < -bound and _ACTION in (step.start.source, step.end.source):
+        why = f"its end seems to be {-took / NS:.1f} s before its beginning: two clocks that differ told them"
+        return missing("s", SOURCE, why)
+    return Measured(round(took / NS, 6), "s", source, bound=bound / NS, samples=1)
 
 
-def _exact(ns: int | None, source: str) -> Edge | None:
-    return Edge(ns, 0.0, source) if ns is not None else None
+def _exact(ns: int | None, source: str) -> Edge | str:
+    return Edge(ns, 0.0, source) if ns is not None else _UNTOLD
 
 
-def _seen(seen: openstack.Seen | None) -> Edge | None:
-    return Edge(seen.middle_ns, seen.bound_ns, openstack.SOURCE) if seen is not None else None
+def _event(recording: Recording, name: str, ns: int | None) -> Edge | str:
+    """The moment of QEMU's event at that stamp, which must be known on our clock."""
+    if ns is None:
+        return _UNTOLD
+    bound = event_at(recording, name, ns).bound_ns
+    return Edge(ns, bound, "qmp_event") if bound is not None else "nobody knows the clock of the host that told"
 
 
-def _action(recording: Recording, name: str, *, finish: bool) -> Edge | None:
-    """A stamp of the instance action: a whole second, cut off, so half a second later at most half a second off."""
+def _seen(seen: openstack.Seen | None) -> Edge | str:
+    return Edge(seen.middle_ns, seen.bound_ns, openstack.SOURCE) if seen is not None else _UNTOLD
+
+
+def _on_our_clock(recording: Recording, host: str, wall_ns: int) -> tuple[float, float] | None:
+    """(mono ns, its bound) of a stamp by the clock of that host; None where that clock was not read. A service stamps
+    with the clock of its host, which on a cloud of others is not ours."""
+    if one_clock(recording):
+        return recording.wall_clock.to_mono(wall_ns), recording.wall_clock.worst_step_ns()
+    clock = host_clocks(recording).get(host)
+    return clock.to_mono(wall_ns) if clock is not None else None
+
+
+def _action(recording: Recording, name: str, *, finish: bool) -> Edge | str:
+    """A stamp of the instance action: a whole second, cut off, so half a second later at most half a second off. Nova's
+    conductor stamps, whichever host did it, and on a cloud of others nobody has read its clock."""
+    if not one_clock(recording):
+        return "nobody knows the clock of Nova's conductor, which told"
     for action in openstack.actions(recording):
         stamp = action.finish_s if finish else action.start_s
         if action.name == name and stamp is not None:
-            return Edge(recording.wall_clock.to_mono(stamp * 10**9) + _HALF_S, _HALF_S, "instance action")
-    return None
+            clock = recording.wall_clock
+            return Edge(clock.to_mono(stamp * 10**9) + _HALF_S, clock.worst_step_ns() + _HALF_S, _ACTION)
+    return _UNTOLD
 
 
-def _polled(recording: Recording, state: str) -> Edge | None:
+def _polled(recording: Recording, state: str) -> Edge | str:
     request = openstack.request_ns(recording)
     shows = openstack.binding_shows(recording)[state]
     return _seen(openstack.first(openstack.polls(recording, "bindings"), request, shows))
 
 
-def _completed(recording: Recording) -> Edge | None:
+def _completed(recording: Recording) -> Edge | str:
     records, request = openstack.polls(recording, "record"), openstack.request_ns(recording)
     return _seen(openstack.first(records, request, partial(openstack.reached, "completed")))
 
 
-def _lines(recording: Recording) -> Iterator[tuple[int, str]]:
-    """(mono ns, message) of the journals since the request, by time."""
+def _lines(recording: Recording) -> list[tuple[Edge, str]]:
+    """(moment, message) of the journals since the request, by time; without those of hosts whose clock was not read."""
     request = openstack.request_ns(recording)
     rows = recording.table("journal").sort("wall_ns").filter(pl.col("message") != "")
-    for wall, message in rows.select("wall_ns", "message").rows():
-        mono = recording.wall_clock.to_mono(wall)
-        if request is not None and mono >= request:
-            yield mono, message
+    found = []
+    for host, wall, message in rows.select("host", "wall_ns", "message").rows():
+        moment = _on_our_clock(recording, host, wall)
+        if moment is not None and request is not None and moment[0] >= request:
+            found.append((Edge(moment[0], moment[1] + _LINE_NS, "journal"), message))
+    return sorted(found, key=lambda line: line[0].ns)
 
 
-def _line(lines: list[tuple[int, str]], pattern: re.Pattern[str]) -> Edge | None:
-    found = next((mono for mono, message in lines if pattern.search(message)), None)
-    return Edge(found, _LINE_NS, "journal") if found is not None else None
+def _line(lines: list[tuple[Edge, str]], pattern: re.Pattern[str]) -> Edge | None:
+    return next((edge for edge, message in lines if pattern.search(message)), None)
 
 
-def _prepared(recording: Recording, lines: list[tuple[int, str]]) -> dict[str, Edge | None]:
-    """Beginning and end of pre-live-migration: from the source's journal, which says at its end how long it took."""
-    for mono, message in lines:
+def _prepared(recording: Recording, lines: list[tuple[Edge, str]]) -> dict[str, Edge | str]:
+    """Beginning and end of pre-live-migration: from the source's journal, which says at its end how long it took, in
+    hundredths of a second."""
+    for end, message in lines:
         if took := _TOOK.search(message):
-            end = Edge(mono, _LINE_NS, "journal")
-            return {"dispatch": Edge(mono - float(took[1]) * NS, 1e7, "journal"), "pre_live_migration": end}
+            begin = Edge(end.ns - float(took[1]) * NS, end.bound_ns + _ROUNDED_NS, "journal")
+            return {"dispatch": begin, "pre_live_migration": end}
     return {
         "dispatch": _action(recording, _PREPARE, finish=False),
         "pre_live_migration": _action(recording, _PREPARE, finish=True),

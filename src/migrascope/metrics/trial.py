@@ -25,6 +25,7 @@ from migrascope.metrics import (
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.stamp import measure as stamp
 from migrascope.metrics.windows import Windows, end_of, windows_of
+from migrascope.metrics.windows import measure as switchover
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
@@ -48,6 +49,7 @@ def examine(recording: Recording) -> Measurement:
     packets = Packets.of(recording, end_of(recording))
     windows = windows_of(recording, packets)
     found = {
+        **switchover(windows),
         **migration.measure(recording, windows),
         **network.measure(packets, windows),
         **http.measure(recording, windows),
@@ -76,6 +78,7 @@ def examine(recording: Recording) -> Measurement:
     warnings = [
         *load.warnings(found, unsteady, exempt=exempt),
         *quality.warnings(found, packets, windows),
+        *link.warnings(found),
         *writer.warnings(recording, found),
     ]
     return Measurement(found, windows, warnings)

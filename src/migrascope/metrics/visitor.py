@@ -12,6 +12,8 @@ from migrascope.store.recording import Recording
 TCP = "tcp_info"
 PAYLOAD = "visit and arrival"
 BIN_NS = 100_000_000
+_LEAST_BATCHES = 3
+_T975 = (float("inf"), 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
@@ -93,8 +95,8 @@ def _goodput(stamps: Ints, sizes: Ints, span: Span | None, name: str) -> Measure
 
 def _lost_seconds(stamps: Ints, sizes: Ints, windows: Windows) -> Measured:
     """Each 100 ms of during by the share of before's median that it falls short of, less what before's own bins fall
-    short of it on average. Below zero where they fell shorter of it before. bound: a bin at each end of an
-    interruption, or twice the standard error that before's scatter gives so many bins, whichever is more."""
+    short of it on average. Below zero where they fell shorter of it before. Its error: a bin at each end of
+    an interruption, and what before's scatter gives so many bins with 95 % confidence."""
     key = "s", PAYLOAD
     if windows.before is None or windows.during is None or not len(stamps):
         return missing(*key, "no visitors" if not len(stamps) else "the trial has no window before or during")
@@ -104,7 +106,27 @@ def _lost_seconds(stamps: Ints, sizes: Ints, windows: Windows) -> Measured:
         return missing(*key, "nothing reached the visitors in most of before")
     short, usually = np.maximum(0, 1 - during / usual), np.maximum(0, 1 - before / usual)
     lost = float(short.sum() - len(during) * usually.mean())
-    scatter = float(usually.std()) * (len(during) * (1 + len(during) / len(before))) ** 0.5
+    scatter = spread(usually) * (len(during) * (1 + len(during) / len(before))) ** 0.5
     bin_s = BIN_NS / NS
-    lost_s = Measured(lost * bin_s, *key, bound=max(2.0, 2 * scatter) * bin_s, samples=len(during))
+    lost_s = Measured(lost * bin_s, *key, samples=len(during)).within(resolution=2 * bin_s, scatter=scatter * bin_s)
     return lost_s.censored(windows.cut_off)
+
+
+def spread(bins: NDArray[np.float64]) -> float:
+    """By how much a sum of n bins may differ from n times their mean, by the root of n, with 95 % confidence.
+
+    Neighbouring bins are alike, so that sums scatter more than single bins say. By batch means (Law, Simulation
+    Modeling and Analysis, 9.5.3): batches of 1, 2, 4, ... bins, of each length three at least; the largest counts, with
+    Student's t for so few.
+    """
+    found, length = 0.0, 1
+    while (count := len(bins) // length) >= _LEAST_BATCHES:
+        means = bins[: count * length].reshape(count, length).mean(axis=1)
+        found = max(found, _t975(count - 1) * length**0.5 * float(means.std(ddof=1)))
+        length *= 2
+    return found
+
+
+def _t975(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t; beyond the table within 0.02."""
+    return _T975[freedom] if freedom < len(_T975) else 1.96 + 2.5 / freedom

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from migrascope.metrics.hostclock import host_clocks
+from migrascope.metrics.gaps import Gap, gap_of_migration
+from migrascope.metrics.hostclock import STAMP_NS, host_clocks
 from migrascope.metrics.packets import Packets, Span, to_mono
 from migrascope.model.events import Event
+from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
 WINDOWS = ("before", "during", "switchover", "after")
@@ -24,7 +26,8 @@ class Windows:
     """Each window as [start, end) in mono ns, and the stamps; None where the trial never came to it.
 
     stop is the last STOP on the source before resume, the first RESUME on the destination, both by QEMU's own stamps: a
-    guest that was stopped and went on in between was paused twice, and moved in the last pause; complete the later of
+    guest that was stopped and went on in between was paused twice, and moved in the last pause; switchover holds the
+    whole network blackout; complete the later of
     completion on the source and running on the destination (without their events: when the engine had seen both);
     recovered the end of the first 500 ms without a lost probe after RESUME. end is where recording ended. cut_off:
     the service was never seen to recover, so that during ends with the observation.
@@ -62,6 +65,14 @@ class QmpEvent:
     mono_ns: int
     bound_ns: int | None
     data: dict[str, Any]
+
+
+def measure(windows: Windows) -> dict[str, Measured]:
+    """switchover_s, how long that window is: 5 s, or more where the network blackout reaches beyond it."""
+    span = windows.switchover
+    if span is None:
+        return {"switchover_s": missing("s", "qmp_event, echo", "the trial has no switchover")}
+    return {"switchover_s": Measured((span[1] - span[0]) / SECOND, "s", "qmp_event, echo", samples=1)}
 
 
 def event_of(recording: Recording, name: str) -> Event | None:
@@ -118,7 +129,8 @@ def _moments(recording: Recording, rows: pl.DataFrame) -> list[tuple[int, int | 
     """(mono ns, its bound) of each event."""
     walls, read = rows["event_wall_ns"].to_numpy(), rows["recv_ns"].to_numpy()
     if one_clock(recording):
-        return [(mono, 0) for mono in to_mono(recording.wall_clock, walls, read).tolist()]
+        bound = STAMP_NS + recording.wall_clock.worst_step_ns()
+        return [(mono, bound) for mono in to_mono(recording.wall_clock, walls, read).tolist()]
     clocks = host_clocks(recording)
     return [
         clocks[host].to_mono(wall) if host in clocks and wall else (read_ns, None)
@@ -152,11 +164,11 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
     during = (request, last) if last > request else None
     begun = phase_of(recording, "before")
     after = (last, min(last + (request - begun) if begun is not None else end, observed))
-    around = stop if stop is not None else _longest_silence(packets, (request, last))
+    gap = gap_of_migration(packets, stop, resume, during)
     return Windows(
         before=(begun, request) if begun is not None else None,
         during=during,
-        switchover=(around - SECOND, around + 4 * SECOND) if around is not None else None,
+        switchover=_switchover(stop, gap),
         after=after if after[1] > after[0] else None,
         request=request,
         stop=stop,
@@ -216,10 +228,11 @@ def _slack(packets: Packets) -> int:
     return round(packets.interval_ns)
 
 
-def _longest_silence(packets: Packets, span: Span) -> int | None:
-    arrived = np.sort(packets.arrived_ns[packets.arrived_ns >= 0])
-    if not len(arrived):
+def _switchover(stop: int | None, gap: Gap | None) -> Span | None:
+    """From 1 s before STOP, or before the gap where none was seen, to 4 s after, and so far beyond either that the
+    gap, and every probe that was sent in it, is within."""
+    around = stop if stop is not None else gap.start_ns if gap is not None else None
+    if around is None:
         return None
-    begins, lengths = arrived, np.diff(arrived, append=max(arrived[-1], packets.silent_until_ns))
-    chosen = (begins >= span[0]) & (begins < span[1])
-    return int(begins[chosen][np.argmax(lengths[chosen])]) if chosen.any() else None
+    first, last = around - SECOND, around + 4 * SECOND
+    return (first, last) if gap is None else (min(first, gap.asked_ns), max(last, gap.end_ns))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
@@ -81,19 +82,22 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         "spoke": (seen.spoke, resume),
         "router": (seen.router, resume),
     }
-    found = {f"wiring.{name}_s": _since(at, origin) for name, (at, origin) in against.items()}
-    return {"network_wiring_s": _share(seen, stop, resume), **found}
+    # Of a frame's stamp only the step of the clock is known, of QEMU's what it leaves out, too.
+    bound = (STAMP_NS + 2 * recording.wall_clock.worst_step_ns()) / NS
+    found = {f"wiring.{name}_s": _since(at, origin, bound) for name, (at, origin) in against.items()}
+    return {"network_wiring_s": _share(seen, stop, resume, 2 * bound), **found}
 
 
-def _since(at: int | None, origin: int) -> Measured:
+def _since(at: int | None, origin: int, bound: float) -> Measured:
     if at is None:
         return missing("s", SOURCE, "no such frame was seen")
-    return Measured((at - origin) / NS, "s", SOURCE, bound=0.0, samples=1)
+    return Measured((at - origin) / NS, "s", SOURCE, bound=bound, samples=1)
 
 
-def _share(seen: Path, stop: int, resume: int) -> Measured:
+def _share(seen: Path, stop: int, resume: int, bound: float) -> Measured:
     """How long the instance ran where the network did not bring its frames: on the source after the last one came
     there, and on the destination until the first did."""
     if seen.left is None or seen.came is None:
         return missing("s", SOURCE, "no frame was brought to one of the taps")
-    return Measured((max(0, stop - seen.left) + max(0, seen.came - resume)) / NS, "s", SOURCE, bound=0.0, samples=2)
+    apart = max(0, stop - seen.left) + max(0, seen.came - resume)
+    return Measured(apart / NS, "s", SOURCE, bound=bound, samples=2)

@@ -10,6 +10,7 @@ from migrascope.report.columns import cell_name
 from migrascope.report.stack import NOTE, Look, Scale, drawn
 
 TITLES = {
+    "before": "silent before STOP",
     "reported": "reported downtime",
     "rest": "rest until RESUME",
     "reply": "RESUME until the first reply",

@@ -8,7 +8,7 @@ from typing import Any
 from migrascope.analysis.summary import Cell, Statistic, Summary
 from migrascope.metrics.catalogue import metric_of
 from migrascope.model.schedule import Factors
-from migrascope.model.units import byte_rate_text, duration_text, rate_text, size_text
+from migrascope.model.units import byte_rate_text, duration_text, human, rate_text, size_text
 
 DASH = "—"
 
@@ -51,8 +51,10 @@ COLUMNS = [
 LEGEND = (
     "Median over the trials of a row, with the interval of the median from six trials on; ≥: at least, it was cut off. "
     "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
-    "received, from 1 s before the VM stops to 4 s after. Limited: trials in which the downtime limit decided."
+    "received, from 1 s before the VM stops to 4 s after, and as far as the network blackout reaches. Limited: trials "
+    "in which the downtime limit decided."
 )
+_SWITCHOVER_S = 5.0
 
 
 def finest(column: Column, calibration: list[dict[str, Any]] | None) -> float:
@@ -157,6 +159,21 @@ def first_line(summary: Summary) -> str:
     """Lab, accelerator, QEMU and machine: what no figure may be read without."""
     parts = [f"lab {summary.lab}", summary.accelerator, f"QEMU {summary.qemu}", machine(summary)]
     return " · ".join(part for part in parts if not part.endswith("none"))
+
+
+def widened(summary: Summary) -> str | None:
+    """Which rows' ratios are of a longer window than the others', and how long it is; None where none are."""
+    shown = shown_factors(summary.cells)
+    longer = [
+        f"{cell_name(cell.factors, shown) or 'all'} {human(length, 's')}"
+        for cell in summary.cells
+        if (statistic := cell.metrics.get("switchover_s")) is not None
+        and (length := statistic.median) is not None
+        and length > _SWITCHOVER_S
+    ]
+    if not longer:
+        return None
+    return "The network blackout reaches beyond 1 s before the stop to 4 s after. Window (median): " + ", ".join(longer)
 
 
 def machine(summary: Summary) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from migrascope.analysis.outcome import nothing, overload
 from migrascope.analysis.summary import CONCLUSIONS, Summary
 from migrascope.report import budget, charts, doses, failures, fleet, layers, policies, seconds, sections, tiphon
-from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors
+from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors, widened
 from migrascope.report.layers import Layers
 from migrascope.report.timeline import Timeline
 
@@ -57,7 +57,7 @@ def render(
         trials_total=len(summary.trials),
         trials_failed=sum(cell.failed for cell in summary.cells),
         costs=sections.costs(summary, shown),
-        legend=LEGEND,
+        legend=" ".join(words for words in (LEGEND, widened(summary)) if words),
         policies=policies.table(summary),
         doses=doses.table(summary),
         doses_picture_note=doses.PICTURE_NOTE,
@@ -77,6 +77,7 @@ def render(
         grades=sections.grades(summary, shown),
         sniffer=sections.sniffer(summary, shown),
         tiphon_source=tiphon.SOURCE,
+        tiphon_delays=list(tiphon.DELAYS_S),
         calibration=sections.calibration(summary),
         trials=[sections.trial(trial, shown, summary.calibration) for trial in summary.trials],
         factor_titles=[factor_title(name) for name in shown],

@@ -137,6 +137,7 @@ def quality(summary: Summary, shown: list[str]) -> dict[str, Any]:
         {
             "cell": cell_name(cell.factors, shown),
             "window": window,
+            "length": _length(cell, window),
             "values": [_statistic(cell, key.format(window)) for key, _ in QUALITY],
         }
         for cell in summary.cells
@@ -145,28 +146,52 @@ def quality(summary: Summary, shown: list[str]) -> dict[str, Any]:
     return {"titles": [title for _, title in QUALITY], "rows": rows}
 
 
+def _length(cell: Cell, window: str) -> str:
+    """How long the window was, where its ratios and percentiles are compared across cells."""
+    statistic = cell.metrics.get("switchover_s") if window == "switchover" else None
+    return f", {_number(statistic, 'median')}" if statistic is not None and statistic.median is not None else ""
+
+
 def grades(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
+    """Of the medians of each cell. Delay: p95; jitter: the larger p95 of the differences of successive round trips and
+    of those to the least one, for a queue that grows slowly shows in the latter alone; throughput: goodput by that of
+    before, where there is nothing to hold it against."""
     rows = []
     for cell in summary.cells:
         for window in ("before", "switchover"):
-            medians = [
-                statistic.median if statistic else None
-                for key in ("probe.rtt_s.{}.p95", "probe.rtt_variation_s.{}.p95", "probe.loss_ratio.{}")
-                for statistic in [cell.metrics.get(key.format(window))]
-            ]
-            grades = [tiphon.delay(medians[0]), tiphon.jitter(medians[1]), tiphon.loss(medians[2])]
+            delay, loss = _median(cell, f"probe.rtt_s.{window}.p95"), _median(cell, f"probe.loss_ratio.{window}")
+            jitter = max(
+                (_median(cell, f"probe.{name}.{window}.p95") for name in ("rtt_variation_s", "rtt_pdv_s")),
+                key=lambda one: -1.0 if one[0] is None else one[0],
+            )
+            reached, usual = (_median(cell, f"visitor.goodput_bps.{at}")[0] for at in (window, "before"))
+            delays = tiphon.delay(delay[0], at_least=delay[1])
+            others = [
+                tiphon.jitter(jitter[0], at_least=jitter[1]),
+                tiphon.loss(loss[0], at_least=loss[1]),
+                *([tiphon.throughput(reached / usual if reached is not None and usual else None)]
+                  if window != "before" else []),
+            ]  # fmt: skip
             rows.append(
                 {
                     "cell": cell_name(cell.factors, shown),
                     "window": window,
-                    "grades": [*grades, tiphon.overall(grades)],
+                    "delays": delays,
+                    "others": others,
+                    "overall": tiphon.overall([delays[0], *others]),
                 }
             )
     return rows
 
 
+def _median(cell: Cell, key: str) -> tuple[float | None, bool]:
+    """The median of a figure, and whether it is a lower bound."""
+    statistic = cell.metrics.get(key)
+    return (None, False) if statistic is None else (statistic.median, "median" in statistic.at_least)
+
+
 def sniffer(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
-    """What a packet sniffer prints, with TIPHON's grades of it; nothing where the plan has no capture."""
+    """What a packet sniffer prints; nothing where the plan has no capture. It has no grades: it is no delay."""
     if not summary.plan["capture"]["enabled"]:
         return []
     rows = []
@@ -174,14 +199,12 @@ def sniffer(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
         for window in ("before", "switchover"):
             for series in SERIES:
                 keys = [f"sniffer.{name}_s.{series}.{window}" for name in ("delay", "jitter")]
-                medians = [statistic.median if (statistic := cell.metrics.get(key)) else None for key in keys]
                 rows.append(
                     {
                         "cell": cell_name(cell.factors, shown),
                         "window": window,
                         "series": series,
                         "values": [_statistic(cell, key) for key in keys],
-                        "grades": [tiphon.delay(medians[0]), tiphon.jitter(medians[1])],
                         "first": window == "before" and series == SERIES[0],
                         "last": series == SERIES[-1],
                     }

@@ -20,6 +20,7 @@ from migrascope.report.columns import (
     finest,
     first_line,
     shown_factors,
+    widened,
 )
 
 GAP = 2
@@ -76,6 +77,8 @@ def show(summary: Summary, console: Console) -> None:
     for number, note in enumerate(notes, start=1):
         console.print(Text(f"({number}) not measured: {note}", style="dim"))
     console.print(Text(LEGEND, style="dim"))
+    if (words := widened(summary)) is not None:
+        console.print(Text(words, style="dim"))
     _policies(summary, console)
     _fleet(summary, console)
     _failures(summary, console)

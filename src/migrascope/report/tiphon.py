@@ -1,54 +1,92 @@
 """TIPHON's grades of transmission quality: labels on top of the metrics, never instead of them.
 
 Source: ETSI TR 101 329 V2.1.1 (1999-06), TIPHON, General aspects of Quality of Service, in the form in which network
-studies commonly quote it: delay, jitter and loss each get an index from 4 (perfect) to 1 (poor) by the limits below,
-and the overall index is their mean. Read literally, only a jitter of exactly 0 is perfect. The delay here is a round
-trip, longer than the one-way delay that is meant, so that a grade is never too good.
+studies commonly quote it: delay, jitter, loss and throughput each get an index from 4 (perfect) to 1 (poor) by the
+limits below. What is beyond the last limit is off the scale, and has index 0. Read literally, only a jitter and a loss
+of exactly 0, and a throughput of no less than was wanted, are perfect.
+
+Of delay such studies quote two scales. Both are here, for a grade means nothing without its scale.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
 
-LABELS = {4: "perfect", 3: "good", 2: "medium", 1: "poor"}
-DELAY_S = (0.150, 0.300, 0.450)
-JITTER_S = (0.0, 0.075, 0.125)
-LOSS = (0.0, 0.03, 0.15)
+LABELS = {4: "perfect", 3: "good", 2: "medium", 1: "poor", 0: "off the scale"}
+Limits = tuple[float, float, float, float]
+"""The worst value that is perfect, good, medium, poor."""
+DELAYS_S: dict[str, Limits] = {
+    "150/250/350/450 ms": (0.150, 0.250, 0.350, 0.450),
+    "150/300/450 ms": (0.150, 0.300, 0.450, inf),
+}
+JITTER_S: Limits = (0.0, 0.075, 0.125, 0.225)
+LOSS: Limits = (0.0, 0.03, 0.15, 0.25)
+THROUGHPUT: Limits = (1.0, 0.75, 0.50, 0.25)
 SOURCE = "ETSI TR 101 329 V2.1.1"
 
 
 @dataclass(frozen=True)
 class Grade:
-    """An index from 4 (best) to 1 and its label; index 0 and "not graded" where nothing was measured."""
+    """An index from 4 (best) to 0 and its label; None and "not graded" where nothing was measured. scale: by which
+    scale, where there are two and they differ."""
 
-    index: float
+    index: int | None
     label: str
+    scale: str = ""
+
+    @property
+    def tone(self) -> str:
+        """The class of its colour."""
+        return "g-none" if self.index is None else f"g{self.index}"
 
 
-NONE = Grade(0, "not graded")
+NONE = Grade(None, "not graded")
 
 
-def _grade(value: float | None, limits: tuple[float, float, float]) -> Grade:
+@dataclass(frozen=True)
+class Overall:
+    """Of several grades the worst, and the mean of their indices, which such studies print; None without one."""
+
+    worst: Grade
+    mean: float | None
+
+
+def _grade(value: float | None, limits: Limits, *, at_least: bool) -> Grade:
+    """at_least: the value is a lower bound, and so the grade is the best that it can be."""
     if value is None:
         return NONE
     index = 4 - sum(value > limit for limit in limits)
-    return Grade(index, LABELS[index])
+    return Grade(index, f"{LABELS[index]} or worse" if at_least and index else LABELS[index])
 
 
-def delay(seconds: float | None) -> Grade:
-    return _grade(seconds, DELAY_S)
+def delay(seconds: float | None, *, at_least: bool = False) -> tuple[Grade, ...]:
+    """By both scales, the stricter first; one grade where they agree."""
+    named = [replace(_grade(seconds, limits, at_least=at_least), scale=name) for name, limits in DELAYS_S.items()]
+    named.sort(key=lambda one: -1 if one.index is None else one.index)
+    return tuple(named) if len({one.label for one in named}) > 1 else (replace(named[0], scale=""),)
 
 
-def jitter(seconds: float | None) -> Grade:
-    return _grade(seconds, JITTER_S)
+def jitter(seconds: float | None, *, at_least: bool = False) -> Grade:
+    return _grade(seconds, JITTER_S, at_least=at_least)
 
 
-def loss(ratio: float | None) -> Grade:
-    return _grade(ratio, LOSS)
+def loss(ratio: float | None, *, at_least: bool = False) -> Grade:
+    return _grade(ratio, LOSS, at_least=at_least)
 
 
-def overall(grades: list[Grade]) -> Grade:
-    """The mean index of the grades: perfect from 3.8, good from 3, medium from 2. Not graded if one of them is not."""
-    if any(grade == NONE for grade in grades):
-        return NONE
-    index = sum(grade.index for grade in grades) / len(grades)
-    label = LABELS[4] if index >= 3.8 else LABELS[3] if index >= 3 else LABELS[2] if index >= 2 else LABELS[1]
-    return Grade(round(index, 2), label)
+def throughput(ratio: float | None) -> Grade:
+    """Of what was received by what was wanted."""
+    return NONE if ratio is None else _grade(-ratio, _NEGATED, at_least=False)
+
+
+_NEGATED: Limits = (-THROUGHPUT[0], -THROUGHPUT[1], -THROUGHPUT[2], -THROUGHPUT[3])
+
+
+def overall(grades: Sequence[Grade]) -> Overall:
+    """Not graded if one of them is not: what is missing may be the worst. One that is poor is not made good by three
+    that are perfect, as a mean makes it."""
+    known = [(grade.index, grade) for grade in grades if grade.index is not None]
+    if not known or len(known) < len(grades):
+        return Overall(NONE, None)
+    worst = min(known, key=lambda one: one[0])[1]
+    return Overall(replace(worst, scale=""), round(sum(index for index, _ in known) / len(known), 2))

@@ -14,7 +14,7 @@ from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors
-from migrascope.model.steady import NS
+from migrascope.model.steady import IN_TIME_NS, NS
 from migrascope.node.link import PortSwitch
 from migrascope.node.member import Member
 from migrascope.node.until import until
@@ -32,13 +32,20 @@ _REST_S = 0.7
 _HTTP_REST_S = 2.2
 _PLAYER_REST_S = 1.5
 _QUIET_S = 6.0
+_SPREAD = (0.9, 1.1)
+_LONGER = (1.0, 1.1)
 _STEADY_LIMIT_S = 30.0
 INSTANCE = "vm-1"
 
 
 @dataclass(frozen=True)
 class Series:
-    """The lengths (s) that each truth is made with, how often each, and the seed of their order."""
+    """The lengths (s) that each truth is made with, how often each, and the seed of their order.
+
+    Each lasts up to a tenth more or less than its nominal length, and begins at any moment: round ones flatter whoever
+    counts in their steps. HTTP's are as long as their visitors are patient, and the length: a shorter hold makes
+    nobody late, and what makes no blackout has no error.
+    """
 
     lengths_s: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
     repeats: int = 10
@@ -53,11 +60,14 @@ class Series:
     def holds(self) -> list[dict[str, float | str]]:
         """The schedule of the holding server: HTTP and player side by side, each hold with a rest after it."""
         schedule: list[dict[str, float | str]] = []
-        for kind, rest in (("http", _HTTP_REST_S), ("player", _PLAYER_REST_S)):
+        spread = random.Random(self.seed)
+        for kind, rest, patience in (("http", _HTTP_REST_S, IN_TIME_NS / NS), ("player", _PLAYER_REST_S, 0.0)):
             at = _QUIET_S
             for _, length in self.shuffled((kind,)):
-                schedule.append({"at_s": at, "hold_s": length, "kind": kind})
-                at += length + rest
+                nominal = round(length + patience, 6)
+                hold = patience + length * spread.uniform(*_SPREAD)
+                schedule.append({"at_s": at, "hold_s": hold, "nominal_s": nominal, "kind": kind})
+                at += hold + rest * spread.uniform(*_LONGER)
         return schedule
 
     def holds_s(self) -> float:
@@ -146,10 +156,7 @@ def _held(lab: QemuLab, plan: Plan, series: Series) -> list[Member]:
 
 
 async def _interrupt(lab: QemuLab, instance: QemuInstance, crew: Crew, series: Series, opened: Path) -> None:
-    """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps.
-
-    Each lasts up to a tenth more or less than its nominal length: a round one flatters whoever counts in its steps.
-    """
+    """Cuts of the instance's bridge port and pauses of the VM, in shuffled order, with their stamps."""
     spread = random.Random(series.seed)
     host, space = instance.host, lab.topology.nodes[instance.host]
     tap, monitor = instance.spec.tap, instance.monitors[instance.host]
@@ -159,13 +166,13 @@ async def _interrupt(lab: QemuLab, instance: QemuInstance, crew: Crew, series: S
             crew.check()
             if kind == "cut":
                 begun = port.set(cut=True)
-                await asyncio.sleep(length * spread.uniform(0.9, 1.1))
+                await asyncio.sleep(length * spread.uniform(*_SPREAD))
                 ended = port.set(cut=False)
             else:
                 asked = mono_ns()
                 await monitor.execute("stop")
                 begun = (asked, mono_ns())
-                await asyncio.sleep(length * spread.uniform(0.9, 1.1))
+                await asyncio.sleep(length * spread.uniform(*_SPREAD))
                 asked = mono_ns()
                 await monitor.execute("cont")
                 ended = (asked, mono_ns())

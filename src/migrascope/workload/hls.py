@@ -100,7 +100,8 @@ async def watch_live(player: Player, url: str) -> None:
         length_s = playlist.segments[-1].duration_s
         due_ns = max(due_ns + round((length_s if new else length_s / 4) * NS), player.now())
         for segment in new:
-            media_s += (segment.number - done - 1) * playlist.target_s
+            # Those that left the playlist meanwhile took as long as this one: the target is whole seconds, rounded up.
+            media_s += (segment.number - done - 1) * segment.duration_s
             await player.media(urljoin(url, segment.uri), media_s, segment.duration_s)
             media_s += segment.duration_s
             done = segment.number

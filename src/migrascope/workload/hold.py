@@ -1,6 +1,7 @@
 """A web server that holds answers back on schedule: a known truth for visitors and viewers. Table hold.
 
-Config: address, port, schedule ([{"at_s", "hold_s", "kind"}, ...], seconds since it was ready). It serves a page (/),
+Config: address, port, schedule ([{"at_s", "hold_s", "nominal_s", "kind"}, ...], seconds since it was ready; without a
+nominal length it is the true one). It serves a page (/),
 and a film of bytes without meaning as HLS (/video/index.m3u8) and as MP4 (/video/video.mp4).
 
 kind http: every page asked for from at_s on is answered at its end. from_ns is that moment, until_ns the stamp right
@@ -31,10 +32,12 @@ NS = 10**9
 
 @dataclass
 class Hold:
-    """One hold: when it may begin, how long it lasts, when it began (0: not yet), and what waits for its end."""
+    """One hold: when it may begin, how long it lasts, its nominal length, when it began (0: not yet), and what waits
+    for its end."""
 
     kind: str
     at_ns: int
+    hold_s: float
     nominal_s: float
     from_ns: int = 0
     waiting: list[Callable[[], None]] = field(default_factory=list)
@@ -47,7 +50,9 @@ class Holds:
         self._spool = spool
         self._coming: dict[str, deque[Hold]] = {"http": deque(), "player": deque()}
         for one in sorted(schedule, key=lambda one: float(one["at_s"])):
-            hold = Hold(one["kind"], start_ns + round(one["at_s"] * NS), one["hold_s"])
+            hold_s = float(one["hold_s"])
+            at_ns = start_ns + round(one["at_s"] * NS)
+            hold = Hold(one["kind"], at_ns, hold_s, float(one.get("nominal_s", hold_s)))
             self._coming[hold.kind].append(hold)
             if hold.kind == "http":
                 self._begin(hold, hold.at_ns)
@@ -65,7 +70,7 @@ class Holds:
 
     def _begin(self, hold: Hold, from_ns: int) -> None:
         hold.from_ns = from_ns
-        asyncio.get_running_loop().call_at(from_ns / NS + hold.nominal_s, self._release, hold)
+        asyncio.get_running_loop().call_at(from_ns / NS + hold.hold_s, self._release, hold)
 
     def _release(self, hold: Hold) -> None:
         until = time.monotonic_ns()

@@ -131,15 +131,16 @@ def _ratios(found: list[Gap], delays: Delays, places: Ints, name: str) -> tuple[
     late_out = int((delays.out_known & (delays.out_ns > TMAX_NS))[places].sum())
     late_back = int((delays.back_known & (delays.back_ns > TMAX_NS))[places].sum())
     low, high = here.out_low + late_out, here.out_high + late_out
-    out = Measured((low + high) / 2 / sent, "ratio", SOURCE, bound=(high - low) / 2 / sent, samples=sent)
+    out = Measured((low + high) / 2 / sent, "ratio", SOURCE, samples=sent)
+    out = out.within(resolution=(high - low + 1) / 2 / sent)
     if high == sent:
         return out, missing("ratio", SOURCE, f"no packet sent in {name} came to the reflector")
     most, least = (
         (here.total - out_lost + late_back) / (sent - out_lost) for out_lost in (here.out_low, here.out_high)
     )
     answered = sent - here.out_high
-    back = Measured((most + least) / 2, "ratio", SOURCE, bound=abs(most - least) / 2, samples=answered)
-    return out, back
+    back = Measured((most + least) / 2, "ratio", SOURCE, samples=answered)
+    return out, back.within(resolution=(abs(most - least) + 1 / answered) / 2)
 
 
 def _clock(recording: Recording, clock: Clock) -> dict[str, Measured]:

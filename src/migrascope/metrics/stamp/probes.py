@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from migrascope.metrics.packets import Bools, Ints, to_mono
+from migrascope.metrics.packets import Bools, Ints, arrivals, sent_of
 from migrascope.store.recording import Recording
 
 NONE = -1
@@ -41,8 +41,9 @@ class Probes:
         seq, sent_ns = sent["seq"].to_numpy(), sent["sent_ns"].to_numpy()
         replies = recording.table("stamp_reply").unique(["seq", "number"], keep="first").sort("number", "recv_ns")
         arrived = replies["recv_ns"].to_numpy()
-        if replies.height:
-            arrived = to_mono(recording.wall_clock, replies["recv_wall_ns"].to_numpy(), arrived)
+        if replies.height and sent.height:
+            asked = sent_of(seq, sent_ns, replies["seq"].to_numpy(), arrived)
+            arrived = arrivals(recording.wall_clock, replies["recv_wall_ns"].to_numpy(), asked, arrived)
         answers = Answers(
             replies["seq"].to_numpy(),
             replies["number"].to_numpy(),
