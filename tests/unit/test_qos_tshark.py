@@ -8,11 +8,28 @@ import random
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from captures import Packet, classic, ethernet, geneve, gre, icmp, ip, mpls, nflog, pppoe, snap, tcp, vxlan
+from captures import (
+    classic,
+    enhanced,
+    ethernet,
+    geneve,
+    gre,
+    icmp,
+    interface,
+    ip,
+    mpls,
+    nflog,
+    pppoe,
+    section,
+    snap,
+    tcp,
+    vxlan,
+)
 from migrascope.metrics.qos.examine import examine
 from migrascope.metrics.qos.result import FlowQos, Qos
 from needs import tshark_program
@@ -72,12 +89,12 @@ class Talk:
             self._put(time + 5, 0, 1, 1 + 1000 * upto, ACK)
 
 
-def echoes(chance: random.Random) -> list[tuple[float, bytes]]:
+def echoes(chance: random.Random, ident: int) -> list[tuple[float, bytes]]:
     made = []
     for seq in range(40):
-        made.append((50.0 * seq, ip(CLIENT, SERVER, 1, icmp(8, 7, seq % 16))))
-        if chance.random() < 0.8:
-            made.append((50.0 * seq + chance.uniform(1, 30), ip(SERVER, CLIENT, 1, icmp(0, 7, seq % 16))))
+        made.append((50.0 * seq, ip(CLIENT, SERVER, 1, icmp(8, ident, seq % 16))))
+        if chance.random() < 0.8 or seq == 39:
+            made.append((50.0 * seq + chance.uniform(1, 30), ip(SERVER, CLIENT, 1, icmp(0, ident, seq % 16))))
     return made
 
 
@@ -102,46 +119,59 @@ WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 }
 
 
-def written(folder: Path, made: list[tuple[float, bytes]], link: int, wrap: Callable[[bytes], bytes]) -> Path:
-    packets: list[Packet] = []
-    for at, packet in sorted(made, key=lambda each: each[0]):
-        frame = wrap(packet)
-        packets.append((BASE + round(at * MS), frame, len(frame)))
-    path = folder / "capture.pcap"
-    path.write_bytes(classic(packets, nano=True, link=link))
-    return path
+def made_for(wrap: str) -> list[tuple[float, bytes]]:
+    """Twelve connections, whose ports are those of no other wrapping, and echoes."""
+    chance, first = random.Random(wrap), 40000 + 100 * list(WRAPS).index(wrap)
+    made = echoes(chance, first)
+    for number in range(12):
+        six = number % 3 == 0 and wrap != "GRE"
+        made += Talk(chance, first + number, worse=0.04 * (number % 4), stamps=number % 2 == 0, six=six).packets
+    return sorted(made, key=lambda each: each[0])
+
+
+@dataclass
+class Theirs:
+    """What tshark says of one wrapping: counts of each stream, initial round trips by stream, echoes' round trips."""
+
+    counts: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    initial: dict[int, float] = field(default_factory=dict)
+    echoes: list[float] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Theirs]:
+    """By wrapping. All are in one file, each an interface of its own: tshark takes long to start."""
+    blocks, packets = [section()], []
+    for which, (wrap, (link, wrapped)) in enumerate(WRAPS.items()):
+        blocks.append(interface(link=link, resolution=9))
+        packets += [(at, which, wrapped(packet)) for at, packet in made_for(wrap)]
+    for at, which, frame in sorted(packets, key=lambda each: each[0]):
+        blocks.append(enhanced(BASE + round(at * MS), frame, len(frame), which=which))
+    path = tmp_path_factory.mktemp("tshark") / "all.pcapng"
+    path.write_bytes(b"".join(blocks))
+    found = [Theirs() for _ in WRAPS]
+    names = [f"tcp.analysis.{name}" for name in (*_AGAIN, "lost_segment", "duplicate_ack", "initial_rtt")]
+    rows = fields(path, "tcp or icmp", "frame.interface_id", "icmp.resptime", "tcp.stream", *names)
+    for number, answered, stream, *marks, trip in rows:
+        one = found[int(number)]
+        if answered:
+            one.echoes.append(float(answered))
+        if stream:
+            count = one.counts[int(stream)]
+            count["packets"] += 1
+            count["again"] += any(marks[: len(_AGAIN)])
+            count["lost_segments"] += marks[-2] != ""
+            count["duplicate_acks"] += marks[-1] != ""
+            if trip:
+                one.initial[int(stream)] = float(trip)
+    return dict(zip(WRAPS, found, strict=True))
 
 
 def fields(path: Path, wanted: str, *names: str) -> list[list[str]]:
-    argv = [
-        tshark_program(),
-        "-r",
-        str(path),
-        "-Y",
-        wanted,
-        "-T",
-        "fields",
-        *(w for name in names for w in ("-e", name)),
-    ]
-    return [
-        line.split("\t")
-        for line in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    ]
-
-
-def theirs(path: Path) -> tuple[list[Counter[str]], dict[int, float]]:
-    """tshark's counts of each stream, and by stream its initial round trip."""
-    names = [f"tcp.analysis.{name}" for name in (*_AGAIN, "lost_segment", "duplicate_ack", "initial_rtt")]
-    counts: dict[int, Counter[str]] = defaultdict(Counter)
-    initial: dict[int, float] = {}
-    for stream, *found, trip in fields(path, "tcp", "tcp.stream", *names):
-        counts[int(stream)]["packets"] += 1
-        counts[int(stream)]["again"] += any(found[: len(_AGAIN)])
-        counts[int(stream)]["lost_segments"] += found[-2] != ""
-        counts[int(stream)]["duplicate_acks"] += found[-1] != ""
-        if trip:
-            initial[int(stream)] = float(trip)
-    return [counts[stream] for stream in range(len(counts))], initial
+    argv = [tshark_program(), "-r", str(path), "-Y", wanted, "-T", "fields"]
+    argv += [word for name in names for word in ("-e", name)]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return [line.split("\t") for line in told.splitlines()]
 
 
 def ours(found: Qos) -> tuple[list[Counter[str]], dict[int, float]]:
@@ -162,29 +192,21 @@ def counted(flow: FlowQos) -> Counter[str]:
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
-def test_tcp_is_as_tshark_has_it(tmp_path: Path, wrap: str) -> None:
-    chance = random.Random(wrap)
-    made = []
-    for number in range(12):
-        six = number % 3 == 0 and wrap != "GRE"
-        talk = Talk(chance, 40000 + number, worse=0.04 * (number % 4), stamps=number % 2 == 0, six=six)
-        made += talk.packets
-    path = written(tmp_path, made, *WRAPS[wrap])
-    their_counts, their_initial = theirs(path)
-    found = examine(path)
+def test_all_is_as_tshark_has_it(tmp_path: Path, wrap: str, theirs: dict[str, Theirs]) -> None:
+    made, (link, wrapped) = made_for(wrap), WRAPS[wrap]
+    packets = [(BASE + round(at * MS), frame, len(frame)) for at, packet in made for frame in [wrapped(packet)]]
+    path = tmp_path / "capture.pcap"
+    path.write_bytes(classic(packets, nano=True, link=link))
+    found, told = examine(path), theirs[wrap]
     counts, initial = ours(found)
     assert found.totals.packets == len(made)
-    assert counts == their_counts
+    assert counts == [told.counts[stream] for stream in sorted(told.counts)]
     assert sum(count["lost_segments"] for count in counts) > 0
     assert sum(count["again"] for count in counts) > 0
-    assert initial == pytest.approx(their_initial, abs=2e-9)
-
-
-def test_echoes_are_as_tshark_has_them(tmp_path: Path) -> None:
-    path = written(tmp_path, echoes(random.Random(1)), *WRAPS["Ethernet"])
-    times = [float(time[0]) for time in fields(path, "icmp.resptime", "icmp.resptime")]
-    (flow,) = examine(path).flows
-    way = flow.directions[0]
-    assert way.metrics["delay_s"].samples == len(times)
-    assert way.metrics["delay_s"].value == pytest.approx(sum(times) / len(times) / 1e3, rel=1e-3)
-    assert way.counts["lost"] == way.counts["requests"] - len(times)
+    numbers = {stream: at for at, stream in enumerate(sorted(told.counts))}
+    assert initial == pytest.approx({numbers[stream]: trip for stream, trip in told.initial.items()}, abs=2e-9)
+    (ping,) = [flow for flow in found.flows if flow.protocol == "icmp"]
+    way = ping.directions[0]
+    assert way.metrics["delay_s"].samples == len(told.echoes)
+    assert way.metrics["delay_s"].value == pytest.approx(sum(told.echoes) / len(told.echoes) / 1e3, rel=1e-3)
+    assert way.counts["lost"] == way.counts["requests"] - len(told.echoes)
