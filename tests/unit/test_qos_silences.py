@@ -12,7 +12,7 @@ from migrascope.cli.capturing import qos
 from migrascope.metrics.qos.examine import Around
 from migrascope.metrics.qos.result import Qos
 from migrascope.model.problem import UsageProblem
-from talks import BASE, CLIENT, SERVER, packet, read, written
+from talks import BASE, CLIENT, SERVER, packet, ping, read, written
 
 
 def pings(answered: set[int], count: int = 115) -> list[Packet]:
@@ -65,6 +65,12 @@ def test_who_never_sent_regularly_was_not_silent(tmp_path: Path) -> None:
         for burst in range(40)
         for at in range(20)
     ]
+    assert read(written(tmp_path, made)).ends == []
+
+
+def test_a_short_ping_of_the_own_address_was_not_silent(tmp_path: Path) -> None:
+    own = ("127.0.0.1", "127.0.0.1")
+    made = [ping(1000 * seq + late, kind, seq, own) for seq in range(5) for kind, late in ((8, 0), (0, 0.04))]
     assert read(written(tmp_path, made)).ends == []
 
 

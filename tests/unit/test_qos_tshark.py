@@ -5,6 +5,7 @@ counts.
 """
 
 import random
+import re
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -25,9 +26,11 @@ from captures import (
     mpls,
     nflog,
     pppoe,
+    rtp,
     section,
     snap,
     tcp,
+    udp,
     vxlan,
 )
 from migrascope.metrics.qos.examine import examine
@@ -102,6 +105,12 @@ def kind_of(packet: bytes) -> int:
     return 0x86DD if packet[0] >> 4 == 6 else 0x0800
 
 
+def framed(packet: bytes) -> bytes:
+    return ethernet(packet, kind_of(packet))
+
+
+ERSPAN = b"\x10\0\x88\xbe\0\0\0\1" + b"\x10\7" + bytes(6)
+"""GRE with a number, and the header of ERSPAN's second type."""
 WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "Ethernet": (1, lambda packet: ethernet(packet, kind_of(packet))),
     "VLAN": (1, lambda packet: ethernet(packet, kind_of(packet), tags=[0x88A8, 0x8100])),
@@ -116,6 +125,22 @@ WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "NFLOG": (239, nflog),
     "PPP": (9, lambda packet: (b"\0\x57" if packet[0] >> 4 == 6 else b"\0\x21") + packet),
     "raw": (101, lambda packet: packet),
+    "VXLAN in a VLAN": (1, lambda packet: ethernet(vxlan(5, framed(packet))[14:], tags=[0x8100])),
+    "VXLAN in IPv6": (1, lambda packet: ethernet(ip("::1", "::2", 17, vxlan(5, framed(packet))[34:]), 0x86DD)),
+    "Geneve in IPv6": (1, lambda packet: ethernet(ip("::1", "::2", 17, geneve(5, framed(packet))[34:]), 0x86DD)),
+    "VXLAN, a VLAN inside": (1, lambda packet: vxlan(5, ethernet(packet, kind_of(packet), tags=[0x8100]))),
+    "GRE, Ethernet, a key": (1, lambda packet: gre(framed(packet), 0x6558, key=7)),
+    "IP in IP": (1, lambda packet: ethernet(ip("::1", "::2", 41 if packet[0] >> 4 == 6 else 4, packet), 0x86DD)),
+    "MPLS in GRE": (1, lambda packet: gre(mpls(packet)[14:], 0x8847)),
+    "PPPoE in a VLAN": (
+        1,
+        lambda packet: ethernet(pppoe(packet, 0x57 if packet[0] >> 4 == 6 else 0x21)[14:], 0x8864, tags=[0x8100]),
+    ),
+    "SLL, a VLAN": (113, lambda packet: bytes(14) + b"\x81\0\0\7" + kind_of(packet).to_bytes(2, "big") + packet),
+    "PPP as HDLC": (50, lambda packet: b"\xff\3" + (b"\0\x57" if packet[0] >> 4 == 6 else b"\0\x21") + packet),
+    "Cisco HDLC": (104, lambda packet: b"\x0f\0" + kind_of(packet).to_bytes(2, "big") + packet),
+    "BSD loopback": (0, lambda packet: (b"\x1e" if packet[0] >> 4 == 6 else b"\2") + bytes(3) + packet),
+    "ERSPAN": (1, lambda packet: ethernet(ip("203.0.113.1", "203.0.113.2", 47, ERSPAN + framed(packet)))),
 }
 
 
@@ -210,3 +235,31 @@ def test_all_is_as_tshark_has_it(tmp_path: Path, wrap: str, theirs: dict[str, Th
     assert way.metrics["delay_s"].samples == len(told.echoes)
     assert way.metrics["delay_s"].value == pytest.approx(sum(told.echoes) / len(told.echoes) / 1e3, rel=1e-3)
     assert way.counts["lost"] == way.counts["requests"] - len(told.echoes)
+
+
+def test_rtp_is_as_tshark_has_it(tmp_path: Path) -> None:
+    """Losses, packets that come late or twice, numbers that wrap; jitter where tshark knows the clock."""
+    chance, packets = random.Random(1), []
+    for number, (kind, step, ticks, first) in enumerate([(0, 20, 160, 65500), (9, 20, 160, 3), (34, 40, 3600, 60000)]):
+        for at in range(300):
+            content = rtp(first + at, ticks * at, source=100 + number, kind=kind)
+            late = chance.uniform(0, 6) + 25 * (chance.random() < 0.02)
+            for again in range(1 + (chance.random() < 0.01)):
+                frame = ethernet(
+                    ip(CLIENT, SERVER, 17, udp((6000 + 2 * number, 7000), content), ident=at + 1000 * again)
+                )
+                if chance.random() > 0.03 * number:
+                    packets.append((BASE + round((step * at + late + 2 * again) * MS), frame, len(frame)))
+    path = tmp_path / "rtp.pcap"
+    path.write_bytes(classic(sorted(packets, key=lambda packet: packet[0]), nano=True))
+    argv = [tshark_program(), "-r", str(path), "-o", "rtp.heuristic_rtp:TRUE", "-q", "-z", "rtp,streams"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    rows = re.findall(r"(0x\w{8})\s+\S+\s+(\d+)\s+(-?\d+) \(.*?\)" + r"\s+([\d.-]+)" * 5, told)
+    theirs = {int(row[0], 16): (int(row[1]), int(row[2]), float(row[7])) for row in rows}
+    sources = [source for flow in examine(path).flows for way in flow.directions for source in way.sources]
+    assert len(theirs) == len(sources) == 3
+    for source in sources:
+        received, lost, jitter_ms = theirs[source.source]
+        assert (source.received, source.expected - source.received) == (received, lost)
+        assert source.jitter_s is not None
+        assert source.jitter_s * 1e3 == pytest.approx(jitter_ms, abs=0.002)

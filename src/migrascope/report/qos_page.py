@@ -5,13 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jinja2
-import vl_convert
 from markupsafe import Markup
 
 from migrascope.metrics.qos.result import Direction, FlowQos, Qos, Window
 from migrascope.model.units import human
 from migrascope.report.charts import CONFIG, PALETTE, SCHEMA, Spec
-from migrascope.report.html import LIBRARIES
+from migrascope.report.html import libraries
 from migrascope.report.qos import act_line, flow_name, moment_line, remarks, silence_line
 
 DRAWN = 8
@@ -54,7 +53,7 @@ def page(qos: Qos) -> str:
         left_out=len(largest) - LISTED if len(largest) > LISTED else 0,
         drawn=DRAWN if len(largest) > DRAWN else 0,
         specs={name: spec for name, spec in specs.items() if spec is not None},
-        script=Markup(vl_convert.javascript_bundle(LIBRARIES).replace("</script", "<\\/script")),
+        script=libraries(),
         json=lambda value: Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")),
     )
 
