@@ -32,8 +32,12 @@ def section(order: str = "<") -> bytes:
     return block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order)
 
 
-def interface(order: str = "<", link: int = 1, *, resolution: int | None = None, offset_s: int | None = None) -> bytes:
+def interface(
+    order: str = "<", link: int = 1, *, resolution: int | None = None, offset_s: int | None = None, name: bytes = b""
+) -> bytes:
     body = struct.pack(order + "HHI", link, 0, 0)
+    if name:
+        body += option(2, name, order)
     if resolution is not None:
         body += option(9, bytes([resolution]), order)
     if offset_s is not None:
@@ -131,3 +135,11 @@ def mpls(payload: bytes, labels: int = 2) -> bytes:
     """A packet below so many labels, as an Ethernet frame."""
     stack = b"".join(struct.pack(">I", 16 + at << 12 | (at == labels - 1) << 8 | 64) for at in range(labels))
     return ethernet(stack + payload, 0x8847)
+
+
+def unreachable(code: int, about: bytes, *, kept: int = 28) -> bytes:
+    """ICMP's "destination unreachable" about an IPv4 packet, or an IPv6 packet (kept: 48 at least) of which so many
+    bytes are in it."""
+    six = about[0] >> 4 == 6
+    whole = struct.pack(">BBHI", 1 if six else 3, code, 0, 0) + about[:kept]
+    return whole + bytes(len(whole) % 2)

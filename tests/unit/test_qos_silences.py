@@ -7,33 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from captures import Packet, classic, ethernet, geneve, icmp, ip, tcp, udp
+from captures import Packet, ethernet, icmp, ip, tcp, udp
 from migrascope.cli.capturing import qos
-from migrascope.metrics.qos.examine import Around, examine
+from migrascope.metrics.qos.examine import Around
 from migrascope.metrics.qos.result import Qos
 from migrascope.model.problem import UsageProblem
-from migrascope.store.pcap import reader
-
-MS = 1_000_000
-BASE = 1_700_000_000 * 10**9
-CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
-
-
-@pytest.fixture(params=[200, 4 << 20], ids=["small chunks", "usual chunks"], autouse=True)
-def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silences are the same whether packets come in one batch or in many."""
-    monkeypatch.setattr(reader, "CHUNK", request.param)
-    monkeypatch.setattr(reader, "MOST_BYTES", 70_000)
-
-
-def written(folder: Path, packets: list[Packet]) -> Path:
-    path = folder / "capture.pcap"
-    path.write_bytes(classic(sorted(packets, key=lambda packet: packet[0]), nano=True))
-    return path
-
-
-def packet(at_ms: float, frame: bytes) -> Packet:
-    return BASE + round(at_ms * MS), frame, len(frame)
+from talks import BASE, CLIENT, SERVER, packet, ping, read, written
 
 
 def pings(answered: set[int], count: int = 115) -> list[Packet]:
@@ -47,7 +26,7 @@ def pings(answered: set[int], count: int = 115) -> list[Packet]:
 
 
 def test_both_gaps_of_a_ping_have_their_begin_length_and_bracket(tmp_path: Path) -> None:
-    found = examine(written(tmp_path, pings({0, 1, 2, 3, 12, 110, 111, 112, 113, 114})))
+    found = read(written(tmp_path, pings({0, 1, 2, 3, 12, 110, 111, 112, 113, 114})))
     (end,) = found.ends
     assert end.address == SERVER
     assert [silence.length_s for silence in end.silences] == pytest.approx([98 * 0.104, 9 * 0.104])
@@ -65,7 +44,7 @@ def test_an_end_is_silent_only_where_all_of_its_flows_are(tmp_path: Path) -> Non
         for port, away in ((1000, (3000, 4000)), (1001, (3000, 8000))):
             if not away[0] <= at < away[1]:
                 made.append(packet(at, ethernet(ip(SERVER, CLIENT, 17, udp((port, 6), bytes(at // 10 % 50))))))
-    found = examine(written(tmp_path, made))
+    found = read(written(tmp_path, made))
     (end,) = found.ends
     assert [silence.length_s for silence in end.silences] == pytest.approx([1.01])
     assert sorted(way.silences[0].length_s for flow in found.flows for way in flow.directions) == pytest.approx(
@@ -74,7 +53,7 @@ def test_an_end_is_silent_only_where_all_of_its_flows_are(tmp_path: Path) -> Non
 
 
 def test_who_stays_away_was_silent_at_least_until_the_end(tmp_path: Path) -> None:
-    (end,) = examine(written(tmp_path, pings(set(range(20)), 100))).ends
+    (end,) = read(written(tmp_path, pings(set(range(20)), 100))).ends
     (silence,) = end.silences
     assert silence.open
     assert silence.length_s == pytest.approx(80 * 0.104 - 0.001)
@@ -86,13 +65,19 @@ def test_who_never_sent_regularly_was_not_silent(tmp_path: Path) -> None:
         for burst in range(40)
         for at in range(20)
     ]
-    assert examine(written(tmp_path, made)).ends == []
+    assert read(written(tmp_path, made)).ends == []
+
+
+def test_a_short_ping_of_the_own_address_was_not_silent(tmp_path: Path) -> None:
+    own = ("127.0.0.1", "127.0.0.1")
+    made = [ping(1000 * seq + late, kind, seq, own) for seq in range(5) for kind, late in ((8, 0), (0, 0.04))]
+    assert read(written(tmp_path, made)).ends == []
 
 
 def test_shorter_silences_are_left_out(tmp_path: Path) -> None:
     path = written(tmp_path, pings(set(range(115)) - set(range(30, 35))))
-    assert len(examine(path, silence_s=0.5).ends) == 1
-    assert examine(path, silence_s=1).ends == []
+    assert len(read(path, silence_s=0.5).ends) == 1
+    assert read(path, silence_s=1).ends == []
 
 
 def test_what_flows_did_meanwhile(tmp_path: Path) -> None:
@@ -104,14 +89,14 @@ def test_what_flows_did_meanwhile(tmp_path: Path) -> None:
         made.append(packet(1000 + after, segment(CLIENT, SERVER, (40000, 80), 10_001, 1, bytes(100))))
     made.append(packet(4300, segment(SERVER, CLIENT, (80, 40000), 1, 0, flags=4)))
     path = written(tmp_path, made)
-    found = examine(path, around=Around(2 * 10**9, absolute=False))
+    found = read(path, around=Around(2 * 10**9, absolute=False))
     (end,) = [end for end in found.ends if end.address == SERVER]
     (act,) = end.silences[0].acts
     assert (end.silences[0].busy, act.sent_again, act.reset) == (1, 4, True)
     assert act.longest_wait_s == pytest.approx(1.6)
     assert found.around is not None
     assert found.around.acts == (act,)
-    later = examine(path, around=Around(BASE + 60 * 10**9, absolute=True)).around
+    later = read(path, around=Around(BASE + 60 * 10**9, absolute=True)).around
     assert later is not None
     assert (later.at_s, later.acts) == (60, ())
 
@@ -120,46 +105,6 @@ def segment(
     source: str, target: str, ports: tuple[int, int], seq: int, ack: int, payload: bytes = b"", flags: int = 16
 ) -> bytes:
     return ethernet(ip(source, target, 6, tcp(ports, seq, ack, flags, payload)))
-
-
-def of_mac(frame: bytes, last: int) -> bytes:
-    return frame[:6] + bytes([2, 0, 0, 0, 0, last]) + frame[12:]
-
-
-def arp(operation: int, sender: str, target: str) -> bytes:
-    def packed(address: str) -> bytes:
-        return bytes(int(part) for part in address.split("."))
-
-    return (
-        b"\0\1\x08\0\6\4"
-        + bytes([0, operation])
-        + bytes([2, 0, 0, 0, 0, 9])
-        + packed(sender)
-        + bytes(6)
-        + packed(target)
-    )
-
-
-def test_who_moved_is_told_by_announcements_and_other_places(tmp_path: Path) -> None:
-    made = []
-    for number in range(100):
-        frame = ethernet(ip(SERVER, CLIENT, 17, udp((5, 6), bytes(number))))
-        made.append(packet(10 * number, of_mac(frame, 1 if number < 60 else 2)))
-        host = "203.0.113.1" if number < 70 else "203.0.113.9"
-        inner = ethernet(ip("192.168.0.5", "192.168.0.6", 17, udp((5, 6), bytes(number))))
-        made.append(packet(10 * number + 3, geneve(5, of_mac(inner, 7), ends=(host, "203.0.113.2"))))
-    made.append(packet(595, ethernet(arp(3, "0.0.0.0", "0.0.0.0"), 0x8035)))
-    made.append(packet(596, ethernet(arp(1, SERVER, SERVER), 0x0806)))
-    made.append(packet(597, ethernet(arp(1, SERVER, CLIENT), 0x0806)))
-    moments = examine(written(tmp_path, made)).moments
-    place = "first frame from another place"
-    assert [(moment.kind, moment.address, moment.place) for moment in moments] == [
-        ("RARP", "0.0.0.0", "02:00:00:00:00:09"),
-        ("GARP", SERVER, "02:00:00:00:00:09"),
-        (place, SERVER, "02:00:00:00:00:02"),
-        (place, "192.168.0.5", "02:00:00:00:00:07 through 203.0.113.9"),
-    ]
-    assert [moment.time_s for moment in moments] == pytest.approx([0.595, 0.596, 0.6, 0.703])
 
 
 def shown(folder: Path, capsys: pytest.CaptureFixture[str], **options: str | bool | Path) -> str:
@@ -220,7 +165,7 @@ def test_a_wrong_option_is_named(
 
 def test_a_capture_of_nothing_can_be_shown_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, [])
-    found: Qos = examine(path, around=Around(0, absolute=False))
+    found: Qos = read(path, around=Around(0, absolute=False))
     assert found.ends == []
     for options in ({}, {"csv": True}, {"json": True}, {"html": tmp_path / "empty.html"}):
         assert qos(path, **options) == 0

@@ -5,14 +5,34 @@ counts.
 """
 
 import random
+import re
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from captures import Packet, classic, ethernet, geneve, gre, icmp, ip, mpls, nflog, pppoe, snap, tcp, vxlan
+from captures import (
+    classic,
+    enhanced,
+    ethernet,
+    geneve,
+    gre,
+    icmp,
+    interface,
+    ip,
+    mpls,
+    nflog,
+    pppoe,
+    rtp,
+    section,
+    snap,
+    tcp,
+    udp,
+    vxlan,
+)
 from migrascope.metrics.qos.examine import examine
 from migrascope.metrics.qos.result import FlowQos, Qos
 from needs import tshark_program
@@ -72,12 +92,12 @@ class Talk:
             self._put(time + 5, 0, 1, 1 + 1000 * upto, ACK)
 
 
-def echoes(chance: random.Random) -> list[tuple[float, bytes]]:
+def echoes(chance: random.Random, ident: int) -> list[tuple[float, bytes]]:
     made = []
     for seq in range(40):
-        made.append((50.0 * seq, ip(CLIENT, SERVER, 1, icmp(8, 7, seq % 16))))
-        if chance.random() < 0.8:
-            made.append((50.0 * seq + chance.uniform(1, 30), ip(SERVER, CLIENT, 1, icmp(0, 7, seq % 16))))
+        made.append((50.0 * seq, ip(CLIENT, SERVER, 1, icmp(8, ident, seq % 16))))
+        if chance.random() < 0.8 or seq == 39:
+            made.append((50.0 * seq + chance.uniform(1, 30), ip(SERVER, CLIENT, 1, icmp(0, ident, seq % 16))))
     return made
 
 
@@ -85,6 +105,12 @@ def kind_of(packet: bytes) -> int:
     return 0x86DD if packet[0] >> 4 == 6 else 0x0800
 
 
+def framed(packet: bytes) -> bytes:
+    return ethernet(packet, kind_of(packet))
+
+
+ERSPAN = b"\x10\0\x88\xbe\0\0\0\1" + b"\x10\7" + bytes(6)
+"""GRE with a number, and the header of ERSPAN's second type."""
 WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "Ethernet": (1, lambda packet: ethernet(packet, kind_of(packet))),
     "VLAN": (1, lambda packet: ethernet(packet, kind_of(packet), tags=[0x88A8, 0x8100])),
@@ -99,49 +125,78 @@ WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "NFLOG": (239, nflog),
     "PPP": (9, lambda packet: (b"\0\x57" if packet[0] >> 4 == 6 else b"\0\x21") + packet),
     "raw": (101, lambda packet: packet),
+    "VXLAN in a VLAN": (1, lambda packet: ethernet(vxlan(5, framed(packet))[14:], tags=[0x8100])),
+    "VXLAN in IPv6": (1, lambda packet: ethernet(ip("::1", "::2", 17, vxlan(5, framed(packet))[34:]), 0x86DD)),
+    "Geneve in IPv6": (1, lambda packet: ethernet(ip("::1", "::2", 17, geneve(5, framed(packet))[34:]), 0x86DD)),
+    "VXLAN, a VLAN inside": (1, lambda packet: vxlan(5, ethernet(packet, kind_of(packet), tags=[0x8100]))),
+    "GRE, Ethernet, a key": (1, lambda packet: gre(framed(packet), 0x6558, key=7)),
+    "IP in IP": (1, lambda packet: ethernet(ip("::1", "::2", 41 if packet[0] >> 4 == 6 else 4, packet), 0x86DD)),
+    "MPLS in GRE": (1, lambda packet: gre(mpls(packet)[14:], 0x8847)),
+    "PPPoE in a VLAN": (
+        1,
+        lambda packet: ethernet(pppoe(packet, 0x57 if packet[0] >> 4 == 6 else 0x21)[14:], 0x8864, tags=[0x8100]),
+    ),
+    "SLL, a VLAN": (113, lambda packet: bytes(14) + b"\x81\0\0\7" + kind_of(packet).to_bytes(2, "big") + packet),
+    "PPP as HDLC": (50, lambda packet: b"\xff\3" + (b"\0\x57" if packet[0] >> 4 == 6 else b"\0\x21") + packet),
+    "Cisco HDLC": (104, lambda packet: b"\x0f\0" + kind_of(packet).to_bytes(2, "big") + packet),
+    "BSD loopback": (0, lambda packet: (b"\x1e" if packet[0] >> 4 == 6 else b"\2") + bytes(3) + packet),
+    "ERSPAN": (1, lambda packet: ethernet(ip("203.0.113.1", "203.0.113.2", 47, ERSPAN + framed(packet)))),
 }
 
 
-def written(folder: Path, made: list[tuple[float, bytes]], link: int, wrap: Callable[[bytes], bytes]) -> Path:
-    packets: list[Packet] = []
-    for at, packet in sorted(made, key=lambda each: each[0]):
-        frame = wrap(packet)
-        packets.append((BASE + round(at * MS), frame, len(frame)))
-    path = folder / "capture.pcap"
-    path.write_bytes(classic(packets, nano=True, link=link))
-    return path
+def made_for(wrap: str) -> list[tuple[float, bytes]]:
+    """Twelve connections, whose ports are those of no other wrapping, and echoes."""
+    chance, first = random.Random(wrap), 40000 + 100 * list(WRAPS).index(wrap)
+    made = echoes(chance, first)
+    for number in range(12):
+        six = number % 3 == 0 and wrap != "GRE"
+        made += Talk(chance, first + number, worse=0.04 * (number % 4), stamps=number % 2 == 0, six=six).packets
+    return sorted(made, key=lambda each: each[0])
+
+
+@dataclass
+class Theirs:
+    """What tshark says of one wrapping: counts of each stream, initial round trips by stream, echoes' round trips."""
+
+    counts: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    initial: dict[int, float] = field(default_factory=dict)
+    echoes: list[float] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Theirs]:
+    """By wrapping. All are in one file, each an interface of its own: tshark takes long to start."""
+    blocks, packets = [section()], []
+    for which, (wrap, (link, wrapped)) in enumerate(WRAPS.items()):
+        blocks.append(interface(link=link, resolution=9))
+        packets += [(at, which, wrapped(packet)) for at, packet in made_for(wrap)]
+    for at, which, frame in sorted(packets, key=lambda each: each[0]):
+        blocks.append(enhanced(BASE + round(at * MS), frame, len(frame), which=which))
+    path = tmp_path_factory.mktemp("tshark") / "all.pcapng"
+    path.write_bytes(b"".join(blocks))
+    found = [Theirs() for _ in WRAPS]
+    names = [f"tcp.analysis.{name}" for name in (*_AGAIN, "lost_segment", "duplicate_ack", "initial_rtt")]
+    rows = fields(path, "tcp or icmp", "frame.interface_id", "icmp.resptime", "tcp.stream", *names)
+    for number, answered, stream, *marks, trip in rows:
+        one = found[int(number)]
+        if answered:
+            one.echoes.append(float(answered))
+        if stream:
+            count = one.counts[int(stream)]
+            count["packets"] += 1
+            count["again"] += any(marks[: len(_AGAIN)])
+            count["lost_segments"] += marks[-2] != ""
+            count["duplicate_acks"] += marks[-1] != ""
+            if trip:
+                one.initial[int(stream)] = float(trip)
+    return dict(zip(WRAPS, found, strict=True))
 
 
 def fields(path: Path, wanted: str, *names: str) -> list[list[str]]:
-    argv = [
-        tshark_program(),
-        "-r",
-        str(path),
-        "-Y",
-        wanted,
-        "-T",
-        "fields",
-        *(w for name in names for w in ("-e", name)),
-    ]
-    return [
-        line.split("\t")
-        for line in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    ]
-
-
-def theirs(path: Path) -> tuple[list[Counter[str]], dict[int, float]]:
-    """tshark's counts of each stream, and by stream its initial round trip."""
-    names = [f"tcp.analysis.{name}" for name in (*_AGAIN, "lost_segment", "duplicate_ack", "initial_rtt")]
-    counts: dict[int, Counter[str]] = defaultdict(Counter)
-    initial: dict[int, float] = {}
-    for stream, *found, trip in fields(path, "tcp", "tcp.stream", *names):
-        counts[int(stream)]["packets"] += 1
-        counts[int(stream)]["again"] += any(found[: len(_AGAIN)])
-        counts[int(stream)]["lost_segments"] += found[-2] != ""
-        counts[int(stream)]["duplicate_acks"] += found[-1] != ""
-        if trip:
-            initial[int(stream)] = float(trip)
-    return [counts[stream] for stream in range(len(counts))], initial
+    argv = [tshark_program(), "-r", str(path), "-Y", wanted, "-T", "fields"]
+    argv += [word for name in names for word in ("-e", name)]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return [line.split("\t") for line in told.splitlines()]
 
 
 def ours(found: Qos) -> tuple[list[Counter[str]], dict[int, float]]:
@@ -162,29 +217,49 @@ def counted(flow: FlowQos) -> Counter[str]:
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
-def test_tcp_is_as_tshark_has_it(tmp_path: Path, wrap: str) -> None:
-    chance = random.Random(wrap)
-    made = []
-    for number in range(12):
-        six = number % 3 == 0 and wrap != "GRE"
-        talk = Talk(chance, 40000 + number, worse=0.04 * (number % 4), stamps=number % 2 == 0, six=six)
-        made += talk.packets
-    path = written(tmp_path, made, *WRAPS[wrap])
-    their_counts, their_initial = theirs(path)
-    found = examine(path)
+def test_all_is_as_tshark_has_it(tmp_path: Path, wrap: str, theirs: dict[str, Theirs]) -> None:
+    made, (link, wrapped) = made_for(wrap), WRAPS[wrap]
+    packets = [(BASE + round(at * MS), frame, len(frame)) for at, packet in made for frame in [wrapped(packet)]]
+    path = tmp_path / "capture.pcap"
+    path.write_bytes(classic(packets, nano=True, link=link))
+    found, told = examine(path), theirs[wrap]
     counts, initial = ours(found)
     assert found.totals.packets == len(made)
-    assert counts == their_counts
+    assert counts == [told.counts[stream] for stream in sorted(told.counts)]
     assert sum(count["lost_segments"] for count in counts) > 0
     assert sum(count["again"] for count in counts) > 0
-    assert initial == pytest.approx(their_initial, abs=2e-9)
+    numbers = {stream: at for at, stream in enumerate(sorted(told.counts))}
+    assert initial == pytest.approx({numbers[stream]: trip for stream, trip in told.initial.items()}, abs=2e-9)
+    (ping,) = [flow for flow in found.flows if flow.protocol == "icmp"]
+    way = ping.directions[0]
+    assert way.metrics["delay_s"].samples == len(told.echoes)
+    assert way.metrics["delay_s"].value == pytest.approx(sum(told.echoes) / len(told.echoes) / 1e3, rel=1e-3)
+    assert way.counts["lost"] == way.counts["requests"] - len(told.echoes)
 
 
-def test_echoes_are_as_tshark_has_them(tmp_path: Path) -> None:
-    path = written(tmp_path, echoes(random.Random(1)), *WRAPS["Ethernet"])
-    times = [float(time[0]) for time in fields(path, "icmp.resptime", "icmp.resptime")]
-    (flow,) = examine(path).flows
-    way = flow.directions[0]
-    assert way.metrics["delay_s"].samples == len(times)
-    assert way.metrics["delay_s"].value == pytest.approx(sum(times) / len(times) / 1e3, rel=1e-3)
-    assert way.counts["lost"] == way.counts["requests"] - len(times)
+def test_rtp_is_as_tshark_has_it(tmp_path: Path) -> None:
+    """Losses, packets that come late or twice, numbers that wrap; jitter where tshark knows the clock."""
+    chance, packets = random.Random(1), []
+    for number, (kind, step, ticks, first) in enumerate([(0, 20, 160, 65500), (9, 20, 160, 3), (34, 40, 3600, 60000)]):
+        for at in range(300):
+            content = rtp(first + at, ticks * at, source=100 + number, kind=kind)
+            late = chance.uniform(0, 6) + 25 * (chance.random() < 0.02)
+            for again in range(1 + (chance.random() < 0.01)):
+                frame = ethernet(
+                    ip(CLIENT, SERVER, 17, udp((6000 + 2 * number, 7000), content), ident=at + 1000 * again)
+                )
+                if chance.random() > 0.03 * number:
+                    packets.append((BASE + round((step * at + late + 2 * again) * MS), frame, len(frame)))
+    path = tmp_path / "rtp.pcap"
+    path.write_bytes(classic(sorted(packets, key=lambda packet: packet[0]), nano=True))
+    argv = [tshark_program(), "-r", str(path), "-o", "rtp.heuristic_rtp:TRUE", "-q", "-z", "rtp,streams"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    rows = re.findall(r"(0x\w{8})\s+\S+\s+(\d+)\s+(-?\d+) \(.*?\)" + r"\s+([\d.-]+)" * 5, told)
+    theirs = {int(row[0], 16): (int(row[1]), int(row[2]), float(row[7])) for row in rows}
+    sources = [source for flow in examine(path).flows for way in flow.directions for source in way.sources]
+    assert len(theirs) == len(sources) == 3
+    for source in sources:
+        received, lost, jitter_ms = theirs[source.source]
+        assert (source.received, source.expected - source.received) == (received, lost)
+        assert source.jitter_s is not None
+        assert source.jitter_s * 1e3 == pytest.approx(jitter_ms, abs=0.002)

@@ -48,6 +48,8 @@ def qos(
         raise UsageProblem("--csv and --json: only one of them")
     if html is not None and html.exists():
         raise UsageProblem(f"--html: {html} is there already; remove it or give another name")
+    if html is not None and not html.parent.is_dir():
+        raise UsageProblem(f"--html: {html} cannot be written: there is no folder {html.parent}")
     window_s, least_s, time = _seconds("--window", window), _seconds("--silence", silence), _around(around)
     with _until_its_writer_ends(file):
         found = examine(file, window_s=window_s, server=_address(server), silence_s=least_s, around=time)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -15,7 +16,7 @@ from migrascope.report.columns import LEGEND, caution, factor_title, first_line,
 from migrascope.report.layers import Layers
 from migrascope.report.timeline import Timeline
 
-LIBRARIES = "window.vegaEmbed = vegaEmbed;"
+_USED = "window.vegaEmbed = vegaEmbed;"
 
 
 def render(
@@ -85,9 +86,15 @@ def render(
         environment=list(sections.flat(summary.environment)),
         plan_text=plan_text,
         files=files,
-        script=Markup(vl_convert.javascript_bundle(LIBRARIES).replace("</script", "<\\/script")),
+        script=libraries(),
         json=_json,
     )
+
+
+@cache
+def libraries() -> Markup:
+    """The script that draws the charts; to make it takes a second."""
+    return Markup(vl_convert.javascript_bundle(_USED).replace("</script", "<\\/script"))
 
 
 def _json(value: Any) -> Markup:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, Qos, SilenceQos, Totals
+from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, MomentQos, Qos, RefusalQos, SilenceQos, Totals
 from migrascope.model.measured import Measured
 from migrascope.model.units import human
 
@@ -65,21 +65,21 @@ def _quiet(qos: Qos, console: Console) -> None:
         console.print(silence_line(address, silence), markup=False, soft_wrap=True)
         for act in silence.acts[:5]:
             console.print(f"     {act_line(act)}", markup=False, soft_wrap=True)
+        for moment in silence.moved[:5]:
+            console.print(f"     {moment_line(moment)}", markup=False, soft_wrap=True)
     if len(lines) > SHOWN:
         console.print(f"the {SHOWN} first of {len(lines)}; all of them, and those of each flow: --json", markup=False)
     moments = [moment for moment in qos.moments if near(moment.time_s, moment.time_s)]
     if moments:
         console.print(Text("\nWho moved", style="bold"))
     for moment in moments[:SHOWN]:
-        console.print(
-            f"  {moment.time_s:.3f} s: {moment.kind} of {moment.address}, {moment.place}", markup=False, soft_wrap=True
-        )
+        console.print(f"  {moment_line(moment)}", markup=False, soft_wrap=True)
     if around is not None:
         console.print(Text(f"\nFlows from {around.within_s:g} s before to {around.within_s:g} s after", style="bold"))
         for act in around.acts[:SHOWN]:
             console.print(f"  {act_line(act)}", markup=False, soft_wrap=True)
         if not around.acts:
-            console.print("  none sent anything again or was reset", markup=False)
+            console.print("  none sent anything again, was reset or refused", markup=False)
 
 
 def silence_line(address: str, silence: SilenceQos) -> str:
@@ -99,7 +99,19 @@ def act_line(act: ActQos) -> str:
         words.append(f"{human(act.longest_wait_s, 's')} between two at most")
     if act.reset:
         words.append("reset")
+    words += [refusal_words(refusal) for refusal in act.refusals[:3]]
     return f"{act.flow}: {', '.join(words)}"
+
+
+def refusal_words(refusal: RefusalQos) -> str:
+    """Who said what, how often."""
+    often = f" {refusal.count} times" if refusal.count > 1 else ""
+    return f"refused{often} by {refusal.by} ({refusal.why})"
+
+
+def moment_line(moment: MomentQos) -> str:
+    """When somebody told or showed where it is, in words."""
+    return f"{moment.time_s:.3f} s: {moment.kind} of {moment.address}, {moment.place}"
 
 
 def remarks(totals: Totals) -> list[str]:
@@ -135,6 +147,8 @@ def flow_name(flow: FlowQos) -> str:
     """A flow in words: its ends, what it is inside of, how long it lasted, and the handshake's round trip."""
     inside = f" inside {', '.join(flow.inside)}" if flow.inside else ""
     told = f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}{inside}, {human(flow.duration_s, 's')}"
+    refusals = [refusal for direction in flow.directions for refusal in direction.refusals]
+    told += "".join(f"; {refusal_words(refusal)}" for refusal in refusals[:3])
     if flow.protocol != "tcp":
         return told
     if flow.initial_rtt.value is None:

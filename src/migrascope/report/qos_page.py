@@ -5,14 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jinja2
-import vl_convert
 from markupsafe import Markup
 
 from migrascope.metrics.qos.result import Direction, FlowQos, Qos, Window
 from migrascope.model.units import human
 from migrascope.report.charts import CONFIG, PALETTE, SCHEMA, Spec
-from migrascope.report.html import LIBRARIES
-from migrascope.report.qos import act_line, flow_name, remarks, silence_line
+from migrascope.report.html import libraries
+from migrascope.report.qos import act_line, flow_name, moment_line, remarks, silence_line
 
 DRAWN = 8
 """So many of the largest flows are drawn, in both directions."""
@@ -41,17 +40,20 @@ def page(qos: Qos) -> str:
         meta=[f"{totals.packets} packets", human(totals.bytes, "B"), human(totals.duration_s, "s")],
         remarks=remarks(totals),
         silences=[
-            (silence_line(end.address, silence), [act_line(act) for act in silence.acts])
+            (
+                silence_line(end.address, silence),
+                [*(act_line(act) for act in silence.acts), *(moment_line(moment) for moment in silence.moved)],
+            )
             for end in qos.ends
             for silence in end.silences
         ][:LISTED],
-        moments=qos.moments[:LISTED],
+        moments=[moment_line(moment) for moment in qos.moments[:LISTED]],
         around=None if qos.around is None else (qos.around, [act_line(act) for act in qos.around.acts[:LISTED]]),
         flows=[_row(flow) for flow in largest[:LISTED]],
         left_out=len(largest) - LISTED if len(largest) > LISTED else 0,
         drawn=DRAWN if len(largest) > DRAWN else 0,
         specs={name: spec for name, spec in specs.items() if spec is not None},
-        script=Markup(vl_convert.javascript_bundle(LIBRARIES).replace("</script", "<\\/script")),
+        script=libraries(),
         json=lambda value: Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")),
     )
 

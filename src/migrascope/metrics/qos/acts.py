@@ -1,4 +1,4 @@
-"""What TCP flows did when: segments sent again, waits between them, resets."""
+"""What flows did when, and what was done to them: segments sent again, waits between them, resets, refusals."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,26 @@ from migrascope.store.pcap.frames import Ints
 
 MOST = 1 << 18
 AFTER_NS = 1_000_000_000
-_AGAIN, _RESET = 0, 1
+_AGAIN, _RESET, _REFUSED = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
     """Of one flow in some stretch: segments sent again, the longest wait between two of one side (s; None of fewer than
-    two), and whether it was reset."""
+    two), whether it was reset, and by what is said (see Refusals) how often and when first (ns) it was refused."""
 
     sent_again: int
     longest_wait_s: float | None
     reset: bool
+    refused: dict[int, tuple[int, int]]
 
     @property
     def anything(self) -> bool:
-        return self.sent_again > 0 or self.reset
+        return self.sent_again > 0 or self.reset or len(self.refused) > 0
 
 
 class Acts:
-    """The segments sent again and resets of a capture. left_out: those beyond the most that are kept."""
+    """The segments sent again, resets and refusals of a capture. left_out: those beyond the most that are kept."""
 
     def __init__(self) -> None:
         self._parts: list[Ints] = []
@@ -36,11 +37,18 @@ class Acts:
     def add(self, direction: Ints, time_ns: Ints, again: Ints, resets: Ints) -> None:
         """again, resets: rows of each."""
         for kind, rows in ((_AGAIN, again), (_RESET, resets)):
-            kept = rows[: max(0, MOST - self._kept)]
-            self.left_out += len(rows) - len(kept)
-            self._kept += len(kept)
-            if len(kept):
-                self._parts.append(np.stack((direction[kept], time_ns[kept], np.full(len(kept), kind)), axis=1))
+            self._keep(direction[rows], time_ns[rows], np.full(len(rows), kind))
+
+    def refused(self, direction: Ints, time_ns: Ints, words: Ints) -> None:
+        """words: numbers of what was said."""
+        self._keep(direction, time_ns, _REFUSED + words)
+
+    def _keep(self, direction: Ints, time_ns: Ints, kind: Ints) -> None:
+        room = max(0, MOST - self._kept)
+        self.left_out += max(0, len(kind) - room)
+        self._kept += min(len(kind), room)
+        if room and len(kind):
+            self._parts.append(np.stack((direction[:room], time_ns[:room], kind[:room]), axis=1))
 
     def between(self, begin_ns: int, end_ns: int) -> set[int]:
         """The flows that did anything from a silence's begin until 1 s after its end."""
@@ -63,4 +71,8 @@ class Acts:
         again = rows[rows[:, 2] == _AGAIN]
         waits = np.diff(again[:, 1])[np.diff(again[:, 0]) == 0]
         longest = float(waits.max()) / 1e9 if len(waits) else None
-        return Act(len(again), longest, bool((rows[:, 2] == _RESET).any()))
+        told = rows[rows[:, 2] >= _REFUSED]
+        told = told[np.argsort(told[:, 1], kind="stable")]
+        words, firsts, counts = np.unique(told[:, 2] - _REFUSED, return_index=True, return_counts=True)
+        refused = dict(zip(words.tolist(), zip(counts.tolist(), told[firsts, 1].tolist(), strict=True), strict=True))
+        return Act(len(again), longest, bool((rows[:, 2] == _RESET).any()), refused)

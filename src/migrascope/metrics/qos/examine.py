@@ -10,16 +10,18 @@ from migrascope.metrics.qos.echo import Echo
 from migrascope.metrics.qos.ends import Ends
 from migrascope.metrics.qos.flows import Batch, Flows, measurable
 from migrascope.metrics.qos.fragments import Reassembly
-from migrascope.metrics.qos.moments import Moments
-from migrascope.metrics.qos.result import AroundQos, EndQos, MomentQos, Qos, Totals
+from migrascope.metrics.qos.moments import Moment, Moments
+from migrascope.metrics.qos.refusals import Refusals
+from migrascope.metrics.qos.result import AroundQos, EndQos, Qos, Totals
 from migrascope.metrics.qos.rtp import Rtp
+from migrascope.metrics.qos.segments import Segments
 from migrascope.metrics.qos.silences import Silences
 from migrascope.metrics.qos.stretches import in_order
 from migrascope.metrics.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
-from migrascope.metrics.qos.tcp import Segments, Tcp
+from migrascope.metrics.qos.tcp import Tcp
 from migrascope.metrics.qos.twice import Twice
 from migrascope.metrics.qos.unread import named
-from migrascope.metrics.qos.verdicts import Known, as_act, as_silence, flow_results
+from migrascope.metrics.qos.verdicts import Deeds, Known, flow_results
 from migrascope.store.pcap.frames import Frames, Ints, column, words
 from migrascope.store.pcap.layers import ICMP, ICMP6, RST, TCP, UDP, Bools, Headers, headers, time_stamps
 from migrascope.store.pcap.reader import Capture
@@ -72,7 +74,7 @@ class _Reading:
         self._tcp, self._echo = Tcp(), Echo()
         self._flow_silences, self._end_silences = Silences(silence_ns), Silences(silence_ns)
         self._ends = Ends()
-        self._moments, self._acts = Moments(), Acts()
+        self._moments, self._acts, self._refusals = Moments(), Acts(), Refusals()
         self._twice, self._reassembly = Twice(), Reassembly()
         self._joined: Bools | None = None
         self._again = 0
@@ -97,13 +99,15 @@ class _Reading:
         if not chosen.all():
             named(found, chosen, self._others, self._not_measured)
         batch = self._flows.batch(found, chosen)
+        self._acts.refused(*self._refusals.add(found, self._flows))
         twice = self._twice.find(batch, found) if len(batch) else None
         if twice is not None and twice.any():
             self._again += int(twice.sum())
             batch = _part(batch, ~twice)
+        rows, who = self._quiet(batch, found) if len(batch) else (batch.rows, batch.rows)
         self._moments.announcements(found)
+        self._moments.senders(found, rows, who, self._ends.names, ~chosen)
         if len(batch):
-            self._quiet(batch, found)
             self._span(batch)
             self._packets_of(batch, found)
             self._tally.fit()
@@ -125,14 +129,14 @@ class _Reading:
         self._all.add(window[new], {"packets": count, "bytes": np.add.reduceat(frames.wire, new)})
         self._all.fit()
 
-    def _quiet(self, batch: Batch, found: Headers) -> None:
-        """Silences of each direction and of each end, and where the ends are."""
+    def _quiet(self, batch: Batch, found: Headers) -> tuple[Ints, Ints]:
+        """Silences of each direction and of each end; gives the rows by sender, and the senders."""
         direction = batch.flows[batch.group] * 2 + batch.side
         order = in_order(batch.group * 2 + batch.side)
         self._flow_silences.add(direction[order], batch.time_ns[order])
         who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows, len(found))
         self._end_silences.add(who, found.frames.time_ns[rows])
-        self._moments.senders(found, rows, who, self._ends.names)
+        return rows, who
 
     def _span(self, batch: Batch) -> None:
         """The least and the greatest stamp of each flow."""
@@ -215,46 +219,44 @@ class _Reading:
         begin_ns = self._begin_ns + first * self._tally.window_ns
         columns = (self._all.columns["packets"].tolist(), self._all.columns["bytes"].tolist())
         windows = [(w * window_s, n, b) for w, n, b in zip((window - first).tolist(), *columns, strict=True)]
+        no_ip, not_measured = (dict(sorted(counts.items())) for counts in (self._others, self._not_measured))
         totals = Totals(
-            packets, size, (self._end_ns - self._least_ns) / NS, begin_ns, self._others, self._not_measured,
+            packets, size, (self._end_ns - self._least_ns) / NS, begin_ns, no_ip, not_measured,
             self._flows.further, self._again, capture.untimed, self._backward, self._back_ns / NS, capture.damage,
             windows,
         )  # fmt: skip
+        deeds = Deeds(self._flows.known, self._acts, self._refusals, begin_ns)
         known = Known(
-            self._flows.known, self._spans, begin_ns, first, self._tcp, self._tally,
-            self._flow_silences.longest(LONGEST), self._acts,
+            self._flows.known, self._spans, begin_ns, first, self._tcp.handshakes, self._tally,
+            self._flow_silences.longest(LONGEST), deeds,
             self._trips.percentiles((50.0, 95.0)), streams,
         )  # fmt: skip
+        moments = self._moments.all()
         return Qos(
-            name, window_s, totals, flow_results(known, window_s), self._end_results(begin_ns),
-            self._moment_results(begin_ns), self._around(begin_ns, around),
+            name, window_s, totals, flow_results(known, window_s), self._end_results(deeds, moments),
+            [deeds.moment(each) for each in moments], self._around(deeds, around),
         )  # fmt: skip
 
-    def _around(self, begin_ns: int, around: Around | None) -> AroundQos | None:
+    def _around(self, deeds: Deeds, around: Around | None) -> AroundQos | None:
         if around is None:
             return None
-        at_ns = around.time_ns if around.absolute else begin_ns + around.time_ns
-        busy = self._acts.between(at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS)
-        known = self._flows.known
-        told = tuple(
-            as_act(known[number], self._acts.of(number, at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS))
-            for number in sorted(busy)
-        )
-        return AroundQos((at_ns - begin_ns) / NS, AROUND_NS / NS, told)
+        at_ns = around.time_ns if around.absolute else deeds.begin_ns + around.time_ns
+        span = at_ns - AROUND_NS, at_ns + AROUND_NS - AFTER_NS
+        told = tuple(deeds.of(number, *span) for number in sorted(self._acts.between(*span)))
+        return AroundQos((at_ns - deeds.begin_ns) / NS, AROUND_NS / NS, told)
 
-    def _end_results(self, begin_ns: int) -> list[EndQos]:
-        """Ends that were silent, and what their flows did meanwhile."""
+    def _end_results(self, deeds: Deeds, moments: list[Moment]) -> list[EndQos]:
+        """Ends that were silent, what their flows did meanwhile, and what tells that they moved."""
         found = []
         for who, silences in self._end_silences.longest(LONGEST, self._end_ns).items():
-            told = []
+            told, mine = [], self._moments.of(who, moments)
             for silence in silences:
-                busy = self._acts.between(silence.begin_ns, silence.begin_ns + silence.length_ns)
-                told.append(as_silence(silence, begin_ns, self._flows.known, self._acts, self._ends.flows[who] & busy))
+                until = silence.begin_ns + silence.length_ns
+                moved = [each for each in mine if silence.begin_ns <= each.time_ns <= until + AFTER_NS]
+                busy = self._ends.flows[who] & self._acts.between(silence.begin_ns, until)
+                told.append(deeds.silence(silence, busy, moved))
             found.append(EndQos(self._ends.names[who], tuple(told)))
         return sorted(found, key=lambda end: (-end.silences[0].length_s, end.address))
-
-    def _moment_results(self, begin_ns: int) -> list[MomentQos]:
-        return [MomentQos((m.time_ns - begin_ns) / NS, m.kind, m.address, m.place) for m in self._moments.all()]
 
 
 LONGEST = 5

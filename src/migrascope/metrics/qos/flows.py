@@ -16,6 +16,7 @@ _OTHERS, _FURTHER = -1, -2
 _FLAGS_AT = 13
 _REPLIES = (0, 129)
 _MOST_ALIKE = 8
+_ALL = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Flows:
         self._server = ipaddress.ip_address(server).packed if server else None
         self._numbers: dict[int, tuple[int, int]] = {}
         self._begun: dict[int, tuple[int, int]] = {}
+        self._first: list[int] = []
+        self._earlier: dict[int, list[tuple[int, int]]] = {}
         self._packets = 0
         self._tunnels = False
         self._ways: dict[int, dict[int, int]] = {}
@@ -115,6 +118,18 @@ class Flows:
             flows, begins, group = np.unique(flows[group][order], return_index=True, return_inverse=True)
         return Batch(rows, passed + rows, group, side, begins, flows, headers.frames.time_ns[rows])
 
+    def direction(self, source: int, target: int, headers: Headers, row: int) -> int | None:
+        """The direction (2 * flow + side) of a packet between these ends (a hash of each) that was sent before a row of
+        the batch that was numbered last, and which that row is about; None where there is no such flow."""
+        bare = (source + target) & _ALL
+        key = bare ^ int(headers.through[row])
+        turn, place = int(source > target), self._packets - len(headers) + row
+        found = [*self._earlier.get(key, []), *([self._numbers[key]] if key in self._numbers else [])]
+        for number, turned in reversed(found or self._alike.get(bare, [])):
+            if number >= 0 and self._first[number] < place:
+                return 2 * number + (turn ^ turned)
+        return None
+
     def _fresh(self, headers: Headers, rows: Ints, name: Hashes, new: Bools) -> Bools:
         """Which packets begin another connection between ends that had one: a SYN whose number is not that of the
         connection so far, or a SYN+ACK that acknowledges neither it nor data that came with it (RFC 7413)."""
@@ -142,8 +157,10 @@ class Flows:
 
     def _number(self, key: int, headers: Headers, row: int, renewed: bool) -> tuple[int, int]:
         """(number of the flow, whether its sides are turned)."""
-        if renewed:
-            self._numbers.pop(key, None)
+        if renewed and key in self._numbers:
+            earlier = self._earlier.setdefault(key, [])
+            earlier.append(self._numbers.pop(key))
+            del earlier[:-_MOST_ALIKE]
         found = self._numbers.get(key)
         if found is None:
             found = self._other_way(headers, row) if not renewed else None
@@ -178,6 +195,7 @@ class Flows:
         side = int(self._server is not None and self._server == source)
         through = int(headers.through[row])
         inside = headers.inside.get(through, ())
+        self._first.append(self._packets + row)
         self.known.append(Flow(int(headers.protocol[row]), ends[::-1] if side else ends, inside))
         found = (len(self.known) - 1, side ^ _turn(headers, row))
         self._tunnels |= through != 0
@@ -195,7 +213,7 @@ def _turn(headers: Headers, row: int) -> int:
 
 def _bare(headers: Headers, row: int) -> int:
     """What flows between the same ends have in common, whatever they came through."""
-    return (int(headers.source[row]) + int(headers.target[row])) & 0xFFFFFFFFFFFFFFFF
+    return (int(headers.source[row]) + int(headers.target[row])) & _ALL
 
 
 def measurable(headers: Headers) -> Bools:

@@ -1,38 +1,41 @@
-"""What tells that somebody has moved: announcements, and frames from another place."""
+"""What tells that somebody has moved: announcements, and frames from another place or another port."""
 
 import ipaddress
 from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.store.pcap.frames import Ints, column, pieces
-from migrascope.store.pcap.layers import ICMP6, Headers
-from migrascope.store.pcap.links import ARP, RARP
+from migrascope.metrics.qos.whereabouts import Sighting, Whereabouts
+from migrascope.store.pcap.frames import OUTWARD, Ints, column, pieces
+from migrascope.store.pcap.layers import ICMP6, Bools, Headers
+from migrascope.store.pcap.links import ARP, RARP, Hashes, mixed
 
 MOST = 1000
-MOST_PLACES = 8
-"""Who comes from another place more often has several places, and does not move."""
 _ADVERTISEMENT = 136
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """At time_ns (since 1970) an address told, or showed, where it is. kind: RARP, GARP, neighbour advertisement, or
-    first frame from another place; place: its hardware address, and the tunnel's end that it came through."""
+    """At time_ns (since 1970) an address told, or showed, where it is. kind: RARP, GARP, neighbour advertisement, first
+    frame from another place, or from another port; address: of a port that of the hardware; place: its hardware
+    address, and the tunnel's end or the interface that it came through; hardware: that address as a number."""
 
     time_ns: int
     kind: str
     address: str
     place: str
+    hardware: int | None
 
 
 class Moments:
-    """The moments of a capture."""
+    """The moments of a capture. Who is seen at one port at least twice in a row is there: a bridge also sends single
+    frames to all of its ports."""
 
     def __init__(self) -> None:
         self._announced: list[Moment] = []
-        self._moved: dict[int, list[Moment]] = {}
-        self._place: dict[int, int] = {}
+        self._places, self._ports = Whereabouts(1), Whereabouts(2)
+        self._names: list[str] = []
+        self._port_names: list[str] = []
 
     def announcements(self, headers: Headers) -> None:
         """RARP, gratuitous ARP (RFC 5227), and unsolicited neighbour advertisements (RFC 4861)."""
@@ -43,55 +46,106 @@ class Moments:
         for row in rows.tolist():
             at = int(headers.network[row])
             body = bytes(data[at : at + 28])
-            if len(self._announced) >= MOST or body[4:6] != b"\6\4":
+            if body[4:6] != b"\6\4":
                 continue
             address = str(ipaddress.ip_address(body[14:18]))
             if kinds[row] == RARP:
-                self._announced.append(Moment(int(time[row]), "RARP", address, _mac(body[8:14])))
+                self._announce(int(time[row]), "RARP", address, body[8:14])
             elif body[14:18] == body[24:28]:
-                self._announced.append(Moment(int(time[row]), "GARP", address, _mac(body[8:14])))
+                self._announce(int(time[row]), "GARP", address, body[8:14])
         for row in advertised.tolist():
             at = int(headers.transport[row])
             target = int(headers.network[row]) + 24
-            if len(self._announced) < MOST and data[at] == _ADVERTISEMENT and data[target] == 0xFF:
+            if data[at] == _ADVERTISEMENT and data[target] == 0xFF:
                 address = str(ipaddress.ip_address(bytes(data[at + 8 : at + 24])))
-                place = _mac(bytes(data[int(headers.sender[row]) :][:6])) if headers.sender[row] >= 0 else ""
-                self._announced.append(Moment(int(time[row]), "neighbour advertisement", address, place))
+                sender = int(headers.sender[row])
+                self._announce(int(time[row]), "neighbour advertisement", address, bytes(data[sender:][:6]))
 
-    def senders(self, headers: Headers, rows: Ints, who: Ints, names: list[str]) -> None:
-        """Rows of a batch by sender, those of each in the order of the file. names: of the senders."""
+    def _announce(self, time_ns: int, kind: str, address: str, hardware: bytes) -> None:
+        if len(self._announced) < MOST:
+            number = int.from_bytes(hardware, "big")
+            self._announced.append(Moment(time_ns, kind, address, _mac(number), number))
+
+    def senders(self, headers: Headers, rows: Ints, who: Ints, names: list[str], others: Bools) -> None:
+        """Rows of a batch by sender, those of each in the order of the file. names: of the senders; others: which rows
+        belong to no flow."""
+        self._names, self._port_names = names, headers.frames.port_names
         known = headers.sender[rows] >= 0
-        if not known.any():
-            return
-        rows, who = rows[known], who[known]
-        data = headers.frames.data
-        place = pieces(data, headers.sender[rows], 8).view(">u8")[:, 0].astype(np.uint64) >> np.uint64(16)
-        tunnelled = np.flatnonzero(headers.outer[rows] != headers.network[rows])
-        if len(tunnelled):
-            outer = column(pieces(data, headers.outer[rows[tunnelled]] + 12, 4), 0, 4).astype(np.uint64)
-            place[tunnelled] ^= outer << np.uint64(24)
-        first = np.concatenate(([True], who[1:] != who[:-1]))
-        changed = np.concatenate(([True], place[1:] != place[:-1])) | first
-        for at in np.flatnonzero(changed).tolist():
-            sender, now = int(who[at]), int(place[at])
-            before = self._place.get(sender)
-            self._place[sender] = now
-            if before is not None and before != now:
-                moved = self._moved.setdefault(sender, [])
-                if len(moved) <= MOST_PLACES:
-                    row = int(rows[at])
-                    told = _mac(bytes(data[int(headers.sender[row]) :][:6]))
-                    if headers.outer[row] != headers.network[row]:
-                        begin = int(headers.outer[row]) + 12
-                        told += f" through {ipaddress.ip_address(bytes(data[begin : begin + 4]))}"
-                    time = int(headers.frames.time_ns[row])
-                    moved.append(Moment(time, "first frame from another place", names[sender], told))
+        placed, placed_who = (rows, who) if known.all() else (rows[known], who[known])
+        hardware = _hardware(headers, placed)
+        inner = headers.outer[placed] != headers.network[placed]
+        place = hardware.copy()
+        place[inner] ^= _tunnels(headers, placed[inner])
+        self._places.add(placed_who, place, lambda at: _sighting(headers, int(placed[at])))
+        first = np.append(True, placed_who[1:] != placed_who[:-1]) if len(placed) else inner
+        self._at_ports(headers, placed[first] if headers.frames.port is None else placed, others)
+        bare = np.flatnonzero(~known & (headers.outer[rows] == headers.network[rows]))
+        if len(bare):
+            ports = _ports(headers)[rows[bare]]
+            self._ports.add(-1 - who[bare], ports, lambda at: _sighting(headers, int(rows[bare[at]])))
+
+    def _at_ports(self, headers: Headers, placed: Ints, others: Bools) -> None:
+        """By hardware address, of flows and of all else. What leaves through a port does not come from there."""
+        frames = headers.frames
+        looked = others & (headers.sender >= 0) & (headers.sender + 6 <= frames.at + frames.captured)
+        looked[placed] = True
+        looked &= (headers.outer == headers.network) & (frames.direction != OUTWARD)
+        rows = np.flatnonzero(looked)
+        hardware = _hardware(headers, rows).astype(np.int64)
+        rows, hardware = rows[hardware > 0], hardware[hardware > 0]
+        order = np.argsort(hardware, kind="stable")
+        rows = rows[order]
+        self._ports.add(hardware[order], _ports(headers)[rows], lambda at: _sighting(headers, int(rows[at])))
 
     def all(self) -> list[Moment]:
         """By time, without those who come from many places."""
-        moved = [moment for each in self._moved.values() if len(each) <= MOST_PLACES for moment in each]
-        return sorted(self._announced + moved, key=lambda moment: (moment.time_ns, moment.kind, moment.address))
+        found = list(self._announced)
+        for sender, sightings in self._places.moves().items():
+            for seen in sightings:
+                place = _mac(seen.hardware or 0) + (f" through {seen.tunnel}" if seen.tunnel else "")
+                kind = "first frame from another place"
+                found.append(Moment(seen.time_ns, kind, self._names[sender], place, seen.hardware))
+        for sender, sightings in self._ports.moves().items():
+            for seen in sightings:
+                address = _mac(sender) if sender >= 0 else self._names[-1 - sender]
+                kind, place = "first frame from another port", self._port_names[seen.port]
+                found.append(Moment(seen.time_ns, kind, address, place, seen.hardware))
+        return sorted(found, key=lambda moment: (moment.time_ns, moment.kind, moment.address))
+
+    def of(self, sender: int, moments: list[Moment]) -> list[Moment]:
+        """Those that are of one sender: of its address, or of its hardware."""
+        hardware = self._places.hardware(sender) - {0}
+        return [each for each in moments if each.address == self._names[sender] or each.hardware in hardware]
 
 
-def _mac(raw: bytes) -> str:
-    return raw.hex(":")
+def _ports(headers: Headers) -> Ints:
+    port = headers.frames.port
+    return np.zeros(len(headers), dtype=np.int64) if port is None else port
+
+
+def _hardware(headers: Headers, rows: Ints) -> Hashes:
+    """The senders' hardware addresses as numbers."""
+    found = pieces(headers.frames.data, headers.sender[rows], 8).view(">u8")[:, 0]
+    return np.asarray(found.astype(np.uint64) >> np.uint64(16), dtype=np.uint64)
+
+
+def _tunnels(headers: Headers, rows: Ints) -> Hashes:
+    """A hash of the sending end of each one's outermost tunnel."""
+    head = pieces(headers.frames.data, headers.outer[rows], 24)
+    four = column(head, 12, 4).astype(np.uint64)
+    halves = np.ascontiguousarray(head[:, 8:24]).view(">u8").astype(np.uint64)
+    return np.where(head[:, 0] >> 4 == 6, mixed(halves[:, 0]) ^ halves[:, 1], mixed(four))
+
+
+def _sighting(headers: Headers, row: int) -> Sighting:
+    frames, outer, sender = headers.frames, int(headers.outer[row]), int(headers.sender[row])
+    tunnel = None
+    if outer != headers.network[row]:
+        begin, size = (8, 16) if frames.data[outer] >> 4 == 6 else (12, 4)
+        tunnel = str(ipaddress.ip_address(bytes(frames.data[outer + begin : outer + begin + size])))
+    hardware = int.from_bytes(bytes(frames.data[sender : sender + 6]), "big") if sender >= 0 else None
+    return Sighting(int(frames.time_ns[row]), hardware, tunnel, 0 if frames.port is None else int(frames.port[row]))
+
+
+def _mac(number: int) -> str:
+    return number.to_bytes(6, "big").hex(":")

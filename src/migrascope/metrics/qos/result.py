@@ -41,14 +41,26 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalQos:
+    """ICMP said that packets do not arrive: who said so (an address), why, how often, and when first, s after the
+    capture's begin."""
+
+    by: str
+    why: str
+    count: int
+    first_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ActQos:
     """What a flow did from the begin of a silence until 1 s after its end: segments sent again, the longest wait
-    between two of them (s, None of fewer), and whether it was reset."""
+    between two of them (s, None of fewer), whether it was reset, and who refused its packets."""
 
     flow: str
     sent_again: int
     longest_wait_s: float | None
     reset: bool
+    refusals: tuple[RefusalQos, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,8 @@ class SilenceQos:
     """When nothing came from who had sent regularly. start_s: the last packet before it, after the capture's begin;
     length_s: to the first one behind it; low_s: two usual intervals less, between which and length_s lies for how long
     something was missing; usual_s: the median interval before; open: nothing came until the capture ended; busy: how
-    many flows sent again or were reset meanwhile, of which acts has the first."""
+    many flows sent again, were reset or refused meanwhile, of which acts has the first; moved: of an end, what told
+    from the begin of the silence until 1 s after its end that it is in another place."""
 
     start_s: float
     length_s: float
@@ -65,11 +78,12 @@ class SilenceQos:
     open: bool
     busy: int
     acts: tuple[ActQos, ...]
+    moved: tuple["MomentQos", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AroundQos:
-    """What the flows that sent again or were reset did within within_s of at_s after the capture's begin."""
+    """What the flows that sent again, were reset or refused did within within_s of at_s after the capture's begin."""
 
     at_s: float
     within_s: float
@@ -87,7 +101,8 @@ class EndQos:
 @dataclass(frozen=True, slots=True)
 class MomentQos:
     """An address told or showed where it is: kind RARP, GARP, neighbour advertisement, or first frame from another
-    place; place: its hardware address, and the end of the tunnel that it came through."""
+    place or another port; place: its hardware address, and the end of the tunnel or the interface that it came
+    through."""
 
     time_s: float
     kind: str
@@ -99,7 +114,7 @@ class MomentQos:
 class Direction:
     """What went from one end to the other. counts: packets of each kind by name. columns: what the windows with
     packets are made of: window, and the sums of each. sources: of RTP, the largest first;
-    silences: the longest first."""
+    silences: the longest first; refusals: what ICMP said of these packets, by the time when it was first said."""
 
     sender: str
     receiver: str
@@ -109,6 +124,7 @@ class Direction:
     columns: dict[str, Ints]
     sources: tuple[Source, ...] = ()
     silences: tuple[SilenceQos, ...] = ()
+    refusals: tuple[RefusalQos, ...] = ()
 
     @property
     def windows(self) -> list[Window]:
@@ -218,6 +234,7 @@ def _direction(direction: Direction) -> dict[str, Any]:
         **{name: measured.as_json() for name, measured in direction.metrics.items()},
         "counts": direction.counts,
         "silences": [asdict(silence) for silence in direction.silences],
+        "refusals": [asdict(refusal) for refusal in direction.refusals],
         "sources": [asdict(source) for source in direction.sources],
         "windows": [{name: getattr(window, name) for name in Window.__slots__} for window in direction.windows],
     }

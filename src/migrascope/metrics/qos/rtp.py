@@ -53,7 +53,7 @@ class Stream:
     resets: int = 0
     consecutive: int = 0
     jitter_s: float = 0.0
-    jitter_sum_s: float = 0.0
+    jitter_sum_ns: int = 0
     transits: int = 0
     _last: tuple[int, int] | None = field(default=None, repr=False)
     _waiting: list[tuple[Ints, Ints, Ints]] = field(default_factory=list, repr=False)
@@ -138,7 +138,7 @@ class Stream:
         if self._last is None:
             found[0] = np.nan
         self.jitter_s = now
-        self.jitter_sum_s += float(np.nansum(found))
+        self.jitter_sum_ns += int(_rounded(found).sum())  # whole numbers: a sum of fractions depends on its parts
         self.transits += int((~np.isnan(found)).sum())
         self._last = (int(time_ns[-1]), int(stamp[-1]))
         return found, anew
@@ -185,7 +185,7 @@ class Rtp:
             {
                 "streamed": np.ones(len(marks.time_ns), dtype=np.int64), "missed": marks.missed,
                 "timed": timed.astype(np.int64),
-                "jitter_sum_ns": np.round(np.where(timed, marks.jitter_s, 0) * 1e9).astype(np.int64),
+                "jitter_sum_ns": _rounded(marks.jitter_s),
             },
         )  # fmt: skip
 
@@ -198,6 +198,11 @@ class Rtp:
             if stream.believable:
                 found.setdefault(stream.direction, []).append(stream)
         return found
+
+
+def _rounded(jitter_s: Floats) -> Ints:
+    """In ns, 0 where there is none."""
+    return np.round(np.nan_to_num(jitter_s) * 1e9).astype(np.int64)
 
 
 def _alike(block: Bytes, captured: Ints, payload: Ints) -> Bools:

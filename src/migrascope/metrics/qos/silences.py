@@ -1,7 +1,8 @@
 """When who sends regularly was silent, and for how long.
 
 An interval between two packets is a silence where it is at least four times as long as all of the last ten before it
-but the longest, of three at least. Who is often silent for as long was not regular.
+but the longest, of three at least; of fewer than ten it is more than twice the longest, too: bursts begin so. Who is
+often silent for as long was not regular.
 """
 
 from dataclasses import dataclass
@@ -136,7 +137,8 @@ def _regular(earlier: Ints, interval: Ints) -> tuple[Ints, "np.ndarray[tuple[int
     known = (ordered != _UNKNOWN).sum(axis=1)
     rows = np.arange(len(ordered))
     median = ordered[rows, np.minimum(LOOK_BACK - (known + 1) // 2, LOOK_BACK - 1)]
-    return median, (known >= FEWEST) & (interval >= TIMES * np.maximum(1, ordered[:, LOOK_BACK - 2]))
+    silent = (known >= FEWEST) & (interval >= TIMES * np.maximum(1, ordered[:, LOOK_BACK - 2]))
+    return median, silent & ((known == LOOK_BACK) | (interval > 2 * ordered[:, LOOK_BACK - 1]))
 
 
 def _longest(rows: Ints) -> Ints:

@@ -3,56 +3,27 @@
 The words are those of Wireshark's analysis (tcp.analysis.*), so that its figures can be set beside these.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from migrascope.metrics.qos import sequence
 from migrascope.metrics.qos.flows import Batch
+from migrascope.metrics.qos.handshakes import Handshakes
 from migrascope.metrics.qos.match import Answers, Events, Matcher
 from migrascope.metrics.qos.runs import runs_of
+from migrascope.metrics.qos.segments import Marks, Segments
 from migrascope.store.pcap.frames import Ints
-from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Bools, Stamps
+from migrascope.store.pcap.layers import ACK, FIN, RST, SYN, Bools
 
 FAST_NS = 20_000_000
 REORDERED_NS = 3_000_000
 PATIENCE_NS = 60_000_000_000
-_ORIGIN = 1 << 33
-_FAR = 1 << 40
-_HALF = 1 << 31
 _STAMP = 1 << 32
-NO_TIME = -(1 << 63)
-_ASKED, _AGREED, _REFUSED = 1, 2, 4
-_HANDSHAKE = {"initial_ns": NO_TIME, "_asked_ns": 0, "_asked": -1, "_asked_length": 0, "_heard": 0}
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """The TCP segments of a batch, in its order: raw numbers of 32 bits, flags, window, bytes carried, time stamps, and
-    which are the first fragment of a packet, so that they carry more than is said; None where none is."""
-
-    seq: Ints
-    ack: Ints
-    flags: Ints
-    window: Ints
-    length: Ints
-    stamps: Stamps
-    parted: Bools | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What each segment is. again: sent again (fast and spurious included); reordered; gaps: what came before it is not
-    in the capture; duplicates: an acknowledgement that repeats the last one. trips: round trips, by the row of their
-    answer."""
-
-    data: Bools
-    again: Bools
-    reordered: Bools
-    gaps: Bools
-    duplicates: Bools
-    trips: Answers
+_STATE = (
+    *sequence.STATE, "top", "top_ns", "ack", "window", "last_ns", "alive", "duplicates", "value", "echoed", "parted",
+)  # fmt: skip
 
 
 class Tcp:
@@ -61,12 +32,8 @@ class Tcp:
     def __init__(self) -> None:
         self._size = 0
         self._ints = {name: np.zeros((0, 2), dtype=np.int64) for name in _STATE}
-        self.initial_ns: Ints = np.zeros(0, dtype=np.int64)
-        self._asked_ns: Ints = np.zeros(0, dtype=np.int64)
-        self._asked: Ints = np.zeros(0, dtype=np.int64)
-        self._asked_length: Ints = np.zeros(0, dtype=np.int64)
-        self._heard: Ints = np.zeros(0, dtype=np.int64)
         self._matcher = Matcher(PATIENCE_NS, series_bits=33)
+        self.handshakes = Handshakes()
 
     def _grow(self, flows: int) -> None:
         if flows <= self._size:
@@ -75,68 +42,12 @@ class Tcp:
         self._size += more
         for name, values in self._ints.items():
             self._ints[name] = np.concatenate((values, np.zeros((more, 2), dtype=np.int64)))
-        for name, unknown in _HANDSHAKE.items():
-            setattr(self, name, np.concatenate((getattr(self, name), np.full(more, unknown, dtype=np.int64))))
-
-    def initial(self, flow: int) -> tuple[int | None, str]:
-        """(ns of the initial round trip, from the last SYN to the acknowledgement that ends the handshake; why there is
-        none)."""
-        found, heard = int(self.initial_ns[flow]), int(self._heard[flow])
-        if found >= 0:
-            return found, ""
-        if found > NO_TIME:
-            return None, "the clock stepped back during its handshake"
-        if heard & _ASKED and not heard & _AGREED:
-            return None, "refused by the peer" if heard & _REFUSED else "its SYN was not answered in the capture"
-        if heard & _ASKED:
-            return None, "its handshake is cut off: nothing acknowledged the SYN+ACK in the capture"
-        return None, "its SYN is not in the capture" if heard & _AGREED else "its handshake is not in the capture"
+        self.handshakes.grow(self._size)
 
     def add(self, batch: Batch, segments: Segments) -> Marks:
         """The marks of a batch whose flows are all TCP."""
         self._grow(int(batch.flows.max()) + 1)
         return _Pass(self, batch, segments).marks()
-
-
-_STATE = (
-    "based",
-    "base",
-    "front",
-    "top",
-    "top_ns",
-    "ack",
-    "window",
-    "last_ns",
-    "alive",
-    "duplicates",
-    "value",
-    "echoed",
-    "parted",
-)
-
-
-def _nearest(apart: int) -> int:
-    """A difference of numbers of 32 bits as the smallest that it can be."""
-    return (apart + _HALF) % (2 * _HALF) - _HALF
-
-
-def _astray(found: Ints, told: Ints, front: int) -> None:
-    """Mends numbers of one space in place, from the first that lies 2 GiB or more from the highest before it: it and
-    those behind it are taken one at a time."""
-    highest = np.maximum.accumulate(np.concatenate(([front], found[:-1])))
-    far = np.flatnonzero(np.abs(found - highest) >= _HALF)
-    if not len(far):
-        return
-    begin = int(far[0])
-    front, last = int(highest[begin]), int(found[begin])
-    mended = []
-    for number in told[begin:].tolist():
-        last += _nearest(number - last)
-        if abs(last - front) >= _HALF:
-            last = front + _nearest(number - front)
-        mended.append(last)
-        front = max(front, last)
-    found[begin:] = mended
 
 
 class _Pass:
@@ -149,16 +60,14 @@ class _Pass:
         self.one = batch.side == 1
         self.both = batch.group * 2 + batch.side
         self.state = {name: values[batch.flows] for name, values in tcp._ints.items()}
-        self.ends = np.append(batch.starts[1:], self.n) - 1
-        flags = segments.flags
-        self.syn, self.fin, self.rst = ((flags & bit) != 0 for bit in (SYN, FIN, RST))
-        self.acks = (flags & ACK) != 0
+        self.syn, self.fin, self.rst = (segments.having(bit) for bit in (SYN, FIN, RST))
+        self.acks = segments.having(ACK)
 
     def marks(self) -> Marks:
         """See Tcp.add; what is known afterwards is kept."""
         s = self.segments
         previous, previous_other = self._previous()
-        x, a = self._unwrapped()
+        x, a = sequence.unwrapped(self.state, self.batch, s)
         length = s.length
         taken = length + self.syn + self.fin
         end = x + taken
@@ -184,7 +93,7 @@ class _Pass:
         again, reordered = spurious, np.zeros(self.n, dtype=np.bool_)
         advancing = ~self.rst & (end > top)
         candidates = np.flatnonzero(behind & ~spurious)
-        self._handshakes()
+        self.opened = self.tcp.handshakes.add(self.batch, s)
         if len(candidates):
             again = spurious.copy()
             again[candidates] = True
@@ -215,70 +124,6 @@ class _Pass:
         found[self.unseen_other] = self.state[name].ravel()[self.both[self.unseen_other] ^ 1]
         return found
 
-    def _unwrapped(self) -> tuple[Ints, Ints]:
-        """Sequence and acknowledgement numbers that do not wrap, each in the space of the side that sends the data; 0
-        where there is no acknowledgement. Each is the nearest to the one before it in its space, as long as that is
-        within 2 GiB of the highest so far, and else the nearest to the highest: it depends on no batch."""
-        self._near()
-        s = self.segments
-        found = []
-        for space, mine in enumerate((~self.one, self.one)):
-            number = np.where(mine, s.seq, s.ack)
-            found.append(self._space(space, number, (mine | self.acks) & ~self.rst, mine & self.rst))
-        x = np.where(self.one, found[1], found[0])
-        a = np.where(self.one, found[0], found[1])
-        return x, np.where(self.acks, a, 0)
-
-    def _near(self) -> None:
-        """Brings numbers that have grown far back to where they began."""
-        state = self.state
-        far = np.flatnonzero((state["front"] > _FAR).any(axis=1))
-        for side in (0, 1) if len(far) else ():
-            back = np.maximum(0, (state["front"][far, side] & ~0xFFFFFFFF) - _ORIGIN)
-            state["base"][far, side] -= back
-            state["front"][far, side] -= back
-            for name, of in (("top", side), ("ack", 1 - side)):
-                there = state[name][far, of]
-                state[name][far, of] = np.where(there > 0, np.maximum(1, there - back), 0)
-
-    def _space(self, space: int, number: Ints, counts: Bools, resets: Bools) -> Ints:
-        """The numbers of one space. counts: rows whose number tells how far it is; resets: those whose number is only
-        set beside the others."""
-        state, group = self.state, self.batch.group
-        base, front = state["base"][:, space], state["front"][:, space]
-        whole = bool(counts.all())
-        rows = self.rows if whole else np.flatnonzero(counts)
-        values = np.zeros(self.n, dtype=np.int64)
-        if len(rows):
-            told, groups = number[rows], group[rows]
-            firsts = np.flatnonzero(np.diff(groups, prepend=-1))
-            there = groups[firsts]
-            unknown = there[state["based"][there, space] == 0]
-            base[unknown] = front[unknown] = _ORIGIN + told[firsts[state["based"][there, space] == 0]]
-            state["based"][there, space] = 1
-            before = np.concatenate(([0], told[:-1]))
-            before[firsts] = base[there]
-            steps = (told - before).astype(np.int32).astype(np.int64)
-            summed = np.cumsum(steps)
-            offset = base[there] - summed[firsts] + steps[firsts]
-            found = summed + np.repeat(offset, np.diff(firsts, append=len(rows)))
-            most, least = np.maximum.reduceat(found, firsts), np.minimum.reduceat(found, firsts)
-            wide = np.maximum(most, front[there]) - np.minimum(least, front[there]) >= _HALF
-            ends = np.append(firsts[1:], len(rows))
-            for at in np.flatnonzero(wide).tolist():
-                part = found[firsts[at] : ends[at]]
-                _astray(part, told[firsts[at] : ends[at]], int(front[there[at]]))
-                most[at] = part.max()
-            front[there] = np.maximum(front[there], most)
-            values[rows] = found
-        for row in np.flatnonzero(resets).tolist():
-            at = int(np.searchsorted(rows, row)) - 1
-            near = int(values[rows[at]]) if at >= 0 and group[rows[at]] == group[row] else int(base[group[row]])
-            values[row] = near + _nearest(int(number[row]) - near)
-        if len(rows):
-            base[there] = values[rows[ends - 1]]
-        return values
-
     def _top(self, end: Ints) -> Ints:
         """The highest end of a segment of the same side before each; 0 where there was none."""
         starts = self.batch.starts
@@ -291,33 +136,6 @@ class _Pass:
             before[starts] = self.state["top"][:, side] + floors
             found.append(np.maximum.accumulate(before))
         return np.asarray(np.where(self.one, found[1], found[0]) - above, dtype=np.int64)
-
-    def _handshakes(self) -> None:
-        """From the last SYN before it to the first segment of the same side that acknowledges, right behind the SYN or,
-        of TCP Fast Open (RFC 7413), behind the data that it carries."""
-        tcp, flows, group = self.tcp, self.batch.flows, self.batch.group
-        self.opened = np.full(len(flows), -1, dtype=np.int64)
-        asks = self.syn & ~self.acks & ~self.rst
-        pending = (tcp._asked[flows] >= 0) & (tcp.initial_ns[flows] == NO_TIME)
-        if not asks.any() and not pending.any() and not self.syn.any():
-            return
-        s, time, starts, side = self.segments, self.batch.time_ns, self.batch.starts, self.batch.side
-        last = np.maximum.accumulate(np.where(asks, self.rows, -1))
-        inside = last >= starts[group]
-        asked_ns = np.where(inside, time[last], tcp._asked_ns[flows][group])
-        asked = np.where(inside, s.seq[last] << 1 | side[last], tcp._asked[flows][group])
-        length = np.where(inside, s.length[last], tcp._asked_length[flows][group])
-        asker = (asked >= 0) & (asked & 1 == side)
-        ends = self.acks & ~self.syn & ~self.rst & asker & (((s.seq - 1 - (asked >> 1)) & 0xFFFFFFFF) <= length)
-        first = np.minimum.reduceat(np.where(ends, self.rows, self.n), starts)
-        done = np.flatnonzero((tcp.initial_ns[flows] == NO_TIME) & (first < self.n))
-        tcp.initial_ns[flows[done]] = time[first[done]] - asked_ns[first[done]]
-        self.opened[done] = first[done]
-        heard = np.where(asks, _ASKED, np.where(self.syn & self.acks, _AGREED, 0))
-        heard |= np.where(self.rst & (asked >= 0) & ~asker, _REFUSED, 0)
-        tcp._heard[flows] |= np.bitwise_or.reduceat(heard, starts)
-        tcp._asked_ns[flows], tcp._asked[flows] = asked_ns[self.ends], asked[self.ends]
-        tcp._asked_length[flows] = length[self.ends]
 
     def _parted(self, gap: Bools, advancing: Bools) -> Bools | None:
         """Takes the gaps back that lie behind a first fragment, whose further ones fill them; says which segments
@@ -359,7 +177,7 @@ class _Pass:
         fast = (run >= 2) & (other_ack[rows] == x[rows]) & (time[rows] - told_ns < FAST_NS)
         highest = self._highest(rows, advancing)
         set_ns = np.where(highest >= begin, time[highest], self.state["top_ns"].ravel()[both])
-        initial = self.tcp.initial_ns[self.batch.flows[group[rows]]]
+        initial = self.tcp.handshakes.initial_ns[self.batch.flows[group[rows]]]
         threshold = np.where((initial >= 0) & (rows > self.opened[group[rows]]), initial, REORDERED_NS)
         late = (time[rows] - set_ns < threshold) & (top[rows] != end[rows])
         return np.asarray(~fast & late, dtype=np.bool_)

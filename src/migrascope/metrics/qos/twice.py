@@ -6,6 +6,7 @@ is the sender that sent twice.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from migrascope.metrics.qos.flows import Batch
 from migrascope.store.pcap.frames import Ints
@@ -14,7 +15,9 @@ from migrascope.store.pcap.links import Hashes, mixed
 
 WITHIN_NS = 1_000_000
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-_LOWER = 1 << 18
+_BITS = 18
+_SMALL = np.uint32(0x9E3779B1)
+Marks = NDArray[np.uint32]
 SHARE = 8
 """Of so many packets with something in them one must have come twice, for the others to count as the same packet."""
 
@@ -24,38 +27,56 @@ class Twice:
 
     def __init__(self) -> None:
         self._recent: Hashes = np.zeros(0, dtype=np.uint64)
+        self._recent_marks: Marks = np.zeros(0, dtype=np.uint32)
         self._recent_ns: Ints = np.zeros(0, dtype=np.int64)
         self._recent_places: Ints = np.zeros(0, dtype=np.int64)
         self._seen: Ints = np.zeros((0, 2), dtype=np.int64)
 
     def find(self, batch: Batch, headers: Headers) -> Bools | None:
         """Which packets of a batch are in the capture already; None where none is."""
-        name = _name(batch, headers)
+        marks = np.concatenate((self._recent_marks, _marks(headers)[batch.rows]))
         tcp = headers.protocol[batch.rows] == TCP
         solid = ~tcp | (headers.payload[batch.rows] > 0) | (headers.block[batch.rows, 13] & SYN > 0)
         need = int(batch.flows.max()) + 1
         if need > len(self._seen):
             more = max(need, 2 * len(self._seen)) - len(self._seen)
             self._seen = np.concatenate((self._seen, np.zeros((more, 2), dtype=np.int64)))
-        often = _often(np.concatenate((self._recent, name)))
-        found = self._judged(batch, headers, name, solid, often) if len(often) else None
+        rows = _sharing(marks)
+        names = self._names(batch, headers, rows)
+        again = np.sort(names)
+        often = again[1:][again[1:] == again[:-1]]
+        found = None
+        if len(often):
+            some = np.isin(names, often)
+            found = self._judged(batch, headers, rows[some], names[some], solid)
         if found is None:
             self._seen[batch.flows, 0] += np.add.reduceat(solid.astype(np.int64), batch.starts)
-        names = np.concatenate((self._recent, name))
         times = np.concatenate((self._recent_ns, batch.time_ns))
         places = np.concatenate((self._recent_places, batch.places))
-        kept = _kept(names, times, places)
-        self._recent, self._recent_ns, self._recent_places = names[kept], times[kept], places[kept]
+        rows = _since(times, places)
+        names = self._names(batch, headers, rows)
+        kept = _last(names, times[rows])
+        self._recent, self._recent_marks = names[kept], marks[rows[kept]]
+        self._recent_ns, self._recent_places = times[rows[kept]], places[rows[kept]]
         return found
 
-    def _judged(self, batch: Batch, headers: Headers, name: Hashes, solid: Bools, often: Hashes) -> Bools:
+    def _names(self, batch: Batch, headers: Headers, rows: Ints) -> Hashes:
+        """The names of some of the recent packets and, numbered behind them, those of a batch."""
         before = len(self._recent)
-        names = np.concatenate((self._recent, name))
+        found = np.empty(len(rows), dtype=np.uint64)
+        recent = rows < before
+        found[recent] = self._recent[rows[recent]]
+        found[~recent] = _name(batch, headers, rows[~recent] - before)
+        return found
+
+    def _judged(self, batch: Batch, headers: Headers, rows: Ints, names: Hashes, solid: Bools) -> Bools:
+        """rows: the recent packets and those of the batch whose name comes more than once."""
+        before = len(self._recent)
         times = np.concatenate((self._recent_ns, batch.time_ns))
         places = np.concatenate((self._recent_places, batch.places))
-        rows = np.flatnonzero(np.isin(names, often))
-        rows = rows[np.lexsort((places[rows], names[rows]))]
-        same = np.flatnonzero(names[rows[1:]] == names[rows[:-1]])
+        order = np.lexsort((places[rows], names))
+        rows, names = rows[order], names[order]
+        same = np.flatnonzero(names[1:] == names[:-1])
         first, second = rows[:-1][same], rows[1:][same]
         again = second[_close(times, places, first, second)]
         twin = np.zeros(len(batch), dtype=np.bool_)
@@ -83,16 +104,20 @@ def _close(times: Ints, places: Ints, first: Ints, second: Ints) -> Bools:
     return np.asarray((latest - times[first] <= WITHIN_NS) & (times[first] - earliest <= WITHIN_NS), dtype=np.bool_)
 
 
-def _kept(names: Hashes, times: Ints, places: Ints) -> Ints:
-    """The packets that one to come can be the same as: of each name the last, if all since were within 1 ms of it."""
+def _since(times: Ints, places: Ints) -> Ints:
+    """From the newest one on backward the packets since the first that was captured within 1 ms of the newest."""
     near = np.flatnonzero(np.abs(times - times[np.argmax(places)]) <= WITHIN_NS)
     tail = np.flatnonzero(places >= places[near].min())
-    tail = tail[np.argsort(places[tail])][::-1]
-    since = times[tail]
-    latest, earliest = np.maximum.accumulate(since), np.minimum.accumulate(since)
-    _, last = np.unique(names[tail], return_index=True)
-    last = last[(latest[last] - since[last] <= WITHIN_NS) & (since[last] - earliest[last] <= WITHIN_NS)]
-    return np.asarray(tail[last], dtype=np.int64)
+    return np.asarray(tail[np.argsort(places[tail])][::-1], dtype=np.int64)
+
+
+def _last(names: Hashes, times: Ints) -> Ints:
+    """Of packets from the newest on backward those that one to come can be the same as: of each name the last, if all
+    since were within 1 ms of it."""
+    latest, earliest = np.maximum.accumulate(times), np.minimum.accumulate(times)
+    _, last = np.unique(names, return_index=True)
+    near = (latest[last] - times[last] <= WITHIN_NS) & (times[last] - earliest[last] <= WITHIN_NS)
+    return np.asarray(last[near], dtype=np.int64)
 
 
 def _before(marked: Bools, batch: Batch) -> Ints:
@@ -101,26 +126,32 @@ def _before(marked: Bools, batch: Batch) -> Ints:
     return np.asarray(counted - counted[batch.starts][batch.group], dtype=np.int64)
 
 
-def _name(batch: Batch, headers: Headers) -> Hashes:
-    """A hash of what makes a packet one: its ends, IP's identification, length, and the transport's header."""
-    block, shift = headers.block.view(np.uint32), np.uint64(32)
+def _name(batch: Batch, headers: Headers, chosen: Ints) -> Hashes:
+    """A hash of what makes a packet one, of some of a batch: its ends, IP's identification, length, and the transport's
+    header."""
+    rows, shift = batch.rows[chosen], np.uint64(32)
+    block = headers.block[rows].view(np.uint32)
     first = block[:, 1].astype(np.uint64) << shift | block[:, 2]
     second = block[:, 3].astype(np.uint64) << shift | block[:, 4]
-    rest = headers.ident.astype(np.uint64) << np.uint64(48) ^ headers.payload.astype(np.uint64) << shift ^ block[:, 0]
-    name = mixed(first * _ODD + second ^ headers.source) ^ rest
-    flows = batch.flows.astype(np.uint64) * _ODD
-    return np.asarray(name[batch.rows] ^ flows[batch.group], dtype=np.uint64)
+    rest = headers.ident[rows].astype(np.uint64) << np.uint64(48) ^ block[:, 0]
+    rest ^= headers.payload[rows].astype(np.uint64) << shift
+    name = mixed(first * _ODD + second ^ headers.source[rows]) ^ rest
+    return np.asarray(name ^ batch.flows[batch.group[chosen]].astype(np.uint64) * _ODD, dtype=np.uint64)
 
 
-def _often(names: Hashes) -> Hashes:
-    """Those that come more than once. Only those that share the lower bits of another are sorted: to sort all takes
-    several times as long."""
-    lower = (names & np.uint64(_LOWER - 1)).astype(np.int64)
-    places = np.arange(len(names), dtype=np.int32)
-    last = np.zeros(_LOWER, dtype=np.int32)
-    last[lower] = places
-    rows = np.flatnonzero(last[lower] != places)
-    sharing = np.zeros(len(names), dtype=np.bool_)
-    sharing[rows] = sharing[last[lower[rows]]] = True
-    some = np.sort(names[sharing])
-    return np.asarray(some[1:][some[1:] == some[:-1]], dtype=np.uint64)
+def _marks(headers: Headers) -> Marks:
+    """Numbers of _BITS that are the same for the same packet, and seldom for two: to name all takes far longer."""
+    block = headers.block.view(np.uint32)
+    found = (block[:, 0] * _SMALL + block[:, 1]) * _SMALL + (block[:, 2] ^ block[:, 4])
+    return np.asarray((found * _SMALL ^ headers.ident) * _SMALL >> np.uint32(32 - _BITS), dtype=np.uint32)
+
+
+def _sharing(marks: Marks) -> Ints:
+    """The rows whose mark another one has too."""
+    places = np.arange(len(marks), dtype=np.int32)
+    last = np.zeros(1 << _BITS, dtype=np.int32)
+    last[marks] = places
+    rows = np.flatnonzero(last[marks] != places)
+    shared = np.zeros(len(marks), dtype=np.bool_)
+    shared[rows] = shared[last[marks[rows]]] = True
+    return np.asarray(np.flatnonzero(shared), dtype=np.int64)

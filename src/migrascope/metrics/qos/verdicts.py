@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from migrascope.metrics.qos.acts import Act, Acts
+from migrascope.metrics.qos.acts import Acts
 from migrascope.metrics.qos.flows import Flow
-from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, SilenceQos, Source
+from migrascope.metrics.qos.handshakes import UNANSWERED, Handshakes
+from migrascope.metrics.qos.moments import Moment
+from migrascope.metrics.qos.refusals import Refusals
+from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, MomentQos, RefusalQos, SilenceQos, Source
 from migrascope.metrics.qos.rtp import Stream
 from migrascope.metrics.qos.silences import Silence
 from migrascope.metrics.qos.stretches import stretches
 from migrascope.metrics.qos.tally import Tally, direction_and_window
-from migrascope.metrics.qos.tcp import Tcp
 from migrascope.model.measured import Measured, missing
 from migrascope.store.pcap.frames import Ints
 
@@ -33,6 +35,38 @@ _COUNTED = {
 
 
 @dataclass(frozen=True)
+class Deeds:
+    """What flows did and what was done to them, as it is told."""
+
+    flows: list[Flow]
+    acts: Acts
+    refusals: Refusals
+    begin_ns: int
+
+    def of(self, number: int, begin_ns: int, end_ns: int) -> ActQos:
+        """Of a flow from a silence's begin until 1 s after its end."""
+        flow, act = self.flows[number], self.acts.of(number, begin_ns, end_ns)
+        refusals = tuple(
+            RefusalQos(*self.refusals.words[words], count, (first_ns - self.begin_ns) / NS)
+            for words, (count, first_ns) in act.refused.items()
+        )
+        return ActQos(f"{flow.end(0)} ⇄ {flow.end(1)}", act.sent_again, act.longest_wait_s, act.reset, refusals)
+
+    def silence(self, silence: Silence, busy: set[int], moved: list[Moment]) -> SilenceQos:
+        """busy: flows that did something meanwhile; the first few are given."""
+        until = silence.begin_ns + silence.length_ns
+        return SilenceQos(
+            (silence.begin_ns - self.begin_ns) / NS, silence.length_ns / NS, silence.low_ns / NS,
+            silence.usual_ns / NS, silence.open, len(busy),
+            tuple(self.of(number, silence.begin_ns, until) for number in sorted(busy)[:MOST_BUSY]),
+            tuple(self.moment(each) for each in moved),
+        )  # fmt: skip
+
+    def moment(self, moment: Moment) -> MomentQos:
+        return MomentQos((moment.time_ns - self.begin_ns) / NS, moment.kind, moment.address, moment.place)
+
+
+@dataclass(frozen=True)
 class Known:
     """What a whole capture has given: flows, when each began and ended, the first window, handshakes, sums, percentiles
     of round trips by direction (p50, p95; s), RTP streams by direction."""
@@ -41,10 +75,10 @@ class Known:
     spans: Ints
     begin_ns: int
     first_window: int
-    tcp: Tcp
+    handshakes: Handshakes
     tally: Tally
     silences: dict[int, list[Silence]]
-    acts: Acts
+    deeds: Deeds
     percentiles: dict[int, list[float]]
     streams: dict[int, list[Stream]]
 
@@ -69,7 +103,7 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
                 (flow.end(0), flow.end(1)),
                 (begin - known.begin_ns) / NS,
                 (end - begin) / NS,
-                _initial(known, flow, number),
+                _initial(known, flow, number, directions),
                 directions,
                 flow.inside,
             )
@@ -77,26 +111,14 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
     return sorted(found, key=lambda flow: (flow.start_s, flow.protocol, flow.ends))
 
 
-def as_silence(silence: Silence, begin_ns: int, flows: list[Flow], acts: Acts, busy: set[int]) -> SilenceQos:
-    """busy: flows that did something meanwhile; the first few are given."""
-    until = silence.begin_ns + silence.length_ns
-    told = [(number, acts.of(number, silence.begin_ns, until)) for number in sorted(busy)[:MOST_BUSY]]
-    return SilenceQos(
-        (silence.begin_ns - begin_ns) / NS, silence.length_ns / NS, silence.low_ns / NS, silence.usual_ns / NS,
-        silence.open, len(busy),
-        tuple(as_act(flows[number], act) for number, act in told),
-    )  # fmt: skip
-
-
-def as_act(flow: Flow, act: Act) -> ActQos:
-    return ActQos(f"{flow.end(0)} ⇄ {flow.end(1)}", act.sent_again, act.longest_wait_s, act.reset)
-
-
-def _initial(known: Known, flow: Flow, number: int) -> Measured:
+def _initial(known: Known, flow: Flow, number: int, directions: list[Direction]) -> Measured:
     if flow.name != "tcp":
         return missing("s", SEQUENCE, "it is no TCP flow")
-    initial, why = known.tcp.initial(number)
+    initial, why = known.handshakes.initial(number)
     if initial is None:
+        refusals = [refusal for direction in directions for refusal in direction.refusals]
+        if why == UNANSWERED and refusals:
+            why = f"refused: {refusals[0].why}, says {refusals[0].by}"
         return missing("s", SEQUENCE, why)
     return Measured(initial / NS, "s", SEQUENCE, samples=1)
 
@@ -122,19 +144,21 @@ def _direction(
     sources = tuple(
         Source(
             stream.source, stream.kind, stream.expected, stream.received, stream.resets,
-            stream.jitter_sum_s / stream.transits if stream.transits else None,
+            stream.jitter_sum_ns / stream.transits / NS if stream.transits else None,
         )
         for stream in streams
     )  # fmt: skip
-    silences = tuple(
-        as_silence(each, known.begin_ns, known.flows, known.acts, _busy(known, number, each))
-        for each in known.silences.get(key, [])
+    silences = tuple(known.deeds.silence(each, _busy(known, number, each), []) for each in known.silences.get(key, []))
+    refusals = tuple(
+        RefusalQos(each.by, each.why, each.count, (each.first_ns - known.begin_ns) / NS)
+        for each in known.deeds.refusals.of(key)
     )
-    return Direction(flow.end(side), flow.end(1 - side), metrics, counts, window_s, windows, sources, silences)
+    ends = flow.end(side), flow.end(1 - side)
+    return Direction(*ends, metrics, counts, window_s, windows, sources, silences, refusals)
 
 
 def _busy(known: Known, number: int, silence: Silence) -> set[int]:
-    acted = known.acts.of(number, silence.begin_ns, silence.begin_ns + silence.length_ns)
+    acted = known.deeds.acts.of(number, silence.begin_ns, silence.begin_ns + silence.length_ns)
     return {number} if acted.anything else set()
 
 
@@ -166,7 +190,7 @@ def _jitter(flow: Flow, sums: dict[str, int], streams: list[Stream]) -> Measured
         transits = sum(stream.transits for stream in streams)
         if not transits:
             return missing("s", RTP, "too few packets to tell the clock of its time stamps")
-        return Measured(sum(stream.jitter_sum_s for stream in streams) / transits, "s", RTP, samples=transits)
+        return Measured(sum(stream.jitter_sum_ns for stream in streams) / transits / NS, "s", RTP, samples=transits)
     source = ECHO if flow.name == "icmp" else TIMES
     if not sums["changes"]:
         return missing("s", source, _NO_NUMBERS if flow.name == "udp" else "no two round trips in a row")

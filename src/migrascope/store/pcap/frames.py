@@ -1,6 +1,6 @@
 """A batch of captured frames as columns over one buffer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ UNKNOWN, INWARD, OUTWARD = 0, 1, 2
 class Frames:
     """n frames in the order of the file, valid until the next batch is read. at: where each begins in data; captured,
     wire: its bytes there and as it was on the wire; time_ns: since 1970; link: its link type (LINKTYPE_*); direction:
-    UNKNOWN, INWARD or OUTWARD, as seen from the interface."""
+    UNKNOWN, INWARD or OUTWARD, as seen from the interface; port: the number of the interface that saw it in the whole
+    file, whose names are in port_names; None where there has been one only."""
 
     data: Bytes
     at: Ints
@@ -25,6 +26,8 @@ class Frames:
     time_ns: Ints
     link: Ints
     direction: Bytes
+    port: Ints | None = None
+    port_names: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.at)

@@ -200,10 +200,10 @@ def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
     payload = np.where(protocol > 0, np.maximum(0, length - header - size), 0)
     ports = words(block)[:, 0].astype(np.int64)
     has_ports = tcp | (protocol == UDP)
-    ident = np.where(_is_echo(protocol, block), column(block, 4, 2), 0)
+    ident = np.where(is_echo(protocol, block), column(block, 4, 2), 0)
     source_port = np.where(has_ports, ports >> 16, ident)
     target_port = np.where(has_ports, ports & 0xFFFF, ident)
-    source, target = _ends(first, version, protocol, source_port, target_port)
+    source, target = hashed_ends(first, version, protocol, source_port, target_port)
     there = np.clip(end - transport, 0, 64)
     return Headers(
         frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there,
@@ -240,13 +240,15 @@ def _extensions(
     return protocol, header, good, cut
 
 
-def _is_echo(protocol: Bytes, block: Bytes) -> Bools:
+def is_echo(protocol: Bytes, block: Bytes) -> Bools:
     kind = block[:, 0]
     four = (protocol == ICMP) & ((kind == 0) | (kind == 8))
     return np.asarray(four | (protocol == ICMP6) & ((kind == 128) | (kind == 129)), dtype=np.bool_)
 
 
-def _ends(first: Bytes, version: Bytes, protocol: Bytes, source_port: Ints, target_port: Ints) -> tuple[Hashes, Hashes]:
+def hashed_ends(
+    first: Bytes, version: Bytes, protocol: Bytes, source_port: Ints, target_port: Ints
+) -> tuple[Hashes, Hashes]:
     """A hash of 64 bits of address, port and protocol for each end."""
     numbers = words(first)
     below = protocol.astype(np.uint64) << np.uint64(16)

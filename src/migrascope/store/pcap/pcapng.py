@@ -15,7 +15,7 @@ SECTION, INTERFACE, OLD_PACKET, SIMPLE, PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 MAGIC = SECTION.to_bytes(4, "little")
 _BYTE_ORDER = 0x1A2B3C4D
 _FIXED = 28
-_END, _TSRESOL, _TSOFFSET, _FLAGS = 0, 9, 14, 2
+_END, _NAME, _TSRESOL, _TSOFFSET, _FLAGS = 0, 2, 9, 14, 2
 _OPTION = 8
 LATEST_NS = 1 << 62
 _MOST_STRETCH, _LEAST_STRETCH = 1 << 40, 1 << 12
@@ -25,11 +25,13 @@ Stamps = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Interface:
-    """What stamps and frames of one interface are: link type, units per second, seconds to add."""
+    """What stamps and frames of one interface are: link type, units per second, seconds to add, and its number among
+    the ports of the whole file."""
 
     link: int
     units: int
     offset_s: int
+    port: int
 
     @property
     def most(self) -> int:
@@ -54,7 +56,8 @@ class Interface:
 class Pcapng:
     """The state of one file: the byte order and the interfaces of the section that is being read. skipped: blocks that
     hold no packet; untimed, untimed_bytes: packets without a time stamp (simple packet blocks) and their lengths on the
-    wire; damage: where there is no further block."""
+    wire; damage: where there is no further block; port_names: interfaces of the same place and name in two sections are
+    one port."""
 
     order: str = "<"
     interfaces: list[Interface] = field(default_factory=list)
@@ -62,6 +65,7 @@ class Pcapng:
     untimed: int = 0
     untimed_bytes: int = 0
     damage: Damaged | None = None
+    port_names: list[str] = field(default_factory=list)
     _described: list[int] = field(default_factory=list)
     _stretch: int = _MOST_STRETCH
     _short: bool = True
@@ -75,7 +79,7 @@ class Pcapng:
         for starts, heads in self._sections(data, buffer, filled, position):
             found.append(self._packets(data, buffer, starts, heads, position))
             rest = int(starts[-1]) + int(heads[-1, 1])
-        return _joined(buffer, found), rest if self.damage is None else self.damage.position - position
+        return _joined(buffer, found, self.port_names), rest if self.damage is None else self.damage.position - position
 
     def lacks(self, left: bytes) -> int | None:
         """How many bytes are missing of the block that begins so; None where its length is not there."""
@@ -181,7 +185,11 @@ class Pcapng:
                 values[:bad_stamp] for values in (starts, lengths, number, captured, wire, time, link)
             )
         at = starts + _FIXED
-        return Frames(buffer, at, captured, wire, time, link, self._direction(buffer, at, captured, starts + lengths))
+        direction = self._direction(buffer, at, captured, starts + lengths)
+        port = None
+        if len(self.port_names) > 1:
+            port = np.array([interface.port for interface in self.interfaces], dtype=np.int64)[number]
+        return Frames(buffer, at, captured, wire, time, link, direction, port, self.port_names)
 
     def _stamps(self, number: Ints, stamp: Stamps) -> tuple[Ints, Ints, int | None]:
         """(ns since 1970, link types, the first row whose stamp cannot be)."""
@@ -230,13 +238,17 @@ class Pcapng:
 
     def _interface(self, data: bytearray, place: int, length: int) -> Interface:
         link = struct.unpack_from(self.order + "H", data, place + 8)[0]
-        units, offset_s = 10**6, 0
+        units, offset_s, name = 10**6, 0, f"interface {len(self.interfaces)}"
         for code, value in self._options(data, place + 16, place + length - 4):
             if code == _TSRESOL and value:
                 units = 1 << (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
             elif code == _TSOFFSET and len(value) == 8:
                 offset_s = struct.unpack(self.order + "q", value)[0]
-        return Interface(link, units, offset_s)
+            elif code == _NAME and value:
+                name += f" ({value.decode(errors='replace')})"
+        if name not in self.port_names:
+            self.port_names.append(name)
+        return Interface(link, units, offset_s, self.port_names.index(name))
 
     def _options(self, data: bytearray, at: int, end: int) -> Iterator[tuple[int, bytes]]:
         while at + 4 <= end:
@@ -286,7 +298,7 @@ def _first_bad(buffer: Bytes, starts: Ints, lengths: Ints, filled: int, order: s
     return int(np.argmax(bad)) if bad.any() else None
 
 
-def _joined(buffer: Bytes, found: list[Frames]) -> Frames:
+def _joined(buffer: Bytes, found: list[Frames], port_names: list[str]) -> Frames:
     if len(found) == 1:
         return found[0]
     names = ("at", "captured", "wire", "time_ns", "link")
@@ -294,4 +306,8 @@ def _joined(buffer: Bytes, found: list[Frames]) -> Frames:
         np.concatenate([np.zeros(0, dtype=np.int64), *(getattr(frames, name) for frames in found)]) for name in names
     )
     direction = np.concatenate([np.zeros(0, dtype=np.uint8), *(frames.direction for frames in found)])
-    return Frames(buffer, at, captured, wire, time, link, direction)
+    port = None
+    if len(port_names) > 1:
+        parts = [np.zeros(len(frames), dtype=np.int64) if frames.port is None else frames.port for frames in found]
+        port = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+    return Frames(buffer, at, captured, wire, time, link, direction, port, port_names)
