@@ -13,7 +13,7 @@ from typing import Any
 
 from migrascope.node.namespace import NETNS
 from migrascope.node.place import LABS
-from migrascope.node.register import Register
+from migrascope.node.register import registers
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
@@ -67,9 +67,12 @@ def json_of(*arguments: str) -> Any:
 def owned_by(pid: int) -> set[str]:
     """The ids of the labs that a process has made and not yet removed."""
     found = set()
-    for folder in LABS.iterdir() if LABS.exists() else []:
-        if [entry["pid"] for entry in Register(folder).entries() if entry["kind"] == "owner"] == [pid]:
-            found.add(folder.name)
+    for register in registers(LABS):
+        # it may be being written, or removed
+        with contextlib.suppress(OSError, ValueError):
+            lines = (register.folder / "register.ndjson").read_text(encoding="utf-8").splitlines()
+            if [entry["pid"] for entry in map(json.loads, lines) if entry["kind"] == "owner"] == [pid]:
+                found.add(register.id)
     return found
 
 

@@ -14,7 +14,8 @@ from migrascope.model.clock import clock_pair
 from migrascope.node.container import Container
 from migrascope.node.image import root_image
 from migrascope.node.process import ProcessError
-from migrascope.node.register import Cleaned, Register, remove
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, remove
 from migrascope.probe import libvirt
 from migrascope.testbed.packages import NODE
 from needs import need_lab

@@ -1,4 +1,4 @@
-"""The holding server, seen by a raw client, by visitors and by viewers; scenarios and the origin's configuration."""
+"""The holding server, seen by a raw client, by visitors and by viewers; scenarios."""
 
 import asyncio
 import time
@@ -10,7 +10,6 @@ from recorded import Running, program, rows, until
 
 from migrascope.model.plan import Scenario
 from migrascope.workload import hold, mp4, viewer, visitors
-from migrascope.workload.origin import nginx_config
 from migrascope.workload.scenario import scenario
 
 S = 10**9
@@ -135,11 +134,3 @@ def test_scenarios_say_who_watches_what() -> None:
     assert all(
         one.live == scenario(name, 2, *ENDS).needs_origin for name in names for one in scenario(name, 2, *ENDS).viewers
     )
-
-
-def test_origin_keeps_to_its_folder() -> None:
-    text = nginx_config(Path("/x/www"), Path("/x"), "192.0.2.40")
-    assert "listen 192.0.2.40:80;" in text
-    assert text.count("{") == text.count("}")
-    paths = [word.rstrip(";") for line in text.splitlines() for word in line.split() if word.startswith("/")]
-    assert all(path.startswith("/x") for path in paths)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from migrascope.cli import owner, running
-from migrascope.cli.owner import hand_over, hand_over_run
-from migrascope.model.problem import Problem
+from migrascope.cli.owner import hand_over, hand_over_run, need_ours
+from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem, UsageProblem
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 CALLER, OTHER, ROOT = (1234, 1235), (4321, 4321), (0, 0)
@@ -196,3 +197,41 @@ def test_what_a_resumed_run_gets_is_given_only_where_it_is_the_callers(sudo: Pat
     assert running.run(resume_="-1") == 0
     assert owner_of(made / "trials" / "1") == (CALLER if whose == CALLER else ROOT)
     assert {owner_of(path) for path in (made, made / "manifest.json", made / "plan.toml")} == {whose}
+
+
+REACHING = [
+    {"lab": {"qemu_program": "/tmp/x"}},
+    {"cloud": {"name": "x"}},
+    {"cloud": {"hosts": {"a": "qemu:///system"}}},
+    {"cloud": {"origin": "203.0.113.7"}},
+]
+
+
+@needs_root
+@pytest.mark.parametrize("parts", REACHING, ids=str)
+@pytest.mark.parametrize("whose", ["folder", "plan", "everybody's"])
+def test_root_goes_on_with_nobody_elses_run_that_names_what_root_would_run(
+    run: Path, parts: dict[str, object], whose: str
+) -> None:
+    plan = Plan.model_validate(parts)
+    (run / "plan.toml").write_text("")
+    need_ours(run, plan, SUDO)
+    with pytest.raises(UsageProblem, match="whoever wrote that would be root"):
+        need_ours(run, plan, {})
+    match whose:
+        case "folder":
+            os.chown(run, *OTHER)
+        case "plan":
+            os.chown(run / "plan.toml", *OTHER)
+        case _:
+            run.chmod(0o777)
+    with pytest.raises(UsageProblem, match=next(iter(parts))):
+        need_ours(run, plan, SUDO)
+    need_ours(run, Plan(), SUDO)
+
+
+@needs_root
+@pytest.mark.parametrize("number", ["", "x", "-1", "1" * 5000, "²"])
+def test_a_caller_that_is_no_number_is_none(run: Path, number: str) -> None:
+    hand_over(run / "manifest.json", environment={"SUDO_UID": number, "SUDO_GID": "1"})
+    assert owner_of(run / "manifest.json") == ROOT

@@ -14,8 +14,9 @@ import pytest
 from migrascope.cli import cleaning
 from migrascope.node.image import cached
 from migrascope.node.lock import free, locked
-from migrascope.node.register import Cleaned, Register
+from migrascope.node.register import Register
 from migrascope.node.superseded import UNUSED_DAYS, lock_of, remove_superseded, used
+from migrascope.node.takedown import Cleaned
 
 DAY = 86400
 OLD, OLDER, NEW = "guest-000000000000000a", "guest-000000000000000b", "guest-000000000000000c"

@@ -16,6 +16,7 @@ from migrascope.node.image import IMAGES
 from migrascope.node.register import Register
 from migrascope.store import removal
 from migrascope.study import testbeds
+from migrascope.testbed.runner import Done
 from migrascope.testbed.settings import Settings
 from migrascope.testbed.testbed import Testbed as OneTestbed
 
@@ -159,10 +160,10 @@ def test_a_testbed_has_a_valid_name_wherever_that_comes_from(tmp_path: Path, nam
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("tenant", "../x", "tenant is '../x', not vlan or vxlan"), ("name", "../x", "valid name")],
+    [("tenant", "../x", "tenant"), ("name", "../x", "valid name"), ("loopback", "0.0.0.0", "no address of 127")],
 )
 def test_settings_that_lead_elsewhere_are_refused(key: str, value: str, words: str) -> None:
-    with pytest.raises(Problem, match=words):
+    with pytest.raises((Problem, ValueError), match=words):
         Settings.from_json({**Settings().to_json(), key: value})
 
 
@@ -175,3 +176,47 @@ def test_an_image_that_is_none_of_the_cache_is_refused(tmp_path: Path, path: str
     (testbed.folder / "images.json").write_text(json.dumps({"node": image, "guest": image}))
     with pytest.raises(Problem, match="is no image in"):
         _ = testbed.nodes
+
+
+DEEP = "[" * 100_000
+STATE_DAMAGES = [
+    "",
+    "{",
+    "[]",
+    "7",
+    "{}",
+    '{"name": 7}',
+    '{"tasks": 1}',
+    '{"node": {}, "guest": []}',
+    DEEP,
+    "\x00",
+    "NaN",
+]
+
+
+@pytest.mark.parametrize("text", STATE_DAMAGES)
+@pytest.mark.parametrize("name", ["settings.json", "images.json", "done.json", "topology.json", "rates.json"])
+def test_a_damaged_file_of_a_testbed_is_named_or_does_without(tmp_path: Path, name: str, text: str) -> None:
+    testbed = OneTestbed("one", tmp_path)
+    testbed.folder.mkdir()
+    images = {"node": str(IMAGES / "node-1"), "guest": str(IMAGES / "guest-1")}
+    (testbed.folder / "settings.json").write_text(json.dumps(Settings("one").to_json()))
+    (testbed.folder / "images.json").write_text(json.dumps(images))
+    (testbed.folder / name).write_text(text)
+    said = []
+    for look in (lambda: testbed.settings, lambda: testbed.nodes, lambda: Done(testbed.done), testbed.rates):
+        try:
+            look()
+        except Problem as problem:
+            said.append(str(problem))
+    assert not testbed.topology.whole()
+    if name in ("settings.json", "images.json", "done.json"):
+        assert any(f"{name} is damaged" in words for words in said), said
+
+
+def test_rates_that_no_link_has_are_passed_over(tmp_path: Path) -> None:
+    testbed = OneTestbed("one", tmp_path)
+    testbed.folder.mkdir()
+    kept = {"migration": 1e9, "storage": "fast", "tenant": -1, "x": 1e9, "external": True}
+    (testbed.folder / "rates.json").write_text(json.dumps(kept))
+    assert testbed.topology._kept_rates() == {"migration": 1e9}

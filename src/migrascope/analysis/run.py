@@ -1,7 +1,8 @@
 """A run folder, recomputed: every number from the recorded tables alone."""
 
-import json
+import reprlib
 import tomllib
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from migrascope.metrics.checks import checks
 from migrascope.metrics.trial import examine
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
+from migrascope.model.calibration import calibrated
 from migrascope.model.measured import missing
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.model.verdict import VERDICTS
+from migrascope.store.document import read_object, read_text
 from migrascope.store.recording import DAMAGED, Damaged, Recording, TrialFacts
 from migrascope.store.runfolder import RunFolder
 
@@ -40,8 +43,8 @@ def analyse(run: RunFolder) -> Summary:
 
 def _plan(path: Path) -> Plan:
     try:
-        return Plan.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return Plan.model_validate(tomllib.loads(read_text(path)))
+    except (OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{path}: {error}") from error
 
 
@@ -49,10 +52,9 @@ def _calibration(path: Path) -> list[dict[str, Any]] | None:
     if not path.exists():
         return None
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path}: {error!r}; without the file the run can be read") from error
-    return rows
+        return calibrated(read_object(path))
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{path}: {error}; without the file the run can be read") from error
 
 
 def _result(folder: Path, spec: TrialSpec, plan: dict[str, Any]) -> TrialResult:
@@ -60,17 +62,27 @@ def _result(folder: Path, spec: TrialSpec, plan: dict[str, Any]) -> TrialResult:
     try:
         recording = Recording(folder)
         recording.verify()
+        _need_same(recording, spec)
         return result_of(recording)
     except Damaged as error:
         words = str(error)
-    except pl.exceptions.PolarsError as error:
-        words = f"{folder}: {str(error).splitlines()[0]}"
+    except (Exception, pl.exceptions.PanicException) as error:  # a recording of somebody else's may hold anything
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        at = f"{Path(where.filename).name}:{where.lineno}"
+        words = f"{folder}: no figure can be computed from it: {reprlib.repr(error)}, at {at}"
     facts = TrialFacts(
         spec.number, spec.block, spec.factors, spec.source, spec.destination, "", "", DAMAGED, words, plan
     )
     nothing = result_of(Recording(folder / "damaged", trial=facts))
     metrics = {key: missing(one.unit, one.source, "the recording is damaged") for key, one in nothing.metrics.items()}
     return replace(nothing, metrics=metrics)
+
+
+def _need_same(recording: Recording, spec: TrialSpec) -> None:
+    """Damaged where it is the recording of another plan's trial."""
+    found = recording.trial
+    if (found.number, found.factors) != (spec.number, spec.factors):
+        raise Damaged(f"{recording.folder}: it is no recording of trial {spec.number} of this run's plan")
 
 
 def result_of(recording: Recording) -> TrialResult:

@@ -11,8 +11,8 @@ from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
 from migrascope.model.problem import Problem
 from migrascope.node.image import IMAGES
-from migrascope.node.register import clean as clean_machine
 from migrascope.node.superseded import remove_superseded
+from migrascope.node.takedown import clean as clean_machine
 
 
 def clean(

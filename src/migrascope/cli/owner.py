@@ -2,12 +2,17 @@
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrascope.model.plan import Plan
+from migrascope.model.problem import UsageProblem
 from migrascope.store.removal import mount_id
+
+_NUMBER = re.compile("[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,34 @@ class Caller:
 
 def _caller(environment: Mapping[str, str]) -> Caller | None:
     """None where we are not root, or not under sudo."""
-    if os.geteuid() != 0 or "SUDO_UID" not in environment:
+    numbers = [environment.get(name, "") for name in ("SUDO_UID", "SUDO_GID")]
+    if os.geteuid() != 0 or not all(_NUMBER.fullmatch(number) for number in numbers):
         return None
-    return Caller(int(environment["SUDO_UID"]), int(environment["SUDO_GID"]))
+    return Caller(*map(int, numbers))
+
+
+def need_ours(run: Path, plan: Plan, environment: Mapping[str, str] = os.environ) -> None:
+    """UsageProblem where root is about to go on with a run of somebody else's, whose plan names what root would run,
+    connect to or listen on: whoever can write its folder would be root."""
+    named = {
+        "lab.qemu_program": plan.lab.qemu_program,
+        "cloud.name": plan.cloud.name,
+        "cloud.hosts": plan.cloud.hosts,
+        "cloud.origin": plan.cloud.origin,
+    }
+    keys = [key for key, value in named.items() if value]
+    if os.geteuid() != 0 or not keys:
+        return
+    caller = _caller(environment)
+    trusted = {0} if caller is None else {0, caller.user}
+    for path in (run, run / "plan.toml"):
+        found = path.stat()
+        if found.st_uid not in trusted or found.st_mode & stat.S_IWOTH:
+            raise UsageProblem(
+                f"{path} can be written by others (its owner is user {found.st_uid}), and its plan names "
+                f"{', '.join(keys)}: whoever wrote that would be root\n"
+                f"  next: read {run / 'plan.toml'}; if it is what you want: migrascope run {run / 'plan.toml'}"
+            )
 
 
 def hand_over(*paths: Path, environment: Mapping[str, str] = os.environ) -> None:

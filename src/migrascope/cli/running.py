@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.output import print_json, table_and_report
-from migrascope.cli.owner import hand_over, hand_over_run
+from migrascope.cli.owner import hand_over, hand_over_run, need_ours
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
@@ -46,6 +46,12 @@ def _missing(plan: Plan) -> list[str]:
     return disturbances.problems_of(plan) if on_testbed else []
 
 
+def _listens(plan: Plan) -> list[str]:
+    """Where a run of the plan listens on this machine itself, for others than its own processes, in words."""
+    public = plan.lab.kind == "openstack" and plan.cloud.name and plan.cloud.origin and not plan.cloud.visitors
+    return [f"{plan.cloud.origin}:80 (the live stream, by nginx as nobody)"] if public else []
+
+
 def run(
     plan: str = "website",
     /,
@@ -73,6 +79,8 @@ def run(
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
     borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
     loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
+    if folder is not None:
+        need_ours(folder.path, loaded)
     new_folders = [path for path in (runs, *runs.parents) if not path.exists()]
     written = [folder] if folder is not None else []
 
@@ -123,7 +131,7 @@ def plan(
     seconds = len(trials) * expected_trial_s(loaded) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
     size = len(trials) * BYTES_PER_TRIAL
     free = shutil.disk_usage(Path.cwd()).free
-    missing = _missing(loaded)
+    missing, listens = _missing(loaded), _listens(loaded)
     if json:
         print_json(
             {
@@ -133,6 +141,7 @@ def plan(
                 "seconds": seconds,
                 "disk_bytes": size,
                 "free_bytes": free,
+                "listens": listens,
                 "missing": missing,
             }
         )
@@ -147,5 +156,7 @@ def plan(
         line = f"{trial.number:5} block {trial.block}  {trial.source} to {trial.destination}  {varying}"
         out.print(line.rstrip(), markup=False, soft_wrap=True)
     out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
+    if listens:
+        out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)
     out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
     return 0

@@ -16,7 +16,7 @@ from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
-from migrascope.node.register import Cleaned
+from migrascope.node.takedown import Cleaned
 from migrascope.study import testbeds
 from migrascope.testbed.settings import Tenant
 from migrascope.testbed.status import Status

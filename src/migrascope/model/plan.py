@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from migrascope.model.address import OptionalAddress
 from migrascope.model.disturbance import KINDS, NONE, Disturbance
 from migrascope.model.load import Load
 from migrascope.model.name import ForeignName, Name, OptionalForeignName
@@ -46,8 +47,8 @@ class CloudPlan(Part):
     name: in clouds.yaml; without one it is the testbed of that name. image, flavor, network, external: by name or id;
     empty: found there, and the website's image uploaded where it is not. hosts: libvirt's URI of each host in reach, by
     the host's name in Compute. visitors: the network namespace from which floating IPs are reached; empty: this
-    machine. origin: the address at which instances reach this machine's live stream; empty: none, and no online
-    video."""
+    machine. origin: the address (IPv4) of this machine on whose port 80 the live stream is served, to all who reach
+    it, instances and visitors among them; empty: none, and no online video."""
 
     name: str = ""
     testbed: Name = "testbed"
@@ -57,7 +58,7 @@ class CloudPlan(Part):
     external: str = ""
     hosts: dict[ForeignName, str] = Field(default_factory=dict)
     visitors: OptionalForeignName = ""
-    origin: str = ""
+    origin: OptionalAddress = ""
 
 
 class InstancePlan(Part):

@@ -56,11 +56,12 @@ def die_with_parent(parent: int) -> None:
         raise SystemExit(1)
 
 
-def _enter_root(root: str, folders: list[str]) -> None:
+def _enter_root(root: str, folders: dict[str, str]) -> None:
+    """folders: of this machine, each with where it is seen in the root."""
     unshare_mounts()
     mount(root, root, None, MS_BIND)
-    for folder in ("/dev", "/proc", "/sys", *folders):
-        mount(folder, root + folder, None, MS_BIND | MS_REC)
+    for folder, where in folders.items():
+        mount(folder, root + where, None, MS_BIND | MS_REC)
     mount("tmpfs", root + "/tmp", "tmpfs", 0)
     mount(root, root, None, MS_REMOUNT | MS_BIND | MS_RDONLY)
     os.chroot(root)

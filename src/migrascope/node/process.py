@@ -19,6 +19,10 @@ from migrascope.node.place import CACHE, STATE
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 
+_SHOWN = ("/dev", "/proc", "/sys", str(STATE), str(CACHE))
+ONLY = "/srv"
+"""Where a program in a root sees the only folder that is shown to it."""
+
 
 class ProcessError(Problem):
     """A program that could not start, ended unasked, or failed; the message holds the command and its last words."""
@@ -26,10 +30,14 @@ class ProcessError(Problem):
 
 @dataclass(frozen=True)
 class Where:
-    """Where a program runs: namespace None is this machine's network, root None is this machine's files."""
+    """Where a program runs: namespace None is this machine's network, root None is this machine's files.
+
+    only: the one folder of this machine that it sees in the root, at ONLY; None: the kernel's and Migrascope's own, in
+    their places."""
 
     namespace: Namespace | None = None
     root: Path | None = None
+    only: Path | None = None
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line that starts argv there."""
@@ -37,7 +45,7 @@ class Where:
             "parent": os.getpid(),
             "namespace": str(self.namespace.path) if self.namespace else "",
             "root": str(self.root) if self.root else "",
-            "folders": [str(STATE), str(CACHE)],
+            "folders": {str(self.only): ONLY} if self.only else {path: path for path in _SHOWN},
             "argv": list(argv),
             "environment": _ENVIRONMENT if self.root else None,  # None: its own, which is ours
         }

@@ -5,38 +5,96 @@ guessing.
 resource. A lab's processes run in its namespaces and die with their parent. A testbed's nodes outlive the command that
 started them and are found by their namespace; its folder is state, which stays until it is purged.
 
-A register is read as root by whoever cleans up, so it is not believed: what does not begin with its own id is never
-touched.
+A register is read as root by whoever cleans up, so it is not believed: each line is an entry of a known kind or is
+passed over, and what does not begin with the register's own id is not its own.
 """
 
 import contextlib
-import json
+import fcntl
 import os
 import re
 import secrets
-import signal
+import stat
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from migrascope.model.name import OURS
-from migrascope.node import cgroup, memory
+from migrascope.model.problem import Problem
+from migrascope.node import memory
 from migrascope.node.container import inits
 from migrascope.node.namespace import NETNS, Namespace
 from migrascope.node.place import LABS, TESTBEDS
-from migrascope.store.removal import NotRemoved, remove_tree
 
 _ID = re.compile(f"ms([0-9a-f]{{6}}|-{OURS.pattern})")
+_FILE = "register.ndjson"
+_MOST_BYTES = 2**20
+"""The largest register that is read; a large testbed's holds a few kB."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_YOUNG_S = 5.0
+"""So long a folder may be there before its owner has claimed it."""
+
+
+class _Entry(BaseModel):
+    """A line of a register. Keys that a newer version writes are passed over."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _Owner(_Entry):
+    """pid and start (the clock tick, proc(5)) together name a process."""
+
+    kind: Literal["owner"] = "owner"
+    pid: int = Field(gt=0, le=2**22)
+    start: int = Field(ge=0, lt=2**63)
+
+
+class _Lasting(_Entry):
+    kind: Literal["lasting"] = "lasting"
+
+
+class _Namespace(_Entry):
+    kind: Literal["namespace"] = "namespace"
+    name: str = Field(max_length=255)
+
+
+class _Cgroup(_Entry):
+    kind: Literal["cgroup"] = "cgroup"
+    path: str = Field(max_length=4096)
+
+
+class _Images(_Entry):
+    kind: Literal["images"] = "images"
+    paths: list[Annotated[str, Field(max_length=4096)]]
+
+
+_ANY: TypeAdapter[_Owner | _Lasting | _Namespace | _Cgroup | _Images] = TypeAdapter(
+    Annotated[_Owner | _Lasting | _Namespace | _Cgroup | _Images, Field(discriminator="kind")]
+)
+_Kind = TypeVar("_Kind", bound=_Entry)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a register holds. damage: why that may not be all that was written; empty where it is."""
+
+    entries: list[_Entry]
+    damage: str = ""
+
+    def of(self, kind: type[_Kind]) -> list[_Kind]:
+        return [entry for entry in self.entries if isinstance(entry, kind)]
 
 
 def start_time(pid: int) -> int | None:
     """The clock tick at which a process started, which with its pid names it for good; None if it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()
+    fields = text.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
@@ -48,7 +106,7 @@ class Register:
             raise ValueError(f"{folder} is no folder of a lab or testbed")
         self.folder = folder
         self.id = folder.name
-        self._file = folder / "register.ndjson"
+        self._file = folder / _FILE
 
     @classmethod
     def create(cls, labs: Path = LABS) -> "Register":
@@ -64,188 +122,154 @@ class Register:
         """A testbed's register, with a new folder unless it is there; it has no owner until it is claimed."""
         testbeds.mkdir(parents=True, exist_ok=True)
         register = cls(testbeds / name)
-        register.folder.mkdir(mode=0o700, exist_ok=True)
-        register._add({"kind": "lasting"})
+        with contextlib.suppress(FileExistsError):
+            register.folder.mkdir(mode=0o700)
+        if register.folder.is_symlink() or not register.folder.is_dir():
+            raise Problem(f"{register.folder} is no folder, and nothing is kept there\n  next: rm {register.folder}")
+        register._add(_Lasting())
         return register
 
     def claim(self) -> None:
-        """Makes this process the owner, for as long as it runs."""
-        self._add({"kind": "owner", "pid": os.getpid(), "start": start_time(os.getpid())})
+        """Makes this process the owner, for as long as it runs.
 
-    def _add(self, entry: dict[str, object]) -> None:
-        if entry in self.entries():
+        A lock of the folder, which nobody closes, says so, whatever becomes of the file; the line is for versions
+        that look at no lock, and says since when processes may be ours.
+        """
+        fcntl.flock(os.open(self.folder, _FOLDER), fcntl.LOCK_SH)
+        start = start_time(os.getpid())
+        assert start is not None, "this process runs"
+        self._add(_Owner(pid=os.getpid(), start=start))
+
+    def _add(self, entry: _Entry) -> None:
+        if entry in self._read().entries:
             return
-        with self._file.open("a", encoding="utf-8") as file:
-            torn = file.tell() > 0 and not self._file.read_bytes().endswith(b"\n")
-            file.write(("\n" if torn else "") + json.dumps(entry) + "\n")
-            file.flush()
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(self._file, flags, 0o600), "r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+            file.write((b"\n" if torn else b"") + entry.model_dump_json().encode() + b"\n")
             os.fsync(file.fileno())
+
+    def _read(self) -> _Read:
+        """All whole lines of a kind. What follows the last line's end is torn by a kill, and no damage: what a line
+        names is made after it is written."""
+        try:
+            handle = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return _Read([])
+        except OSError as error:
+            return _Read([], f"it cannot be opened ({error.strerror})")
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return _Read([], "it is no file")
+        with open(handle, "rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        damage = f"it has more than {_MOST_BYTES} bytes" if len(text) > _MOST_BYTES else ""
+        entries: list[_Entry] = []
+        for number, line in enumerate(text.split(b"\n")[:-1], 1):
+            try:
+                entries.append(_ANY.validate_json(line))
+            except ValidationError:
+                damage = damage or f"its line {number} is no entry"
+        return _Read(entries, damage)
 
     def namespace(self, role: str) -> Namespace:
         """A namespace of this lab that may be made from now on."""
         name = f"{self.id}-{OURS.check(role)}"
-        self._add({"kind": "namespace", "name": name})
+        self._add(_Namespace(name=name))
         return Namespace(name)
 
     def cgroup(self, path: Path) -> None:
         """Writes down a cgroup that may be made from now on."""
-        self._add({"kind": "cgroup", "path": str(path)})
+        self._add(_Cgroup(path=str(path)))
 
     def uses(self, *images: Path) -> None:
         """Writes down images, or files of them, of which it is made: they stay in the cache as long as it is there."""
-        self._add({"kind": "images", "paths": [str(path) for path in images]})
+        self._add(_Images(paths=[str(path) for path in images]))
 
     def images(self) -> list[Path] | None:
-        """What it is made of; None where it does not say."""
-        lists = [entry.get("paths") for entry in self.entries() if entry["kind"] == "images"]
-        paths = [path for some in lists if isinstance(some, list) for path in some if isinstance(path, str)]
-        return [Path(path) for path in paths] or None
-
-    def entries(self) -> Iterator[dict[str, object]]:
-        """All whole lines of a kind."""
-        try:
-            lines = self._file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for line in lines:
-            with contextlib.suppress(ValueError):  # torn by a kill
-                entry = json.loads(line)
-                if isinstance(entry, dict) and "kind" in entry:
-                    yield entry
-
-    def _values(self, kind: str, key: str) -> list[str]:
-        return [str(entry.get(key)) for entry in self.entries() if entry["kind"] == kind]
+        """What it is made of; None where it does not say, or may have said more."""
+        read = self._read()
+        paths = [Path(path) for entry in read.of(_Images) for path in entry.paths]
+        return None if read.damage else paths or None
 
     @property
     def lasts(self) -> bool:
         """Whether it is a testbed's, whose folder is kept."""
-        return any(entry["kind"] == "lasting" for entry in self.entries())
+        return bool(self._read().of(_Lasting))
 
     def owned(self) -> bool:
         """Whether a process that made it still runs, or a node of it does.
 
-        A folder without an owner's line is younger than that.
+        A folder that nobody has claimed is left for a while: its owner is about to.
         """
-        owners = [entry for entry in self.entries() if entry["kind"] == "owner"]
-        if any(_runs(entry.get("pid"), entry.get("start")) for entry in owners):
+        owners = self._read().of(_Owner)
+        if self._locked() or any(start_time(owner.pid) == owner.start for owner in owners):
             return True
         if self.lasts:
             inodes = [inode for space in self.namespaces() if (inode := space.inode()) is not None]
             return any(any(inits(inode)) for inode in inodes)
-        return not owners and time.time() - self.folder.stat().st_mtime < 5
+        return not owners and abs(time.time() - _changed(self.folder)) < _YOUNG_S
+
+    def _locked(self) -> bool:
+        """Whether a living process has claimed it."""
+        try:
+            handle = os.open(self.folder, _FOLDER)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def since(self) -> int | None:
+        """The clock tick before which no process can be one of its own; None where it does not say."""
+        return min((owner.start for owner in self._read().of(_Owner)), default=None)
 
     def _own(self, name: str) -> bool:
-        return name.startswith(f"{self.id}-") and OURS.fits(name.removeprefix(f"{self.id}-"))
+        """Whether it is a name of its own, and not of another testbed whose name begins like this one's."""
+        rest = name.removeprefix(f"{self.id}-")
+        if rest == name or not OURS.fits(rest):
+            return False
+        return not any(name.startswith(f"{other.name}-") for other in self.folder.parent.glob(f"{self.id}-*"))
 
     def namespaces(self) -> list[Namespace]:
         """Those of its own that were written down."""
-        return [Namespace(name) for name in self._values("namespace", "name") if self._own(name)]
+        return [Namespace(entry.name) for entry in self._read().of(_Namespace) if self._own(entry.name)]
 
     def cgroups(self) -> list[Path]:
         """Those of its own that were written down."""
         places = memory.places()
-        paths = [Path(path) for path in self._values("cgroup", "path")]
+        paths = [Path(entry.path) for entry in self._read().of(_Cgroup)]
         return [path for path in paths if path.parent in places and self._own(path.name)]
 
-    def strange(self) -> list[str]:
+    def foreign(self) -> list[str]:
         """Namespaces and cgroups that were written down and are there, but are not its own."""
-        spaces, own = self._values("namespace", "name"), {space.name for space in self.namespaces()}
-        paths = [str(NETNS / name) for name in spaces if name not in own]
-        paths += sorted(set(self._values("cgroup", "path")) - {str(path) for path in self.cgroups()})
-        return [path for path in paths if os.path.lexists(path)]
+        read = self._read()
+        written = {NETNS / entry.name for entry in read.of(_Namespace)}
+        written |= {Path(entry.path) for entry in read.of(_Cgroup)}
+        own = {space.path for space in self.namespaces()} | set(self.cgroups())
+        return [str(path) for path in sorted(written - own) if os.path.lexists(path)]
+
+    def unlisted(self) -> list[str]:
+        """Namespaces and cgroups that have a name of its own and were not written down, as far as it can be read."""
+        named = {path for place in (NETNS, *memory.places()) for path in place.glob(f"{self.id}-*")}
+        own = {space.path for space in self.namespaces()} | set(self.cgroups())
+        return [str(path) for path in sorted(named - own) if self._own(path.name)]
 
 
-def _runs(pid: object, start: object) -> bool:
-    """Whether the process that started at that tick still runs."""
-    return isinstance(pid, int) and isinstance(start, int) and start_time(pid) == start
-
-
-@dataclass
-class Cleaned:
-    """What was removed, for people: names of labs, namespaces and cgroups, and processes as "pid command".
-
-    left: what stays that should go, and why.
-    """
-
-    labs: list[str] = field(default_factory=list)
-    namespaces: list[str] = field(default_factory=list)
-    processes: list[str] = field(default_factory=list)
-    cgroups: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+def _changed(path: Path) -> float:
+    """When it was last changed; the Epoch where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def registers(labs: Path = LABS) -> list[Register]:
     """All labs whose folder is there, running ones too."""
     found = sorted(labs.iterdir()) if labs.exists() else []
     return [Register(path) for path in found if _ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
-
-
-def remove(register: Register, cleaned: Cleaned) -> None:
-    """Removes all that a lab left: its processes, namespaces and cgroups, its folder."""
-    take_down(register, cleaned)
-    try:
-        if remove_tree(register.folder, register.folder.parent):
-            cleaned.labs.append(register.id)
-    except NotRemoved as problem:
-        cleaned.left.append(str(problem))
-
-
-def take_down(register: Register, cleaned: Cleaned) -> None:
-    """Removes what a lab or testbed has on this machine outside its folder: processes by their namespaces, namespaces,
-    cgroups."""
-    spaces = register.namespaces()
-    # A name of ours may have been made to lead to this machine's own network, where everything else runs.
-    inodes = {inode for space in spaces if (inode := space.inode()) is not None} - set(_machines_own())
-    deadline = time.monotonic() + 10
-    while inodes and (inside := list(_processes_in(inodes))) and time.monotonic() < deadline:
-        for pid, command in inside:
-            label = f"{pid} {command}"
-            if label not in cleaned.processes:
-                cleaned.processes.append(label)
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.02)
-    for space in spaces:
-        if space.path.exists():
-            space.delete()
-            cleaned.namespaces.append(space.name)
-    cleaned.cgroups += [path.name for path in register.cgroups() if cgroup.remove(path)]
-    for name in register.strange():
-        cleaned.left.append(f"{name!r} is not of {register.id}, though its register says so: {register.folder}")
-
-
-def _machines_own() -> Iterator[int]:
-    """The network namespaces of this process and of this machine's init."""
-    for process in ("self", "1"):
-        with contextlib.suppress(PermissionError):
-            yield Path(f"/proc/{process}/ns/net").stat().st_ino
-
-
-def _processes_in(inodes: set[int]) -> Iterator[tuple[int, str]]:
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit() and int(path.name) != os.getpid():
-            try:
-                if (path / "ns/net").stat().st_ino in inodes and start_time(int(path.name)) is not None:
-                    yield int(path.name), (path / "comm").read_text().strip()
-            except OSError:
-                continue
-
-
-def clean(labs: Path = LABS, testbeds: Path = TESTBEDS) -> Cleaned:
-    """Removes every lab whose owner is gone, and what testbeds left running whose nodes are dead; touches no other.
-
-    A testbed's folder stays: what its nodes have written is removed by purging it only.
-    """
-    cleaned = Cleaned()
-    for register in registers(labs):
-        if not register.owned():
-            remove(register, cleaned)
-    for register in registers(testbeds):
-        before = len(cleaned.namespaces) + len(cleaned.cgroups)
-        if not register.owned():
-            take_down(register, cleaned)
-            if len(cleaned.namespaces) + len(cleaned.cgroups) > before:
-                cleaned.labs.append(register.id)
-    return cleaned

@@ -6,8 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from migrascope.model.clock import clock_pair
 from migrascope.model.events import Event, Name
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class EventLog:
@@ -28,6 +32,9 @@ class EventLog:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """The events of a file in their order; a torn last line is dropped."""
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-        yield Event(**json.loads(line))
+    """The events of a file in their order; a torn last line is dropped. ValueError where a line is no event."""
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            yield _EVENT.validate_json(line)
+        except ValidationError:
+            raise ValueError(f"its line {number} is no event") from None

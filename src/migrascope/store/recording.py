@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 
 from migrascope.model.clock import WallClock
 from migrascope.model.events import Event
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.model.tables import CONSTANTS, TABLES, Kind
+from migrascope.store.document import read_object
 from migrascope.store.events import read_events
 
 SCHEMA = 1
@@ -62,17 +64,20 @@ class TrialFacts:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TrialFacts":
-        """ValueError or TypeError where it is of another version, or not what was written."""
+        """ValueError where it is of another version, or not what was written."""
         if value.get("schema") != SCHEMA:
             raise ValueError(f"trial schema {value.get('schema')!r} is not known, only {SCHEMA}")
         if value.get("checksum") and value["checksum"] != _checksum(value):
             raise ValueError("it is not what was written: its checksum differs")
-        return cls(**{**value, "factors": Factors(**value["factors"])})
+        return _FACTS.validate_python(value)
 
     def sealed(self) -> dict[str, Any]:
         """trial.json, with its checksum. Trials from before there were checksums have none."""
         value = json.loads(json.dumps(asdict(self)))
         return {**value, "checksum": _checksum(value)}
+
+
+_FACTS: TypeAdapter[TrialFacts] = TypeAdapter(TrialFacts)
 
 
 def _checksum(value: dict[str, Any]) -> str:
@@ -84,6 +89,10 @@ def digest(path: Path) -> dict[str, Any]:
     """Bytes and sha256 of a file. OSError where it cannot be read."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 class Damaged(Problem):
@@ -103,8 +112,11 @@ class Recording:
     @staticmethod
     def _facts(path: Path) -> TrialFacts:
         try:
-            return TrialFacts.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return TrialFacts.from_json(read_object(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise Damaged(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        except (OSError, ValueError) as error:
             raise Damaged(f"{path}: {error}") from error
 
     def verify(self) -> None:
@@ -122,22 +134,32 @@ class Recording:
             path = self.folder / f"{name}.parquet"
             try:
                 there = pl.scan_parquet(path).select(pl.len()).collect().item()
-            except (OSError, pl.exceptions.PolarsError) as error:
-                raise Damaged(f"{path}: {str(error).splitlines()[0]}") from error
+            except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+                raise Damaged(f"{path}: {_first_line(error)}") from error
             if there != rows:
                 raise Damaged(f"{path}: {there} rows of {rows}")
 
     @cached_property
     def events(self) -> list[Event]:
         path = self.folder / "events.ndjson"
-        return list(read_events(path)) if path.exists() else []
+        try:
+            return list(read_events(path)) if path.exists() else []
+        except (OSError, ValueError) as error:
+            raise Damaged(f"{path}: {str(error).splitlines()[0]}") from error
 
     def table(self, name: str) -> pl.DataFrame:
-        """The table's rows in the order in which each source wrote them; empty, with its columns, if not recorded."""
+        """The table's rows in the order in which each source wrote them; empty, with its columns, if not recorded.
+        Damaged where it is another table."""
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             return pl.DataFrame(schema=polars_schema(name))
-        rows = pl.read_parquet(path)
+        try:
+            rows = pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise Damaged(f"{path}: {_first_line(error)}") from error
+        for column, kind in polars_schema(name).items():
+            if rows.schema.get(column) != kind:
+                raise Damaged(f"{path}: its column {column} is {rows.schema.get(column)}, not {kind}")
         return rows if self._instance is None else rows.filter(pl.col("instance") == self._instance)
 
     def of(self, instance: str) -> "Recording":

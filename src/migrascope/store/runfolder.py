@@ -1,8 +1,10 @@
 """The run folder: where a run's plan, trials and results lie, and how a trial becomes final."""
 
+import contextlib
 import gzip
-import json
 import os
+import re
+import reprlib
 import secrets
 import shutil
 import time
@@ -12,17 +14,37 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, Field, ValidationError
 
 from migrascope.model.load import Load
 from migrascope.model.name import OURS
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
+from migrascope.store.document import read_json, read_object
 from migrascope.store.recording import Recording, TrialFacts, digest, polars_schema
 from migrascope.store.removal import remove_tree
 from migrascope.store.whole import write_json
 
 SCHEMA = 1
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 LOAD = "load.json"
+
+
+class _Environment(BaseModel):
+    """What figures are read with."""
+
+    cpu: str
+    cores: int
+    memory_bytes: int = Field(ge=0, lt=2**63)
+
+
+class _Machine(BaseModel):
+    """A manifest, as far as it says where it ran."""
+
+    environment: _Environment = _Environment(cpu="", cores=0, memory_bytes=0)
+    lab: str = ""
+    accelerator: str = ""
+    qemu: str = ""
 
 
 class RunError(UsageProblem):
@@ -41,13 +63,20 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+            self.manifest = read_object(path / "manifest.json")
         except (OSError, ValueError) as error:
             raise RunError(f"{path} is not a run folder: {error}") from error
         if self.manifest.get("schema") != SCHEMA:
-            raise RunError(f"{path}: run schema {self.manifest.get('schema')!r} is not known, only {SCHEMA}")
+            raise RunError(
+                f"{path}: run schema {reprlib.repr(self.manifest.get('schema'))} is not known, only {SCHEMA}"
+            )
+        try:
+            _Machine.model_validate(self.manifest)
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"]))
+            raise RunError(f"{path}: manifest.json does not say which machine it was, at {place}") from error
         if not OURS.fits(self.manifest.get("id")):
-            raise RunError(f"{path}: manifest.json has no valid id, but {self.manifest.get('id')!r}")
+            raise RunError(f"{path}: manifest.json has no valid id, but {reprlib.repr(self.manifest.get('id'))}")
 
     @classmethod
     def create(cls, parent: Path, plan_text: str, manifest: dict[str, Any]) -> "RunFolder":
@@ -76,7 +105,7 @@ class RunFolder:
         file cannot be read."""
         path = self.path / LOAD
         try:
-            return Load.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return Load.from_json(read_json(path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -96,7 +125,7 @@ class RunFolder:
 
     def finished(self) -> set[int]:
         """Numbers of the sealed trials, failed ones included: a failed trial is a result."""
-        return {int(path.name) for path in (self.path / "trials").iterdir() if path.name.isdigit()}
+        return {int(path.name) for path in (self.path / "trials").iterdir() if _NUMBER.fullmatch(path.name)}
 
     def open_trial(self, number: int) -> Path:
         """An empty folder <number>.open for a trial that begins; what an earlier, killed attempt left there goes.
@@ -178,14 +207,15 @@ def find_run(runs: Path, name: str) -> RunFolder:
     """
     if not name:
         raise RunError("a run has a name: its path, the beginning of its id, or -1 for the newest")
-    if (Path(name) / "manifest.json").exists():
-        return RunFolder(Path(name))
+    with contextlib.suppress(OSError):  # too long for a path
+        if (Path(name) / "manifest.json").exists():
+            return RunFolder(Path(name))
     there = sorted(
         path.name for path in runs.glob("*/manifest.json") for path in [path.parent] if path.name != "latest"
     )
     if not there:
         raise RunError(f"no runs in {runs}; make one with: migrascope run")
-    if name.startswith("-") and name[1:].isdigit() and 1 <= int(name[1:]) <= len(there):
+    if name.startswith("-") and _NUMBER.fullmatch(name[1:]) and int(name[1:]) <= len(there):
         return RunFolder(runs / there[-int(name[1:])])
     matches = [run for run in there if run.startswith(name)]
     if len(matches) == 1:

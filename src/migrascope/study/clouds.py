@@ -161,6 +161,7 @@ async def _foreign(plan: Plan, guest: GuestImage, host_root: Path, progress: Pro
         lab = await stack.enter_async_context(up)
         Register(lab.folder).uses(host_root, guest.disk)
         if wanted.origin:
-            folder = lab.folder / "origin"
+            folder, where = lab.folder / "origin", f"namespace {wanted.visitors}" if client else "this machine"
+            progress.step(f"serving the live stream at {wanted.origin}:80 of {where}, to all who reach it")
             await stack.enter_async_context(origin(client, wanted.origin, host_root, guest.live_loop, folder))
         yield _up(lab, plan, guest, progress)

@@ -1,6 +1,5 @@
 """What this machine has and lacks for the QEMU lab, each with the next command."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Literal
 from migrascope.guest.image import ROOT
 from migrascope.lab.hostimage import HOST
 from migrascope.lab.qemu import tls
+from migrascope.model.calibration import calibrated
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.node.image import IMAGES, KEYRING, Recipe
@@ -18,6 +18,7 @@ from migrascope.node.kernel import LOSS, features
 from migrascope.node.place import CACHE
 from migrascope.node.register import registers
 from migrascope.probe.ring import Ring, filter_program
+from migrascope.store.document import read_object
 from migrascope.study import disturbances
 from migrascope.study.environment import environment
 from migrascope.study.run import CALIBRATION
@@ -173,7 +174,8 @@ def _leftovers() -> Check:
 def _calibration() -> Check:
     name, remedy = "calibration", "./migrascope calibrate"
     try:
-        stored = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+        stored = read_object(CALIBRATION)
+        calibrated(stored)
     except (OSError, ValueError):
         return Check(name, "fail", "none stored: reports cannot state the meter's error", remedy, needed=False)
-    return Check(name, "pass", f"of {stored['when']}, {stored['accelerator']}", needed=False)
+    return Check(name, "pass", f"of {stored.get('when', 'an unknown time')}, {stored.get('accelerator')}", needed=False)

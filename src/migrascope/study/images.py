@@ -12,7 +12,7 @@ from migrascope.lab.bootimage import BootImage
 from migrascope.lab.hostimage import HOST
 from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
 from migrascope.node.image import Recipe, Say, root_image
-from migrascope.node.register import clean
+from migrascope.node.takedown import clean
 
 
 @dataclass(frozen=True)

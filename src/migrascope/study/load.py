@@ -10,12 +10,13 @@ from typing import Any
 from migrascope.model.load import LEAST_RATE, PROCESSOR_MOST, PROCESSOR_SHARE, Load
 from migrascope.model.plan import Plan
 from migrascope.node.place import STATE
+from migrascope.store.document import read_object
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.whole import write_json
 from migrascope.study.environment import environment
 from migrascope.study.labs import Progress, Up
-from migrascope.study.plans import parse
+from migrascope.study.plans import plan_in
 from migrascope.trial.fit import heaviest
 from migrascope.workload.search import conclude
 
@@ -36,9 +37,7 @@ class KeptLoads:
 
     def _all(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):
-            found = json.loads(self._path.read_text(encoding="utf-8"))
-            if isinstance(found, dict):
-                return found
+            return read_object(self._path)
         return {}
 
     def get(self, key: str) -> Load | None:
@@ -161,5 +160,5 @@ _SOURCES = {
 
 def another_runs(run: RunFolder) -> Load:
     """The load that a run had, for another one. One that was made before loads were found has its plan's numbers."""
-    found = run.load() or parse((run.path / "plan.toml").read_text(encoding="utf-8"), str(run.path)).full_load()
+    found = run.load() or plan_in(run.path / "plan.toml").full_load()
     return replace(found, how="run", tried=())

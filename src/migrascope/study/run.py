@@ -1,23 +1,24 @@
 """A run: every trial of a plan into a run folder, one after another, and again from where it stopped."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from migrascope.model.calibration import calibrated
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.node.lock import free
 from migrascope.node.place import STATE
+from migrascope.store.document import read_object
 from migrascope.store.runfolder import RunError, RunFolder
 from migrascope.store.whole import write_json
 from migrascope.study.environment import manifest
 from migrascope.study.images import Images
 from migrascope.study.labs import Progress, Up, fake_trials, qemu_trials
 from migrascope.study.load import Chooser, KeptLoads
-from migrascope.study.plans import parse, text_of
+from migrascope.study.plans import plan_in, text_of
 
 LOCK = ".lock"
 """In the run folder: held by the process that writes it."""
@@ -83,10 +84,8 @@ async def resume(run: RunFolder, images: Images | None, progress: Progress) -> R
     with locked(run):
         async with _lab(plan, images, progress) as up:
             for key, value in up.facts.items():
-                if run.manifest[key] != value:
-                    raise RunError(
-                        f"{run.path} ran with {key} {run.manifest[key]}, here it is {value}; start a new run"
-                    )
+                if (had := run.manifest.get(key)) != value:
+                    raise RunError(f"{run.path} ran with {key} {had}, here it is {value}; start a new run")
             chooser = Chooser(plan, up, progress, KeptLoads())
             load = run.load() or await chooser.choose()
             run.keep_load(load)
@@ -96,8 +95,7 @@ async def resume(run: RunFolder, images: Images | None, progress: Progress) -> R
 
 def plan_of(run: RunFolder) -> Plan:
     """The plan as it ran."""
-    path = run.path / "plan.toml"
-    return parse(path.read_text(encoding="utf-8"), str(path))
+    return plan_in(run.path / "plan.toml")
 
 
 def finished(run: RunFolder) -> bool:
@@ -132,8 +130,9 @@ async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
 def _quote_calibration(run: RunFolder) -> None:
     """Copies this machine's stored calibration into the run, if it was made with the same accelerator."""
     try:
-        stored = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+        stored = read_object(CALIBRATION)
+        calibrated(stored)
     except (OSError, ValueError):
         return
-    if stored["accelerator"] == run.manifest["accelerator"]:
+    if stored.get("accelerator") == run.manifest["accelerator"]:
         write_json(run.path / "calibration.json", stored)

@@ -18,7 +18,8 @@ from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
 from migrascope.node.image import is_built
 from migrascope.node.place import STATE, TESTBEDS
-from migrascope.node.register import Cleaned, registers
+from migrascope.node.register import registers
+from migrascope.node.takedown import Cleaned
 from migrascope.node.until import Late, until
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.whole import write_whole

@@ -7,12 +7,15 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import TypeAdapter
+
 from migrascope.model.problem import Problem
 from migrascope.node.process import ProcessError
+from migrascope.store.document import read_object
 from migrascope.store.whole import write_json
 from migrascope.testbed.task import Action, Await, Command, File, Task, Units
 
@@ -39,6 +42,16 @@ def digest(task: Task) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class _Known:
+    tasks: dict[str, str]
+    unfinished: list[str]
+    whole: bool
+
+
+_KNOWN: TypeAdapter[_Known] = TypeAdapter(_Known)
+
+
 class Done:
     """What has been done on a testbed's state, in a file of its folder.
 
@@ -52,8 +65,12 @@ class Done:
         self.unfinished: list[str] = []
         self.whole = False
         with contextlib.suppress(FileNotFoundError):
-            known = json.loads(file.read_text(encoding="utf-8"))
-            self.tasks, self.unfinished, self.whole = known["tasks"], known["unfinished"], known["whole"]
+            try:
+                known = _KNOWN.validate_python(read_object(file))
+            except ValueError as error:
+                next_ = f"rm {file}, and the nodes are made anew"
+                raise Problem(f"{file} is damaged: what has been done is not known\n  next: {next_}") from error
+            self.tasks, self.unfinished, self.whole = known.tasks, known.unfinished, known.whole
 
     def __contains__(self, task: Task) -> bool:
         return self.tasks.get(task.name) == digest(task)

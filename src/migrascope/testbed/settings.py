@@ -1,10 +1,13 @@
 """What one testbed differs in from another: names, addresses, how guests run, how they are migrated."""
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Address
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from migrascope.model.name import named
-from migrascope.model.problem import Problem, UsageProblem
+from migrascope.model.problem import UsageProblem
 
 Tenant = Literal["vlan", "vxlan"]
 CONTROLLER, COMPUTE = "controller", "compute"
@@ -99,12 +102,10 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Settings":
-        """TypeError for keys that there are not; settings of migrations that there are no longer are left out. Problem
-        for what cannot be part of a path."""
-        known = {each.name for each in fields(Migration)}
-        migration = Migration(**{name: value for name, value in data["migration"].items() if name in known})
-        settings = cls(**{**data, "migration": migration})
+        """ValueError for what to_json did not give; settings of migrations that there are no longer are left out.
+        Problem for what cannot be part of a path."""
+        settings = TypeAdapter(cls).validate_python(data)
         named("settings.json: name", settings.name)
-        if settings.tenant not in get_args(Tenant):
-            raise Problem(f"settings.json: tenant is {settings.tenant!r}, not {' or '.join(get_args(Tenant))}")
+        if not IPv4Address(settings.loopback).is_loopback:
+            raise ValueError(f"loopback: {settings.loopback} is no address of 127.0.0.0/8")
         return settings

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from migrascope.model.name import OURS, named
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import rate_text
@@ -19,7 +21,9 @@ from migrascope.node.container import Container
 from migrascope.node.image import IMAGES
 from migrascope.node.lock import free
 from migrascope.node.place import TESTBEDS
-from migrascope.node.register import Cleaned, Register, registers, remove, start_time, take_down
+from migrascope.node.register import Register, registers, start_time
+from migrascope.node.takedown import Cleaned, remove, take_down
+from migrascope.store.document import read_json, read_object
 from migrascope.store.removal import remove_tree
 from migrascope.store.whole import write_json
 from migrascope.testbed import relay, snapshot
@@ -28,10 +32,10 @@ from migrascope.testbed.runner import Done, Progress, digest, run_tasks
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, NODES, Migration, Settings, address
 from migrascope.testbed.task import File, Task
-from migrascope.testbed.topology import Topology
+from migrascope.testbed.topology import FASTEST_BPS, SLOWEST_BPS, Topology
 
-# What the kernel's token bucket takes.
-SLOWEST_BPS, FASTEST_BPS = 1e4, 34e9
+_IMAGES: TypeAdapter[dict[str, Path]] = TypeAdapter(dict[str, Path])
+_PROCESS: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[int, int])
 Tasks = Callable[[Settings, Secrets], Sequence[Task]]
 
 
@@ -74,16 +78,24 @@ class Testbed:
     def settings(self) -> Settings:
         """UsageProblem when there is no such testbed."""
         try:
-            return Settings.from_json(json.loads((self.folder / "settings.json").read_text(encoding="utf-8")))
+            found = Settings.from_json(read_object(self.folder / "settings.json"))
+            if found.name != self.name:
+                raise ValueError(f"name: they are of the testbed {found.name}")
         except FileNotFoundError:
             raise self.unknown() from None
+        except ValueError as error:
+            raise self._damaged("settings.json", error) from error
+        return found
 
     @property
     def nodes(self) -> dict[str, Container]:
         """Its nodes by name. UsageProblem when there is no such testbed."""
         _ = self.settings
-        images = json.loads((self.folder / "images.json").read_text(encoding="utf-8"))
-        image, guest = Path(images["node"]), Path(images["guest"])
+        try:
+            images = _IMAGES.validate_python(read_object(self.folder / "images.json"))
+            image, guest = images["node"], images["guest"]
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise self._damaged("images.json", error) from error
         for path in (image, guest):
             if path.parent != IMAGES or not OURS.fits(path.name):
                 raise Problem(f"{self.folder / 'images.json'}: {path} is no image in {IMAGES}")
@@ -101,6 +113,9 @@ class Testbed:
             )
             for node in NODES
         }
+
+    def _damaged(self, name: str, error: Exception) -> Problem:
+        return Problem(f"{self.folder / name} is damaged: {_first_line(error)}\n  next: {_purge(self.name)}")
 
     def node(self, name: str) -> Container:
         """UsageProblem when it has no node of that name."""
@@ -179,7 +194,7 @@ class Testbed:
     def _relay(self, settings: Settings) -> None:
         file = self.folder / "relay.json"
         with contextlib.suppress(FileNotFoundError, ValueError):
-            pid, start = json.loads(file.read_text(encoding="utf-8"))
+            pid, start = _PROCESS.validate_python(read_json(file))
             if start_time(pid) == start:
                 return
         space = self.topology.namespaces[CONTROLLER]
@@ -287,6 +302,14 @@ def _state_key(settings: Settings, images: Images, tasks: Tasks) -> str:
     digests = [digest(task) for task in tasks(settings, Secrets(bytes(32)))]
     parts = json.dumps([settings.to_json(), images.node.name, images.guest.name, sorted(digests)])
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _first_line(error: Exception) -> str:
+    """Of a file that is not what was written, the place and what is wrong there."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)
 
 
 def _purge(name: str) -> str:

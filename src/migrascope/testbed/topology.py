@@ -10,14 +10,17 @@
 Each link is a bridge of its name in the namespace `fabric`. Nothing of it is routed to this machine's own network.
 """
 
-import json
-
 from migrascope.model.plan import LINKS
 from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
-from migrascope.node.register import Cleaned, Register, take_down
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, take_down
+from migrascope.store.document import read_json, read_object
 from migrascope.store.whole import write_json
 from migrascope.testbed.settings import BARE, HOSTS, JOINED, NODES, address
+
+# What the kernel's token bucket takes.
+SLOWEST_BPS, FASTEST_BPS = 1e4, 34e9
 
 
 class Topology:
@@ -41,7 +44,7 @@ class Topology:
     def whole(self) -> bool:
         """Whether all of it is there, as it was made."""
         try:
-            made = json.loads(self._made.read_text(encoding="utf-8"))
+            made = read_json(self._made)
         except (FileNotFoundError, ValueError):
             return False
         return bool(made == self._inodes())
@@ -80,7 +83,13 @@ class Topology:
         write_json(self._rates, {link: rate for link, rate in kept.items() if rate is not None})
 
     def _kept_rates(self) -> dict[str, float]:
+        """As they were written; a link whose rate cannot be read has no limit."""
         try:
-            return dict(json.loads(self._rates.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            kept = read_object(self._rates)
+        except (FileNotFoundError, ValueError):
             return {}
+        return {
+            name: float(rate)
+            for name, rate in kept.items()
+            if name in self.links and isinstance(rate, int | float) and SLOWEST_BPS <= rate <= FASTEST_BPS
+        }

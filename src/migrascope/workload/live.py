@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import time
 from dataclasses import dataclass
 from math import ceil
@@ -72,13 +73,7 @@ class Publisher:
         """Adds segment `number` and lists it. One that has left the window stays for another window's length, since a
         player may still hold an older playlist."""
         path = self._folder / segment_name(number)
-        source = self._loop[number % len(self._loop)].path
-        try:
-            os.link(source, path)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
-                raise
-            shutil.copyfile(source, path)
+        _lay(self._loop[number % len(self._loop)].path, path)
         part = self._folder / ".index.m3u8"
         part.write_text(playlist(self._loop, number), encoding="ascii")
         part.replace(self._folder / "index.m3u8")
@@ -86,7 +81,20 @@ class Publisher:
             (self._folder / segment_name(number - 2 * WINDOW)).unlink()
 
 
+def _lay(source: Path, path: Path) -> None:
+    """A file that the web server, which is nobody's, can read: the same one, or a copy."""
+    try:
+        if source.stat().st_mode & stat.S_IROTH:
+            os.link(source, path)
+            return
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+    shutil.copyfile(source, path)
+
+
 async def main(program: Program) -> None:
+    os.umask(0o022)  # the web server is another user
     loop = read_loop(Path(program.config["loop"]))
     publisher = Publisher(loop, Path(program.config["www"]))
     for number in range(WINDOW):

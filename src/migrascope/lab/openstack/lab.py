@@ -23,7 +23,8 @@ from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
-from migrascope.node.register import Cleaned, Register, remove
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, remove
 from migrascope.node.until import until
 
 _WELL_S, _LOOK_S = 90.0, 1.0

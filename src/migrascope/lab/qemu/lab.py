@@ -22,7 +22,8 @@ from migrascope.model.schedule import HOSTS, Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where, run
-from migrascope.node.register import Cleaned, Register, remove
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, remove
 
 FRAMES_S = 0.05
 _PLAIN = {"pre-copy": BUILT_IN["pre-copy"]}

@@ -16,6 +16,7 @@ from migrascope.metrics.verdict.spans import Times
 from migrascope.metrics.windows import qmp_events
 from migrascope.model.disturbance import LATE_S
 from migrascope.model.phase import phase_of
+from migrascope.store.document import read_object
 from migrascope.store.recording import LEDGER, VOLUME, Recording
 
 _CHANGES = ("STOP", "RESUME", "SUSPEND", "WAKEUP", "SHUTDOWN", "RESET", "POWERDOWN", "GUEST_PANICKED")
@@ -25,7 +26,7 @@ def evidence_of(recording: Recording) -> Evidence:
     """All that a recording holds for its verdict."""
     verdict = recording.trial.plan.get("verdict", {})
     path, volume = recording.folder / LEDGER, recording.folder / VOLUME
-    examined: dict[str, Any] | None = json.loads(volume.read_text(encoding="utf-8")) if volume.exists() else None
+    examined: dict[str, Any] | None = read_object(volume) if volume.exists() else None
     return Evidence(
         times=_times(recording),
         outage_s=verdict.get("outage", 3.0),

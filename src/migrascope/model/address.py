@@ -1,0 +1,26 @@
+"""Addresses that a plan names: they become part of configurations, URLs and command lines, so they are no free text."""
+
+from ipaddress import IPv4Address
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+
+def reachable(text: str) -> str:
+    """The address itself, of IPv4, at which one machine can be reached by another. ValueError where it is none."""
+    try:
+        found = IPv4Address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IPv4 address, as 203.0.113.7 is one") from None
+    if found.is_unspecified or found.is_multicast or found.is_loopback or found == IPv4Address("255.255.255.255"):
+        raise ValueError(f"{text!r} is an address at which no other machine reaches this one")
+    return str(found)
+
+
+def _optional(text: str) -> str:
+    return reachable(text) if text else ""
+
+
+OptionalAddress = Annotated[
+    str, AfterValidator(_optional), WithJsonSchema({"type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$"})
+]

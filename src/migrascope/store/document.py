@@ -1,0 +1,50 @@
+"""Files that may be anybody's: what comes of one is a value or a ValueError, in bounded time and memory."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 16 * 2**20
+"""The largest file that is read; the facts of a trial with a fleet of a thousand instances are a tenth of that."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. OSError where it cannot be read; ValueError where it is no regular file, too large, or no
+    UTF-8."""
+    return _content(path).decode()
+
+
+def read_json(path: Path) -> Any:
+    """The value of a file. OSError where it cannot be read; ValueError where it is no regular file, too large, or no
+    JSON."""
+    return parse_json(_content(path))
+
+
+def _content(path: Path) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError("it is no regular file")
+    with open(handle, "rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    return content
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a text. ValueError where it is none, one that is nested too deep among them."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The same of a file that holds an object; ValueError where it holds anything else."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds no object, but {type(value).__name__}")
+    return value
