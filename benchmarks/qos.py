@@ -4,8 +4,8 @@
 
 Captures of 1000 TCP flows, headers only, are generated into a temporary folder (GB: the size of the large one, 5 by
 default) and removed afterwards. Of three tries, in turn with tshark's, the fastest counts on either side. Goals on one
-core: 10 times as fast as tshark's conversations and I/O statistics of the same file; of the large one 2 million packets
-a second with 500 MB at most.
+core: 12 times as fast as tshark's conversations and I/O statistics of the same file; of the large one 500 MB at most;
+the same packets in Geneve at half of the speed.
 """
 
 import multiprocessing
@@ -37,15 +37,30 @@ Rows = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Layout:
-    """A capture format: what the file begins with, and what stands before and behind each frame."""
+    """A capture format: what the file begins with, what stands before and behind each frame, and what the packets are
+    inside of."""
 
     name: str
     header: bytes
     before: int
     behind: int
+    tunnel: bytes = b""
+
+    @property
+    def captured(self) -> int:
+        return len(self.tunnel) + FRAME
 
 
+GENEVE = (
+    bytes(12)
+    + struct.pack(">HBBHHHBBH", 0x0800, 0x45, 0, 0, 1, 0, 64, 17, 0)
+    + bytes([10, 9, 0, 1, 10, 9, 0, 2])
+    + struct.pack(">HHHH", 50000, 6081, 0, 0)
+    + struct.pack(">BBHI", 2, 0, 0x6558, 42 << 8)
+    + bytes(8)
+)
 NG = Layout("pcapng", writer.header("bench", FRAME), 28, 2 + 4)
+OVERLAY = Layout("Geneve", writer.header("bench", FRAME + len(GENEVE)), 28, 4, GENEVE)
 CLASSIC = Layout("pcap", struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, FRAME, 1), 16, 0)
 
 
@@ -84,14 +99,19 @@ class Traffic:
 
     def _frames(self, flow: NDArray[np.int64], carried: NDArray[np.int64], kind: NDArray[np.int64]) -> Rows:
         layout, served = self.layout, self.served
-        rows = np.zeros((len(flow), layout.before + FRAME + layout.behind), dtype=np.uint8)
-        if layout.name == NG.name:
+        rows = np.zeros((len(flow), layout.before + layout.captured + layout.behind), dtype=np.uint8)
+        if layout.name != CLASSIC.name:
             put(rows, 0, 6, 4, "<")
             put(rows, 4, rows.shape[1], 4, "<")
             put(rows, rows.shape[1] - 4, rows.shape[1], 4, "<")
-        put(rows, layout.before - 8, FRAME, 4, "<")
-        put(rows, layout.before - 4, FRAME + carried, 4, "<")
+        put(rows, layout.before - 8, layout.captured, 4, "<")
+        put(rows, layout.before - 4, layout.captured + carried, 4, "<")
         at = layout.before
+        if layout.tunnel:
+            rows[:, at : at + len(layout.tunnel)] = np.frombuffer(layout.tunnel, dtype=np.uint8)
+            put(rows, at + 16, layout.captured - 14 + carried, 2)
+            put(rows, at + 38, layout.captured - 34 + carried, 2)
+            at += len(layout.tunnel)
         put(rows, at + 12, 0x0800, 2)
         put(rows, at + 14, 0x45, 1)
         put(rows, at + 16, 52 + carried, 2)
@@ -110,13 +130,13 @@ class Traffic:
         """The number-th stretch of it, which goes on where the one before ended."""
         layout, rows = self.layout, self.rows
         time = 1_700_000_000 * 10**9 + self.time + number * self.length
-        if layout.name == NG.name:
+        if layout.name != CLASSIC.name:
             put(rows, 12, time >> 32, 4, "<")
             put(rows, 16, time & 0xFFFFFFFF, 4, "<")
         else:
             put(rows, 0, time // 10**9, 4, "<")
             put(rows, 4, time % 10**9, 4, "<")
-        at, again = layout.before, number * ROUNDS
+        at, again = layout.before + len(layout.tunnel), number * ROUNDS
         put(rows, at + 38, self.seq + again * np.where(self.served, 2896, 100), 4)
         put(rows, at + 42, self.ack + again * np.where(self.served, 100, 2896), 4)
         put(rows, at + 58, self.stamp + number * self.length // 1_000_000, 4)
@@ -132,7 +152,7 @@ def generate(path: Path, layout: Layout, packets: int) -> int:
 
 
 def _generate(path: Path, name: str, packets: int) -> int:
-    layout = {each.name: each for each in (NG, CLASSIC)}[name]
+    layout = {each.name: each for each in (NG, CLASSIC, OVERLAY)}[name]
     traffic, written = Traffic(layout), 0
     with path.open("wb") as file:
         file.write(layout.header)
@@ -187,8 +207,8 @@ def main() -> None:
     here = environment()
     print(f"{here['cpu']}, {here['cores']} cores, kernel {here['kernel']}")
     with tempfile.TemporaryDirectory(prefix="migrascope-qos-") as folder:
-        ratios = []
-        for layout in (NG, CLASSIC):
+        ratios, speeds = [], []
+        for layout in (NG, CLASSIC, OVERLAY):
             path = Path(folder, f"small.{layout.name}")
             packets = generate(path, layout, SMALL)
             tries = [(ours(path), theirs(path)) for _ in range(TRIES)]
@@ -197,6 +217,7 @@ def main() -> None:
             print(line(f"qos, {layout.name}", packets, found))
             print(line(f"tshark, {layout.name}", packets, tshark))
             ratios.append(tshark.cpu_s / found.cpu_s)
+            speeds.append(packets / found.cpu_s)
             path.unlink()
         print("ratio to tshark:", ", ".join(f"{ratio:.1f}" for ratio in ratios))
         path = Path(folder, "large.pcapng")
@@ -204,8 +225,8 @@ def main() -> None:
         size = path.stat().st_size
         found = ours(path)
         print(line(f"qos, pcapng of {size / 1e9:.1f} GB", packets, found))
-        print("goal (2 M packets/s):", verdict(packets / found.cpu_s >= 2e6))
-        print("goal (10 times tshark):", verdict(min(ratios) >= 10))
+        print("goal (12 times tshark):", verdict(min(ratios[:2]) >= 12))
+        print("goal (Geneve at half of the speed):", verdict(speeds[2] >= speeds[0] / 2))
         print("goal (500 MB):", verdict(found.memory <= 500e6))
 
 

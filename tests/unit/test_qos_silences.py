@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from captures import Packet, ethernet, icmp, ip, tcp, udp
 from migrascope.cli.capturing import qos
-from migrascope.metrics.qos.examine import Around
+from migrascope.metrics.qos.examine import Around, examine
 from migrascope.metrics.qos.result import Qos
 from migrascope.model.problem import UsageProblem
+from migrascope.report.qos import show
 from talks import BASE, CLIENT, SERVER, packet, ping, read, written
 
 
@@ -119,6 +121,16 @@ def test_the_text_says_who_was_silent(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "936 ms" not in shown(tmp_path, capsys, silence="2s")
     assert "was silent" not in shown(tmp_path, capsys, around="60s")
     assert "was silent" in shown(tmp_path, capsys, around="2023-11-14T22:13:21Z")
+
+
+def test_a_terminal_of_80_columns_has_whole_words(tmp_path: Path) -> None:
+    found = examine(written(tmp_path, pings({0, 1, 2, 3, 12, 110, 111, 112, 113, 114})))
+    narrow, piped = io.StringIO(), io.StringIO()
+    show(found, Console(file=narrow, width=80, force_terminal=True, color_system=None))
+    show(found, Console(file=piped, width=80))
+    assert max(len(line) for line in narrow.getvalue().splitlines()) <= 80
+    assert narrow.getvalue().split() == piped.getvalue().split()
+    assert "(9.98 s at least; a packet every 104 ms before)" in piped.getvalue()
 
 
 def test_csv_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

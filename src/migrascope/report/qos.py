@@ -1,5 +1,6 @@
 """The flows of a capture for a terminal or a pipe."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -22,13 +23,13 @@ def show(qos: Qos, console: Console) -> None:
         f"{totals.packets} packets, {human(totals.bytes, 'B')}, {human(totals.duration_s, 's')}", markup=False
     )
     for line in remarks(totals):
-        console.print(line, markup=False, soft_wrap=True)
+        _tell(console, line)
     if not qos.flows:
         return
     largest = sorted(qos.flows, key=_bytes, reverse=True)[:SHOWN]
     console.print(Text("\n   " + _line(_TITLES), style="bold"), soft_wrap=True)
     for flow in sorted(largest, key=lambda flow: flow.start_s):
-        console.print(Text(flow_name(flow)), soft_wrap=True)
+        _tell(console, flow_name(flow))
         for at, direction in enumerate(flow.directions):
             arrow = "→" if direction.sender == flow.ends[0] and not at else "←"
             console.print(Text(f"  {arrow}{_line(_figures(direction))}"), soft_wrap=True)
@@ -62,24 +63,34 @@ def _quiet(qos: Qos, console: Console) -> None:
     if lines:
         console.print(Text("\nSilences", style="bold"))
     for address, silence in lines[:SHOWN]:
-        console.print(silence_line(address, silence), markup=False, soft_wrap=True)
+        _tell(console, silence_line(address, silence))
         for act in silence.acts[:5]:
-            console.print(f"     {act_line(act)}", markup=False, soft_wrap=True)
+            _tell(console, f"     {act_line(act)}")
         for moment in silence.moved[:5]:
-            console.print(f"     {moment_line(moment)}", markup=False, soft_wrap=True)
+            _tell(console, f"     {moment_line(moment)}")
     if len(lines) > SHOWN:
         console.print(f"the {SHOWN} first of {len(lines)}; all of them, and those of each flow: --json", markup=False)
     moments = [moment for moment in qos.moments if near(moment.time_s, moment.time_s)]
     if moments:
         console.print(Text("\nWho moved", style="bold"))
     for moment in moments[:SHOWN]:
-        console.print(f"  {moment_line(moment)}", markup=False, soft_wrap=True)
+        _tell(console, f"  {moment_line(moment)}")
     if around is not None:
         console.print(Text(f"\nFlows from {around.within_s:g} s before to {around.within_s:g} s after", style="bold"))
         for act in around.acts[:SHOWN]:
-            console.print(f"  {act_line(act)}", markup=False, soft_wrap=True)
+            _tell(console, f"  {act_line(act)}")
         if not around.acts:
             console.print("  none sent anything again, was reset or refused", markup=False)
+
+
+def _tell(console: Console, line: str) -> None:
+    """Prints a sentence: on a terminal broken between words, with what follows further in, and else as one line."""
+    if not console.is_terminal:
+        console.print(Text(line), soft_wrap=True)
+        return
+    inner = len(line) - len(line.lstrip()) + 4
+    for part in textwrap.wrap(line, console.width, subsequent_indent=" " * inner, drop_whitespace=True):
+        console.print(Text(part), soft_wrap=True)
 
 
 def silence_line(address: str, silence: SilenceQos) -> str:

@@ -172,14 +172,14 @@ class _Reading:
         parts = found.fragments
         parted = np.isin(batch.rows, parts.rows[parts.first]) if len(parts.rows) else None
         segments = Segments(
-            numbers[:, 1].astype(np.int64), numbers[:, 2].astype(np.int64), block[:, 13].astype(np.int64),
+            numbers[:, 1].astype(np.int64), numbers[:, 2].astype(np.int64), block[:, 13].copy(),
             column(block, 14, 2), found.payload[batch.rows], time_stamps(found, batch.rows, block), parted,
         )  # fmt: skip
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
             cells.mark(name, rows[getattr(marks, name)])
         direction = batch.flows[batch.group] * 2 + batch.side
-        self._acts.add(direction, batch.time_ns, np.flatnonzero(marks.again), np.flatnonzero(segments.flags & RST))
+        self._acts.add(direction, batch.time_ns, np.flatnonzero(marks.again), np.flatnonzero(segments.having(RST)))
         answer = marks.trips.row
         self._trips.add(batch.flows[batch.group[answer]] * 2 + 1 - batch.side[answer], marks.trips)
 

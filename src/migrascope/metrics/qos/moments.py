@@ -87,13 +87,13 @@ class Moments:
     def _at_ports(self, headers: Headers, placed: Ints, others: Bools) -> None:
         """By hardware address, of flows and of all else. What leaves through a port does not come from there."""
         frames = headers.frames
-        looked = others & (headers.sender >= 0) & (headers.sender + 6 <= frames.at + frames.captured)
-        looked[placed] = True
-        looked &= (headers.outer == headers.network) & (frames.direction != OUTWARD)
-        rows = np.flatnonzero(looked)
+        rows = np.concatenate((placed, np.flatnonzero(others)))
+        sender = headers.sender[rows]
+        whole = (sender >= 0) & (sender + 6 <= frames.at[rows] + frames.captured[rows])
+        rows = rows[whole & (headers.outer[rows] == headers.network[rows]) & (frames.direction[rows] != OUTWARD)]
         hardware = _hardware(headers, rows).astype(np.int64)
         rows, hardware = rows[hardware > 0], hardware[hardware > 0]
-        order = np.argsort(hardware, kind="stable")
+        order = np.lexsort((rows, hardware))
         rows = rows[order]
         self._ports.add(hardware[order], _ports(headers)[rows], lambda at: _sighting(headers, int(rows[at])))
 

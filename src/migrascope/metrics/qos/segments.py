@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from migrascope.metrics.qos.match import Answers
-from migrascope.store.pcap.frames import Ints
+from migrascope.store.pcap.frames import Bytes, Ints
 from migrascope.store.pcap.layers import Bools, Stamps
 
 
@@ -16,7 +16,7 @@ class Segments:
 
     seq: Ints
     ack: Ints
-    flags: Ints
+    flags: Bytes
     window: Ints
     length: Ints
     stamps: Stamps

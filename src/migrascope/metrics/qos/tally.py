@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from migrascope.metrics.qos.flows import Batch
 from migrascope.metrics.qos.match import Answers
-from migrascope.metrics.qos.stretches import stretches
 from migrascope.store.pcap.frames import Ints
 
 MOST_ROWS = 1 << 19
@@ -87,11 +85,11 @@ def _merged(parts: list[Block]) -> Block:
     found = {}
     for name in dict.fromkeys(name for _, columns in parts for name in columns):
         there = [columns[name] if name in columns else np.zeros(len(k), dtype=np.int64) for k, columns in parts]
-        found[name] = _reduced(name, np.concatenate(there)[order], starts)
+        found[name] = reduced(name, np.concatenate(there)[order], starts)
     return keys[starts], found
 
 
-def _reduced(name: str, values: Ints, starts: Ints) -> Ints:
+def reduced(name: str, values: Ints, starts: Ints) -> Ints:
     """One number for each stretch of rows that belong together: their sum, or of a maximum the greatest."""
     reduce = np.maximum if name.endswith("max_ns") else np.add
     return np.asarray(reduce.reduceat(values, starts), dtype=np.int64)
@@ -157,8 +155,8 @@ class Trips:
             "trip_sum_ns": after, "trip_max_ns": after,
             "changes": (before >= 0).astype(np.int64), "change_sum_ns": change,
         }  # fmt: skip
-        reduced = {name: _reduced(name, values, cells) for name, values in columns.items()}
-        self._tally.add(keys[cells], {"trips": np.diff(cells, append=len(keys)), **reduced})
+        sums = {name: reduced(name, values, cells) for name, values in columns.items()}
+        self._tally.add(keys[cells], {"trips": np.diff(cells, append=len(keys)), **sums})
         bins = np.round(np.log2(np.maximum(after, 1)) * BINS_PER_OCTAVE).astype(np.int64)
         self._bins.append(np.unique(direction << 16 | bins, return_counts=True))
         self._held += len(self._bins[-1][0])
@@ -177,17 +175,17 @@ class Trips:
     def percentiles(self, ranks: tuple[float, ...]) -> dict[int, list[float]]:
         """By direction, s; exact to the width of a bin, a 32nd of an octave: within 1.1 %."""
         keys, counts = self._settle()
-        found: dict[int, list[float]] = {}
-        for direction, bins, numbers in _by_direction(keys, counts):
-            reached = np.cumsum(numbers)
-            at = [int(np.searchsorted(reached, rank / 100 * reached[-1])) for rank in ranks]
-            found[direction] = [float(2 ** (bins[min(place, len(bins) - 1)] / BINS_PER_OCTAVE)) / 1e9 for place in at]
-        return found
-
-
-def _by_direction(keys: Ints, counts: Ints) -> list[tuple[int, NDArray[np.int64], Ints]]:
-    direction = keys >> 16
-    return [(int(direction[begin]), keys[begin:end] & 0xFFFF, counts[begin:end]) for begin, end in stretches(direction)]
+        if not len(keys):
+            return {}
+        direction, reached = keys >> 16, np.cumsum(counts)
+        starts = np.flatnonzero(np.diff(direction, prepend=-1))
+        ends = np.append(starts[1:], len(keys)) - 1
+        before = reached[starts] - counts[starts]
+        values = []
+        for rank in ranks:
+            at = np.searchsorted(reached, before + rank / 100 * (reached[ends] - before))
+            values.append(2.0 ** ((keys[np.clip(at, starts, ends)] & 0xFFFF) / BINS_PER_OCTAVE) / 1e9)
+        return dict(zip(direction[starts].tolist(), np.stack(values, axis=1).tolist(), strict=True))
 
 
 def direction_and_window(keys: Ints) -> tuple[Ints, Ints]:

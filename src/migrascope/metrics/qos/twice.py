@@ -16,7 +16,6 @@ from migrascope.store.pcap.links import Hashes, mixed
 WITHIN_NS = 1_000_000
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _BITS = 18
-_SMALL = np.uint32(0x9E3779B1)
 Marks = NDArray[np.uint32]
 SHARE = 8
 """Of so many packets with something in them one must have come twice, for the others to count as the same packet."""
@@ -141,9 +140,12 @@ def _name(batch: Batch, headers: Headers, chosen: Ints) -> Hashes:
 
 def _marks(headers: Headers) -> Marks:
     """Numbers of _BITS that are the same for the same packet, and seldom for two: to name all takes far longer."""
-    block = headers.block.view(np.uint32)
-    found = (block[:, 0] * _SMALL + block[:, 1]) * _SMALL + (block[:, 2] ^ block[:, 4])
-    return np.asarray((found * _SMALL ^ headers.ident) * _SMALL >> np.uint32(32 - _BITS), dtype=np.uint32)
+    halves = np.ascontiguousarray(headers.block[:, :16]).view(np.uint64)
+    found = halves[:, 0] * _ODD
+    found ^= found >> np.uint64(32)
+    found += halves[:, 1]
+    found ^= headers.block.view(np.uint32)[:, 4] ^ headers.ident
+    return np.asarray(mixed(found) >> np.uint64(64 - _BITS), dtype=np.uint32)
 
 
 def _sharing(marks: Marks) -> Ints:

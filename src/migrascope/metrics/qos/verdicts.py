@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from migrascope.metrics.qos.acts import Acts
 from migrascope.metrics.qos.flows import Flow
 from migrascope.metrics.qos.handshakes import UNANSWERED, Handshakes
@@ -11,7 +13,7 @@ from migrascope.metrics.qos.result import ActQos, Direction, FlowQos, MomentQos,
 from migrascope.metrics.qos.rtp import Stream
 from migrascope.metrics.qos.silences import Silence
 from migrascope.metrics.qos.stretches import stretches
-from migrascope.metrics.qos.tally import Tally, direction_and_window
+from migrascope.metrics.qos.tally import Tally, direction_and_window, reduced
 from migrascope.model.measured import Measured, missing
 from migrascope.store.pcap.frames import Ints
 
@@ -88,19 +90,21 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
     direction, window = direction_and_window(known.tally.keys)
     window = window - known.first_window
     places = {int(direction[begin]): slice(begin, end) for begin, end in stretches(direction)}
+    sums = dict(zip(places, _sums(known.tally, [part.start for part in places.values()]), strict=True))
     found = []
     for number, flow in enumerate(known.flows):
+        ends = flow.end(0), flow.end(1)
         directions = [
-            _direction(known, flow, number, side, places[2 * number + side], window, window_s)
+            _direction(known, flow, number, side, ends, places[key], sums[key], window, window_s)
             for side in (0, 1)
-            if 2 * number + side in places
+            if (key := 2 * number + side) in places
         ]
         begin, end = known.spans[number].tolist()
         streams = any(2 * number + side in known.streams for side in (0, 1))
         found.append(
             FlowQos(
                 "rtp" if streams else flow.name,
-                (flow.end(0), flow.end(1)),
+                ends,
                 (begin - known.begin_ns) / NS,
                 (end - begin) / NS,
                 _initial(known, flow, number, directions),
@@ -123,16 +127,24 @@ def _initial(known: Known, flow: Flow, number: int, directions: list[Direction])
     return Measured(initial / NS, "s", SEQUENCE, samples=1)
 
 
+def _sums(tally: Tally, begins: list[int]) -> list[dict[str, int]]:
+    """Of each stretch of the tally's rows its columns' sums, or greatest values."""
+    if not begins:
+        return []
+    found = {name: reduced(name, values, np.array(begins)).tolist() for name, values in tally.columns.items()}
+    return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+
+
 def _direction(
-    known: Known, flow: Flow, number: int, side: int, rows: slice, window: Ints, window_s: float
-) -> Direction:
+    known: Known, flow: Flow, number: int, side: int, ends: tuple[str, str], rows: slice, sums: dict[str, int],
+    window: Ints, window_s: float,
+) -> Direction:  # fmt: skip
     columns = {name: values[rows] for name, values in known.tally.columns.items()}
-    sums = {name: int(values.sum()) for name, values in columns.items()}
     key = 2 * number + side
     streams = known.streams.get(key, [])
     begin, end = known.spans[number].tolist()
     metrics = {"throughput_bps": _throughput(sums["bytes"], sums["packets"], (end - begin) / NS)}
-    metrics |= _delay(flow, sums, int(columns["trip_max_ns"].max()), known.percentiles.get(key))
+    metrics |= _delay(flow, sums, sums["trip_max_ns"], known.percentiles.get(key))
     metrics["jitter_s"] = _jitter(flow, sums, streams)
     metrics["loss_ratio"] = _loss(flow, sums, streams)
     counts = {"packets": sums["packets"], "bytes": sums["bytes"], "payload_bytes": sums["payload"]}
@@ -153,8 +165,7 @@ def _direction(
         RefusalQos(each.by, each.why, each.count, (each.first_ns - known.begin_ns) / NS)
         for each in known.deeds.refusals.of(key)
     )
-    ends = flow.end(side), flow.end(1 - side)
-    return Direction(*ends, metrics, counts, window_s, windows, sources, silences, refusals)
+    return Direction(ends[side], ends[1 - side], metrics, counts, window_s, windows, sources, silences, refusals)
 
 
 def _busy(known: Known, number: int, silence: Silence) -> set[int]:
