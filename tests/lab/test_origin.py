@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from migrascope.lab.qemu.hostimage import HOST
+from migrascope.lab.hostimage import HOST
 from migrascope.node.image import root_image
 from migrascope.node.link import take_up
 from migrascope.node.namespace import Namespace
