@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from migrascope.lab import accelerator
 from migrascope.lab.bootimage import BootImage
 from migrascope.lab.contract import Check, Requested, check
 from migrascope.lab.disturbable import Injector, See
-from migrascope.lab.qemu import accelerator, disturbing, migration, offer, settings, tls
+from migrascope.lab.qemu import disturbing, migration, offer, settings, tls
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
