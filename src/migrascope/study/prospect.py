@@ -4,19 +4,18 @@ What the fake lab plays needs no list: its trial is measured with the tables tha
 only a cloud has is listed here by what it needs.
 """
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-from migrascope.lab.fake import FakeTrials
 from migrascope.metrics.trial import measure
 from migrascope.model.plan import Plan, Windows
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 Part = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp"]
@@ -79,7 +78,7 @@ def prospect(plan: Plan, reach: Collection[Part]) -> dict[str, str | None]:
 def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Part]) -> dict[str, str | None]:
     run = RunFolder.create(folder, text_of(plan), {"lab": "fake"})
     opened = run.open_trial(spec.number)
-    recording = run.seal_trial(opened, asyncio.run(FakeTrials(plan).run(spec, opened)))
+    recording = run.seal_trial(opened, FakeTrials(plan).run_now(spec, opened))
     reasons = {key: found.reason for key, found in measure(recording).items()}
     for part, tables in _TABLES.items():
         if part in reach:
@@ -94,9 +93,8 @@ def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Part]) 
 
 
 def _without_answer(path: Path) -> None:
-    """Takes from the events what only QEMU said: its final answer, and when it ran on the destination."""
+    """Takes from the events what only QEMU said: its final answer."""
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for event in events:
         event["data"].pop("answer", None)
-        event["data"].pop("running_destination_ns", None)
     path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
