@@ -5,7 +5,6 @@
 For a run of the default plan: goal 5 s and 3 MB. Then for a fake run of 200 trials: goal 30 s and 1 GB of memory.
 """
 
-import asyncio
 import resource
 import subprocess
 import sys
@@ -13,11 +12,11 @@ import time
 from pathlib import Path
 
 from common import folder, verdict
-from migrascope.lab.fake import FakeTrials
 from migrascope.model.plan import Axes, Plan
 from migrascope.model.schedule import schedule
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.environment import environment, manifest
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 MANY = 200
@@ -30,7 +29,7 @@ def many() -> RunFolder:
     trials = FakeTrials(plan)
     for spec in schedule(plan):
         opened = run.open_trial(spec.number)
-        run.seal_trial(opened, asyncio.run(trials.run(spec, opened)))
+        run.seal_trial(opened, trials.run_now(spec, opened))
     return run
 
 

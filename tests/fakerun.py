@@ -1,13 +1,13 @@
 """A whole run on the fake lab, for tests of what reads runs."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from migrascope.lab.fake import FakeTrials, Script
+from migrascope.lab.fake.script import Script
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 MANIFEST = {
@@ -25,5 +25,5 @@ def fake_run(folder: Path, plan: Plan, script: Callable[[TrialSpec], Script] | N
     trials = FakeTrials(plan, script)
     for spec in schedule(plan):
         opened = run.open_trial(spec.number)
-        run.seal_trial(opened, asyncio.run(trials.run(spec, opened)))
+        run.seal_trial(opened, trials.run_now(spec, opened))
     return run

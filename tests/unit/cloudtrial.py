@@ -1,6 +1,5 @@
 """A trial as the OpenStack lab records it: a scripted migration, and what API, libvirt, journals and taps say of it."""
 
-import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +9,12 @@ from typing import Any
 
 from faketrial import FACTORS, PLAN, SCRIPT
 
-from migrascope.lab.fake import FakeTrials
 from migrascope.metrics.windows import Windows, windows_of
 from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.spool import Spool
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 S = 10**9
@@ -207,7 +206,7 @@ def _fake(
 ) -> Recording:
     opened = run.open_trial(number)
     spec = replace(SPEC, number=number)
-    facts = asyncio.run(FakeTrials(PLAN, lambda _: SCRIPT).run(spec, opened))
+    facts = FakeTrials(PLAN, lambda _: SCRIPT).run_now(spec, opened)
     for (table, host), rows in tables.items():
         with Spool(opened, table, source=f"{table}-{host}", host=host) as spool:
             spool.add_all(rows)

@@ -1,15 +1,15 @@
 """Helpers for tests on the fake lab: a trial recorded from a script whose truths are known."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from migrascope.lab.fake import FakeTrials, Script
+from migrascope.lab.fake.script import Script
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec, schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 SCRIPT = Script(
@@ -41,7 +41,7 @@ def record(
     run = RunFolder.create(folder, text_of(plan), {})
     opened = run.open_trial(1)
     spec = TrialSpec(1, 1, factors, "host-a", "host-b")
-    facts = asyncio.run(FakeTrials(plan, lambda _: script).run(spec, opened))
+    facts = FakeTrials(plan, lambda _: script).run_now(spec, opened)
     for table in drop:
         for path in opened.glob(f"{table}@*"):
             path.unlink()
@@ -54,5 +54,5 @@ def run_of(folder: Path, plan: Plan, scripts: Any = None) -> RunFolder:
     trials = FakeTrials(plan, scripts)
     for spec in schedule(plan):
         opened = run.open_trial(spec.number)
-        run.seal_trial(opened, asyncio.run(trials.run(spec, opened)))
+        run.seal_trial(opened, trials.run_now(spec, opened))
     return run

@@ -16,7 +16,7 @@ from migrascope.analysis.limit import free_of_limit, limit_text, limited
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Finding, Summary, TrialResult
-from migrascope.lab.fake import Script, default_script
+from migrascope.lab.fake.script import Script, default_script
 from migrascope.model.measured import Measured, missing
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec

@@ -1,16 +1,17 @@
 """The fake lab: every table, the same for the same seed, and what it says of itself."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from faketrial import FACTORS, PLAN, record, run_of
 
-from migrascope.lab.fake import FakeTrials, default_script
+from migrascope.lab.fake.lab import FACTS
+from migrascope.lab.fake.script import default_script
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, cells, schedule
 from migrascope.model.tables import CONSTANTS, TABLES
+from migrascope.study.fake import FakeTrials
 
 OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "host_clock", "announce", "journal", "ceph", "fleet"}
 WHERE_ASKED_FOR = {"hold", "capture", "stress", "sink", "stamp_sent", "stamp_reply", "disturbance"}
@@ -43,15 +44,17 @@ def test_the_same_seed_gives_the_same_recording_and_another_another(tmp_path: Pa
 
 def test_it_says_that_it_is_fake(tmp_path: Path) -> None:
     facts = record(tmp_path).trial
-    assert facts.facts == {"lab": "fake", "accelerator": "none", "qemu": "none"}
+    assert {key: facts.facts.pop(key) for key in FACTS} == {"lab": "fake", "accelerator": "none", "qemu": "none"}
+    assert set(facts.facts) == {"boot_s", "echo_kind", "declared_load", "guest_busy"}
     assert facts.plan["windows"]["before"] == 3.0
     assert facts.plan["axes"]["link"] == [1e9]
     assert facts.settings["links"]["migration"] == 1e9
 
 
-def test_without_probes_only_the_hypervisor_and_the_links_are_recorded(tmp_path: Path) -> None:
+def test_without_probes_only_the_hypervisor_the_links_and_the_ledger_are_recorded(tmp_path: Path) -> None:
     recording = record(tmp_path, factors=replace(FACTORS, probes="none"))
-    assert set(recording.trial.tables) == {"qmp_event", "qmp_status", "link"}
+    assert set(recording.trial.tables) == {"qmp_event", "qmp_status", "link", "ledger"}
+    assert recording.table("link")["mono_ns"].n_unique() == 2
 
 
 def test_truths_follow_the_factors() -> None:
@@ -84,5 +87,5 @@ def test_no_viewer_plays_where_the_page_has_no_video(tmp_path: Path) -> None:
     plan = PLAN.model_copy(update={"axes": PLAN.axes.model_copy(update={"scenario": ["none"]})})
     spec = schedule(plan)[0]
     tmp_path.mkdir(exist_ok=True)
-    asyncio.run(FakeTrials(plan).run(spec, tmp_path))
+    FakeTrials(plan).run_now(spec, tmp_path)
     assert not list(tmp_path.glob("segment@*"))

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from faketrial import FACTORS
 
-from migrascope.lab.fake import FakeTrials
 from migrascope.model.load import LEAST_RATE, Load, Tried
 from migrascope.model.plan import Plan
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunError, RunFolder
+from migrascope.study.fake import FakeTrials
 from migrascope.study.labs import Up
 from migrascope.study.load import Chooser, KeptLoads, another_runs, key_of
 from migrascope.study.plans import text_of

@@ -11,7 +11,7 @@ from migrascope.analysis.policies import costs
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import correlation
 from migrascope.analysis.summary import Summary
-from migrascope.lab.script import Script
+from migrascope.lab.fake.script import Script
 from migrascope.model.schedule import TrialSpec
 from migrascope.report import policies
 

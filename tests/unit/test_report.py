@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
-from migrascope.lab.fake import default_script
+from migrascope.lab.fake.script import default_script
 from migrascope.model.plan import Plan
 from migrascope.report import build, charts, html, sections, tiphon
 from migrascope.report.columns import COLUMNS, caution, figure, finest, first_line

@@ -1,6 +1,5 @@
 """Sniffer delay and jitter: the spacing of a capture's packets, in the windows of its trial."""
 
-import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,6 @@ from test_analysis import result, said
 from captures import ethernet, icmp, ip, tcp
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import TrialResult
-from migrascope.lab.fake import FakeTrials
 from migrascope.metrics import sniffer
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import windows_of
@@ -25,6 +23,7 @@ from migrascope.report.build import write_results
 from migrascope.store.pcap import writer
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 CLIENT, WEBSITE = "192.0.2.30", "10.0.4.100"
@@ -44,7 +43,7 @@ def captured(folder: Path, packets: list[Sent]) -> Recording:
     """A sealed trial of the fake lab with a capture of these packets."""
     run = RunFolder.create(folder, text_of(PLAN), {})
     opened = run.open_trial(1)
-    facts = asyncio.run(FakeTrials(PLAN, lambda _: SCRIPT).run(TrialSpec(1, 1, FACTORS, "host-a", "host-b"), opened))
+    facts = FakeTrials(PLAN, lambda _: SCRIPT).run_now(TrialSpec(1, 1, FACTORS, "host-a", "host-b"), opened)
     offset = record(folder / "clock").wall_clock.offset_ns()
     with (opened / "capture@client.pcapng").open("wb") as file:
         file.write(writer.header("v0", 128))

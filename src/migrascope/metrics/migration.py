@@ -93,8 +93,7 @@ def _time(recording: Recording, windows: Windows) -> Measured:
         return missing("s", EVENTS, "no migration was requested")
     if windows.complete is None:
         return missing("s", EVENTS, "the migration did not complete")
-    done = event_of(recording, "migrate_done")
-    if windows.resume is None and (done is None or "running_destination_ns" not in done.data):
+    if windows.resume is None:
         return missing("s", EVENTS, "QEMU's events were not in reach")
     return Measured((windows.complete - windows.request) / NS, "s", EVENTS, samples=1)
 

@@ -197,7 +197,7 @@ def _stamps(recording: Recording) -> tuple[int | None, int | None, int | None]:
     done = event_of(recording, "migrate_done")
     if done is None:
         return stop, resume, None
-    running = resume if resume is not None else int(done.data.get("running_destination_ns", done.mono_ns))
+    running = resume if resume is not None else done.mono_ns
     return stop, resume, max(completed if completed is not None else done.mono_ns, running)
 
 

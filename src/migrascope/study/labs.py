@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from migrascope.lab.fake import FakeTrials
+from migrascope.lab.fake.lab import FACTS
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording, TrialFacts
+from migrascope.study.fake import FakeTrials
 from migrascope.study.images import Images
 from migrascope.trial.engine import TrialEngine
 from migrascope.trial.fit import Fit
@@ -60,4 +61,4 @@ async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIt
 @contextlib.asynccontextmanager
 async def fake_trials() -> AsyncIterator[Up]:
     """The fake lab, whose results say so."""
-    yield Up({"lab": "fake", "accelerator": "none", "qemu": "none"}, lambda loaded: FakeTrials(loaded).run)
+    yield Up(dict(FACTS), lambda loaded: FakeTrials(loaded).run)

@@ -1,22 +1,21 @@
 """Which metrics a run on a cloud will have where only a part of it is in reach, and why the others will not be there.
 
-What the fake lab plays needs no list: its trial is measured with the tables that cannot be recorded taken away. What
+What the fake lab records needs no list: its trial is measured with the tables that cannot be recorded taken away. What
 only a cloud has is there where what it needs by the catalogue is in reach.
 """
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from migrascope.lab.fake import FakeTrials
 from migrascope.metrics.catalogue import Need, metric_of
 from migrascope.metrics.trial import measure
 from migrascope.model.plan import Plan, Windows
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.study.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 WHY: dict[Need, str] = {
@@ -39,6 +38,8 @@ def prospect(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
     """Each metric's key with the reason why it will be None, None where it will be there: in one of the plan's
     scenarios at least. reach: what can be asked."""
     plan = plan.model_copy(update=_SHORT)
+    if plan.fleet.count:
+        plan = plan.model_copy(update={"fleet": plan.fleet.model_copy(update={"count": [1]})})
     specs = {spec.factors.scenario: spec for spec in schedule(plan)}
     reasons: dict[str, str | None] = {}
     with tempfile.TemporaryDirectory(prefix="migrascope-") as folder:
@@ -55,7 +56,7 @@ def prospect(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
 def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Need]) -> dict[str, str | None]:
     run = RunFolder.create(folder, text_of(plan), {"lab": "fake"})
     opened = run.open_trial(spec.number)
-    recording = run.seal_trial(opened, asyncio.run(FakeTrials(plan).run(spec, opened)))
+    recording = run.seal_trial(opened, FakeTrials(plan).run_now(spec, opened))
     reasons = {key: found.reason for key, found in measure(recording).items()}
     for part, tables in _TABLES.items():
         if part in reach:
@@ -70,9 +71,8 @@ def _of_one(plan: Plan, spec: TrialSpec, folder: Path, reach: Collection[Need]) 
 
 
 def _without_answer(path: Path) -> None:
-    """Takes from the events what only QEMU said: its final answer, and when it ran on the destination."""
+    """Takes from the events what only QEMU said: its final answer."""
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for event in events:
         event["data"].pop("answer", None)
-        event["data"].pop("running_destination_ns", None)
     path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")

@@ -1,17 +1,12 @@
-"""What happens in a scripted migration: the truths that a fake trial is recorded from, and its time line."""
+"""What happens in a scripted migration: the truths that a fake trial is recorded from."""
 
 import random
 from dataclasses import dataclass
 from typing import Literal
 
-from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec
 
 Failure = Literal["destination-died", "source-killed", "not-converged"]
-S = 1_000_000_000
-DRAIN_S = 3.0
-RECOVERY_S = 0.5
-WALL_OFFSET = 1_750_000_000 * S
 
 
 @dataclass(frozen=True)
@@ -21,7 +16,8 @@ class Script:
     Nothing answers from STOP for gap_s. Packets sent in the first lost_s of that are lost, the others come late, when
     it ends. hold_s is how long the first segment that viewer-1 asks for after STOP is held back. failure:
     destination-died fails in pre-copy and the guest runs on; source-killed ends after STOP without RESUME;
-    not-converged never stops and is cancelled. wall_step_s steps the wall clock between request and STOP.
+    not-converged never stops, and is cancelled at the plan's limit. wall_step_s steps the wall clock between request
+    and STOP. whole: the guest's memory witness finds its pages as it wrote them.
     """
 
     precopy_s: float
@@ -47,31 +43,6 @@ class Script:
     @property
     def reported_transferred_bytes(self) -> int:
         return round(0.998 * self.data_bytes)
-
-    def wall_ns(self, mono_ns: int, times: "Times") -> int:
-        """The scripted wall clock at a monotonic stamp."""
-        stepped = mono_ns > times.request + round(self.precopy_s * S / 2)
-        return mono_ns + WALL_OFFSET + (round(self.wall_step_s * S) if stepped else 0)
-
-
-@dataclass(frozen=True)
-class Times:
-    """Monotonic ns of what the script makes happen; stop, resume and complete are None where they never do."""
-
-    start: int
-    steady: int
-    before: int
-    request: int
-    first_pass: int
-    stop: int | None
-    resume: int | None
-    first_reply: int | None
-    complete: int | None
-    failed: int | None
-    recovered: int | None
-    after: int
-    stopping: int
-    end: int
 
 
 def default_script(spec: TrialSpec, seed: int) -> Script:
@@ -101,36 +72,3 @@ def default_script(spec: TrialSpec, seed: int) -> Script:
 def _data_bytes(factors: Factors) -> float:
     video = {"none": 0.0, "online": 2e6, "relay": 14e6, "offline": 120e6 if factors.cache == "warm" else 18e6}
     return 104e6 + 14e6 * factors.memory_bytes / 2**30 + video[factors.scenario]
-
-
-def time_line(script: Script, plan: Plan, number: int) -> Times:
-    """When everything happens; trials lie 1000 s apart on the monotonic clock."""
-
-    def later(base: int, seconds: float) -> int:
-        return base + round(seconds * S)
-
-    start = (1000 + 1000 * number) * S
-    steady = later(start, 4.0)
-    before = later(steady, 1.5)
-    request = later(before, plan.windows.before)
-    first_pass = later(request, 0.02)
-    stop = resume = first_reply = complete = failed = None
-    if script.failure in ("destination-died", "not-converged"):
-        failed = later(request, script.precopy_s)
-        recovered, settled = None, failed
-    else:
-        stop = later(request, script.precopy_s)
-        if script.failure == "source-killed":
-            failed = later(stop, script.pause_s)
-            recovered, settled = None, later(failed, 1.0)
-        else:
-            resume = later(stop, script.pause_s)
-            first_reply = later(stop, script.gap_s)
-            complete = later(resume, 0.004)
-            recovered = settled = later(max(first_reply, later(resume, RECOVERY_S)), 0.03)
-    stopping = later(settled, plan.windows.before)
-    end = later(stopping, DRAIN_S)
-    return Times(
-        start, steady, before, request, first_pass, stop, resume, first_reply, complete, failed, recovered, settled,
-        stopping, end,
-    )  # fmt: skip
