@@ -1,5 +1,7 @@
 """Packets that ICMP says are not delivered: their flow is refused, and by whom."""
 
+import csv
+import io
 import subprocess
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from captures import Packet, ethernet, icmp, ip, tcp, udp, unreachable, vxlan
 from migrascope.metrics.qos.result import FlowQos, Qos
 from migrascope.report.qos import flow_name
+from migrascope.report.qos_table import table
 from needs import tshark_program
 from talks import CLIENT, MS, RST, SERVER, SYN, Conversation, answered, only, packet, read, sent_by, tagged, written
 
@@ -66,6 +69,11 @@ def test_however_much_of_the_packet_comes_back(tmp_path: Path, kept: int) -> Non
 @pytest.mark.parametrize("kept", [0, 8, 20, 26])
 def test_a_message_that_is_cut_says_nothing(tmp_path: Path, kept: int) -> None:
     assert told(only(read(written(tmp_path, refused("tcp", 3, kept=kept))))) == []
+
+
+def test_a_row_of_the_table_names_who_refused(tmp_path: Path) -> None:
+    (row,) = csv.DictReader(io.StringIO(table(read(written(tmp_path, refused("udp", 3))))))
+    assert [row[name] for name in ("refused [1]", "refused_by", "refused_why")] == ["1", ROUTER, "port unreachable"]
 
 
 def test_that_fragmentation_is_needed_is_no_refusal(tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ _UNITS = {"throughput_bps": "bit/s", "loss_ratio": "ratio"}
 
 
 def table(qos: Qos) -> str:
-    """Nothing where there is no value; of the longest silence its begin, length, and the least of what was missing."""
+    """Nothing where there is no value; of the longest silence its begin, length, and the least of what was missing;
+    who refused packets first."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(
         ["protocol", "from", "to", "inside", "start_s [s]", "duration_s [s]", "initial_rtt_s [s]"]
         + [f"{name} [{_UNITS.get(name, 's')}]" for name in _METRICS]
         + [f"{name} [1]" if "bytes" not in name else f"{name} [B]" for name in _COUNTS]
-        + ["silence_start_s [s]", "silence_s [s]", "silence_low_s [s]"]
+        + ["silence_start_s [s]", "silence_s [s]", "silence_low_s [s]", "refused [1]", "refused_by", "refused_why"]
     )
     for flow in qos.flows:
         for way in flow.directions:
@@ -32,5 +33,7 @@ def table(qos: Qos) -> str:
                 + [way.metrics[name].value for name in _METRICS]
                 + [way.counts.get(name) for name in _COUNTS]
                 + ([longest.start_s, longest.length_s, longest.low_s] if longest else [None] * 3)
+                + [sum(refusal.count for refusal in way.refusals)]
+                + ([way.refusals[0].by, way.refusals[0].why] if way.refusals else [None] * 2)
             )
     return out.getvalue()
