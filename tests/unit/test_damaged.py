@@ -22,6 +22,7 @@ from migrascope.study import doctor
 from migrascope.study import run as study_run
 from migrascope.study.load import another_runs
 from migrascope.study.run import plan_of
+from migrascope.trial.guestcall import GuestCall
 
 TRIAL = 2
 
@@ -280,3 +281,13 @@ def test_a_stored_calibration_that_is_none_is_as_if_there_were_none(
     assert doctor._calibration().verdict == "fail"
     study_run._quote_calibration(run)
     assert not (run.path / "calibration.json").exists()
+
+
+@pytest.mark.parametrize("body", ["", "[]", "7", "null", DEEP, "\xff"])
+async def test_a_guest_that_answers_with_nonsense_did_not_answer(body: str) -> None:
+    class Runtime:
+        async def request(self, *_: object, **__: object) -> tuple[int, bytes]:
+            return 200, body.encode("latin-1")
+
+    with pytest.raises(OSError, match="/alive: "):
+        await GuestCall("http://192.0.2.1", None, Runtime()).ask("/alive")  # type: ignore[arg-type]

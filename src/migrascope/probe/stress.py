@@ -4,14 +4,17 @@ Config: url (of the guest's agent), interval_s. One request at a time; one that 
 """
 
 import asyncio
-import json
 import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from pydantic import TypeAdapter
+
 from migrascope.node.program import Program
+from migrascope.store.document import parse_object
 
 TIMEOUT_S = 5.0
+_WORKERS: TypeAdapter[list[dict[str, object]]] = TypeAdapter(list[dict[str, object]])
 
 
 async def workers(url: str) -> list[dict[str, object]]:
@@ -21,8 +24,7 @@ async def workers(url: str) -> list[dict[str, object]]:
     try:
         writer.write(f"GET /stress HTTP/1.0\r\nHost: {target.netloc}\r\n\r\n".encode("ascii"))
         body = (await reader.read(-1)).partition(b"\r\n\r\n")[2]
-        found: list[dict[str, object]] = json.loads(body)["workers"]
-        return found
+        return _WORKERS.validate_python(parse_object(body).get("workers"))
     finally:
         writer.close()
 
@@ -34,7 +36,7 @@ async def main(program: Program) -> None:
         program.ready()
         async for _ in program.grid(program.config["interval_s"]):
             asked = time.monotonic_ns()
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, LookupError):
                 found = await asyncio.wait_for(workers(url), TIMEOUT_S)
                 answered = time.monotonic_ns()
                 spool.add_all((asked, answered, *(worker[column] for column in columns)) for worker in found)

@@ -44,7 +44,12 @@ def parse_json(text: str | bytes) -> Any:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The same of a file that holds an object; ValueError where it holds anything else."""
-    value = read_json(path)
+    return parse_object(_content(path))
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """The object of a text. ValueError where it is none."""
+    value = parse_json(text)
     if not isinstance(value, dict):
         raise ValueError(f"it holds no object, but {type(value).__name__}")
     return value

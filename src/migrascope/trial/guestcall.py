@@ -1,10 +1,10 @@
 """Calls to the agent in the guest, from the client's namespace."""
 
-import json
 from typing import Any
 
 from migrascope.lab.runtime import Runtime
 from migrascope.node.namespace import Namespace
+from migrascope.store.document import parse_object
 from migrascope.trial.runtime import MACHINE
 
 SLOW_S = 30.0
@@ -25,10 +25,9 @@ class GuestCall:
             )
             if status >= 400:
                 raise OSError(f"status {status}")
-            value: dict[str, Any] = json.loads(body)
+            return parse_object(body)
         except (OSError, ValueError) as error:
             raise OSError(f"{path}: {error}") from error
-        return value
 
     async def ready(self) -> bool:
         """Whether the website and the agent answer."""
