@@ -119,4 +119,4 @@ class SteadyState:
         recent = [one for one in self._busy if one[0] >= since]
         if len(recent) < 2 or recent[-1][1] <= recent[0][1]:
             return None
-        return max(0.0, (recent[-1][2] - recent[0][2]) / (recent[-1][1] - recent[0][1]))
+        return round(max(0.0, (recent[-1][2] - recent[0][2]) / (recent[-1][1] - recent[0][1])), 4)
