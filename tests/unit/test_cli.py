@@ -261,6 +261,14 @@ def test_odd_terminals(folder: Path, environment: dict[str, str]) -> None:
     assert b"VM pause" in seen.stdout
 
 
+@pytest.mark.parametrize("columns", ["0", "00", "x", "-1", "²", "1"])
+def test_a_bad_call_is_explained_on_any_terminal(columns: str) -> None:
+    argv = [sys.executable, "-P", "-m", "migrascope", "doctor", "--nonsense"]
+    seen = subprocess.run(argv, env={**os.environ, "COLUMNS": columns}, capture_output=True, timeout=60, check=False)
+    assert (seen.returncode, seen.stdout) == (2, b"")
+    assert seen.stderr.strip()
+
+
 def test_what_a_guest_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     stderr().print("serial console: \x1b[2J\x1b]0;owned\x07 [bold red]panic[/] :smile:\r")
     assert capsys.readouterr().err == "serial console: \ufffd[2J\ufffd]0;owned\ufffd [bold red]panic[/] :smile:\ufffd\n"

@@ -17,8 +17,6 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="JSON on stand
 CloudName = Annotated[str | None, Parameter(name="--cloud", help="A cloud in clouds.yaml.")]
 TestbedName = Annotated[str | None, Parameter(name="--testbed", help="The cloud of the testbed of this name.")]
 EXIT_INTERRUPTED = 130
-_WIDTH = 80
-"""Columns where COLUMNS says 0."""
 
 
 class Output(Console):
@@ -26,8 +24,7 @@ class Output(Console):
     control sequences, which are shown and not obeyed."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        width = None if (os.environ.get("COLUMNS") or "1").strip("0") else _WIDTH
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Rich's, of the text without control characters."""

@@ -6,6 +6,8 @@
 
 import errno
 import io
+import os
+import re
 import signal
 import sys
 import tempfile
@@ -53,6 +55,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of ASCII alone shows question marks
+    if not re.fullmatch("[1-9][0-9]{0,4}", os.environ.get("COLUMNS", "80")):
+        del os.environ["COLUMNS"]  # of 0 columns nothing would be shown, mistakes in a call neither
     errors = stderr()
     try:
         code = app(sys.argv[1:], print_error=True, exit_on_error=True, result_action="return_value")
