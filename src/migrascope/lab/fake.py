@@ -278,8 +278,13 @@ class _Trial:
                 "site": {"verdict": "unknown" if lost else "pass", "evidence": "1 file as the website was built with"},
             },
             settings={
-                "capabilities": {"events": True, "auto-converge": False, "xbzrle": False, "multifd": False},
-                "parameters": {"downtime-limit": round(1000 * spec.factors.downtime_limit_s), "max-bandwidth": 0},
+                host: {
+                    "capabilities": {"events": True, "auto-converge": False, "xbzrle": False, "multifd": False},
+                    "parameters": {"downtime-limit": round(1000 * spec.factors.downtime_limit_s), "max-bandwidth": 0},
+                }
+                for host in (spec.source, spec.destination)
+            }
+            | {
                 "links": {link: spec.factors.link_bps if link == "migration" else None for link in LINKS},
             },
             facts={"lab": "fake", "accelerator": "none", "qemu": "none"},
