@@ -12,7 +12,7 @@ from test_trial_metrics import PUBLIC
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.findings import findings
-from migrascope.analysis.limit import free_of_limit, limit_text, limited
+from migrascope.analysis.limit import Decided, limit_text, limited, undecided_limits
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Finding, Summary, TrialResult
@@ -32,12 +32,12 @@ def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str 
     """A trial with plausible numbers, or those given."""
     plain = {
         "data_transferred_bytes": 1e8, "migration_time_s": 1.0, "vm_pause_s": 0.1, "network_blackout_s": 0.15,
-        "reported_downtime_s": 0.05,
+        "reported_downtime_s": 0.05, "set_downtime_limit_s": 0.3,
     } | values  # fmt: skip
     metrics = {key: Measured(value, "s", "test") for key, value in plain.items()}
     reason = None if status == "ok" else "QEMU ended"
     facts = TrialFacts(number, block, factors, "host-a", "host-b", "i", "m", status, reason, {})
-    return TrialResult(facts, metrics, limited(factors, metrics), INTACT)
+    return TrialResult(facts, metrics, limited(metrics), INTACT)
 
 
 def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
@@ -173,7 +173,35 @@ def test_a_statistic_of_nothing_says_why() -> None:
 @pytest.mark.parametrize(("reported", "bound"), [(0.2099, False), (0.2101, True), (None, None)])
 def test_the_limit_binds_over_seven_tenths_of_it(reported: float | None, bound: bool | None) -> None:
     measured = Measured(reported, "s", "x") if reported else missing("s", "x", "not reported")
-    assert limited(FACTORS, {"reported_downtime_s": measured}) is bound
+    assert limited({"reported_downtime_s": measured, "set_downtime_limit_s": Measured(0.3, "s", "x")}) is bound
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "raised", "bound"),
+    [(0.15, False, True), (0.3, False, False), (0.15, True, None), (0.3, True, False), (None, False, None)],
+)
+def test_what_counts_is_the_limit_that_was_set(limit_s: float | None, raised: bool, bound: bool | None) -> None:
+    """160 ms under a limit of 150, whatever the plan says; one that may have been raised since it was read proves
+    nothing unless it clears the trial."""
+    limit = Measured(limit_s, "s", "x", at_least=raised) if limit_s else missing("s", "x", "QEMU did not say")
+    assert limited({"reported_downtime_s": Measured(0.16, "s", "x"), "set_downtime_limit_s": limit}) is bound
+
+
+def test_a_limit_that_was_set_otherwise_is_named() -> None:
+    set_low = [result(at, at, set_downtime_limit_s=0.15, reported_downtime_s=0.16) for at in range(1, 7)]
+    (limit,) = said(set_low, "limit")
+    assert limit.verdict == "fail"
+    assert "limit of 300 ms (set at the switchover: 150 ms) decided in 6 of 6 trials" in limit.text
+
+
+def test_nine_unknown_of_ten_are_no_limit_that_did_not_decide() -> None:
+    unknown = [replace(result(at, at), limited=None) for at in range(2, 11)]
+    (limit,) = said([result(1), *unknown], "limit")
+    assert limit.verdict == "unknown"
+    assert "in any trial" not in limit.text
+    assert "Of 9 more it is not known" in limit.text
+    assert Decided.among([result(1), *unknown]) == Decided(0, 9, 10)
+    assert Decided.among([result(1), *unknown]).words == "the downtime limit decided in 0 of 10 trials, not known in 9"
 
 
 def test_a_limit_of_ten_seconds_is_called_what_it_is() -> None:
@@ -246,25 +274,28 @@ def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
 
 
 def test_trials_that_the_limit_decided_are_not_pooled_with_the_others() -> None:
+    other = replace(FACTORS, downtime_limit_s=0.31)
     bound = [
-        result(20 + at, at, data_transferred_bytes=1e9 * at, vm_pause_s=0.3, reported_downtime_s=0.29)
+        result(20 + at, at, other, data_transferred_bytes=1e9 * at, vm_pause_s=0.3, reported_downtime_s=0.29)
         for at in range(1, 11)
     ]
     both = [*rising(8), *bound]
-    assert {one.facts.number for one in free_of_limit(both)} == set(range(1, 9))
+    assert {one.facts.number for one in undecided_limits(both)} == set(range(1, 9))
+    spared = [replace(one, facts=replace(one.facts, factors=FACTORS)) for one in bound]
+    assert undecided_limits([*rising(8), *spared]) == [], "those that it spared are chosen by their outcome"
     pause = next(one for one in said(both, "data-downtime") if one.evidence["metric"] == "vm_pause_s")
     alone = next(one for one in said(rising(8), "data-downtime") if one.evidence["metric"] == "vm_pause_s")
     assert pause.evidence == alone.evidence
-    assert "10 trials in which the downtime limit decided" in pause.text
-    (limit,) = said(both, "limit")
+    assert "10 trials under limits that decided in some" in pause.text
+    limit = said(both, "limit")[1]
     assert limit.verdict == "fail"
-    assert limit.evidence == {"downtime_limit_s": 0.3, "limited": 10, "n": 18}
+    assert limit.evidence == {"downtime_limit_s": 0.31, "limited": 10, "n": 10, "of": 10}
     assert "did not decide" in said(rising(8), "limit")[0].text
 
 
 def test_a_trial_whose_downtime_is_unknown_is_not_pooled_either() -> None:
     unknown = replace(result(1), limited=None)
-    assert free_of_limit([unknown]) == []
+    assert undecided_limits([unknown]) == []
 
 
 def test_trials_over_different_links_are_not_correlated_together() -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isinf
+from typing import Any
 
+from migrascope.analysis.limit import Decided
 from migrascope.analysis.statistics import FEWEST, Bounds, Paired, bounds_of, paired_difference
 from migrascope.analysis.summary import Finding, TrialResult
 from migrascope.model.schedule import Factors
@@ -81,9 +83,11 @@ def _against_none(
     seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in compared}
     there = {key: pair for key, pair in seen.items() if pair is not None}
     blocks = max((pair.n for pair in there.values()), default=0)
-    evidence = {
+    evidence: dict[str, Any] = {
         key: {"median": p.median, "n": p.n, **(p.interval.as_json() if p.interval else {})} for key, p in there.items()
     }
+    decided = Decided.among([*ours.values(), *others.values()])
+    evidence |= vars(decided)
     if blocks < FEWEST:
         text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
         return Finding(topic, "unknown", text, evidence)
@@ -91,6 +95,7 @@ def _against_none(
     unsure = [compared[key] for key, pair in there.items() if not pair.sign()]
     text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
     text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
+    text += f" In these {decided.words}: there the downtime is the limit's doing." if decided.limit_decided else ""
     return Finding(topic, "pass" if sure else "unknown", text, evidence)
 
 

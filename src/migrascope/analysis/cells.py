@@ -65,6 +65,7 @@ def _cell(factors: Factors, group: list[TrialResult]) -> Cell:
         trials=len(group),
         failed=len(group) - len(good),
         limited=sum(result.limited is True for result in good),
+        limit_unknown=sum(result.limited is None for result in good),
         failures=failures,
         metrics={key: statistic([result.metrics[key] for result in good if key in result.metrics]) for key in keys},
         verdicts=dict(Counter(result.judgement.verdict for result in group)),

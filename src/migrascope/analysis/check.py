@@ -7,6 +7,7 @@ from math import inf
 from typing import Final
 from xml.etree import ElementTree
 
+from migrascope.analysis.limit import Decided
 from migrascope.analysis.statistics import FEWEST
 from migrascope.analysis.summary import Cell, Statistic, Summary, Verdict
 from migrascope.model.problem import UsageProblem
@@ -21,12 +22,14 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True)
 class Check:
-    """One threshold on one figure of one cell."""
+    """One threshold on one figure of one cell, and in how many of its trials the downtime limit decided."""
 
     cell: str
     key: str
     outcome: Verdict
     text: str
+    limit_decided: int = 0
+    of: int = 0
 
 
 def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
@@ -45,7 +48,9 @@ def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
                 outcome, text = _check(cell, cell.metrics.get(key), threshold)
             except ValueError as error:
                 raise UsageProblem(f"thresholds.{key}: {error}") from error
-            found.append(Check(cell.factors.label(beside), key, outcome, text))
+            decided = Decided(cell.limited, cell.limit_unknown, cell.trials - cell.failed)
+            said = f"{text}; {decided.words}" if decided.limit_decided else text
+            found.append(Check(cell.factors.label(beside), key, outcome, said, decided.limit_decided, decided.of))
     return found
 
 

@@ -28,6 +28,11 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "trials": cell.trials,
         "failed": cell.failed,
         "limited": cell.limited,
+        "limit_decided": {
+            "limit_decided": cell.limited,
+            "unknown": cell.limit_unknown,
+            "of": cell.trials - cell.failed,
+        },
         "failures": cell.failures,
         "verdicts": cell.verdicts,
         "metrics": {key: _statistic(value) for key, value in cell.metrics.items()},

@@ -7,7 +7,7 @@ from typing import Any
 from migrascope.analysis.beside import disturbances, scenarios
 from migrascope.analysis.carried import clusters
 from migrascope.analysis.fleet import TOTAL
-from migrascope.analysis.limit import free_of_limit, limit_text
+from migrascope.analysis.limit import limit_text, undecided_limits
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.statistics import FEWEST, Correlation, correlation
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
@@ -109,9 +109,9 @@ def _data_time(results: Sequence[TrialResult], where: str) -> Finding:
 
 
 def _data_downtime(results: Sequence[TrialResult], where: str) -> list[Finding]:
-    free = free_of_limit(results)
+    free = undecided_limits(results)
     aside = len(results) - len(free)
-    left_out = f" {aside} trials in which the downtime limit decided, or may have, are left out." if aside else ""
+    left_out = f" {aside} trials under limits that decided in some, or may have, are left out." if aside else ""
     return [_downtime(free, key, name, where, left_out) for key, name in DOWNTIMES.items()]
 
 
@@ -152,10 +152,12 @@ def _trials(n: int) -> str:
 def _limit(good: Sequence[TrialResult]) -> list[Finding]:
     found = []
     for limit_s in sorted({result.facts.factors.downtime_limit_s for result in good}):
-        known = [r for r in good if r.facts.factors.downtime_limit_s == limit_s and r.limited is not None]
+        under = [result for result in good if result.facts.factors.downtime_limit_s == limit_s]
+        known = [result for result in under if result.limited is not None]
         bound = sum(result.limited is True for result in known)
-        evidence = {"downtime_limit_s": limit_s, "limited": bound, "n": len(known)}
-        text = limit_text(limit_s)
+        evidence = {"downtime_limit_s": limit_s, "limited": bound, "n": len(known), "of": len(under)}
+        text = limit_text(limit_s) + _as_set(under, limit_s)
+        unsure = f" Of {len(under) - len(known)} more it is not known." if known and len(known) < len(under) else ""
         if not known:
             said = f"Whether the downtime limit of {text} decided is not known: no trial reported its downtime."
             found.append(Finding("limit", "unknown", said, evidence))
@@ -165,13 +167,23 @@ def _limit(good: Sequence[TrialResult]) -> list[Finding]:
                 "limit's doing, and says nothing of the data."
             )
             mixed = " Cells with some of these mix two regimes in their medians." if bound < len(known) else ""
-            found.append(Finding("limit", "fail", said + mixed, evidence))
+            found.append(Finding("limit", "fail", said + mixed + unsure, evidence))
         else:
-            said = (
-                f"The downtime limit of {text} did not decide in any trial: the reported downtime is below 0.7 of it."
-            )
-            found.append(Finding("limit", "pass", said, evidence))
+            where = "any trial" if not unsure else f"the {_trials(len(known))} of which it is known"
+            said = f"The downtime limit of {text} did not decide in {where}: the reported downtime is below 0.7 of it."
+            found.append(Finding("limit", "unknown" if unsure else "pass", said + unsure, evidence))
     return found
+
+
+def _as_set(results: Sequence[TrialResult], planned_s: float) -> str:
+    """The limits that were set, where they are not the plan's."""
+    there = [result.metrics.get("set_downtime_limit_s") for result in results]
+    values = {one.value for one in there if one is not None and one.value is not None}
+    found = sorted(value for value in values if abs(value - planned_s) > 0.5e-3)
+    if not found:
+        return ""
+    span = f"{1000 * found[0]:g}" if len(found) == 1 else f"{1000 * found[0]:g} to {1000 * found[-1]:g}"
+    return f" (set at the switchover: {span} ms)"
 
 
 def _verdicts(results: Sequence[TrialResult]) -> Finding:

@@ -26,7 +26,12 @@ def _under(limit_s: float, trials: Sequence[TrialResult]) -> Finding:
     bound = [result for result in trials if result.limited is True]
     free = [result for result in trials if result.limited is False]
     name = "Stop-and-copy" if limit_s >= STOP_AND_COPY_S else f"Under a limit of {limit_text(limit_s)}"
-    decided = f" The limit itself decided in {len(bound)} of {len(trials)} trials, left out here." if bound else ""
+    decided = (
+        f" The limit itself decided in {len(bound)} of {len(trials)} trials, left out here: the others are chosen by "
+        "their outcome, which pulls the slope towards zero."
+        if bound
+        else ""
+    )
     pairs = [
         (data, pause)
         for result in free

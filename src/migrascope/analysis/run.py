@@ -93,7 +93,7 @@ def result_of(recording: Recording) -> TrialResult:
     return TrialResult(
         facts,
         seen.metrics,
-        limited(facts.factors, seen.metrics),
+        limited(seen.metrics),
         judgement,
         seen.warnings,
         checks(recording, seen.metrics, seen.windows),

@@ -67,13 +67,15 @@ class Statistic:
 @dataclass(frozen=True)
 class Cell:
     """The trials that share their factors. trials counts all, failed those that are not in the statistics; failures
-    are their reasons. limited counts the trials in which the downtime limit decided, verdicts those of each verdict.
+    are their reasons. limited counts the trials in which the downtime limit decided, and limit_unknown those in which
+    that is not known: both are in the statistics. verdicts counts the trials of each verdict.
     """
 
     factors: Factors
     trials: int
     failed: int
     limited: int
+    limit_unknown: int = 0
     failures: list[str] = field(default_factory=list)
     metrics: dict[str, Statistic] = field(default_factory=dict)
     verdicts: dict[str, int] = field(default_factory=dict)

@@ -79,6 +79,7 @@ METRICS = [
            "VM pause"),
     Metric("reported_total_s", "s", _REPORTED, "reported"),
     Metric("reported_downtime_s", "s", _REPORTED, "reported", "Reported downtime"),
+    Metric("set_downtime_limit_s", "s", "the downtime limit at the switchover, read back from QEMU", "reported"),
     Metric("reported_transferred_bytes", "B", _REPORTED, "reported"),
     Metric("rounds", "1", "passes over the guest's memory", "convergence"),
     Metric("dirty_rate_Bps", "B/s", "memory that the guest dirtied, as QEMU saw it", "convergence"),

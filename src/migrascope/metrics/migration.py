@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from migrascope.metrics.hostclock import STAMP_NS, TABLE, host_clocks
 from migrascope.metrics.packets import NS, STEP_NS
 from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_at, event_of, one_clock, qmp_events
@@ -12,6 +14,9 @@ from migrascope.store.recording import Recording
 
 EVENTS = "qmp_event"
 STATUS = "query-migrate"
+PARAMETERS = "query-migrate-parameters"
+LIMIT_STALE_NS = NS
+"""Maximum time before STOP at which a limit that was read still counts as the one at the switchover."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         "migration_time_s": _time(recording, windows),
         "vm_pause_s": _pause(recording, windows),
         **_reported(answer, post_copy=turned_to_post_copy(recording)),
+        "set_downtime_limit_s": _limit(recording, windows),
         "rounds": _round_count(recording),
         "dirty_rate_Bps": _dirty_rate(statuses, answer, windows),
     }
@@ -144,6 +150,30 @@ def _reported(answer: dict[str, Any], *, post_copy: bool) -> dict[str, Measured]
         "reported_downtime_s": elsewhere if post_copy else value(downtime, "s", 1e-3, 0.5e-3),
         "reported_transferred_bytes": value(transferred, "B", 1.0, None),
     }
+
+
+def _limit(recording: Recording, windows: Windows) -> Measured:
+    """The downtime limit as QEMU on the source said it last before STOP. Where it was last asked longer before, the
+    limit may have been raised since: at least that. Else what the source read back when the lab had set it."""
+    if windows.request is None:
+        return missing("s", PARAMETERS, "no migration was requested")
+    source = recording.trial.source
+    rows = recording.table("qmp_status").filter(
+        (pl.col("command") == PARAMETERS) & (pl.col("host") == source) & (pl.col("answer") != "")
+    )
+    if windows.stop is not None:
+        rows = rows.filter(pl.col("answered_ns") <= windows.stop)
+    last = rows.sort("answered_ns").tail(1)
+    if last.height:
+        limit_ms = json.loads(last["answer"][0]).get("downtime-limit")
+        if limit_ms:
+            stale = windows.stop is None or windows.stop - int(last["answered_ns"][0]) > LIMIT_STALE_NS
+            return Measured(limit_ms * 1e-3, "s", PARAMETERS, samples=rows.height, at_least=stale)
+    settings = recording.trial.settings.get(source)
+    limit_ms = settings.get("parameters", {}).get("downtime-limit") if isinstance(settings, dict) else None
+    if limit_ms:
+        return Measured(limit_ms * 1e-3, "s", "settings", samples=1)
+    return missing("s", PARAMETERS, "QEMU did not say which downtime limit was set")
 
 
 def _round_count(recording: Recording) -> Measured:

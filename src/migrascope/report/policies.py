@@ -22,6 +22,7 @@ FRONT = "◆"
 NOTE = (
     f"Medians of the trials that came to a good end. {FRONT}: no other policy under that load was faster without more "
     "outage, or had less outage without being slower. One of which a trial failed or did not converge is not marked. "
+    "Limited: the downtime limit decided there, and the downtime says little of the policy. "
     "What visitors lost is below zero where they were served worse before the migration."
 )
 
@@ -58,7 +59,8 @@ def _varying(found: list[PolicyCost]) -> list[str]:
 
 
 def _outcome(one: PolicyCost) -> str:
-    return ", ".join(f"{count} {status}" for status, count in one.outcomes.items())
+    told = ", ".join(f"{count} {status}" for status, count in one.outcomes.items())
+    return f"{told} ({one.cell.limited} limited)" if one.cell.limited else told
 
 
 def _cost(one: PolicyCost, key: str) -> str:

@@ -58,12 +58,13 @@ class FakeInstance:
         return [Member(name, f"migrascope.probe.{name}", "fabric", None, {"interval_s": interval_s}) for name in names]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
-        """What a QEMU would have read back."""
-        return {
+        """What both QEMUs would have read back."""
+        read = {
             "capabilities": {"events": True, "auto-converge": False, "xbzrle": False, "multifd": False},
             "parameters": {"downtime-limit": round(1000 * factors.downtime_limit_s), "max-bandwidth": 0},
-            "links": {link: factors.link_bps if link == "migration" else None for link in LINKS},
         }
+        links = {link: factors.link_bps if link == "migration" else None for link in LINKS}
+        return {**dict.fromkeys((self.world.source, destination), read), "links": links}
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""

@@ -24,7 +24,8 @@ class Answer(NamedTuple):
 def alive(answers: Sequence[Answer], times: Times) -> Statement:
     """Whether one guest answered, and the same one all the time."""
     back, sure = _back(answers), _linked(answers)
-    gone_back = [(answer.answered_ns, words) for answer, words in back if answer not in sure]
+    unsure = {answer for answer, _ in back if answer not in sure}
+    gone_back = [(answer.answered_ns, words) for answer, words in back if answer in unsure and len(unsure) > 1]
     odd = sorted([*_forks(answers), *gone_back, *_returned(answers)])
     if odd:
         span = odd[0][0], odd[-1][0]
@@ -38,7 +39,7 @@ def alive(answers: Sequence[Answer], times: Times) -> Statement:
     if not answers:
         return Statement(WITNESS, "unknown", "the liveness service never answered")
     if back:
-        words = f"the stamps contradict the chain of hashes, which is whole: {back[0][1]}"
+        words = f"{back[0][1]}, but by its stamps alone: the chain of hashes does not contradict"
         return Statement(WITNESS, "unknown", words)
     if any(answer.answered_ns < answer.asked_ns for answer in answers):
         return Statement(WITNESS, "unknown", "answers came before they were asked for: the clock went back")
