@@ -14,9 +14,11 @@ from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
 from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.model.schedule import Factors
 from migrascope.node.register import Register
 
 OURS, RUN = f"{TAG}-aaaaaaaaaaaa", "ms000001"
+FACTORS = Factors("none", "pre-copy", 2**30, 0.0, 0.5, "warm")
 SERVER = "/compute/v2.1/servers/[^/]+"
 
 
@@ -41,7 +43,9 @@ def made(cloud: Cloud, boot: BootImage) -> CloudInstance:
     resources = Resources(cloud, Wishes(RUN, OURS))
     ground = resources.ground(boot)
     server = resources.make(f"{RUN}-trial-1", ground, resources.flavor(512 * 2**20, 1), "one")
-    return CloudInstance(f"{RUN}-trial-1", server, resources, Reach(), {}, access("fake", None))
+    one = CloudInstance(f"{RUN}-trial-1", server, resources, Reach(), {}, access("fake", None))
+    asyncio.run(one.prepare("two", FACTORS))
+    return one
 
 
 def migrate(one: CloudInstance, limit_s: float = 5.0) -> dict[str, Any]:
