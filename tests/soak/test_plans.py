@@ -72,7 +72,7 @@ def mutated(text: str, chance: random.Random) -> str:
             case 6:
                 lines[at:at] = [f"[{'.'.join('x' * chance.choice([1, 3, 3000]))}]", "a = 1"]
             case 7:
-                lines[at] = lines[at] * chance.choice([2, 50, 3000])
+                lines[at] = (lines[at] * chance.choice([2, 50, 3000]))[: 2**22]
             case _:
                 where = chance.randrange(len(lines[at]) + 1)
                 lines[at] = lines[at][:where] + chance.choice([*BYTES, *string.printable]) + lines[at][where + 1 :]

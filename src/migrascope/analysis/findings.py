@@ -159,7 +159,9 @@ def _limit(good: Sequence[TrialResult]) -> list[Finding]:
         text = limit_text(limit_s) + _as_set(under, limit_s)
         unsure = f" Of {len(under) - len(known)} more it is not known." if known and len(known) < len(under) else ""
         if not known:
-            said = f"Whether the downtime limit of {text} decided is not known: no trial reported its downtime."
+            reported = any(result.metrics["reported_downtime_s"].value is not None for result in under)
+            why = "which limit held at the switchover" if reported else "what downtime the hypervisor reported"
+            said = f"Whether the downtime limit of {text} decided is not known, for no trial says {why}."
             found.append(Finding("limit", "unknown", said, evidence))
         elif bound:
             said = (
