@@ -184,7 +184,9 @@ def record(folder: Path, *, drop: tuple[str, ...] = (), **changes: Any) -> Recor
 
 def record_run(folder: Path, trials: Sequence[dict[str, Any]], *, drop: tuple[str, ...] = ()) -> RunFolder:
     """A run with a trial for each of these changes of a Cloud."""
-    first, run = (RunFolder.create(folder / name, text_of(PLAN), {}) for name in ("plain", "cloud"))
+    axes = PLAN.axes.model_copy(update={"scenario": [FACTORS.scenario]})
+    plan = text_of(PLAN.model_copy(update={"blocks": len(trials), "axes": axes}))
+    first, run = (RunFolder.create(folder / name, plan, {}) for name in ("plain", "cloud"))
     for number, changes in enumerate(trials, 1):
         plain = _fake(first, number, (), {})
         cloud = replace(Cloud(plain, windows_of(plain)), **changes)
