@@ -261,7 +261,7 @@ def test_odd_terminals(folder: Path, environment: dict[str, str]) -> None:
     assert b"VM pause" in seen.stdout
 
 
-@pytest.mark.parametrize("columns", ["0", "00", "x", "-1", "²", "1"])
+@pytest.mark.parametrize("columns", ["0", "x", "²"])
 def test_a_bad_call_is_explained_on_any_terminal(columns: str) -> None:
     argv = [sys.executable, "-P", "-m", "migrascope", "doctor", "--nonsense"]
     seen = subprocess.run(argv, env={**os.environ, "COLUMNS": columns}, capture_output=True, timeout=60, check=False)
