@@ -14,6 +14,7 @@ import pytest
 
 from migrascope.cli import looking, main
 from migrascope.cli.console import stderr
+from migrascope.cli.main import app
 from migrascope.model.disturbance import KINDS
 
 FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
@@ -267,6 +268,15 @@ def test_a_bad_call_is_explained_on_any_terminal(columns: str) -> None:
     seen = subprocess.run(argv, env={**os.environ, "COLUMNS": columns}, capture_output=True, timeout=60, check=False)
     assert (seen.returncode, seen.stdout) == (2, b"")
     assert seen.stderr.strip()
+
+
+@pytest.mark.parametrize("argv", [["run", "--instances", "\x1b[2J"], ["\x1b[2J"], ["show", "--\x1b[2J"]])
+def test_what_was_given_is_shown_and_not_obeyed(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(argv)
+    said = capsys.readouterr()
+    assert "[2J" in said.out + said.err
+    assert "\x1b" not in said.out + said.err
 
 
 def test_what_a_guest_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:

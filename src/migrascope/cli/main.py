@@ -16,7 +16,7 @@ import traceback
 import cyclopts
 
 from migrascope import __version__
-from migrascope.cli.console import EXIT_INTERRUPTED, stderr
+from migrascope.cli.console import EXIT_INTERRUPTED, stderr, visible
 from migrascope.model.problem import Problem
 
 EXIT_BUG = 70
@@ -43,6 +43,8 @@ app = cyclopts.App(
     help="What a live migration costs, on every layer: run it, measure it, explain it.",
     version=__version__,
     version_flags=["--version"],
+    # what was given is shown, and a terminal does not obey it
+    error_formatter=lambda error: cyclopts.CycloptsPanel(visible(str(error))),
 )
 for verb, (module, summary) in VERBS.items():
     app.command(f"migrascope.cli.{module}:{verb}", name=verb, help=summary)
