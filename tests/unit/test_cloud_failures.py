@@ -29,7 +29,9 @@ from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.openstack.wishes import Wishes
-from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds import KINDS
+from migrascope.model.kinds.services import SERVICES
 from migrascope.node.link import Link, Port
 from migrascope.node.namespace import Namespace
 from migrascope.node.until import until

@@ -5,22 +5,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from migrascope.lab.contract import Instance
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
 
 See = Callable[[str, dict[str, Any], int], None]
 """Is told an event of the source's hypervisor: its name, its data, when it happened (monotonic ns)."""
-
-
-class Injector(Protocol):
-    """Brings a disturbance about. Problem or OSError where it cannot."""
-
-    async def arm(self) -> None:
-        """Prepares all that takes time; nothing is disturbed yet."""
-
-    async def apply(self) -> str:
-        """Disturbs; what is worth a note, or ""."""
-
-    async def heal(self) -> str | None:
-        """Undoes it, whether or not it has been applied, also twice; what is worth a note of all it did, or None."""
 
 
 @runtime_checkable

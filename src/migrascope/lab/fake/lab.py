@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from migrascope.lab.contract import Check, MigrationFailed, Requested, check
-from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.disturbable import See
 from migrascope.lab.fake import faults
 from migrascope.lab.fake.runtime import PAGE, FakeRuntime
 from migrascope.lab.fake.script import Script
@@ -20,6 +20,7 @@ from migrascope.lab.fleet import Look, State
 from migrascope.lab.offline import OfflineVolume
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
 from migrascope.model.plan import LINKS
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.model.witness import record_line

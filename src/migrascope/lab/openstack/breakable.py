@@ -9,7 +9,7 @@ from typing import Any
 from migrascope.cloud.client import CloudError
 from migrascope.cloud.server import Server
 from migrascope.lab.contract import Check, Requested, check
-from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.disturbable import See
 from migrascope.lab.openstack import domains, taps
 from migrascope.lab.openstack.disturbing import Aim, injector
 from migrascope.lab.openstack.events import EventWatch
@@ -18,6 +18,7 @@ from migrascope.lab.openstack.parts import Parts
 from migrascope.lab.openstack.rescue import END, RESCUE_S, UNPLUG, Seen, agree, next_step, place_text
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
 from migrascope.model.problem import Problem
 
 _POLL_S = 1.0

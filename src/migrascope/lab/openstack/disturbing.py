@@ -1,28 +1,24 @@
-"""Which injector brings a disturbance about on a cloud whose parts are ours."""
+"""What disturbances are brought about with on a cloud whose parts are ours."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.cloud.server import Server
-from migrascope.lab.disturbable import Injector
 from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.room import need_room
 from migrascope.lab.injectors.storeload import StoreLoad
-from migrascope.lab.openstack.injectors.commands import Abort, Command, ForceComplete, SecondMigration
+from migrascope.lab.openstack.injectors.commands import Abort, ForceComplete, SecondMigration
 from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu
 from migrascope.lab.openstack.injectors.recovery import NAMESPACE, Recovery, on_node
 from migrascope.lab.openstack.injectors.services import Service
 from migrascope.lab.openstack.parts import UNITS, Parts
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector, Side, Tools, Way
+from migrascope.node.container import Container
+from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
-
-_COMMANDS: dict[str, type[Command]] = {
-    "abort": Abort,
-    "force-complete": ForceComplete,
-    "second-migration": SecondMigration,
-}
 
 
 @dataclass(frozen=True)
@@ -35,46 +31,72 @@ class Aim:
     folder: Path
 
 
-def injector(disturbance: Disturbance, aim: Aim, parts: Parts) -> Injector:
-    """The injector of a kind that is not steered through the guest."""
-    one = disturbance
-    host = {"source": aim.source, "destination": aim.destination, "controller": parts.controller}.get(one.target, "")
-    if one.kind in _COMMANDS:
-        return _COMMANDS[one.kind](aim.server)
-    if one.kind in ("service-kill", "service-down"):
-        return Service(parts.nodes[host], UNITS[one.service or ""], stay=one.kind == "service-down")
-    if one.kind in ("qemu-kill", "qemu-freeze"):
-        return Qemu(parts.nodes[host], aim.server.id, freeze=one.kind == "qemu-freeze")
-    if one.kind == "node-off":
-        return NodeOff(parts.nodes[host], parts.boot)
-    if one.kind in ("storage-load", "ceph-recovery"):
-        return _of_the_store(one, aim, parts, host)
-    return _of_a_link(one, aim, parts, host)
+def injector(one: Disturbance, aim: Aim, parts: Parts) -> Injector:
+    """What brings a disturbance about."""
+    return one.made.injector(one, TestbedTools(one, aim, parts))
 
 
-def _of_the_store(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
-    need_room(one, "openstack")
-    assert one.working_set is not None
-    monitor, log = parts.wires.nodes[parts.controller], aim.folder / f"{one.name}.log"
-    if one.kind == "ceph-recovery":
-        return Recovery(parts.nodes[host], monitor, one.working_set, log)
-    assert one.write_rate is not None
-    words = ("rados", NAMESPACE, str(one.working_set), str(one.write_rate))
-    return StoreLoad(on_node(monitor, Path(storewriter.__file__), *words), one.write_rate, log)
+class TestbedTools(Tools):
+    """What a cloud whose parts are ours brings a disturbance about with."""
 
+    def __init__(self, one: Disturbance, aim: Aim, parts: Parts) -> None:
+        self._one, self._aim, self._parts = one, aim, parts
+        self._hosts = {"source": aim.source, "destination": aim.destination, "controller": parts.controller}
+        self._log = aim.folder / f"{one.name}.log"
 
-def _of_a_link(one: Disturbance, aim: Aim, parts: Parts, host: str) -> Injector:
-    if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
-        return OneWay(parts.wires, one.target, aim.source if one.way == "from-source" else aim.destination)
-    if one.kind == "link-down":
-        own = {"tenant": [aim.source, aim.destination], "external": ["client"]}
-        named = [aim.destination if one.host == "destination" else aim.source]
-        return LinkDown(parts.wires, one.target, named if one.host else own.get(one.target, named))
-    if one.kind == "link-rate":
-        assert one.rate is not None
-        return LinkRate(parts.wires, one.target, one.rate)
-    words, count = ["cpu"], one.workers or 1
-    if one.kind == "traffic":
-        words, count = ["udp", parts.address(aim.destination, one.target), str(one.rate)], 1
-    where = Where(parts.wires.nodes[host or aim.source])
-    return Beside(one.kind, words, count, where, aim.folder / f"{one.name}.log")
+    def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
+        if way in ("from-source", "from-destination"):
+            return OneWay(self._parts.wires, link, self._hosts[way.removeprefix("from-")])
+        own = {"tenant": [self._aim.source, self._aim.destination], "external": ["client"]}
+        nodes = [self._hosts[side]] if side is not None else own.get(link, [self._aim.source])
+        return LinkDown(self._parts.wires, link, nodes)
+
+    def limit_link(self, link: str, rate: float) -> Injector:
+        return LinkRate(self._parts.wires, link, rate)
+
+    def flood_link(self, link: str, rate: float) -> Injector:
+        return self._beside("source", 1, "udp", self._parts.address(self._aim.destination, link), str(rate))
+
+    def kill_qemu(self, side: str) -> Injector:
+        return Qemu(self._node(side), self._aim.server.id, freeze=False)
+
+    def freeze_qemu(self, side: str) -> Injector:
+        return Qemu(self._node(side), self._aim.server.id, freeze=True)
+
+    def load_store(self, size: int, rate: float) -> Injector:
+        need_room(self._one, "openstack")
+        words = ("rados", NAMESPACE, str(size), str(rate))
+        return StoreLoad(on_node(self._monitor, Path(storewriter.__file__), *words), rate, self._log)
+
+    def recover_store(self, side: str, size: int) -> Injector:
+        need_room(self._one, "openstack")
+        return Recovery(self._node(side), self._monitor, size, self._log)
+
+    def occupy_processors(self, side: str, count: int) -> Injector:
+        return self._beside(side, count, "cpu")
+
+    def abort_migration(self) -> Injector:
+        return Abort(self._aim.server)
+
+    def force_completion(self) -> Injector:
+        return ForceComplete(self._aim.server)
+
+    def migrate_again(self) -> Injector:
+        return SecondMigration(self._aim.server)
+
+    def kill_service(self, node: str, service: str, *, stay: bool) -> Injector:
+        return Service(self._node(node), UNITS[service], stay=stay)
+
+    def power_off(self, side: str) -> Injector:
+        return NodeOff(self._node(side), self._parts.boot)
+
+    @property
+    def _monitor(self) -> Namespace:
+        return self._parts.wires.nodes[self._parts.controller]
+
+    def _node(self, name: str) -> Container:
+        return self._parts.nodes[self._hosts[name]]
+
+    def _beside(self, side: str, count: int, *words: str) -> Beside:
+        where = Where(self._parts.wires.nodes[self._hosts[side]])
+        return Beside(self._one.kind, list(words), count, where, self._log)

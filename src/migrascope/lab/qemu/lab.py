@@ -9,7 +9,7 @@ from typing import Any
 from migrascope.lab import accelerator
 from migrascope.lab.bootimage import BootImage
 from migrascope.lab.contract import Check, Requested, check
-from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.disturbable import See
 from migrascope.lab.qemu import disturbing, migration, offer, settings, tls
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
@@ -18,6 +18,7 @@ from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.node.member import Member
