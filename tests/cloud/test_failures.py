@@ -14,7 +14,7 @@ from lab.cloud import Cloud
 from lab.machine import migrascope
 from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.storeload import StoreLoad
-from migrascope.lab.openstack.injectors.recovery import NAMESPACE, on_node
+from migrascope.lab.testbed.injectors.recovery import NAMESPACE, on_node
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.model.disturbance import LATE_S

@@ -11,12 +11,12 @@ from lab.cloud import Cloud
 from lab.machine import json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
+from migrascope.lab.testbed.life import clouds_yaml
 from migrascope.metrics import openstack
 from migrascope.metrics.hostclock import host_clocks
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import windows_of
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.testbeds import clouds_yaml
 
 pytestmark = pytest.mark.lab
 OF_HYPERVISORS = {

@@ -11,8 +11,8 @@ from guards.cloudlab import OURS, RUN, SERVER, Clock, made, migrate
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage
 from migrascope.lab.contract import MigrationFailed, NotConverged
-from migrascope.lab.openstack.instance import CloudInstance, access
-from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.access import CloudAccess
+from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.model.policy import Moment, Policy, PostCopy
@@ -81,8 +81,8 @@ def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, b
 def forced(cloud: Cloud, boot: BootImage, policy: Policy) -> CloudInstance:
     """A server that is migrated by a policy."""
     one = made(cloud, boot)
-    reach = Reach(policies={"mine": policy})
-    mine = CloudInstance(one.name, one.made, Resources(cloud, Wishes(RUN, OURS)), reach, {}, access("fake", None))
+    reach = CloudAccess(policies={"mine": policy})
+    mine = CloudInstance(one.name, one.made, Resources(cloud, Wishes(RUN, OURS)), reach, {}, login("fake", None))
     factors = Factors("none", "mine", 2**30, 0.0, 0.5, "warm")
     asyncio.run(mine.prepare("two", factors))
     return mine

@@ -1,4 +1,4 @@
-"""What disturbances are brought about with on a cloud whose parts are ours."""
+"""What disturbances are brought about with on the testbed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,12 @@ from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.room import need_room
 from migrascope.lab.injectors.storeload import StoreLoad
-from migrascope.lab.openstack.injectors.commands import Abort, ForceComplete, SecondMigration
-from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu
-from migrascope.lab.openstack.injectors.recovery import NAMESPACE, Recovery, on_node
-from migrascope.lab.openstack.injectors.services import Service
-from migrascope.lab.openstack.parts import UNITS, Parts
+from migrascope.lab.testbed.control import TestbedControl
+from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, SecondMigration
+from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu
+from migrascope.lab.testbed.injectors.recovery import NAMESPACE, Recovery, on_node
+from migrascope.lab.testbed.injectors.services import Service
+from migrascope.lab.testbed.units import UNITS
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.node.container import Container
@@ -31,31 +32,31 @@ class Aim:
     folder: Path
 
 
-def injector(one: Disturbance, aim: Aim, parts: Parts) -> Injector:
+def injector(one: Disturbance, aim: Aim, control: TestbedControl) -> Injector:
     """What brings a disturbance about."""
-    return one.made.injector(one, TestbedTools(one, aim, parts))
+    return one.made.injector(one, TestbedTools(one, aim, control))
 
 
 class TestbedTools(Tools):
-    """What a cloud whose parts are ours brings a disturbance about with."""
+    """What the testbed brings a disturbance about with."""
 
-    def __init__(self, one: Disturbance, aim: Aim, parts: Parts) -> None:
-        self._one, self._aim, self._parts = one, aim, parts
-        self._hosts = {"source": aim.source, "destination": aim.destination, "controller": parts.controller}
+    def __init__(self, one: Disturbance, aim: Aim, control: TestbedControl) -> None:
+        self._one, self._aim, self._nodes, self._boot = one, aim, control.nodes, control.boot
+        self._hosts = {"source": aim.source, "destination": aim.destination, "controller": self._nodes.controller}
         self._log = aim.folder / f"{one.name}.log"
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
         if way in ("from-source", "from-destination"):
-            return OneWay(self._parts.wires, link, self._hosts[way.removeprefix("from-")])
+            return OneWay(self._nodes.wires, link, self._hosts[way.removeprefix("from-")])
         own = {"tenant": [self._aim.source, self._aim.destination], "external": ["client"]}
         nodes = [self._hosts[side]] if side is not None else own.get(link, [self._aim.source])
-        return LinkDown(self._parts.wires, link, nodes)
+        return LinkDown(self._nodes.wires, link, nodes)
 
     def limit_link(self, link: str, rate: float) -> Injector:
-        return LinkRate(self._parts.wires, link, rate)
+        return LinkRate(self._nodes.wires, link, rate)
 
     def flood_link(self, link: str, rate: float) -> Injector:
-        return self._beside("source", 1, "udp", self._parts.address(self._aim.destination, link), str(rate))
+        return self._beside("source", 1, "udp", self._nodes.address(self._aim.destination, link), str(rate))
 
     def kill_qemu(self, side: str) -> Injector:
         return Qemu(self._node(side), self._aim.server.id, freeze=False)
@@ -88,15 +89,15 @@ class TestbedTools(Tools):
         return Service(self._node(node), UNITS[service], stay=stay)
 
     def power_off(self, side: str) -> Injector:
-        return NodeOff(self._node(side), self._parts.boot)
+        return NodeOff(self._node(side), self._boot)
 
     @property
     def _monitor(self) -> Namespace:
-        return self._parts.wires.nodes[self._parts.controller]
+        return self._nodes.wires.nodes[self._nodes.controller]
 
     def _node(self, name: str) -> Container:
-        return self._parts.nodes[self._hosts[name]]
+        return self._nodes.by_name[self._hosts[name]]
 
     def _beside(self, side: str, count: int, *words: str) -> Beside:
-        where = Where(self._parts.wires.nodes[self._hosts[side]])
+        where = Where(self._nodes.wires.nodes[self._hosts[side]])
         return Beside(self._one.kind, list(words), count, where, self._log)
