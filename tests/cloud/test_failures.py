@@ -132,7 +132,7 @@ def test_a_link_that_was_down_carries_nothing_and_loses_nothing(trials: dict[str
 def test_an_abort_is_answered_and_leaves_one_guest(trials: dict[str, Recording]) -> None:
     assert row(trials["abort"])["note"].startswith("Nova took it")
     trial = trials["abort"].trial
-    assert "they differ" not in trial.proof["place"]["evidence"]
+    assert "they differ" not in trial.proof["place"].evidence
     assert judged(trials["abort"]).verdict in ("intact", "service lost", "unknown")
 
 

@@ -135,7 +135,7 @@ def test_it_went_to_another_host_and_is_whole(near: RunFolder) -> None:
     (recording,) = near.recordings()
     trial = recording.trial
     assert {trial.source, trial.destination} == {"controller", "compute"}
-    assert {name: found["verdict"] for name, found in trial.proof.items()} == dict.fromkeys(trial.proof, "pass")
+    assert {name: found.verdict for name, found in trial.proof.items()} == dict.fromkeys(trial.proof, "pass")
 
 
 def test_the_api_and_the_visitors_are_enough_for_the_rest(far: RunFolder) -> None:

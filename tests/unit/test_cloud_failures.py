@@ -395,12 +395,12 @@ async def test_an_operator_works_until_the_service_answers(monkeypatch: pytest.M
     made = Made("server-1", "volume-1", "port-1", "192.0.2.7")
     resources = cast(Resources, SimpleNamespace(cloud=nova))
     one = TestbedInstance("i", made, resources, ours, {}, {}, persist=True, control=ours, host="one", folder=tmp_path)
-    assert (await one.place("one"))["verdict"] == "fail"
+    assert (await one.place("one")).verdict == "fail"
     told = await one.rescue(answers)
-    assert told["found"] == "Nova: ERROR on one; libvirt: one shut off, two no domain"
-    assert told["operator"] == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
+    assert told.found == "Nova: ERROR on one; libvirt: one shut off, two no domain"
+    assert told.operator == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
     assert nova.asked == ["os-resetState", "reboot"]
-    assert told["answers_s"] is not None
+    assert told.answers_s is not None
     assert one.problem() is None
-    assert (await one.place("one"))["verdict"] == "pass"
-    assert (await one.place("two"))["verdict"] == "fail"
+    assert (await one.place("one")).verdict == "pass"
+    assert (await one.place("two")).verdict == "fail"

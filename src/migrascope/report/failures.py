@@ -82,7 +82,8 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     missed = any(one.witness == DISTURBANCE and one.verdict == "unknown" for one in judged.statements)
     number, told = trial.facts.number, trial.facts.facts
     operator = (", ".join(told["rescue"]["operator"]) or "nothing") if "rescue" in told else None
-    place = trial.facts.proof.get("place", {}).get("evidence", "not known where it runs")
+    placed = trial.facts.proof.get("place")
+    place = placed.evidence if placed is not None else "not known where it runs"
     return {
         "number": number,
         "linked": number in seen,

@@ -9,6 +9,7 @@ from guards.cloudlab import OURS, lab, made, no_secret
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage
+from migrascope.lab.disturbable import Healing
 from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.access import CloudAccess
@@ -114,13 +115,13 @@ def test_a_lab_is_healed_or_made_anew_and_says_which(
     monkeypatch.setattr("migrascope.lab.testbed.lab.unhealthy", lambda cloud: said[0])
     healed = asyncio.run(here.heal())
     did = ["start nova-compute on one", "wait 5 s until Ceph has all copies"]
-    assert healed == {"lab": "healed", "did": did, "why": ""}
+    assert healed == Healing("healed", did)
     assert control.rebuilt == []
     said[0] = ["nova-compute on two is down"]
     groups = fake.names("security_groups")
     healed = asyncio.run(here.heal())
-    assert (healed["lab"], healed["why"], control.rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
+    assert (healed.lab, healed.why, control.rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
     assert len(fake.names("security_groups")) > len(groups)
     said[0], control.ill = [], ["Ceph does not have all copies after 120 s"]
     healed = asyncio.run(here.heal())
-    assert (healed["lab"], healed["why"]) == ("rebuilt", control.ill[0])
+    assert (healed.lab, healed.why) == ("rebuilt", control.ill[0])

@@ -24,7 +24,7 @@ def test_a_migration_that_completes_says_so(fake: FakeCloud, cloud: Cloud, boot:
     answer = migrate(one)
     assert (answer["status"], answer["record"]["status"]) == ("completed", "completed")
     assert answer["accepted_ns"] is not None
-    assert asyncio.run(one.place("two"))["verdict"] == "pass"
+    assert asyncio.run(one.place("two")).verdict == "pass"
 
 
 def test_without_records_the_other_host_is_seen(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
@@ -32,7 +32,7 @@ def test_without_records_the_other_host_is_seen(fake: FakeCloud, cloud: Cloud, b
     fake.faults.append(Fault("GET .*/os-migrations", 403, "Policy doesn't allow it.", times=None))
     answer = migrate(one)
     assert (answer["status"], answer["record"]) == ("completed", {})
-    assert asyncio.run(one.place(""))["verdict"] == "pass"
+    assert asyncio.run(one.place("")).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_migration_that_fails_says_why(fake: FakeCloud, cloud: Cloud, boot: Bo
     with pytest.raises(MigrationFailed, match=words) as error:
         migrate(one)
     assert not isinstance(error.value, NotConverged)
-    assert asyncio.run(one.place("one"))["verdict"] == "pass"
+    assert asyncio.run(one.place("one")).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_migration_that_is_not_allowed_is_asked_for_once(
     with pytest.raises(MigrationFailed, match=f"the migration was refused: cloud fake: {words}"):
         migrate(one)
     assert (fake.asked(f"POST {SERVER}/action"), fake.nova.migrations) == (1, [])
-    assert asyncio.run(one.place("one"))["verdict"] == "pass"
+    assert asyncio.run(one.place("one")).verdict == "pass"
 
 
 def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from migrascope.cloud.client import CloudError
 from migrascope.cloud.server import Server
-from migrascope.lab.contract import Check, MigrationFailed, NotConverged, Requested, check
+from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.offline import OfflineVolume
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.policy import forced_after_s
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.model.clock import mono_ns
 from migrascope.model.policy import Policy
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.until import Late, until
@@ -221,19 +222,19 @@ class CloudInstance:
         with contextlib.suppress(Late):
             await until(ended, _ABORT_S, "the migration is cancelled", _POLL_S)
 
-    async def place(self, destination: str) -> Check:
+    async def place(self, destination: str) -> PostCheck:
         """Where Compute says that it runs; where it names no hosts, that it is another than before."""
         try:
             server = await self._shown()
         except CloudError as error:
-            return check("unknown", str(error))
+            return PostCheck("unknown", str(error))
         where = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
         active = server["status"] == "ACTIVE"
         if where is not None and destination:
-            return check("pass" if where == destination and active else "fail", f"{server['status']} on {where}")
+            return PostCheck("pass" if where == destination and active else "fail", f"{server['status']} on {where}")
         moved = server["hostId"] != self._first_host
         words = f"{server['status']} on {'another host than' if moved else 'the same host as'} before, by its hostId"
-        return check("pass" if moved and active else "fail", words)
+        return PostCheck("pass" if moved and active else "fail", words)
 
     async def offline(self) -> OfflineVolume | None:
         """None: nobody can read a volume of another's cloud."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from migrascope.cloud.client import CloudError
 from migrascope.cloud.server import Server
-from migrascope.lab.contract import Check, Requested, check
-from migrascope.lab.disturbable import See
+from migrascope.lab.contract import Requested
+from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.offline import OfflineVolume
 from migrascope.lab.openstack.instance import CloudInstance
 from migrascope.lab.testbed import domains, taps
@@ -20,6 +20,7 @@ from migrascope.lab.testbed.rescue import END, RESCUE_S, UNPLUG, Seen, agree, ne
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.node.until import until
 
@@ -72,25 +73,25 @@ class TestbedInstance(CloudInstance):
         if self._see is not None:
             self._see("ACCEPTED", {}, at_ns)
 
-    async def place(self, destination: str) -> Check:
+    async def place(self, destination: str) -> PostCheck:
         """Where Nova says that it runs, and both libvirts; they must agree."""
         states = await domains.states(self._control.nodes, self.made.server)
         try:
             server = await self._shown()
         except CloudError as error:
-            return check("unknown", f"{error}; {place_text('no answer', states)}")
+            return PostCheck("unknown", f"{error}; {place_text('no answer', states)}")
         where, active = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname"), server["status"] == "ACTIVE"
         words = place_text(f"{server['status']} on {where}", states)
         if not agree(where, active, states):
-            return check("fail", f"{words}: they differ")
-        return check("pass" if where == destination and active else "fail", words)
+            return PostCheck("fail", f"{words}: they differ")
+        return PostCheck("pass" if where == destination and active else "fail", words)
 
-    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
         """Does what an operator would until the service answers and Nova calls its only copy active: for 3 min."""
         began = last = time.monotonic()
         steps: list[str] = []
         answered_s: float | None = 0.0 if await answers() else None
-        found = (await self.place(self._host))["evidence"]
+        found = (await self.place(self._host)).evidence
         steps += await self._control.repair()
         while time.monotonic() < began + RESCUE_S:
             alive = await answers()
@@ -110,7 +111,7 @@ class TestbedInstance(CloudInstance):
                     steps.append(said)
             await asyncio.sleep(_POLL_S)
         self._error = None
-        return {"found": found, "operator": steps, "answers_s": answered_s, "ended_ns": mono_ns()}
+        return Rescue(found, steps, answered_s, mono_ns())
 
     async def offline(self) -> OfflineVolume:
         """Deletes the server, which ends it as a power cut would, and reads its volume."""

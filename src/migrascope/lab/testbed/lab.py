@@ -8,6 +8,7 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.bootimage import BootImage
+from migrascope.lab.disturbable import Healing
 from migrascope.lab.openstack.instance import CloudInstance
 from migrascope.lab.openstack.lab import OpenstackLab
 from migrascope.lab.openstack.wishes import Wishes
@@ -50,10 +51,9 @@ class TestbedLab(OpenstackLab):
         disturbed = factors.disturbance != NONE
         return TestbedInstance(*given, persist=disturbed, control=self._control, host=host, folder=folder)
 
-    async def heal(self) -> dict[str, Any]:
+    async def heal(self) -> Healing:
         """Repairs what is not as it should be, and waits until the store has all copies, and services, agents and hosts
-        are well; else makes the cloud anew. {"lab": "healed" or "rebuilt", "did": what it did, "why": what was not
-        well}. CloudError when even that did not help."""
+        are well; else makes the cloud anew. CloudError when even that did not help."""
         control = self._control
         did, why = await control.repair(), ""
         try:
@@ -70,7 +70,7 @@ class TestbedLab(OpenstackLab):
             did += await unplug_orphans(control.nodes, known)
             did += await asyncio.to_thread(self._resources.free_volumes, known)
         self._suspect = False
-        return {"lab": "rebuilt" if why else "healed", "did": did, "why": why}
+        return Healing("rebuilt" if why else "healed", did, why)
 
     def _servers(self) -> list[dict[str, Any]]:
         return list(self._resources.cloud.listed("/servers?all_tenants=1", "servers"))
