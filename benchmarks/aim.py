@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from common import machine, run_plan, verdict
-from migrascope.model.disturbance import KINDS, LATE_S
+from migrascope.model.disturbance import LATE_S
+from migrascope.model.kinds import KINDS
 from migrascope.model.plan import Plan
 from migrascope.store.runfolder import RunFolder
 

@@ -18,8 +18,8 @@ from fakecloud import FakeCloud  # noqa: E402
 
 from migrascope.cloud.client import Cloud  # noqa: E402
 from migrascope.lab.bootimage import BootImage  # noqa: E402
+from migrascope.lab.openstack.access import CloudAccess  # noqa: E402
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors  # noqa: E402
-from migrascope.lab.openstack.reach import Reach  # noqa: E402
 from migrascope.lab.openstack.resources import Ground, Resources  # noqa: E402
 from migrascope.lab.openstack.wishes import TAG, Wishes  # noqa: E402
 from migrascope.metrics.trial import measure  # noqa: E402
@@ -67,7 +67,7 @@ def client(count: int, rate: float, folder: Path) -> bool:
     ground = Ground("image", 2**20, networks["inner"], networks["outer"], group.id)
     boot = BootImage(folder, folder, folder, "")
     facts = {"lab": "openstack", "accelerator": "tcg", "qemu": "none"}
-    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts, boot)
+    lab = OpenstackLab(resources, ground, CloudAccess(), register, hypervisors(cloud), None, 1, facts, boot)
     plan = parse(f"{PLAN}count = [{count}]\nrequests = {rate:g}\n", "benchmark")
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
     began = time.monotonic()

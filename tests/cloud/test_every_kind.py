@@ -9,7 +9,7 @@ import tomli_w
 from kept import SOAK, Kept
 from lab.cloud import Cloud
 from lab.machine import migrascope
-from migrascope.model.disturbance import KINDS
+from migrascope.model.kinds import KINDS
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import load
 

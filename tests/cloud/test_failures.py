@@ -14,7 +14,7 @@ from lab.cloud import Cloud
 from lab.machine import migrascope
 from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.storeload import StoreLoad
-from migrascope.lab.openstack.injectors.recovery import NAMESPACE, on_node
+from migrascope.lab.testbed.injectors.recovery import NAMESPACE, on_node
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.model.disturbance import LATE_S
@@ -132,7 +132,7 @@ def test_a_link_that_was_down_carries_nothing_and_loses_nothing(trials: dict[str
 def test_an_abort_is_answered_and_leaves_one_guest(trials: dict[str, Recording]) -> None:
     assert row(trials["abort"])["note"].startswith("Nova took it")
     trial = trials["abort"].trial
-    assert "they differ" not in trial.proof["place"]["evidence"]
+    assert "they differ" not in trial.proof["place"].evidence
     assert judged(trials["abort"]).verdict in ("intact", "service lost", "unknown")
 
 

@@ -11,12 +11,12 @@ from lab.cloud import Cloud
 from lab.machine import json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
+from migrascope.lab.testbed.life import clouds_yaml
 from migrascope.metrics import openstack
 from migrascope.metrics.hostclock import host_clocks
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import windows_of
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.testbeds import clouds_yaml
 
 pytestmark = pytest.mark.lab
 OF_HYPERVISORS = {
@@ -135,7 +135,7 @@ def test_it_went_to_another_host_and_is_whole(near: RunFolder) -> None:
     (recording,) = near.recordings()
     trial = recording.trial
     assert {trial.source, trial.destination} == {"controller", "compute"}
-    assert {name: found["verdict"] for name, found in trial.proof.items()} == dict.fromkeys(trial.proof, "pass")
+    assert {name: found.verdict for name, found in trial.proof.items()} == dict.fromkeys(trial.proof, "pass")
 
 
 def test_the_api_and_the_visitors_are_enough_for_the_rest(far: RunFolder) -> None:

@@ -222,7 +222,7 @@ def test_a_destination_that_dies_loses_nothing(trials: dict[str, Recording], nam
     trial = trials[name].trial
     assert trial.status == "failed"
     assert "SIGKILL" in (trial.reason or "")
-    assert trial.proof["place"]["verdict"] == "pass"
+    assert trial.proof["place"].verdict == "pass"
     assert trial.facts["rescue"]["operator"] == []
     assert_no_harm(trials[name])
 
@@ -240,8 +240,8 @@ def test_an_abort_leaves_the_guest_on_its_source(trials: dict[str, Recording]) -
     trial = trials["abort"].trial
     assert trial.status == "failed"
     assert "cancelled" in (trial.reason or "")
-    assert trial.proof["place"]["verdict"] == "pass"
-    assert trial.source in trial.proof["place"]["evidence"]
+    assert trial.proof["place"].verdict == "pass"
+    assert trial.source in trial.proof["place"].evidence
     assert_no_harm(trials["abort"])
 
 

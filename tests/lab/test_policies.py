@@ -101,7 +101,7 @@ def settings(recording: Recording) -> list[dict[str, Any]]:
 def test_a_policy_moves_the_guest_whole(trials: dict[str, Recording], name: str) -> None:
     trial = trials[name].trial
     assert (trial.status, trial.reason) == ("ok", None)
-    assert {check["verdict"] for check in trial.proof.values()} == {"pass"}
+    assert {check.verdict for check in trial.proof.values()} == {"pass"}
     found = measure(trials[name])
     for key in ("migration_time_s", "vm_pause_s", "network_blackout_s", "data_transferred_bytes"):
         assert found[key].value, found[key].reason

@@ -55,7 +55,7 @@ async def test_an_operator_recovers_post_copy(tmp_path: Path) -> None:
             assert answer["status"] == "completed"
             assert instance.steps[0] == "migrate-pause on both hosts"
             assert instance.steps[-1] == "migrate-recover on host-b, migrate with resume on host-a"
-            assert (await instance.place("host-b"))["verdict"] == "pass"
+            assert (await instance.place("host-b")).verdict == "pass"
             await until(guest.ready, 60, "the guest answers")
             assert (await guest.ask("/alive?id=after"))["boot_id"] == before
             assert (await guest.ask("/witness"))["whole"]

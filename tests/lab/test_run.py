@@ -93,7 +93,7 @@ def test_offline_video_is_carried_along(cells: dict[str, dict[str, Any]]) -> Non
 
 def test_the_guest_that_answers_is_the_one_that_was_moved(run: RunFolder) -> None:
     for recording in run.recordings():
-        verdicts = {name: check["verdict"] for name, check in recording.trial.proof.items()}
+        verdicts = {name: check.verdict for name, check in recording.trial.proof.items()}
         assert verdicts == dict.fromkeys(("place", "incarnation", "panic", "heartbeat", "memory", "site"), "pass")
 
 

@@ -12,7 +12,7 @@ import tomli_w
 
 from kept import Kept
 from migrascope.cli.main import app
-from migrascope.model.disturbance import KINDS
+from migrascope.model.kinds import KINDS
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import schedule

@@ -10,11 +10,12 @@ from migrascope.metrics.verdict.ledger import Arrival
 from migrascope.metrics.verdict.liveness import Answer
 from migrascope.metrics.verdict.service import Visit
 from migrascope.metrics.verdict.spans import NS, Times
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.witness import RECORD_BYTES, chained, record_line
 
 MS = NS // 1000
 CHECKS = ("incarnation", "panic", "heartbeat", "memory", "site")
-PASSED = {name: {"verdict": "pass", "evidence": "seen"} for name in CHECKS}
+PASSED = {name: PostCheck("pass", "seen") for name in CHECKS}
 EXAMINED: dict[str, Any] = {"fsck": {"code": 0, "text": "clean"}, "site": {"/a": "1"}, "expected": {"/a": "1"}}
 
 

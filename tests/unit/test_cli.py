@@ -15,7 +15,7 @@ import pytest
 from migrascope.cli import looking, main
 from migrascope.cli.console import stderr
 from migrascope.cli.main import app
-from migrascope.model.disturbance import KINDS
+from migrascope.model.kinds import KINDS
 
 FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
 STATISTIC = {"median", "low", "high", "coverage", "min", "max", "n", "unit", "source"}

@@ -16,20 +16,24 @@ from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.storeload import StoreLoad
 from migrascope.lab.injectors.wires import Wires
-from migrascope.lab.openstack import taps
-from migrascope.lab.openstack.breakable import BreakableInstance
-from migrascope.lab.openstack.disturbing import Aim, injector
-from migrascope.lab.openstack.events import EventWatch
-from migrascope.lab.openstack.injectors import commands
-from migrascope.lab.openstack.injectors.processes import NodeOff, Qemu, qemu_of
-from migrascope.lab.openstack.injectors.recovery import Recovery
-from migrascope.lab.openstack.injectors.services import Service, number_inside
-from migrascope.lab.openstack.parts import UNITS, Parts
-from migrascope.lab.openstack.reach import Reach
-from migrascope.lab.openstack.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
+from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.openstack.wishes import Wishes
-from migrascope.model.disturbance import KINDS, SERVICES, Disturbance
+from migrascope.lab.testbed import taps
+from migrascope.lab.testbed.control import TestbedControl
+from migrascope.lab.testbed.disturbing import Aim, injector
+from migrascope.lab.testbed.events import EventWatch
+from migrascope.lab.testbed.injectors import commands
+from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu, qemu_of
+from migrascope.lab.testbed.injectors.recovery import Recovery
+from migrascope.lab.testbed.injectors.services import Service, number_inside
+from migrascope.lab.testbed.instance import TestbedInstance
+from migrascope.lab.testbed.nodes import Nodes
+from migrascope.lab.testbed.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
+from migrascope.lab.testbed.units import UNITS
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds import KINDS
+from migrascope.model.kinds.services import SERVICES
 from migrascope.node.link import Link, Port
 from migrascope.node.namespace import Namespace
 from migrascope.node.until import until
@@ -126,7 +130,7 @@ class Switch:
 
 async def test_ports_of_servers_that_are_gone_are_unplugged() -> None:
     nodes = {"one": Switch("s", "t"), "two": Switch("gone", "s")}
-    ours = replace(parts(), nodes=cast(Any, nodes))
+    ours = replace(parts(), by_name=cast(Any, nodes))
     assert await taps.hosts_with(ours, "s") == {"one", "two"}
     assert await taps.unplug_orphans(ours, {"s", "t"}) == ["unplug what Nova had forgotten on two"]
     assert [node.servers for node in nodes.values()] == [["s", "t"], ["s"]]
@@ -151,7 +155,7 @@ def test_nova_and_both_libvirts_must_agree(host: str, active: bool, states: dict
     assert place_text("ERROR on one", states).startswith("Nova: ERROR on one; libvirt: one ")
 
 
-def parts() -> Parts:
+def parts() -> Nodes:
     spaces = {name: Namespace(f"x-{name}") for name in ("one", "two", "client")}
     fabric = Namespace("x-fabric")
     links = {}
@@ -159,15 +163,23 @@ def parts() -> Parts:
         ports = {node: Port(name, node, space, f"{node}-{name}") for node, space in spaces.items()}
         links[name] = Link(name, fabric, None, ports)
     nodes = {name: cast(Any, f"node {name}") for name in ("one", "two")}
-    unused = cast(Any, None)
-    return Parts(
-        Wires(fabric, links, spaces), nodes, "two", lambda node, link: f"{node}.{link}", unused, unused, unused, unused
-    )
+    return Nodes(Wires(fabric, links, spaces), nodes, "two", lambda node, link: f"{node}.{link}")
+
+
+class Control(TestbedControl):
+    """The control of a testbed that nobody has made."""
+
+    def __init__(self) -> None:
+        CloudAccess.__init__(self)
+        self.nodes = parts()
+
+    async def repair(self) -> list[str]:
+        return ["start rabbitmq-server on two"]
 
 
 def made(**table: Any) -> Any:
     one = Disturbance.model_validate({"name": "x", "when": "setup", **table})
-    return injector(one, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), parts())
+    return injector(one, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), Control())
 
 
 def test_every_kind_of_the_lab_has_its_injector() -> None:
@@ -266,7 +278,7 @@ class Here:
 
 
 def test_a_qemu_is_found_by_its_instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = "migrascope.lab.openstack.injectors.processes"
+    module = "migrascope.lab.testbed.injectors.processes"
     monkeypatch.setattr(f"{module}.members", lambda pid: [10, 20, 30])
     for pid, comm, words in ((10, "python3", b"server-1"), (20, "qemu-system-x86", b"-uuid\0server-2"),
                              (30, "qemu-system-x86", b"-uuid\0server-1")):  # fmt: skip
@@ -363,37 +375,32 @@ class Nova:
 
 
 async def test_an_operator_works_until_the_service_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    nova, module = Nova(), "migrascope.lab.openstack"
+    nova, module = Nova(), "migrascope.lab.testbed"
 
-    async def states(parts: Parts, server: str) -> dict[str, str]:
+    async def states(nodes: Nodes, server: str) -> dict[str, str]:
         return {"one": "running" if "reboot" in nova.asked else "shut off", "two": "no domain"}
-
-    async def mended() -> list[str]:
-        return ["start rabbitmq-server on two"]
 
     async def answers() -> bool:
         return "reboot" in nova.asked
 
-    monkeypatch.setattr(f"{module}.breakable.domains.states", states)
+    monkeypatch.setattr(f"{module}.instance.domains.states", states)
 
-    async def plugged(parts: Parts, server: str) -> frozenset[str]:
+    async def plugged(nodes: Nodes, server: str) -> frozenset[str]:
         return frozenset({"one"})
 
-    monkeypatch.setattr(f"{module}.breakable.taps.hosts_with", plugged)
-    monkeypatch.setattr(f"{module}.breakable._POLL_S", 0.01)
+    monkeypatch.setattr(f"{module}.instance.taps.hosts_with", plugged)
+    monkeypatch.setattr(f"{module}.instance._POLL_S", 0.01)
     monkeypatch.setattr(f"{module}.rescue.SILENT_S", 0.1)
-    ours = replace(parts(), mend=mended)
+    ours = Control()
     made = Made("server-1", "volume-1", "port-1", "192.0.2.7")
     resources = cast(Resources, SimpleNamespace(cloud=nova))
-    one = BreakableInstance(
-        "i", made, resources, Reach(parts=ours), {}, {}, persist=True, parts=ours, host="one", folder=tmp_path
-    )
-    assert (await one.place("one"))["verdict"] == "fail"
+    one = TestbedInstance("i", made, resources, ours, {}, {}, persist=True, control=ours, host="one", folder=tmp_path)
+    assert (await one.place("one")).verdict == "fail"
     told = await one.rescue(answers)
-    assert told["found"] == "Nova: ERROR on one; libvirt: one shut off, two no domain"
-    assert told["operator"] == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
+    assert told.found == "Nova: ERROR on one; libvirt: one shut off, two no domain"
+    assert told.operator == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
     assert nova.asked == ["os-resetState", "reboot"]
-    assert told["answers_s"] is not None
+    assert told.answers_s is not None
     assert one.problem() is None
-    assert (await one.place("one"))["verdict"] == "pass"
-    assert (await one.place("two"))["verdict"] == "fail"
+    assert (await one.place("one")).verdict == "pass"
+    assert (await one.place("two")).verdict == "fail"

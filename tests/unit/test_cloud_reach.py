@@ -1,16 +1,21 @@
 """Who watches an instance in a cloud, by what of it is in reach; and its volume, read when the server is gone."""
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from migrascope.cloud.client import CloudError
+from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.offline import OfflineVolume
+from migrascope.lab.openstack.access import CloudAccess, Host
 from migrascope.lab.openstack.instance import CloudInstance
-from migrascope.lab.openstack.reach import Host, Reach
 from migrascope.lab.openstack.resources import Made, Resources
+from migrascope.lab.testbed.control import TestbedControl
+from migrascope.lab.testbed.instance import TestbedInstance
+from migrascope.lab.testbed.nodes import Nodes
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
@@ -42,30 +47,30 @@ class Compute:
         return {"server": {"status": "ACTIVE", "hostId": "h"}}
 
 
-def instance(reach: Reach, compute: Compute | None = None) -> CloudInstance:
+def instance(reach: CloudAccess, compute: Compute | None = None) -> CloudInstance:
     resources = cast(Resources, SimpleNamespace(cloud=compute or Compute()))
     made = CloudInstance("i", MADE, resources, reach, {}, {"cloud": "c", "clouds_yaml": ""})
     asyncio.run(made.prepare("two", FACTORS))
     return made
 
 
-def members(reach: Reach, interval_s: float = 0.1) -> dict[str, Member]:
+def members(reach: CloudAccess, interval_s: float = 0.1) -> dict[str, Member]:
     return {member.source: member for member in instance(reach).watchers(interval_s)}
 
 
-def near() -> Reach:
+def near() -> CloudAccess:
     spaces = {name: Namespace(f"space-{name}") for name in ("one", "two")}
     hosts = {name: Host("qemu:///system", ("in", name, "python3"), space) for name, space in spaces.items()}
-    return Reach(hosts, fabric=Namespace("fabric"), ports=PORTS, ceph=("in", "one", "python3"))
+    return CloudAccess(hosts, fabric=Namespace("fabric"), ports=PORTS, ceph=("in", "one", "python3"))
 
 
 def test_by_the_api_alone_only_the_api_is_asked() -> None:
-    assert list(members(Reach())) == ["nova"]
+    assert list(members(CloudAccess())) == ["nova"]
 
 
 def test_hosts_whose_network_is_not_ours_are_asked_by_libvirt_alone() -> None:
     hosts = {name: Host(f"qemu+ssh://{name}/system", ("python3",)) for name in ("one", "two")}
-    assert list(members(Reach(hosts))) == ["nova", "libvirt"]
+    assert list(members(CloudAccess(hosts))) == ["nova", "libvirt"]
 
 
 def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
@@ -88,22 +93,29 @@ def test_an_unobserved_trial_has_no_more_than_events_and_counters() -> None:
     assert set(members(near(), 0.0)) == {"libvirt", "link"}
 
 
-def test_the_volume_is_read_when_the_server_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("migrascope.lab.openstack.instance._POLL_S", 0.001)
+def test_the_volume_is_read_when_the_server_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("migrascope.lab.testbed.instance._POLL_S", 0.001)
     compute, seen = Compute(), list[str]()
 
-    async def volume(name: str) -> OfflineVolume:
-        assert compute.asked[-1] == ("GET", "/servers/server-1")
-        seen.append(name)
-        return OfflineVolume(b"", 0, "", {})
+    class Control(TestbedControl):
+        def __init__(self) -> None:
+            CloudAccess.__init__(self)
+            self.nodes = Nodes(Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "")
 
-    made = instance(Reach(volume=volume), compute)
+        async def volume(self, name: str) -> OfflineVolume:
+            assert compute.asked[-1] == ("GET", "/servers/server-1")
+            seen.append(name)
+            return OfflineVolume(b"", 0, "", {})
+
+    control, resources = Control(), cast(Resources, SimpleNamespace(cloud=compute))
+    given: tuple[Any, ...] = ("i", MADE, resources, control, {}, {})
+    made = TestbedInstance(*given, persist=False, control=control, host="one", folder=tmp_path)
     assert asyncio.run(made.offline()) == OfflineVolume(b"", 0, "", {})
     assert seen == ["volume-1"]
-    assert [method for method, _ in compute.asked] == ["GET", "DELETE", "GET", "GET"]
+    assert [method for method, _ in compute.asked] == ["DELETE", "GET", "GET"]
 
 
 def test_a_volume_that_nobody_can_read() -> None:
     compute = Compute()
-    assert asyncio.run(instance(Reach(), compute).offline()) is None
+    assert asyncio.run(instance(CloudAccess(), compute).offline()) is None
     assert ("DELETE", "/servers/server-1") not in compute.asked

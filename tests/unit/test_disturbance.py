@@ -14,10 +14,11 @@ from migrascope.metrics.verdict.disturbed import Began, Disturbed, took_effect
 from migrascope.metrics.verdict.judge import Evidence, judge
 from migrascope.metrics.verdict.spans import NS, Times
 from migrascope.model.clock import mono_ns
-from migrascope.model.disturbance import KINDS, PHASES, Disturbance
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds import KINDS
+from migrascope.model.kinds.kind import LOSS, PHASES
 from migrascope.model.phase import Trigger, phase_of
 from migrascope.model.schedule import cells
-from migrascope.node.kernel import LOSS
 from migrascope.node.until import until
 from migrascope.store.spool import read, spools
 from migrascope.study import disturbances

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from migrascope.cli import disturbing
-from migrascope.model.disturbance import KINDS
+from migrascope.model.kinds import KINDS
 from migrascope.study.disturbances import Offer, offers
 
 

@@ -12,7 +12,9 @@ from migrascope.cli.main import app
 from migrascope.metrics.catalogue import index
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import WINDOWS
-from migrascope.model.disturbance import KINDS
+from migrascope.model.kinds import KINDS
+from migrascope.model.kinds import index as kinds_index
+from migrascope.model.kinds.kind import Kind
 from migrascope.model.tables import TABLES
 from migrascope.study.plans import parse
 
@@ -95,13 +97,16 @@ def test_a_metric_page_has_its_parts(page: Path) -> None:
         assert f"({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_disturbance_has_a_page_with_its_parts(kind: str) -> None:
-    text = (DOCS / "disturbances" / f"{kind}.md").read_text(encoding="utf-8")
-    assert text.startswith(f"# {kind}\n")
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_every_kind_of_disturbance_has_its_page(kind: Kind) -> None:
+    page = kind.page()
+    assert (DOCS / f"disturbances/{kind.name}.md").read_text(encoding="utf-8") == page
     for part in ("What it does", "How", "What it needs", "Limits"):
-        assert f"**{part}.**" in text, part
-    assert f"[{kind}]({kind}.md)" in (DOCS / "disturbances/README.md").read_text(encoding="utf-8")
+        assert f"**{part}.**" in page, part
+
+
+def test_the_kinds_of_disturbances_are_listed() -> None:
+    assert kinds_index() in (DOCS / "disturbances/README.md").read_text(encoding="utf-8")
 
 
 def test_the_tables_are_those_that_are_recorded() -> None:

@@ -18,6 +18,7 @@ from migrascope.lab.fake.time import NS, VirtualClock, run_virtually
 from migrascope.metrics.trial import measure
 from migrascope.model.clock import mono_ns
 from migrascope.model.events import PHASES
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule
 from migrascope.store.events import read_events
@@ -77,7 +78,7 @@ UNDISTURBED_S = SCRIPT.precopy_s + SCRIPT.pause_s + 0.004
 def test_a_good_trial_goes_through_every_phase_in_order(tmp_path: Path) -> None:
     recording = trial(tmp_path)
     assert (recording.trial.status, recording.trial.reason) == ("ok", None)
-    assert {found["verdict"] for found in recording.trial.proof.values()} == {"pass"}
+    assert {found.verdict for found in recording.trial.proof.values()} == {"pass"}
     assert phases(recording) == list(PHASES)
     assert recording.trial.facts["lab"] == "fake"
     assert event(recording, "migrate_done")["answer"]["status"] == "completed"
@@ -96,8 +97,8 @@ def test_a_migration_that_fails_leaves_the_guest_where_it_was(tmp_path: Path) ->
     assert recording.trial.status == "failed"
     assert recording.trial.reason == "the QEMU on the destination ended in pre-copy"
     assert event(recording, "migrate_failed")["reason"] == recording.trial.reason
-    assert recording.trial.proof["place"] == {"verdict": "pass", "evidence": f"running on {recording.trial.source}"}
-    assert recording.trial.proof["incarnation"]["verdict"] == "pass"
+    assert recording.trial.proof["place"] == PostCheck("pass", f"running on {recording.trial.source}")
+    assert recording.trial.proof["incarnation"].verdict == "pass"
     assert phases(recording)[-4:] == ["settle", "after", "drain", "collect"]
 
 
@@ -105,7 +106,7 @@ def test_a_guest_that_dies_in_its_switchover_is_not_waited_for(tmp_path: Path) -
     recording = trial(tmp_path, failure="source-killed")
     assert recording.trial.status == "failed"
     assert "settle" not in phases(recording)
-    verdicts = {name: found["verdict"] for name, found in recording.trial.proof.items()}
+    verdicts = {name: found.verdict for name, found in recording.trial.proof.items()}
     assert (verdicts["place"], verdicts["heartbeat"], verdicts["incarnation"]) == ("fail", "fail", "unknown")
 
 
@@ -142,8 +143,8 @@ def test_an_operator_boots_a_killed_guest_again(tmp_path: Path) -> None:
     recording = trial(tmp_path, {"kind": "qemu-kill", "target": "source", "when": "round:2"})
     assert recording.trial.status == "failed"
     assert recording.trial.facts["rescue"]["operator"] == ["boot it again"]
-    assert recording.trial.proof["incarnation"]["verdict"] == "fail"
-    assert recording.trial.proof["place"]["verdict"] == "pass"
+    assert recording.trial.proof["incarnation"].verdict == "fail"
+    assert recording.trial.proof["place"].verdict == "pass"
 
 
 @pytest.mark.parametrize("when", ["setup", "round:3", "switchover"])
@@ -151,7 +152,7 @@ def test_an_aborted_migration_is_cancelled_and_the_guest_runs_on(tmp_path: Path,
     recording = trial(tmp_path, {"kind": "abort", "when": when})
     assert recording.trial.status == "failed"
     assert recording.trial.reason == "the migration was cancelled"
-    assert {found["verdict"] for found in recording.trial.proof.values()} == {"pass"}
+    assert {found.verdict for found in recording.trial.proof.values()} == {"pass"}
     assert disturbed(recording)["note"] == ""
 
 

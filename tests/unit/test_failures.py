@@ -56,7 +56,7 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
     plan = light(blocks=1, axes={"scenario": ["none"], "disturbance": ["cut-late"]}, disturbance=TABLES[:1])
     summary = analyse(run_of(tmp_path, plan))
     (trial,) = summary.trials
-    place = trial.facts.proof["place"]["evidence"].replace(trial.facts.destination, "destination")
+    place = trial.facts.proof["place"].evidence.replace(trial.facts.destination, "destination")
     *words, cell = lines(summary)
     assert words == [HEAD, "link-down migration for 2 s"]
     missed = "unknown, not disturbed as planned"

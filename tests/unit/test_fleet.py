@@ -22,8 +22,8 @@ from migrascope.cloud.client import Cloud, Patience
 from migrascope.cloud.pace import Pace
 from migrascope.lab.bootimage import BootImage
 from migrascope.lab.fleet import State
+from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
-from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.metrics.catalogue import metric_of
@@ -83,7 +83,7 @@ def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFol
     group = cloud.connection.network.create_security_group(name=register.id, description=resources.wishes.mark)
     ground = Ground("image", 2**20, fake.inner, fake.outer, group.id)
     facts = {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}
-    lab = OpenstackLab(resources, ground, Reach(), register, hypervisors(cloud), None, 1, facts, NO_BOOT)
+    lab = OpenstackLab(resources, ground, CloudAccess(), register, hypervisors(cloud), None, 1, facts, NO_BOOT)
     plan = parse(PLAN.format(blocks=blocks) + fleet, "test")
     run = RunFolder.create(folder / "runs", text_of(plan), {"lab": "openstack"})
     engine = FleetEngine(lab, plan, lambda _: None, Booted())

@@ -35,5 +35,5 @@ async def test_a_beat_names_its_boot(
 ) -> None:
     monkeypatch.setattr(proof, "_BEAT_LIMIT_S", 0.3)
     found = await proof._heartbeat(cast(Any, Console(lines)), OURS)
-    assert found["verdict"] == verdict
-    assert words in found["evidence"]
+    assert found.verdict == verdict
+    assert words in found.evidence

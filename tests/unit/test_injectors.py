@@ -123,9 +123,9 @@ async def test_a_guest_that_stands_still_goes_on() -> None:
         return next(asked) > 0 and "cont" in played.monitors["host-b"].told
 
     said = await rescue(instance(played), PROGRAM, answers)
-    assert said["operator"] == ["cont on host-b"]
-    assert said["found"] == "host-a: postmigrate, host-b: io-error"
-    assert said["answers_s"] is not None
+    assert said.operator == ["cont on host-b"]
+    assert said.found == "host-a: postmigrate, host-b: io-error"
+    assert said.answers_s is not None
     assert played.restarted == 0
 
 
@@ -136,8 +136,8 @@ async def test_a_guest_that_runs_nowhere_is_started_again() -> None:
         return played.restarted > 0
 
     said = await rescue(instance(played), PROGRAM, answers)
-    assert said["operator"] == ["start it again from its volume"]
-    assert (said["found"], played.restarted) == ("no QEMU runs", 1)
+    assert said.operator == ["start it again from its volume"]
+    assert (said.found, played.restarted) == ("no QEMU runs", 1)
 
 
 async def test_post_copy_that_stands_still_is_paused_on_both_sides() -> None:

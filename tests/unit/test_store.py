@@ -17,9 +17,9 @@ import pytest
 from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.storeload import StoreLoad, reached
 from migrascope.lab.injectors.storewriter import BLOCK, Load
-from migrascope.lab.openstack.injectors import recovery
-from migrascope.lab.openstack.injectors.recovery import Recovery, recovered
-from migrascope.model.disturbance import BLOCK_BYTES
+from migrascope.lab.testbed.injectors import recovery
+from migrascope.lab.testbed.injectors.recovery import Recovery, recovered
+from migrascope.model.kinds.storage_load import BLOCK_BYTES
 from migrascope.model.problem import Problem
 from migrascope.node.container import Container
 from migrascope.node.namespace import Namespace

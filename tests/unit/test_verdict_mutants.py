@@ -17,6 +17,7 @@ from migrascope.analysis.run import result_of
 from migrascope.metrics.verdict.judge import Evidence, judge
 from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.metrics.verdict.spans import NS
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.verdict import VERDICTS
 from migrascope.model.witness import RECORD_BYTES, chained, parse_record, record_line
 from migrascope.store.recording import LEDGER, VOLUME, Recording
@@ -31,7 +32,7 @@ class Planted(Recording):
     """A recording whose tables, files and proofs can be changed."""
 
     def __init__(self, whole: Recording, folder: Path) -> None:
-        super().__init__(folder, trial=replace(whole.trial, proof={k: dict(v) for k, v in whole.trial.proof.items()}))
+        super().__init__(folder, trial=replace(whole.trial, proof=dict(whole.trial.proof)))
         self._whole, self.events = whole, whole.events
         self._changed: dict[str, pl.DataFrame] = {}
         folder.mkdir()
@@ -75,7 +76,7 @@ def _stale_page(seen: Planted) -> None:
 
 
 def _stale_memory(seen: Planted) -> None:
-    seen.trial.proof["memory"] = {"verdict": "fail", "evidence": "1 of 1024 pages bad"}
+    seen.trial.proof["memory"] = PostCheck("fail", "1 of 1024 pages bad")
 
 
 def _second_writer(seen: Planted) -> None:

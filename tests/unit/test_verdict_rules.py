@@ -16,6 +16,7 @@ from migrascope.metrics.verdict.ledger import Arrival, collected, kept
 from migrascope.metrics.verdict.liveness import Answer, alive
 from migrascope.metrics.verdict.service import Visit, volume, website
 from migrascope.metrics.verdict.spans import NS, Times, ranges
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.verdict import VERDICTS, Statement
 from migrascope.model.witness import RECORD_BYTES, chained, record_line
 
@@ -24,7 +25,7 @@ REQUEST, OVER, END = 5 * NS, 7 * NS, 12 * NS
 TIMES = Times(REQUEST, OVER)
 BOOT = "b" * 32
 CHECKS = ("place", "incarnation", "panic", "heartbeat", "memory", "site")
-PASSED = {name: {"verdict": "pass", "evidence": "seen"} for name in CHECKS}
+PASSED = {name: PostCheck("pass", "seen") for name in CHECKS}
 EXAMINED: dict[str, Any] = {"fsck": {"code": 0, "text": "clean"}, "site": {"/a": "1"}, "expected": {"/a": "1"}}
 
 
@@ -305,7 +306,7 @@ def test_running_nowhere_is_guest_lost() -> None:
     ],
 )
 def test_what_the_trial_proved(name: str, verdict: str) -> None:
-    failed = {**PASSED, name: {"verdict": "fail", "evidence": "Kernel panic"}}
+    failed = {**PASSED, name: PostCheck("fail", "Kernel panic")}
     assert of(verdict, replace(TRUE, proof=failed)).text == "Kernel panic"
 
 

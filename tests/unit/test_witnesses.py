@@ -11,6 +11,7 @@ from aiohttp import web
 
 from migrascope.lab.contract import Instance
 from migrascope.lab.offline import OfflineVolume
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.trial.witnesses import keep_volume, pages
 
@@ -34,20 +35,20 @@ async def site(tmp_path: Path) -> AsyncIterator[tuple[Path, str]]:
 
 
 async def test_every_file_but_the_videos_is_compared(site: tuple[Path, str]) -> None:
-    assert await pages(site[1], None, SITE) == {"verdict": "pass", "evidence": "2 files as the website was built with"}
+    assert await pages(site[1], None, SITE) == PostCheck("pass", "2 files as the website was built with")
 
 
 async def test_other_content_fails(site: tuple[Path, str]) -> None:
     (site[0] / "style.css").write_text("body { }")
     found = await pages(site[1], None, SITE)
-    assert found["verdict"] == "fail"
-    assert found["evidence"].endswith(": /style.css")
+    assert found.verdict == "fail"
+    assert found.evidence.endswith(": /style.css")
 
 
 async def test_a_page_that_is_gone_fails(site: tuple[Path, str]) -> None:
     (site[0] / "index.html").unlink()
     found = await pages(site[1], None, SITE)
-    assert (found["verdict"], "/index.html (status 404)" in found["evidence"]) == ("fail", True)
+    assert (found.verdict, "/index.html (status 404)" in found.evidence) == ("fail", True)
 
 
 class Ended:
@@ -85,5 +86,5 @@ async def test_a_volume_that_nobody_can_read_leaves_nothing(tmp_path: Path) -> N
 
 
 async def test_nobody_there_and_nothing_known_are_unknown() -> None:
-    assert (await pages("127.0.0.1:1", None, SITE))["verdict"] == "unknown"
-    assert (await pages("127.0.0.1:1", None, {}))["verdict"] == "unknown"
+    assert (await pages("127.0.0.1:1", None, SITE)).verdict == "unknown"
+    assert (await pages("127.0.0.1:1", None, {})).verdict == "unknown"

@@ -9,6 +9,7 @@ from typing import Any
 from migrascope.analysis.statistics import Bounds, Paired, bounds_of, paired_difference
 from migrascope.analysis.summary import Cell, Finding, TrialResult
 from migrascope.model.disturbance import NONE
+from migrascope.model.kinds import KINDS
 from migrascope.model.schedule import Factors
 from migrascope.model.units import byte_rate_text, duration_text, human, size_text
 
@@ -24,15 +25,6 @@ EFFECTS = (
     "probe.loss_ratio.switchover",
     "visitor.goodput_bps.switchover",
 )
-_RATE, _BYTES = ("rate", "bit/s"), ("write_rate", "B/s")
-DOSES = {
-    "guest-memory": _BYTES, "guest-disk-write": _BYTES, "guest-disk-read": _BYTES, "storage-load": _BYTES,
-    "guest-cpu": ("workers", "workers"), "host-cpu": ("workers", "workers"), "host-memory": ("working_set", "B"),
-    "guest-network": _RATE, "traffic": _RATE, "link-rate": _RATE,
-    "link-loss": ("loss", "ratio"), "link-delay": ("delay", "s"),
-}  # fmt: skip
-"""By kind of disturbance: the key that says how much of it there is, and its unit."""
-_LESS_IS_WORSE = ("link-rate",)
 _AIM = ("kind", "target", "way", "pattern")
 _TEXTS: dict[str, Callable[[Any], str]] = {
     "working_set": size_text, "duration": duration_text, "offset": duration_text, "write_rate": byte_rate_text,
@@ -69,15 +61,21 @@ class Series:
         return f"{value:g} worker{'s' if value > 1 else ''}"
 
 
+def dose_of(kind: str) -> tuple[str, str] | None:
+    """The key that says how much of a kind of disturbance there is, and its unit; None of one that is or is not, and of
+    one that only another version has."""
+    return KINDS[kind].dose if kind in KINDS else None
+
+
 def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Series]:
     """Every load of a run that has undisturbed trials beside it, in the plan's order."""
     bases = {cell.factors: cell for cell in cells if cell.factors.disturbance == NONE}
-    tables = [one for trial in trials[:1] for one in trial.facts.plan.get("disturbance") or [] if one["kind"] in DOSES]
+    tables = [one for trial in trials[:1] for one in trial.facts.plan.get("disturbance") or [] if dose_of(one["kind"])]
     tables = [one for one in tables if any(cell.factors.disturbance == one["name"] for cell in cells)]
     names = _names(tables)
     found: dict[tuple[str, Factors], Series] = {}
     for table in tables:
-        key, unit = DOSES[table["kind"]]
+        key, unit = dose_of(table["kind"]) or ("", "")
         for cell in cells:
             base = bases.get(replace(cell.factors, disturbance=NONE))
             if cell.factors.disturbance == table["name"] and base is not None:
@@ -86,7 +84,7 @@ def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Ser
                     _dose(table["name"], float(table[key]), cell, base, trials)
                 )
     for series in found.values():
-        series.doses.sort(key=lambda one: one.value, reverse=series.what.startswith(_LESS_IS_WORSE))
+        series.doses.sort(key=lambda one: one.value, reverse=KINDS[series.what.split()[0]].less_is_worse)
     return list(found.values())
 
 
@@ -96,7 +94,7 @@ def _names(tables: Sequence[dict[str, Any]]) -> dict[str, str]:
     names = {}
     for one in tables:
         like = [other for other in tables if aims[other["name"]] == aims[one["name"]]]
-        apart = [part for part in one if part not in ("name", *DOSES[one["kind"]]) and _differs(part, like)]
+        apart = [part for part in one if part not in ("name", *(dose_of(one["kind"]) or ())) and _differs(part, like)]
         words = [f"{part} {_TEXTS.get(part, str)(one[part])}" for part in apart if one[part]]
         names[one["name"]] = aims[one["name"]] + (f" ({', '.join(words)})" if words else "")
     return names

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from migrascope.cli.console import Json, stdout
 from migrascope.cli.output import print_json
-from migrascope.model.disturbance import KINDS
+from migrascope.model.kinds import KINDS
 from migrascope.study.disturbances import Offer, offers
 
 

@@ -14,10 +14,10 @@ from migrascope.cli.console import Json, interruptible, stderr, stdout
 from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
+from migrascope.lab.testbed import life
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
 from migrascope.node.takedown import Cleaned
-from migrascope.study import testbeds
 from migrascope.testbed.settings import Tenant
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
@@ -68,7 +68,7 @@ def up(
     *,
     name: Name = DEFAULT,
     virt_type: Annotated[
-        testbeds.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
+        life.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
     ] = "auto",
     tenant: Annotated[Tenant | None, Parameter(help="How tenants' networks share their link; vlan at first.")] = None,
     change: Change = UNCHANGED,
@@ -81,10 +81,10 @@ def up(
     progress = ConsoleProgress(stderr())
 
     async def work() -> int:
-        found = await testbeds.up(
+        found = await life.up(
             testbed, virt_type, progress.step, progress.waiting, tenant=tenant, migration=change.given()
         )
-        path = testbeds.clouds_yaml(testbed)
+        path = life.clouds_yaml(testbed)
         hand_over(path.parent, path)
         _show(testbed, found)
         return 0 if found.healthy else Problem.code
@@ -98,9 +98,9 @@ def status(*, name: Name = DEFAULT, json: Json = False) -> int:
     testbed = _testbed(name)
 
     async def work() -> int:
-        found = await testbeds.status(testbed)
+        found = await life.status(testbed)
         if json:
-            print_json(testbeds.as_json(testbed, found))
+            print_json(life.as_json(testbed, found))
         else:
             _show(testbed, found)
         return 0 if found.healthy else EXIT_UNHEALTHY
@@ -127,9 +127,9 @@ def _show(testbed: Testbed, found: Status) -> None:
         out.print(f"cut: {cut}")
     for link, rate_bps in found.rates_bps.items():
         out.print(f"rate: {link} {rate_text(rate_bps)}")
-    folder = testbeds.clouds_yaml(testbed).parent
+    folder = life.clouds_yaml(testbed).parent
     out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
-    out.print(f"horizon: {testbeds.horizon(testbed)}", markup=False)
+    out.print(f"horizon: {life.horizon(testbed)}", markup=False)
     out.print("healthy" if found.healthy else "not healthy")
 
 
@@ -144,7 +144,7 @@ def migration(
     testbed = _testbed(name)
 
     async def work() -> int:
-        await testbeds.set_migration(testbed, change.given())
+        await life.set_migration(testbed, change.given())
         shown = asdict(testbed.settings.migration)
         if json:
             print_json({"schema": 1, **shown})
@@ -202,7 +202,7 @@ def down(
     testbed = _testbed(name)
 
     async def work() -> int:
-        removed = testbeds.purge(testbed) if purge else await testbed.down()
+        removed = life.purge(testbed) if purge else await testbed.down()
         stdout().print("\n".join(_removed(removed)), markup=False, soft_wrap=True)
         return Problem.code if removed.left else 0
 
@@ -237,7 +237,7 @@ def node_stop(
 @nodes.command(name="start")
 def node_start(node: str, /, *, name: Name = DEFAULT) -> int:
     """Boots one node and starts its services."""
-    return interruptible(_done(testbeds.start_node(_testbed(name), node, ConsoleProgress(stderr()).step)))
+    return interruptible(_done(life.start_node(_testbed(name), node, ConsoleProgress(stderr()).step)))
 
 
 @links.command(name="down")

@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from migrascope.lab.offline import OfflineVolume
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 
 _PANIC = re.compile(r"Kernel panic|BUG: (?!soft lockup|workqueue lockup)|Oops: |Attempted to kill init")
-Check = dict[str, str]
 Requested = Callable[[], None]
-
-
-def check(verdict: str, evidence: str) -> Check:
-    """A three-valued check: pass, fail or unknown, with what was found."""
-    return {"verdict": verdict, "evidence": evidence}
 
 
 def panic_in(console: str) -> str | None:
@@ -62,7 +57,7 @@ class Instance(Protocol):
         limit_s, when the migration has been cancelled.
         """
 
-    async def place(self, destination: str) -> Check:
+    async def place(self, destination: str) -> PostCheck:
         """Whether it runs on the destination and nowhere else."""
 
     async def offline(self) -> OfflineVolume | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from migrascope.model.disturbance import ACCEPTED
+from migrascope.model.kinds.kind import ACCEPTED
 
 _STATUS = {"setup": "setup", "active": "first-copy", "postcopy-active": "post-copy", "completed": "finish"}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from migrascope.model.address import OptionalAddress
-from migrascope.model.disturbance import KINDS, NONE, Disturbance
+from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.load import Load
 from migrascope.model.name import ForeignName, Name, OptionalForeignName
 from migrascope.model.policy import BUILT_IN, Policy
@@ -269,16 +269,16 @@ class Plan(Part):
         axes = self.axes
         if problem := one.refused_on(self.lab.kind):
             return problem
-        if self.cloud.name and not KINDS[one.kind].in_guest:
+        if self.cloud.name and not one.made.in_guest:
             return "a cloud of others is not disturbed, only a testbed is; load in the guest goes everywhere"
         for name, policy in self.chosen_policies().items():
             if problem := one.refused_by(policy):
                 return f"policy {name}: {problem}"
         written = max(axes.working_set) if any(axes.write_rate) else 0
         room = min(axes.memory) - max(axes.resident) - written - 256 * 2**20
-        if one.guest_bytes > room:
+        if one.made.guest_bytes(one) > room:
             return f"working_set: the guest has {max(0, room) // 2**20}MiB of memory for it"
-        if KINDS[one.kind].in_guest and written:
+        if one.made.in_guest and written:
             return "load in the guest stands alone: axes.write_rate is another"
         if one.when == "window" and one.offset >= self.windows.before:
             return "offset: the window before the migration is not that long"

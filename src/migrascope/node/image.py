@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from migrascope.model.problem import Problem
@@ -247,3 +248,14 @@ def _remove_leftovers(cache: Path, name: str, own: Path) -> None:
         with free(lock_of(part)) as holder:
             if part == own or holder is None:
                 remove_tree(part, cache)
+
+
+async def roots(recipes: Sequence[Recipe], say: Say, meanwhile: Say) -> list[Path]:
+    """The root image of each recipe, built side by side where the cache has none. meanwhile: takes how far all are."""
+    far: dict[str, str] = {}
+
+    def told(text: str, name: str) -> None:
+        far[name] = text
+        meanwhile("; ".join(far.values()))
+
+    return await asyncio.gather(*(root_image(one, say=say, meanwhile=partial(told, name=one.name)) for one in recipes))

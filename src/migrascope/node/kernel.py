@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from migrascope.model.kinds.kind import BUCKET, LOSS, TAP
 from migrascope.node.enter import CLONE_NEWNET
 from migrascope.node.loss import Table
 from migrascope.node.namespace import index_of
@@ -53,11 +54,10 @@ def _loss(_: IPRoute) -> None:
         table.remove()
 
 
-LOSS = "random loss (nftables)"
 _ATTEMPTS: dict[str, Callable[[IPRoute], object]] = {
     "veth": lambda routes: routes.link("add", ifname="left", kind="veth", peer={"ifname": "right"}),
     "bridge": lambda routes: routes.link("add", ifname="switch", kind="bridge"),
-    "rate limit (tbf)": _tbf,
+    BUCKET: _tbf,
     LOSS: _loss,
-    "tap": lambda routes: routes.link("add", ifname="tap", kind="tuntap", mode="tap"),
+    TAP: lambda routes: routes.link("add", ifname="tap", kind="tuntap", mode="tap"),
 }

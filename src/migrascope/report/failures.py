@@ -4,11 +4,12 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from migrascope.analysis.doses import DOSES
+from migrascope.analysis.doses import dose_of
 from migrascope.analysis.summary import Summary, TrialResult
 from migrascope.metrics.verdict.disturbed import MISSED
 from migrascope.metrics.verdict.disturbed import WITNESS as DISTURBANCE
-from migrascope.model.disturbance import ACCEPTED, NONE, PHASES
+from migrascope.model.disturbance import NONE
+from migrascope.model.kinds.kind import ACCEPTED, PHASES
 from migrascope.model.units import human
 from migrascope.model.verdict import Statement
 from migrascope.store.recording import TrialFacts
@@ -55,7 +56,7 @@ def _disturbed(trial: TrialResult) -> tuple[str, str]:
     table = next(one for one in trial.facts.plan["disturbance"] if one["name"] == name)
     if table["when"] in ("trial", "window"):
         return name, table["when"]
-    key, unit = DOSES.get(table["kind"], ("", ""))
+    key, unit = dose_of(table["kind"]) or ("", "")
     dose = human(table[key], unit) if table.get(key) else ""
     lasting = f"for {table['duration']:g} s" if table["duration"] else ""
     words = [table["kind"], table.get("service"), table["target"], dose, lasting]
@@ -81,7 +82,8 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     missed = any(one.witness == DISTURBANCE and one.verdict == "unknown" for one in judged.statements)
     number, told = trial.facts.number, trial.facts.facts
     operator = (", ".join(told["rescue"]["operator"]) or "nothing") if "rescue" in told else None
-    place = trial.facts.proof.get("place", {}).get("evidence", "not known where it runs")
+    placed = trial.facts.proof.get("place")
+    place = placed.evidence if placed is not None else "not known where it runs"
     return {
         "number": number,
         "linked": number in seen,

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from migrascope.model.clock import WallClock
 from migrascope.model.events import Event
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.model.tables import CONSTANTS, TABLES, Kind
@@ -54,7 +55,7 @@ class TrialFacts:
     status: str
     reason: str | None
     plan: dict[str, Any]
-    proof: dict[str, dict[str, str]] = field(default_factory=dict)
+    proof: dict[str, PostCheck] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)

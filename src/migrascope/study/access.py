@@ -1,8 +1,8 @@
 """Which cloud a command is about: one in clouds.yaml, or the testbed of a name."""
 
 from migrascope.cloud.client import PATIENT, Cloud, Patience
+from migrascope.lab.testbed import life
 from migrascope.model.problem import UsageProblem
-from migrascope.study import testbeds
 from migrascope.testbed.roles.keystone import CLOUD
 from migrascope.testbed.testbed import Testbed
 
@@ -13,7 +13,7 @@ def connect(cloud: str | None, testbed: str | None, patience: Patience = PATIENT
         raise UsageProblem("name one of them: --cloud NAME in clouds.yaml, or --testbed NAME")
     if cloud is not None:
         return Cloud.connect(cloud, patience=patience)
-    path = testbeds.clouds_yaml(Testbed(testbed or ""))
+    path = life.clouds_yaml(Testbed(testbed or ""))
     if not path.exists():
         raise UsageProblem(f"there is no testbed {testbed} that is up\n  next: migrascope testbed up --name {testbed}")
     return Cloud.connect(CLOUD, path, patience)

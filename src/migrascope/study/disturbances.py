@@ -4,43 +4,13 @@ import os
 from dataclasses import dataclass
 
 from migrascope.lab.injectors.room import need_room
-from migrascope.model.disturbance import KINDS, LATE_S, NONE
+from migrascope.model.disturbance import LATE_S, NONE
+from migrascope.model.kinds import KINDS
+from migrascope.model.kinds.kind import MEMORY_LIMIT
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
-from migrascope.node.kernel import LOSS, features
+from migrascope.node.kernel import features
 from migrascope.node.memory import place
-
-_BUCKET, _LIMIT = "rate limit (tbf)", "memory limit (cgroup)"
-_WHAT = {
-    "link-down": "closes bridge ports; one way, a token bucket drops all",
-    "link-rate": "a token bucket (tbf) in each node",
-    "link-loss": "nftables drops frames at random in the link's bridge",
-    "link-delay": "a delay line in user space, before the link's bridge",
-    "traffic": "UDP at a set rate from the source, in the link's own queue",
-    "qemu-kill": "SIGKILL",
-    "qemu-freeze": "SIGSTOP, and SIGCONT",
-    "no-memory": "a memory limit (cgroup); the kernel kills a QEMU above it",
-    "no-space": "the volume's server answers every write: no space left",
-    "storage-load": "a client of the store writes blocks at a set rate",
-    "ceph-recovery": "an OSD was away, and catches up",
-    "host-memory": "a process that holds memory and writes it all the time",
-    "host-cpu": "busy processes in the host",
-    "abort": "migrate_cancel on the source",
-    "second-migration": "the same migration asked for again",
-    "force-complete": "an API's force_complete of the running migration",
-    "service-kill": "SIGKILL to a service's main process; systemd starts it again",
-    "service-down": "SIGKILL to a service, which systemd then keeps down",
-    "node-off": "a node loses its power, and boots again",
-    "guest-memory": "the guest's steady writer",
-    "guest-network": "TCP at a set rate from the guest to the visitors' side",
-    "guest-cpu": "busy processes in the guest",
-    "guest-disk-write": "writes to a file on the guest's volume",
-    "guest-disk-read": "reads from a file on the guest's volume",
-}
-_NEEDS = {
-    "link-down": (_BUCKET,), "link-rate": (_BUCKET,), "link-loss": (LOSS,), "link-delay": ("tap",),
-    "no-memory": (_LIMIT,),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,9 +57,9 @@ def _here() -> dict[str, str] | None:
     found = features()
     try:
         parent = place("any").parent
-        found[_LIMIT] = "" if os.access(parent, os.W_OK) else f"{parent} cannot be written to"
+        found[MEMORY_LIMIT] = "" if os.access(parent, os.W_OK) else f"{parent} cannot be written to"
     except (Problem, OSError) as problem:
-        found[_LIMIT] = str(problem).splitlines()[0]
+        found[MEMORY_LIMIT] = str(problem).splitlines()[0]
     return found
 
 
@@ -100,6 +70,6 @@ def _offer(kind: str, here: dict[str, str] | None, lab: str) -> Offer:
     elif here is None:
         missing = ["only root can tell: sudo ./migrascope disturbances"]
     else:
-        needs = ("network namespaces", *_NEEDS.get(kind, ()))
+        needs = ("network namespaces", *made.kernel)
         missing = [f"{need}: {here[need]}" for need in needs if here.get(need, "")]
-    return Offer(kind, [made.ability, _WHAT[kind]], list(made.phases(lab)), not missing, "; ".join(missing))
+    return Offer(kind, [made.ability, made.how], list(made.phases(lab)), not missing, "; ".join(missing))

@@ -11,10 +11,11 @@ from migrascope.guest.image import ROOT
 from migrascope.lab.hostimage import HOST
 from migrascope.lab.qemu import tls
 from migrascope.model.calibration import calibrated
+from migrascope.model.kinds.kind import LOSS
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.node.image import IMAGES, KEYRING, Recipe
-from migrascope.node.kernel import LOSS, features
+from migrascope.node.kernel import features
 from migrascope.node.place import CACHE
 from migrascope.node.register import registers
 from migrascope.probe.ring import Ring, filter_program

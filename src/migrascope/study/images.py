@@ -1,9 +1,6 @@
 """What the QEMU lab is made of, built or found in the cache."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from migrascope.guest.image import ROOT as GUEST_ROOT
@@ -11,7 +8,7 @@ from migrascope.guest.image import guest_image, kernel_line
 from migrascope.lab.bootimage import BootImage
 from migrascope.lab.hostimage import HOST
 from migrascope.lab.qemu.topology import GATEWAY, INSTANCE_ADDRESS, address
-from migrascope.node.image import Recipe, Say, root_image
+from migrascope.node.image import Say, roots
 from migrascope.node.takedown import clean
 
 
@@ -24,17 +21,6 @@ class Images:
     live_loop: Path
     guest: str
     site: dict[str, str]
-
-
-async def roots(recipes: Sequence[Recipe], say: Say, meanwhile: Say) -> list[Path]:
-    """The root image of each recipe, built side by side where the cache has none. meanwhile: takes how far all are."""
-    far: dict[str, str] = {}
-
-    def told(text: str, name: str) -> None:
-        far[name] = text
-        meanwhile("; ".join(far.values()))
-
-    return await asyncio.gather(*(root_image(one, say=say, meanwhile=partial(told, name=one.name)) for one in recipes))
 
 
 async def prepare(say: Say, meanwhile: Say = lambda text: None) -> Images:

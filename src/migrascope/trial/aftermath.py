@@ -5,10 +5,9 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from migrascope.lab.contract import NotConverged
-from migrascope.lab.disturbable import Healable, Rescuable
+from migrascope.lab.disturbable import Healable, Healing, Rescuable, Rescue
 from migrascope.model.problem import Problem
 from migrascope.store.recording import TrialFacts
 from migrascope.store.removal import NotRemoved, remove_tree
@@ -21,7 +20,7 @@ _STATUSES: dict[type[Exception], str] = {NotConverged: "not-converged", Overload
 
 async def rescue(
     instance: Rescuable, disturbing: Disturbing, end: Callable[[], Awaitable[None]], guest: GuestCall, *, passes: bool
-) -> dict[str, Any]:
+) -> Rescue:
     """Ends a disturbance, and lets an operator bring the service back; what he did. passes: it may pass by itself."""
     if passes:
         await disturbing.passed()
@@ -30,12 +29,12 @@ async def rescue(
     return await instance.rescue(guest.ready)
 
 
-async def healed(lab: Healable) -> dict[str, Any]:
+async def healed(lab: Healable) -> Healing:
     """What the lab's healing did; a lab that stays ill is healed again, or given up, before the next trial."""
     try:
         return await lab.heal()
     except (Problem, OSError) as error:
-        return {"lab": "ill", "did": [], "why": str(error)}
+        return Healing("ill", why=str(error))
 
 
 def failed(facts: TrialFacts, error: Exception) -> TrialFacts:

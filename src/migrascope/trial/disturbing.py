@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.lab.contract import Instance
-from migrascope.lab.disturbable import Disturbable, Injector
+from migrascope.lab.disturbable import Disturbable
 from migrascope.model.clock import mono_ns
-from migrascope.model.disturbance import KINDS, Disturbance
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.guestload import GuestLoad
+from migrascope.model.kinds.kind import Injector
 from migrascope.model.phase import Trigger
 from migrascope.model.problem import Problem
 from migrascope.store.spool import Spool
@@ -37,10 +39,12 @@ class Disturbing:
         swallows: where network load of the guest goes."""
         if not isinstance(instance, Disturbable):
             raise Problem(f"disturbance {disturbance.name}: this lab has none")
-        in_guest = KINDS[disturbance.kind].in_guest
-        injector = (
-            GuestStress(guest, disturbance, swallows) if in_guest else instance.injector(disturbance, destination)
-        )
+        kind = disturbance.made
+        injector: Injector
+        if isinstance(kind, GuestLoad):
+            injector = GuestStress(guest, kind.told(disturbance, swallows))
+        else:
+            injector = instance.injector(disturbance, destination)
         made = cls(disturbance, injector)
         try:
             await injector.arm()
@@ -110,7 +114,7 @@ class Disturbing:
     async def _heal(self) -> None:
         note = await self._injector.heal()
         self._notes += [note] if note else []
-        if self._effect_ns and not self._healed_ns and not KINDS[self._one.kind].instant:
+        if self._effect_ns and not self._healed_ns and not self._one.made.instant:
             self._healed_ns = mono_ns()
 
     async def end(self, opened: Path, instance: str, migration: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -82,7 +82,7 @@ class TrialEngine:
             await trial.crew.stop()
             await keep_volume(trial.instance, trial.opened, self._site)
             if trial.disturbing is not None and isinstance(self._lab, Healable):
-                facts.facts["healing"] = await healed(self._lab)
+                facts.facts["healing"] = asdict(await healed(self._lab))
             if error is not None:
                 return failed(facts, error)
             lost = failures(facts.proof, "fail") or failures(facts.proof, "unknown")
@@ -170,7 +170,8 @@ class TrialEngine:
         assert isinstance(trial.instance, Rescuable)
         trial.phase("settle")
         ends = partial(trial.disturbing.end, trial.opened, INSTANCE, MIGRATION)
-        trial.facts["rescue"] = await rescue(trial.instance, trial.disturbing, ends, trial.guest, passes=passes)
+        done = await rescue(trial.instance, trial.disturbing, ends, trial.guest, passes=passes)
+        trial.facts["rescue"] = asdict(done)
         trial.events.add("recovered")
         trial.phase("after")
         await self._watch(trial, self._plan.windows.before)

@@ -9,7 +9,7 @@ from typing import Any
 from migrascope.lab.contract import Instance, Lab
 from migrascope.model import stamp
 from migrascope.model.clock import mono_s
-from migrascope.model.disturbance import KINDS, Disturbance
+from migrascope.model.disturbance import Disturbance
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
@@ -137,7 +137,7 @@ async def observers(trial: Trial) -> AsyncIterator[None]:
 async def load_watch(trial: Trial) -> AsyncIterator[None]:
     """What records how far the load in the guest is, where there is some."""
     one = trial.disturbance
-    if trial.observed and (trial.factors.write_Bps or (one is not None and KINDS[one.kind].in_guest)):
+    if trial.observed and (trial.factors.write_Bps or (one is not None and one.made.in_guest)):
         agent = f"http://{trial.instance.address}:{AGENT_PORT}"
         await trial.crew.start([trial.member("stress", "probe.stress", url=agent, interval_s=_WRITER_EVERY_S)])
     yield

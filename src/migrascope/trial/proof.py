@@ -2,11 +2,12 @@
 
 import re
 
-from migrascope.lab.contract import Check, Instance, check, panic_in
+from migrascope.lab.contract import Instance, panic_in
+from migrascope.model.postcheck import PostCheck
 from migrascope.node.until import Late, until
 from migrascope.trial.guestcall import GuestCall
 
-Proof = dict[str, Check]
+Proof = dict[str, PostCheck]
 _BEAT = "migrascope alive "
 _BEAT_LIMIT_S = 5.0
 _WHOLE = re.compile(rf"{_BEAT}[0-9]+ ([0-9a-f-]{{36}})")
@@ -19,33 +20,33 @@ async def prove(instance: Instance, guest: GuestCall, boot_id: str, destination:
         alive = await guest.ask("/alive?id=proof")
         same = alive["boot_id"] == boot_id
         words = f"boot id {alive['boot_id']}" + ("" if same else f", before the migration {boot_id}")
-        proof["incarnation"] = check("pass" if same else "fail", words)
+        proof["incarnation"] = PostCheck("pass" if same else "fail", words)
     except OSError as error:
-        proof["incarnation"] = check("unknown", f"the guest's agent did not answer: {error}")
+        proof["incarnation"] = PostCheck("unknown", f"the guest's agent did not answer: {error}")
     proof["panic"] = await _panic(instance)
     proof["heartbeat"] = await _heartbeat(instance, boot_id)
     try:
         witness = await guest.ask("/witness")
         words = f"{witness['bad']} of {witness['pages']} pages bad, {witness['rewritten']} rewritten"
-        proof["memory"] = check("pass" if witness["whole"] else "fail", words)
+        proof["memory"] = PostCheck("pass" if witness["whole"] else "fail", words)
     except OSError as error:
-        proof["memory"] = check("unknown", f"the memory witness did not answer: {error}")
+        proof["memory"] = PostCheck("unknown", f"the memory witness did not answer: {error}")
     return proof
 
 
-async def _panic(instance: Instance) -> Check:
+async def _panic(instance: Instance) -> PostCheck:
     console = await instance.console()
     if console is None:
-        return check("unknown", "its console cannot be read here")
+        return PostCheck("unknown", "its console cannot be read here")
     line = panic_in(console)
-    return check("fail" if line else "pass", line or "no kernel panic on the serial console")
+    return PostCheck("fail" if line else "pass", line or "no kernel panic on the serial console")
 
 
-async def _heartbeat(instance: Instance, boot_id: str) -> Check:
+async def _heartbeat(instance: Instance, boot_id: str) -> PostCheck:
     """Whether the guest of that boot goes on saying on its console that it lives."""
     before = await instance.console()
     if before is None:
-        return check("unknown", "its console cannot be read here")
+        return PostCheck("unknown", "its console cannot be read here")
 
     beats = _beats(before)
 
@@ -57,11 +58,11 @@ async def _heartbeat(instance: Instance, boot_id: str) -> Check:
     try:
         await until(beaten, _BEAT_LIMIT_S, "a line on the console", 0.1)
     except Late:
-        return check("fail", f"silent on its console for {_BEAT_LIMIT_S:g} s")
+        return PostCheck("fail", f"silent on its console for {_BEAT_LIMIT_S:g} s")
     said = _boot_of(beats)
     if said is not None and said != boot_id:
-        return check("fail", f"the console's is another boot, {said}: before the migration it was {boot_id}")
-    return check("pass", "it goes on saying on its console that it lives")
+        return PostCheck("fail", f"the console's is another boot, {said}: before the migration it was {boot_id}")
+    return PostCheck("pass", "it goes on saying on its console that it lives")
 
 
 def _beats(console: str) -> list[str]:
@@ -76,4 +77,4 @@ def _boot_of(beats: list[str]) -> str | None:
 
 def failures(proof: Proof, verdict: str) -> list[str]:
     """What has this verdict (fail, unknown), for people."""
-    return [f"{name}: {check['evidence']}" for name, check in proof.items() if check["verdict"] == verdict]
+    return [f"{name}: {check.evidence}" for name, check in proof.items() if check.verdict == verdict]

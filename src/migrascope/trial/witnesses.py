@@ -7,8 +7,9 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from migrascope.lab.contract import Check, Instance, check
+from migrascope.lab.contract import Instance
 from migrascope.lab.runtime import Runtime
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
@@ -36,24 +37,26 @@ class Ledger:
         await guest.ask(f"/ledger?to={self.address}:{self.port}&rate={rate:g}", post=True, timeout_s=SLOW_S)
 
 
-async def pages(address: str, client: Namespace | None, site: Mapping[str, str], runtime: Runtime = MACHINE) -> Check:
+async def pages(
+    address: str, client: Namespace | None, site: Mapping[str, str], runtime: Runtime = MACHINE
+) -> PostCheck:
     """Whether the website serves what it was built with: every file but the videos, by its SHA-256."""
     wanted = {path: checksum for path, checksum in site.items() if not path.startswith("/video/")}
     if not wanted:
-        return check("unknown", "the website's checksums are not known")
+        return PostCheck("unknown", "the website's checksums are not known")
     wrong = []
     for path, checksum in wanted.items():
         try:
             status, body = await runtime.request(client, f"http://{address}{path}", timeout_s=_PAGE_LIMIT_S)
         except OSError as error:
-            return check("unknown", f"the website did not answer: {path}: {error}")
+            return PostCheck("unknown", f"the website did not answer: {path}: {error}")
         if status >= 400:
             wrong.append(f"{path} (status {status})")
         elif hashlib.sha256(body).hexdigest() != checksum:
             wrong.append(path)
     if wrong:
-        return check("fail", f"the website serves other content: {', '.join(wrong)}")
-    return check("pass", f"{len(wanted)} files as the website was built with")
+        return PostCheck("fail", f"the website serves other content: {', '.join(wrong)}")
+    return PostCheck("pass", f"{len(wanted)} files as the website was built with")
 
 
 async def keep_volume(instance: Instance, opened: Path, site: Mapping[str, str]) -> None:

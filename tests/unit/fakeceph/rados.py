@@ -1,4 +1,4 @@
-"""A Ceph cluster of one pool and two OSDs in a file, as far as lab/openstack/files/recovery.py asks it."""
+"""A Ceph cluster of one pool and two OSDs in a file, as far as lab/testbed/files/recovery.py asks it."""
 
 import json
 import os

@@ -9,9 +9,9 @@ from fakecloud import PASSWORD, FakeCloud
 from leaks import leaks
 from migrascope.cloud.client import Cloud, Patience
 from migrascope.lab.bootimage import BootImage
-from migrascope.lab.openstack.instance import CloudInstance, access
+from migrascope.lab.openstack.access import CloudAccess
+from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
-from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.model.schedule import Factors
@@ -43,7 +43,7 @@ def made(cloud: Cloud, boot: BootImage) -> CloudInstance:
     resources = Resources(cloud, Wishes(RUN, OURS))
     ground = resources.ground(boot)
     server = resources.make(f"{RUN}-trial-1", ground, resources.flavor(512 * 2**20, 1), "one")
-    one = CloudInstance(f"{RUN}-trial-1", server, resources, Reach(), {}, access("fake", None))
+    one = CloudInstance(f"{RUN}-trial-1", server, resources, CloudAccess(), {}, login("fake", None))
     asyncio.run(one.prepare("two", FACTORS))
     return one
 
@@ -52,11 +52,11 @@ def migrate(one: CloudInstance, limit_s: float = 5.0) -> dict[str, Any]:
     return asyncio.run(one.migrate("two", limit_s, lambda: None))
 
 
-def lab(cloud: Cloud, boot: BootImage, folder: Path) -> OpenstackLab:
+def lab(cloud: Cloud, boot: BootImage, folder: Path, kind: type[OpenstackLab] = OpenstackLab) -> OpenstackLab:
     register = Register.create(folder / "labs")
     resources = Resources(cloud, Wishes(register.id, OURS))
-    return OpenstackLab(
-        resources, resources.ground(boot), Reach(), register, hypervisors(cloud), folder / "clouds.yaml", 1,
+    return kind(
+        resources, resources.ground(boot), CloudAccess(), register, hypervisors(cloud), folder / "clouds.yaml", 1,
         {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}, boot,
     )  # fmt: skip
 

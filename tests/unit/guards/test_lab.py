@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from fakecloud import FakeCloud, Fault
@@ -10,12 +9,15 @@ from guards.cloudlab import OURS, lab, made, no_secret
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage
+from migrascope.lab.disturbable import Healing
 from migrascope.lab.injectors.wires import Wires
 from migrascope.lab.openstack import leftovers
+from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.lab import OpenstackLab
-from migrascope.lab.openstack.parts import Parts
-from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.wishes import Wishes
+from migrascope.lab.testbed.control import TestbedControl
+from migrascope.lab.testbed.lab import TestbedLab
+from migrascope.lab.testbed.nodes import Nodes
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule
@@ -38,7 +40,7 @@ def test_a_run_begins_by_removing_what_a_killed_one_left_and_ends_with_nothing(
     monkeypatch.setattr("migrascope.lab.openstack.lab.machine_tag", lambda: OURS)
 
     async def work() -> None:
-        async with OpenstackLab.up(cloud, None, Wishes("", ""), boot, Reach()) as lab:
+        async with OpenstackLab.up(cloud, None, Wishes("", ""), boot, CloudAccess()) as lab:
             assert lab.hosts == ("one", "two")
             assert fake.names("security_groups") == sorted([alive.id, "ms0000ff"])
             assert (fake.nova.servers, fake.names("volumes")) == ({}, [])
@@ -80,42 +82,46 @@ def test_a_trial_that_the_cloud_spoils_is_recorded_and_the_next_one_runs(
     no_secret(run.path, fake)
 
 
-async def _nothing(*given: object) -> Any:
-    return ["start nova-compute on one"]
+class Control(TestbedControl):
+    """The control of a testbed without nodes, one of whose services was down. ill: what its store lacks."""
+
+    def __init__(self) -> None:
+        CloudAccess.__init__(self)
+        self.nodes = Nodes(Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "")
+        self.rebuilt: list[str] = []
+        self.ill: list[str] = []
+
+    async def repair(self) -> list[str]:
+        return ["start nova-compute on one"]
+
+    async def replicated(self) -> list[str]:
+        if self.ill:
+            raise Problem(f"{self.ill[0]}\n  command: ceph")
+        return ["wait 5 s until Ceph has all copies"]
+
+    async def rebuild(self) -> None:
+        self.rebuilt.append("anew")
 
 
 def test_a_lab_is_healed_or_made_anew_and_says_which(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = lab(cloud, boot, tmp_path)
-    rebuilt: list[str] = []
-
-    async def rebuild() -> None:
-        rebuilt.append("anew")
-
-    ill: list[str] = []
-
-    async def whole() -> list[str]:
-        if ill:
-            raise Problem(f"{ill[0]}\n  command: ceph")
-        return ["wait 5 s until Ceph has all copies"]
-
-    parts = Parts(
-        Wires(Namespace("x"), {}, {}), {}, "one", lambda node, link: "", _nothing, cast(Any, _nothing), whole, rebuild
-    )
-    monkeypatch.setattr(here, "_reach", Reach(parts=parts))
-    monkeypatch.setattr("migrascope.lab.openstack.lab._WELL_S", 0.1)
+    control = Control()
+    here = lab(cloud, boot, tmp_path, TestbedLab)
+    assert isinstance(here, TestbedLab)
+    monkeypatch.setattr(here, "_control", control, raising=False)
+    monkeypatch.setattr("migrascope.lab.testbed.lab._WELL_S", 0.1)
     said: list[list[str]] = [[]]
-    monkeypatch.setattr("migrascope.lab.openstack.lab.ailing", lambda cloud: said[0])
+    monkeypatch.setattr("migrascope.lab.testbed.lab.unhealthy", lambda cloud: said[0])
     healed = asyncio.run(here.heal())
     did = ["start nova-compute on one", "wait 5 s until Ceph has all copies"]
-    assert healed == {"lab": "healed", "did": did, "why": ""}
-    assert rebuilt == []
+    assert healed == Healing("healed", did)
+    assert control.rebuilt == []
     said[0] = ["nova-compute on two is down"]
     groups = fake.names("security_groups")
     healed = asyncio.run(here.heal())
-    assert (healed["lab"], healed["why"], rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
+    assert (healed.lab, healed.why, control.rebuilt) == ("rebuilt", "nova-compute on two is down", ["anew"])
     assert len(fake.names("security_groups")) > len(groups)
-    said[0], ill[:] = [], ["Ceph does not have all copies after 120 s"]
+    said[0], control.ill = [], ["Ceph does not have all copies after 120 s"]
     healed = asyncio.run(here.heal())
-    assert (healed["lab"], healed["why"]) == ("rebuilt", ill[0])
+    assert (healed.lab, healed.why) == ("rebuilt", control.ill[0])

@@ -11,8 +11,8 @@ from guards.cloudlab import OURS, RUN, SERVER, Clock, made, migrate
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage
 from migrascope.lab.contract import MigrationFailed, NotConverged
-from migrascope.lab.openstack.instance import CloudInstance, access
-from migrascope.lab.openstack.reach import Reach
+from migrascope.lab.openstack.access import CloudAccess
+from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.lab.openstack.resources import Resources
 from migrascope.lab.openstack.wishes import Wishes
 from migrascope.model.policy import Moment, Policy, PostCopy
@@ -24,7 +24,7 @@ def test_a_migration_that_completes_says_so(fake: FakeCloud, cloud: Cloud, boot:
     answer = migrate(one)
     assert (answer["status"], answer["record"]["status"]) == ("completed", "completed")
     assert answer["accepted_ns"] is not None
-    assert asyncio.run(one.place("two"))["verdict"] == "pass"
+    assert asyncio.run(one.place("two")).verdict == "pass"
 
 
 def test_without_records_the_other_host_is_seen(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
@@ -32,7 +32,7 @@ def test_without_records_the_other_host_is_seen(fake: FakeCloud, cloud: Cloud, b
     fake.faults.append(Fault("GET .*/os-migrations", 403, "Policy doesn't allow it.", times=None))
     answer = migrate(one)
     assert (answer["status"], answer["record"]) == ("completed", {})
-    assert asyncio.run(one.place(""))["verdict"] == "pass"
+    assert asyncio.run(one.place("")).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_migration_that_fails_says_why(fake: FakeCloud, cloud: Cloud, boot: Bo
     with pytest.raises(MigrationFailed, match=words) as error:
         migrate(one)
     assert not isinstance(error.value, NotConverged)
-    assert asyncio.run(one.place("one"))["verdict"] == "pass"
+    assert asyncio.run(one.place("one")).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_migration_that_is_not_allowed_is_asked_for_once(
     with pytest.raises(MigrationFailed, match=f"the migration was refused: cloud fake: {words}"):
         migrate(one)
     assert (fake.asked(f"POST {SERVER}/action"), fake.nova.migrations) == (1, [])
-    assert asyncio.run(one.place("one"))["verdict"] == "pass"
+    assert asyncio.run(one.place("one")).verdict == "pass"
 
 
 def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
@@ -81,8 +81,8 @@ def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, b
 def forced(cloud: Cloud, boot: BootImage, policy: Policy) -> CloudInstance:
     """A server that is migrated by a policy."""
     one = made(cloud, boot)
-    reach = Reach(policies={"mine": policy})
-    mine = CloudInstance(one.name, one.made, Resources(cloud, Wishes(RUN, OURS)), reach, {}, access("fake", None))
+    reach = CloudAccess(policies={"mine": policy})
+    mine = CloudInstance(one.name, one.made, Resources(cloud, Wishes(RUN, OURS)), reach, {}, login("fake", None))
     factors = Factors("none", "mine", 2**30, 0.0, 0.5, "warm")
     asyncio.run(mine.prepare("two", factors))
     return mine

@@ -13,14 +13,14 @@ from guards.cloudlab import SERVER, made, no_secret
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage
-from migrascope.lab.openstack.instance import CloudInstance, access
+from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.store.spool import Follower
 
 
 @contextmanager
 def probe(folder: Path, one: CloudInstance, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
     config = {
-        **access("fake", folder / "clouds.yaml"), "server": one.made.server, "port": one.made.port, "interval_s": 0.05,
+        **login("fake", folder / "clouds.yaml"), "server": one.made.server, "port": one.made.port, "interval_s": 0.05,
         "directory": str(folder / "tables"), "source": "nova", "host": "cloud", "instance": "vm-1", "migration": "m-1",
         **more,
     }  # fmt: skip

@@ -7,6 +7,7 @@ from migrascope.lab.contract import MigrationFailed
 from migrascope.lab.fake.world import Silence, World
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.model.problem import Problem
 
 
@@ -50,53 +51,72 @@ class _Mute:
             self._silence.end = mono_ns()
 
 
-def injector(one: Disturbance, world: World) -> FakeInjector:
-    """What brings a disturbance about."""
-    sides = {"source": world.source, "destination": world.destination}
-    target = sides.get(one.target, "")
+class FakeTools(Tools):
+    """What disturbs a world; of the rest its guest feels nothing."""
 
-    def slowed(factor: float) -> FakeInjector:
-        def slow() -> str:
-            world.slow(one.name, factor)
+    def __init__(self, one: Disturbance, world: World) -> None:
+        self._one, self._world = one, world
+        self._hosts = {"source": world.source, "destination": world.destination}
+
+    def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
+        if link == "migration":
+            return self._slowed(0.0)
+        muted = _Mute(self._world, stands=False)
+        return FakeInjector(muted.begin, muted.end) if link in ("tenant", "external") else _unfelt()
+
+    def limit_link(self, link: str, rate: float) -> Injector:
+        return self._slowed(min(1.0, rate / self._world.factors.link_bps)) if link == "migration" else _unfelt()
+
+    def kill_qemu(self, side: str) -> Injector:
+        host = self._hosts[side]
+
+        def kill() -> str:
+            self._world.kill(host, f"the QEMU on {host} was killed by SIGKILL")
             return ""
 
-        return FakeInjector(slow, lambda: world.slow(one.name, 1.0))
+        return FakeInjector(kill)
 
-    def kill() -> str:
-        world.kill(target, f"the QEMU on {target} was killed by SIGKILL")
-        return ""
-
-    def abort() -> str:
-        if world.request is None or world.complete is not None or world.failed:
-            raise Problem("no migration is under way")
-        world.failed = "cancelled"
-        world.fail(MigrationFailed("the migration was cancelled"))
-        return ""
-
-    def freeze() -> FakeInjector:
+    def freeze_qemu(self, side: str) -> Injector:
+        host, world = self._hosts[side], self._world
         muted = _Mute(world, stands=True)
 
         def begin() -> str:
-            world.slow(one.name, 0.0)
-            return muted.begin() if target == world.here and not world.stands() else ""
+            world.slow(self._one.name, 0.0)
+            return muted.begin() if host == world.here and not world.stands() else ""
 
         def end() -> None:
-            world.slow(one.name, 1.0)
+            world.slow(self._one.name, 1.0)
             muted.end()
 
         return FakeInjector(begin, end)
 
-    if one.target == "migration" and one.kind == "link-down":
-        return slowed(0.0)
-    if one.target == "migration" and one.kind == "link-rate":
-        return slowed(min(1.0, (one.rate or 0.0) / world.factors.link_bps))
-    if one.target in ("tenant", "external") and one.kind == "link-down":
-        muted = _Mute(world, stands=False)
-        return FakeInjector(muted.begin, muted.end)
-    if one.kind == "qemu-kill":
-        return FakeInjector(kill)
-    if one.kind == "qemu-freeze":
-        return freeze()
-    if one.kind == "abort":
+    def abort_migration(self) -> Injector:
+        world = self._world
+
+        def abort() -> str:
+            if world.request is None or world.complete is not None or world.failed:
+                raise Problem("no migration is under way")
+            world.failed = "cancelled"
+            world.fail(MigrationFailed("the migration was cancelled"))
+            return ""
+
         return FakeInjector(abort)
+
+    def _slowed(self, factor: float) -> Injector:
+        def slow() -> str:
+            self._world.slow(self._one.name, factor)
+            return ""
+
+        return FakeInjector(slow, lambda: self._world.slow(self._one.name, 1.0))
+
+
+def injector(one: Disturbance, world: World) -> Injector:
+    """What brings a disturbance about."""
+    try:
+        return one.made.injector(one, FakeTools(one, world))
+    except NotImplementedError:
+        return _unfelt()
+
+
+def _unfelt() -> Injector:
     return FakeInjector(lambda: "the fake lab's guest feels nothing of it")

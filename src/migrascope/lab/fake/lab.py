@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from migrascope.lab.contract import Check, MigrationFailed, Requested, check
-from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.contract import MigrationFailed, Requested
+from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.fake import faults
 from migrascope.lab.fake.runtime import PAGE, FakeRuntime
 from migrascope.lab.fake.script import Script
@@ -20,7 +20,9 @@ from migrascope.lab.fleet import Look, State
 from migrascope.lab.offline import OfflineVolume
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
 from migrascope.model.plan import LINKS
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.model.witness import record_line
 from migrascope.node.member import Member
@@ -70,11 +72,11 @@ class FakeInstance:
         """Gives the source's final query-migrate."""
         return await self.world.migrate(limit_s, requested)
 
-    async def place(self, destination: str) -> Check:
+    async def place(self, destination: str) -> PostCheck:
         """Where it runs."""
         here = self.world.here
         runs = f"ended on {here}" if here in self.world.ended else f"running on {here}"
-        return check("pass" if runs == f"running on {destination}" else "fail", runs)
+        return PostCheck("pass" if runs == f"running on {destination}" else "fail", runs)
 
     async def offline(self) -> OfflineVolume:
         """Its ledger as it wrote it, on a clean file system."""
@@ -99,7 +101,7 @@ class FakeInstance:
         """What brings a disturbance about."""
         return faults.injector(disturbance, self.world)
 
-    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
         """Waits for a while, and then boots it again on the source."""
         began, steps = mono_ns(), list[str]()
         while not await answers():
@@ -107,7 +109,7 @@ class FakeInstance:
                 self.world.reboot()
                 steps.append("boot it again")
             await asyncio.sleep(0.1)
-        return {"found": self.world.here, "operator": steps, "answers_s": round((mono_ns() - began) / 1e9, 3)}
+        return Rescue(self.world.here, steps, round((mono_ns() - began) / 1e9, 3))
 
 
 class FakeFleet:

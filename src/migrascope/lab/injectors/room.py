@@ -8,18 +8,15 @@ from migrascope.model.problem import Problem
 from migrascope.node.place import STATE
 
 _MARGIN = 2**30
-_COPIES = {"qemu": 1, "openstack": 2}
-_STORED = ("storage-load", "ceph-recovery")
 
 
 def need_room(one: Disturbance, lab: str) -> None:
     """Problem where this machine does not have as much memory, or as much of its disk, and a GiB beside it."""
-    size = one.working_set or 0
-    if one.kind == "host-memory":
-        _need(one.kind, size, _free_memory(), "this machine")
-    elif one.kind in _STORED:
+    if memory := one.made.memory_bytes(one):
+        _need(one.kind, memory, _free_memory(), "this machine")
+    if disk := one.made.disk_bytes(one, lab):
         place = next(path for path in (STATE, *STATE.parents) if path.exists())
-        _need(one.kind, size * _COPIES[lab], shutil.disk_usage(place).free, f"the disk of {place}")
+        _need(one.kind, disk, shutil.disk_usage(place).free, f"the disk of {place}")
 
 
 def _need(kind: str, size: int, free: int, where: str) -> None:

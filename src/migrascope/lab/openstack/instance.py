@@ -8,13 +8,14 @@ from typing import Any
 
 from migrascope.cloud.client import CloudError
 from migrascope.cloud.server import Server
-from migrascope.lab.contract import Check, MigrationFailed, NotConverged, Requested, check
+from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.offline import OfflineVolume
+from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.policy import forced_after_s
-from migrascope.lab.openstack.reach import Reach
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.model.clock import mono_ns
 from migrascope.model.policy import Policy
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import Factors
 from migrascope.node.member import Member
 from migrascope.node.until import Late, until
@@ -22,7 +23,6 @@ from migrascope.node.until import Late, until
 _POLL_S, _FORCE_S = 1.0, 0.2
 _ABORT_S = 60.0
 _DOUBT_S = 10.0
-_GONE_S = 120.0
 _FRAMES_S = 0.05
 _CEPH_S = 1.0
 _AT_REST = ("ACTIVE", "SHUTOFF", "PAUSED")
@@ -37,17 +37,17 @@ class CloudInstance:
         name: str,
         made: Made,
         resources: Resources,
-        reach: Reach,
+        access: CloudAccess,
         settings: dict[str, Any],
-        access: dict[str, Any],
+        login: dict[str, Any],
         *,
         persist: bool = False,
     ) -> None:
         """persist: its watchers go on where hosts and services go away for a while."""
         self.name, self.made, self.address = name, made, made.address
-        self._resources, self._cloud, self._reach = resources, resources.cloud, reach
+        self._resources, self._cloud, self._access = resources, resources.cloud, access
         self._server = Server(resources.cloud, made.server)
-        self._settings, self._access = settings, access
+        self._settings, self._login = settings, login
         self._persist = persist
         self._error: str | None = None
         self._first_host = self._mac = ""
@@ -84,24 +84,24 @@ class CloudInstance:
 
     def watchers(self, interval_s: float) -> list[Member]:
         """The API's view, and what can be seen on hosts in reach: libvirt, QEMU, links, frames, journals, Ceph."""
-        reach, server = self._reach, self.made.server
+        access, server = self._access, self.made.server
         members = []
         if interval_s:
-            api = {**self._access, "server": server, "port": self.made.port, "interval_s": 0.5}
+            api = {**self._login, "server": server, "port": self.made.port, "interval_s": 0.5}
             members.append(Member("nova", "migrascope.probe.nova", "cloud", None, api))
-        if reach.hosts:
-            hosts = {name: {"uri": host.uri, "python": list(host.python)} for name, host in reach.hosts.items()}
+        if access.hosts:
+            hosts = {name: {"uri": host.uri, "python": list(host.python)} for name, host in access.hosts.items()}
             config = {"hosts": hosts, "domain": server, "interval_s": interval_s, "persist": self._persist}
             members.append(Member("libvirt", "migrascope.probe.libvirt", "cloud", None, config))
-        if reach.fabric is not None:
-            link = {"ports": dict(reach.ports), "interval_s": interval_s}
-            members.append(Member("link", "migrascope.probe.link", "fabric", reach.fabric, link))
+        if access.fabric is not None:
+            link = {"ports": dict(access.ports), "interval_s": interval_s}
+            members.append(Member("link", "migrascope.probe.link", "fabric", access.fabric, link))
         return [*members, *self._beside()] if interval_s else members
 
     def _beside(self) -> list[Member]:
         """Who watches the instance's frames, the hosts' journals and Ceph, where we may."""
-        reach, tap = self._reach, f"tap{self.made.port[:11]}"
-        spaces = {name: host.space for name, host in reach.hosts.items() if host.space is not None}
+        access, tap = self._access, f"tap{self.made.port[:11]}"
+        spaces = {name: host.space for name, host in access.hosts.items() if host.space is not None}
         path = {"mac": self._mac, "address": self.address}
         members = []
         for name, space in spaces.items():
@@ -109,21 +109,21 @@ class CloudInstance:
             members.append(Member(f"frames-{name}", "migrascope.probe.frames", name, space, counted))
             seen = path | {"ports": {tap: (name, "tap")}}
             members.append(Member(f"announce-{name}", "migrascope.probe.announce", name, space, seen))
-        if spaces and reach.fabric is not None:
+        if spaces and access.fabric is not None:
             places = {"tenant": "tenant", "external": "router"}
             ports = {
                 port: (node, places[link])
-                for port, (link, node) in reach.ports.items()
+                for port, (link, node) in access.ports.items()
                 if link in places and node in spaces
             }
             fabric = path | {"ports": ports}
-            members.append(Member("announce", "migrascope.probe.announce", "fabric", reach.fabric, fabric))
+            members.append(Member("announce", "migrascope.probe.announce", "fabric", access.fabric, fabric))
         if spaces:
-            hosts = {name: list(reach.hosts[name].python) for name in spaces}
+            hosts = {name: list(access.hosts[name].python) for name in spaces}
             journal = {"hosts": hosts, "words": [self.made.server, self.made.port]}
             members.append(Member("journal", "migrascope.probe.journal", "cloud", None, journal))
-        if reach.ceph:
-            ceph = {"python": list(reach.ceph), "interval_s": _CEPH_S, "persist": self._persist}
+        if access.ceph:
+            ceph = {"python": list(access.ceph), "interval_s": _CEPH_S, "persist": self._persist}
             members.append(Member("ceph", "migrascope.probe.ceph", "cloud", None, ceph))
         return members
 
@@ -137,7 +137,7 @@ class CloudInstance:
         network = self._cloud.connection.network
         port = await asyncio.to_thread(self._cloud.idempotent, lambda: network.get_port(self.made.port))
         self._mac = str(port.mac_address)
-        self._policy = self._reach.policies.get(factors.policy, Policy())
+        self._policy = self._access.policies.get(factors.policy, Policy())
         return self._settings
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
@@ -222,35 +222,23 @@ class CloudInstance:
         with contextlib.suppress(Late):
             await until(ended, _ABORT_S, "the migration is cancelled", _POLL_S)
 
-    async def place(self, destination: str) -> Check:
+    async def place(self, destination: str) -> PostCheck:
         """Where Compute says that it runs; where it names no hosts, that it is another than before."""
         try:
             server = await self._shown()
         except CloudError as error:
-            return check("unknown", str(error))
+            return PostCheck("unknown", str(error))
         where = server.get("OS-EXT-SRV-ATTR:hypervisor_hostname")
         active = server["status"] == "ACTIVE"
         if where is not None and destination:
-            return check("pass" if where == destination and active else "fail", f"{server['status']} on {where}")
+            return PostCheck("pass" if where == destination and active else "fail", f"{server['status']} on {where}")
         moved = server["hostId"] != self._first_host
         words = f"{server['status']} on {'another host than' if moved else 'the same host as'} before, by its hostId"
-        return check("pass" if moved and active else "fail", words)
+        return PostCheck("pass" if moved and active else "fail", words)
 
     async def offline(self) -> OfflineVolume | None:
-        """Deletes the server, which ends it as a power cut would, and reads its volume; None where nobody can."""
-        if self._reach.volume is None:
-            return None
-        await asyncio.to_thread(self._server.delete)
-
-        async def gone() -> bool:
-            return await asyncio.to_thread(self._server.is_gone)
-
-        await until(gone, _GONE_S, f"server {self.name} is deleted", _POLL_S)
-        await self.released()
-        return await self._reach.volume(self.made.volume)
-
-    async def released(self) -> None:
-        """Called when Compute has deleted the server, before its volume is read."""
+        """None: nobody can read a volume of another's cloud."""
+        return None
 
     async def destroy(self) -> None:
         """Removes everything of it. What the API does not let go the next run, or clean, finds."""
@@ -258,6 +246,6 @@ class CloudInstance:
             await asyncio.to_thread(self._resources.remove, self.name)
 
 
-def access(cloud: str, clouds_yaml: Path | None) -> dict[str, Any]:
+def login(cloud: str, clouds_yaml: Path | None) -> dict[str, Any]:
     """How a probe finds the cloud; no secret is in it."""
     return {"cloud": cloud, "clouds_yaml": str(clouds_yaml) if clouds_yaml else ""}

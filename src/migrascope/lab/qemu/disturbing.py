@@ -1,9 +1,7 @@
-"""Which injector brings a disturbance about on the QEMU lab."""
+"""What disturbances are brought about with on the QEMU lab."""
 
 import sys
-from pathlib import Path
 
-from migrascope.lab.disturbable import Injector
 from migrascope.lab.injectors import storewriter
 from migrascope.lab.injectors.beside import Beside
 from migrascope.lab.injectors.delay import LinkDelay
@@ -18,78 +16,96 @@ from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
 from migrascope.model.disturbance import Disturbance
-from migrascope.node.process import Where
+from migrascope.model.kinds.kind import Injector, Side, Tools, Way
+from migrascope.node.process import Process, Where
 
 
-def injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
-    """The injector for an instance that is to move to `destination`."""
-    made = _injector(disturbance, instance, topology, destination)
-    return Held(made, instance) if disturbance.hold else made
+def injector(one: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
+    """What brings a disturbance about for an instance that is to move to `destination`."""
+    made = one.made.injector(one, QemuTools(one, instance, topology, destination))
+    return Held(made, instance) if one.hold else made
 
 
-def _injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
-    one, source = disturbance, instance.host
-    host = {"source": source, "destination": destination}.get(one.target, "")
-    log = instance.folder / f"{one.name}.log"
-    out, back = one.way != "from-destination", one.way != "from-source"
+class QemuTools(Tools):
+    """What the QEMU lab brings a disturbance about with."""
 
-    def competing(count: int, *words: str) -> Beside:
-        node = topology.nodes[host or source]
-        return Beside(one.kind, list(words), count, Where(node), log)
+    def __init__(self, one: Disturbance, instance: Instance, topology: Topology, destination: str) -> None:
+        self._one, self._instance, self._topology = one, instance, topology
+        self._hosts = {"source": instance.host, "destination": destination}
+        self._log = instance.folder / f"{one.name}.log"
 
-    if one.kind == "link-down" and one.way in ("from-source", "from-destination"):
-        return OneWay(topology.wires, one.target, source if one.way == "from-source" else destination)
-    if one.kind == "link-down":
-        return LinkDown(topology.wires, one.target, _cut_off(one, source, destination))
-    if one.kind == "link-loss":
-        assert one.loss is not None
-        nodes = _cut_off(one, source, destination)
-        return LinkLoss(topology.wires, one.target, nodes, one.loss, from_node=out, to_node=back)
-    if one.kind == "link-delay":
-        assert one.delay is not None
-        nodes = _cut_off(one, source, destination)
-        return LinkDelay(topology.wires, one.target, nodes, one.delay * out, one.delay * back, log)
-    if one.kind == "link-rate":
-        assert one.rate is not None
-        return LinkRate(topology.wires, one.target, one.rate)
-    if one.kind == "traffic":
-        to = destination if one.target == "migration" else "storage"
-        return competing(1, "udp", address(to, one.target), str(one.rate))
-    if one.kind == "host-memory":
-        need_room(one, "qemu")
-        return competing(1, "memory", str(one.working_set))
-    if one.kind == "storage-load":
-        return _store_load(one, instance, topology, log)
-    if one.kind == "no-memory":
-        return NoMemory(topology.register, instance.processes[host])
-    if one.kind == "no-space":
-        return NoSpace(instance.volume)
-    if one.kind == "host-cpu":
-        return competing(one.workers or 1, "cpu")
-    if one.kind in ("qemu-kill", "qemu-freeze"):
-        process = instance.processes[host]
-        return Kill(process) if one.kind == "qemu-kill" else Freeze(process)
-    if one.kind == "abort":
-        return Abort(instance.monitors[source])
-    assert one.kind == "second-migration"
-    return SecondMigration(instance.monitors[source], migration.uri_of(destination))
+    def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
+        if way in ("from-source", "from-destination"):
+            return OneWay(self._topology.wires, link, self._hosts[way.removeprefix("from-")])
+        return LinkDown(self._topology.wires, link, self._nodes(link, side))
+
+    def lose_frames(self, link: str, share: float, way: Way | None, side: Side | None) -> Injector:
+        out, back = _directions(way)
+        return LinkLoss(self._topology.wires, link, self._nodes(link, side), share, from_node=out, to_node=back)
+
+    def delay_frames(self, link: str, seconds: float, way: Way | None, side: Side | None) -> Injector:
+        out, back = _directions(way)
+        nodes = self._nodes(link, side)
+        return LinkDelay(self._topology.wires, link, nodes, seconds * out, seconds * back, self._log)
+
+    def limit_link(self, link: str, rate: float) -> Injector:
+        return LinkRate(self._topology.wires, link, rate)
+
+    def flood_link(self, link: str, rate: float) -> Injector:
+        to = self._hosts["destination"] if link == "migration" else "storage"
+        return self._beside("source", 1, "udp", address(to, link), str(rate))
+
+    def kill_qemu(self, side: str) -> Injector:
+        return Kill(self._process(side))
+
+    def freeze_qemu(self, side: str) -> Injector:
+        return Freeze(self._process(side))
+
+    def starve_qemu(self, side: str) -> Injector:
+        return NoMemory(self._topology.register, self._process(side))
+
+    def fill_store(self) -> Injector:
+        return NoSpace(self._instance.volume)
+
+    def load_store(self, size: int, rate: float) -> Injector:
+        """A writer in the node `storage`, beside the instance's volume."""
+        need_room(self._one, "qemu")
+        words = ["file", str(self._instance.volume.path.parent), str(size), str(rate)]
+        argv = [sys.executable, "-I", "-S", storewriter.__file__, *words]
+        return StoreLoad(Where(self._topology.nodes["storage"]).command(argv), rate, self._log)
+
+    def hold_memory(self, side: str, size: int) -> Injector:
+        need_room(self._one, "qemu")
+        return self._beside(side, 1, "memory", str(size))
+
+    def occupy_processors(self, side: str, count: int) -> Injector:
+        return self._beside(side, count, "cpu")
+
+    def abort_migration(self) -> Injector:
+        return Abort(self._instance.monitors[self._instance.host])
+
+    def migrate_again(self) -> Injector:
+        uri = migration.uri_of(self._hosts["destination"])
+        return SecondMigration(self._instance.monitors[self._instance.host], uri)
+
+    def _process(self, side: str) -> Process:
+        return self._instance.processes[self._hosts[side]]
+
+    def _beside(self, side: str, count: int, *words: str) -> Beside:
+        where = Where(self._topology.nodes[self._hosts[side]])
+        return Beside(self._one.kind, list(words), count, where, self._log)
+
+    def _nodes(self, link: str, side: Side | None) -> list[str]:
+        """The nodes at whose ports a link is disturbed."""
+        if side is not None:
+            return [self._hosts[side]]
+        own = {"migration": [self._hosts["source"]], "storage": ["storage"], "external": ["client"]}
+        return own.get(link, list(self._hosts.values()))
 
 
-def _store_load(one: Disturbance, instance: Instance, topology: Topology, log: Path) -> StoreLoad:
-    """A writer in the node `storage`, beside the instance's volume."""
-    need_room(one, "qemu")
-    assert one.write_rate is not None
-    words = ["file", str(instance.volume.path.parent), str(one.working_set), str(one.write_rate)]
-    argv = [sys.executable, "-I", "-S", storewriter.__file__, *words]
-    return StoreLoad(Where(topology.nodes["storage"]).command(argv), one.write_rate, log)
-
-
-def _cut_off(one: Disturbance, source: str, destination: str) -> list[str]:
-    """The nodes at whose ports a link is disturbed."""
-    if one.host is not None:
-        return [source if one.host == "source" else destination]
-    own = {"migration": [source], "storage": ["storage"], "external": ["client"]}
-    return own.get(one.target, [source, destination])
+def _directions(way: Way | None) -> tuple[bool, bool]:
+    """Whether what a link's nodes send is disturbed, and what they get."""
+    return way != "from-destination", way != "from-source"
 
 
 def heal_links(topology: Topology) -> list[str]:

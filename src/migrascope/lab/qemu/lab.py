@@ -8,8 +8,8 @@ from typing import Any
 
 from migrascope.lab import accelerator
 from migrascope.lab.bootimage import BootImage
-from migrascope.lab.contract import Check, Requested, check
-from migrascope.lab.disturbable import Injector, See
+from migrascope.lab.contract import Requested
+from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.qemu import disturbing, migration, offer, settings, tls
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
@@ -18,7 +18,9 @@ from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
@@ -82,7 +84,7 @@ class QemuInstance(Instance):
             self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery
         )
 
-    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
         """Does what an operator would until the service answers."""
         if self._recovery is not None:
             await self._recovery.finish()
@@ -96,7 +98,7 @@ class QemuInstance(Instance):
         """What brings a disturbance about."""
         return disturbing.injector(disturbance, self, self._lab.topology, destination)
 
-    async def place(self, destination: str) -> Check:
+    async def place(self, destination: str) -> PostCheck:
         """What both QEMUs say of themselves; one that has ended runs nothing."""
         try:
             states = {
@@ -104,10 +106,10 @@ class QemuInstance(Instance):
                 for host in self.monitors
             }
         except MonitorError as error:
-            return check("unknown", str(error))
+            return PostCheck("unknown", str(error))
         words = ", ".join(f"{host}: {status}" for host, status in states.items())
         here = [host for host, status in states.items() if status == "running"] == [destination]
-        return check("pass" if here else "fail", words)
+        return PostCheck("pass" if here else "fail", words)
 
 
 class QemuLab:

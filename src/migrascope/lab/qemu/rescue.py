@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
+from migrascope.lab.disturbable import Rescue
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import Program
 from migrascope.lab.qemu.monitor import MonitorError
@@ -28,9 +28,8 @@ def next_step(states: Mapping[str, str], waited_s: float) -> str | None:
     return _AGAIN if given_up or waited_s >= PATIENCE_S else None
 
 
-async def rescue(instance: Instance, program: Program, answers: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
-    """{"found": its states before, "operator": what was done, "answers_s": after how long the service answered, None
-    where it never did}. answers: asks the service."""
+async def rescue(instance: Instance, program: Program, answers: Callable[[], Awaitable[bool]]) -> Rescue:
+    """Does what brings the service back. answers: asks the service."""
     began = since = time.monotonic()
     found = await _states(instance)
     steps = instance.steps
@@ -49,7 +48,7 @@ async def rescue(instance: Instance, program: Program, answers: Callable[[], Awa
                 steps.append(step)
                 since = time.monotonic()
     words = ", ".join(f"{host}: {state}" for host, state in found.items())
-    return {"found": words or "no QEMU runs", "operator": steps, "answers_s": answered_s}
+    return Rescue(words or "no QEMU runs", steps, answered_s)
 
 
 async def _states(instance: Instance) -> dict[str, str]:

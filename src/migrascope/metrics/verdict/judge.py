@@ -9,6 +9,7 @@ from migrascope.metrics.verdict.disturbed import MISSED, Began, Disturbed, took_
 from migrascope.metrics.verdict.disturbed import WITNESS as DISTURBANCE
 from migrascope.metrics.verdict.spans import Times
 from migrascope.model.disturbance import LATE_S, NONE
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.verdict import VERDICTS, Judgement, Statement
 
 
@@ -30,7 +31,7 @@ class Evidence:
     changes: dict[str, Sequence[int]] = field(default_factory=dict)
     frames: Sequence[hosts.Frames] = ()
     visits: Sequence[service.Visit] = ()
-    proof: dict[str, dict[str, str]] = field(default_factory=dict)
+    proof: dict[str, PostCheck] = field(default_factory=dict)
     examined: dict[str, Any] | None = None
     disturbance: str = NONE
     disturbed: Sequence[Disturbed] = ()

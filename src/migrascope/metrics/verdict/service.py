@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from migrascope.metrics.verdict.spans import NS, Times
+from migrascope.model.postcheck import PostCheck
 from migrascope.model.verdict import Statement, Verdict
 
 WEBSITE, MEMORY, CONSOLE, HEARTBEAT, INCARNATION = "website", "memory", "console", "heartbeat", "incarnation"
@@ -96,7 +97,7 @@ _PROOFS: dict[str, tuple[str, Verdict]] = {
 }
 
 
-def proved(proof: Mapping[str, Mapping[str, str]]) -> list[Statement]:
+def proved(proof: Mapping[str, PostCheck]) -> list[Statement]:
     """The checks that were made in the trial itself: memory witness, console, boot id, pages as visitors get them."""
     found: list[Statement] = []
     for name, (witness, bad) in _PROOFS.items():
@@ -104,7 +105,7 @@ def proved(proof: Mapping[str, Mapping[str, str]]) -> list[Statement]:
             found.append(Statement(witness, "unknown", "not checked"))
             continue
         verdicts: dict[str, Verdict] = {"pass": "intact", "fail": bad}
-        found.append(Statement(witness, verdicts.get(proof[name]["verdict"], "unknown"), proof[name]["evidence"]))
+        found.append(Statement(witness, verdicts.get(proof[name].verdict, "unknown"), proof[name].evidence))
     return found
 
 

@@ -1,8 +1,8 @@
 """What an operator asks QEMU for while a migration runs."""
 
-from migrascope.lab.disturbable import Injector
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
+from migrascope.model.kinds.kind import Injector
 
 
 class Held:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.lab.injectors.steered import Steered
-from migrascope.lab.openstack.injectors.services import start, unit_of
-from migrascope.lab.openstack.parts import UNITS
+from migrascope.lab.testbed.injectors.services import start, unit_of
+from migrascope.lab.testbed.units import UNITS
 from migrascope.model.units import human
 from migrascope.node import within
 from migrascope.node.container import Container

@@ -13,17 +13,16 @@ from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import cloud_kernel_line, guest_image
 from migrascope.lab.accelerator import choose
 from migrascope.lab.hostimage import HOST
-from migrascope.lab.openstack.injectors.recovery import whole
+from migrascope.lab.testbed.injectors.recovery import whole
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
-from migrascope.node.image import is_built
+from migrascope.node.image import is_built, roots
 from migrascope.node.place import STATE, TESTBEDS
 from migrascope.node.register import registers
 from migrascope.node.takedown import Cleaned
 from migrascope.node.until import Late, until
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.whole import write_whole
-from migrascope.study.images import roots
 from migrascope.testbed import relay
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE

@@ -1,0 +1,103 @@
+"""What disturbances are brought about with on the testbed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrascope.cloud.server import Server
+from migrascope.lab.injectors import storewriter
+from migrascope.lab.injectors.beside import Beside
+from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.room import need_room
+from migrascope.lab.injectors.storeload import StoreLoad
+from migrascope.lab.testbed.control import TestbedControl
+from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, SecondMigration
+from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu
+from migrascope.lab.testbed.injectors.recovery import NAMESPACE, Recovery, on_node
+from migrascope.lab.testbed.injectors.services import Service
+from migrascope.lab.testbed.units import UNITS
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector, Side, Tools, Way
+from migrascope.node.container import Container
+from migrascope.node.namespace import Namespace
+from migrascope.node.process import Where
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a disturbance of a trial is aimed at: a server that moves from source to destination."""
+
+    server: Server
+    source: str
+    destination: str
+    folder: Path
+
+
+def injector(one: Disturbance, aim: Aim, control: TestbedControl) -> Injector:
+    """What brings a disturbance about."""
+    return one.made.injector(one, TestbedTools(one, aim, control))
+
+
+class TestbedTools(Tools):
+    """What the testbed brings a disturbance about with."""
+
+    def __init__(self, one: Disturbance, aim: Aim, control: TestbedControl) -> None:
+        self._one, self._aim, self._nodes, self._boot = one, aim, control.nodes, control.boot
+        self._hosts = {"source": aim.source, "destination": aim.destination, "controller": self._nodes.controller}
+        self._log = aim.folder / f"{one.name}.log"
+
+    def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
+        if way in ("from-source", "from-destination"):
+            return OneWay(self._nodes.wires, link, self._hosts[way.removeprefix("from-")])
+        own = {"tenant": [self._aim.source, self._aim.destination], "external": ["client"]}
+        nodes = [self._hosts[side]] if side is not None else own.get(link, [self._aim.source])
+        return LinkDown(self._nodes.wires, link, nodes)
+
+    def limit_link(self, link: str, rate: float) -> Injector:
+        return LinkRate(self._nodes.wires, link, rate)
+
+    def flood_link(self, link: str, rate: float) -> Injector:
+        return self._beside("source", 1, "udp", self._nodes.address(self._aim.destination, link), str(rate))
+
+    def kill_qemu(self, side: str) -> Injector:
+        return Qemu(self._node(side), self._aim.server.id, freeze=False)
+
+    def freeze_qemu(self, side: str) -> Injector:
+        return Qemu(self._node(side), self._aim.server.id, freeze=True)
+
+    def load_store(self, size: int, rate: float) -> Injector:
+        need_room(self._one, "openstack")
+        words = ("rados", NAMESPACE, str(size), str(rate))
+        return StoreLoad(on_node(self._monitor, Path(storewriter.__file__), *words), rate, self._log)
+
+    def recover_store(self, side: str, size: int) -> Injector:
+        need_room(self._one, "openstack")
+        return Recovery(self._node(side), self._monitor, size, self._log)
+
+    def occupy_processors(self, side: str, count: int) -> Injector:
+        return self._beside(side, count, "cpu")
+
+    def abort_migration(self) -> Injector:
+        return Abort(self._aim.server)
+
+    def force_completion(self) -> Injector:
+        return ForceComplete(self._aim.server)
+
+    def migrate_again(self) -> Injector:
+        return SecondMigration(self._aim.server)
+
+    def kill_service(self, node: str, service: str, *, stay: bool) -> Injector:
+        return Service(self._node(node), UNITS[service], stay=stay)
+
+    def power_off(self, side: str) -> Injector:
+        return NodeOff(self._node(side), self._boot)
+
+    @property
+    def _monitor(self) -> Namespace:
+        return self._nodes.wires.nodes[self._nodes.controller]
+
+    def _node(self, name: str) -> Container:
+        return self._nodes.by_name[self._hosts[name]]
+
+    def _beside(self, side: str, count: int, *words: str) -> Beside:
+        where = Where(self._nodes.wires.nodes[self._hosts[side]])
+        return Beside(self._one.kind, list(words), count, where, self._log)

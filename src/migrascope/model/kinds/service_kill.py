@@ -1,0 +1,29 @@
+"""**What it does.** A service of OpenStack dies once. `service`: `libvirt`, `nova-compute`, `l2-agent`
+(neutron-openvswitch-agent) or `ceph-osd`, with target `source` or `destination`; `rabbitmq`, `database` or
+`ceph-mon`, with target `controller`.
+
+**How.** SIGKILL to the main process of its unit. systemd starts it again after 0.1 s (nova-compute, libvirt, the
+agent), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of use.
+
+**What it needs.** The testbed.
+
+**Limits.** Guests outlive libvirt and nova-compute, as on any host. There is one of each central service: its failure
+is one of the cloud's."""
+
+from typing import TYPE_CHECKING
+
+from migrascope.model.kinds.kind import Injector, Tools, given
+from migrascope.model.kinds.services import ServiceKind
+
+if TYPE_CHECKING:
+    from migrascope.model.disturbance import Disturbance
+
+
+class ServiceKill(ServiceKind):
+    name = "service-kill"
+    does = "a service of OpenStack dies once"
+    how = "SIGKILL to a service's main process; systemd starts it again"
+    instant = True
+
+    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
+        return tools.kill_service(one.target, given(one.service), stay=False)

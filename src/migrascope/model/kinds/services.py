@@ -1,0 +1,29 @@
+"""Kinds that end a service of OpenStack."""
+
+from typing import TYPE_CHECKING
+
+from migrascope.model.kinds.kind import CLOUD, HOST_SIDES, Kind
+
+if TYPE_CHECKING:
+    from migrascope.model.disturbance import Disturbance
+
+SERVICES = {
+    "libvirt": HOST_SIDES, "nova-compute": HOST_SIDES, "l2-agent": HOST_SIDES, "ceph-osd": HOST_SIDES,
+    "rabbitmq": ("controller",), "database": ("controller",), "ceph-mon": ("controller",),
+}  # fmt: skip
+"""Services of OpenStack by name, and the targets on which each runs."""
+
+
+class ServiceKind(Kind):
+    """A kind that names a service."""
+
+    ability = "failure of a service"
+    targets = (*HOST_SIDES, "controller")
+    needs = ("service",)
+    labs = CLOUD
+
+    def problem(self, one: "Disturbance") -> str | None:
+        runs_on = SERVICES.get(one.service or "")
+        if runs_on is None:
+            return f"service {one.service!r} is not known: one of {', '.join(SERVICES)}"
+        return None if one.target in runs_on else f"{one.service} runs on: {', '.join(runs_on)}"

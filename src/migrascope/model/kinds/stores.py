@@ -1,0 +1,24 @@
+"""Kinds that load the volumes' store."""
+
+from typing import TYPE_CHECKING
+
+from migrascope.model.kinds.kind import Kind
+
+if TYPE_CHECKING:
+    from migrascope.model.disturbance import Disturbance
+
+MOST_BYTES = 4 * 2**30
+"""The most that load on a store, or its recovery, writes there."""
+_COPIES = {"qemu": 1, "openstack": 2}
+
+
+class StoreKind(Kind):
+    """A kind that writes a working set to the store."""
+
+    ability = "stress on a store"
+
+    def problem(self, one: "Disturbance") -> str | None:
+        return "working_set: the store has room for 4GiB of it" if (one.working_set or 0) > MOST_BYTES else None
+
+    def disk_bytes(self, one: "Disturbance", lab: str) -> int:
+        return (one.working_set or 0) * _COPIES[lab]
