@@ -18,7 +18,9 @@ def main() -> None:
     for page, table in (("disturbances", kinds.index()), ("metrics", catalogue.index())):
         path = DOCS / page / "README.md"
         head = re.escape(table.splitlines()[0])
-        text = re.sub(rf"^{head}\n(\|.*\n?)+", lambda _, new=table.rstrip(): f"{new}\n", path.read_text("utf-8"), flags=re.M)
+        text = re.sub(
+            rf"^{head}\n(\|.*\n?)+", lambda _, new=table.rstrip(): f"{new}\n", path.read_text("utf-8"), flags=re.M
+        )
         path.write_text(text, encoding="utf-8")
 
 
