@@ -17,11 +17,13 @@ def main() -> None:
         (DOCS / f"disturbances/{kind.name}.md").write_text(kind.page(), encoding="utf-8")
     for page, table in (("disturbances", kinds.index()), ("metrics", catalogue.index())):
         path = DOCS / page / "README.md"
-        head = re.escape(table.splitlines()[0])
-        text = re.sub(
-            rf"^{head}\n(\|.*\n?)+", lambda _, new=table.rstrip(): f"{new}\n", path.read_text("utf-8"), flags=re.M
-        )
-        path.write_text(text, encoding="utf-8")
+        path.write_text(with_table(path.read_text("utf-8"), table.rstrip()), encoding="utf-8")
+
+
+def with_table(text: str, table: str) -> str:
+    """`text` with its table of the same head replaced by `table`."""
+    head = re.escape(table.splitlines()[0])
+    return re.sub(rf"^{head}\n(\|.*\n?)+", lambda _: f"{table}\n", text, flags=re.M)
 
 
 if __name__ == "__main__":
