@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from migrascope.cli import main, testbedding
+from migrascope.lab.testbed import life
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.image import IMAGES
 from migrascope.node.register import Register
 from migrascope.store import removal
-from migrascope.study import testbeds
 from migrascope.testbed.runner import Done
 from migrascope.testbed.settings import Settings
 from migrascope.testbed.testbed import Testbed as OneTestbed
@@ -29,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "file").write_text("kept")
     state = tmp_path / "state"
-    monkeypatch.setattr(testbeds, "CLOUDS", state / "clouds")
+    monkeypatch.setattr(life, "CLOUDS", state / "clouds")
     monkeypatch.setattr(testbedding, "Testbed", lambda name: OneTestbed(name, state / "testbeds"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return state
