@@ -7,42 +7,22 @@ from typing import Any
 
 import pytest
 from faketrial import FACTORS, SCRIPT, light, run_of
-from test_trial_metrics import PUBLIC
+from judged import result, said
+from publickeys import PUBLIC
 
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.export import summary_json
-from migrascope.analysis.findings import findings
 from migrascope.analysis.limit import Decided, limit_text, limited, undecided_limits
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import statistic
-from migrascope.analysis.summary import Finding, Summary, TrialResult
+from migrascope.analysis.summary import Summary, TrialResult
 from migrascope.lab.fake.script import Script, default_script
 from migrascope.model.measured import Measured, missing
 from migrascope.model.plan import Plan
-from migrascope.model.schedule import Factors, TrialSpec
+from migrascope.model.schedule import TrialSpec
 from migrascope.model.verdict import Judgement, Verdict
-from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.whole import write_json
-
-INTACT = Judgement("intact", "nothing was lost")
-
-
-def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str = "ok", **values: float) -> TrialResult:
-    """A trial with plausible numbers, or those given."""
-    plain = {
-        "data_transferred_bytes": 1e8, "migration_time_s": 1.0, "vm_pause_s": 0.1, "network_blackout_s": 0.15,
-        "reported_downtime_s": 0.05, "set_downtime_limit_s": 0.3,
-    } | values  # fmt: skip
-    metrics = {key: Measured(value, "s", "test") for key, value in plain.items()}
-    reason = None if status == "ok" else "QEMU ended"
-    facts = TrialFacts(number, block, factors, "host-a", "host-b", "i", "m", status, reason, {})
-    return TrialResult(facts, metrics, limited(metrics), INTACT)
-
-
-def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
-    calibration = given.get("calibration")
-    return [one for one in findings(results, given.get("accelerator", "kvm"), calibration) if one.topic == topic]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from faketrial import SCRIPT, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_player import lateness, viewer
+from players import lateness, viewer
 
 from migrascope.metrics import echo, network
 from migrascope.metrics.fleet import Instance, over

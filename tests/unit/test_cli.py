@@ -1,82 +1,24 @@
 """The command line as people use it: what it prints, how it ends, and never a traceback."""
 
-import contextlib
-import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from commandline import migrascope
+from publickeys import PUBLIC
 
-from migrascope.cli import looking, main
+from migrascope.cli import looking
 from migrascope.cli.console import stderr
 from migrascope.cli.main import app
 from migrascope.model.kinds import KINDS
 
 FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
 STATISTIC = {"median", "low", "high", "coverage", "min", "max", "n", "unit", "source"}
-KEYS = [
-    "migration_time_s",
-    "reported_total_s",
-    "vm_pause_s",
-    "reported_downtime_s",
-    "network_blackout_s",
-    "network_outage_total_s",
-    "network_lost_time_s",
-    "http_new_blackout_s",
-    "http_kept_blackout_s",
-    "player_stall_s",
-    "data_transferred_bytes",
-    "reported_transferred_bytes",
-    "rounds",
-    "dirty_rate_Bps",
-]
-KEYS_OF_A_WINDOW = [
-    "probe.rtt_s.{}.p50",
-    "probe.rtt_s.{}.p95",
-    "probe.rtt_s.{}.p99",
-    "probe.rtt_s.{}.max",
-    "probe.rtt_variation_s.{}.p50",
-    "probe.rtt_variation_s.{}.p95",
-    "probe.loss_ratio.{}",
-    "visitor.rtt_s.{}.p50",
-    "visitor.rtt_s.{}.p95",
-    "visitor.retransmit_ratio.{}",
-    "visitor.goodput_bps.{}",
-]
-WINDOWS = ("before", "during", "switchover", "after")
 VERBS = ["run", "plan", "show", "report", "qos", "doctor", "calibrate", "clean", "schema", "testbed", "disturbances"]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it printed."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-def migrascope(*arguments: str, folder: Path) -> Ended:
-    """The command in a folder, in this process: starting fifty interpreters would take a minute."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
-        patch.setattr(sys, "argv", ["migrascope", *arguments])
-        patch.setenv("COLUMNS", "100")
-        patch.setenv("TERM", "dumb")
-        with (
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
-            pytest.raises(SystemExit) as exited,
-        ):
-            main()
-    assert isinstance(exited.value.code, int)
-    assert "Traceback" not in stdout.getvalue() + stderr.getvalue()
-    return Ended(exited.value.code, stdout.getvalue(), stderr.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +52,7 @@ def test_show_json_is_the_public_interface(folder: Path) -> None:
     shown = json.loads(migrascope("show", "-1", "--json", folder=folder).stdout)
     assert {"schema", "lab", "accelerator", "qemu", "cells"} <= set(shown)
     assert {cell["factors"]["scenario"] for cell in shown["cells"]} == {"none", "offline", "online", "relay"}
-    wanted = [*KEYS, *(key.format(window) for window in WINDOWS for key in KEYS_OF_A_WINDOW)]
+    wanted = PUBLIC
     for cell in shown["cells"]:
         assert set(cell["factors"]) >= FACTORS
         assert cell["trials"] - cell["failed"] == 1

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import migrascope
 from fakecloud import FakeCloud, Fault
-from test_cli import migrascope
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.openstack import leftovers

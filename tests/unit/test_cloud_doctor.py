@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import migrascope
 from fakecloud import FakeCloud, Fault
-from test_cli import KEYS, migrascope
+from publickeys import PUBLIC
 
 from migrascope.lab.openstack.wishes import TAG
 from migrascope.metrics.catalogue import Need
@@ -76,7 +77,7 @@ def test_an_administrator_of_two_hosts_can_run_everything(fake: FakeCloud, ask: 
 
 def test_metrics_that_need_a_hypervisor_are_announced_as_none(ask: Ask) -> None:
     metrics = ask()[1]["metrics"]
-    absent = {key for key in KEYS if not metrics[key]["there"]}
+    absent = {key for key in PUBLIC if not metrics[key]["there"]}
     assert absent == OF_HYPERVISORS
     assert "cloud.hosts" in metrics["vm_pause_s"]["reason"]
     assert "testbed" in metrics["data_transferred_bytes"]["reason"]

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commandline import migrascope
 from fakecloud import FakeCloud, Fault
-from test_cli import migrascope
 
 from kept import Kept
 from migrascope.analysis.export import summary_json

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_player import viewer_of
+from players import viewer_of
 
 from migrascope.metrics.player import Lateness
 from migrascope.workload import hls, live

@@ -6,8 +6,8 @@ from statistics import median
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_packets import MS, Sample, samples, spans, windows
-from test_player import viewer_of
+from players import viewer_of
+from probeseries import MS, Sample, samples, spans, windows
 
 from migrascope.metrics import echo, network
 from migrascope.metrics.packets import TMAX_NS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faketrial import FACTORS, PLAN, SCRIPT, light, record, run_of
-from test_analysis import result, said
+from judged import result, said
 
 from captures import ethernet, icmp, ip, tcp
 from migrascope.analysis.run import analyse

@@ -10,10 +10,11 @@ import pytest
 from faketrial import FACTORS, PLAN, SCRIPT, record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from publickeys import PUBLIC
 
 from migrascope.metrics import link, migration, visitor
 from migrascope.metrics.trial import Measurement, examine, measure
-from migrascope.metrics.windows import RECOVERY_NS, WINDOWS, windows_of
+from migrascope.metrics.windows import RECOVERY_NS, windows_of
 from migrascope.model.measured import Measured
 from migrascope.model.plan import Plan
 from migrascope.model.steady import IN_TIME_NS
@@ -23,17 +24,6 @@ from migrascope.store.recording import Recording
 from migrascope.trial.setup import T_MAX_S
 from migrascope.trial.watch import GRACE_NS
 
-PUBLIC = [
-    "migration_time_s", "reported_total_s", "vm_pause_s", "reported_downtime_s", "network_blackout_s",
-    "network_outage_total_s", "network_lost_time_s", "http_new_blackout_s", "http_kept_blackout_s", "player_stall_s",
-    "data_transferred_bytes", "reported_transferred_bytes", "rounds", "dirty_rate_Bps",
-    *(f"probe.rtt_s.{w}.{p}" for w in WINDOWS for p in ("p50", "p95", "p99", "max")),
-    *(f"probe.rtt_variation_s.{w}.{p}" for w in WINDOWS for p in ("p50", "p95")),
-    *(f"probe.loss_ratio.{w}" for w in WINDOWS),
-    *(f"visitor.rtt_s.{w}.{p}" for w in WINDOWS for p in ("p50", "p95")),
-    *(f"visitor.retransmit_ratio.{w}" for w in WINDOWS),
-    *(f"visitor.goodput_bps.{w}" for w in WINDOWS),
-]  # fmt: skip
 MS = 1e-3
 BEFORE_NS = PLAN.windows.before * 1e9 + GRACE_NS
 """The window before: the plan's, and so long until the last probes of it were written."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cloudlab import Clock
 from fakecloud import FakeCloud
-from guards.cloudlab import Clock
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage

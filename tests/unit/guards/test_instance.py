@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
+from cloudlab import OURS, RUN, made
 from fakecloud import FakeCloud, Fault
-from guards.cloudlab import OURS, RUN, made
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.bootimage import BootImage

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from cloudlab import OURS, lab, made, no_secret
 from fakecloud import FakeCloud, Fault
-from guards.cloudlab import OURS, lab, made, no_secret
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage

@@ -5,8 +5,8 @@ import threading
 import time
 
 import pytest
+from cloudlab import OURS, RUN, SERVER, Clock, made, migrate
 from fakecloud import FakeCloud, Fault
-from guards.cloudlab import OURS, RUN, SERVER, Clock, made, migrate
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cloudlab import SERVER, made, no_secret
 from fakecloud import PASSWORD, FakeCloud, Fault
-from guards.cloudlab import SERVER, made, no_secret
 
 from migrascope.cloud.client import Cloud
 from migrascope.lab.bootimage import BootImage

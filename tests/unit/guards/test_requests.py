@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from cloudlab import SERVER, Clock, made
 from fakecloud import PASSWORD, FakeCloud, Fault
-from guards.cloudlab import SERVER, Clock, made
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.bootimage import BootImage

@@ -13,6 +13,7 @@ MOST_FLOWS = 1 << 17
 """So many flows are told apart; packets of further ones are only counted."""
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
 _OTHERS, _FURTHER = -1, -2
+_UNKNOWN = -8
 _FLAGS_AT = 13
 _REPLIES = (0, 129)
 _MOST_ALIKE = 8
@@ -59,20 +60,23 @@ class Batch:
 
 class Flows:
     """The flows of a capture in the order of their first packets. Side 0 is the end that sent the first packet; given a
-    server, only its flows count and it is side 1. further: packets of flows beyond MOST_FLOWS."""
+    server, only its flows count and it is side 1. further: packets of flows beyond MOST_FLOWS.
+
+    Within, a flow's code is 2 * its number, and 1 more where the end whose hash is greater is side 0.
+    """
 
     def __init__(self, server: str | None = None) -> None:
         self.known: list[Flow] = []
         self.further = 0
         self._server = ipaddress.ip_address(server).packed if server else None
-        self._numbers: dict[int, tuple[int, int]] = {}
+        self._numbers: dict[int, int] = {}
         self._begun: dict[int, tuple[int, int]] = {}
         self._first: list[int] = []
-        self._earlier: dict[int, list[tuple[int, int]]] = {}
+        self._earlier: dict[int, list[int]] = {}
         self._packets = 0
         self._tunnels = False
         self._ways: dict[int, dict[int, int]] = {}
-        self._alike: dict[int, list[tuple[int, int]]] = {}
+        self._alike: dict[int, list[int]] = {}
 
     def batch(self, headers: Headers, chosen: Bools) -> Batch:
         """The chosen packets, those of them whose flows are told apart."""
@@ -90,13 +94,8 @@ class Flows:
         starts = np.flatnonzero(new)
         sizes = np.diff(starts, append=len(name))
         group = np.cumsum(new) - 1
-        numbers, turned = np.zeros(len(starts), dtype=np.int64), np.zeros(len(starts), dtype=np.int64)
-        first = np.argsort(rows[starts])  # numbers go by the first packets, whichever batch they are in
-        for at, key, row, renewed in zip(
-            first.tolist(), name[starts[first]].tolist(), rows[starts[first]].tolist(), fresh[starts[first]].tolist(),
-            strict=True,
-        ):  # fmt: skip
-            numbers[at], turned[at] = self._number(key, headers, row, renewed)
+        codes = self._codes(headers, name[starts], rows[starts], fresh[starts])
+        numbers, turned = codes >> 1, codes & 1
         side = (source > target)[order].astype(np.int64)
         own = np.flatnonzero((source == target)[order])  # to one's own address and port: the reply goes back
         side[own] = np.isin(headers.block[rows[own], 0], _REPLIES) & (headers.protocol[rows[own]] != UDP)
@@ -125,9 +124,9 @@ class Flows:
         key = bare ^ int(headers.through[row])
         turn, place = int(source > target), self._packets - len(headers) + row
         found = [*self._earlier.get(key, []), *([self._numbers[key]] if key in self._numbers else [])]
-        for number, turned in reversed(found or self._alike.get(bare, [])):
-            if number >= 0 and self._first[number] < place:
-                return 2 * number + (turn ^ turned)
+        for code in reversed(found or self._alike.get(bare, [])):
+            if code >= 0 and self._first[code >> 1] < place:
+                return code ^ turn
         return None
 
     def _fresh(self, headers: Headers, rows: Ints, name: Hashes, new: Bools) -> Bools:
@@ -155,8 +154,20 @@ class Flows:
                 self._begun[key] = begun
         return fresh
 
-    def _number(self, key: int, headers: Headers, row: int, renewed: bool) -> tuple[int, int]:
-        """(number of the flow, whether its sides are turned)."""
+    def _codes(self, headers: Headers, keys: Hashes, rows: Ints, fresh: Bools) -> Ints:
+        """The code of each flow of a batch. rows: its first packet. Numbers go by the first packets, whichever batch
+        they are in."""
+        known = self._numbers
+        codes = np.array([known.get(key, 2 * _UNKNOWN) for key in keys.tolist()], dtype=np.int64)
+        chosen = np.flatnonzero(fresh | (codes == 2 * _UNKNOWN) | self._tunnels)
+        chosen = chosen[np.argsort(rows[chosen])]
+        for at, key, row, renewed in zip(
+            chosen.tolist(), keys[chosen].tolist(), rows[chosen].tolist(), fresh[chosen].tolist(), strict=True
+        ):
+            codes[at] = self._code(key, headers, row, renewed)
+        return codes
+
+    def _code(self, key: int, headers: Headers, row: int, renewed: bool) -> int:
         if renewed and key in self._numbers:
             earlier = self._earlier.setdefault(key, [])
             earlier.append(self._numbers.pop(key))
@@ -166,41 +177,41 @@ class Flows:
             found = self._other_way(headers, row) if not renewed else None
             if found is None:
                 found = self._add(headers, row)
-            if found[0] == _FURTHER:
+            if found >> 1 == _FURTHER:
                 return found
             self._numbers[key] = found
-        if found[0] >= 0 and len(self._ways):
-            self._ways.get(found[0], {}).setdefault(_turn(headers, row), int(headers.through[row]))
+        if found >= 0 and self._tunnels:
+            self._ways.get(found >> 1, {}).setdefault(_turn(headers, row), int(headers.through[row]))
         return found
 
-    def _other_way(self, headers: Headers, row: int) -> tuple[int, int] | None:
+    def _other_way(self, headers: Headers, row: int) -> int | None:
         """The flow between the same ends whose packets of this side have not been seen, while those of the other came
         through something else: another VLAN or virtual network, or none."""
         turn = _turn(headers, row)
-        for number, turned in reversed(self._alike.get(_bare(headers, row), [])):
-            if turn not in self._ways[number]:
-                return number, turned
+        for code in reversed(self._alike.get(_bare(headers, row), [])):
+            if turn not in self._ways[code >> 1]:
+                return code
         return None
 
-    def _add(self, headers: Headers, row: int) -> tuple[int, int]:
+    def _add(self, headers: Headers, row: int) -> int:
         at, data = int(headers.network[row]), headers.frames.data
         begin, size = (12, 4) if headers.version[row] == 4 else (8, 16)
         source = bytes(data[at + begin : at + begin + size])
         target = bytes(data[at + begin + size : at + begin + 2 * size])
         if self._server is not None and self._server not in (source, target):
-            return _OTHERS, 0
+            return 2 * _OTHERS
         if len(self.known) >= MOST_FLOWS:
-            return _FURTHER, 0
+            return 2 * _FURTHER
         ends = ((source, int(headers.source_port[row])), (target, int(headers.target_port[row])))
         side = int(self._server is not None and self._server == source)
         through = int(headers.through[row])
         inside = headers.inside.get(through, ())
         self._first.append(self._packets + row)
         self.known.append(Flow(int(headers.protocol[row]), ends[::-1] if side else ends, inside))
-        found = (len(self.known) - 1, side ^ _turn(headers, row))
+        found = 2 * (len(self.known) - 1) + (side ^ _turn(headers, row))
         self._tunnels |= through != 0
         if self._tunnels:
-            self._ways[found[0]] = {_turn(headers, row): through}
+            self._ways[found >> 1] = {_turn(headers, row): through}
             alike = self._alike.setdefault(_bare(headers, row), [])
             alike.append(found)
             del alike[:-_MOST_ALIKE]
