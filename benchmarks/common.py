@@ -11,9 +11,9 @@ from rich.console import Console
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.environment import environment
-from migrascope.study.images import Images, prepare
-from migrascope.study.run import execute
+from migrascope.study.labs.images import Images, prepare
+from migrascope.study.runs.environment import environment
+from migrascope.study.runs.run import execute
 
 
 def machine(facts: dict[str, Any]) -> str:

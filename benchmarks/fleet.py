@@ -17,11 +17,11 @@ sys.path[:0] = [str(ROOT / "tests" / "unit")]
 from fakecloud import FakeCloud  # noqa: E402
 
 from migrascope.cloud.client import Cloud  # noqa: E402
-from migrascope.lab.bootimage import BootImage  # noqa: E402
+from migrascope.lab.boot_image import BootImage  # noqa: E402
 from migrascope.lab.openstack.access import CloudAccess  # noqa: E402
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors  # noqa: E402
+from migrascope.lab.openstack.ownership import TAG, InstanceRequest  # noqa: E402
 from migrascope.lab.openstack.resources import Ground, Resources  # noqa: E402
-from migrascope.lab.openstack.wishes import TAG, Wishes  # noqa: E402
 from migrascope.metrics.trial import measure  # noqa: E402
 from migrascope.model.schedule import schedule  # noqa: E402
 from migrascope.node.namespace import Namespace  # noqa: E402
@@ -61,8 +61,8 @@ def client(count: int, rate: float, folder: Path) -> bool:
     """The tool's side, in a process of its own so that its memory is its own; whether its goals are met."""
     cloud = Cloud.connect("fake", folder / "clouds.yaml")
     register = Register.create(folder / "labs")
-    resources = Resources(cloud, Wishes(register.id, f"{TAG}-benchmark"))
-    group = cloud.connection.network.create_security_group(name=register.id, description=resources.wishes.mark)
+    resources = Resources(cloud, InstanceRequest(register.id, f"{TAG}-benchmark"))
+    group = cloud.connection.network.create_security_group(name=register.id, description=resources.request.mark)
     networks = {net.name: net.id for net in cloud.connection.network.networks()}
     ground = Ground("image", 2**20, networks["inner"], networks["outer"], group.id)
     boot = BootImage(folder, folder, folder, "")

@@ -21,9 +21,9 @@ from migrascope.model.plan import Axes, Plan, Visitors, Windows
 from migrascope.model.schedule import schedule
 from migrascope.node.process import Where, run, running
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.environment import manifest
-from migrascope.study.images import Images
+from migrascope.study.labs.images import Images
 from migrascope.study.plans import text_of
+from migrascope.study.runs.environment import manifest
 from migrascope.trial.engine import TrialEngine
 
 SECONDS = 3

@@ -24,8 +24,8 @@ from migrascope.model.plan import Plan
 from migrascope.store import spool
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.calibrate import record
-from migrascope.trial.truths import Series
+from migrascope.study.runs.calibrate import record
+from migrascope.trial.calibration_trial import Series
 
 METER, TEMPEST, FAST = 500.0, 5.0, 100.0
 

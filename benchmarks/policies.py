@@ -12,7 +12,7 @@ import time
 from common import machine, run_plan, verdict
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
-from migrascope.report import policies
+from migrascope.report.page import policies
 from migrascope.study.plans import load
 
 CORES = 2

@@ -18,12 +18,12 @@ from migrascope.lab.qemu.lab import QemuLab
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS
 from migrascope.model.schedule import Factors
 from migrascope.node.cpu import process_cpu_ns
-from migrascope.node.member import Member
-from migrascope.study.images import prepare
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.study.labs.images import prepare
+from migrascope.trial.agent_client import AgentClient
 from migrascope.trial.boot import await_boot
-from migrascope.trial.crew import Crew
-from migrascope.trial.guestcall import GuestCall
-from migrascope.trial.members import AGENT_PORT, INTERVAL_S
+from migrascope.trial.processes import Processes
+from migrascope.trial.programs import AGENT_PORT, INTERVAL_S
 from migrascope.trial.witnesses import Ledger
 
 LOOK_S = 5.0
@@ -37,24 +37,24 @@ class Bench:
     def __init__(self, lab: QemuLab, pid: int, folder: Path) -> None:
         self.lab, self.pid, self.folder = lab, pid, folder
 
-    def member(self, source: str, module: str, **config: Any) -> Member:
-        return Member(source, f"migrascope.{module}", "client", self.lab.client, config)
+    def member(self, source: str, module: str, **config: Any) -> ProcessSpec:
+        return ProcessSpec(source, f"migrascope.{module}", "client", self.lab.client, config)
 
-    async def shares(self, members: Sequence[Member]) -> dict[str, float]:
+    async def shares(self, members: Sequence[ProcessSpec]) -> dict[str, float]:
         """The share of a core of the guest ("qemu") and of each member; the median look of several."""
         looks = []
-        crew = Crew(self.folder, self.folder, "vm-1", "")
+        processes = Processes(self.folder, self.folder, "vm-1", "")
         try:
-            await crew.start(members)
+            await processes.start(members)
             await asyncio.sleep(1)
             for _ in range(REPEATS):
-                pids = {"qemu": self.pid, **crew.pids()}
+                pids = {"qemu": self.pid, **processes.pids()}
                 began, first = time.monotonic(), {name: process_cpu_ns(pid) for name, pid in pids.items()}
                 await asyncio.sleep(LOOK_S)
                 took = time.monotonic() - began
                 looks.append({name: (process_cpu_ns(pid) - first[name]) / 1e9 / took for name, pid in pids.items()})
         finally:
-            await crew.stop()
+            await processes.stop()
         return {name: sorted(look[name] for look in looks)[REPEATS // 2] for name in looks[0]}
 
 
@@ -65,7 +65,7 @@ async def measured() -> list[str]:
         factors = Factors("none", "pre-copy", 2**30, 1e9, 0.3, "warm")
         instance = await lab.create("vm-1", factors, "host-a", lab.folder / "guest")
         stack.push_async_callback(instance.destroy)
-        call = GuestCall(f"http://{INSTANCE_ADDRESS}:{AGENT_PORT}", lab.client)
+        call = AgentClient(f"http://{INSTANCE_ADDRESS}:{AGENT_PORT}", lab.client)
         await await_boot(instance, call, 90)
         await asyncio.sleep(5)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

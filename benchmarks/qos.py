@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from common import verdict
 from migrascope.store.pcap import writer
-from migrascope.study.environment import environment
+from migrascope.study.runs.environment import environment
 
 FLOWS = 1000
 ROUNDS = 100

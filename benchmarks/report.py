@@ -15,9 +15,9 @@ from common import folder, verdict
 from migrascope.model.plan import Axes, Plan
 from migrascope.model.schedule import schedule
 from migrascope.store.runfolder import RunFolder, find_run
-from migrascope.study.environment import environment, manifest
-from migrascope.study.fake import FakeTrials
+from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.plans import text_of
+from migrascope.study.runs.environment import environment, manifest
 
 MANY = 200
 

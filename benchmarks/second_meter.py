@@ -16,9 +16,9 @@ import polars as pl
 
 from common import machine, verdict
 from migrascope.metrics.packets import Packets
-from migrascope.metrics.qos.examine import examine
-from migrascope.metrics.qos.result import FlowQos, Qos
 from migrascope.metrics.windows import end_of
+from migrascope.qos.examine import examine
+from migrascope.qos.result import FlowQos, Qos
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 

@@ -23,8 +23,8 @@ from typing import Any
 from common import verdict
 from migrascope.node import cgroup
 from migrascope.node.container import Container, members
-from migrascope.node.place import CACHE
-from migrascope.study.environment import environment
+from migrascope.node.paths import CACHE
+from migrascope.study.runs.environment import environment
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.snapshot import SNAPSHOTS
 from migrascope.testbed.testbed import Testbed

@@ -7,7 +7,7 @@ from migrascope.lab.fake.script import Script
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.fake import FakeTrials
+from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 MANIFEST = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from captures import Packet, classic, ethernet, icmp, ip, rtp, tcp, udp
-from migrascope.metrics.qos.examine import Around, examine
-from migrascope.metrics.qos.result import Direction, FlowQos, Qos
+from migrascope.qos.examine import Around, examine
+from migrascope.qos.result import Direction, FlowQos, Qos
 from migrascope.store.pcap import reader
 
 MS = 1_000_000

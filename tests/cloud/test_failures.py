@@ -12,8 +12,8 @@ import pytest
 from kept import SOAK, Kept
 from lab.cloud import Cloud
 from lab.machine import migrascope
-from migrascope.lab.injectors import storewriter
-from migrascope.lab.injectors.storeload import StoreLoad
+from migrascope.lab.injectors import store_writer
+from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.testbed.injectors.recovery import NAMESPACE, on_node
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
@@ -148,7 +148,7 @@ def test_ceph_recovers_all_that_was_lacking_and_nothing_is_lost(trials: dict[str
 
 async def test_load_on_ceph_is_measured_and_leaves_nothing(cloud: Cloud, tmp_path: Path) -> None:
     words = ("rados", NAMESPACE, str(8 * 2**20), "320000")
-    argv = on_node(cloud.testbed.node(CONTROLLER).namespace, Path(storewriter.__file__), *words)
+    argv = on_node(cloud.testbed.node(CONTROLLER).namespace, Path(store_writer.__file__), *words)
     load = StoreLoad(argv, 320e3, tmp_path / "log")
     try:
         await load.arm()

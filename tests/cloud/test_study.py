@@ -13,7 +13,7 @@ from lab.test_run import KEYS
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.report.columns import COLUMNS
-from migrascope.report.downtimes import downtimes
+from migrascope.report.page.downtimes import downtimes
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import built_in
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from migrascope.lab.qemu.lab import QemuInstance, QemuLab
-from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.agent_client import AgentClient
 
 
 @dataclass(frozen=True)
@@ -12,4 +12,4 @@ class Booted:
 
     lab: QemuLab
     instance: QemuInstance
-    call: GuestCall
+    call: AgentClient

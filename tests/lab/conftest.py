@@ -7,9 +7,9 @@ import pytest_asyncio
 from lab.booted import Booted
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.schedule import Factors
-from migrascope.node.until import until
-from migrascope.study.images import prepare
-from migrascope.trial.guestcall import GuestCall
+from migrascope.node.wait import wait_until
+from migrascope.study.labs.images import prepare
+from migrascope.trial.agent_client import AgentClient
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -20,8 +20,8 @@ async def booted() -> AsyncIterator[Booted]:
     async with QemuLab.up(images.host_root, images.boot, wanted="auto", program=None) as lab:
         instance = await lab.create("vm-1", factors, "host-a", lab.folder / "booted")
         try:
-            call = GuestCall(f"http://{instance.address}:8080", lab.client)
-            await until(call.ready, 120, "the guest boots", 0.05)
+            call = AgentClient(f"http://{instance.address}:8080", lab.client)
+            await wait_until(call.ready, 120, "the guest boots", 0.05)
             yield Booted(lab, instance, call)
         finally:
             await instance.destroy()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.node.namespace import NETNS
-from migrascope.node.place import LABS
+from migrascope.node.paths import LABS
 from migrascope.node.register import registers
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder

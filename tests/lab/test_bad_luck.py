@@ -12,7 +12,7 @@ import pytest
 from lab.machine import COMMAND, GONE, LIGHT, migrascope, owned_by, traces
 from migrascope.analysis.run import result_of
 from migrascope.model.verdict import Verdict
-from migrascope.node.place import LABS
+from migrascope.node.paths import LABS
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
 

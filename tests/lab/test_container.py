@@ -19,7 +19,7 @@ from migrascope.node.namespace import Namespace
 from migrascope.node.process import ProcessError
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, clean, remove
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 from needs import need
 
 pytestmark = pytest.mark.lab
@@ -92,20 +92,20 @@ async def test_a_service_that_is_killed_is_seen_and_a_program_dies_with_its_call
     await node.run(["systemctl", "daemon-reload"])
     await node.run(["systemctl", "start", "sleeper"])
     await node.run(["systemctl", "kill", "--signal=KILL", "sleeper"])
-    await until(lambda: _is(node, "sleeper", "failed"), 5, "systemd has seen it")
+    await wait_until(lambda: _is(node, "sleeper", "failed"), 5, "systemd has seen it")
     with pytest.raises(ProcessError, match="took more than"):
         await node.run(["sleep", "987"], timeout_s=0.5)
 
     async def gone() -> bool:
         return "sleep 987" not in await node.run(["ps", "-e", "-o", "args"])
 
-    await until(gone, 5, "the program has died")
+    await wait_until(gone, 5, "the program has died")
 
 
 async def test_a_node_that_was_left_frozen_goes_on_when_it_is_booted(node: Container) -> None:
     await node.boot()
     node.freeze(frozen=True)
-    await until(node.frozen, 5, "it is frozen")
+    await wait_until(node.frozen, 5, "it is frozen")
     await node.boot()
     assert (await node.run(["systemctl", "is-active", "dbus.socket"])).strip() == "active"
 
@@ -127,7 +127,7 @@ async def test_a_node_outlives_who_started_it_and_clean_takes_it_only_when_it_is
     pid = node.pid()
     assert pid is not None
     os.kill(pid, 9)
-    await until(lambda: _dead(node), 5, "it is dead")
+    await wait_until(lambda: _dead(node), 5, "it is dead")
     assert clean(testbeds / "none", testbeds).labs == ["ms-nodetest"]
     assert node.layer.exists(), "what it has written is kept"
     path = node.cgroup()

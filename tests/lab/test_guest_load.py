@@ -11,38 +11,38 @@ import pytest_asyncio
 from lab.booted import Booted
 from migrascope.lab.qemu.lab import QemuInstance
 from migrascope.lab.qemu.topology import address
-from migrascope.node.member import Member
-from migrascope.node.until import until
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
 from migrascope.store import spool
-from migrascope.trial.crew import Crew
-from migrascope.trial.guestcall import GuestCall
+from migrascope.trial.agent_client import AgentClient
+from migrascope.trial.processes import Processes
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 SINK_PORT = 9009
-Guest = tuple[QemuInstance, GuestCall, Crew]
+Guest = tuple[QemuInstance, AgentClient, Processes]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def guest(booted: Booted, tmp_path: Path) -> AsyncIterator[Guest]:
     """A guest without load, what records its load, and a sink among the visitors; afterwards nothing loads it."""
     instance, call, client = booted.instance, booted.call, booted.lab.client
-    crew = Crew(tmp_path, tmp_path, "vm-1", "")
+    processes = Processes(tmp_path, tmp_path, "vm-1", "")
     agent = {"url": f"http://{instance.address}:8080", "interval_s": 0.2}
     sink = {"address": address("client", "external"), "port": SINK_PORT}
     try:
-        await crew.start(
+        await processes.start(
             [
-                Member("stress", "migrascope.probe.stress", "client", client, agent),
-                Member("sink", "migrascope.workload.sink", "client", client, sink),
+                ProcessSpec("stress", "migrascope.probe.stress", "client", client, agent),
+                ProcessSpec("sink", "migrascope.workload.sink", "client", client, sink),
             ]
         )
-        yield instance, call, crew
+        yield instance, call, processes
     finally:
-        await crew.stop()
+        await processes.stop()
         await call.ask("/stop?what=stress", post=True, timeout_s=60)
 
 
-async def begin(call: GuestCall, options: str) -> dict[str, Any]:
+async def begin(call: AgentClient, options: str) -> dict[str, Any]:
     """Starts one worker; what it says once it works."""
     await call.ask(f"/stress?{options}", post=True)
     found: list[dict[str, Any]] = []
@@ -51,12 +51,12 @@ async def begin(call: GuestCall, options: str) -> dict[str, Any]:
         found[:] = (await call.ask("/stress"))["workers"]
         return all(worker["state"] != "preparing" for worker in found)
 
-    await until(works, 30, "the worker works")
+    await wait_until(works, 30, "the worker works")
     assert [worker["state"] for worker in found] == ["running"], found
     return found[0]
 
 
-async def after(call: GuestCall, first: dict[str, Any], seconds: float) -> dict[str, Any]:
+async def after(call: AgentClient, first: dict[str, Any], seconds: float) -> dict[str, Any]:
     """What the worker says when it has worked so long, by its own clock."""
     found: list[dict[str, Any]] = []
 
@@ -64,11 +64,11 @@ async def after(call: GuestCall, first: dict[str, Any], seconds: float) -> dict[
         found[:] = (await call.ask("/stress"))["workers"]
         return bool(found[0]["guest_s"] >= first["guest_s"] + seconds)
 
-    await until(worked, 10 * seconds, f"{seconds:g} s of work", 0.05)
+    await wait_until(worked, 10 * seconds, f"{seconds:g} s of work", 0.05)
     return found[0]
 
 
-async def bearable(call: GuestCall, options: str, wanted: float) -> float:
+async def bearable(call: AgentClient, options: str, wanted: float) -> float:
     """The rate that is wanted (B/s), or half of what the guest does flat out on this machine."""
     most = await begin(call, options)
     reached = rate(most, await after(call, most, 1.5))
@@ -90,7 +90,7 @@ async def dirty_rate(instance: QemuInstance) -> float:
         answer.update(await monitor.execute("query-dirty-rate"))
         return bool(answer["status"] == "measured")
 
-    await until(measured, 20, "QEMU has measured", 0.05)
+    await wait_until(measured, 20, "QEMU has measured", 0.05)
     return float(answer["dirty-rate"] * 2**20)
 
 
@@ -148,31 +148,31 @@ async def test_reads_come_from_the_volume(guest: Guest) -> None:
 
 
 async def test_what_is_sent_arrives(guest: Guest, tmp_path: Path) -> None:
-    _, call, crew = guest
+    _, call, processes = guest
     options = f"kind=network&to={address('client', 'external')}:{SINK_PORT}"
     asked = await bearable(call, options, 8e6)
     came = spool.read(tmp_path / "sink@sink.jsonl")[1][-1][1]
     first = await begin(call, f"{options}&rate={asked:.0f}")
     last = await after(call, first, 3)
     assert rate(first, last) == pytest.approx(asked, rel=0.1)
-    await crew.stop()
+    await processes.stop()
     _, rows = spool.read(tmp_path / "sink@sink.jsonl")
     assert rows[-1][1] - came >= last["bytes"] - 2**20
 
 
 async def test_processors_are_taken_and_the_agent_answers(guest: Guest, tmp_path: Path) -> None:
-    _, call, crew = guest
+    _, call, processes = guest
     await call.ask("/stress?kind=cpu&workers=2", post=True)
 
     async def busy() -> bool:
         found = (await call.ask("/stress"))["workers"]
         return len(found) == 2 and all(worker["cpu_s"] > 1 for worker in found)
 
-    await until(busy, 30, "both have worked for a second")
+    await wait_until(busy, 30, "both have worked for a second")
     begun = asyncio.get_running_loop().time()
     for _ in range(20):
         await call.ask("/alive?id=x")
     assert (asyncio.get_running_loop().time() - begun) / 20 < 0.25
-    await crew.stop()
+    await processes.stop()
     _, rows = spool.read(tmp_path / "stress@stress.jsonl")
     assert {row[3] for row in rows} == {"kind=cpu workers=2"}

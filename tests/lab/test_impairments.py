@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from migrascope.lab.injectors.delay import LinkDelay
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkRate, OneWay
 from migrascope.lab.injectors.losses import LinkLoss
-from migrascope.lab.injectors.wires import Wires
 from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
 
@@ -23,7 +23,7 @@ NEAR, FAR = "10.0.3.11", "10.0.3.12"
 
 
 @pytest.fixture
-def wires() -> Iterator[Wires]:
+def lab_links() -> Iterator[LabLinks]:
     """A migration link between two hosts, of a lab that has nothing else."""
     own = f"impair-{os.getpid()}"
     spaces = {name: Namespace(f"{own}-{name}") for name in ("fabric", "host-a", "host-b")}
@@ -34,7 +34,7 @@ def wires() -> Iterator[Wires]:
         link.create()
         link.attach("host-a", spaces["host-a"], f"{NEAR}/24")
         link.attach("host-b", spaces["host-b"], f"{FAR}/24")
-        yield Wires(spaces["fabric"], {"migration": link}, spaces)
+        yield LabLinks(spaces["fabric"], {"migration": link}, spaces)
     finally:
         for space in spaces.values():
             space.delete()
@@ -43,8 +43,8 @@ def wires() -> Iterator[Wires]:
 class Echo:
     """What host-a sends to host-b by UDP, and host-b answers."""
 
-    def __init__(self, wires: Wires) -> None:
-        self._near, self._far = (self._socket(wires.nodes[node]) for node in ("host-a", "host-b"))
+    def __init__(self, lab_links: LabLinks) -> None:
+        self._near, self._far = (self._socket(lab_links.nodes[node]) for node in ("host-a", "host-b"))
         self._far.bind((FAR, 7))
         self._near.connect((FAR, 7))
         self.heard = 0
@@ -91,10 +91,10 @@ class Echo:
 
 
 @pytest.mark.parametrize(("from_node", "to_node"), [(True, True), (True, False), (False, True)])
-async def test_a_share_of_the_frames_is_lost(wires: Wires, from_node: bool, to_node: bool) -> None:
-    echo = Echo(wires)
+async def test_a_share_of_the_frames_is_lost(lab_links: LabLinks, from_node: bool, to_node: bool) -> None:
+    echo = Echo(lab_links)
     assert echo.burst() == 1
-    loss = LinkLoss(wires, "migration", ["host-a"], 0.2, from_node=from_node, to_node=to_node)
+    loss = LinkLoss(lab_links, "migration", ["host-a"], 0.2, from_node=from_node, to_node=to_node)
     await loss.arm()
     assert echo.burst() == 1, "it only waits"
     await loss.apply()
@@ -108,13 +108,15 @@ async def test_a_share_of_the_frames_is_lost(wires: Wires, from_node: bool, to_n
     assert echo.burst() == 1
 
 
-def sizes_and_seconds(wires: Wires, megabytes: int) -> tuple[int, float]:
+def sizes_and_seconds(lab_links: LabLinks, megabytes: int) -> tuple[int, float]:
     """The largest frame that host-b sees of a TCP connection from host-a, and how long the data take."""
-    listener = wires.nodes["host-b"].call(lambda: socket.create_server((FAR, 0)))
-    seen = wires.nodes["host-b"].call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)))
+    listener = lab_links.nodes["host-b"].call(lambda: socket.create_server((FAR, 0)))
+    seen = lab_links.nodes["host-b"].call(
+        lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+    )
     seen.bind(("migration", 0x0800))
     seen.setblocking(False)
-    sender = wires.nodes["host-a"].call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    sender = lab_links.nodes["host-a"].call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     sender.connect(listener.getsockname())
     receiver, _ = listener.accept()
     began, left, largest = time.monotonic(), megabytes * 2**20, 0
@@ -131,21 +133,21 @@ def sizes_and_seconds(wires: Wires, megabytes: int) -> tuple[int, float]:
     return largest, took
 
 
-async def test_what_is_lost_is_single_frames(wires: Wires) -> None:
-    assert sizes_and_seconds(wires, 8)[0] > 2000
-    loss = LinkLoss(wires, "migration", ["host-a"], 0.001, from_node=True, to_node=True)
+async def test_what_is_lost_is_single_frames(lab_links: LabLinks) -> None:
+    assert sizes_and_seconds(lab_links, 8)[0] > 2000
+    loss = LinkLoss(lab_links, "migration", ["host-a"], 0.001, from_node=True, to_node=True)
     await loss.arm()
     await loss.apply()
-    assert sizes_and_seconds(wires, 8)[0] <= 1514
+    assert sizes_and_seconds(lab_links, 8)[0] <= 1514
     await loss.heal()
-    assert sizes_and_seconds(wires, 8)[0] > 2000
+    assert sizes_and_seconds(lab_links, 8)[0] > 2000
 
 
 @pytest.mark.parametrize(("out_s", "back_s"), [(0.05, 0.05), (0.05, 0.0), (0.0, 0.05)])
-async def test_every_frame_comes_later(wires: Wires, tmp_path: Path, out_s: float, back_s: float) -> None:
-    echo = Echo(wires)
+async def test_every_frame_comes_later(lab_links: LabLinks, tmp_path: Path, out_s: float, back_s: float) -> None:
+    echo = Echo(lab_links)
     quiet = statistics.median(echo.trips())
-    delay = LinkDelay(wires, "migration", ["host-a"], out_s, back_s, tmp_path / "log")
+    delay = LinkDelay(lab_links, "migration", ["host-a"], out_s, back_s, tmp_path / "log")
     await delay.arm()
     try:
         assert statistics.median(echo.trips()) < quiet + 0.02, "it only waits"
@@ -157,33 +159,33 @@ async def test_every_frame_comes_later(wires: Wires, tmp_path: Path, out_s: floa
         await delay.heal()
         await delay.heal()
     assert statistics.median(echo.trips()) < quiet + 0.02
-    names = wires.fabric.call(socket.if_nameindex)
+    names = lab_links.fabric.call(socket.if_nameindex)
     assert {name for _, name in names} == {"lo", "migration", "a-migration", "b-migration"}
 
 
-async def test_a_delayed_link_carries_a_migration(wires: Wires, tmp_path: Path) -> None:
+async def test_a_delayed_link_carries_a_migration(lab_links: LabLinks, tmp_path: Path) -> None:
     """TCP's data stay together on their way, so that one process of Python is no bottleneck."""
-    delay = LinkDelay(wires, "migration", ["host-a"], 0.005, 0.005, tmp_path / "log")
+    delay = LinkDelay(lab_links, "migration", ["host-a"], 0.005, 0.005, tmp_path / "log")
     await delay.arm()
     await delay.apply()
-    largest, took = sizes_and_seconds(wires, 64)
+    largest, took = sizes_and_seconds(lab_links, 64)
     await delay.heal()
     assert largest > 2000
     assert 64 * 8 * 1.048576 / took > 100, "Mbit/s"
 
 
 @pytest.mark.parametrize("before", [None, 1e9])
-async def test_a_rate_is_changed_and_comes_back(wires: Wires, before: float | None) -> None:
-    link = wires.links["migration"]
+async def test_a_rate_is_changed_and_comes_back(lab_links: LabLinks, before: float | None) -> None:
+    link = lab_links.links["migration"]
     link.set_rate(before)
     for injector, near, far in (
-        (LinkRate(wires, "migration", 5e6), 5e6, 5e6),
-        (OneWay(wires, "migration", "host-a"), 8e3, before),
+        (LinkRate(lab_links, "migration", 5e6), 5e6, 5e6),
+        (OneWay(lab_links, "migration", "host-a"), 8e3, before),
     ):
         await injector.arm()
         await injector.apply()
-        rates = [rate_of(wires.nodes[node], "migration") for node in ("host-a", "host-b")]
+        rates = [rate_of(lab_links.nodes[node], "migration") for node in ("host-a", "host-b")]
         assert rates == [near, far]
         await injector.heal()
         await injector.heal()
-        assert [rate_of(wires.nodes[node], "migration") for node in ("host-a", "host-b")] == [before, before]
+        assert [rate_of(lab_links.nodes[node], "migration") for node in ("host-a", "host-b")] == [before, before]

@@ -10,9 +10,9 @@ import pytest
 
 from migrascope.lab.offline import LEDGER, examine
 from migrascope.model.witness import record_line
-from migrascope.node.place import STATE
+from migrascope.node.paths import STATE
 from migrascope.node.process import Where
-from migrascope.study.images import Images, prepare
+from migrascope.study.labs.images import Images, prepare
 
 pytestmark = pytest.mark.lab
 PAGE = "/srv/site/style.css"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from migrascope.lab.hostimage import HOST
+from migrascope.lab.host_image import HOST
 from migrascope.node.image import root_image
 from migrascope.node.link import take_up
 from migrascope.node.namespace import Namespace
 from migrascope.node.nobody import USER
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 from migrascope.trial.origin import origin
 
 pytestmark = pytest.mark.lab
@@ -91,7 +91,7 @@ async def test_it_is_nobodys_serves_the_stream_alone_and_only_where_it_is_stated
     before = os.umask(0o077)
     try:
         async with origin(space, ADDRESS, root, loop, folder):
-            await until(lambda: _true(listens(space, ADDRESS)), 20, "nginx listens", 0.05)
+            await wait_until(lambda: _true(listens(space, ADDRESS)), 20, "nginx listens", 0.05)
             status, playlist = await asyncio.to_thread(fetch, space, "/live/index.m3u8")
             assert status == 200, (folder / "nginx.log").read_text()
             names = [line for line in playlist.decode().splitlines() if line.endswith(".ts")]
@@ -133,8 +133,8 @@ async def test_it_dies_with_who_started_it(space: Namespace, loop: Path, tmp_pat
     words = [space.name, ADDRESS, str(root), str(loop), str(tmp_path / "origin")]
     starter = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *words)
     try:
-        await until(lambda: _true(bool(servers(space)) and listens(space, ADDRESS)), 20, "nginx listens", 0.05)
+        await wait_until(lambda: _true(bool(servers(space)) and listens(space, ADDRESS)), 20, "nginx listens", 0.05)
     finally:
         starter.kill()
     await starter.wait()
-    await until(lambda: _true(not servers(space)), 10, "nginx is gone", 0.05)
+    await wait_until(lambda: _true(not servers(space)), 10, "nginx is gone", 0.05)

@@ -12,11 +12,11 @@ import pytest
 from lab.booted import Booted
 from lab.machine import COMMAND, LIGHT, json_of, migrascope
 from migrascope.model.steady import IN_TIME_NS
-from migrascope.node.member import Member
-from migrascope.node.until import until
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
 from migrascope.store import spool
 from migrascope.store.runfolder import RunFolder
-from migrascope.trial.crew import Crew
+from migrascope.trial.processes import Processes
 
 pytestmark = pytest.mark.lab
 MUCH = 500
@@ -29,7 +29,7 @@ FLOOD = 2000
 async def test_a_guest_recovers_as_soon_as_the_load_is_gone(booted: Booted, tmp_path: Path) -> None:
     if booted.lab.facts["accelerator"] == "kvm":
         pytest.skip("a guest on hardware serves more than this asks for")
-    crew = Crew(tmp_path, tmp_path, "vm-1", "")
+    processes = Processes(tmp_path, tmp_path, "vm-1", "")
     url = f"http://{booted.instance.address}/none.html"
     config = {"url": url, "seed": 1, "new_rate": FLOOD, "kept_rate": FLOOD, "kept_connections": 10}
     visits = tmp_path / "visit@visitors.jsonl"
@@ -44,11 +44,13 @@ async def test_a_guest_recovers_as_soon_as_the_load_is_gone(booted: Booted, tmp_
         return time.monotonic_ns() - asked < IN_TIME_NS
 
     try:
-        await crew.start([Member("visitors", "migrascope.workload.visitors", "client", booted.lab.client, config)])
-        await until(more_than_it_serves, 60, "the guest is asked for more than it serves", 0.2)
+        await processes.start(
+            [ProcessSpec("visitors", "migrascope.workload.visitors", "client", booted.lab.client, config)]
+        )
+        await wait_until(more_than_it_serves, 60, "the guest is asked for more than it serves", 0.2)
     finally:
-        await crew.stop()
-    await until(prompt, 5, "the guest answers in time again")
+        await processes.stop()
+    await wait_until(prompt, 5, "the guest answers in time again")
 
 
 def test_a_plan_that_asks_for_too_much_is_told_so(tmp_path: Path) -> None:

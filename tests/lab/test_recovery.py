@@ -11,9 +11,9 @@ from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.phase import phase_of
 from migrascope.model.policy import Policy, PostCopy
 from migrascope.model.schedule import Factors
-from migrascope.node.until import until
-from migrascope.study.images import prepare
-from migrascope.trial.guestcall import GuestCall
+from migrascope.node.wait import wait_until
+from migrascope.study.labs.images import prepare
+from migrascope.trial.agent_client import AgentClient
 
 pytestmark = pytest.mark.lab
 RECOVERED = Policy(post_copy=PostCopy(after_round=0, recover=True))
@@ -27,12 +27,12 @@ async def test_an_operator_recovers_post_copy(tmp_path: Path) -> None:
     ) as lab:
         instance = await lab.create("vm-1", factors, "host-a", lab.folder / "recovery")
         try:
-            guest = GuestCall(f"http://{instance.address}:8080", lab.client)
-            await until(guest.ready, 120, "the guest boots", 0.1)
+            guest = AgentClient(f"http://{instance.address}:8080", lab.client)
+            await wait_until(guest.ready, 120, "the guest boots", 0.1)
             before = (await guest.ask("/alive?id=before"))["boot_id"]
             await guest.ask(f"/resident?bytes={100 * 2**20}", post=True, timeout_s=120)
             await instance.prepare("host-b", factors)
-            cut = LinkDown(lab.topology.wires, "migration", ["host-a"])
+            cut = LinkDown(lab.topology.lab_links, "migration", ["host-a"])
             await cut.arm()
             there = asyncio.Event()
 
@@ -44,9 +44,9 @@ async def test_an_operator_recovers_post_copy(tmp_path: Path) -> None:
 
             async def fail() -> None:
                 await there.wait()
-                await until(lambda: runs_on(instance, "host-b"), 10, "the guest runs on the destination")
+                await wait_until(lambda: runs_on(instance, "host-b"), 10, "the guest runs on the destination")
                 await cut.apply()
-                await until(lambda: paused(instance), 20, "an operator has paused it")
+                await wait_until(lambda: paused(instance), 20, "an operator has paused it")
                 await cut.heal()
 
             failing = asyncio.ensure_future(fail())
@@ -56,7 +56,7 @@ async def test_an_operator_recovers_post_copy(tmp_path: Path) -> None:
             assert instance.steps[0] == "migrate-pause on both hosts"
             assert instance.steps[-1] == "migrate-recover on host-b, migrate with resume on host-a"
             assert (await instance.place("host-b")).verdict == "pass"
-            await until(guest.ready, 60, "the guest answers")
+            await wait_until(guest.ready, 60, "the guest answers")
             assert (await guest.ask("/alive?id=after"))["boot_id"] == before
             assert (await guest.ask("/witness"))["whole"]
         finally:

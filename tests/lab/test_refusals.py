@@ -12,7 +12,7 @@ from lab.machine import bound, foreign, sysctls, where
 from migrascope.node import image
 from migrascope.node.image import ImageError, Recipe, root_image
 from migrascope.node.namespace import NETNS
-from migrascope.node.place import CACHE, STATE, TESTBEDS
+from migrascope.node.paths import CACHE, STATE, TESTBEDS
 
 pytestmark = pytest.mark.lab
 

@@ -12,10 +12,10 @@ import pytest
 
 from lab.machine import only_trial
 from migrascope.metrics.packets import Packets
-from migrascope.metrics.qos.examine import examine
-from migrascope.metrics.qos.result import Qos
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import WINDOWS, end_of, windows_of
+from migrascope.qos.examine import examine
+from migrascope.qos.result import Qos
 from migrascope.store.pcap import writer
 from migrascope.store.pcap.layers import SYN, TCP, headers
 from migrascope.store.pcap.reader import Capture

@@ -24,7 +24,7 @@ from kept import Kept
 from lab.machine import COMMAND, bound, foreign, listening, migrascope, sysctls, where
 from migrascope.node.cgroup import hierarchy
 from migrascope.node.namespace import NETNS
-from migrascope.node.place import TESTBEDS
+from migrascope.node.paths import TESTBEDS
 from migrascope.node.register import Register
 from migrascope.testbed.needs import missing
 from migrascope.testbed.secrets import Secrets

@@ -12,7 +12,7 @@ import pytest_asyncio
 from kept import Kept
 from migrascope.analysis.run import result_of
 from migrascope.lab.contract import Requested
-from migrascope.lab.hostimage import HOST
+from migrascope.lab.host_image import HOST
 from migrascope.lab.offline import LEDGER, SITE
 from migrascope.lab.qemu import instance as instances
 from migrascope.lab.qemu import lab as labs
@@ -25,20 +25,20 @@ from migrascope.model.schedule import schedule
 from migrascope.model.verdict import Judgement, Statement
 from migrascope.model.witness import RECORD_BYTES
 from migrascope.node.image import root_image
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.images import Images, prepare
+from migrascope.study.labs.images import Images, prepare
 from migrascope.study.plans import text_of
 from migrascope.trial import parts
+from migrascope.trial.agent_client import AgentClient
 from migrascope.trial.engine import TrialEngine
-from migrascope.trial.guestcall import GuestCall
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 MOST_TRIALS = 8
 
 
-class StillGuest(GuestCall):
+class StillGuest(AgentClient):
     """A guest whose memory witness lies still: it writes as little as a guest can."""
 
     async def ask(self, path: str, *, post: bool = False, timeout_s: float = 5.0) -> dict[str, Any]:
@@ -124,21 +124,21 @@ async def test_a_copy_of_an_older_state_is_a_forked_counter(
                 answer.update(await source.execute("query-migrate"))
                 return bool(answer["status"] == "completed")
 
-            await until(kept, 60, "the state is kept")
+            await wait_until(kept, 60, "the state is kept")
             beats = (await self.console()).count("migrascope alive")
             await source.execute("cont")
 
             async def went_on() -> bool:
                 return (await self.console()).count("migrascope alive") >= beats + 3
 
-            await until(went_on, 60, "the guest goes on")
+            await wait_until(went_on, 60, "the guest goes on")
             await source.execute("stop")
             await there.execute("migrate-incoming", state)
 
             async def runs() -> bool:
                 return bool((await self.state(destination))["running"])
 
-            await until(runs, 60, "the older state runs")
+            await wait_until(runs, 60, "the older state runs")
             self.host = destination
             return answer
 
@@ -252,7 +252,7 @@ async def test_a_guest_that_qemu_7_2_kills_is_lost_and_one_that_lives_is_not(
     migration says "completed". An idle guest with a downtime limit of 20 ms dies of it now and then."""
     bookworm = await root_image(replace(HOST, name="host-bookworm", suite="bookworm"))
     images = await prepare(lambda text: None)
-    monkeypatch.setattr(parts, "GuestCall", StillGuest)
+    monkeypatch.setattr(parts, "AgentClient", StillGuest)
     said = []
     async with QemuLab.up(bookworm, images.boot, wanted="tcg", program=None) as lab:
         assert lab.facts["qemu"].startswith("7.2.")

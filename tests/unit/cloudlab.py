@@ -8,12 +8,12 @@ from fakecloud import PASSWORD, FakeCloud
 
 from leaks import leaks
 from migrascope.cloud.client import Cloud, Patience
-from migrascope.lab.bootimage import BootImage
+from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
+from migrascope.lab.openstack.ownership import TAG, InstanceRequest
 from migrascope.lab.openstack.resources import Resources
-from migrascope.lab.openstack.wishes import TAG, Wishes
 from migrascope.model.schedule import Factors
 from migrascope.node.register import Register
 
@@ -40,7 +40,7 @@ class Clock:
 
 def made(cloud: Cloud, boot: BootImage) -> CloudInstance:
     """A server on host one."""
-    resources = Resources(cloud, Wishes(RUN, OURS))
+    resources = Resources(cloud, InstanceRequest(RUN, OURS))
     ground = resources.ground(boot)
     server = resources.make(f"{RUN}-trial-1", ground, resources.flavor(512 * 2**20, 1), "one")
     one = CloudInstance(f"{RUN}-trial-1", server, resources, CloudAccess(), {}, login("fake", None))
@@ -54,7 +54,7 @@ def migrate(one: CloudInstance, limit_s: float = 5.0) -> dict[str, Any]:
 
 def lab(cloud: Cloud, boot: BootImage, folder: Path, kind: type[OpenstackLab] = OpenstackLab) -> OpenstackLab:
     register = Register.create(folder / "labs")
-    resources = Resources(cloud, Wishes(register.id, OURS))
+    resources = Resources(cloud, InstanceRequest(register.id, OURS))
     return kind(
         resources, resources.ground(boot), CloudAccess(), register, hypervisors(cloud), folder / "clouds.yaml", 1,
         {"lab": "openstack", "accelerator": "tcg", "qemu": "10.0.0"}, boot,

@@ -14,7 +14,7 @@ from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.spool import Spool
-from migrascope.study.fake import FakeTrials
+from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 S = 10**9

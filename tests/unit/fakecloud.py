@@ -224,9 +224,9 @@ class FakeCloud:
             return self._make(kind, body if kind == "images" else body[single])
         if method == "GET" and wanted in ("", "detail"):
             same = {key: value for key, value in query.items() if key not in ("limit", "marker", "tags", "all_tenants")}
-            wishes = set(query["tags"].split(",")) if "tags" in query else set()
+            request = set(query["tags"].split(",")) if "tags" in query else set()
             listed = [one for one in things.values() if all(str(one.get(key)) == value for key, value in same.items())]
-            listed = [one for one in listed if wishes <= set(one["tags"])]
+            listed = [one for one in listed if request <= set(one["tags"])]
             start = next((at + 1 for at, one in enumerate(listed) if one["id"] == query.get("marker")), 0)
             return {kind: listed[start : start + int(query.get("limit", 1000))]}
         if wanted not in things:

@@ -86,8 +86,8 @@ class FakeNova:
                 raise Refused(403, "Quota exceeded for instances: Requested 1, but already used all instances")
             return {"server": {"id": self.add(**given)["id"]}}
         if not rest or rest[0] == "detail":
-            wishes = set(query["tags"].split(",")) if "tags" in query else set()
-            found = [one for one in self.servers.values() if wishes <= set(one["tags"])]
+            request = set(query["tags"].split(",")) if "tags" in query else set()
+            found = [one for one in self.servers.values() if request <= set(one["tags"])]
             found = [one for one in found if re.search(query.get("name", ""), one["name"])]
             page = _page("servers", found, "id", query)
             return page | {"servers": [self._shown(one, admin) for one in page["servers"]]}

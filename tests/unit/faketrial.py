@@ -9,7 +9,7 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec, schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.fake import FakeTrials
+from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.plans import text_of
 
 SCRIPT = Script(

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from migrascope.analysis.beside import disturbances, scenarios
 from migrascope.analysis.carried import clusters
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
+from migrascope.analysis.paired_effects import disturbances, scenarios
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.statistics import FEWEST, Correlation, correlation
 from migrascope.analysis.summary import Finding, TrialResult, Verdict

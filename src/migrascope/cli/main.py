@@ -48,7 +48,7 @@ app = cyclopts.App(
 )
 for verb, (module, summary) in VERBS.items():
     app.command(f"migrascope.cli.{module}:{verb}", name=verb, help=summary)
-app.command("migrascope.cli.testbedding:app", name="testbed", help="A real two-node OpenStack on Ceph on this machine.")
+app.command("migrascope.cli.testbed:app", name="testbed", help="A real two-node OpenStack on Ceph on this machine.")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.cli.console import stderr, stdout
 from migrascope.model.problem import Problem
 from migrascope.report.build import write_results
-from migrascope.report.terminal import show
+from migrascope.report.terminal.run_table import show
 from migrascope.store.recording import DAMAGED
 from migrascope.store.runfolder import RunFolder
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from migrascope.guest import site, video
 from migrascope.node.image import IMAGES, ImageError, Recipe, Say, cached, digest, root_image
-from migrascope.node.place import STATE
+from migrascope.node.paths import STATE
 from migrascope.node.process import ProcessError, Where, run
 from migrascope.store.removal import remove_tree
 

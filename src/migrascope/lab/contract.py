@@ -9,8 +9,8 @@ from migrascope.lab.offline import OfflineVolume
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.node.process_spec import ProcessSpec
 
 _PANIC = re.compile(r"Kernel panic|BUG: (?!soft lockup|workqueue lockup)|Oops: |Attempted to kill init")
 Requested = Callable[[], None]
@@ -43,7 +43,7 @@ class Instance(Protocol):
     def pids(self) -> dict[str, int]:
         """Its hypervisor's processes on this machine, by name."""
 
-    def watchers(self, interval_s: float) -> list[Member]:
+    def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """The lab's own probes. interval_s: how often they ask; 0: only what comes unasked, and counters at the
         beginning and the end."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from migrascope.node.member import Member
+from migrascope.node.process_spec import ProcessSpec
 
 ENDED = ("completed", "failed", "error", "cancelled")
 
@@ -54,7 +54,7 @@ class Fleet(Protocol):
     async def cancel(self, name: str) -> None:
         """Gives a migration up that is stuck."""
 
-    def links(self) -> list[Member]:
+    def links(self) -> list[ProcessSpec]:
         """What counts the bytes on the links, where that can be."""
 
     async def destroy(self) -> None:

@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any, Protocol
 
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.node.process_spec import ProcessSpec
 
 
 class Program(Protocol):
@@ -34,7 +34,7 @@ class Program(Protocol):
 class Runtime(Protocol):
     """This machine, or the fake lab's world. client: the namespace where visitors are; None is this machine's own."""
 
-    async def start(self, member: Member, config: dict[str, Any], log: Path) -> Program:
+    async def start(self, member: ProcessSpec, config: dict[str, Any], log: Path) -> Program:
         """Starts a program. config: the member's own, and where it records. log: where its words go."""
 
     async def request(

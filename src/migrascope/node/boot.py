@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from migrascope.node import cgroup
-from migrascope.node.enter import ends_in_words, mount, set_namespace, unshare_mounts
+from migrascope.node.sandbox import ends_in_words, mount, set_namespace, unshare_mounts
 from migrascope.store.removal import remove_tree
 
 

@@ -23,8 +23,8 @@ from migrascope.model.problem import Problem
 from migrascope.node import cgroup
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import ProcessError, Where, run, tail
-from migrascope.node.until import until
-from migrascope.store.whole import write_whole
+from migrascope.node.wait import wait_until
+from migrascope.store.atomic import write_whole
 
 _DEVICES = ("/dev/kvm", "/dev/net/tun", "/dev/userfaultfd", "/dev/fuse")
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
@@ -190,7 +190,7 @@ class Container:
         if pid is not None:
             os.kill(pid, _HALT)
             try:
-                await until(self._down, timeout_s, f"{self.name} is off", 0.05)
+                await wait_until(self._down, timeout_s, f"{self.name} is off", 0.05)
             except Problem:
                 await self.kill()
         self._remove_cgroup()
@@ -200,7 +200,7 @@ class Container:
         pid = self.pid()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            await until(self._down, 10, f"{self.name} is dead", 0.02)
+            await wait_until(self._down, 10, f"{self.name} is dead", 0.02)
         self._remove_cgroup()
 
     def _remove_cgroup(self) -> None:

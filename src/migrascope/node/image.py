@@ -16,7 +16,7 @@ from pathlib import Path
 from migrascope.model.problem import Problem
 from migrascope.node import process
 from migrascope.node.lock import free, locked
-from migrascope.node.place import CACHE
+from migrascope.node.paths import CACHE
 from migrascope.node.superseded import UNUSED_DAYS, lock_of, remove_superseded, used
 from migrascope.store.removal import NotRemoved, remove_tree
 

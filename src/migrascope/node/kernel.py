@@ -9,9 +9,9 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.model.kinds.kind import BUCKET, LOSS, TAP
-from migrascope.node.enter import CLONE_NEWNET
 from migrascope.node.loss import Table
 from migrascope.node.namespace import index_of
+from migrascope.node.sandbox import CLONE_NEWNET
 
 
 def features() -> dict[str, str]:

@@ -13,8 +13,8 @@ from pyroute2.netlink.nfnetlink.nftsocket import NFPROTO_BRIDGE, Cmp, Meta, Regs
 from pyroute2.nftables.expressions import genex, verdict
 from pyroute2.nftables.main import NFTables
 
-from migrascope.node.inside import Inside
 from migrascope.node.namespace import Namespace
+from migrascope.node.namespace_thread import NamespaceThread
 
 _TABLE = "loss"
 _PARTS = 10**6
@@ -63,7 +63,7 @@ class Loss:
 
     def __init__(self, fabric: Namespace, comes_from: Sequence[str], goes_to: Sequence[str], share: float) -> None:
         """OSError where the kernel refuses."""
-        self._inside = Inside(fabric)
+        self._inside = NamespaceThread(fabric)
         self._table = self._inside.call(Table)
         try:
             self._inside.call(lambda: self._table.make(comes_from, goes_to, share))

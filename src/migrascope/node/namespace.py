@@ -10,7 +10,7 @@ import pyroute2.netns
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from migrascope.node.enter import set_namespace
+from migrascope.node.sandbox import set_namespace
 
 NETNS = Path("/run/netns")
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.model.problem import Problem
-from migrascope.node import enter
+from migrascope.node import sandbox
 from migrascope.node.namespace import Namespace
-from migrascope.node.place import CACHE, STATE
+from migrascope.node.paths import CACHE, STATE
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 
@@ -49,7 +49,7 @@ class Where:
             "argv": list(argv),
             "environment": _ENVIRONMENT if self.root else None,  # None: its own, which is ours
         }
-        return [sys.executable, "-I", "-S", enter.__file__, json.dumps(how)]
+        return [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(how)]
 
 
 def tail(log: Path, lines: int = 5) -> str:

@@ -27,7 +27,7 @@ from migrascope.model.problem import Problem
 from migrascope.node import memory
 from migrascope.node.container import inits
 from migrascope.node.namespace import NETNS, Namespace
-from migrascope.node.place import LABS, TESTBEDS
+from migrascope.node.paths import LABS, TESTBEDS
 
 _ID = re.compile(f"ms([0-9a-f]{{6}}|-{OURS.pattern})")
 _FILE = "register.ndjson"

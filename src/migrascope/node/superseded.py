@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from migrascope.node.lock import free
-from migrascope.node.place import LABS, TESTBEDS
+from migrascope.node.paths import LABS, TESTBEDS
 from migrascope.node.register import registers
 from migrascope.store.removal import NotRemoved, remove_tree
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from migrascope.model.problem import Problem
 from migrascope.node import cgroup
 from migrascope.node.namespace import NETNS, Namespace
-from migrascope.node.place import LABS, TESTBEDS
+from migrascope.node.paths import LABS, TESTBEDS
 from migrascope.node.register import Register, registers, start_time
 from migrascope.store.removal import NotRemoved, remove_tree
 

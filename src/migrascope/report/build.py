@@ -9,12 +9,13 @@ from migrascope.analysis.summary import Cell, Summary, TrialResult
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.model.disturbance import NONE
-from migrascope.report import csv, html
-from migrascope.report.layers import Layers, layers
-from migrascope.report.timeline import Timeline, timeline
+from migrascope.report.charts.timeline import Timeline, timeline
+from migrascope.report.export import csv
+from migrascope.report.page import html
+from migrascope.report.page.layers import Layers, layers
+from migrascope.store.atomic import own_folder, write_json, write_whole
 from migrascope.store.recording import DAMAGED, Recording
 from migrascope.store.runfolder import RunFolder
-from migrascope.store.whole import own_folder, write_json, write_whole
 
 MOST_TIMELINES = 36
 """So many trials on their time axes keep report.html below 3 MB."""

@@ -20,10 +20,10 @@ from migrascope.model.load import Load
 from migrascope.model.name import OURS
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
+from migrascope.store.atomic import write_json
 from migrascope.store.document import read_json, read_object
 from migrascope.store.recording import Recording, TrialFacts, digest, polars_schema
 from migrascope.store.removal import remove_tree
-from migrascope.store.whole import write_json
 
 SCHEMA = 1
 _NUMBER = re.compile("[1-9][0-9]{0,9}")

@@ -8,7 +8,7 @@ from migrascope.model.problem import Problem
 from migrascope.model.units import human
 from migrascope.node import cgroup
 from migrascope.node.container import PROGRAM
-from migrascope.node.place import CACHE, STATE
+from migrascope.node.paths import CACHE, STATE
 
 MEMORY_BYTES = 6_500_000_000
 DISK_BYTES = 5_000_000_000

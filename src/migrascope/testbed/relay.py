@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from migrascope.model.problem import Problem
-from migrascope.node.enter import set_namespace
 from migrascope.node.namespace import Namespace
+from migrascope.node.sandbox import set_namespace
 
 PORTS = {"horizon": 80, "identity": 5000, "console": 6080, "compute": 8774, "volume": 8776, "placement": 8778,
          "image": 9292, "network": 9696}  # fmt: skip

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from migrascope.model.problem import Problem
 from migrascope.node.process import ProcessError
+from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
-from migrascope.store.whole import write_json
 from migrascope.testbed.task import Action, Await, Command, File, Task, Units
 
 _START_S = 180.0

@@ -8,7 +8,7 @@ import struct
 import uuid
 from pathlib import Path
 
-from migrascope.store.whole import write_whole
+from migrascope.store.atomic import write_whole
 
 _CEPH_AES = 1
 _EC_BEGIN, _EC_END = bytes.fromhex("30310201010420"), bytes.fromhex("a00a06082a8648ce3d030107")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from migrascope.node.container import Container
 from migrascope.node.lock import locked
-from migrascope.node.place import CACHE
+from migrascope.node.paths import CACHE
 from migrascope.node.process import Where, run
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.testbed.runner import Progress
 
@@ -93,7 +93,7 @@ async def _frozen(nodes: Mapping[str, Container]) -> AsyncIterator[None]:
         for node in nodes.values():
             node.freeze(frozen=True)
         for node in nodes.values():
-            await until(node.frozen, 10, f"{node.name} is frozen")
+            await wait_until(node.frozen, 10, f"{node.name} is frozen")
         yield
     finally:
         for node in nodes.values():

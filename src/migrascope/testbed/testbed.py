@@ -20,12 +20,12 @@ from migrascope.model.units import rate_text
 from migrascope.node.container import Container
 from migrascope.node.image import IMAGES
 from migrascope.node.lock import free
-from migrascope.node.place import TESTBEDS
+from migrascope.node.paths import TESTBEDS
 from migrascope.node.register import Register, registers, start_time
 from migrascope.node.takedown import Cleaned, remove, take_down
+from migrascope.store.atomic import write_json
 from migrascope.store.document import read_json, read_object
 from migrascope.store.removal import remove_tree
-from migrascope.store.whole import write_json
 from migrascope.testbed import relay, snapshot
 from migrascope.testbed.roles.cloud import GUEST
 from migrascope.testbed.runner import Done, Progress, digest, run_tasks

@@ -15,8 +15,8 @@ from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, take_down
+from migrascope.store.atomic import write_json
 from migrascope.store.document import read_json, read_object
-from migrascope.store.whole import write_json
 from migrascope.testbed.settings import BARE, HOSTS, JOINED, NODES, address
 
 # What the kernel's token bucket takes.

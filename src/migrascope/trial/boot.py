@@ -5,8 +5,8 @@ from collections.abc import Callable
 from migrascope.lab.contract import Instance
 from migrascope.model.clock import mono_s
 from migrascope.model.problem import Problem
-from migrascope.node.until import Late, until
-from migrascope.trial.guestcall import GuestCall
+from migrascope.node.wait import WaitTimeout, wait_until
+from migrascope.trial.agent_client import AgentClient
 
 
 class NoBoot(Problem):
@@ -14,7 +14,7 @@ class NoBoot(Problem):
 
 
 async def await_boot(
-    instance: Instance, guest: GuestCall, limit_s: float, say: Callable[[str], None] = lambda text: None
+    instance: Instance, guest: AgentClient, limit_s: float, say: Callable[[str], None] = lambda text: None
 ) -> None:
     """Returns as soon as the guest's website and agent answer. NoBoot after limit_s, or when it has died. say: takes
     how long it has been waited for."""
@@ -28,7 +28,7 @@ async def await_boot(
         return await guest.ready()
 
     try:
-        await until(booted, limit_s, "the guest boots and its website answers", 0.05)
-    except Late as error:
+        await wait_until(booted, limit_s, "the guest boots and its website answers", 0.05)
+    except WaitTimeout as error:
         last = " | ".join((await instance.console() or "").strip().splitlines()[-3:])
         raise NoBoot(f"{error}; serial console: {last or 'empty'}") from error

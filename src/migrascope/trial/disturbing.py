@@ -13,8 +13,8 @@ from migrascope.model.kinds.kind import Injector
 from migrascope.model.phase import Trigger
 from migrascope.model.problem import Problem
 from migrascope.store.spool import Spool
-from migrascope.trial.guestcall import GuestCall
-from migrascope.trial.gueststress import GuestStress
+from migrascope.trial.agent_client import AgentClient
+from migrascope.trial.guest_stress import GuestStress
 
 REBUILT = "the instance and both QEMUs are new in each trial"
 
@@ -33,7 +33,7 @@ class Disturbing:
 
     @classmethod
     async def armed(
-        cls, disturbance: Disturbance, instance: Instance, destination: str, guest: GuestCall, swallows: str = ""
+        cls, disturbance: Disturbance, instance: Instance, destination: str, guest: AgentClient, swallows: str = ""
     ) -> "Disturbing":
         """Prepares it. Problem where the lab has no disturbances, or it cannot be prepared; nothing is left then.
         swallows: where network load of the guest goes."""

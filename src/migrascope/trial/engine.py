@@ -14,15 +14,15 @@ from migrascope.model.clock import clock_pair, mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import HOSTS, TrialSpec
-from migrascope.node.until import Late, until
+from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.recording import TrialFacts
-from migrascope.trial.aftermath import failed, healed, keep_logs, rescue
+from migrascope.trial.after_failure import failed, healed, keep_logs, rescue
 from migrascope.trial.parts import ORDER, Trial
-from migrascope.trial.proof import Proof, failures, prove
+from migrascope.trial.post_checks import Proof, failures, prove
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import arranged
-from migrascope.trial.steady import SteadyState
-from migrascope.trial.watch import EchoWatch
+from migrascope.trial.spool_watch import EchoWatch
+from migrascope.trial.steady_state import SteadyState
 from migrascope.trial.witnesses import keep_volume, pages
 
 INSTANCE, MIGRATION = "vm-1", "m-1"
@@ -77,9 +77,9 @@ class TrialEngine:
                 facts.facts["disturbance"] = trial.disturbing.facts()
             facts = replace(facts, proof=await self._drain(trial, trial.source if error else trial.destination))
             if error is None:
-                trial.crew.check()
+                trial.processes.check()
             trial.phase("collect")
-            await trial.crew.stop()
+            await trial.processes.stop()
             await keep_volume(trial.instance, trial.opened, self._site)
             if trial.disturbing is not None and isinstance(self._lab, Healable):
                 facts.facts["healing"] = asdict(await healed(self._lab))
@@ -123,7 +123,7 @@ class TrialEngine:
             )  # fmt: skip
 
             def alive() -> None:
-                trial.crew.check()
+                trial.processes.check()
                 if problem := trial.instance.problem():
                     raise TrialFailed(problem)
 
@@ -143,7 +143,7 @@ class TrialEngine:
         end = mono_ns() + round(seconds * 1e9)
         while (left := (end - mono_ns()) / 1e9) > 0:
             await asyncio.sleep(min(0.25, left))
-            trial.crew.check()
+            trial.processes.check()
             if problem := trial.instance.problem():
                 raise TrialFailed(problem)
 
@@ -188,14 +188,16 @@ class TrialEngine:
         watch = EchoWatch(trial.opened, self._plan.probes.echo_rate)
 
         async def recovered() -> bool:
-            trial.crew.check()
+            trial.processes.check()
             if problem := trial.instance.problem():
                 raise TrialFailed(problem)
             return watch.recovered(over_ns) is not None
 
         try:
-            await until(recovered, self._plan.windows.limit, "500 ms without a lost probe after the migration", 0.05)
-        except Late as error:
+            await wait_until(
+                recovered, self._plan.windows.limit, "500 ms without a lost probe after the migration", 0.05
+            )
+        except WaitTimeout as error:
             raise TrialFailed(f"the service did not recover: {error}") from error
         trial.events.add("recovered")
 

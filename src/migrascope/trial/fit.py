@@ -14,13 +14,13 @@ from migrascope.model.load import LEAST_RATE, Load, Tried
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors, cells
-from migrascope.node.member import Member
-from migrascope.node.until import until
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.spool import Follower
-from migrascope.trial.crew import Crew
-from migrascope.trial.members import members
 from migrascope.trial.parts import Trial, instance, ledger, memory, observers, reflector
+from migrascope.trial.processes import Processes
+from migrascope.trial.programs import process_specs
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import arranged, programs
 from migrascope.workload.scenario import scenario
@@ -112,10 +112,10 @@ class Fit:
             async with arranged(tried, (programs,)):
                 people = replace(workload, viewers=workload.viewers[:count])
                 echo = trial.facts["echo_kind"]
-                seated = members(trial.client, made, trial.plan, people, observed=True, echo=echo)
-                await tried.crew.start([one for one in seated if one.source.startswith("viewer-")])
-                await tried.crew.start([self._searcher(made, workload.page_path, count)])
-                rate, busy, serves = await self._found(attempt, tried.crew)
+                seated = process_specs(trial.client, made, trial.plan, people, observed=True, echo=echo)
+                await tried.processes.start([one for one in seated if one.source.startswith("viewer-")])
+                await tried.processes.start([self._searcher(made, workload.page_path, count)])
+                rate, busy, serves = await self._found(attempt, tried.processes)
             if rate >= min(LEAST_RATE, self._rates.most):
                 new, kept = self._rates.at(rate)
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -129,23 +129,23 @@ class Fit:
             "fewer visits in a plan, as in [visitors] new_rate = 2, kept_rate = 2"
         )
 
-    def _searcher(self, instance: Instance, page_path: str, viewers: int) -> Member:
+    def _searcher(self, instance: Instance, page_path: str, viewers: int) -> ProcessSpec:
         address, rates = instance.address, self._rates
         config = {
             "url": f"http://{address}{page_path}", "agent": f"http://{address}:8080", "fixed": rates.fixed,
             "part": rates.part, "most": rates.most, "viewers": viewers, "limit_s": LIMIT_S - _ATTEMPT_S,
             "kept_connections": self._plan.visitors.kept_connections, "processes": list(instance.pids().values()),
         }  # fmt: skip
-        return Member("capacity", "migrascope.workload.capacity", "client", self._lab.client, config)
+        return ProcessSpec("capacity", "migrascope.workload.capacity", "client", self._lab.client, config)
 
-    async def _found(self, folder: Path, crew: Crew) -> tuple[float, float | None, float | None]:
+    async def _found(self, folder: Path, processes: Processes) -> tuple[float, float | None, float | None]:
         """(rate, the guest's share of a core at it, the rate that would fill it) as soon as the searcher knows."""
         tried, borne = Follower(folder / "tried@capacity.jsonl"), Follower(folder / "borne@capacity.jsonl")
         found: list[list[float]] = []
         began = mono_s()
 
         async def known() -> bool:
-            crew.check()
+            processes.check()
             for _, viewers, rate, in_time, busy in tried.rows():
                 self._tried.append(Tried(rate, in_time, busy if busy >= 0 else None, viewers))
                 left = max(0.0, LIMIT_S - (mono_s() - began))
@@ -155,6 +155,6 @@ class Fit:
             found.extend(borne.rows())
             return bool(found)
 
-        await until(known, LIMIT_S + 10, "it is known how many visits the guest bears", 0.1)
+        await wait_until(known, LIMIT_S + 10, "it is known how many visits the guest bears", 0.1)
         _, _, rate, busy, serves = found[0]
         return rate, busy if busy >= 0 else None, serves if serves >= 0 else None

@@ -13,15 +13,15 @@ from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.plan import EchoKind, FleetPlan, Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import HOSTS, Factors, TrialSpec
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
-from migrascope.node.until import until
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
-from migrascope.trial.aftermath import failed
-from migrascope.trial.guestcall import GuestCall
-from migrascope.trial.members import AGENT_PORT
+from migrascope.trial.after_failure import failed
+from migrascope.trial.agent_client import AgentClient
+from migrascope.trial.programs import AGENT_PORT
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import Part, Setup, arranged, machine, programs
 
@@ -97,7 +97,7 @@ async def instances(trial: FleetTrial) -> AsyncIterator[None]:
 
 async def _boot(trial: FleetTrial) -> None:
     waiting = {
-        name: GuestCall(f"http://{address}:{AGENT_PORT}", trial.client, trial.runtime)
+        name: AgentClient(f"http://{address}:{AGENT_PORT}", trial.client, trial.runtime)
         for name, address in trial.watched.items()
     }
 
@@ -108,17 +108,17 @@ async def _boot(trial: FleetTrial) -> None:
         return not waiting
 
     limit = trial.plan.windows.boot_limit * max(1, len(trial.watched))
-    await until(all_booted, limit, "the guests boot and their websites answer", 0.2)
+    await wait_until(all_booted, limit, "the guests boot and their websites answer", 0.2)
 
 
 @asynccontextmanager
 async def probes(trial: FleetTrial) -> AsyncIterator[None]:
     """A prober for each that is watched, and what counts the links' bytes."""
-    probers: list[Member] = []
+    probers: list[ProcessSpec] = []
     if trial.factors.probes != "none":
         kind = await trial.echo_kind(next(iter(trial.watched.values())))
         probers = echoes(trial.watched, trial.plan.probes.echo_rate, kind, trial.client)
-    await trial.crew.start([*trial.fleet.links(), *probers])
+    await trial.processes.start([*trial.fleet.links(), *probers])
     yield
 
 
@@ -166,11 +166,11 @@ class FleetEngine:
                 lost = await Drive(watch, self._plan, trial.destination, trial.opened / "events.ndjson").all(before)
             trial.phase("after")
             await asyncio.sleep(self._plan.windows.before)
-            trial.crew.check()
+            trial.processes.check()
             async with trial.draining():
                 pass
             trial.phase("collect")
-            await trial.crew.stop()
+            await trial.processes.stop()
         many = f"{len(lost)} of {trial.factors.instances} did not migrate; " if lost else ""
         first = next((f"{name}: {why}" for name, why in lost.items()), "")
         return replace(facts, status="failed" if lost else "ok", reason=(many + first) or None)
@@ -182,11 +182,11 @@ def spread(addresses: Mapping[str, str]) -> dict[str, str]:
     return {name: addresses[name] for name in (names[at * len(names) // count] for at in range(count))}
 
 
-def echoes(watched: Mapping[str, str], rate: float, kind: EchoKind, client: Namespace | None) -> list[Member]:
+def echoes(watched: Mapping[str, str], rate: float, kind: EchoKind, client: Namespace | None) -> list[ProcessSpec]:
     """A prober for each, `rate` packets a second in all."""
     config = {"rate": rate / len(watched), "kind": kind}
     return [
-        Member(
+        ProcessSpec(
             f"echo-{name}", "migrascope.probe.echo", "client", client, {"target": address, "instance": name, **config}
         )
         for name, address in watched.items()

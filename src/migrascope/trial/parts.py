@@ -12,12 +12,12 @@ from migrascope.model.clock import mono_s
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
-from migrascope.node.member import Member
-from migrascope.node.until import until
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
+from migrascope.trial.agent_client import SLOW_S, AgentClient
 from migrascope.trial.boot import await_boot
 from migrascope.trial.disturbing import Disturbing
-from migrascope.trial.guestcall import SLOW_S, GuestCall
-from migrascope.trial.members import AGENT_PORT, members
+from migrascope.trial.programs import AGENT_PORT, process_specs
 from migrascope.trial.setup import Part, Setup, machine, programs
 from migrascope.trial.witnesses import Ledger
 from migrascope.workload.scenario import ScenarioWorkload, scenario
@@ -38,7 +38,7 @@ class Trial(Setup):
     destination: str
     settings: dict[str, Any]
     instance: Instance = field(init=False)
-    guest: GuestCall = field(init=False)
+    guest: AgentClient = field(init=False)
     workload: ScenarioWorkload = field(init=False)
     boot_id: str = field(init=False)
     disturbing: Disturbing | None = None
@@ -51,9 +51,9 @@ class Trial(Setup):
     def pids(self) -> dict[str, int]:
         return self.instance.pids() | super().pids()
 
-    def member(self, source: str, module: str, **config: Any) -> Member:
+    def member(self, source: str, module: str, **config: Any) -> ProcessSpec:
         """A program at the client's."""
-        return Member(source, f"migrascope.{module}", "client", self.client, config)
+        return ProcessSpec(source, f"migrascope.{module}", "client", self.client, config)
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
     made = await trial.lab.create(trial.instance_id, trial.factors, trial.source, trial.folder)
     try:
         trial.instance = made
-        trial.guest = GuestCall(f"http://{made.address}:{AGENT_PORT}", trial.client, trial.runtime)
+        trial.guest = AgentClient(f"http://{made.address}:{AGENT_PORT}", trial.client, trial.runtime)
         await await_boot(made, trial.guest, trial.plan.windows.boot_limit, trial.say)
         trial.facts["boot_s"] = round(mono_s() - began, 3)
         viewers = trial.plan.visitors.viewers
@@ -117,7 +117,7 @@ async def reflector(trial: Trial) -> AsyncIterator[None]:
     yield
 
 
-async def begin_reflector(guest: GuestCall) -> None:
+async def begin_reflector(guest: AgentClient) -> None:
     """Starts it, and waits until it takes packets. Problem where it fails or takes too long."""
     await guest.ask(f"/reflector?port={stamp.PORT}", post=True)
     await _works(guest, "/reflector", _REFLECTOR_READY_S, "the reflector in the guest", "takes packets")
@@ -129,7 +129,9 @@ async def observers(trial: Trial) -> AsyncIterator[None]:
     echo = await trial.echo_kind(trial.instance.address)
     trial.facts["echo_kind"] = echo
     lab, plan = trial.instance, trial.plan
-    await trial.crew.start(members(trial.client, lab, plan, trial.workload, observed=trial.observed, echo=echo))
+    await trial.processes.start(
+        process_specs(trial.client, lab, plan, trial.workload, observed=trial.observed, echo=echo)
+    )
     yield
 
 
@@ -139,7 +141,7 @@ async def load_watch(trial: Trial) -> AsyncIterator[None]:
     one = trial.disturbance
     if trial.observed and (trial.factors.write_Bps or (one is not None and one.made.in_guest)):
         agent = f"http://{trial.instance.address}:{AGENT_PORT}"
-        await trial.crew.start([trial.member("stress", "probe.stress", url=agent, interval_s=_WRITER_EVERY_S)])
+        await trial.processes.start([trial.member("stress", "probe.stress", url=agent, interval_s=_WRITER_EVERY_S)])
     yield
 
 
@@ -148,7 +150,7 @@ async def ledger(trial: Trial) -> AsyncIterator[None]:
     """The guest's ledger and its collector."""
     if rate := trial.plan.verdict.ledger:
         made = Ledger(trial.instance, trial.client, trial.runtime)
-        await trial.crew.start([made.collector()])
+        await trial.processes.start([made.collector()])
         await made.begin(trial.guest, rate)
     yield
 
@@ -175,11 +177,11 @@ async def disturbance(trial: Trial) -> AsyncIterator[None]:
 async def _begin_sink(trial: Trial) -> str:
     """Starts what takes the guest's network load. Gives where the guest sends, as guest/stress.py wants it."""
     address, port = trial.runtime.free_port(trial.client, trial.instance.address, socket.SOCK_STREAM)
-    await trial.crew.start([trial.member("sink", "workload.sink", address=address, port=port)])
+    await trial.processes.start([trial.member("sink", "workload.sink", address=address, port=port)])
     return f"{address}:{port}"
 
 
-async def _works(guest: GuestCall, path: str, limit_s: float, who: str, does: str) -> None:
+async def _works(guest: AgentClient, path: str, limit_s: float, who: str, does: str) -> None:
     """Waits until every worker of the agent's runs. Problem where one fails, or it takes too long."""
 
     async def work() -> bool:
@@ -188,7 +190,7 @@ async def _works(guest: GuestCall, path: str, limit_s: float, who: str, does: st
             raise Problem(f"{who} failed: {failed[0]}")
         return all(worker["state"] == "running" for worker in workers)
 
-    await until(work, limit_s, f"{who} {does}", 0.1)
+    await wait_until(work, limit_s, f"{who} {does}", 0.1)
 
 
 ORDER: tuple[Part[Trial], ...] = (

@@ -11,9 +11,9 @@ from typing import Any
 
 import aiohttp
 
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Process, Where, start
+from migrascope.node.process_spec import ProcessSpec
 from migrascope.probe.icmp import EchoSocket
 
 _PINGS, _PING_EVERY_S = 10, 0.2
@@ -22,7 +22,7 @@ _PINGS, _PING_EVERY_S = 10, 0.2
 class MachineRuntime:
     """Nothing is kept between calls: everything belongs to the namespace that is named."""
 
-    async def start(self, member: Member, config: dict[str, Any], log: Path) -> Process:
+    async def start(self, member: ProcessSpec, config: dict[str, Any], log: Path) -> Process:
         argv = [sys.executable, "-m", member.module, json.dumps(config)]
         return await start(member.source, argv, Where(member.namespace), log, piped=True)
 

@@ -12,8 +12,8 @@ from migrascope.model.clock import mono_ns
 from migrascope.model.plan import EchoKind, Plan
 from migrascope.node.namespace import Namespace
 from migrascope.store.events import EventLog
-from migrascope.trial.crew import Crew
-from migrascope.trial.members import machine_watch
+from migrascope.trial.processes import Processes
+from migrascope.trial.programs import machine_watch
 
 T_MAX_S = 3.0
 """Maximum time that an answer is waited for once nothing new is sent."""
@@ -36,11 +36,11 @@ class Setup:
     say: Callable[[str], None]
     facts: dict[str, Any]
     events: EventLog = field(init=False)
-    crew: Crew = field(init=False)
+    processes: Processes = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = EventLog(self.opened / "events.ndjson", "engine", self.instance_id, self.migration_id)
-        self.crew = Crew(self.opened, self.folder, self.instance_id, self.migration_id, self.runtime)
+        self.processes = Processes(self.opened, self.folder, self.instance_id, self.migration_id, self.runtime)
 
     def phase(self, name: str) -> None:
         """A phase of the trial begins."""
@@ -49,7 +49,7 @@ class Setup:
 
     def pids(self) -> dict[str, int]:
         """The processes on this machine whose CPU time is recorded, by name."""
-        return self.crew.pids()
+        return self.processes.pids()
 
     async def echo_kind(self, address: str) -> EchoKind:
         """icmp or tcp: as the plan says, and for "auto" ICMP if echo requests are answered."""
@@ -61,7 +61,7 @@ class Setup:
     async def draining(self) -> AsyncIterator[None]:
         """Nothing new is sent from now on. Where it is observed, what is under way has T_MAX_S to come in."""
         self.phase("drain")
-        self.crew.drain()
+        self.processes.drain()
         self.events.add("probes_stopping")
         started = mono_ns()
         yield
@@ -89,12 +89,12 @@ async def programs(trial: Setup) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await trial.crew.stop()
+        await trial.processes.stop()
 
 
 @asynccontextmanager
 async def machine(trial: Setup) -> AsyncIterator[None]:
     """What watches this machine, and every process that is there by now."""
     if trial.observed:
-        await trial.crew.start([machine_watch(trial.pids())])
+        await trial.processes.start([machine_watch(trial.pids())])
     yield

@@ -11,10 +11,10 @@ from migrascope.lab.contract import Instance
 from migrascope.lab.runtime import Runtime
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.node.process_spec import ProcessSpec
 from migrascope.store.recording import LEDGER, VOLUME
-from migrascope.trial.guestcall import SLOW_S, GuestCall
+from migrascope.trial.agent_client import SLOW_S, AgentClient
 from migrascope.trial.runtime import MACHINE
 
 _PAGE_LIMIT_S = 5.0
@@ -27,12 +27,12 @@ class Ledger:
         self._client = client
         self.address, self.port = runtime.free_port(client, instance.address, socket.SOCK_DGRAM)
 
-    def collector(self) -> Member:
+    def collector(self) -> ProcessSpec:
         """The program that takes the records."""
         config = {"address": self.address, "port": self.port}
-        return Member("collector", "migrascope.probe.collector", "client", self._client, config)
+        return ProcessSpec("collector", "migrascope.probe.collector", "client", self._client, config)
 
-    async def begin(self, guest: GuestCall, rate: float) -> None:
+    async def begin(self, guest: AgentClient, rate: float) -> None:
         """Tells the guest to write `rate` records a second. OSError when it does not answer."""
         await guest.ask(f"/ledger?to={self.address}:{self.port}&rate={rate:g}", post=True, timeout_s=SLOW_S)
 

@@ -25,7 +25,7 @@ from migrascope.model.plan import LINKS
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.model.witness import record_line
-from migrascope.node.member import Member
+from migrascope.node.process_spec import ProcessSpec
 
 SITE = {"/index.html": hashlib.sha256(PAGE).hexdigest()}
 FACTS = {"lab": "fake", "accelerator": "none", "qemu": "none"}
@@ -54,10 +54,12 @@ class FakeInstance:
         """No process runs for it."""
         return {}
 
-    def watchers(self, interval_s: float) -> list[Member]:
+    def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """The same programs as in the QEMU lab."""
         names = ("qmp", "link", "frames") if interval_s else ("qmp", "link")
-        return [Member(name, f"migrascope.probe.{name}", "fabric", None, {"interval_s": interval_s}) for name in names]
+        return [
+            ProcessSpec(name, f"migrascope.probe.{name}", "fabric", None, {"interval_s": interval_s}) for name in names
+        ]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """What both QEMUs would have read back."""
@@ -149,7 +151,7 @@ class FakeFleet:
         """Gives it up."""
         self._instances[name].world.fail(MigrationFailed("cancelled"))
 
-    def links(self) -> list[Member]:
+    def links(self) -> list[ProcessSpec]:
         """Nothing counts here."""
         return []
 

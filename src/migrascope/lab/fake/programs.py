@@ -10,7 +10,7 @@ from typing import Any
 from migrascope.lab.fake.time import NS
 from migrascope.lab.fake.world import World
 from migrascope.model.clock import clock_pair, mono_ns
-from migrascope.node.member import Member
+from migrascope.node.process_spec import ProcessSpec
 from migrascope.store.spool import Spool
 
 MS = NS // 1000
@@ -33,7 +33,7 @@ class Recorder:
     every_s = TICK_S
     tables: tuple[str, ...] = ()
 
-    def __init__(self, world: World, member: Member, config: dict[str, Any]) -> None:
+    def __init__(self, world: World, member: ProcessSpec, config: dict[str, Any]) -> None:
         self.world, self.source, self.host, self.config = world, member.source, member.host, config
         self.chance = random.Random(f"{member.source}/{world.number}")
         self.began, self.draining, self._stopped = mono_ns(), False, False
@@ -125,7 +125,7 @@ class Nothing(Recorder):
 class Qmp(Recorder):
     """Events of both QEMUs, and their status where it is asked for. A table is named with its host."""
 
-    def __init__(self, world: World, member: Member, config: dict[str, Any]) -> None:
+    def __init__(self, world: World, member: ProcessSpec, config: dict[str, Any]) -> None:
         super().__init__(world, member, config)
         for host in (world.source, world.destination):
             for table in ("qmp_event", "qmp_status"):

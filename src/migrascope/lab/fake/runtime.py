@@ -12,8 +12,8 @@ from migrascope.lab.fake import programs, traffic
 from migrascope.lab.fake.programs import Recorder
 from migrascope.lab.fake.world import World
 from migrascope.model.clock import mono_ns
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.node.process_spec import ProcessSpec
 
 CLIENT = "192.0.2.1"
 PAGE = b"<h1>a website that nobody serves</h1>"
@@ -40,7 +40,7 @@ class FakeRuntime:
         self._worlds = worlds
         self._port = 40000
 
-    async def start(self, member: Member, config: dict[str, Any], log: Path) -> Recorder:
+    async def start(self, member: ProcessSpec, config: dict[str, Any], log: Path) -> Recorder:
         """A program belongs to the world that it is aimed at, else to the only one."""
         world = self._worlds.get(config.get("target", "")) or next(iter(self._worlds.values()))
         kind = _PROGRAMS.get(member.module.removeprefix("migrascope."), programs.Nothing)

@@ -6,7 +6,7 @@ from typing import Any
 from migrascope.lab.fake.programs import MS, Recorder
 from migrascope.lab.fake.time import NS
 from migrascope.lab.fake.world import Silence, World
-from migrascope.node.member import Member
+from migrascope.node.process_spec import ProcessSpec
 
 READ_EVERY = 50 * MS
 SEGMENT_S = 0.5
@@ -22,7 +22,7 @@ class Echo(Recorder):
     every_s = READ_EVERY / NS
     tables = ("echo_sent", "echo_reply")
 
-    def __init__(self, world: World, member: Member, config: dict[str, Any]) -> None:
+    def __init__(self, world: World, member: ProcessSpec, config: dict[str, Any]) -> None:
         super().__init__(world, member, config)
         self._seq, self._late = 0, 0
         self._held: list[tuple[int, Silence]] = []
@@ -80,7 +80,7 @@ class Visitors(Recorder):
     every_s = READ_EVERY / NS
     tables = ("visit", "tcp_info")
 
-    def __init__(self, world: World, member: Member, config: dict[str, Any]) -> None:
+    def __init__(self, world: World, member: ProcessSpec, config: dict[str, Any]) -> None:
         super().__init__(world, member, config)
         self._open, self._seqs = list[_Visit](), {"new": 0, "kept": 0}
         self._counts = dict[int, list[int]]()

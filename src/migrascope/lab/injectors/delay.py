@@ -7,10 +7,10 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from migrascope.lab.injectors import delayline
-from migrascope.lab.injectors.wires import Wires
-from migrascope.node.inside import Inside
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.node.link import add_bridge, add_to_bridge
 from migrascope.node.namespace import index_of
+from migrascope.node.namespace_thread import NamespaceThread
 from migrascope.node.process import Process, Where, start
 
 _READY_S = 20.0
@@ -35,18 +35,18 @@ class LinkDelay:
     """Everything that nodes send to a link (from_node) or get from it (to_node) comes so many seconds later."""
 
     def __init__(
-        self, wires: Wires, link: str, nodes: list[str], from_node_s: float, to_node_s: float, log: Path
+        self, lab_links: LabLinks, link: str, nodes: list[str], from_node_s: float, to_node_s: float, log: Path
     ) -> None:
-        self._fabric, self._link, self._log = wires.fabric, link, log
+        self._fabric, self._link, self._log = lab_links.fabric, link, log
         self._delays = str(from_node_s), str(to_node_s)
-        ports = wires.links[link].ports
+        ports = lab_links.links[link].ports
         self._detours = [_Detour(ports[node].port, number) for number, node in enumerate(nodes)]
-        self._inside: Inside | None = None
+        self._inside: NamespaceThread | None = None
         self._applied = False
 
     async def arm(self) -> None:
         """The taps are there, and the link's bridge keeps the address that it has whatever its ports are."""
-        self._inside = Inside(self._fabric)
+        self._inside = NamespaceThread(self._fabric)
         self._inside.configure(self._keep_address)
         for one in self._detours:
             argv = [sys.executable, "-I", "-S", delayline.__file__, one.near, one.far, *self._delays]

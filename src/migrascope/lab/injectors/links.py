@@ -4,10 +4,10 @@ from functools import partial
 
 from pyroute2 import IPRoute
 
-from migrascope.lab.injectors.wires import Wires
-from migrascope.node.inside import Inside
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.node.link import PortSwitch, bucket, set_rate
 from migrascope.node.namespace import index_of
+from migrascope.node.namespace_thread import NamespaceThread
 
 _ROOT = 0xFFFFFFFF
 _NOTHING = {"rate": 1000, "burst": 20, "limit": 1000}
@@ -16,9 +16,9 @@ _NOTHING = {"rate": 1000, "burst": 20, "limit": 1000}
 class LinkDown:
     """Bridge ports of a link stop forwarding: no frame passes, and no interface loses its carrier."""
 
-    def __init__(self, wires: Wires, link: str, nodes: list[str]) -> None:
-        ports = wires.links[link].ports
-        self._ports = [(wires.fabric, ports[node].port) for node in nodes]
+    def __init__(self, lab_links: LabLinks, link: str, nodes: list[str]) -> None:
+        ports = lab_links.links[link].ports
+        self._ports = [(lab_links.fabric, ports[node].port) for node in nodes]
         self._switches: list[PortSwitch] = []
 
     async def arm(self) -> None:
@@ -39,14 +39,14 @@ class LinkDown:
 class OneWay:
     """What one host sends on a link is dropped: a token bucket (tbf) that is smaller than any frame."""
 
-    def __init__(self, wires: Wires, link: str, host: str) -> None:
-        self._link, self._namespace = wires.links[link], wires.nodes[host]
-        self._inside: Inside | None = None
+    def __init__(self, lab_links: LabLinks, link: str, host: str) -> None:
+        self._link, self._namespace = lab_links.links[link], lab_links.nodes[host]
+        self._inside: NamespaceThread | None = None
         self._index = 0
         self._applied = False
 
     async def arm(self) -> None:
-        self._inside = Inside(self._namespace)
+        self._inside = NamespaceThread(self._namespace)
         self._index = self._inside.configure(lambda routes: index_of(routes, self._link.name))
 
     def _drop(self, routes: IPRoute) -> None:
@@ -72,14 +72,14 @@ class OneWay:
 class LinkRate:
     """Every node of a link may send less, or more."""
 
-    def __init__(self, wires: Wires, link: str, rate_bps: float) -> None:
-        self._link, self._rate_bps = wires.links[link], rate_bps
-        self._inside: list[tuple[Inside, int]] = []
+    def __init__(self, lab_links: LabLinks, link: str, rate_bps: float) -> None:
+        self._link, self._rate_bps = lab_links.links[link], rate_bps
+        self._inside: list[tuple[NamespaceThread, int]] = []
         self._applied = False
 
     async def arm(self) -> None:
         for port in self._link.ports.values():
-            inside = Inside(port.namespace)
+            inside = NamespaceThread(port.namespace)
             self._inside.append((inside, inside.configure(lambda routes: index_of(routes, self._link.name))))
 
     async def apply(self) -> str:

@@ -1,6 +1,6 @@
 """A link that loses frames at random."""
 
-from migrascope.lab.injectors.wires import Wires
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.node.loss import Loss, Segments
 
 
@@ -8,9 +8,9 @@ class LinkLoss:
     """Loses a share (0 to 1) of the frames that nodes send to a link, and of those that they get from it."""
 
     def __init__(
-        self, wires: Wires, link: str, nodes: list[str], share: float, *, from_node: bool, to_node: bool
+        self, lab_links: LabLinks, link: str, nodes: list[str], share: float, *, from_node: bool, to_node: bool
     ) -> None:
-        self._fabric, self._link, self._share = wires.fabric, wires.links[link], share
+        self._fabric, self._link, self._share = lab_links.fabric, lab_links.links[link], share
         ports = [self._link.ports[node].port for node in nodes]
         self._comes_from, self._goes_to = ports if from_node else [], ports if to_node else []
         self._loss: Loss | None = None

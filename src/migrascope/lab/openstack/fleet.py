@@ -12,7 +12,7 @@ from migrascope.cloud.server import Server
 from migrascope.lab.fleet import Look, State
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.resources import Ground, Resources
-from migrascope.node.member import Member
+from migrascope.node.process_spec import ProcessSpec
 
 _MAKE_S, _MAKE_EACH_S = 300.0, 10.0
 _FORBIDDEN = 403
@@ -25,7 +25,13 @@ class CloudFleet:
     """Servers named PREFIX-1, PREFIX-2, ...; in the trial vm-1, vm-2, ... Use `make`, which blocks."""
 
     def __init__(
-        self, resources: Resources, prefix: str, count: int, pace: Pace, links: list[Member], settings: dict[str, Any]
+        self,
+        resources: Resources,
+        prefix: str,
+        count: int,
+        pace: Pace,
+        links: list[ProcessSpec],
+        settings: dict[str, Any],
     ) -> None:
         self._resources, self._pace, self._links, self.settings = resources, pace, links, settings
         self._names = {f"{prefix}-{number}": f"vm-{number}" for number in range(1, count + 1)}
@@ -70,7 +76,7 @@ class CloudFleet:
         return {one.id: {"status": one.status, "name": one.name} for one in found}
 
     def _servers_by_id(self) -> dict[str, dict[str, Any]]:
-        path = f"/servers/detail?tags={self._resources.wishes.run}"
+        path = f"/servers/detail?tags={self._resources.request.run}"
         return {one["id"]: one for one in self._cloud.listed(path, "servers", before=self._pace.take)}
 
     async def look(self) -> Look:
@@ -133,7 +139,7 @@ class CloudFleet:
         if record is not None:
             await asyncio.to_thread(server.abort, record["id"])
 
-    def links(self) -> list[Member]:
+    def links(self) -> list[ProcessSpec]:
         return self._links
 
     async def destroy(self) -> None:
@@ -142,6 +148,6 @@ class CloudFleet:
             await asyncio.to_thread(self._remove)
 
     def _remove(self) -> None:
-        wishes = self._resources.wishes
-        found = leftovers.find(self._cloud, wishes.machine, set).left
-        leftovers.remove(self._cloud, [one for one in found if one.run == wishes.run and one.kind != "security group"])
+        request = self._resources.request
+        found = leftovers.find(self._cloud, request.machine, set).left
+        leftovers.remove(self._cloud, [one for one in found if one.run == request.run and one.kind != "security group"])

@@ -6,29 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
-from migrascope.lab.bootimage import BootImage
-from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.boot_image import BootImage
+from migrascope.lab.openstack.ownership import TAG, InstanceRequest
 
 _UPLOAD_S = 900
 _HARDWARE = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "hw_rng_model": "virtio"}
 
 
-def image_of(cloud: Cloud, wishes: Wishes, boot: BootImage) -> Any:
+def image_of(cloud: Cloud, request: InstanceRequest, boot: BootImage) -> Any:
     """The wished image, or the one that holds this guest; where there is none it is uploaded, with its kernel, and
     stays for the next run. Blocks. CloudError when there is no such image, or the upload is refused."""
     images = cloud.connection.image
-    if wishes.image:
-        found = cloud.idempotent(lambda: images.find_image(wishes.image))
+    if request.image:
+        found = cloud.idempotent(lambda: images.find_image(request.image))
         if found is None:
             raise CloudError(
-                f"cloud {cloud.name} has no image {wishes.image}; leave cloud.image out of the plan to upload one"
+                f"cloud {cloud.name} has no image {request.image}; leave cloud.image out of the plan to upload one"
             )
         return found
     disk = _sha512(boot.disk)
     for one in cloud.idempotent(lambda: list(images.images(status="active"))):
         if one.hash_value == disk and (one.properties or {}).get("os_command_line") == boot.kernel_line:
             return one
-    upload = partial(_upload, cloud, [TAG, wishes.machine])
+    upload = partial(_upload, cloud, [TAG, request.machine])
     words = {"kernel_id": upload("kernel", boot.kernel), "ramdisk_id": upload("initrd", boot.initrd)}
     made = upload("website", boot.disk, min_disk=1, os_command_line=boot.kernel_line, **words, **_HARDWARE)
     return cloud.idempotent(lambda: images.get_image(made))

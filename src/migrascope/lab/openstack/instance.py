@@ -17,8 +17,8 @@ from migrascope.model.clock import mono_ns
 from migrascope.model.policy import Policy
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import Factors
-from migrascope.node.member import Member
-from migrascope.node.until import Late, until
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import WaitTimeout, wait_until
 
 _POLL_S, _FORCE_S = 1.0, 0.2
 _ABORT_S = 60.0
@@ -82,23 +82,23 @@ class CloudInstance:
     def pids(self) -> dict[str, int]:
         return {}
 
-    def watchers(self, interval_s: float) -> list[Member]:
+    def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """The API's view, and what can be seen on hosts in reach: libvirt, QEMU, links, frames, journals, Ceph."""
         access, server = self._access, self.made.server
         members = []
         if interval_s:
             api = {**self._login, "server": server, "port": self.made.port, "interval_s": 0.5}
-            members.append(Member("nova", "migrascope.probe.nova", "cloud", None, api))
+            members.append(ProcessSpec("nova", "migrascope.probe.nova", "cloud", None, api))
         if access.hosts:
             hosts = {name: {"uri": host.uri, "python": list(host.python)} for name, host in access.hosts.items()}
             config = {"hosts": hosts, "domain": server, "interval_s": interval_s, "persist": self._persist}
-            members.append(Member("libvirt", "migrascope.probe.libvirt", "cloud", None, config))
+            members.append(ProcessSpec("libvirt", "migrascope.probe.libvirt", "cloud", None, config))
         if access.fabric is not None:
             link = {"ports": dict(access.ports), "interval_s": interval_s}
-            members.append(Member("link", "migrascope.probe.link", "fabric", access.fabric, link))
+            members.append(ProcessSpec("link", "migrascope.probe.link", "fabric", access.fabric, link))
         return [*members, *self._beside()] if interval_s else members
 
-    def _beside(self) -> list[Member]:
+    def _beside(self) -> list[ProcessSpec]:
         """Who watches the instance's frames, the hosts' journals and Ceph, where we may."""
         access, tap = self._access, f"tap{self.made.port[:11]}"
         spaces = {name: host.space for name, host in access.hosts.items() if host.space is not None}
@@ -106,9 +106,9 @@ class CloudInstance:
         members = []
         for name, space in spaces.items():
             counted = {"mac": self._mac, "ports": {tap: name}, "interval_s": _FRAMES_S}
-            members.append(Member(f"frames-{name}", "migrascope.probe.frames", name, space, counted))
+            members.append(ProcessSpec(f"frames-{name}", "migrascope.probe.frames", name, space, counted))
             seen = path | {"ports": {tap: (name, "tap")}}
-            members.append(Member(f"announce-{name}", "migrascope.probe.announce", name, space, seen))
+            members.append(ProcessSpec(f"announce-{name}", "migrascope.probe.announce", name, space, seen))
         if spaces and access.fabric is not None:
             places = {"tenant": "tenant", "external": "router"}
             ports = {
@@ -117,14 +117,14 @@ class CloudInstance:
                 if link in places and node in spaces
             }
             fabric = path | {"ports": ports}
-            members.append(Member("announce", "migrascope.probe.announce", "fabric", access.fabric, fabric))
+            members.append(ProcessSpec("announce", "migrascope.probe.announce", "fabric", access.fabric, fabric))
         if spaces:
             hosts = {name: list(access.hosts[name].python) for name in spaces}
             journal = {"hosts": hosts, "words": [self.made.server, self.made.port]}
-            members.append(Member("journal", "migrascope.probe.journal", "cloud", None, journal))
+            members.append(ProcessSpec("journal", "migrascope.probe.journal", "cloud", None, journal))
         if access.ceph:
             ceph = {"python": list(access.ceph), "interval_s": _CEPH_S, "persist": self._persist}
-            members.append(Member("ceph", "migrascope.probe.ceph", "cloud", None, ceph))
+            members.append(ProcessSpec("ceph", "migrascope.probe.ceph", "cloud", None, ceph))
         return members
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
@@ -194,8 +194,8 @@ class CloudInstance:
             server, record = await self._shown(), await self.record()
             return bool(record or server.get("OS-EXT-STS:task_state") or server["hostId"] != self._first_host)
 
-        with contextlib.suppress(Late):
-            await until(seen, _DOUBT_S, "a migration is seen", _POLL_S)
+        with contextlib.suppress(WaitTimeout):
+            await wait_until(seen, _DOUBT_S, "a migration is seen", _POLL_S)
             return True
         return False
 
@@ -219,8 +219,8 @@ class CloudInstance:
         async def ended() -> bool:
             return (await self.record()).get("status") in ENDED
 
-        with contextlib.suppress(Late):
-            await until(ended, _ABORT_S, "the migration is cancelled", _POLL_S)
+        with contextlib.suppress(WaitTimeout):
+            await wait_until(ended, _ABORT_S, "the migration is cancelled", _POLL_S)
 
     async def place(self, destination: str) -> PostCheck:
         """Where Compute says that it runs; where it names no hosts, that it is another than before."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.cloud.pace import Pace
-from migrascope.lab.bootimage import BootImage
+from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.fleet import CloudFleet
 from migrascope.lab.openstack.instance import CloudInstance, login
+from migrascope.lab.openstack.ownership import InstanceRequest, machine_tag
 from migrascope.lab.openstack.resources import Ground, Resources
-from migrascope.lab.openstack.wishes import Wishes, machine_tag
 from migrascope.model.schedule import Factors
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
+from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
 
@@ -48,7 +48,7 @@ class OpenstackLab:
         cls,
         cloud: Cloud,
         clouds_yaml: Path | None,
-        wanted: Wishes,
+        wanted: InstanceRequest,
         boot: BootImage,
         access: CloudAccess,
         *,
@@ -62,8 +62,10 @@ class OpenstackLab:
             machine = machine_tag()
             left = (await asyncio.to_thread(leftovers.find, cloud, machine)).left
             await asyncio.to_thread(leftovers.remove, cloud, left)
-            wishes = Wishes(register.id, machine, wanted.image, wanted.flavor, wanted.network, wanted.external)
-            resources = Resources(cloud, wishes)
+            request = InstanceRequest(
+                register.id, machine, wanted.image, wanted.flavor, wanted.network, wanted.external
+            )
+            resources = Resources(cloud, request)
             hosts = await asyncio.to_thread(hypervisors, cloud)
             facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}
             await access.ready()
@@ -109,7 +111,7 @@ class OpenstackLab:
         links = []
         if self._access.fabric is not None:
             config = {"ports": dict(self._access.ports), "interval_s": 0.1}
-            links = [Member("link", "migrascope.probe.link", "fabric", self._access.fabric, config)]
+            links = [ProcessSpec("link", "migrascope.probe.link", "fabric", self._access.fabric, config)]
         fleet = CloudFleet(resources, prefix, factors.instances, Pace(requests_per_s), links, settings)
         making = asyncio.ensure_future(asyncio.to_thread(fleet.make, self._ground, flavor, host))
         try:

@@ -9,7 +9,7 @@ from functools import partial
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.cloud.server import Server
 from migrascope.lab.openstack.attachments import detach, orphaned
-from migrascope.lab.openstack.wishes import TAG, Marks
+from migrascope.lab.openstack.ownership import TAG, OwnerTags
 from migrascope.node.register import registers
 
 KINDS = ("server", "floating IP", "port", "volume", "security group", "image", "flavor")
@@ -70,7 +70,7 @@ def _ours(cloud: Cloud) -> Iterator[Leftover]:
     network, storage = cloud.connection.network, cloud.connection.block_storage
 
     def leftover(kind: str, thing: object, name: str, tags: Iterable[str]) -> Iterator[Leftover]:
-        if marks := Marks.of(tags):
+        if marks := OwnerTags.of(tags):
             yield Leftover(kind, str(thing), name, marks.run, marks.machine)
 
     for server in cloud.listed(f"/servers/detail?tags={TAG}", "servers"):

@@ -10,10 +10,10 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.cloud.server import Server
-from migrascope.lab.bootimage import BootImage
+from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
-from migrascope.lab.openstack.wishes import TAG, Wishes
+from migrascope.lab.openstack.ownership import TAG, InstanceRequest
 from migrascope.model import stamp
 
 _RULES: tuple[dict[str, Any], ...] = (
@@ -50,17 +50,17 @@ class Made:
 class Resources:
     """Makes what is wished for in a cloud, and removes it. Every method blocks: call it in a thread."""
 
-    def __init__(self, cloud: Cloud, wishes: Wishes) -> None:
-        self.cloud, self.wishes = cloud, wishes
+    def __init__(self, cloud: Cloud, request: InstanceRequest) -> None:
+        self.cloud, self.request = cloud, request
         self._network, self._storage = cloud.connection.network, cloud.connection.block_storage
 
     def ground(self, boot: BootImage) -> Ground:
         """Finds or uploads the image, finds the networks, makes the security group. CloudError says what is lacking."""
-        wishes, cloud = self.wishes, self.cloud
-        image = image_of(cloud, wishes, boot)
-        external = self.net(wishes.external, outer=True)
-        network = self.net(wishes.network, outer=False)
-        group = self._do(self._network.create_security_group, name=wishes.run, description=wishes.mark)
+        request, cloud = self.request, self.cloud
+        image = image_of(cloud, request, boot)
+        external = self.net(request.external, outer=True)
+        network = self.net(request.network, outer=False)
+        group = self._do(self._network.create_security_group, name=request.run, description=request.mark)
         for rule in _RULES:
             given = {"security_group_id": group.id, "direction": "ingress", "ether_type": "IPv4", **rule}
             self._do(self._network.create_security_group_rule, **given)
@@ -104,10 +104,10 @@ class Resources:
         one with the least disk. CloudError where the wished one is not there."""
         ram = memory_bytes // 2**20
         found = list(self.cloud.listed("/flavors/detail", "flavors"))
-        if self.wishes.flavor:
-            chosen = [one for one in found if self.wishes.flavor in (one["id"], one["name"])]
+        if self.request.flavor:
+            chosen = [one for one in found if self.request.flavor in (one["id"], one["name"])]
             if not chosen:
-                raise CloudError(f"cloud {self.cloud.name} has no flavor {self.wishes.flavor}")
+                raise CloudError(f"cloud {self.cloud.name} has no flavor {self.request.flavor}")
         else:
             chosen = [one for one in found if (one["ram"], one["vcpus"]) == (ram, vcpus)]
             chosen.sort(key=lambda one: one["disk"])
@@ -120,7 +120,7 @@ class Resources:
             return known
         ram = memory_bytes // 2**20
         name = f"{TAG}-{ram}-{vcpus}"
-        made = {"name": name, "ram": ram, "vcpus": vcpus, "disk": 0, "description": f"{TAG} {self.wishes.machine}"}
+        made = {"name": name, "ram": ram, "vcpus": vcpus, "disk": 0, "description": f"{TAG} {self.request.machine}"}
         try:
             return str(self.cloud.compute("POST", "/flavors", {"flavor": made})["flavor"]["id"])
         except CloudError as error:
@@ -149,14 +149,14 @@ class Resources:
 
     def volume(self, name: str, ground: Ground) -> str:
         """The id of a new volume that holds the image; it is not there at once."""
-        gib, marks = max(1, -(-ground.image_bytes // 2**30)), dict.fromkeys(self.wishes.tags, "1")
+        gib, marks = max(1, -(-ground.image_bytes // 2**30)), dict.fromkeys(self.request.tags, "1")
         given = {"size": gib, "image_id": ground.image, "name": name, "metadata": marks}
         return str(self._do(self._storage.create_volume, **given).id)
 
     def port(self, name: str, ground: Ground) -> str:
         """The id of a new port."""
         place = {"network_id": ground.network, "security_group_ids": [ground.group]}
-        return str(self._do(self._network.create_port, name=name, description=self.wishes.mark, **place).id)
+        return str(self._do(self._network.create_port, name=name, description=self.request.mark, **place).id)
 
     def server(self, name: str, flavor: str, host: str, volume: str, port: str) -> str:
         """The id of a new server on a volume that is there; it is not ACTIVE at once."""
@@ -166,7 +166,7 @@ class Resources:
             "flavorRef": flavor,
             "networks": [{"port": port}],
             "block_device_mapping_v2": [disk],
-            "tags": self.wishes.tags,
+            "tags": self.request.tags,
         }
         if host:
             wanted["host"] = host
@@ -175,7 +175,7 @@ class Resources:
     def address(self, port: str, ground: Ground) -> str:
         """A new floating IP of a port."""
         outside = {"floating_network_id": ground.external, "port_id": port}
-        return str(self._do(self._network.create_ip, description=self.wishes.mark, **outside).floating_ip_address)
+        return str(self._do(self._network.create_ip, description=self.request.mark, **outside).floating_ip_address)
 
     def _volume_is_there(self, volume: str) -> bool:
         found = self.cloud.idempotent(lambda: self._storage.get_volume(volume))
@@ -208,7 +208,7 @@ class Resources:
 
     def remove(self, name: str) -> None:
         """Removes what `make` made by this name, as far as it is there. CloudError when something stays."""
-        cloud, run = self.cloud, self.wishes.run
+        cloud, run = self.cloud, self.request.run
         servers = cloud.compute("GET", f"/servers?name=^{name}$&tags={run}")["servers"]
         for server in servers:
             self._gone(Server(cloud, server["id"]).delete)
@@ -237,7 +237,7 @@ class Resources:
         """Frees and removes the run's volumes that are still attached to servers that are gone; says which."""
         did = []
         for volume in orphaned(self._all(self._storage.volumes), servers):
-            if self.wishes.run in volume.metadata:
+            if self.request.run in volume.metadata:
                 detach(self.cloud, str(volume.id))
                 self._gone(partial(self._storage.delete_volume, volume))
                 did.append(f"free and remove the volume {volume.name}")

@@ -2,13 +2,13 @@
 
 import sys
 
-from migrascope.lab.injectors import storewriter
-from migrascope.lab.injectors.beside import Beside
+from migrascope.lab.injectors import store_writer
+from migrascope.lab.injectors.capacity import need_capacity
 from migrascope.lab.injectors.delay import LinkDelay
+from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.losses import LinkLoss
-from migrascope.lab.injectors.room import need_room
-from migrascope.lab.injectors.storeload import StoreLoad
+from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.injectors.commands import Abort, Held, SecondMigration
 from migrascope.lab.qemu.injectors.processes import Freeze, Kill
@@ -36,20 +36,20 @@ class QemuTools(Tools):
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
         if way in ("from-source", "from-destination"):
-            return OneWay(self._topology.wires, link, self._hosts[way.removeprefix("from-")])
-        return LinkDown(self._topology.wires, link, self._nodes(link, side))
+            return OneWay(self._topology.lab_links, link, self._hosts[way.removeprefix("from-")])
+        return LinkDown(self._topology.lab_links, link, self._nodes(link, side))
 
     def lose_frames(self, link: str, share: float, way: Way | None, side: Side | None) -> Injector:
         out, back = _directions(way)
-        return LinkLoss(self._topology.wires, link, self._nodes(link, side), share, from_node=out, to_node=back)
+        return LinkLoss(self._topology.lab_links, link, self._nodes(link, side), share, from_node=out, to_node=back)
 
     def delay_frames(self, link: str, seconds: float, way: Way | None, side: Side | None) -> Injector:
         out, back = _directions(way)
         nodes = self._nodes(link, side)
-        return LinkDelay(self._topology.wires, link, nodes, seconds * out, seconds * back, self._log)
+        return LinkDelay(self._topology.lab_links, link, nodes, seconds * out, seconds * back, self._log)
 
     def limit_link(self, link: str, rate: float) -> Injector:
-        return LinkRate(self._topology.wires, link, rate)
+        return LinkRate(self._topology.lab_links, link, rate)
 
     def flood_link(self, link: str, rate: float) -> Injector:
         to = self._hosts["destination"] if link == "migration" else "storage"
@@ -69,13 +69,13 @@ class QemuTools(Tools):
 
     def load_store(self, size: int, rate: float) -> Injector:
         """A writer in the node `storage`, beside the instance's volume."""
-        need_room(self._one, "qemu")
+        need_capacity(self._one, "qemu")
         words = ["file", str(self._instance.volume.path.parent), str(size), str(rate)]
-        argv = [sys.executable, "-I", "-S", storewriter.__file__, *words]
+        argv = [sys.executable, "-I", "-S", store_writer.__file__, *words]
         return StoreLoad(Where(self._topology.nodes["storage"]).command(argv), rate, self._log)
 
     def hold_memory(self, side: str, size: int) -> Injector:
-        need_room(self._one, "qemu")
+        need_capacity(self._one, "qemu")
         return self._beside(side, 1, "memory", str(size))
 
     def occupy_processors(self, side: str, count: int) -> Injector:
@@ -91,9 +91,9 @@ class QemuTools(Tools):
     def _process(self, side: str) -> Process:
         return self._instance.processes[self._hosts[side]]
 
-    def _beside(self, side: str, count: int, *words: str) -> Beside:
+    def _beside(self, side: str, count: int, *words: str) -> HostStress:
         where = Where(self._topology.nodes[self._hosts[side]])
-        return Beside(self._one.kind, list(words), count, where, self._log)
+        return HostStress(self._one.kind, list(words), count, where, self._log)
 
     def _nodes(self, link: str, side: Side | None) -> list[str]:
         """The nodes at whose ports a link is disturbed."""

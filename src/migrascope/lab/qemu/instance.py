@@ -12,7 +12,7 @@ from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.topology import Topology
 from migrascope.lab.qemu.volume import Volume
 from migrascope.node.process import Process, ProcessError, Where, start
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 
 
 class Instance:
@@ -50,7 +50,7 @@ class Instance:
             self.monitors[host] = monitor
             return True
 
-        await until(connected, 10, f"QEMU on {host} opens its monitor")
+        await wait_until(connected, 10, f"QEMU on {host} opens its monitor")
 
     def probe_sockets(self) -> dict[str, str]:
         """The second monitor of each QEMU, for the QMP probe."""

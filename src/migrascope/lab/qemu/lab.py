@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.lab import accelerator
-from migrascope.lab.bootimage import BootImage
+from migrascope.lab.boot_image import BootImage
 from migrascope.lab.contract import Requested
 from migrascope.lab.disturbable import Rescue, See
-from migrascope.lab.qemu import disturbing, migration, offer, settings, tls
+from migrascope.lab.qemu import disturbing, migration, policy_probe, settings, tls
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
@@ -22,9 +22,9 @@ from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import HOSTS, Factors
-from migrascope.node.member import Member
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where, run
+from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
 
@@ -43,7 +43,7 @@ class QemuInstance(Instance):
         self._recovery: Recovery | None = None
         self._downtime_limit_s = 0.0
 
-    def watchers(self, interval_s: float) -> list[Member]:
+    def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """QEMU's events and status, the links' counters, and the instance's frames by host."""
         topology = self._lab.topology
         qmp = {"hosts": self.probe_sockets(), "interval_s": interval_s}
@@ -51,10 +51,10 @@ class QemuInstance(Instance):
         tenant = {port: node for port, (name, node) in topology.ports().items() if name == "tenant"}
         frames = {"mac": self.spec.mac, "ports": tenant, "interval_s": FRAMES_S}
         always = [
-            Member("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, qmp),
-            Member("link", "migrascope.probe.link", "fabric", topology.fabric, link),
+            ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, qmp),
+            ProcessSpec("link", "migrascope.probe.link", "fabric", topology.fabric, link),
         ]
-        counter = Member("frames", "migrascope.probe.frames", "fabric", topology.fabric, frames)
+        counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", topology.fabric, frames)
         return [*always, counter] if interval_s else always
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class QemuLab:
             version = re.search(r"version (\S+)", says)
             if any(policy.tls for policy in policies.values()):
                 await tls.make(register.folder, [address(host, "migration") for host in HOSTS])
-            await offer.need(policies, Program(path, root, chosen), register.folder)
+            await policy_probe.need(policies, Program(path, root, chosen), register.folder)
             yield cls(
                 register, topology, Program(path, root, chosen), image_root, boot, policies,
                 version[1] if version else says.strip(),

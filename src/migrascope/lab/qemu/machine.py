@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.lab.accelerator import CPU_MODEL
-from migrascope.lab.bootimage import BootImage
+from migrascope.lab.boot_image import BootImage
 from migrascope.lab.qemu.topology import address
 from migrascope.lab.qemu.volume import EXPORT_PORT
 from migrascope.model.policy import Policy

@@ -11,7 +11,7 @@ from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.topology import address
 from migrascope.model.policy import Moment, Policy
-from migrascope.node.until import Late, until
+from migrascope.node.wait import WaitTimeout, wait_until
 
 _PORT = 4444
 _ANSWERS_S = 5.0
@@ -92,7 +92,7 @@ async def migrate(
             await instance.monitors[destination].execute("cont")
         return bool(state["running"])
 
-    await until(runs, 10, f"the instance runs on {destination}")
+    await wait_until(runs, 10, f"the instance runs on {destination}")
     instance.host = destination
     return answer
 
@@ -125,8 +125,8 @@ async def _cause(instance: Instance, words: str) -> str:
     async def died() -> bool:
         return instance.dead() is not None
 
-    with contextlib.suppress(Late):
-        await until(died, 0.5, "a QEMU has died")
+    with contextlib.suppress(WaitTimeout):
+        await wait_until(died, 0.5, "a QEMU has died")
     return instance.dead() or words
 
 
@@ -144,4 +144,4 @@ async def _cancel(instance: Instance, source: str) -> None:
     async def cancelled() -> bool:
         return (await _ask(instance, source)).get("status") in ("cancelled", "failed", "completed")
 
-    await until(cancelled, 10, "the migration is cancelled")
+    await wait_until(cancelled, 10, "the migration is cancelled")

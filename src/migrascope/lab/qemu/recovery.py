@@ -13,7 +13,7 @@ from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.topology import address
 from migrascope.node.namespace import Namespace
-from migrascope.node.until import Late, until
+from migrascope.node.wait import WaitTimeout, wait_until
 
 STUCK_S = 2.0
 _FIRST_PORT = 4445
@@ -47,8 +47,8 @@ class Recovery:
             await self.step(answer, time.monotonic())
             return not str(answer.get("status")).startswith("postcopy")
 
-        with contextlib.suppress(Late, MonitorError):
-            await until(over, _FINISH_S, "the migration is over")
+        with contextlib.suppress(WaitTimeout, MonitorError):
+            await wait_until(over, _FINISH_S, "the migration is over")
 
     def _stuck(self, answer: dict[str, Any], now_s: float) -> bool:
         """Whether nothing has moved for two seconds."""

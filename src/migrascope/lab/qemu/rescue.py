@@ -7,7 +7,7 @@ from migrascope.lab.disturbable import Rescue
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import Program
 from migrascope.lab.qemu.monitor import MonitorError
-from migrascope.node.until import Late, until
+from migrascope.node.wait import WaitTimeout, wait_until
 
 PATIENCE_S = 8.0
 _BOOT_S = 90.0
@@ -37,9 +37,9 @@ async def rescue(instance: Instance, program: Program, answers: Callable[[], Awa
     while answered_s is None:
         booting = _AGAIN in steps
         try:
-            await until(answers, _BOOT_S if booting else _EVERY_S, "the service answers", _EVERY_S)
+            await wait_until(answers, _BOOT_S if booting else _EVERY_S, "the service answers", _EVERY_S)
             answered_s = round(time.monotonic() - began, 1)
-        except Late:
+        except WaitTimeout:
             if booting:
                 break
             step = next_step(await _states(instance), time.monotonic() - since)

@@ -14,7 +14,7 @@ tap to the tenant link.
 
 from pyroute2 import IPRoute
 
-from migrascope.lab.injectors.wires import Wires
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.model.plan import LINKS
 from migrascope.model.schedule import HOSTS
 from migrascope.node.link import Link, add_bridge, add_to_bridge
@@ -78,8 +78,8 @@ class Topology:
             add_to_bridge(self.nodes[host], "tenant", "instances")
 
     @property
-    def wires(self) -> Wires:
-        return Wires(self.fabric, self.links, self.nodes)
+    def lab_links(self) -> LabLinks:
+        return LabLinks(self.fabric, self.links, self.nodes)
 
     def add_tap(self, host: str, name: str) -> None:
         """A tap for an instance in a host, joined to its tenant link."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from migrascope.lab.qemu.topology import address
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Process, ProcessError, Where, run, start
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 
 EXPORT_PORT = 10809
 
@@ -32,7 +32,7 @@ class Volume:
             assert self._where.namespace is not None
             return self._where.namespace.call(lambda: _listens(EXPORT_PORT))
 
-        await until(listening, 10, "qemu-nbd listens")
+        await wait_until(listening, 10, "qemu-nbd listens")
 
     def command(self) -> list[str]:
         """What serves it."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from migrascope.lab.injectors.wires import Wires
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.openstack.access import CloudAccess, Host
 from migrascope.lab.openstack.policy import settings
@@ -16,7 +16,7 @@ from migrascope.model.name import FOREIGN, named
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
-from migrascope.node import within
+from migrascope.node import nsenter
 from migrascope.node.process import Where
 from migrascope.store.removal import remove_tree
 from migrascope.testbed.settings import CONTROLLER, address
@@ -46,7 +46,7 @@ class TestbedControl(CloudAccess):
     def __init__(self, testbed: Testbed, host_root: Path, plan: Plan, say: Callable[[str], None]) -> None:
         topology = testbed.topology
         hosts = {
-            name: Host("qemu:///system", within.command(topology.namespaces[name], _PYTHON), topology.namespaces[name])
+            name: Host("qemu:///system", nsenter.command(topology.namespaces[name], _PYTHON), topology.namespaces[name])
             for name in testbed.nodes
         }
         links = topology.links.values()
@@ -55,8 +55,8 @@ class TestbedControl(CloudAccess):
             hosts, topology.namespaces["client"], address("origin", "external"), plan.chosen_policies(),
             fabric=topology.fabric, ports=ports, ceph=hosts[CONTROLLER].python,
         )  # fmt: skip
-        wires = Wires(topology.fabric, topology.links, topology.namespaces)
-        self.nodes = Nodes(wires, testbed.nodes, CONTROLLER, address)
+        lab_links = LabLinks(topology.fabric, topology.links, topology.namespaces)
+        self.nodes = Nodes(lab_links, testbed.nodes, CONTROLLER, address)
         self._testbed, self._host_root, self._say = testbed, host_root, say
         self._max_concurrent = plan.fleet.max_concurrent
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.cloud.server import Server
-from migrascope.lab.injectors import storewriter
-from migrascope.lab.injectors.beside import Beside
+from migrascope.lab.injectors import store_writer
+from migrascope.lab.injectors.capacity import need_capacity
+from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
-from migrascope.lab.injectors.room import need_room
-from migrascope.lab.injectors.storeload import StoreLoad
+from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, SecondMigration
 from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu
@@ -47,13 +47,13 @@ class TestbedTools(Tools):
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
         if way in ("from-source", "from-destination"):
-            return OneWay(self._nodes.wires, link, self._hosts[way.removeprefix("from-")])
+            return OneWay(self._nodes.lab_links, link, self._hosts[way.removeprefix("from-")])
         own = {"tenant": [self._aim.source, self._aim.destination], "external": ["client"]}
         nodes = [self._hosts[side]] if side is not None else own.get(link, [self._aim.source])
-        return LinkDown(self._nodes.wires, link, nodes)
+        return LinkDown(self._nodes.lab_links, link, nodes)
 
     def limit_link(self, link: str, rate: float) -> Injector:
-        return LinkRate(self._nodes.wires, link, rate)
+        return LinkRate(self._nodes.lab_links, link, rate)
 
     def flood_link(self, link: str, rate: float) -> Injector:
         return self._beside("source", 1, "udp", self._nodes.address(self._aim.destination, link), str(rate))
@@ -65,12 +65,12 @@ class TestbedTools(Tools):
         return Qemu(self._node(side), self._aim.server.id, freeze=True)
 
     def load_store(self, size: int, rate: float) -> Injector:
-        need_room(self._one, "openstack")
+        need_capacity(self._one, "openstack")
         words = ("rados", NAMESPACE, str(size), str(rate))
-        return StoreLoad(on_node(self._monitor, Path(storewriter.__file__), *words), rate, self._log)
+        return StoreLoad(on_node(self._monitor, Path(store_writer.__file__), *words), rate, self._log)
 
     def recover_store(self, side: str, size: int) -> Injector:
-        need_room(self._one, "openstack")
+        need_capacity(self._one, "openstack")
         return Recovery(self._node(side), self._monitor, size, self._log)
 
     def occupy_processors(self, side: str, count: int) -> Injector:
@@ -93,11 +93,11 @@ class TestbedTools(Tools):
 
     @property
     def _monitor(self) -> Namespace:
-        return self._nodes.wires.nodes[self._nodes.controller]
+        return self._nodes.lab_links.nodes[self._nodes.controller]
 
     def _node(self, name: str) -> Container:
         return self._nodes.by_name[self._hosts[name]]
 
-    def _beside(self, side: str, count: int, *words: str) -> Beside:
-        where = Where(self._nodes.wires.nodes[self._hosts[side]])
-        return Beside(self._one.kind, list(words), count, where, self._log)
+    def _beside(self, side: str, count: int, *words: str) -> HostStress:
+        where = Where(self._nodes.lab_links.nodes[self._hosts[side]])
+        return HostStress(self._one.kind, list(words), count, where, self._log)

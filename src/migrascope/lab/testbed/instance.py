@@ -22,7 +22,7 @@ from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 
 _POLL_S = 1.0
 _GONE_S = 120.0
@@ -120,7 +120,7 @@ class TestbedInstance(CloudInstance):
         async def gone() -> bool:
             return await asyncio.to_thread(self._server.is_gone)
 
-        await until(gone, _GONE_S, f"server {self.name} is deleted", _POLL_S)
+        await wait_until(gone, _GONE_S, f"server {self.name} is deleted", _POLL_S)
         await self._end_rest()
         return await self._control.volume(self.made.volume)
 

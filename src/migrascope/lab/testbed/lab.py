@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
-from migrascope.lab.bootimage import BootImage
+from migrascope.lab.boot_image import BootImage
 from migrascope.lab.disturbable import Healing
 from migrascope.lab.openstack.instance import CloudInstance
 from migrascope.lab.openstack.lab import OpenstackLab
-from migrascope.lab.openstack.wishes import Wishes
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.domains import end_orphans
 from migrascope.lab.testbed.instance import TestbedInstance
@@ -19,7 +19,7 @@ from migrascope.lab.testbed.taps import unplug_orphans
 from migrascope.model.disturbance import NONE
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
-from migrascope.node.until import until
+from migrascope.node.wait import wait_until
 
 _WELL_S, _LOOK_S = 90.0, 1.0
 
@@ -33,7 +33,13 @@ class TestbedLab(OpenstackLab):
     @classmethod
     @asynccontextmanager
     async def over(
-        cls, control: TestbedControl, cloud: Cloud, clouds_yaml: Path, wanted: Wishes, boot: BootImage, vcpus: int
+        cls,
+        control: TestbedControl,
+        cloud: Cloud,
+        clouds_yaml: Path,
+        wanted: InstanceRequest,
+        boot: BootImage,
+        vcpus: int,
     ) -> AsyncIterator["TestbedLab"]:
         """As OpenstackLab.up, on the testbed that is controlled."""
         async with cls.up(cloud, clouds_yaml, wanted, boot, control, vcpus=vcpus) as lab:
@@ -58,7 +64,7 @@ class TestbedLab(OpenstackLab):
         did, why = await control.repair(), ""
         try:
             did += await control.replicated()
-            await until(self._well, _WELL_S, "every service, agent and host of the cloud is well", _LOOK_S)
+            await wait_until(self._well, _WELL_S, "every service, agent and host of the cloud is well", _LOOK_S)
         except Problem as problem:
             ill = await asyncio.to_thread(unhealthy, self._resources.cloud.impatient())
             why = "; ".join(ill) or str(problem).splitlines()[0]

@@ -12,17 +12,17 @@ from typing import Any, Literal
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.guest.image import cloud_kernel_line, guest_image
 from migrascope.lab.accelerator import choose
-from migrascope.lab.hostimage import HOST
+from migrascope.lab.host_image import HOST
 from migrascope.lab.testbed.injectors.recovery import whole
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
 from migrascope.node.image import is_built, roots
-from migrascope.node.place import STATE, TESTBEDS
+from migrascope.node.paths import STATE, TESTBEDS
 from migrascope.node.register import registers
 from migrascope.node.takedown import Cleaned
-from migrascope.node.until import Late, until
+from migrascope.node.wait import WaitTimeout, wait_until
+from migrascope.store.atomic import write_whole
 from migrascope.store.removal import NotRemoved, remove_tree
-from migrascope.store.whole import write_whole
 from migrascope.testbed import relay
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
@@ -106,8 +106,8 @@ async def up(
         found = await status(testbed)
         return found.healthy
 
-    with contextlib.suppress(Late):
-        await until(healthy, _HEALTHY_S, "the testbed is healthy", 1)
+    with contextlib.suppress(WaitTimeout):
+        await wait_until(healthy, _HEALTHY_S, "the testbed is healthy", 1)
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from migrascope.lab.injectors.wires import Wires
+from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.node.container import Container
 
 
@@ -12,7 +12,7 @@ class Nodes:
     """wires: the links between the nodes and all that is on them; by_name: those with an init; controller: the node of
     what there is one of. address: of a node on a link."""
 
-    wires: Wires
+    lab_links: LabLinks
     by_name: Mapping[str, Container]
     controller: str
     address: Callable[[str, str], str]

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from migrascope.lab.injectors.steered import Steered
+from migrascope.lab.injectors.controlled_process import ControlledProcess
 from migrascope.lab.testbed.injectors.services import start, unit_of
 from migrascope.lab.testbed.units import UNITS
 from migrascope.model.units import human
-from migrascope.node import within
+from migrascope.node import nsenter
 from migrascope.node.container import Container
 from migrascope.node.namespace import Namespace
 
@@ -22,7 +22,7 @@ _UNDO_S = 120.0
 def on_node(node: Namespace, script: Path, *words: str) -> tuple[str, ...]:
     """The command line of a script on a node's own Python."""
     python = ("setpriv", "--pdeathsig", "KILL", "python3", "-c", script.read_text(encoding="utf-8"))
-    return within.command(node, (*python, *words))
+    return nsenter.command(node, (*python, *words))
 
 
 class Recovery:
@@ -35,7 +35,7 @@ class Recovery:
 
     def __init__(self, node: Container, monitor: Namespace, size: int, log: Path) -> None:
         self._node, self._monitor, self._size, self._log = node, monitor, size, log
-        self._program: Steered | None = None
+        self._program: ControlledProcess | None = None
         self._unit = ""
 
     async def arm(self) -> None:
@@ -43,7 +43,7 @@ class Recovery:
         unit = await unit_of(self._node, UNITS["ceph-osd"][0])
         number = unit.removeprefix("ceph-osd@").removesuffix(".service")
         argv = on_node(self._monitor, SCRIPT, "behind", NAMESPACE, number, str(self._size))
-        self._program = Steered("ceph-recovery", argv, self._log)
+        self._program = ControlledProcess("ceph-recovery", argv, self._log)
         await self._program.begin(_READY_S)
         self._unit = unit
         await self._node.run(["systemctl", "stop", unit])

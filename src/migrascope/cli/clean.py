@@ -1,0 +1,96 @@
+"""`clean`: removes what killed runs left, on this machine or in a cloud."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from migrascope.cli.console import CloudName, Json, TestbedName, stdout
+from migrascope.cli.output import print_json
+from migrascope.model.problem import Problem
+from migrascope.node.image import IMAGES
+from migrascope.node.superseded import remove_superseded
+from migrascope.node.takedown import clean as clean_machine
+
+
+def clean(
+    *,
+    cloud: CloudName = None,
+    testbed: TestbedName = None,
+    images: Annotated[bool, Parameter(negative="", help="In a cloud, its images and flavors of ours too.")] = False,
+    all_machines: Annotated[
+        bool, Parameter(negative="", help="In a cloud, what other machines' runs made too.")
+    ] = False,
+    list_: Annotated[bool, Parameter(name="--list", negative="", help="In a cloud, list only.")] = False,
+    json: Json = False,
+) -> int:
+    """Removes what killed runs left, namespaces, processes and folders here, and images of the cache that newer ones
+    have superseded and nothing has used for 30 days. With --cloud or --testbed: what runs made in that cloud, after
+    listing it.
+
+    What a run alive on this machine uses is never touched. Runs of other machines may be alive: what they made stays
+    unless --all-machines is given. 4 if something stays that should go.
+    """
+    if os.geteuid() != 0:
+        raise Problem("clean needs root: sudo ./migrascope clean")
+    if cloud is not None or testbed is not None:
+        return _clean_cloud(cloud, testbed, images, all_machines, list_, json)
+    removed = clean_machine()
+    images_gone = remove_superseded(IMAGES)
+    code = Problem.code if removed.left else 0
+    if json:
+        print_json({"schema": 1, **asdict(removed), "images": images_gone})
+        return code
+    if removed.labs:
+        for noun in ("labs", "namespaces", "processes", "cgroups"):
+            stdout().print(f"removed {noun}: {', '.join(getattr(removed, noun)) or 'none'}", markup=False)
+    if images_gone:
+        stdout().print(f"removed images: {', '.join(images_gone)}", markup=False)
+    for words in removed.left:
+        stdout().print(f"stays: {words}", markup=False, soft_wrap=True)
+    if not (removed.labs or images_gone or removed.left):
+        stdout().print("nothing to remove")
+    return code
+
+
+def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones: bool, only: bool, json: bool) -> int:
+    from migrascope.lab.openstack import leftovers  # openstacksdk is an extra, and takes a second
+    from migrascope.lab.openstack.ownership import machine_tag
+    from migrascope.study.labs.access import connect
+
+    where = connect(cloud, testbed)
+    found = leftovers.find(where, machine_tag())
+    others = [one for one in found.others if images or one.kind not in leftovers.KEPT] if everyones else []
+    going = found.left + (found.kept if images else []) + others
+    going.sort(key=lambda one: leftovers.KINDS.index(one.kind))
+    kept = [] if images else found.kept
+    foreign = [one for one in found.others if one not in going]
+
+    def say(words: str, things: Iterable[leftovers.Leftover]) -> None:
+        for one in things:
+            run = f"  of run {one.run}" if one.run else ""
+            stdout().print(f"{words} {one.kind} {one.name}{run}", markup=False, soft_wrap=True)
+
+    if not json:
+        if found.living:
+            alive = ", ".join(sorted(found.living))
+            stdout().print(f"alive here: {alive}; what they use stays, and every image and flavor", markup=False)
+        say("found", going)
+        say("kept (--images):", kept)
+        say("kept (--all-machines):", foreign)
+    failed = {} if only else leftovers.remove(where, going)
+    removed = [] if only else [one for one in going if one not in failed]
+    if json:
+        told: dict[str, list[Any]] = {"found": going, "kept": kept, "others": foreign, "removed": removed}
+        plain = {key: [asdict(one) for one in things] for key, things in told.items()}
+        stays = [{**asdict(one), "reason": reason} for one, reason in failed.items()]
+        print_json({"schema": 1, "cloud": where.name, "alive": sorted(found.living), **plain, "failed": stays})
+    else:
+        say("removed", removed)
+        for one, reason in failed.items():
+            stdout().print(f"stays: {one.kind} {one.name}: {reason}", markup=False, soft_wrap=True)
+        if not going:
+            stdout().print("nothing to remove")
+    return Problem.code if failed else 0

@@ -1,0 +1,89 @@
+"""`doctor`: whether this machine can run the lab, or what a cloud allows, and what to do if not."""
+
+import os
+from dataclasses import asdict
+
+from rich.table import Table
+
+from migrascope.cli.console import CloudName, Json, TestbedName, stdout
+from migrascope.cli.output import print_json
+from migrascope.metrics.windows import WINDOWS
+from migrascope.model.plan import Axes, Plan
+from migrascope.model.problem import Problem
+from migrascope.study.doctor.machine import Check, checks
+from migrascope.study.plans import Options, load
+
+
+def doctor(
+    plan: str | None = None, /, *, cloud: CloudName = None, testbed: TestbedName = None, json: Json = False
+) -> int:
+    """Says what this machine has and lacks for the QEMU lab, with the next command; with --cloud or --testbed what that
+    cloud and our rights there allow, and which metrics will be there. 4 if a run cannot be carried out.
+
+    Parameters
+    ----------
+    plan
+        The name of a built-in plan or a TOML file whose run is meant; without it a plain one.
+    """
+    if cloud is not None or testbed is not None:
+        return _doctor_cloud(plan, cloud, testbed, json)
+    found = checks(load(plan) if plan else None)
+    ready = not any(check.blocks for check in found)
+    if json:
+        print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})
+    else:
+        _print(found)
+        stdout().print("the lab can run here" if ready else "the lab cannot run here")
+    return 0 if ready else Problem.code
+
+
+def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json: bool) -> int:
+    from migrascope.cloud.client import IMPATIENT  # openstacksdk is an extra, and takes a second
+    from migrascope.study.doctor.cloud import CloudDoctor
+    from migrascope.study.doctor.metric_availability import prospect
+    from migrascope.study.labs.access import connect
+
+    if os.geteuid() != 0:
+        raise Problem("doctor of a cloud needs root, as runs do: sudo ./migrascope doctor --cloud NAME")
+    plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
+    doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, hosts_in_reach=testbed is not None)
+    found = doctor.checks()
+    reasons = prospect(plan, doctor.reach)
+    ready = not any(check.blocks for check in found)
+    if json:
+        metrics = {key: {"there": reason is None, "reason": reason} for key, reason in reasons.items()}
+        told = [asdict(check) for check in found]
+        print_json({"schema": 1, "cloud": doctor.cloud.name, "ready": ready, "checks": told, "metrics": metrics})
+        return 0 if ready else Problem.code
+    _print(found)
+    out = stdout()
+    out.print(f"\nmetrics: {sum(reason is None for reason in reasons.values())} of {len(reasons)} will be there")
+    for reason in sorted({reason for reason in reasons.values() if reason}):
+        out.print(f"without {', '.join(_families(reasons, reason))}: {reason}", soft_wrap=True, markup=False)
+    out.print("a run can be carried out" if ready else "a run cannot be carried out")
+    return 0 if ready else Problem.code
+
+
+def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
+    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window."""
+    found: dict[str, None] = {}
+    for key in (key for key, why in reasons.items() if why == reason):
+        name = key.partition(".")[0]
+        family = [one for one in reasons if one.partition(".")[0] == name]
+        whole = len(family) > 1 and all(reasons[one] == reason for one in family)
+        parts = ["WINDOW" if part in WINDOWS else part for part in key.split(".")]
+        found[f"{name}.*" if whole else ".".join(parts)] = None
+    return list(found)
+
+
+def _print(found: list[Check]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for check in found:
+        table.add_row(_word(check), check.name, check.found, "" if check.verdict == "pass" else check.remedy)
+    stdout().print(table)
+
+
+def _word(check: Check) -> str:
+    if check.verdict == "fail":
+        return "missing" if check.needed else "note"
+    return "ok" if check.verdict == "pass" else "unknown"

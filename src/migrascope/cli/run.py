@@ -1,0 +1,162 @@
+"""`run` and `plan`: what makes recordings, and what says beforehand what it will do."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
+from migrascope.cli.output import print_json, table_and_report
+from migrascope.cli.owner import hand_over, hand_over_run, need_ours
+from migrascope.cli.progress import ConsoleProgress
+from migrascope.model.plan import Plan
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.model.schedule import schedule
+from migrascope.model.units import human
+from migrascope.store.runfolder import RunFolder, find_run
+from migrascope.study.doctor import disturbances
+from migrascope.study.doctor.machine import problems_of
+from migrascope.study.labs.images import prepare
+from migrascope.study.plans import Options, load
+from migrascope.study.runs.load import SEARCH_S, another_runs
+from migrascope.study.runs.run import execute, expected_trial_s, finished, plan_of, resume
+
+BYTES_PER_TRIAL = 1_000_000
+Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
+Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")]
+CloudName = Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")]
+Instances = Annotated[
+    int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
+]
+
+
+def need_lab(plan: Plan) -> None:
+    """Problem, with every problem, if this machine cannot run the plan's lab, or bring about what disturbs it."""
+    if problems := _missing(plan):
+        what = "the QEMU lab" if plan.lab.kind == "qemu" else "the plan"
+        raise Problem(f"this machine cannot run {what}:\n  " + "\n  ".join(problems))
+
+
+def _missing(plan: Plan) -> list[str]:
+    if plan.lab.kind == "qemu":
+        return problems_of(plan)
+    on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
+    return disturbances.problems_of(plan) if on_testbed else []
+
+
+def _listens(plan: Plan) -> list[str]:
+    """Where a run of the plan listens on this machine itself, for others than its own processes, in words."""
+    public = plan.lab.kind == "openstack" and plan.cloud.name and plan.cloud.origin and not plan.cloud.visitors
+    return [f"{plan.cloud.origin}:80 (the live stream, by nginx as nobody)"] if public else []
+
+
+def run(
+    plan: str = "website",
+    /,
+    *,
+    quick: Quick = False,
+    lab: Lab = None,
+    cloud: CloudName = None,
+    instances: Instances = None,
+    resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
+    load_from: Annotated[
+        str | None, Parameter(name="--load-from", help="Visits and viewers of this run, so that both are comparable.")
+    ] = None,
+    runs: Runs = Path("runs"),
+) -> int:
+    """Runs a plan: its trials, the table, and report.html.
+
+    Parameters
+    ----------
+    plan
+        The name of a built-in plan or a TOML file.
+    """
+    progress = ConsoleProgress(stderr())
+    folder = find_run(runs, resume_) if resume_ is not None else None
+    if folder is not None and load_from is not None:
+        raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
+    borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
+    loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
+    if folder is not None:
+        need_ours(folder.path, loaded)
+    new_folders = [path for path in (runs, *runs.parents) if not path.exists()]
+    written = [folder] if folder is not None else []
+
+    def begun(run: RunFolder) -> None:
+        written.append(run)
+        latest = runs / "latest"
+        ours = latest.is_symlink() and latest.readlink() == Path(run.id)
+        hand_over(run.path, *new_folders, *([latest] if ours else []))
+
+    needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
+    if needs_lab:
+        need_lab(loaded)
+
+    async def work() -> int:
+        images = await prepare(progress.step, progress.waiting) if needs_lab else None
+        if folder is not None:
+            done = await resume(folder, images, progress)
+        else:
+            done = await execute(loaded, runs, images, progress, borrowed, begun)
+        return table_and_report(done, stdout())
+
+    try:
+        return interruptible(work())
+    finally:
+        for run_folder in written:
+            hand_over_run(run_folder.path)
+
+
+def plan(
+    name: str = "website",
+    /,
+    *,
+    quick: Quick = False,
+    lab: Lab = None,
+    cloud: CloudName = None,
+    instances: Instances = None,
+    json: Json = False,
+) -> int:
+    """Checks a plan and says what it will do, what it wants, and what is missing here.
+
+    Parameters
+    ----------
+    name
+        The name of a built-in plan or a TOML file.
+    """
+    loaded = load(name, Options(quick, lab, cloud, instances))
+    trials = schedule(loaded)
+    seconds = len(trials) * expected_trial_s(loaded) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
+    size = len(trials) * BYTES_PER_TRIAL
+    free = shutil.disk_usage(Path.cwd()).free
+    missing, listens = _missing(loaded), _listens(loaded)
+    if json:
+        print_json(
+            {
+                "schema": 1,
+                "name": loaded.name,
+                "trials": [asdict(trial) for trial in trials],
+                "seconds": seconds,
+                "disk_bytes": size,
+                "free_bytes": free,
+                "listens": listens,
+                "missing": missing,
+            }
+        )
+        return 0
+    out = stdout()
+    out.print(f"plan {loaded.name}: {len(trials)} trials in {loaded.blocks} block(s) on the {loaded.lab.kind} lab")
+    factors = [trial.factors.words() for trial in trials]
+    same = [key for key, value in factors[0].items() if all(other[key] == value for other in factors)]
+    out.print(f"in every trial: {', '.join(f'{key} {factors[0][key]}' for key in same)}", markup=False, soft_wrap=True)
+    for trial, words in zip(trials, factors, strict=True):
+        varying = ", ".join(f"{key} {value}" for key, value in words.items() if key not in same)
+        line = f"{trial.number:5} block {trial.block}  {trial.source} to {trial.destination}  {varying}"
+        out.print(line.rstrip(), markup=False, soft_wrap=True)
+    out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
+    if listens:
+        out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)
+    out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
+    return 0

@@ -1,0 +1,1 @@
+"""The page report.html: what each section says."""

@@ -1,0 +1,144 @@
+"""Dose against effect: a table of what each dose adds to the undisturbed trials, and a picture."""
+
+from math import isinf
+from typing import Any
+
+from migrascope.analysis.doses import EFFECTS, Dose, Series, all_series
+from migrascope.analysis.statistics import Paired
+from migrascope.analysis.summary import Summary
+from migrascope.report.charts.specifications import CONFIG, SCHEMA
+from migrascope.report.columns import COLUMNS, DASH, Column, entry, factor_text, figure, finest, varying
+
+SHOWN = [column for column in COLUMNS if column.key in EFFECTS]
+DRAWN = SHOWN[:4]
+SCALES = {
+    "B/s": (1e6, "MB/s"), "bit/s": (1e6, "Mbit/s"), "B": (2**20, "MiB"), "ratio": (1e-2, "%"), "s": (1e-3, "ms"),
+    "workers": (1, "workers"),
+}  # fmt: skip
+NOTE = (
+    "The undisturbed trials by their medians; each dose by how much more it is than they are: the median of the "
+    "differences within blocks, with its interval from six blocks on."
+)
+PICTURE_NOTE = (
+    "A point is a trial, a triangle one that was cut off: at least so much. The line joins the medians, the dashed "
+    "line is the undisturbed median. ✕: not every migration converged."
+)
+
+
+def table(summary: Summary) -> dict[str, Any] | None:
+    """Heads, rows of (text, interval) and note; None for a run without doses beside undisturbed trials."""
+    found = all_series(summary.cells, summary.trials)
+    if not found:
+        return None
+    heads = ["Load", "Dose", "Trials", *(column.heading for column in SHOWN)]
+    rows = [row for one in found for row in _rows(one, _name(one, found), summary)]
+    return {"heads": heads, "rows": rows, "note": NOTE}
+
+
+def _name(one: Series, found: list[Series]) -> str:
+    """A load, with the other factors that differ between the loads."""
+    beside = [factor_text(name, getattr(one.beside, name)) for name in varying([series.beside for series in found])]
+    return ", ".join([one.what, *beside])
+
+
+def _rows(one: Series, name: str, summary: Summary) -> list[list[tuple[str, str]]]:
+    base = [entry(one.base.metrics.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
+    counted = str(one.base.trials - one.base.failed)
+    first = [(name, ""), ("none", ""), (counted, ""), *((shows.median, shows.interval) for shows in base)]
+    return [first, *([(name, ""), *_dose(one, dose, summary)] for dose in one.doses)]
+
+
+def _dose(one: Series, dose: Dose, summary: Summary) -> list[tuple[str, str]]:
+    outcomes = ", ".join(f"{count} {status}" for status, count in sorted(dose.outcomes.items()))
+    found = [_more(dose.against.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
+    return [(one.dose_text(dose.value), ""), (outcomes, ""), *found]
+
+
+def _more(pair: Paired | None, column: Column, step: float) -> tuple[str, str]:
+    if pair is None:
+        return DASH, ""
+    median = DASH if pair.median is None else _signed(pair.median, column, step)
+    if pair.interval is None:
+        return median, ""
+    low, high = (DASH if isinf(end) else _signed(end, column, step) for end in (pair.interval.low, pair.interval.high))
+    if isinf(pair.interval.low) or isinf(pair.interval.high):
+        return median, f"≥ {low}" if low != DASH else f"≤ {high}" if high != DASH else ""
+    return median, f"{low} to {high}"
+
+
+def _signed(value: float, column: Column, step: float) -> str:
+    return f"{'+' if value >= 0 else '−'}{figure(abs(value), column, step)}"
+
+
+def picture(summary: Summary) -> dict[str, Any] | None:
+    """A row of panels for each effect, a panel for each load with at least two doses; None without one."""
+    found = all_series(summary.cells, summary.trials)
+    drawn = [one for one in found if len(one.doses) > 1]
+    if not drawn:
+        return None
+    names = [_panel(one, found) for one in drawn]
+    return {
+        "$schema": SCHEMA,
+        "config": CONFIG,
+        "description": f"Effects of {len(drawn)} loads by their dose, one point for each trial",
+        "vconcat": [_effect(column, drawn, names, summary, headed=column is DRAWN[0]) for column in DRAWN],
+    }
+
+
+def _panel(one: Series, found: list[Series]) -> str:
+    return f"{_name(one, found)} [{SCALES[one.unit][1]}]"
+
+
+def _effect(column: Column, drawn: list[Series], names: list[str], summary: Summary, *, headed: bool) -> dict[str, Any]:
+    values = [row for one, name in zip(drawn, names, strict=True) for row in _points(one, name, column, summary)]
+    x = {"field": "dose", "type": "quantitative", "title": None, "axis": {"tickCount": 4}, "scale": {"zero": True}}
+    y = {"field": "value", "type": "quantitative", "title": column.heading, "axis": {"tickCount": 4}}
+    color = {"value": "var(--series-1)"}
+    header = {"labelColor": "var(--ink)", "labelFontSize": 12} if headed else {"labels": False}
+    layers = [
+        _layer("base", {"type": "rule", "strokeDash": [4, 3], "color": "var(--muted)"}, {"y": y}),
+        _layer("median", {"type": "line"}, {"x": x, "y": y, "color": color}),
+        _layer(
+            "trial",
+            {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
+            {"x": x, "y": y, "color": color, "tooltip": [{"field": name} for name in ("trial", "dose", "value")]},
+        ),
+        _layer(
+            "cut off",
+            {"type": "point", "shape": "triangle-up", "size": 60, "opacity": 0.75},
+            {"x": x, "y": y, "color": color, "tooltip": [{"field": name} for name in ("trial", "dose", "value")]},
+        ),
+        _layer("short", {"type": "text", "text": "✕", "y": 8, "color": "var(--series-4)"}, {"x": x}),
+    ]
+    return {
+        "data": {"values": values},
+        "facet": {"column": {"field": "load", "type": "nominal", "title": None, "sort": names, "header": header}},
+        "spec": {"width": 190, "height": 110, "layer": layers},
+        "resolve": {"scale": {"x": "independent"}},
+    }
+
+
+def _layer(what: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+    return {"transform": [{"filter": f"datum.what == '{what}'"}], "mark": mark, "encoding": encoding}
+
+
+def _points(one: Series, load: str, column: Column, summary: Summary) -> list[dict[str, Any]]:
+    scale = SCALES[one.unit][0]
+    rows: list[dict[str, Any]] = []
+    base = one.base.metrics.get(column.key)
+    if base is not None and base.median is not None:
+        rows.append({"what": "base", "load": load, "value": float(f"{base.median / column.scale:.4g}")})
+    for dose in one.doses:
+        at = {"load": load, "dose": round(dose.value / scale, 3)}
+        statistic = dose.cell.metrics.get(column.key)
+        if statistic is not None and statistic.median is not None:
+            rows.append({"what": "median", **at, "value": float(f"{statistic.median / column.scale:.4g}")})
+        for trial in summary.counted(dose.cell.factors):
+            measured = trial.metrics.get(column.key)
+            if measured is not None and measured.value is not None:
+                value = float(f"{measured.value / column.scale:.4g}")
+                what = "cut off" if measured.at_least else "trial"
+                rows.append({"what": what, "trial": trial.facts.number, **at, "value": value})
+        if dose.outcomes.get("not-converged"):
+            rows.append({"what": "short", **at})
+    return rows

@@ -1,0 +1,1 @@
+"""Tables and findings for a terminal or a pipe."""

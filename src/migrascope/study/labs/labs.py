@@ -1,0 +1,64 @@
+"""Labs as something that runs the trials of a plan."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from migrascope.lab.fake.lab import FACTS
+from migrascope.lab.qemu.lab import QemuLab
+from migrascope.model.load import Load
+from migrascope.model.plan import Plan
+from migrascope.model.schedule import TrialSpec
+from migrascope.store.recording import Recording, TrialFacts
+from migrascope.study.labs.fake import FakeTrials
+from migrascope.study.labs.images import Images
+from migrascope.trial.engine import TrialEngine
+from migrascope.trial.fit import Fit
+from migrascope.trial.origin import origin
+
+
+class Progress(Protocol):
+    """Where a run tells what it does: steps of its preparation, trials, and their phases."""
+
+    def step(self, text: str) -> None: ...
+    def waiting(self, text: str) -> None: ...
+    def plan(self, trials: int, finished: int, seconds_each: float) -> None: ...
+    def trial_begins(self, spec: TrialSpec) -> None: ...
+    def phase(self, phase: str) -> None: ...
+    def trial_ends(self, recording: Recording) -> None: ...
+
+
+Trials = Callable[[TrialSpec, Path], Awaitable[TrialFacts]]
+
+
+@dataclass(frozen=True)
+class Up:
+    """A lab that is up. facts: what the manifest says of it. trials: what runs the trials of a plan whose rates are
+    numbers, each into its open folder. fit: finds the load that fits a plan; None where no guest bears one."""
+
+    facts: dict[str, Any]
+    trials: Callable[[Plan], Trials]
+    fit: Callable[[Plan], Awaitable[Load]] | None = None
+
+
+@contextlib.asynccontextmanager
+async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[Up]:
+    """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
+    progress.step("bringing up the lab: two hosts, storage, client, origin")
+    wanted, program, policies = plan.lab.accelerator, plan.lab.qemu_program, plan.chosen_policies()
+    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies) as lab:
+        space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
+        async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
+            yield Up(
+                lab.facts | {"guest": images.guest},
+                lambda loaded: TrialEngine(lab, loaded, progress.phase, images.site).run,
+                lambda loaded: Fit(lab, loaded, progress.waiting).find(),
+            )
+
+
+@contextlib.asynccontextmanager
+async def fake_trials() -> AsyncIterator[Up]:
+    """The fake lab, whose results say so."""
+    yield Up(dict(FACTS), lambda loaded: FakeTrials(loaded).run)

@@ -1,0 +1,93 @@
+"""What policies cost: the front that nothing beats, failures as outcomes, regimes of the downtime limit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from faketrial import SCRIPT, light, run_of
+
+from migrascope.analysis.policies import costs
+from migrascope.analysis.run import analyse
+from migrascope.analysis.statistics import correlation
+from migrascope.analysis.summary import Summary
+from migrascope.lab.fake.script import Script
+from migrascope.model.schedule import TrialSpec
+from migrascope.report.page import policies
+
+PLAN = light(blocks=1, axes={"scenario": ["none"], "policy": ["pre-copy", "xbzrle", "multifd", "post-copy"]})
+
+
+def scripted(spec: TrialSpec) -> Script:
+    """pre-copy: slow with a short outage; multifd: fast with a long one; xbzrle: worse than pre-copy in both; post-copy
+    does not converge."""
+    name = spec.factors.policy
+    copied, gap = {"pre-copy": (3.0, 0.2), "multifd": (1.0, 0.4), "xbzrle": (4.0, 0.5), "post-copy": (1.0, 0.1)}[name]
+    failure = "not-converged" if name == "post-copy" else None
+    changes = {"precopy_s": copied, "gap_s": gap, "lost_s": gap, "pause_s": gap, "failure": failure}
+    return Script(**{**vars(SCRIPT), **changes})
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return analyse(run_of(tmp_path_factory.mktemp("runs"), PLAN, scripted))
+
+
+def test_the_front_holds_what_nothing_beats(summary: Summary) -> None:
+    assert {one.cell.factors.policy: one.front for one in costs(summary)} == {
+        "pre-copy": True,
+        "multifd": True,
+        "xbzrle": False,
+        "post-copy": False,
+    }
+
+
+def test_a_migration_that_does_not_converge_is_an_outcome(summary: Summary) -> None:
+    outcomes = {one.cell.factors.policy: one.outcomes for one in costs(summary)}
+    assert outcomes["post-copy"] == {"not-converged": 1}
+    assert outcomes["pre-copy"] == {"ok": 1}
+
+
+def test_the_table_and_the_picture_have_a_row_for_each(summary: Summary) -> None:
+    table = policies.table(summary)
+    assert table is not None
+    assert all(len(row) == len(table["heads"]) for row in table["rows"])
+    assert [row[1] for row in table["rows"]].count(policies.FRONT) == 2
+    picture = policies.picture(summary)
+    assert picture is not None
+    placed = [row for row in picture["data"]["values"] if "policy" in row]
+    assert {row["policy"] for row in placed} == {"pre-copy", "xbzrle", "multifd"}
+    assert [row["never"] for row in picture["data"]["values"] if row not in placed] == [["post-copy: 1 not-converged"]]
+
+
+def test_a_run_of_one_policy_has_no_such_table(tmp_path: Path) -> None:
+    plan = PLAN.model_copy(update={"axes": PLAN.axes.model_copy(update={"policy": ["pre-copy"]})})
+    one = analyse(run_of(tmp_path, plan))
+    assert policies.table(one) is None
+    assert policies.picture(one) is None
+
+
+def test_each_limit_has_its_sentence(tmp_path: Path) -> None:
+    axes = {"scenario": ["none"], "downtime_limit": ["300ms", "10s"], "resident": ["0B", "128MiB", "256MiB"]}
+    plan = light(blocks=4, axes=axes)
+
+    def script(spec: TrialSpec) -> Script:
+        data = 100e6 + spec.factors.resident_bytes + 1e5 * spec.number
+        stopped = data / 125e6 if spec.factors.downtime_limit_s > 1 else 0.25
+        changes = {"pause_s": stopped + 0.02, "gap_s": stopped + 0.05, "lost_s": stopped, "data_bytes": round(data)}
+        return Script(**{**vars(SCRIPT), **changes, "reported_downtime_s": stopped})
+
+    found = [f for f in analyse(run_of(tmp_path, plan, script)).findings if f.topic == "regime"]
+    assert [finding.verdict for finding in found] == ["unknown", "pass"]
+    assert "decided in 12 of 12 trials" in found[0].text
+    assert found[1].text.startswith("Stop-and-copy: more data, more downtime; each further 100 MB")
+    assert found[1].evidence["slope"] == pytest.approx(1 / 125e6, rel=0.02)
+
+
+def test_the_slope_s_interval_is_that_of_scipy() -> None:
+    random = np.random.default_rng(1)
+    x = random.uniform(0, 100, 40)
+    y = 0.3 * x + random.normal(0, 20, 40)
+    seen, theirs = correlation(x.tolist(), y.tolist()), scipy.stats.theilslopes(y, x, 0.95)
+    assert seen is not None
+    assert (seen.slope, seen.slope_low, seen.slope_high) == pytest.approx((theirs[0], theirs[2], theirs[3]))

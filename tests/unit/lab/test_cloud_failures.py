@@ -1,0 +1,406 @@
+"""Failures on OpenStack: what an operator does next, who is where, and which injector brings a kind about."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import requests
+
+from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.server import Server
+from migrascope.lab.injectors.host_stress import HostStress
+from migrascope.lab.injectors.lab_links import LabLinks
+from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.store_load import StoreLoad
+from migrascope.lab.openstack.access import CloudAccess
+from migrascope.lab.openstack.ownership import InstanceRequest
+from migrascope.lab.openstack.resources import Made, Resources
+from migrascope.lab.testbed import taps
+from migrascope.lab.testbed.control import TestbedControl
+from migrascope.lab.testbed.disturbing import Aim, injector
+from migrascope.lab.testbed.events import EventWatch
+from migrascope.lab.testbed.injectors import commands
+from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu, qemu_of
+from migrascope.lab.testbed.injectors.recovery import Recovery
+from migrascope.lab.testbed.injectors.services import Service, number_inside
+from migrascope.lab.testbed.instance import TestbedInstance
+from migrascope.lab.testbed.nodes import Nodes
+from migrascope.lab.testbed.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
+from migrascope.lab.testbed.units import UNITS
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds import KINDS
+from migrascope.model.kinds.services import SERVICES
+from migrascope.node.link import Link, Port
+from migrascope.node.namespace import Namespace
+from migrascope.node.wait import wait_until
+
+
+@pytest.mark.parametrize(
+    ("status", "task", "answers", "waited", "done", "step"),
+    [
+        ("ACTIVE", None, True, 99, [], None),
+        ("ACTIVE", None, False, SILENT_S - 1, [], None),
+        ("ACTIVE", None, False, SILENT_S, [], "hard reboot"),
+        ("ACTIVE", None, False, 99, ["hard reboot"], None),
+        ("ERROR", None, True, 0, [], "reset-state"),
+        ("SHUTOFF", None, False, 0, [], "start"),
+        ("SHUTOFF", None, False, 0, ["start"], None),
+        ("PAUSED", None, False, 0, [], "unpause"),
+        ("MIGRATING", "migrating", True, STUCK_S - 1, [], None),
+        ("MIGRATING", "migrating", True, STUCK_S, [], "restart nova-compute"),
+        ("MIGRATING", "migrating", True, STUCK_S, ["restart nova-compute"], "reset-state"),
+        ("MIGRATING", "migrating", True, STUCK_S, ["restart nova-compute", "reset-state"], None),
+    ],
+)
+def test_an_operator_takes_one_step_after_another(
+    status: str, task: str | None, answers: bool, waited: float, done: list[str], step: str | None
+) -> None:
+    alone = {"one": "running", "two": "no domain"}
+    assert next_step(Seen(status, task, "one", alone), answers, waited, done) == step
+
+
+@pytest.mark.parametrize(
+    ("status", "one", "two", "answers", "waited", "step"),
+    [
+        ("ACTIVE", "running", "running", True, 0, "end the copy on two"),
+        ("ACTIVE", "running", "running", False, 0, "end the copy on two"),
+        ("ACTIVE", "running", "paused", True, 99, None),
+        ("ACTIVE", "shut off", "running", True, 99, None),
+        ("ACTIVE", "no domain", "running", False, SILENT_S - 1, None),
+        ("ACTIVE", "no domain", "running", False, SILENT_S, "end the copy on two"),
+        ("SHUTOFF", "shut off", "running", False, 0, "end the copy on two"),
+        ("SHUTOFF", "shut off", "no domain", False, 0, "start"),
+    ],
+)
+def test_an_operator_never_leaves_or_makes_two_copies(
+    status: str, one: str, two: str, answers: bool, waited: float, step: str | None
+) -> None:
+    assert next_step(Seen(status, None, "one", {"one": one, "two": two}), answers, waited, []) == step
+
+
+@pytest.mark.parametrize(
+    ("plugged", "done", "waited", "step"),
+    [
+        ({"one", "two"}, [], SILENT_S - 1, None),
+        ({"one", "two"}, [], SILENT_S, "unplug its port on two"),
+        ({"one", "two"}, ["unplug its port on two"], SILENT_S, "hard reboot"),
+        ({"one"}, [], SILENT_S, "hard reboot"),
+        ({"one", "two"}, ["hard reboot"], SILENT_S, "unplug its port on two"),
+        ({"one", "two"}, ["hard reboot", "unplug its port on two"], 99, None),
+    ],
+)
+def test_a_port_that_was_left_elsewhere_is_unplugged_before_a_reboot(
+    plugged: set[str], done: list[str], waited: float, step: str | None
+) -> None:
+    seen = Seen("ACTIVE", None, "one", {"one": "running", "two": "no domain"}, plugged)
+    assert next_step(seen, False, waited, done) == step
+    assert next_step(seen, True, waited, done) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "watched", "settled"),
+    [
+        (Seen("ACTIVE", None, "one", {"one": "running", "two": "no domain"}), 0.0, True),
+        (Seen("ACTIVE", None, "one", {"one": "no domain", "two": "running"}), DIFFER_S - 1, False),
+        (Seen("ACTIVE", None, "one", {"one": "no domain", "two": "running"}), DIFFER_S, True),
+        (Seen("ACTIVE", "rebooting", "one", {"one": "running", "two": "no domain"}), 99.0, False),
+    ],
+)
+def test_a_server_on_another_host_than_nova_s_is_watched_on(seen: Seen, watched: float, settled: bool) -> None:
+    assert seen.settled(watched) == settled
+
+
+class Switch:
+    """A node whose switch has a port of a router, and one of each of these servers."""
+
+    def __init__(self, *servers: str) -> None:
+        self.servers = list(servers)
+
+    async def run(self, argv: list[str], **options: Any) -> str:
+        if "del-port" in argv:
+            self.servers.remove(argv[-1].removeprefix("tap-"))
+            return ""
+        ours = [[f"tap-{server}", ["map", [["iface-id", "p"], ["vm-uuid", server]]]] for server in self.servers]
+        return json.dumps({"data": [["qr-1", ["map", [["iface-id", "r"]]]], ["br-int", ["map", []]], *ours]})
+
+
+async def test_ports_of_servers_that_are_gone_are_unplugged() -> None:
+    nodes = {"one": Switch("s", "t"), "two": Switch("gone", "s")}
+    ours = replace(parts(), by_name=cast(Any, nodes))
+    assert await taps.hosts_with(ours, "s") == {"one", "two"}
+    assert await taps.unplug_orphans(ours, {"s", "t"}) == ["unplug what Nova had forgotten on two"]
+    assert [node.servers for node in nodes.values()] == [["s", "t"], ["s"]]
+    await taps.unplug(ours, "two", "s")
+    assert await taps.hosts_with(ours, "s") == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("host", "active", "states", "same"),
+    [
+        ("one", True, {"one": "running", "two": "no domain"}, True),
+        ("one", True, {"one": "no domain", "two": "running"}, False),
+        ("one", True, {"one": "running", "two": "running"}, False),
+        ("one", True, {"one": "paused", "two": "no domain"}, False),
+        ("one", False, {"one": "shut off", "two": "no domain"}, True),
+        ("one", False, {"one": "running", "two": "no domain"}, False),
+        ("one", True, {"one": "no answer", "two": "no domain"}, False),
+    ],
+)
+def test_nova_and_both_libvirts_must_agree(host: str, active: bool, states: dict[str, str], same: bool) -> None:
+    assert agree(host, active, states) == same
+    assert place_text("ERROR on one", states).startswith("Nova: ERROR on one; libvirt: one ")
+
+
+def parts() -> Nodes:
+    spaces = {name: Namespace(f"x-{name}") for name in ("one", "two", "client")}
+    fabric = Namespace("x-fabric")
+    links = {}
+    for name in ("migration", "storage", "tenant", "external", "management"):
+        ports = {node: Port(name, node, space, f"{node}-{name}") for node, space in spaces.items()}
+        links[name] = Link(name, fabric, None, ports)
+    nodes = {name: cast(Any, f"node {name}") for name in ("one", "two")}
+    return Nodes(LabLinks(fabric, links, spaces), nodes, "two", lambda node, link: f"{node}.{link}")
+
+
+class Control(TestbedControl):
+    """The control of a testbed that nobody has made."""
+
+    def __init__(self) -> None:
+        CloudAccess.__init__(self)
+        self.nodes = parts()
+
+    async def repair(self) -> list[str]:
+        return ["start rabbitmq-server on two"]
+
+
+def made(**table: Any) -> Any:
+    one = Disturbance.model_validate({"name": "x", "when": "setup", **table})
+    return injector(one, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), Control())
+
+
+def test_every_kind_of_the_lab_has_its_injector() -> None:
+    lasts: dict[str, Any] = {"duration": "1s"}
+    cut = made(kind="link-down", target="migration", **lasts)
+    assert [port for _, port in cut._ports] == ["one-migration"]
+    cut = made(kind="link-down", target="tenant", **lasts)
+    assert [port for _, port in cut._ports] == ["one-tenant", "two-tenant"]
+    found = {
+        "link-down": cut,
+        "link-rate": made(kind="link-rate", target="storage", rate="10mbit", **lasts),
+        "traffic": made(kind="traffic", target="migration", rate="10mbit", **lasts),
+        "host-cpu": made(kind="host-cpu", target="destination", workers=2, **lasts),
+        "qemu-kill": made(kind="qemu-kill", target="destination"),
+        "qemu-freeze": made(kind="qemu-freeze", target="source", **lasts),
+        "abort": made(kind="abort"),
+        "second-migration": made(kind="second-migration"),
+        "force-complete": made(kind="force-complete"),
+        "service-kill": made(kind="service-kill", target="controller", service="rabbitmq"),
+        "service-down": made(kind="service-down", target="source", service="libvirt", **lasts),
+        "node-off": made(kind="node-off", target="source", **lasts),
+        "storage-load": made(kind="storage-load", target="storage", write_rate="1MB/s", working_set="8MiB", **lasts),
+        "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
+    }
+    kinds = {
+        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress, "qemu-kill": Qemu,
+        "qemu-freeze": Qemu, "abort": commands.Abort, "second-migration": commands.SecondMigration,
+        "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "storage-load": StoreLoad, "ceph-recovery": Recovery,
+    }  # fmt: skip
+    assert {name: type(one) for name, one in found.items()} == kinds
+    assert set(found) == {name for name, kind in KINDS.items() if "openstack" in kind.labs and not kind.in_guest}
+    assert isinstance(made(kind="link-down", target="migration", way="from-source", **lasts), OneWay)
+    assert made(kind="service-kill", target="controller", service="database")._node == "node two"
+
+
+def test_every_service_has_its_units() -> None:
+    assert set(UNITS) == set(SERVICES)
+
+
+class Api:
+    """A cloud with one migration, that refuses with a status where it has one."""
+
+    def __init__(self, refuses: int | None = None, migrations: int = 1) -> None:
+        self.asked: list[Any] = []
+        self.refuses, self.migrations = refuses, migrations
+
+    def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        if "os-migrations" in path:
+            one = {"id": 7, "status": "running", "dest_compute": "two"}
+            return {"migrations": [one, one | {"id": 6}][: self.migrations]}
+        self.asked.append((method, path, body))
+        if self.refuses is not None:
+            raise CloudError("no", self.refuses)
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        (commands.Abort, ("DELETE", "/servers/s/migrations/7", None)),
+        (commands.ForceComplete, ("POST", "/servers/s/migrations/7/action", {"force_complete": None})),
+        (
+            commands.SecondMigration,
+            ("POST", "/servers/s/action", {"os-migrateLive": {"host": "two", "block_migration": "auto"}}),
+        ),
+    ],
+)
+async def test_a_command_is_one_request(command: type[commands.Command], asked: Any) -> None:
+    api = Api(migrations=2)
+    assert await command(Server(cast(Cloud, api), "s")).apply() == "Nova took it, the migration being running"
+    assert api.asked == [asked]
+
+
+async def test_only_a_second_migration_is_answered_by_a_refusal() -> None:
+    assert await commands.SecondMigration(Server(cast(Cloud, Api(409)), "s")).apply() == "refused (409): no"
+    for command in (commands.Abort, commands.ForceComplete):
+        with pytest.raises(CloudError, match="no"):
+            await command(Server(cast(Cloud, Api(400)), "s")).apply()
+
+
+@pytest.mark.parametrize("api", [Api(500), Api(0), Api(migrations=0)])
+@pytest.mark.parametrize("command", [commands.Abort, commands.SecondMigration])
+async def test_no_answer_is_no_effect(command: type[commands.Command], api: Api) -> None:
+    with pytest.raises(CloudError):
+        await command(Server(cast(Cloud, api), "s")).apply()
+
+
+class Here:
+    """A node whose processes are this machine's."""
+
+    name = "here"
+
+    def pid(self) -> int:
+        return 1
+
+
+def test_a_qemu_is_found_by_its_instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = "migrascope.lab.testbed.injectors.processes"
+    monkeypatch.setattr(f"{module}.members", lambda pid: [10, 20, 30])
+    for pid, comm, words in ((10, "python3", b"server-1"), (20, "qemu-system-x86", b"-uuid\0server-2"),
+                             (30, "qemu-system-x86", b"-uuid\0server-1")):  # fmt: skip
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "comm").write_text(f"{comm}\n")
+        (tmp_path / str(pid) / "cmdline").write_bytes(words)
+    monkeypatch.setattr(f"{module}.Path", lambda text: tmp_path / text.removeprefix("/proc/"))
+    assert qemu_of(cast(Any, Here()), "server-1") == 30
+    with pytest.raises(ProcessLookupError, match="on here"):
+        qemu_of(cast(Any, Here()), "server-3")
+
+
+def test_a_process_that_is_gone_has_no_number() -> None:
+    assert number_inside(2**22 + 1) == 0
+    assert number_inside(1) > 0
+
+
+EVENTS = """
+import json, sys
+print(json.dumps(["ready", 0, {}]), flush=True)
+print(json.dumps(["STOP", 5, {"uuid": sys.argv[4]}]), flush=True)
+print('["cut off', end="", flush=True)
+"""
+
+
+async def test_events_are_told_by_their_own_stamps(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!{sys.executable}\n{EVENTS}")
+    stand_in.chmod(0o755)
+    seen: list[Any] = []
+    watch = EventWatch([str(stand_in)], "uri", "server-1", lambda *event: seen.append(event))
+    await watch.begin()
+
+    async def heard() -> bool:
+        return bool(seen)
+
+    await wait_until(heard, 10, "the event is told")
+    await watch.close()
+    ((name, data, at_ns),) = seen
+    assert (name, data) == ("STOP", {"uuid": "server-1"})
+    assert at_ns < 0  # 5 ns after the epoch lies before this machine's boot
+
+
+class Storage:
+    """Volumes of a cloud: one of ours whose server is gone, one whose server lives, one that is free, one of others."""
+
+    def __init__(self) -> None:
+        self.posted: list[Any] = []
+        self.deleted: list[str] = []
+
+    def volumes(self) -> list[Any]:
+        def one(name: str, run: str, *servers: str) -> Any:
+            attached = [{"server_id": server} for server in servers]
+            return SimpleNamespace(id=f"id-{name}", name=name, metadata={run: "1"}, attachments=attached)
+
+        return [one("stuck", "ms1", "gone"), one("used", "ms1", "s"), one("free", "ms1"), one("theirs", "ms2", "gone")]
+
+    def post(self, path: str, json: Any) -> requests.Response:
+        self.posted.append((path, json))
+        answer = requests.Response()
+        answer.status_code = 202
+        return answer
+
+    def delete_volume(self, volume: Any) -> None:
+        self.deleted.append(volume.name)
+
+
+def test_a_volume_of_a_server_that_is_gone_is_freed() -> None:
+    storage = Storage()
+    connection = SimpleNamespace(network=None, block_storage=storage)
+    cloud = SimpleNamespace(connection=connection, idempotent=lambda ask: ask(), once=lambda ask: ask())
+    resources = Resources(cast(Cloud, cloud), InstanceRequest("ms1", "machine"))
+    assert resources.free_volumes({"s"}) == ["free and remove the volume stuck"]
+    state = {"status": "available", "attach_status": "detached"}
+    assert storage.posted == [("/volumes/id-stuck/action", {"os-reset_status": state})]
+    assert storage.deleted == ["stuck"]
+
+
+class Nova:
+    """A server that was left in error and shut off: an operator has to reset its state and to reboot it."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.status, self.asked = "ERROR", list[str]()
+
+    def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        if method == "POST":
+            (action,) = body
+            self.asked.append(action)
+            self.status = "ACTIVE"
+        fault = {"message": "libvirt went away"}
+        return {"server": {"status": self.status, "fault": fault, "OS-EXT-SRV-ATTR:hypervisor_hostname": "one"}}
+
+
+async def test_an_operator_works_until_the_service_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nova, module = Nova(), "migrascope.lab.testbed"
+
+    async def states(nodes: Nodes, server: str) -> dict[str, str]:
+        return {"one": "running" if "reboot" in nova.asked else "shut off", "two": "no domain"}
+
+    async def answers() -> bool:
+        return "reboot" in nova.asked
+
+    monkeypatch.setattr(f"{module}.instance.domains.states", states)
+
+    async def plugged(nodes: Nodes, server: str) -> frozenset[str]:
+        return frozenset({"one"})
+
+    monkeypatch.setattr(f"{module}.instance.taps.hosts_with", plugged)
+    monkeypatch.setattr(f"{module}.instance._POLL_S", 0.01)
+    monkeypatch.setattr(f"{module}.rescue.SILENT_S", 0.1)
+    ours = Control()
+    made = Made("server-1", "volume-1", "port-1", "192.0.2.7")
+    resources = cast(Resources, SimpleNamespace(cloud=nova))
+    one = TestbedInstance("i", made, resources, ours, {}, {}, persist=True, control=ours, host="one", folder=tmp_path)
+    assert (await one.place("one")).verdict == "fail"
+    told = await one.rescue(answers)
+    assert told.found == "Nova: ERROR on one; libvirt: one shut off, two no domain"
+    assert told.operator == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
+    assert nova.asked == ["os-resetState", "reboot"]
+    assert told.answers_s is not None
+    assert one.problem() is None
+    assert (await one.place("one")).verdict == "pass"
+    assert (await one.place("two")).verdict == "fail"

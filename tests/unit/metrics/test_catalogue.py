@@ -1,0 +1,45 @@
+"""The catalogue holds every metric that is measured, once, with its unit."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from faketrial import record
+
+from migrascope.metrics.catalogue import METRICS, meaning, metric_of
+from migrascope.metrics.trial import measure
+
+PAGES = Path(__file__).parents[3] / "docs" / "metrics"
+
+
+def test_every_metric_is_in_it_with_its_unit(tmp_path: Path) -> None:
+    found = measure(record(tmp_path))
+    assert {key: metric.unit for key in found if (metric := metric_of(key))} == {
+        key: one.unit for key, one in found.items()
+    }
+
+
+def test_no_key_is_there_twice() -> None:
+    counted = Counter(key for metric in METRICS for key in metric.expanded())
+    assert [key for key, times in counted.items() if times > 1] == []
+
+
+def test_a_meaning_names_window_and_rank() -> None:
+    assert meaning("probe.rtt_s.before.p95") == (
+        "round trip of echo probes; in the steady state before the request; p95 of all in it"
+    )
+    assert meaning("fleet.vm-12.waited_s") == "of one instance"
+    assert meaning("probe.rtt_s.never.p95") is None
+
+
+def test_each_part_of_an_error_is_on_its_metric_s_page(tmp_path: Path) -> None:
+    found = measure(record(tmp_path))
+    with_parts = {key: one for key, one in found.items() if one.errors}
+    assert {"vm_pause_s", "network_blackout_s", "http_new_blackout_s", "visitor.lost_s.during"} <= set(with_parts)
+    for key, one in with_parts.items():
+        metric = metric_of(key)
+        assert metric is not None
+        page = (PAGES / f"{metric.page}.md").read_text(encoding="utf-8")
+        assert [part for part, _ in one.errors if f"`{part}`" not in page] == [], key
+        assert one.bound == pytest.approx(sum(error for _, error in one.errors)), key
+        assert one.as_json()["errors"] == dict(one.errors)

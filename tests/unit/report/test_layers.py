@@ -1,0 +1,101 @@
+"""The report's section on OpenStack: what each layer saw, and where the seconds and the blackout went."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cloudtrial import MS, api_only, record
+from faketrial import record as record_qemu
+
+from migrascope.analysis.cells import summarise
+from migrascope.analysis.run import analyse, result_of
+from migrascope.analysis.summary import Summary
+from migrascope.metrics.packets import Packets
+from migrascope.metrics.windows import end_of, windows_of
+from migrascope.report.build import write_results
+from migrascope.report.page.downtimes import downtimes
+from migrascope.report.page.layers import Layers, drawn, layers
+from migrascope.report.page.step_durations import shares, steps
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+
+
+def seen_in(recording: Recording) -> Layers | None:
+    packets = Packets.of(recording, end_of(recording))
+    return layers(recording, windows_of(recording, packets), packets)
+
+
+def summary_of(recording: Recording) -> Summary:
+    return summarise({}, recording.trial.plan, [result_of(recording)], None)
+
+
+def labels(found: Layers) -> dict[str, list[str]]:
+    return {name: [span.label for span in spans] for name, spans in found.lanes.items()}
+
+
+def test_every_layer_has_its_lane(tmp_path: Path) -> None:
+    found = seen_in(record(tmp_path))
+    assert found is not None
+    assert labels(found) == {
+        "Nova: record": ["accepted", "running", "completed"],
+        "Nova: server": ["ACTIVE", "MIGRATING", "ACTIVE"],
+        "Neutron: port": ["host-a", "host-a + host-b", "host-b + host-a", "host-b"],
+        "libvirt": ["job"],
+        "QEMU": ["runs on host-a", "copy", "paused", "runs on host-b"],
+        "Network": ["frames to host-a", "to nobody", "frames to host-b"],
+        "Visitor": ["answered", "no reply", "answered"],
+    }
+    for spans in found.lanes.values():
+        assert all(a.end_s <= b.start_s + 1e-6 for a, b in pairwise(spans))
+
+
+def test_by_the_api_alone_it_has_the_apis_lanes_and_the_visitors(tmp_path: Path) -> None:
+    found = seen_in(api_only(tmp_path))
+    assert found is not None
+    assert list(found.lanes) == ["Nova: record", "Nova: server", "Neutron: port", "Visitor"]
+    assert found.close is None
+
+
+def test_another_lab_has_no_such_section(tmp_path: Path) -> None:
+    recording = record_qemu(tmp_path)
+    assert seen_in(recording) is None
+    assert steps(summary_of(recording), ["scenario"]) is None
+    run = RunFolder(recording.folder.parents[1])
+    page = write_results(run, analyse(run)).read_text(encoding="utf-8")
+    assert 'id="layers"' not in page
+
+
+def test_boxes_fill_the_lane(tmp_path: Path) -> None:
+    found = seen_in(record(tmp_path))
+    assert found is not None
+    whole, close = drawn(found)
+    for stretch in (whole, close):
+        boxes = dict(stretch["lanes"])["QEMU"]
+        assert sum(box["width"] for box in boxes) == pytest.approx(100, abs=0.01)
+        assert stretch["ticks"]
+
+
+def test_the_parts_of_the_blackout_by_direction(tmp_path: Path) -> None:
+    ((name, parts),) = shares(summary_of(record(tmp_path, early_ns=400 * MS)), ["scenario"])
+    assert name == "relay, host-a → host-b"
+    assert parts["early"] == pytest.approx(400, abs=0.1)
+    assert parts["pause"] == pytest.approx(200, abs=1)
+    assert parts["late"] == 0
+
+
+def test_the_downtime_as_each_layer_counts_it(tmp_path: Path) -> None:
+    rows = downtimes(summary_of(record(tmp_path)))
+    assert {row["name"]: row["values"] for row in rows} == {
+        "QEMU": ["160 ms"], "VM pause": ["200 ms"], "libvirt, net": ["229 ms"], "libvirt": ["230 ms"],
+        "Network blackout": ["261 ms"], "libvirt − VM pause": ["+30.0 ms (+30.0 to +30.0)"],
+    }  # fmt: skip
+    assert downtimes(summary_of(api_only(tmp_path / "far"))) == []
+
+
+def test_the_page_has_it(tmp_path: Path) -> None:
+    recording = record(tmp_path)
+    run = RunFolder(recording.folder.parents[1])
+    page = write_results(run, analyse(run)).read_text(encoding="utf-8")
+    assert 'id="layers"' in page
+    assert 'data-layers="1"' in page
+    assert "pre live migration" in page
