@@ -1,1 +1,1 @@
-
+"""What many trials say: cells, intervals, comparisons, findings."""

@@ -23,19 +23,19 @@ EXIT_BUG = 70
 MISUSES = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK, errno.ENOTTY}
 """What the kernel says of a call that should not have been made: a fault of ours, and none of the machine's."""
 VERBS = {
-    "doctor": ("doctoring", "Says what this machine has and lacks for the QEMU lab."),
-    "plan": ("running", "Checks a plan and says what it will do."),
-    "run": ("running", "Runs a plan: its trials, the table, and the report."),
-    "show": ("looking", "Prints a run's table and what it shows."),
-    "report": ("looking", "Writes a run's report anew from its recordings."),
-    "compare": ("comparing", "Holds runs against one another."),
-    "check": ("comparing", "Holds a run against thresholds."),
-    "export": ("exporting", "Writes a run's tables and figures for others to use."),
-    "qos": ("capturing", "Delay, jitter, loss, throughput and silences of the flows of any capture."),
-    "calibrate": ("calibrating", "Measures the meter's own error on this machine."),
-    "clean": ("cleaning", "Removes what killed runs left, and nothing else."),
-    "disturbances": ("disturbing", "Lists what a plan can do to a trial beside migrating."),
-    "schema": ("looking", "Prints the JSON Schema of a plan, or the recorded tables."),
+    "doctor": ("doctor", "Says what this machine has and lacks for the QEMU lab."),
+    "plan": ("run", "Checks a plan and says what it will do."),
+    "run": ("run", "Runs a plan: its trials, the table, and the report."),
+    "show": ("show", "Prints a run's table and what it shows."),
+    "report": ("show", "Writes a run's report anew from its recordings."),
+    "compare": ("compare", "Holds runs against one another."),
+    "check": ("compare", "Holds a run against thresholds."),
+    "export": ("export", "Writes a run's tables and figures for others to use."),
+    "qos": ("qos", "Delay, jitter, loss, throughput and silences of the flows of any capture."),
+    "calibrate": ("calibrate", "Measures the meter's own error on this machine."),
+    "clean": ("clean", "Removes what killed runs left, and nothing else."),
+    "disturbances": ("disturbances", "Lists what a plan can do to a trial beside migrating."),
+    "schema": ("show", "Prints the JSON Schema of a plan, or the recorded tables."),
 }
 
 app = cyclopts.App(

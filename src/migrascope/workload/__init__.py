@@ -1,1 +1,1 @@
-
+"""Who uses the website: visitors, viewers, and the origin of a stream."""

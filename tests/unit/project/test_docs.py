@@ -1,5 +1,6 @@
 """The documents say what there is: verbs and options, metric keys, tables, links."""
 
+import ast
 import contextlib
 import io
 import re
@@ -142,3 +143,23 @@ def test_the_plan_of_the_tutorial_is_valid_and_as_long_as_it_says() -> None:
     axes = plan.axes
     cells = len(axes.scenario) * len(axes.memory) * len(axes.downtime_limit) * len(axes.link)
     assert (cells, plan.blocks * cells) == (8, 48)
+
+
+def functions_of(page: Path) -> list[str]:
+    return re.findall(r"`((?:metrics|analysis)/[a-z_/]+\.py)`", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "page", sorted(set((DOCS / "metrics").glob("*.md")) - {DOCS / "metrics/README.md"}), ids=lambda page: page.stem
+)
+def test_each_metrics_page_names_its_function(page: Path) -> None:
+    found = functions_of(page)
+    assert found
+    assert [name for name in found if not (ROOT / "src/migrascope" / name).is_file()] == []
+
+
+def test_the_documents_list_every_package_with_its_own_words() -> None:
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    for package in sorted((ROOT / "src/migrascope").glob("*/__init__.py")):
+        first = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
+        assert f"| `{package.parent.name}` | {first.replace(chr(10), ' ')} |" in text
