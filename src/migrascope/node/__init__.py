@@ -1,1 +1,1 @@
-"""Parts of this machine: processes, namespaces, links, cgroups, images, and the register by which all is removed again."""
+"""Parts of this machine: processes, namespaces, links, cgroups, images, and the register that removes all of it."""

@@ -1,6 +1,7 @@
 """A sealed trial, read back: what the metrics are computed from, and all that they may use."""
 
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -94,6 +95,13 @@ def digest(path: Path) -> dict[str, Any]:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def parquet(table: pl.DataFrame) -> bytes:
+    """A table as a Parquet file. In memory: polars hides what the kernel says where a disk is full."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 class Damaged(Problem):

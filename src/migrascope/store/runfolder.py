@@ -20,9 +20,9 @@ from migrascope.model.load import Load
 from migrascope.model.name import OURS
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
-from migrascope.store.atomic import write_json
+from migrascope.store.atomic import write_json, write_whole
 from migrascope.store.document import read_json, read_object
-from migrascope.store.recording import Recording, TrialFacts, digest, polars_schema
+from migrascope.store.recording import Recording, TrialFacts, digest, parquet, polars_schema
 from migrascope.store.removal import remove_tree
 
 SCHEMA = 1
@@ -151,7 +151,7 @@ class RunFolder:
         for name, frames in parts.items():
             table = pl.concat(frames)
             counts[name] = table.height
-            table.write_parquet(opened / f"{name}.parquet")
+            write_whole(opened / f"{name}.parquet", parquet(table))
         for path in sorted(opened.glob("capture@*.pcapng")):
             _compress(path)
         for path in spool.spools(opened):

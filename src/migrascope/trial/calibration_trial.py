@@ -86,7 +86,7 @@ async def make_truths(
     """Makes the whole series into `opened`, as a recording without a migration.
 
     echo_rates: the first is the meter's; each further one is a prober of its own beside it, recorded in the folder
-    opened/beside-RATE. ProcessError, MonitorError, Late or OSError where it cannot be done.
+    opened/beside-RATE. ProcessError, MonitorError, WaitTimeout or OSError where it cannot be done.
     """
     factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
     facts = TrialFacts(

@@ -22,7 +22,7 @@ T_MAX_S = 3.0
 @dataclass
 class Setup:
     """A trial while it runs. client: where visitors are; None is this machine. opened: where it is recorded; folder:
-    for files that go with it. observed: by every probe of the plan. facts: what its recording says of it. crew: its
+    for files that go with it. observed: by every probe of the plan. facts: what its recording says of it. processes: its
     programs."""
 
     plan: Plan
@@ -85,7 +85,7 @@ async def arranged(trial: S, parts: Sequence[Part[S]]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def programs(trial: Setup) -> AsyncIterator[None]:
-    """The crew: whatever parts after this one start ends with it."""
+    """The processes: whatever parts after this one start ends with it."""
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -311,17 +312,20 @@ def test_every_column_has_a_meaning(ours: Summary) -> None:
     assert isinstance(ours.cells[0].factors, Factors)
 
 
-def test_an_export_that_fails_leaves_nothing(
-    short: RunFolder, ours: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", [100, 3000])
+def test_an_export_on_a_full_disk_says_so_and_leaves_nothing(
+    short: RunFolder, ours: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device", "x.svg")
-
-    monkeypatch.setattr("migrascope.report.export.export.write_whole", full)
+    """A limit to the size of files refuses what does not fit as a full disk does."""
     monkeypatch.setattr("migrascope.report.export.export.chosen_trials", lambda summary: [])
     monkeypatch.setattr("migrascope.report.export.export.figures", lambda summary: {})
-    with pytest.raises(OSError, match="No space left"):
-        export(short, ours, tmp_path / "out")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"\.(csv|toml|json|parquet)"):
+            export(short, ours, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -126,11 +126,12 @@ import signal, os
 from pathlib import Path
 from migrascope.cloud.client import Cloud
 from migrascope.lab.openstack.resources import Ground, Resources
-from migrascope.lab.openstack.ownership import Wishes
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.node.register import Register
 register = Register.create(Path({str(tmp_path / "labs")!r}))
 print(register.id, flush=True)
-resources = Resources(Cloud.connect("fake", Path({str(tmp_path / "clouds.yaml")!r})), Wishes(register.id, {OURS!r}))
+cloud = Cloud.connect("fake", Path({str(tmp_path / "clouds.yaml")!r}))
+resources = Resources(cloud, InstanceRequest(register.id, {OURS!r}))
 ground = Ground("image", 1, {fake.inner!r}, {fake.outer!r}, "group")
 resources.make(register.id + "-1", ground, "flavor", "one")
 input()

@@ -15,6 +15,7 @@ from migrascope.report.columns import caution, first_line
 from migrascope.report.export import csv
 from migrascope.report.export.dictionary import dictionary
 from migrascope.store.atomic import write_whole
+from migrascope.store.recording import parquet
 from migrascope.store.removal import remove_tree
 from migrascope.store.runfolder import RunFolder
 
@@ -57,7 +58,7 @@ def _write(run: RunFolder, summary: Summary, folder: Path) -> None:
     for name, (_, text) in csv.tables(summary).items():
         written[f"data/{name}"] = text
         frame = pl.read_csv(io.StringIO(text), infer_schema_length=None)
-        frame.write_parquet(folder / "data" / f"{name.removesuffix('.csv')}.parquet")
+        written[f"data/{name.removesuffix('.csv')}.parquet"] = parquet(frame)
     out = io.StringIO()
     csv_module.writer(out).writerows(dictionary(summary))
     written["data/dictionary.csv"] = out.getvalue()
