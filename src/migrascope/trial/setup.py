@@ -22,8 +22,8 @@ T_MAX_S = 3.0
 @dataclass
 class Setup:
     """A trial while it runs. client: where visitors are; None is this machine. opened: where it is recorded; folder:
-    for files that go with it. observed: by every probe of the plan. facts: what its recording says of it. processes: its
-    programs."""
+    for files that go with it. observed: by every probe of the plan. facts: what its recording says of it.
+    processes: its programs."""
 
     plan: Plan
     runtime: Runtime
