@@ -61,8 +61,10 @@ ROWS: dict[str, Figure] = {
 
 
 def shown(run: RunFolder, summary: Summary, scenario: str, figure: Figure) -> str:
-    """The median over the trials of a scenario that did not fail, with their number where some did not measure it."""
-    trials = [t for t in summary.trials if t.facts.factors.scenario == scenario and t.facts.status == "ok"]
+    """The median over the trials of a scenario that did not fail, with their number where some did not measure it; the
+    plan's second part is not in it."""
+    cells = [cell.factors for cell in summary.first_part() if cell.factors.scenario == scenario]
+    trials = [trial for factors in cells for trial in summary.counted(factors)]
     found = [figure(t, Recording(run.trial(t.facts.number))) for t in trials]
     values = [value for value in found if value is not None]
     if not values:
@@ -77,7 +79,7 @@ def main() -> None:
     summaries = [analyse(run) for run in runs]
     scenarios = list(dict.fromkeys(cell.factors.scenario for cell in summaries[0].cells))
     for summary in summaries:
-        counts = ", ".join(f"{cell.factors.scenario} {cell.trials - cell.failed}" for cell in summary.cells)
+        counts = ", ".join(f"{cell.factors.scenario} {cell.trials - cell.failed}" for cell in summary.first_part())
         environment = summary.environment["environment"]
         print(f"{summary.lab}: {summary.accelerator}, QEMU {summary.qemu}, {environment['cpu']}, ", end="")
         print(f"{environment['cores']} cores; trials: {counts}")

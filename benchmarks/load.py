@@ -67,9 +67,9 @@ def row(name: str, summary: Summary, took_s: float, limit_s: float | None) -> li
 
 
 def blackouts(summary: Summary) -> list[list[str]]:
-    """Medians over a run: HTTP blackout over network blackout, of each kind and scenario."""
+    """Medians over a run but for its plan's second part: HTTP blackout over network blackout, by kind and scenario."""
     rows = []
-    for cell in summary.cells:
+    for cell in summary.first_part():
         network = cell.metrics["network_blackout_s"].median
         for kind in ("new", "kept"):
             http = cell.metrics[f"http_{kind}_blackout_s"].median

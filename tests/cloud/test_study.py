@@ -36,7 +36,7 @@ def test_the_original_study(cloud: Cloud, kept: Kept, tmp_path: Path) -> None:
     done = migrascope("run", *words, "--runs", str(runs), timeout_s=2 * HOURS)
     assert done.returncode in (0, 1), done.stderr
     summary = analyse(RunFolder(runs / "latest"))
-    assert len(summary.trials) == 18
+    assert len(summary.trials) == 34
     holds(summary)
     kept.write(done.stdout)
 

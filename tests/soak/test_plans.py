@@ -187,6 +187,12 @@ class Values:
             "seed": lambda: chance.choice([0, 1, 2**31, chance.randint(-(2**40), 2**40)]),
             "blocks": lambda: chance.randint(1, 12),
             "axes": self.axes,
+            "also": lambda: {
+                "blocks": chance.randint(1, 4),
+                "scenario": self.some(["none", "offline", "online", "relay"]),
+                "resident": self.some(["0B", "64MiB", "100MB"]),
+                "outage": self.duration(),
+            },
             "windows": lambda: {name: self.duration() for name in self.some(["before", "limit", "boot_limit"], 3)},
             "probes": lambda: {
                 "echo_rate": round(chance.uniform(1, 1000), 3),

@@ -22,25 +22,29 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True)
 class Check:
-    """One threshold on one figure of one cell, and in how many of its trials the downtime limit decided."""
+    """One threshold on one figure of one cell; in how many of so many trials the downtime limit decided, and of how
+    many that is not known."""
 
     cell: str
     key: str
     outcome: Verdict
     text: str
     limit_decided: int = 0
+    limit_unknown: int = 0
     of: int = 0
 
 
 def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
-    """Every threshold on every cell. UsageProblem for a figure that there is not, or a threshold that is no quantity.
+    """Every threshold on every cell of the plan's axes; those of its second part are there for another question.
+    UsageProblem for a figure that there is not, or a threshold that is no quantity.
 
     pass: the whole interval keeps to it; fail: the whole interval crosses it; unknown: it lies on both sides, an end of
     it was cut off, there are too few trials for one, or trials failed or have no value and are in no interval.
     """
-    beside = [cell.factors for cell in summary.cells]
+    cells = summary.first_part()
+    beside = [cell.factors for cell in cells]
     found = []
-    for cell in summary.cells:
+    for cell in cells:
         for key, threshold in wanted.items():
             if key not in cell.metrics and cell.trials > cell.failed:
                 raise UsageProblem(f"thresholds.{key}: no figure of this name; migrascope show --json lists them")
@@ -48,9 +52,10 @@ def check_run(summary: Summary, wanted: Mapping[str, Threshold]) -> list[Check]:
                 outcome, text = _check(cell, cell.metrics.get(key), threshold)
             except ValueError as error:
                 raise UsageProblem(f"thresholds.{key}: {error}") from error
-            decided = Decided(cell.limited, cell.limit_unknown, cell.trials - cell.failed)
-            said = f"{text}; {decided.words}" if decided.limit_decided else text
-            found.append(Check(cell.factors.label(beside), key, outcome, said, decided.limit_decided, decided.of))
+            decided = Decided.in_cell(cell)
+            said = f"{text}; {decided.words}" if decided.words else text
+            limits = (decided.limit_decided, decided.unknown, decided.of)
+            found.append(Check(cell.factors.label(beside), key, outcome, said, *limits))
     return found
 
 

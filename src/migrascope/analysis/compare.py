@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from migrascope.analysis.statistics import FEWEST, Bounds, Interval, bounds_of, paired_difference, shift_interval
-from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.analysis.limit import Decided
+from migrascope.analysis.statistics import (
+    FEWEST,
+    Bounds,
+    Interval,
+    adjusted,
+    bounds_of,
+    median_difference,
+    rank_sum_p,
+)
+from migrascope.analysis.summary import Cell, Summary
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 
@@ -22,6 +31,10 @@ LAYERS = {
                  "visitor.lost_s.during", "player_stall_s"),
 }  # fmt: skip
 """The figures that are compared, by the layer that they were seen on: the same ones on every lab."""
+FALSE_SHARE = 0.05
+"""Of the differences that are seen between two runs, so many may be false in the mean; between two runs of the same,
+one is seen in so many cases at most."""
+METHOD = "Mann-Whitney U, Benjamini-Hochberg over all figures of all cells of the two runs"
 MACHINE = ("cpu", "cores", "memory_bytes")
 _SETTINGS = (
     ("visitors", "live_buffer"), ("visitors", "file_buffer"), ("visitors", "kept_connections"), ("windows", "before"),
@@ -38,9 +51,10 @@ class NotComparable(Problem):
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of one cell in two runs: medians, theirs less ours with its interval (None below six trials), and how
-    it was found: paired within blocks, or over all pairs of trials. effect is None where it falls on a value that was
-    cut off. reason: why there is no difference to tell. ours_at_least, theirs_at_least: a median is a lower bound."""
+    """One figure of one cell in two runs: medians, theirs less ours with its interval (None below six trials), and the
+    rank test's p, alone and among all comparisons of the two runs. effect is None where it falls on a value that was
+    cut off. n: trials of the side that has fewer. reason: why there is no difference to tell. ours_at_least,
+    theirs_at_least: a median is a lower bound."""
 
     cell: Factors
     layer: str
@@ -50,30 +64,43 @@ class Difference:
     theirs: float | None
     effect: float | None = None
     interval: Interval | None = None
-    paired: bool = False
     n: int = 0
+    p: float | None = None
+    p_of_family: float | None = None
     reason: str | None = None
     ours_at_least: bool = False
     theirs_at_least: bool = False
 
     @property
-    def seen(self) -> int:
-        """1 or -1 where theirs are surely more or less than ours, else 0."""
+    def apart(self) -> int:
+        """1 or -1 where the interval, taken by itself, has theirs more or less than ours, else 0."""
         if self.interval is None:
             return 0
         return 1 if self.interval.low > 0 else -1 if self.interval.high < 0 else 0
+
+    @property
+    def seen(self) -> int:
+        """1 or -1 where theirs are more or less than ours and that is not the chance of many comparisons, else 0."""
+        return self.apart if self.p_of_family is not None and self.p_of_family <= FALSE_SHARE else 0
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A run (theirs) against the first one (ours). facts: what differs of environment and fixed factors, as {fact:
-    (ours, theirs)}; forced: those of them for which they are not comparable."""
+    (ours, theirs)}; forced: those of them for which they are not comparable; limits: in how many of the trials that are
+    compared the downtime limit decided, of ours and of theirs, by cell."""
 
     ours: str
     theirs: str
     facts: dict[str, tuple[Any, Any]]
     forced: list[str]
     differences: list[Difference]
+    limits: dict[Factors, tuple[Decided, Decided]]
+
+    @property
+    def comparisons(self) -> int:
+        """How many figures were held against one another: the family in which each is judged."""
+        return sum(one.p is not None for one in self.differences)
 
 
 def compare(ours: Summary, theirs: Summary, *, force: bool = False) -> Comparison:
@@ -99,7 +126,18 @@ def compare(ours: Summary, theirs: Summary, *, force: bool = False) -> Compariso
         for key in keys
         if key in mine.metrics and key in other.metrics
     ]
-    return Comparison(ours.run, theirs.run, facts | fixed, barred, differences)
+    limits = {
+        mine.factors: (Decided.among(ours.counted(mine.factors)), Decided.among(theirs.counted(other.factors)))
+        for mine, other in pairs
+    }
+    return Comparison(ours.run, theirs.run, facts | fixed, barred, _in_family(differences), limits)
+
+
+def _in_family(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences with the p that each has among all."""
+    told = [one.p for one in differences if one.p is not None]
+    among = iter(adjusted(told))
+    return [one if one.p is None else replace(one, p_of_family=next(among)) for one in differences]
 
 
 def _facts(ours: Summary, theirs: Summary) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
@@ -197,17 +235,13 @@ def _unlike(ours: Summary, theirs: Summary) -> str:
     return " or ".join(name for name in names if not _levels(ours, name) & _levels(theirs, name)) or "combination"
 
 
-def _trials(summary: Summary, cell: Cell, key: str) -> list[tuple[TrialResult, Bounds]]:
-    return [
-        (trial, value)
-        for trial in summary.counted(cell.factors)
-        for value in [bounds_of(trial.metrics.get(key))]
-        if value is not None
-    ]
+def _values(summary: Summary, cell: Cell, key: str) -> list[Bounds]:
+    known = (bounds_of(trial.metrics.get(key)) for trial in summary.counted(cell.factors))
+    return [value for value in known if value is not None]
 
 
 def _difference(ours: Summary, theirs: Summary, mine: Cell, other: Cell, layer: str, key: str) -> Difference:
-    left, right = _trials(ours, mine, key), _trials(theirs, other, key)
+    left, right = _values(ours, mine, key), _values(theirs, other, key)
     sides = mine.metrics[key], other.metrics[key]
     known = Difference(
         mine.factors, layer, key, sides[0].unit or sides[1].unit, sides[0].median, sides[1].median,
@@ -215,31 +249,14 @@ def _difference(ours: Summary, theirs: Summary, mine: Cell, other: Cell, layer: 
     )  # fmt: skip
     if not left or not right:
         return replace(known, reason=sides[bool(left)].reason or "not measured")
-    blocks = [{(t.facts.block, _way(ours, t)): value for t, value in left},
-              {(t.facts.block, _way(theirs, t)): value for t, value in right}]  # fmt: skip
-    shared = sorted(blocks[0].keys() & blocks[1].keys())
-    if len(shared) >= FEWEST:
-        numbered = [{number: side[key] for number, key in enumerate(shared)} for side in blocks]
-        pair = paired_difference(numbered[1], numbered[0])
-        assert pair is not None
-        return _told(replace(known, effect=pair.median, interval=pair.interval, paired=True, n=pair.n))
-    values = [[value for _, value in side] for side in (left, right)]
-    effect, interval = shift_interval(values[1], values[0])
-    n = min(map(len, values))
-    reason = None if interval else f"{n} trials, {FEWEST} are needed"
-    return _told(replace(known, effect=effect, interval=interval, n=n, reason=reason))
-
-
-def _told(found: Difference) -> Difference:
-    """The difference, with the reason where values that were cut off leave not even its sign."""
-    if found.reason is None and found.effect is None and not found.seen:
+    effect, interval = median_difference(right, left)
+    n = min(len(left), len(right))
+    if interval is None:
+        return replace(known, effect=effect, n=n, reason=f"{n} trials, {FEWEST} are needed")
+    found = replace(known, effect=effect, interval=interval, n=n, p=rank_sum_p(right, left))
+    if effect is None and not found.apart:
         return replace(found, reason="not even the sign is known: values were cut off")
     return found
-
-
-def _way(summary: Summary, trial: TrialResult) -> bool:
-    """The direction of a migration, whatever a lab calls its hosts."""
-    return trial.facts.source == min(trial.facts.source, trial.facts.destination)
 
 
 def as_json(found: Sequence[Comparison]) -> dict[str, Any]:
@@ -252,6 +269,11 @@ def as_json(found: Sequence[Comparison]) -> dict[str, Any]:
                 "theirs": one.theirs,
                 "facts": one.facts,
                 "forced": one.forced,
+                "family": {"comparisons": one.comparisons, "method": METHOD, "false_share": FALSE_SHARE},
+                "limit_decided": [
+                    {"cell": vars(cell), "ours": vars(ours), "theirs": vars(theirs)}
+                    for cell, (ours, theirs) in one.limits.items()
+                ],
                 "differences": [
                     {**vars(d), "cell": vars(d.cell), "interval": d.interval and d.interval.as_json(), "seen": d.seen}
                     for d in one.differences

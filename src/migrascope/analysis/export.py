@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from migrascope.analysis.fleet import fleet_costs
+from migrascope.analysis.limit import Decided
+from migrascope.analysis.policies import costs
 from migrascope.analysis.summary import SCHEMA, Cell, Statistic, Summary
 
 
@@ -16,6 +18,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "accelerator": summary.accelerator,
         "qemu": summary.qemu,
         "cells": [_cell(cell) for cell in summary.cells],
+        "policies": [cost.as_json() for cost in costs(summary)],
         "fleet": [cost.as_json() for cost in fleet_costs(summary)],
         "findings": [asdict(finding) for finding in summary.findings],
         "calibration": summary.calibration,
@@ -28,11 +31,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "trials": cell.trials,
         "failed": cell.failed,
         "limited": cell.limited,
-        "limit_decided": {
-            "limit_decided": cell.limited,
-            "unknown": cell.limit_unknown,
-            "of": cell.trials - cell.failed,
-        },
+        "limit_decided": vars(Decided.in_cell(cell)),
         "failures": cell.failures,
         "verdicts": cell.verdicts,
         "metrics": {key: _statistic(value) for key, value in cell.metrics.items()},

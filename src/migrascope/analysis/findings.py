@@ -4,22 +4,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from migrascope.analysis.carried import clusters
+from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
 from migrascope.analysis.paired_effects import disturbances, scenarios
 from migrascope.analysis.regimes import regimes
-from migrascope.analysis.statistics import FEWEST, Correlation, correlation
+from migrascope.analysis.statistics import FEWEST
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
 from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
 from migrascope.model.units import human, rate_text
 from migrascope.model.verdict import VERDICTS
 
-DATA = "data_transferred_bytes"
 TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
-PER_DATA = 100e6
 SAID_AT_MOST = 5
 
 _FACTORS = {"µs": 1e-6, "ms": 1e-3, "%": 1e-2}
@@ -73,39 +71,17 @@ def _small(groups: Sequence[Sequence[TrialResult]], of: int) -> Finding:
     return Finding("data-time", "unknown", text, {"groups": len(groups)})
 
 
-def _pairs(results: Sequence[TrialResult], key: str) -> tuple[list[float], list[float]]:
-    both = [(result.metrics[DATA], result.metrics[key]) for result in results]
-    there = [(x.value, y.value) for x, y in both if x.value is not None and y.value is not None]
-    return [x for x, _ in there], [y for _, y in there]
-
-
-def _cut_off(results: Sequence[TrialResult], key: str) -> int:
-    """In how many trials it was cut off: without these the rest would be survivors, with them their ranks are not
-    known."""
-    return sum(result.metrics[DATA].at_least or result.metrics[key].at_least for result in results)
-
-
-def _evidence(seen: Correlation | None, n: int) -> dict[str, Any]:
-    return {**vars(seen)} if seen else {"n": n}
-
-
 def _data_time(results: Sequence[TrialResult], where: str) -> Finding:
-    x, y = _pairs(results, TIME)
-    seen = correlation(x, y)
-    if seen is None:
-        return Finding("data-time", "unknown", _too_few("data against migration time", len(x), where), {"n": len(x)})
-    strength = _strength(seen)
-    if seen.sign() > 0:
-        text = (
-            f"More data, more time{where}: {strength}; each further 100 MB took "
-            f"{human(seen.slope * PER_DATA, 's')} more.{clusters(results)}"
-        )
-        return Finding("data-time", "pass", text, _evidence(seen, seen.n))
-    verdict: Verdict = "fail" if seen.sign() < 0 else "unknown"
-    said = (
-        "More data went with less time" if seen.sign() < 0 else "Data and migration time are not shown to go together"
-    )
-    return Finding("data-time", verdict, f"{said}{where}: {strength}.{clusters(results)}", _evidence(seen, seen.n))
+    found = carried(results, TIME)
+    if found.seen is None:
+        text = f"Nothing can be concluded on data against migration time{where}: {found.reason}. {CARRIES}"
+        return Finding("data-time", "unknown", text, found.evidence())
+    said = {
+        1: "More data, more time",
+        -1: "More data went with less time",
+        0: "Data and migration time are not shown to go together",
+    }
+    return Finding("data-time", _VERDICTS[found.seen.sign()], _slope(said, found, where), found.evidence())
 
 
 def _data_downtime(results: Sequence[TrialResult], where: str) -> list[Finding]:
@@ -116,33 +92,29 @@ def _data_downtime(results: Sequence[TrialResult], where: str) -> list[Finding]:
 
 
 def _downtime(free: Sequence[TrialResult], key: str, name: str, where: str, left_out: str) -> Finding:
-    x, y = _pairs(free, key)
-    if cut_off := _cut_off(free, key):
-        why = f"in {cut_off} of {_trials(len(x))} it was cut off, and is at least what was seen"
-        text = f"Nothing can be concluded on data against {name}{where}: {why}."
-        return Finding("data-downtime", "unknown", text + left_out, {"metric": key, "n": len(x), "censored": cut_off})
-    seen = correlation(x, y)
-    if seen is None:
-        text = _too_few(f"data against {name} where the limit did not decide", len(x), where)
-        return Finding("data-downtime", "unknown", text + left_out, {"metric": key, "n": len(x)})
+    found = carried(free, key)
+    evidence = {"metric": key, **found.evidence()}
+    if found.seen is None:
+        what = f"data against {name} where the limit did not decide"
+        why = found.reason if free else "there is no such limit"
+        text = f"Nothing can be concluded on {what}{where}: {why}.{left_out}"
+        return Finding("data-downtime", "unknown", text, evidence)
     said = {
         1: f"More data, longer {name}",
         -1: f"More data went with a shorter {name}",
         0: f"Data and {name} are not shown to go together",
     }
-    verdicts: dict[int, Verdict] = {1: "pass", -1: "fail", 0: "unknown"}
-    text = f"{said[seen.sign()]}{where}: {_strength(seen)}.{clusters(free)}{left_out}"
-    return Finding("data-downtime", verdicts[seen.sign()], text, {"metric": key, **_evidence(seen, seen.n)})
+    return Finding("data-downtime", _VERDICTS[found.seen.sign()], _slope(said, found, where) + left_out, evidence)
 
 
-def _strength(seen: Correlation) -> str:
-    return f"rank correlation {seen.spearman:.2f} (95 % interval {seen.low:.2f} to {seen.high:.2f}, {seen.n} trials)"
+_VERDICTS: dict[int, Verdict] = {1: "pass", -1: "fail", 0: "unknown"}
 
 
-def _too_few(what: str, n: int, where: str) -> str:
-    if n < FEWEST:
-        return f"Nothing can be concluded on {what}{where}: {_trials(n)}, {FEWEST} are needed."
-    return f"Nothing can be concluded on {what}{where}: one of them did not vary."
+def _slope(said: dict[int, str], found: Carried, where: str) -> str:
+    assert found.seen is not None
+    sign, each = found.seen.sign(), found.seen.slope * PER_DATA
+    more = f"took {human(each, 's')} more" if each >= 0 else f"took {human(-each, 's')} less"
+    return f"{said[sign]}{where}: each further 100 MB {more} ({found.basis()})."
 
 
 def _trials(n: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from migrascope.analysis.summary import TrialResult
+from migrascope.analysis.summary import Cell, TrialResult
 from migrascope.model.measured import Measured
 
 BINDS = 0.7
@@ -42,13 +42,28 @@ class Decided:
         known = [result.limited for result in results]
         return cls(known.count(True), known.count(None), len(known))
 
+    @classmethod
+    def in_cell(cls, cell: Cell) -> "Decided":
+        """Of the trials that a cell's statistics are of."""
+        return cls(cell.limited, cell.limit_unknown, cell.trials - cell.failed)
+
     @property
     def words(self) -> str:
         """For people; empty where it is known to have decided in none."""
         if not self.limit_decided and not self.unknown:
             return ""
+        if self.unknown == self.of:
+            return f"whether the downtime limit decided is known of none of {self.of} trials"
         unknown = f", not known in {self.unknown}" if self.unknown else ""
         return f"the downtime limit decided in {self.limit_decided} of {self.of} trials{unknown}"
+
+    @property
+    def short(self) -> str:
+        """For tables that have the number of trials; empty where it is known to have decided in none."""
+        if not self.limit_decided and not self.unknown:
+            return ""
+        unknown = f", {self.unknown} not known" if self.unknown else ""
+        return f"{self.limit_decided} limited{unknown}"
 
 
 def limit_text(limit_s: float) -> str:

@@ -40,21 +40,28 @@ def scenarios(good: Sequence[TrialResult]) -> list[Finding]:
         if sniffed:
             seen = _against_none("scenario", name, ours, others, SNIFFED)
             found.append(replace(seen, text=f"{seen.text} {NOT_DELAY}"))
-    return found
+    few = _few(found)
+    return found if len(few) == len(found) else _few_as_one("scenario", "comparisons of scenarios with none", found)
 
 
 def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
     """Each disturbance against the undisturbed trials; one sentence for all that have too few blocks."""
     beside = _beside_none(good, "disturbance")
     found = [_against_none("dose", name, ours, others, COMPARED | FELT) for name, ours, others in beside]
-    few = [one for one in found if one.verdict == "unknown" and one.text.startswith("Nothing")]
+    return _few_as_one("dose", "disturbances against none", found)
+
+
+def _few(found: Sequence[Finding]) -> list[Finding]:
+    return [one for one in found if one.verdict == "unknown" and one.text.startswith("Nothing")]
+
+
+def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:
+    """The findings with one sentence for all that have too few blocks."""
+    few = _few(found)
     if len(few) < 2:
         return found
-    text = (
-        f"Nothing can be concluded on {len(few)} of {len(found)} disturbances against none: fewer than {FEWEST} pairs "
-        "within blocks."
-    )
-    return [*(one for one in found if one not in few), Finding("dose", "unknown", text, {"disturbances": len(few)})]
+    text = f"Nothing can be concluded on {len(few)} of {len(found)} {what}: fewer than {FEWEST} pairs within blocks."
+    return [*(one for one in found if one not in few), Finding(topic, "unknown", text, {"few": len(few)})]
 
 
 def _beside_none(
@@ -67,12 +74,13 @@ def _beside_none(
         by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
     axes = good[0].facts.plan.get("axes", {}) if good else {}
     order = {level: place for place, level in enumerate(axes.get(factor, []))}
+    beside = [factors for factors, trials in by_block.items() if len(trials) >= FEWEST] or list(by_block)
     found = []
     for factors, ours in sorted(by_block.items(), key=lambda item: order.get(getattr(item[0], factor), 0)):
         level = str(getattr(factors, factor))
         base = Factors(**{**vars(factors), factor: "none"})
         if level != "none" and base in by_block:
-            name = factors.label(list(by_block))
+            name = factors.label(beside)
             found.append((name if level in name else level, ours, by_block[base]))
     return found
 
@@ -95,7 +103,10 @@ def _against_none(
     unsure = [compared[key] for key, pair in there.items() if not pair.sign()]
     text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
     text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
-    text += f" In these {decided.words}: there the downtime is the limit's doing." if decided.limit_decided else ""
+    text += f" Each of the {len(there)} intervals stands by itself." if sure else ""
+    if decided.words:
+        doing = ": there the downtime is the limit's doing" if decided.limit_decided else ""
+        text += f" In these {decided.words}{doing}."
     return Finding(topic, "pass" if sure else "unknown", text, evidence)
 
 

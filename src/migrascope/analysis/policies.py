@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
+from migrascope.analysis.limit import Decided
 from migrascope.analysis.summary import Cell, Summary
 from migrascope.model.schedule import Factors
 
@@ -29,6 +31,16 @@ class PolicyCost:
     load: Factors
     outcomes: dict[str, int]
     front: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The public form; the costs are those of the cell with these factors."""
+        return {
+            "policy": self.cell.factors.policy,
+            "factors": vars(self.cell.factors),
+            "outcomes": self.outcomes,
+            "front": self.front,
+            "limit_decided": vars(Decided.in_cell(self.cell)),
+        }
 
 
 def costs(summary: Summary) -> list[PolicyCost]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from migrascope.analysis.limit import STOP_AND_COPY_S, limit_text
-from migrascope.analysis.statistics import FEWEST, correlation
+from migrascope.analysis.carried import PER_DATA, carried
+from migrascope.analysis.limit import STOP_AND_COPY_S, Decided, limit_text
 from migrascope.analysis.summary import Finding, TrialResult, Verdict
 from migrascope.model.units import human
 
-DATA, PAUSE = "data_transferred_bytes", "vm_pause_s"
-PER_DATA = 100e6
+PAUSE = "vm_pause_s"
 
 
 def regimes(good: Sequence[TrialResult]) -> list[Finding]:
@@ -23,38 +22,23 @@ def regimes(good: Sequence[TrialResult]) -> list[Finding]:
 
 
 def _under(limit_s: float, trials: Sequence[TrialResult]) -> Finding:
-    bound = [result for result in trials if result.limited is True]
-    free = [result for result in trials if result.limited is False]
+    """All trials under a limit, and not those alone that it spared: chosen by their outcome, they would pull the slope
+    towards zero."""
     name = "Stop-and-copy" if limit_s >= STOP_AND_COPY_S else f"Under a limit of {limit_text(limit_s)}"
-    decided = (
-        f" The limit itself decided in {len(bound)} of {len(trials)} trials, left out here: the others are chosen by "
-        "their outcome, which pulls the slope towards zero."
-        if bound
-        else ""
-    )
-    pairs = [
-        (data, pause)
-        for result in free
-        for data, pause in [(result.metrics[DATA].value, result.metrics[PAUSE].value)]
-        if data is not None and pause is not None
-    ]
-    seen = correlation([data for data, _ in pairs], [pause for _, pause in pairs])
-    evidence = {"downtime_limit_s": limit_s, "limited": len(bound), "n": len(pairs)}
-    if seen is None:
-        why = (
-            f"{len(pairs)} trials in which it did not decide, {FEWEST} are needed"
-            if len(pairs) < FEWEST
-            else "no spread"
-        )
-        return Finding("regime", "unknown", f"{name}: nothing can be concluded on data and VM pause ({why}).{decided}",
-                       evidence)  # fmt: skip
-    slope, low, high = (human(value * PER_DATA, "s") for value in (seen.slope, seen.slope_low, seen.slope_high))
-    each = f"each further 100 MB changed the VM pause by {slope} (95 % interval {low} to {high}, {seen.n} trials)"
+    decided = Decided.among(trials)
+    aside = " Where the limit decided, the downtime is its doing." if decided.limit_decided else ""
+    found = carried(trials, PAUSE)
+    evidence = {"downtime_limit_s": limit_s, "limited": decided.limit_decided, **found.evidence()}
+    if found.seen is None:
+        text = f"{name}: nothing can be concluded on data and VM pause: {found.reason}."
+        return Finding("regime", "unknown", text + aside, evidence)
+    changed = human(found.seen.slope * PER_DATA, "s")
+    each = f"each further 100 MB changed the VM pause by {changed} ({found.basis()})"
     said = {
         1: f"{name}: more data, more downtime; {each}.",
         -1: f"{name}: more data went with less downtime; {each}.",
         0: f"{name}: no effect of the data on the VM pause is shown; {each}.",
     }
-    sign = 1 if seen.slope_low > 0 else -1 if seen.slope_high < 0 else 0
     verdicts: dict[int, Verdict] = {1: "pass", -1: "fail", 0: "unknown"}
-    return Finding("regime", verdicts[sign], said[sign] + decided, {**evidence, **vars(seen)})
+    sign = found.seen.sign()
+    return Finding("regime", verdicts[sign], said[sign] + aside, evidence)

@@ -1,14 +1,15 @@
-"""Statistics across trials: exact intervals of the median, paired differences, correlation with its interval."""
+"""Statistics across trials: exact intervals of the median, differences paired within blocks and between runs, families
+of comparisons."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from migrascope.analysis.summary import Statistic
@@ -143,83 +144,65 @@ def _less(one: Value, other: Value) -> Bounds:
     return Bounds(low - other_high, high - other_low)
 
 
-def shift_interval(ours: Sequence[Value], others: Sequence[Value]) -> tuple[float | None, Interval | None]:
-    """By how much ours lie above others: the median of all differences (Hodges and Lehmann 1963; None where it falls on
-    one that was cut off) with the interval of order statistics by the exact distribution of Mann and Whitney's U; None
-    below six on either side."""
+def median_difference(ours: Sequence[Value], others: Sequence[Value]) -> tuple[float | None, Interval | None]:
+    """By how much the median of ours lies above that of others (None where one of them was cut off), with an interval:
+    from the low end of ours less the high end of others to the opposite; None below six on either side.
+
+    It covers with at least the lesser coverage of the two, whatever the spreads and shapes of the two are
+    (docs/decisions/0019-inference.md): nothing is assumed but that trials are drawn alike within each side.
+    """
+    medians, intervals = [median_of(ours), median_of(others)], [median_interval(ours), median_interval(others)]
+    middle = None if medians[0] is None or medians[1] is None else medians[0] - medians[1]
+    if intervals[0] is None or intervals[1] is None:
+        return middle, None
+    one, other = intervals[0], intervals[1]
+    return middle, Interval(one.low - other.high, one.high - other.low, min(one.coverage, other.coverage))
+
+
+def rank_sum_p(ours: Sequence[Value], others: Sequence[Value]) -> float:
+    """Two-sided p of Mann and Whitney's U (1947) for two sides that are drawn alike: exact to 100 on either side, by
+    the normal distribution beyond. A pair that is equal, or of which a cut-off value leaves the order open, speaks
+    against either direction: p is then too large, never too small."""
     m, n = len(ours), len(others)
-    differences = [_less(one, other) for one in ours for other in others]
-    median = median_of(differences)
-    if min(m, n) < FEWEST:
-        return median, None
-    counts = _rank_sum_counts(m, n)
-    tails = np.cumsum(counts) / counts.sum()
-    k = int(np.searchsorted(tails, (1 - LEVEL) / 2, side="right")) - 1
-    least, most = map(sorted, ends(differences))
-    return median, Interval(least[k], most[m * n - 1 - k], 1 - 2 * float(tails[k]))
+    least, most = ends(ours)
+    other_least, other_most = ends(others)
+    above = int(np.greater.outer(least, other_most).sum())
+    below = int(np.less.outer(most, other_least).sum())
+    return min(1.0, 2 * _upper_tail(max(above, below), m, n))
 
 
+_EXACT = 100
+"""Up to so many on either side the distribution of U is computed exactly."""
+
+
+def _upper_tail(u: int, m: int, n: int) -> float:
+    """P(U >= u)."""
+    if max(m, n) > _EXACT:
+        spread = math.sqrt(m * n * (m + n + 1) / 12)
+        return 1 - NormalDist().cdf((u - 0.5 - m * n / 2) / spread)
+    return float(_rank_sum_counts(m, n)[: m * n - u + 1].sum()) / math.comb(m + n, m)
+
+
+@cache
 def _rank_sum_counts(m: int, n: int) -> NDArray[np.float64]:
-    """In how many arrangements U takes each of 0 to mn: the coefficients of the Gaussian binomial."""
+    """In how many arrangements U takes each of 0 to mn: the coefficients of the Gaussian binomial, symmetric."""
     counts = np.zeros(m * n + 1)
     counts[0] = 1
     for i in range(1, m + 1):
-        for at in range(m * n, n + i - 1, -1):
-            counts[at] -= counts[at - n - i]
-        for at in range(i, m * n + 1):
-            counts[at] += counts[at - i]
+        counts[n + i :] -= counts[: max(0, m * n + 1 - n - i)].copy()
+        for rest in range(i):
+            counts[rest::i] = np.cumsum(counts[rest::i])
+    half = len(counts) // 2
+    counts[len(counts) - half :] = counts[:half][::-1]
     return counts
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation with its interval, Pearson's, and the Theil-Sen slope of y over x with its own."""
-
-    spearman: float
-    low: float
-    high: float
-    pearson: float
-    slope: float
-    slope_low: float
-    slope_high: float
-    n: int
-
-    def sign(self) -> int:
-        """1 or -1 where the interval lies on one side of zero, else 0."""
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
-
-
-def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
-    """95 % interval of Spearman's by Fisher's z with Bonett and Wright's standard error, sqrt((1 + r^2/2) / (n - 3)).
-
-    None below six pairs, or where x or y is constant.
-    """
-    n = len(x)
-    if n < FEWEST or len(set(x)) < 2 or len(set(y)) < 2:
-        return None
-    rank = _pearson(_ranks(x), _ranks(y))
-    inner = min(max(rank, -1 + 1e-9), 1 - 1e-9)
-    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt((1 + inner**2 / 2) / (n - 3))
-    low, high = math.tanh(math.atanh(inner) - half), math.tanh(math.atanh(inner) + half)
-    return Correlation(rank, low, high, _pearson(x, y), *_theil_sen(x, y), n)
-
-
-def _pearson(x: Sequence[float], y: Sequence[float]) -> float:
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    return pl.Series(values, dtype=pl.Float64).rank("average").to_list()
-
-
-def _theil_sen(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
-    """The median slope over all pairs that differ in x, and its 95 % interval by the variance of Kendall's S without
-    ties (Theil 1950, Sen 1968)."""
-    across, up = np.subtract.outer(x, x), np.subtract.outer(y, y)
-    pairs = np.triu(across != 0)
-    slopes = np.sort(up[pairs] / across[pairs])
-    n, count = len(x), len(slopes)
-    spread = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    low = max(0, round((count - spread) / 2) - 1)
-    high = min(count - 1, round((count + spread) / 2))
-    return float(np.median(slopes)), float(slopes[low]), float(slopes[high])
+def adjusted(p: Sequence[float]) -> list[float]:
+    """Each p for a family of comparisons (Benjamini and Hochberg 1995): calling those up to q a difference makes at
+    most the share q of the differences false in the mean, and none at all in 1 - q of families without any."""
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values)[::-1]
+    least = np.minimum.accumulate(values[order] * len(values) / np.arange(len(values), 0, -1))
+    found = np.empty(len(values))
+    found[order] = np.minimum(1.0, least)
+    return [float(each) for each in found]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from migrascope.metrics.checks import Check
 from migrascope.model.load import Load
 from migrascope.model.measured import Measured
-from migrascope.model.schedule import Factors
+from migrascope.model.schedule import Factors, in_second_part
 from migrascope.model.units import at_least_text
 from migrascope.model.verdict import Judgement
 from migrascope.store.recording import TrialFacts
@@ -116,6 +116,10 @@ class Summary:
     environment: dict[str, Any]
     calibration: list[dict[str, Any]] | None = None
     load: Load | None = None
+
+    def first_part(self) -> list[Cell]:
+        """The cells of the plan's axes, without those of its second part."""
+        return [cell for cell in self.cells if not in_second_part(self.plan, cell.factors)]
 
     def counted(self, factors: Factors) -> list[TrialResult]:
         """The trials of a cell that did not fail, in their order: those that its statistics are of."""

@@ -1,8 +1,10 @@
 """`run` and `plan`: what makes recordings, and what says beforehand what it will do."""
 
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,7 +15,7 @@ from migrascope.cli.owner import hand_over, hand_over_run, need_ours
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
-from migrascope.model.schedule import schedule
+from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.doctor import disturbances
@@ -109,6 +111,23 @@ def run(
             hand_over_run(run_folder.path)
 
 
+def _listed(trials: Sequence[TrialSpec], width: int) -> Iterator[str]:
+    """What all trials have, within so many columns, and a line for each with what sets it apart."""
+    factors = [trial.factors.words() for trial in trials]
+    same = [key for key, value in factors[0].items() if all(other[key] == value for other in factors)]
+    yield from wrap(
+        f"in every trial: {', '.join(f'{key} {factors[0][key]}' for key in same)}", width, break_on_hyphens=False
+    )
+    varying = [key for key in factors[0] if key not in same]
+    rows = [["trial", "block", "direction", *varying]]
+    for trial, words in zip(trials, factors, strict=True):
+        direction = f"{trial.source} to {trial.destination}"
+        rows.append([f"{trial.number:5}", f"{trial.block:5}", direction, *(words[key] for key in varying)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(size) for text, size in zip(row, widths, strict=True)).rstrip()
+
+
 def plan(
     name: str = "website",
     /,
@@ -147,14 +166,12 @@ def plan(
         )
         return 0
     out = stdout()
-    out.print(f"plan {loaded.name}: {len(trials)} trials in {loaded.blocks} block(s) on the {loaded.lab.kind} lab")
-    factors = [trial.factors.words() for trial in trials]
-    same = [key for key, value in factors[0].items() if all(other[key] == value for other in factors)]
-    out.print(f"in every trial: {', '.join(f'{key} {factors[0][key]}' for key in same)}", markup=False, soft_wrap=True)
-    for trial, words in zip(trials, factors, strict=True):
-        varying = ", ".join(f"{key} {value}" for key, value in words.items() if key not in same)
-        line = f"{trial.number:5} block {trial.block}  {trial.source} to {trial.destination}  {varying}"
-        out.print(line.rstrip(), markup=False, soft_wrap=True)
+    second = sum(in_second_part(loaded.base_units(), trial.factors) for trial in trials)
+    part = f", {second} in a second part" if second else ""
+    head = f"plan {loaded.name}: {len(trials)} trials in {loaded.blocks} block(s) on the {loaded.lab.kind} lab{part}"
+    out.print(head, soft_wrap=True)
+    for line in _listed(trials, out.width):
+        out.print(line, markup=False, soft_wrap=True)
     out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
         out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)

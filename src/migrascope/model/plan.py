@@ -87,26 +87,49 @@ class Axes(Part):
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
+        if problem := self.problem():
+            raise ValueError(problem)
+        return self
+
+    def problem(self) -> str | None:
+        """What is wrong with the levels, in words."""
         for name, values in self:
             if len(set(values)) != len(values):
-                raise ValueError(f"{name} holds the same value twice")
+                return f"{name} holds the same value twice"
         if any(memory < 256 * 2**20 for memory in self.memory):
-            raise ValueError("memory: the guest needs 256MiB at least")
+            return "memory: the guest needs 256MiB at least"
         if any(memory > MOST_MEMORY for memory in self.memory):
-            raise ValueError("memory: 1024GiB at most")
+            return "memory: 1024GiB at most"
         written = max(self.working_set) if any(self.write_rate) else 0
         if max(self.resident) + written + 256 * 2**20 > min(self.memory):
             words = "resident and working_set" if written else "resident"
-            raise ValueError(f"{words}: the guest needs 256MiB of its memory for itself")
+            return f"{words}: the guest needs 256MiB of its memory for itself"
         if any(size < 2**20 for size in self.working_set):
-            raise ValueError("working_set: 1MiB at least")
+            return "working_set: 1MiB at least"
         if any(not 1e6 <= rate <= 1e12 for rate in self.link):
-            raise ValueError("link: 1mbit to 1000gbit")
+            return "link: 1mbit to 1000gbit"
         if any(rate > 1e12 for rate in self.write_rate):
-            raise ValueError("write_rate: 1000GB/s at most")
+            return "write_rate: 1000GB/s at most"
         if any(not 0.001 <= limit <= 2000 for limit in self.downtime_limit):  # what QEMU takes
-            raise ValueError("downtime_limit: 1ms to 2000s")
-        return self
+            return "downtime_limit: 1ms to 2000s"
+        return None
+
+
+class Also(Part):
+    """A second part of a plan: in its first blocks, each combination of these levels with the other axes once, shuffled
+    among the first part's. A list that it does not give is that of [axes]; a cell that both have is tried once in a
+    block. outage: that of the verdict on its trials; without one, the plan's."""
+
+    blocks: int = Field(1, ge=1, le=1000)
+    scenario: list[Scenario] | None = Field(default=None, min_length=1)
+    resident: list[Size] | None = Field(default=None, min_length=1)
+    downtime_limit: list[Duration] | None = Field(default=None, min_length=1)
+    outage: Annotated[Duration, Field(gt=0, le=DAY_S)] | None = None
+
+    def axes(self, axes: Axes) -> Axes:
+        """The axes of this part of a plan that has those."""
+        given = {name: levels for name, levels in self if name in Axes.model_fields and levels is not None}
+        return axes.model_copy(update=given)
 
 
 class Windows(Part):
@@ -201,9 +224,10 @@ class VerdictPlan(Part):
 
 
 class Plan(Part):
-    """A whole plan. blocks: how often each combination of the axes is tried, once in every block. policies: what the
-    names in axes.policy stand for; they go before built-in ones of the same name. thresholds: what its figures are
-    held against, by their keys. disturbance: what the names in axes.disturbance stand for."""
+    """A whole plan. blocks: how often each combination of the axes is tried, once in every block. also: combinations of
+    other levels, tried in fewer blocks. policies: what the names in axes.policy stand for; they go before built-in ones
+    of the same name. thresholds: what its figures are held against, by their keys. disturbance: what the names in
+    axes.disturbance stand for."""
 
     name: Name = "plan"
     seed: int = Field(1, ge=0, lt=2**63)
@@ -212,6 +236,7 @@ class Plan(Part):
     cloud: CloudPlan = CloudPlan()
     instance: InstancePlan = InstancePlan()
     axes: Axes = Axes()
+    also: Also | None = None
     policies: dict[Name, Policy] = Field(default_factory=dict)
     windows: Windows = Windows()
     probes: Probes = Probes()
@@ -224,10 +249,20 @@ class Plan(Part):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        counts = [len(values) for _, values in self.axes if values] + [len(self.fleet.count) or 1]
-        if (trials := self.blocks * math.prod(counts)) > MOST_TRIALS:
+        if self.also is not None:
+            if self.also.blocks > self.blocks:
+                raise ValueError(f"also.blocks: {self.also.blocks}, and the plan has {self.blocks}")
+            if problem := self.also.axes(self.axes).problem():
+                raise ValueError(f"also.{problem}")
+        trials = sum(blocks * _combinations(axes) for blocks, axes in self.parts()) * (len(self.fleet.count) or 1)
+        if trials > MOST_TRIALS:
             raise ValueError(f"blocks and axes make {trials} trials, {MOST_TRIALS} at most: fewer blocks, or two plans")
         return self
+
+    def parts(self) -> list[tuple[int, Axes]]:
+        """The axes of each part, with the number of blocks from the first on that hold it."""
+        also = [] if self.also is None else [(self.also.blocks, self.also.axes(self.axes))]
+        return [(self.blocks, self.axes), *also]
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -248,6 +283,8 @@ class Plan(Part):
             raise ValueError(
                 "fleet: several instances serve the page of the scenario none, without a load of the guest or a capture"
             )
+        if self.also is not None:
+            raise ValueError("fleet: a plan of several instances has no second part, [also]")
         return self
 
     @model_validator(mode="after")
@@ -275,7 +312,8 @@ class Plan(Part):
             if problem := one.refused_by(policy):
                 return f"policy {name}: {problem}"
         written = max(axes.working_set) if any(axes.write_rate) else 0
-        room = min(axes.memory) - max(axes.resident) - written - 256 * 2**20
+        resident = max(max(part.resident) for _, part in self.parts())
+        room = min(axes.memory) - resident - written - 256 * 2**20
         if one.made.guest_bytes(one) > room:
             return f"working_set: the guest has {max(0, room) // 2**20}MiB of memory for it"
         if one.made.in_guest and written:
@@ -308,6 +346,10 @@ class Plan(Part):
         values = _plain(self)
         assert isinstance(values, dict)
         return values
+
+
+def _combinations(axes: Axes) -> int:
+    return math.prod(len(levels) for _, levels in axes if levels)
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,12 @@
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from migrascope.model import units
-from migrascope.model.plan import Plan, Scenario
+from migrascope.model.plan import Axes, Plan, Scenario
 
 HOSTS = ("host-a", "host-b")
 """The two hosts of a schedule; a lab has names of its own for them."""
@@ -71,8 +71,11 @@ class TrialSpec:
 
 
 def cells(plan: Plan) -> list[Factors]:
-    """Each combination of the plan's axes once, in the order in which they are written."""
-    axes = plan.axes
+    """Each combination of the plan's axes once, in the order in which they are written, its second part's last."""
+    return list(dict.fromkeys(cell for _, axes in plan.parts() for cell in _crossed(plan, axes)))
+
+
+def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
     writers = [
         (rate, size, pattern) if rate else (0.0, 0, "none")
         for rate, size, pattern in itertools.product(axes.write_rate, axes.working_set, axes.pattern)
@@ -104,12 +107,26 @@ def cells(plan: Plan) -> list[Factors]:
     ]
 
 
+def in_second_part(plan: Mapping[str, Any], factors: Factors) -> bool:
+    """Whether a trial is of its plan's second part and not of the first, too. plan: in base units."""
+    also, axes = plan.get("also"), plan.get("axes", {})
+    if not also:
+        return False
+    set_to = {
+        "scenario": factors.scenario,
+        "resident": factors.resident_bytes,
+        "downtime_limit": factors.downtime_limit_s,
+    }
+    return not all(level in axes[name] for name, level in set_to.items())
+
+
 def schedule(plan: Plan) -> list[TrialSpec]:
     """All trials in running order; the same plan and seed give the same order."""
     shuffle = random.Random(plan.seed).shuffle
     trials: list[TrialSpec] = []
+    parts = [(blocks, _crossed(plan, axes)) for blocks, axes in plan.parts()]
     for block in range(1, plan.blocks + 1):
-        order: list[Any] = cells(plan)
+        order = list(dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed))
         shuffle(order)
         ends = HOSTS if block % 2 else HOSTS[::-1]
         done = len(trials)

@@ -52,7 +52,7 @@ LEGEND = (
     "Median over the trials of a row, with the interval of the median from six trials on; ≥: at least, it was cut off. "
     "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
     "received, from 1 s before the VM stops to 4 s after, and as far as the network blackout reaches. Limited: trials "
-    "in which the downtime limit decided."
+    "in which the downtime limit decided (?: not known)."
 )
 _SWITCHOVER_S = 5.0
 

@@ -41,9 +41,9 @@ class PlanError(UsageProblem):
 
 @dataclass(frozen=True)
 class Options:
-    """What a command line changes in a plan. quick: each cell once, with short windows. lab: another lab than the
-    plan's. cloud: a cloud in clouds.yaml, which makes the lab openstack. instances: so many migrated together, and one
-    alone. Each is None or False where nothing is changed."""
+    """What a command line changes in a plan. quick: each cell of its axes once, with short windows, and no second part.
+    lab: another lab than the plan's. cloud: a cloud in clouds.yaml, which makes the lab openstack. instances: so many
+    migrated together, and one alone. Each is None or False where nothing is changed."""
 
     quick: bool = False
     lab: str | None = None
@@ -61,12 +61,14 @@ class Options:
             _table(value, "cloud")["name"] = self.cloud
         if self.quick:
             value["blocks"] = 1
+            value.pop("also", None)
             _table(value, "windows")["before"] = QUICK_BEFORE
         if lab is not None:
             _table(value, "lab")["kind"] = lab
         if self.instances is not None:
             _table(value, "fleet")["count"] = [1, self.instances] if self.instances > 1 else [self.instances]
             _table(value, "axes")["scenario"] = ["none"]
+            value.pop("also", None)
         return value
 
     def words(self) -> str:
@@ -126,7 +128,8 @@ def fitted(plan: Plan) -> Plan:
         changes["probes"] = plan.probes.model_copy(update=probes)
         if "most" not in plan.visitors.model_fields_set:
             changes["visitors"] = plan.visitors.model_copy(update={"most": FOREIGN_VISITS})
-    streamed = [name for name in plan.axes.scenario if name in ("online", "relay")]
+    scenarios = dict.fromkeys(name for _, axes in plan.parts() for name in axes.scenario)
+    streamed = [name for name in scenarios if name in ("online", "relay")]
     if plan.cloud.name and streamed and not plan.cloud.origin:
         words = (
             f"axes.scenario: {', '.join(streamed)} need cloud.origin, the address of the stream for visitors and guest"

@@ -21,9 +21,9 @@ from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import (
     Bounds,
     Interval,
+    median_difference,
     median_interval,
     paired_difference,
-    shift_interval,
     statistic,
 )
 from migrascope.analysis.summary import Summary
@@ -131,13 +131,13 @@ def test_a_difference_of_which_one_side_was_cut_off_has_a_sign_or_nothing() -> N
     assert (one_of_many.median, one_of_many.interval) == (0.5, Interval(0.5, 0.5, 0.978515625))
 
 
-def test_neither_has_a_shift() -> None:
-    effect, interval = shift_interval([NEVER] * 8, [0.1] * 8)
+def test_neither_has_a_difference_of_medians() -> None:
+    effect, interval = median_difference([NEVER] * 8, [0.1] * 8)
     assert effect is None
     assert interval is not None
     assert interval.low == pytest.approx(4.1)
     assert interval.high == math.inf
-    assert shift_interval([NEVER] * 8, [NEVER] * 8)[0] is None
+    assert median_difference([NEVER] * 8, [NEVER] * 8)[0] is None
 
 
 @given(measured)

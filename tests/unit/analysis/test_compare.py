@@ -16,15 +16,16 @@ import pytest
 import scipy.stats
 from cloudtrial import record_run
 from faketrial import SCRIPT, light, run_of
+from rich.console import Console
 
 from migrascope.analysis.check import check_run, junit
-from migrascope.analysis.compare import NotComparable, as_json, compare
+from migrascope.analysis.compare import LAYERS, NotComparable, as_json, compare
 from migrascope.analysis.run import analyse
-from migrascope.analysis.statistics import shift_interval
 from migrascope.analysis.summary import Summary
 from migrascope.cli.main import app
 from migrascope.lab.fake.script import Script
 from migrascope.metrics.catalogue import metric_of
+from migrascope.model.measured import Measured
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import Factors, TrialSpec
@@ -34,6 +35,7 @@ from migrascope.report.charts import one_trial
 from migrascope.report.charts.figures import figures
 from migrascope.report.export.dictionary import CELL, FACTORS, TRIAL, dictionary
 from migrascope.report.export.export import export
+from migrascope.report.terminal.comparison import show
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import PlanError, thresholds
 
@@ -69,36 +71,93 @@ def ours(short: RunFolder) -> Summary:
     return analyse(short)
 
 
-def test_what_differs_is_paired_within_blocks_and_what_does_not_is_said(ours: Summary, long: RunFolder) -> None:
+def test_what_differs_is_said_and_what_does_not(ours: Summary, long: RunFolder) -> None:
     found = compare(ours, analyse(long))
     assert found.facts == {"policy": ("pre-copy", "xbzrle")}
     by_key = {one.key: one for one in found.differences}
     pause, data = by_key["vm_pause_s"], by_key["data_transferred_bytes"]
-    assert (pause.paired, pause.n, pause.seen) == (True, 6, 1)
+    assert (pause.n, pause.seen) == (6, 1)
     assert pause.effect == pytest.approx(0.1, abs=0.002)
+    assert pause.p == pytest.approx(2 / 924)
     assert pause.interval is not None
-    assert pause.interval.low == pytest.approx(0.1, abs=0.002)
+    assert pause.interval.low == pytest.approx(0.05, abs=0.002)
     assert data.seen == 0
-    assert json.loads(json.dumps(as_json([found])))["comparisons"][0]["differences"][0]["layer"] == "hypervisor"
+
+
+def test_programs_are_told_the_family_and_where_the_limit_decided(ours: Summary, long: RunFolder) -> None:
+    found = compare(ours, analyse(long))
+    (public,) = json.loads(json.dumps(as_json([found])))["comparisons"]
+    told = [one for one in public["differences"] if one["p"] is not None]
+    assert public["differences"][0]["layer"] == "hypervisor"
+    assert public["family"]["comparisons"] == len(told) > 5
+    assert "Benjamini-Hochberg" in public["family"]["method"]
+    assert all(one["p_of_family"] >= one["p"] for one in told)
+    (limits,) = public["limit_decided"]
+    assert limits["cell"]["scenario"] == "none"
+    assert (limits["ours"]["of"], limits["theirs"]["of"]) == (6, 6)
+    assert limits["theirs"]["limit_decided"] == 6, "from 310 ms on, under a limit of 300"
 
 
 def test_a_comparison_is_printed_whole(short: RunFolder, long: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert app(["compare", str(short.path), str(long.path)], result_action="return_value") == 0
-    lines = capsys.readouterr().out.splitlines()
+    out = capsys.readouterr().out
+    lines = out.splitlines()
     assert "differs: policy: pre-copy, then xbzrle" in lines
+    assert "then: the downtime limit decided in 6 of 6 trials, which are in" in lines
     pause = next(line for line in lines if "vm_pause_s" in line)
     assert pause.split("  ")[0] == "hypervisor"
-    assert pause.endswith("more (paired)")
+    assert pause.endswith("more")
+    told = " ".join(out.split())
+    assert "comparisons: a difference is seen where its interval has one sign and a rank test holds among all" in told
 
 
-def test_blocks_that_do_not_match_are_compared_over_all_pairs(ours: Summary, tmp_path: Path) -> None:
+def test_below_six_trials_on_a_side_no_difference_is_told(ours: Summary, tmp_path: Path) -> None:
     other = analyse(run_of(tmp_path, plan(blocks=5), scripts(0.3)))
     seven = analyse(run_of(tmp_path / "7", plan(blocks=7), scripts(0.3)))
     five = {one.key: one for one in compare(ours, other).differences}["vm_pause_s"]
-    assert (five.paired, five.seen, five.reason) == (False, 0, "5 trials, 6 are needed")
-    moved = [replace(t, facts=replace(t.facts, block=t.facts.block + 10)) for t in seven.trials]
-    unpaired = {one.key: one for one in compare(ours, replace(seven, trials=moved)).differences}["vm_pause_s"]
-    assert (unpaired.paired, unpaired.seen) == (False, 1)
+    assert (five.seen, five.p, five.reason) == (0, None, "5 trials, 6 are needed")
+    assert compare(ours, other).comparisons == 0
+    assert {one.key: one for one in compare(ours, seven).differences}["vm_pause_s"].seen == 1
+
+
+def redrawn(summary: Summary, chance: np.random.Generator, *, more: float = 0.0) -> Summary:
+    """The run with every figure drawn anew, those of a layer going together; some of them larger."""
+    trials = []
+    for trial in summary.trials:
+        drawn = {}
+        for keys in LAYERS.values():
+            together = chance.normal()
+            for at, key in enumerate(keys):
+                value = 20 + together + 0.5 * chance.normal() + (more if at == 0 else 0)
+                drawn[key] = Measured(value, "s", "test")
+        trials.append(replace(trial, metrics=trial.metrics | drawn))
+    return replace(summary, trials=trials)
+
+
+def test_two_runs_of_the_same_show_no_difference_in_nineteen_of_twenty(ours: Summary) -> None:
+    chance, runs, wrong = np.random.default_rng(6), 200, 0
+    for _ in range(runs):
+        found = compare(redrawn(ours, chance), redrawn(ours, chance))
+        wrong += any(one.seen for one in found.differences)
+        assert found.comparisons == len(found.differences) > 12
+    assert scipy.stats.binomtest(wrong, runs, 0.05, alternative="greater").pvalue > 1e-3
+
+
+def test_a_difference_that_is_there_is_seen_in_six_blocks_among_all_figures(ours: Summary) -> None:
+    chance = np.random.default_rng(7)
+    found = compare(redrawn(ours, chance), redrawn(ours, chance, more=10.0))
+    assert {one.key for one in found.differences if one.seen} == {keys[0] for keys in LAYERS.values()}
+
+
+def test_one_that_may_be_the_chance_of_many_comparisons_is_not_seen(
+    ours: Summary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = compare(redrawn(ours, np.random.default_rng(7)), redrawn(ours, np.random.default_rng(8), more=10.0))
+    many = replace(one, differences=[replace(each, p_of_family=0.2 if each.apart else 1.0) for each in one.differences])
+    assert any(each.apart for each in many.differences)
+    assert not any(each.seen for each in many.differences)
+    show(many, Console(width=200))
+    assert f"may be chance among {many.comparisons}" in capsys.readouterr().out
 
 
 def test_other_machines_are_refused_with_the_facts_unless_forced(ours: Summary) -> None:
@@ -161,19 +220,6 @@ def test_runs_of_another_load_are_told_apart(short: RunFolder, times: dict[str, 
     found = compare(ours, theirs, force=True)
     assert len(found.facts) == 1
     assert bool(found.forced) == barred
-
-
-def test_the_shift_s_interval_covers_as_often_as_it_says() -> None:
-    random = np.random.default_rng(5)
-    hits = 0
-    for _ in range(2000):
-        _, interval = shift_interval(random.normal(1, 1, 6).tolist(), random.normal(0, 1, 8).tolist())
-        assert interval is not None
-        hits += interval.low <= 1 <= interval.high
-    low, high = scipy.stats.binomtest(hits, 2000).proportion_ci(0.999)
-    assert interval is not None
-    assert interval.coverage >= 0.95
-    assert low <= interval.coverage <= high
 
 
 def outcomes(summary: Summary, **wanted: str) -> list[str]:

@@ -115,6 +115,17 @@ def test_the_table_and_the_picture_show_them(summary: Summary) -> None:
     assert {kind: kinds.count(kind) for kind in kinds} == {"base": 1, "median": 1, "trial": 6, "short": 1}
 
 
+def test_the_table_says_where_the_limit_decided(summary: Summary) -> None:
+    trials = [
+        replace(one, limited={"none": None, "quick": True}.get(one.facts.factors.disturbance, False))
+        for one in summary.trials
+    ]
+    found = doses.table(summarise(summary.environment, summary.plan, trials, None))
+    assert found is not None
+    rows = {row[1][0]: row[2][0] for row in found["rows"] if row[0][0] == "guest-memory (working_set 64MiB)"}
+    assert rows == {"none": "6 (0 limited, 6 not known)", "20.0 MB/s": "6 ok", "160 MB/s": "6 ok (6 limited)"}
+
+
 def test_a_run_without_doses_has_none(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["none", "cut"]}
     plan = light(blocks=1, axes=axes, disturbance=TABLES[-1:])

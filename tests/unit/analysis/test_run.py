@@ -1,5 +1,6 @@
 """Cells, the limit, findings and the public JSON, over runs of the fake lab and over made-up results."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Summary, TrialResult
 from migrascope.lab.fake.script import Script, default_script
 from migrascope.model.measured import Measured, missing
-from migrascope.model.plan import Plan
+from migrascope.model.plan import Plan, Scenario
 from migrascope.model.schedule import TrialSpec
 from migrascope.model.verdict import Judgement, Verdict
 from migrascope.store.atomic import write_json
@@ -196,50 +197,66 @@ def rising(n: int) -> list[TrialResult]:
     ]
 
 
+SIZES = (0, 128, 256, 512)
+SCENARIOS: tuple[Scenario, ...] = ("none", "relay")
+
+
+def in_doses(limit_s: float = 0.3, **slopes: float) -> list[TrialResult]:
+    """Two trials of each of four doses in two scenarios; figures in seconds for each MB, and a little that scatters."""
+    found = []
+    for at, (scenario, size) in enumerate(itertools.product(SCENARIOS, SIZES)):
+        factors = replace(FACTORS, scenario=scenario, resident_bytes=size * 2**20, downtime_limit_s=limit_s)
+        for block in (1, 2):
+            data = 100.0 + size + (20.0 if scenario == "relay" else 0.0)
+            values: dict[str, Any] = {key: 10 + each * data + 0.001 * (at * 7 % 8) for key, each in slopes.items()}
+            found.append(result(2 * at + block, block, factors, data_transferred_bytes=1e6 * data, **values))
+    return found
+
+
 def test_more_data_more_time_is_said_when_shown() -> None:
-    (time_finding,) = said(rising(10), "data-time")
+    (time_finding,) = said(in_doses(migration_time_s=0.009), "data-time")
     assert time_finding.verdict == "pass"
-    assert "900 ms more" in time_finding.text
-    assert time_finding.evidence["n"] == 10
+    assert time_finding.text.startswith("More data, more time: each further 100 MB took 90")
+    assert time_finding.evidence["n"] == 16
+    assert time_finding.evidence["low"] < 0.009e-6 < time_finding.evidence["high"]
 
 
 @pytest.mark.parametrize(
     ("levels", "says"),
     [
-        ([{"scenario": "none"}], ""),
-        ([{"scenario": "none"}, {"scenario": "relay"}], "not set but followed from 2 kinds of guest"),
+        ([{"scenario": "none"}], "nothing that the guest carries was varied"),
+        ([{"scenario": "none"}, {"scenario": "relay"}], "not set but followed from 2 kinds of guest: 2 clusters"),
         ([{"write_Bps": 1e6}, {"write_Bps": 2e6}, {"vcpus": 2}], "not set but followed from 3 kinds of guest"),
-        ([{"resident_bytes": 0}, {"resident_bytes": 1}, {"resident_bytes": 2}], "set through resident memory: 3 clust"),
-        ([{"cache": "cold"}, {"cache": "warm"}], "set through the page cache: 2 clusters"),
+        ([{"resident_bytes": 0}, {"resident_bytes": 1}, {"resident_bytes": 2}], "6 permutations of the doses"),
+        ([{"cache": "cold"}, {"cache": "warm"}], "set through the page cache alone, in 2 clusters"),
         (
             [{"scenario": scenario, "resident_bytes": size} for scenario in ("none", "relay") for size in (0, 1, 2)],
-            "set through resident memory, and followed from 2 kinds of guest: 6 clusters",
+            "36 permutations of the doses, 40 are needed",
         ),
     ],
 )
-def test_how_the_data_came_to_differ_is_said(levels: list[dict[str, Any]], says: str) -> None:
+def test_what_cannot_carry_a_conclusion_says_why_and_what_would(levels: list[dict[str, Any]], says: str) -> None:
     trials = [
         replace(one, facts=replace(one.facts, factors=replace(FACTORS, **levels[at % len(levels)])))
         for at, one in enumerate(rising(12))
     ]
-    for finding in (*said(trials, "data-time"), said(trials, "data-downtime")[0]):
-        told = finding.text.partition(" The data were ")[2]
-        assert says in told
-        assert bool(told) == bool(says)
-        assert told.startswith("not set") == says.startswith("not set")
+    time, *downtimes = (*said(trials, "data-time"), *said(trials, "data-downtime"))
+    assert "four doses in each of two scenarios, or five in one" in time.text
+    for finding in (time, *downtimes):
+        assert finding.verdict == "unknown"
+        assert finding.text.startswith("Nothing can be concluded")
+        assert says in finding.text
 
 
 def test_and_the_contrary_when_that_is_shown() -> None:
-    falling = [result(at, at, data_transferred_bytes=1e8 * at, migration_time_s=20.0 - at) for at in range(1, 11)]
-    assert said(falling, "data-time")[0].verdict == "fail"
+    assert said(in_doses(migration_time_s=-0.009), "data-time")[0].verdict == "fail"
 
 
 def test_and_nothing_when_nothing_is_shown() -> None:
-    times = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 5.0, 3.5]
-    noise = [result(at, at, data_transferred_bytes=1e8 * at, migration_time_s=t) for at, t in enumerate(times, 1)]
-    finding = said(noise, "data-time")[0]
+    finding = said(in_doses(migration_time_s=0.0), "data-time")[0]
     assert finding.verdict == "unknown"
     assert "not shown" in finding.text
+    assert "95 % interval" in finding.text
 
 
 def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
@@ -254,23 +271,24 @@ def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
 
 
 def test_trials_that_the_limit_decided_are_not_pooled_with_the_others() -> None:
-    other = replace(FACTORS, downtime_limit_s=0.31)
     bound = [
-        result(20 + at, at, other, data_transferred_bytes=1e9 * at, vm_pause_s=0.3, reported_downtime_s=0.29)
-        for at in range(1, 11)
+        result(20 + one.facts.number, one.facts.block, one.facts.factors, vm_pause_s=0.3, reported_downtime_s=0.29)
+        for one in in_doses(0.31)
     ]
-    both = [*rising(8), *bound]
-    assert {one.facts.number for one in undecided_limits(both)} == set(range(1, 9))
+    free = in_doses(vm_pause_s=0.009)
+    both = [*free, *bound]
+    assert {one.facts.number for one in undecided_limits(both)} == set(range(1, 17))
     spared = [replace(one, facts=replace(one.facts, factors=FACTORS)) for one in bound]
-    assert undecided_limits([*rising(8), *spared]) == [], "those that it spared are chosen by their outcome"
+    assert undecided_limits([*free, *spared]) == [], "those that it spared are chosen by their outcome"
     pause = next(one for one in said(both, "data-downtime") if one.evidence["metric"] == "vm_pause_s")
-    alone = next(one for one in said(rising(8), "data-downtime") if one.evidence["metric"] == "vm_pause_s")
+    alone = next(one for one in said(free, "data-downtime") if one.evidence["metric"] == "vm_pause_s")
     assert pause.evidence == alone.evidence
-    assert "10 trials under limits that decided in some" in pause.text
+    assert "downtime limit 300 ms: it decided in none" in pause.text
+    assert "16 trials under limits that decided in some" in pause.text
     limit = said(both, "limit")[1]
     assert limit.verdict == "fail"
-    assert limit.evidence == {"downtime_limit_s": 0.31, "limited": 10, "n": 10, "of": 10}
-    assert "did not decide" in said(rising(8), "limit")[0].text
+    assert limit.evidence == {"downtime_limit_s": 0.31, "limited": 16, "n": 16, "of": 16}
+    assert "did not decide" in said(free, "limit")[0].text
 
 
 def test_a_trial_whose_downtime_is_unknown_is_not_pooled_either() -> None:
@@ -278,14 +296,29 @@ def test_a_trial_whose_downtime_is_unknown_is_not_pooled_either() -> None:
     assert undecided_limits([unknown]) == []
 
 
-def test_trials_over_different_links_are_not_correlated_together() -> None:
+def test_trials_over_different_links_are_not_held_together() -> None:
+    fast = in_doses(migration_time_s=0.009)
     slow = [
-        result(50 + at, at, replace(FACTORS, link_bps=1e8), data_transferred_bytes=1e8 * at, migration_time_s=9.0 * at)
-        for at in range(1, 9)
+        replace(one, facts=replace(one.facts, factors=replace(one.facts.factors, link_bps=1e8)))
+        for one in in_doses(migration_time_s=0.09)
     ]
-    found = said([*rising(8), *slow], "data-time")
+    found = said([*fast, *slow], "data-time")
     assert len(found) == 2
-    assert {one.evidence["n"] for one in found} == {8}
+    assert {one.evidence["n"] for one in found} == {16}
+    assert sorted(round(1e6 * one.evidence["slope"], 3) for one in found) == [0.009, 0.09]
+
+
+def test_cells_of_a_second_part_do_not_take_the_scenarios_sentences() -> None:
+    blocks = [
+        result(10 * block + at, block, replace(FACTORS, scenario=name), migration_time_s=1.0 + at + 0.01 * block)
+        for block in range(1, 7)
+        for at, name in enumerate(SCENARIOS)
+    ]
+    found = said([*blocks, *in_doses(100.0)], "scenario")
+    assert found[0].text.startswith("relay against none, paired within 6 blocks")
+    assert [one.text for one in found[1:]] == [
+        "Nothing can be concluded on 4 of 5 comparisons of scenarios with none: fewer than 6 pairs within blocks."
+    ]
 
 
 def test_scenarios_are_compared_within_blocks() -> None:

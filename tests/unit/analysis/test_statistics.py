@@ -1,13 +1,23 @@
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
-from migrascope.analysis.statistics import correlation, median_interval, paired_difference
+from migrascope.analysis.statistics import (
+    Bounds,
+    Interval,
+    adjusted,
+    median_difference,
+    median_interval,
+    paired_difference,
+    rank_sum_p,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,38 +75,79 @@ def test_the_sign_of_a_difference_is_said_only_when_the_interval_says_it(shift: 
     assert seen.sign() == sign
 
 
+SHAPES: dict[str, Callable[[np.random.Generator, int], NDArray[np.float64]]] = {
+    "narrow": lambda chance, size: chance.normal(0, 1, size),
+    "wide": lambda chance, size: chance.normal(0, 10, size),
+    "skewed": lambda chance, size: chance.standard_exponential(size) - math.log(2),
+    "far below, close above": lambda chance, size: _lopsided(chance.uniform(-1, 1, size)),
+    "close below, far above": lambda chance, size: -_lopsided(chance.uniform(-1, 1, size)),
+}
+"""Of median zero; the last two are those under which the interval of a difference is shortest of what it needs."""
+
+
+def _lopsided(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(values < 0, 1e3 * values, 1e-3 * values)
+
+
+@pytest.mark.parametrize(("ours", "others"), list(itertools.product(SHAPES, SHAPES)))
+@pytest.mark.parametrize(("m", "n"), [(6, 6), (6, 9)])
+def test_a_difference_of_medians_covers_as_it_says_whatever_the_spreads(ours: str, others: str, m: int, n: int) -> None:
+    chance, runs, held, stated = np.random.default_rng(5), 400, 0, 0.96875 if n == 6 else 0.9609375
+    for _ in range(runs):
+        one, other = SHAPES[ours](chance, m).tolist(), SHAPES[others](chance, n).tolist()
+        _, interval = median_difference(one, other)
+        assert interval is not None
+        assert interval.coverage == pytest.approx(stated)
+        held += interval.low <= 0 <= interval.high
+    assert stats.binomtest(held, runs, stated, alternative="less").pvalue > 1e-4
+
+
+def test_a_difference_of_medians_has_them_and_no_interval_below_six() -> None:
+    assert median_difference([5.0, 6.0, 9.0], [1.0, 1.0, 1.0]) == (5.0, None)
+    effect, interval = median_difference([10.0 + at for at in range(6)], [float(at) for at in range(6)])
+    assert (effect, interval) == (10.0, Interval(5.0, 15.0, 0.96875))
+
+
 @given(
-    st.lists(
-        st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), min_size=6, max_size=40, unique_by=lambda p: p[0]
-    )
+    st.lists(st.floats(-9, 9), min_size=1, max_size=12),
+    st.lists(st.floats(10, 30), min_size=1, max_size=12),
+    st.integers(-20, 5),
 )
-def test_correlation_is_that_of_scipy(pairs: list[tuple[int, int]]) -> None:
-    x, y = [p[0] for p in pairs], [p[1] for p in pairs]
-    if len(set(y)) < 2:
+def test_the_rank_test_is_that_of_scipy(low: list[float], high: list[float], shift: int) -> None:
+    ours, others = low, [value + shift for value in high]
+    if len({*ours, *others}) < len(ours) + len(others):
         return
-    seen = correlation(x, y)
-    assert seen is not None
-    assert seen.spearman == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert seen.pearson == pytest.approx(stats.pearsonr(x, y).statistic)
-    assert seen.low <= seen.spearman + 1e-9
-    assert seen.high >= seen.spearman - 1e-9
+    assert rank_sum_p(ours, others) == pytest.approx(stats.mannwhitneyu(ours, others, method="exact").pvalue)
 
 
-def test_the_interval_of_a_correlation_covers_as_often_as_it_says() -> None:
-    """Monte Carlo: with rho = 0 the interval excludes it in about 5 % of the samples."""
-    chance = np.random.default_rng(7)
-    wrong = 0
-    for _ in range(400):
-        seen = correlation(chance.normal(size=20).tolist(), chance.normal(size=20).tolist())
-        assert seen is not None
-        wrong += seen.sign() != 0
-    assert 6 <= wrong <= 40
+def test_ties_and_cut_off_values_make_the_rank_test_say_less() -> None:
+    assert rank_sum_p([1.0] * 6, [2.0] * 6) == pytest.approx(2 / 924)
+    assert rank_sum_p([1.0] * 6, [1.0] * 6) == 1.0
+    never = Bounds(4.2, math.inf)
+    assert rank_sum_p([never] * 6, [1.0] * 6) == pytest.approx(2 / 924)
+    assert rank_sum_p([never] * 6, [5.0] * 6) == 1.0
+    assert rank_sum_p([1.0] * 150, [2.0] * 150) < 1e-9
 
 
-def test_a_slope_is_in_the_units_of_y_over_x() -> None:
-    x = [1e8, 2e8, 3e8, 4e8, 5e8, 6e8]
-    seen = correlation(x, [value / 1e8 + 0.5 for value in x])
-    assert seen is not None
-    assert seen.slope == pytest.approx(1e-8)
-    assert correlation(x, [1.0] * 6) is None
-    assert correlation(x[:5], x[:5]) is None
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_the_family_s_p_is_that_of_scipy(p: list[float]) -> None:
+    assert adjusted(p) == pytest.approx(stats.false_discovery_control(p).tolist())
+    assert adjusted([]) == []
+
+
+@pytest.mark.parametrize("together", [0.0, 0.8, 1.0])
+def test_two_runs_of_the_same_show_a_difference_in_one_of_twenty_at_most(together: float) -> None:
+    """Four cells of 16 figures, which go together in three layers, six blocks each: one difference is one too many."""
+    chance, runs, wrong = np.random.default_rng(8), 200, 0
+    for _ in range(runs):
+        sides = [
+            [
+                math.sqrt(together) * layers[figure % 3] + math.sqrt(1 - together) * chance.normal(size=6)
+                for layers in chance.standard_t(3, (4, 3, 6))
+                for figure in range(16)
+            ]
+            for _ in range(2)
+        ]
+        family = adjusted([rank_sum_p(one.tolist(), other.tolist()) for one, other in zip(*sides, strict=True)])
+        wrong += min(family) <= 0.05
+    assert stats.binomtest(wrong, runs, 0.05, alternative="greater").pvalue > 1e-3

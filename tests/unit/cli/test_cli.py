@@ -103,12 +103,17 @@ def test_plan_says_trials_time_disk_and_what_is_missing(tmp_path: Path) -> None:
     plain = migrascope("plan", "--quick", folder=tmp_path)
     assert plain.code == 0
     assert all(words in plain.stdout for words in ("4 trials", "host-a to host-b", "time: about", "missing here: "))
-    assert "in every trial: policy pre-copy, memory 1GiB, link 1gbit, downtime_limit 300ms, cache warm" in plain.stdout
-    lines = [line for line in plain.stdout.splitlines() if "block 1" in line]
-    assert len(lines) == 4
-    assert all(line.split("  ")[-1].startswith("scenario ") and len(line) < 80 for line in lines)
+    words = " ".join(plain.stdout.split())
+    assert "in every trial: policy pre-copy, memory 1GiB, link 1gbit, downtime_limit 300ms, cache warm" in words
+    lines = plain.stdout.splitlines()
+    head = next(
+        place for place, line in enumerate(lines) if line.split() == ["trial", "block", "direction", "scenario"]
+    )
+    listed = [line.split() for line in lines[head + 1 : head + 5]]
+    assert [line[:5] for line in listed] == [[str(at), "1", "host-a", "to", "host-b"] for at in range(1, 5)]
+    assert {line[5] for line in listed} == {"none", "offline", "online", "relay"}
     told = json.loads(migrascope("plan", "website", "--json", folder=tmp_path).stdout)
-    assert len(told["trials"]) == 24
+    assert len(told["trials"]) == 40
     assert {"seconds", "disk_bytes", "free_bytes", "missing"} <= set(told)
 
 

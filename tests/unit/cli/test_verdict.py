@@ -3,9 +3,10 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from faketrial import SCRIPT, light, record
+from faketrial import FACTORS, SCRIPT, light, record
 from rich.console import Console
 
 from fakerun import fake_run
@@ -25,6 +26,17 @@ def plan(allow: str = "unknown") -> Plan:
 def run(tmp_path: Path) -> RunFolder:
     """A run in which the memory of one trial did not come whole."""
     return fake_run(tmp_path, plan(), lambda spec: replace(SCRIPT, whole=spec.number != 3))
+
+
+def test_a_second_part_has_a_silence_of_its_own_that_is_no_loss(tmp_path: Path) -> None:
+    """The guest stands still for 4 s, which the plan asks for in its second part only."""
+    also = {"downtime_limit": ["100s"], "outage": "15s"}
+    mixed = Plan.model_validate({"blocks": 1, "windows": {"before": "3s"}, "also": also})
+    still: dict[str, Any] = {"pause_s": 4.0, "gap_s": 4.1, "lost_s": 4.0, "reported_downtime_s": 3.9}
+    first = result_of(record(tmp_path / "first", mixed, FACTORS, **still))
+    second = result_of(record(tmp_path / "second", mixed, replace(FACTORS, downtime_limit_s=100.0), **still))
+    assert first.judgement.verdict == "service lost"
+    assert second.judgement.verdict == "intact"
 
 
 @pytest.mark.parametrize("drop", ["ledger", "liveness", "qmp_status", "frame", "visit"])

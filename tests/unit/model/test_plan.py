@@ -1,12 +1,17 @@
 """Plans: units written out, all mistakes at once, and the plan that ran is the plan that is kept."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrascope.analysis.slope import FEWEST_PERMUTATIONS
+from migrascope.cli.main import app
 from migrascope.model.plan import Plan
+from migrascope.model.schedule import cells, in_second_part, schedule
 from migrascope.study.plans import Options, PlanError, built_in, load, parse, text_of
 
 
@@ -19,6 +24,47 @@ def test_website_is_four_scenarios_in_six_blocks() -> None:
     plan = load("website")
     assert plan.axes.scenario == ["none", "offline", "online", "relay"]
     assert plan.blocks == 6
+
+
+@pytest.mark.parametrize(("name", "trials"), [("thesis", 34), ("website", 40)])
+def test_the_studies_have_a_part_that_can_carry_a_conclusion_on_data(name: str, trials: int) -> None:
+    """Doses enough within else equal cells, under a limit of which the tenth that Nova begins with decides in none."""
+    plan = load(name)
+    assert len(schedule(plan)) == trials
+    assert plan.also is not None
+    second = [one for one in cells(plan) if in_second_part(plan.base_units(), one)]
+    by_scenario = {one.scenario: [other for other in second if other.scenario == one.scenario] for one in second}
+    permutations = math.prod(math.factorial(len(same)) for same in by_scenario.values())
+    assert permutations >= FEWEST_PERMUTATIONS
+    for one in second:
+        assert 8 * (one.resident_bytes + 250e6) / one.link_bps < 0.7 * one.downtime_limit_s / 10
+    assert plan.also.outage == 15.0
+    assert all(len({other.resident_bytes for other in same}) == 4 for same in by_scenario.values())
+
+
+def test_a_quick_run_and_a_fleet_have_no_second_part() -> None:
+    assert load("website", Options(quick=True)).also is None
+    assert load("website", Options(lab="openstack", instances=2)).also is None
+    with pytest.raises(PlanError, match=r"a plan of several instances has no second part"):
+        parse("[lab]\nkind = 'openstack'\n[axes]\nscenario = ['none']\n[fleet]\ncount = [2]\n[also]\n", "my.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blocks = 2\n[also]\nblocks = 3", "also.blocks: 3, and the plan has 2"),
+        ("[also]\nresident = ['900MiB']", "also.resident: the guest needs 256MiB of its memory for itself"),
+        ("[also]\ndowntime_limit = ['0s']", "also.downtime_limit: 1ms to 2000s"),
+        ("[also]\nscenario = []", "also.scenario"),
+        ("[also]\nresidnt = ['0B']", "also.residnt: unknown key; did you mean 'resident'"),
+        ("[also]\noutage = '0s'", "also.outage"),
+        ("blocks = 1000\n[axes]\nscenario = ['none', 'relay']\n[also]\nblocks = 1000\n"
+         "downtime_limit = ['1s', '2s', '3s', '4s', '5s']", "make 12000 trials"),
+    ],
+)  # fmt: skip
+def test_a_second_part_that_makes_no_sense_says_why(text: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        parse(text, "my.toml")
 
 
 def test_quick_is_one_block_with_shorter_windows() -> None:
@@ -234,3 +280,20 @@ def test_what_options_made_of_a_plan_can_be_read_again(name: str, options: Optio
     except PlanError:
         return
     assert parse(text_of(plan), name) == plan
+
+
+@pytest.mark.parametrize(("name", "trials"), [("thesis", 34), ("website", 40)])
+@pytest.mark.parametrize(("lab", "most_min"), [("qemu", 20), ("openstack", 60)])
+def test_plans_with_a_second_part_take_no_longer_than_people_wait_and_are_listed_in_80_columns(
+    name: str, trials: int, lab: str, most_min: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(["plan", name, "--lab", lab, "--json"], result_action="return_value") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["trials"]) == trials
+    assert told["seconds"] <= 60 * most_min
+    assert app(["plan", name, "--lab", lab], result_action="return_value") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"plan {name}: {trials} trials in 6 block(s) on the {lab} lab, 16 in a second part"
+    until = next(place for place, line in enumerate(lines) if line.startswith("missing here: "))
+    assert all(len(line) <= 80 for line in lines[:until])
+    assert ["trial", "block", "direction", "scenario", "downtime_limit", "resident"] in [line.split() for line in lines]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrascope.model.plan import Axes, Plan
-from migrascope.model.schedule import cells, schedule
+from migrascope.model.schedule import cells, in_second_part, schedule
 
 AXES = Axes.model_validate({"memory": ["1GiB", "512MiB"], "downtime_limit": ["30ms", "300ms"]})
 
@@ -32,6 +32,30 @@ def test_the_same_seed_gives_the_same_order_and_another_another() -> None:
     first, same, other = ([trial.factors for trial in schedule(plan)] for plan in plans)
     assert first == same
     assert first != other
+
+
+ALSO = {"blocks": 2, "scenario": ["none"], "resident": ["0B", "128MiB"], "downtime_limit": ["300ms", "10s"]}
+
+
+@given(seed=st.integers(0, 2**32), blocks=st.integers(2, 5))
+def test_a_second_part_is_in_its_blocks_among_the_others(seed: int, blocks: int) -> None:
+    """A cell that both parts have is tried once in a block."""
+    plan = Plan.model_validate({"seed": seed, "blocks": blocks, "also": ALSO})
+    alone = cells(plan.model_copy(update={"also": None}))
+    trials = schedule(plan)
+    assert (len(alone), len(cells(plan))) == (4, 7)
+    for block in range(1, blocks + 1):
+        expected = cells(plan) if block <= 2 else alone
+        assert Counter(trial.factors for trial in trials if trial.block == block) == Counter(expected)
+    for trial in trials:
+        assert in_second_part(plan.base_units(), trial.factors) == (trial.factors not in alone)
+
+
+def test_a_second_part_is_shuffled_among_the_first() -> None:
+    plans = [Plan.model_validate({"seed": seed, "blocks": 2, "also": ALSO}) for seed in range(20)]
+    firsts = [in_second_part(plan.base_units(), schedule(plan)[0].factors) for plan in plans]
+    assert any(firsts)
+    assert not all(firsts)
 
 
 def test_a_label_names_what_differs() -> None:

@@ -53,11 +53,14 @@ def default_script(spec: TrialSpec, seed: int) -> Script:
     natural = {"none": 0.06, "online": 0.07, "relay": 0.12, "offline": 0.17}[factors.scenario]
     natural *= chance.uniform(0.9, 1.15) * 1e9 / factors.link_bps
     reported = min(natural, factors.downtime_limit_s * chance.uniform(0.75, 0.97))
+    copy_s = data * 8 / (0.957 * factors.link_bps)
+    if copy_s < factors.downtime_limit_s:  # all of it fits: stop-and-copy
+        reported, copy_s = copy_s, 0.0
     pause = reported + chance.uniform(0.024, 0.065)
     gap = pause + chance.uniform(0.04, 0.106)
     hold = {"none": 0.0, "online": 0.004, "relay": gap + 0.2, "offline": gap + 0.1}[factors.scenario]
     return Script(
-        precopy_s=0.12 + data * 8 / (0.957 * factors.link_bps),
+        precopy_s=0.12 + copy_s,
         pause_s=pause,
         reported_downtime_s=round(reported, 3),
         gap_s=gap,
@@ -71,4 +74,4 @@ def default_script(spec: TrialSpec, seed: int) -> Script:
 
 def _data_bytes(factors: Factors) -> float:
     video = {"none": 0.0, "online": 2e6, "relay": 14e6, "offline": 120e6 if factors.cache == "warm" else 18e6}
-    return 104e6 + 14e6 * factors.memory_bytes / 2**30 + video[factors.scenario]
+    return 104e6 + 14e6 * factors.memory_bytes / 2**30 + video[factors.scenario] + factors.resident_bytes

@@ -16,20 +16,20 @@ from migrascope.metrics.verdict.spans import Times
 from migrascope.metrics.windows import qmp_events
 from migrascope.model.disturbance import LATE_S
 from migrascope.model.phase import phase_of
+from migrascope.model.schedule import in_second_part
 from migrascope.store.document import read_object
-from migrascope.store.recording import LEDGER, VOLUME, Recording
+from migrascope.store.recording import LEDGER, VOLUME, Recording, TrialFacts
 
 _CHANGES = ("STOP", "RESUME", "SUSPEND", "WAKEUP", "SHUTDOWN", "RESET", "POWERDOWN", "GUEST_PANICKED")
 
 
 def evidence_of(recording: Recording) -> Evidence:
     """All that a recording holds for its verdict."""
-    verdict = recording.trial.plan.get("verdict", {})
     path, volume = recording.folder / LEDGER, recording.folder / VOLUME
     examined: dict[str, Any] | None = read_object(volume) if volume.exists() else None
     return Evidence(
         times=_times(recording),
-        outage_s=verdict.get("outage", 3.0),
+        outage_s=_outage_s(recording.trial),
         arrivals=[Arrival(*row) for row in _rows(recording, "ledger", "recv_ns", "number", "boot", "receipt", "given")],
         content=path.read_bytes() if path.exists() else None,
         answers=_answers(recording),
@@ -44,6 +44,12 @@ def evidence_of(recording: Recording) -> Evidence:
         late_s=LATE_S.get(recording.trial.facts.get("lab", ""), LATE_S["qemu"]),
         began=_began(recording),
     )
+
+
+def _outage_s(trial: TrialFacts) -> float:
+    """The longest silence that is no loss of service: the plan's, or that of its second part in a trial of it."""
+    of_part = trial.plan["also"]["outage"] if in_second_part(trial.plan, trial.factors) else None
+    return float(of_part or trial.plan.get("verdict", {}).get("outage", 3.0))
 
 
 def _rows(recording: Recording, table: str, *columns: str) -> Sequence[tuple[Any, ...]]:

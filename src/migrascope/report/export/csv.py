@@ -67,13 +67,25 @@ def _trials(summary: Summary) -> str:
 
 def _cells(summary: Summary) -> str:
     rows: list[list[Any]] = [
-        [*FACTORS, "trials", "failed", "limited", "metric", "unit", *STATISTICS, "at_least", "source", "reason"]
+        [
+            *FACTORS,
+            "trials",
+            "failed",
+            "limited",
+            "limit_unknown",
+            "metric",
+            "unit",
+            *STATISTICS,
+            "at_least",
+            "source",
+            "reason",
+        ]
     ]
     for cell in summary.cells:
         factors = [getattr(cell.factors, name) for name in FACTORS]
         for key, statistic in cell.metrics.items():
             rows.append(
-                [*factors, cell.trials, cell.failed, cell.limited, key, statistic.unit]
+                [*factors, cell.trials, cell.failed, cell.limited, cell.limit_unknown, key, statistic.unit]
                 + [getattr(statistic, name) for name in STATISTICS]
                 + [" ".join(statistic.at_least), statistic.source, statistic.reason]
             )

@@ -34,6 +34,7 @@ TRIAL = {
 CELL = {
     "trials": "trials of the cell",
     "failed": "those that failed and are in no statistic",
+    "limit_unknown": "trials of which it is not known whether the downtime limit decided; limited: in which it did",
     "metric": "name of the figure",
     "unit": "its base unit",
     "median": "median over the trials",

@@ -4,8 +4,9 @@ from math import isinf
 from typing import Any
 
 from migrascope.analysis.doses import EFFECTS, Dose, Series, all_series
+from migrascope.analysis.limit import Decided
 from migrascope.analysis.statistics import Paired
-from migrascope.analysis.summary import Summary
+from migrascope.analysis.summary import Cell, Summary
 from migrascope.report.charts.specifications import CONFIG, SCHEMA
 from migrascope.report.columns import COLUMNS, DASH, Column, entry, factor_text, figure, finest, varying
 
@@ -17,7 +18,8 @@ SCALES = {
 }  # fmt: skip
 NOTE = (
     "The undisturbed trials by their medians; each dose by how much more it is than they are: the median of the "
-    "differences within blocks, with its interval from six blocks on."
+    "differences within blocks, with an interval of its own from six blocks on: among many, some lie off zero by "
+    "chance. Limited: the downtime limit decided there, and a downtime is its doing; those trials are in."
 )
 PICTURE_NOTE = (
     "A point is a trial, a triangle one that was cut off: at least so much. The line joins the medians, the dashed "
@@ -43,7 +45,7 @@ def _name(one: Series, found: list[Series]) -> str:
 
 def _rows(one: Series, name: str, summary: Summary) -> list[list[tuple[str, str]]]:
     base = [entry(one.base.metrics.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
-    counted = str(one.base.trials - one.base.failed)
+    counted = f"{one.base.trials - one.base.failed}{_limited(one.base)}"
     first = [(name, ""), ("none", ""), (counted, ""), *((shows.median, shows.interval) for shows in base)]
     return [first, *([(name, ""), *_dose(one, dose, summary)] for dose in one.doses)]
 
@@ -51,7 +53,13 @@ def _rows(one: Series, name: str, summary: Summary) -> list[list[tuple[str, str]
 def _dose(one: Series, dose: Dose, summary: Summary) -> list[tuple[str, str]]:
     outcomes = ", ".join(f"{count} {status}" for status, count in sorted(dose.outcomes.items()))
     found = [_more(dose.against.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
-    return [(one.dose_text(dose.value), ""), (outcomes, ""), *found]
+    return [(one.dose_text(dose.value), ""), (outcomes + _limited(dose.cell), ""), *found]
+
+
+def _limited(cell: Cell) -> str:
+    """In how many of the trials the downtime limit decided, with a space before it; empty where it decided in none."""
+    words = Decided.in_cell(cell).short
+    return f" ({words})" if words else ""
 
 
 def _more(pair: Paired | None, column: Column, step: float) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from migrascope.analysis.limit import Decided
 from migrascope.analysis.policies import COSTS, OUTAGE, TIME, PolicyCost, costs
 from migrascope.analysis.summary import Summary
 from migrascope.model.units import human
@@ -60,7 +61,8 @@ def _varying(found: list[PolicyCost]) -> list[str]:
 
 def _outcome(one: PolicyCost) -> str:
     told = ", ".join(f"{count} {status}" for status, count in one.outcomes.items())
-    return f"{told} ({one.cell.limited} limited)" if one.cell.limited else told
+    limited = Decided.in_cell(one.cell).short
+    return f"{told} ({limited})" if limited else told
 
 
 def _cost(one: PolicyCost, key: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from migrascope.analysis.limit import Decided
 from migrascope.analysis.summary import Cell, Finding, Statistic, Summary, TrialResult
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.windows import WINDOWS
@@ -55,7 +56,7 @@ def costs(summary: Summary, shown: list[str]) -> dict[str, Any]:
                 "factors": [factor_text(name, getattr(cell.factors, name)) for name in shown],
                 "trials": cell.trials,
                 "failed": cell.failed,
-                "limited": cell.limited,
+                "limited": Decided.in_cell(cell).short,
                 "entries": entries,
             }
         )

@@ -5,6 +5,7 @@ from math import isinf
 from rich.console import Console
 
 from migrascope.analysis.compare import Comparison, Difference
+from migrascope.analysis.statistics import FEWEST
 from migrascope.model.units import at_least_text, human
 from migrascope.report.columns import DASH, cell_name, factor_text, varying
 
@@ -12,9 +13,8 @@ WORDS = {1: "more", -1: "less", 0: "no difference seen"}
 
 
 NOTE = (
-    "Medians; the difference is the second's less the first's: within blocks (paired) where six blocks match, else "
-    "over all pairs of trials. No difference seen is not the same as none. "
-    "≥: at least, since it was cut off; of the difference only the sign is then known."
+    "Medians, and how far they are apart: the second's less the first's, with an interval that holds whatever the "
+    "spreads. ≥: at least, since it was cut off; of the difference only the sign is then known."
 )
 
 
@@ -26,27 +26,39 @@ def show(found: Comparison, console: Console) -> None:
         told = (factor_text(name, ours), factor_text(name, theirs))
         console.print(f"differs: {name}: {told[0]}, then {told[1]}{forced}", markup=False, soft_wrap=True)
     cells = list(dict.fromkeys(one.cell for one in found.differences))
+    judged = {one.cell for one in found.differences if one.p is not None}
     names = varying(cells) or ["scenario"]
-    for cell in cells:
+    for cell in (cell for cell in cells if cell in judged or not judged):
         console.print(f"\n{cell_name(cell, names)}", style="bold", markup=False, soft_wrap=True)
+        for place, decided in zip(("first", "then"), found.limits[cell], strict=True):
+            if decided.words:
+                console.print(f"{place}: {decided.words}, which are in", markup=False, soft_wrap=True)
         rows = [["layer", "figure", "first", "then", "difference", "interval", "n", ""]]
-        rows += [_row(one) for one in found.differences if one.cell == cell]
+        rows += [_row(one, found.comparisons) for one in found.differences if one.cell == cell]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
             console.print(line.rstrip(), markup=False, soft_wrap=True)
-    console.print(f"\n{NOTE} {_by_chance(found)}", style="dim")
+    if judged and len(cells) > len(judged):
+        words = (
+            f"{len(cells) - len(judged)} more cells have fewer than {FEWEST} trials in a run, which tell no difference."
+        )
+        console.print(f"\n{words}")
+    console.print(f"\n{NOTE} {_family(found)}", style="dim")
 
 
-def _by_chance(found: Comparison) -> str:
-    """How many differences would be seen between two runs of the same, since each has an interval of its own."""
-    told = [one.interval.coverage for one in found.differences if one.interval is not None]
-    if not told:
+def _family(found: Comparison) -> str:
+    """In words, by what rule a difference is seen."""
+    if not found.comparisons:
         return ""
-    return f"{len(told)} comparisons: in two runs of the same about {sum(1 - each for each in told):.1f} would differ."
+    return (
+        f"{found.comparisons} comparisons: a difference is seen where its interval has one sign and a rank test holds "
+        "among all of them (Benjamini-Hochberg). Of those seen at most one in twenty is false in the mean, and two "
+        "runs of the same show none in 19 of 20 cases. No difference seen is not the same as none."
+    )
 
 
-def _row(one: Difference) -> list[str]:
+def _row(one: Difference, of: int) -> list[str]:
     def text(value: float | None) -> str:
         return DASH if value is None else human(value, one.unit)
 
@@ -58,5 +70,6 @@ def _row(one: Difference) -> list[str]:
         at_least_text(text(median), at_least=cut_off)
         for median, cut_off in ((one.ours, one.ours_at_least), (one.theirs, one.theirs_at_least))
     )
-    said = one.reason or WORDS[one.seen] + (" (paired)" if one.paired else "")
+    chance = one.apart and not one.seen
+    said = one.reason or (f"may be chance among {of}" if chance else WORDS[one.seen])
     return [one.layer, one.key, *medians, text(one.effect), interval, str(one.n), said]

@@ -94,11 +94,17 @@ def _names(summary: Summary) -> list[_Lane]:
 
 def _counts(summary: Summary) -> list[_Lane]:
     counts = {
-        "Trials": [cell.trials - cell.failed for cell in summary.cells],
-        "Failed": [cell.failed for cell in summary.cells],
-        "Limited": [cell.limited for cell in summary.cells],
+        "Trials": [str(cell.trials - cell.failed) for cell in summary.cells],
+        "Failed": [str(cell.failed) for cell in summary.cells],
+        "Limited": [
+            f"{cell.limited}{f' ({cell.limit_unknown} ?)' if cell.limit_unknown else ''}" for cell in summary.cells
+        ],
     }
-    return [_Lane([title], [[str(n)] for n in ns]) for title, ns in counts.items() if title == "Trials" or any(ns)]
+    return [
+        _Lane([title], [[text] for text in texts])
+        for title, texts in counts.items()
+        if title == "Trials" or set(texts) != {"0"}
+    ]
 
 
 def _fit(

@@ -31,7 +31,7 @@ _TABLES: dict[Need, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
     "links": ("link", "frame"),
 }
-_SHORT = {"windows": Windows.model_validate({"before": "2s"}), "blocks": 1}
+_SHORT = {"windows": Windows.model_validate({"before": "2s"}), "blocks": 1, "also": None}
 
 
 def prospect(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:

@@ -35,11 +35,11 @@ def locked(run: RunFolder) -> Iterator[None]:
 
 
 def expected_trial_s(plan: Plan) -> float:
-    """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 120 s on OpenStack, and the
-    windows."""
+    """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 75 s on OpenStack (thesis on the
+    testbed), and the windows."""
     if plan.lab.kind == "fake":
         return 0.3
-    return (120.0 if plan.lab.kind == "openstack" else 12.5) + 2 * plan.windows.before
+    return (75.0 if plan.lab.kind == "openstack" else 12.5) + 2 * plan.windows.before
 
 
 def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
