@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
-from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.migration import final_answer, query_migrate
 from migrascope.metrics.windows import windows_of
 from migrascope.store.recording import Recording

@@ -9,8 +9,9 @@ import aim
 from common import machine
 from kept import SOAK, Kept
 from lab.machine import migrascope
+from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
-from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.model.disturbance import NONE
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.plans import load

@@ -6,7 +6,7 @@ from faketrial import FACTORS
 
 from migrascope.analysis.findings import findings
 from migrascope.analysis.limit import limited
-from migrascope.analysis.summary import Finding, TrialResult
+from migrascope.analysis.results import Finding, TrialResult
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 from migrascope.model.verdict import Judgement

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from migrascope.analysis.limit import Decided, limit_text
+from migrascope.analysis.results import TrialResult
 from migrascope.analysis.slope import Slope, Unit, dosed, slope
-from migrascope.analysis.summary import TrialResult
 from migrascope.model.schedule import Factors
 from migrascope.model.units import human
 

@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from migrascope.analysis.doses import convergence
+from migrascope.analysis.doses import all_series, convergence
 from migrascope.analysis.findings import findings
+from migrascope.analysis.fleet import fleet_costs
+from migrascope.analysis.policies import costs
+from migrascope.analysis.results import Cell, TrialResult
 from migrascope.analysis.statistics import statistic
-from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.model.load import Load
 from migrascope.model.schedule import Factors
 
@@ -22,6 +25,7 @@ def summarise(
     """A run from its trials' results. plan is in base units; lab, accelerator and QEMU are those of the trials."""
     environment = {**manifest, **(results[0].facts.facts if results else {})}
     cells = [_cell(factors, group) for factors, group in by_factors(results).items()]
+    doses = all_series(cells, results)
     return Summary(
         run=str(manifest.get("id", "")),
         lab=str(environment.get("lab", plan["lab"]["kind"])),
@@ -29,10 +33,13 @@ def summarise(
         qemu=str(environment.get("qemu", "unknown")),
         cells=cells,
         findings=[
-            *convergence(cells, results),
+            *convergence(doses),
             *findings(results, str(environment.get("accelerator", "unknown")), calibration),
         ],
         trials=list(results),
+        policies=costs(cells, results),
+        fleet=fleet_costs(cells, results),
+        doses=doses,
         plan=plan,
         environment=environment,
         calibration=calibration,

@@ -8,8 +8,9 @@ from typing import Final
 from xml.etree import ElementTree
 
 from migrascope.analysis.limit import Decided
+from migrascope.analysis.results import Cell, Statistic, Verdict
 from migrascope.analysis.statistics import FEWEST
-from migrascope.analysis.summary import Cell, Statistic, Summary, Verdict
+from migrascope.analysis.summary import Summary
 from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import Factors
 from migrascope.model.threshold import Threshold, in_unit

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from migrascope.analysis.limit import Decided
+from migrascope.analysis.results import Cell
 from migrascope.analysis.statistics import (
     FEWEST,
     Bounds,
@@ -14,7 +15,7 @@ from migrascope.analysis.statistics import (
     median_difference,
     rank_sum_p,
 )
-from migrascope.analysis.summary import Cell, Summary
+from migrascope.analysis.summary import Summary
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 

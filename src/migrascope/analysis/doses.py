@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from migrascope.analysis.results import Cell, Finding, TrialResult
 from migrascope.analysis.statistics import Bounds, Paired, bounds_of, paired_difference
-from migrascope.analysis.summary import Cell, Finding, TrialResult
 from migrascope.model.disturbance import NONE
 from migrascope.model.kinds import KINDS
 from migrascope.model.schedule import Factors
@@ -119,10 +119,10 @@ def _by_block(trials: Iterable[TrialResult], factors: Factors, key: str) -> dict
     return {block: value for block, value in values.items() if value is not None}
 
 
-def convergence(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Finding]:
+def convergence(loads: Sequence[Series]) -> list[Finding]:
     """Between which doses each load ends convergence; one sentence for all loads under which nothing failed."""
     found, always = [], []
-    for one in all_series(cells, trials):
+    for one in loads:
         if any(dose.outcomes.get("not-converged") for dose in one.doses):
             found.append(_end(one))
         elif all(set(dose.outcomes) == {"ok"} for dose in one.doses):

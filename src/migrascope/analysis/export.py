@@ -3,10 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from migrascope.analysis.fleet import fleet_costs
 from migrascope.analysis.limit import Decided
-from migrascope.analysis.policies import costs
-from migrascope.analysis.summary import SCHEMA, Cell, Statistic, Summary
+from migrascope.analysis.results import Cell, Statistic
+from migrascope.analysis.summary import SCHEMA, Summary
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
@@ -18,8 +17,8 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "accelerator": summary.accelerator,
         "qemu": summary.qemu,
         "cells": [_cell(cell) for cell in summary.cells],
-        "policies": [cost.as_json() for cost in costs(summary)],
-        "fleet": [cost.as_json() for cost in fleet_costs(summary)],
+        "policies": [cost.as_json() for cost in summary.policies],
+        "fleet": [cost.as_json() for cost in summary.fleet],
         "findings": [asdict(finding) for finding in summary.findings],
         "calibration": summary.calibration,
     }

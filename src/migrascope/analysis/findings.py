@@ -9,8 +9,8 @@ from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
 from migrascope.analysis.paired_effects import disturbances, scenarios
 from migrascope.analysis.regimes import regimes
+from migrascope.analysis.results import Finding, TrialResult, Verdict
 from migrascope.analysis.statistics import FEWEST
-from migrascope.analysis.summary import Finding, TrialResult, Verdict
 from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
 from migrascope.model.units import human, rate_text

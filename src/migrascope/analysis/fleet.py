@@ -1,10 +1,11 @@
 """What migrating several costs beside one alone: each cell of a fleet, and its ratio to the cell with one instance."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from migrascope.analysis.results import Cell, Statistic, TrialResult, counted
 from migrascope.analysis.statistics import Bounds, bounds_of, statistic
-from migrascope.analysis.summary import Cell, Statistic, Summary, TrialResult
 from migrascope.metrics.fleet import FIGURES
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
@@ -48,19 +49,19 @@ class FleetCost:
         }
 
 
-def fleet_costs(summary: Summary) -> list[FleetCost]:
+def fleet_costs(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[FleetCost]:
     """A row for each cell of a fleet, by its factors; empty where the run has none."""
-    return [_cost(cell, summary) for cell in summary.cells if TOTAL in cell.metrics]
+    return [_cost(cell, trials) for cell in cells if TOTAL in cell.metrics]
 
 
-def _cost(cell: Cell, summary: Summary) -> FleetCost:
+def _cost(cell: Cell, trials: Sequence[TrialResult]) -> FleetCost:
     alone = replace(cell.factors, instances=1)
     several = cell.factors != alone
     return FleetCost(
         cell,
         cell.metrics[TOTAL],
         {key: cell.metrics[_key(key)] for key in FIGURES},
-        {key: _slowdown(summary, cell.factors, alone, _key(key)) for key in SLOWER if several},
+        {key: _slowdown(trials, cell.factors, alone, _key(key)) for key in SLOWER if several},
     )
 
 
@@ -68,8 +69,8 @@ def _key(figure: str) -> str:
     return f"fleet.{figure}.median"
 
 
-def _slowdown(summary: Summary, many: Factors, alone: Factors, key: str) -> Slowdown | None:
-    theirs, ones = (_by_block(summary.counted(factors), key) for factors in (many, alone))
+def _slowdown(trials: Sequence[TrialResult], many: Factors, alone: Factors, key: str) -> Slowdown | None:
+    theirs, ones = (_by_block(counted(trials, factors), key) for factors in (many, alone))
     ratios = [_ratio(theirs[block], ones[block]) for block in theirs.keys() & ones.keys() if ones[block].low]
     if not ratios:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from migrascope.analysis.summary import Cell, TrialResult
+from migrascope.analysis.results import Cell, TrialResult
 from migrascope.model.measured import Measured
 
 BINDS = 0.7

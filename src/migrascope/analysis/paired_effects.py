@@ -6,8 +6,8 @@ from math import isinf
 from typing import Any
 
 from migrascope.analysis.limit import Decided
+from migrascope.analysis.results import Finding, TrialResult
 from migrascope.analysis.statistics import FEWEST, Bounds, Paired, bounds_of, paired_difference
-from migrascope.analysis.summary import Finding, TrialResult
 from migrascope.model.schedule import Factors
 from migrascope.model.units import human
 

@@ -1,11 +1,12 @@
 """What each policy costs under each load, and which of them no other beats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from migrascope.analysis.limit import Decided
-from migrascope.analysis.summary import Cell, Summary
+from migrascope.analysis.results import Cell, TrialResult
 from migrascope.model.schedule import Factors
 
 TIME, OUTAGE = "migration_time_s", "network_outage_total_s"
@@ -43,23 +44,23 @@ class PolicyCost:
         }
 
 
-def costs(summary: Summary) -> list[PolicyCost]:
+def costs(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[PolicyCost]:
     """Each policy under each load, by load; empty for a run of one policy."""
-    if len({cell.factors.policy for cell in summary.cells}) < 2:
+    if len({cell.factors.policy for cell in cells}) < 2:
         return []
     loads: dict[Factors, list[Cell]] = {}
-    for cell in summary.cells:
+    for cell in cells:
         loads.setdefault(replace(cell.factors, policy=""), []).append(cell)
     return [
-        PolicyCost(cell, load, _outcomes(summary, cell), cell in _front(cells))
-        for load, cells in sorted(loads.items(), key=lambda item: tuple(vars(item[0]).values()))
-        for cell in cells
+        PolicyCost(cell, load, _outcomes(trials, cell), cell in _front(alike))
+        for load, alike in sorted(loads.items(), key=lambda item: tuple(vars(item[0]).values()))
+        for cell in alike
     ]
 
 
-def _outcomes(summary: Summary, cell: Cell) -> dict[str, int]:
+def _outcomes(trials: Sequence[TrialResult], cell: Cell) -> dict[str, int]:
     found: dict[str, int] = {}
-    for trial in summary.trials:
+    for trial in trials:
         if trial.facts.factors == cell.factors:
             found[trial.facts.status] = found.get(trial.facts.status, 0) + 1
     return found

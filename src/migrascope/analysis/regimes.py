@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from migrascope.analysis.carried import PER_DATA, carried
 from migrascope.analysis.limit import STOP_AND_COPY_S, Decided, limit_text
-from migrascope.analysis.summary import Finding, TrialResult, Verdict
+from migrascope.analysis.results import Finding, TrialResult, Verdict
 from migrascope.model.units import human
 
 PAUSE = "vm_pause_s"

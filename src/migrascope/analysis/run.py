@@ -11,7 +11,8 @@ import polars as pl
 
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.limit import limited
-from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.analysis.results import TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.checks import checks
 from migrascope.metrics.trial import examine
 from migrascope.metrics.verdict.judge import judge

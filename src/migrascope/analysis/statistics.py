@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from migrascope.analysis.summary import Statistic
+from migrascope.analysis.results import Statistic
 from migrascope.model.measured import Measured
 
 LEVEL = 0.95

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.analysis.export import summary_json
-from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.analysis.results import Cell, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.model.disturbance import NONE

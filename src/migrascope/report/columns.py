@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from migrascope.analysis.summary import Cell, Statistic, Summary
+from migrascope.analysis.results import Cell, Statistic
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.catalogue import metric_of
 from migrascope.model.schedule import Factors
 from migrascope.model.units import byte_rate_text, duration_text, human, rate_text, size_text

@@ -14,9 +14,7 @@ from rich.console import Console
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.check import check_run
 from migrascope.analysis.compare import as_json, compare
-from migrascope.analysis.doses import all_series
 from migrascope.analysis.export import summary_json
-from migrascope.analysis.policies import costs
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import (
     Bounds,
@@ -170,7 +168,7 @@ def test_a_dose_that_was_cut_off_is_more_by_an_unknown_amount(run: Summary) -> N
     median, interval = shows["rows"][1][place]
     assert median == "—"
     assert interval.startswith("≥ +")
-    series = all_series(cut_off.cells, cut_off.trials)[0]
+    series = cut_off.doses[0]
     assert "cut off" in {row["what"] for row in doses._points(series, "x", doses.DRAWN[2], cut_off)}
     said = next(one for one in cut_off.findings if one.topic == "dose" and "more network blackout" in one.text)
     assert "more network blackout (at least " in said.text
@@ -194,7 +192,7 @@ def test_a_policy_that_was_cut_off_beats_none(run: Summary) -> None:
         return replace(run, trials=trials)
 
     trials = [*policy("one", seconds(0.05, at_least=True)).trials, *policy("other", seconds(0.3)).trials]
-    front = {one.cell.factors.policy: one.front for one in costs(summarise({}, run.plan, trials, None))}
+    front = {one.cell.factors.policy: one.front for one in summarise({}, run.plan, trials, None).policies}
     assert front == {"one": False, "other": True}
 
 

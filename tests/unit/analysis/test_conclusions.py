@@ -9,6 +9,7 @@ from faketrial import light
 from fakerun import fake_run
 from migrascope.analysis.check import check_run
 from migrascope.analysis.export import summary_json
+from migrascope.analysis.policies import costs
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.model.threshold import Threshold
@@ -54,6 +55,6 @@ def test_trials_that_the_limit_decided_are_said_to_be_in(thesis: Summary) -> Non
     ]
     assert shown["limit_decided"] == {"limit_decided": 1, "unknown": 1, "of": 2}
     other = replace(known, factors=replace(first.factors, policy="post-copy"))
-    table = policies.table(replace(thesis, cells=[known, other], trials=[]))
+    table = policies.table(replace(thesis, policies=costs([known, other], [])))
     assert table is not None
     assert all("(1 limited, 1 not known)" in " ".join(row) for row in table["rows"])

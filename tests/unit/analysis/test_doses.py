@@ -8,7 +8,6 @@ import pytest
 from faketrial import light, run_of
 
 from migrascope.analysis.cells import summarise
-from migrascope.analysis.doses import all_series
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.model.measured import Measured
@@ -41,19 +40,17 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 
 def test_doses_of_one_load_are_a_series_the_mildest_first(summary: Summary) -> None:
-    found = {one.what: one for one in all_series(summary.cells, summary.trials) if len(one.doses) > 1}
+    found = {one.what: one for one in summary.doses if len(one.doses) > 1}
     assert {what: [dose.name for dose in one.doses] for what, one in found.items()} == {
         "guest-memory (working_set 64MiB)": ["calm", "quick"],
         "link-rate storage": ["wide", "narrow"],
     }
-    alone = [one for one in all_series(summary.cells, summary.trials) if len(one.doses) == 1]
+    alone = [one for one in summary.doses if len(one.doses) == 1]
     assert [dose.name for one in alone for dose in one.doses] == ["other-set"]
 
 
 def test_a_dose_is_set_against_the_undisturbed_trial_of_its_block(summary: Summary) -> None:
-    (series,) = [
-        one for one in all_series(summary.cells, summary.trials) if len(one.doses) > 1 and "memory" in one.what
-    ]
+    (series,) = [one for one in summary.doses if len(one.doses) > 1 and "memory" in one.what]
     for dose in series.doses:
         pair = dose.against["migration_time_s"]
         assert pair.median == pytest.approx(SLOWER_S[dose.name])

@@ -14,9 +14,10 @@ from publickeys import PUBLIC
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.limit import Decided, limit_text, limited, undecided_limits
+from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import statistic
-from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.lab.fake.script import Script, default_script
 from migrascope.model.measured import Measured, missing
 from migrascope.model.plan import Plan, Scenario

@@ -14,8 +14,8 @@ from judged import result
 from numpy.typing import NDArray
 
 from migrascope.analysis.findings import findings
+from migrascope.analysis.results import Finding, TrialResult
 from migrascope.analysis.slope import FEWEST_PERMUTATIONS, Slope, Unit, slope
-from migrascope.analysis.summary import Finding, TrialResult
 from migrascope.model.plan import Scenario
 from migrascope.model.schedule import Factors
 

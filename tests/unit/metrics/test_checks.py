@@ -9,8 +9,8 @@ from cloudtrial import MS, S, api_only, record
 from faketrial import record as record_qemu
 
 from migrascope.analysis.cells import summarise
+from migrascope.analysis.results import Finding
 from migrascope.analysis.run import result_of
-from migrascope.analysis.summary import Finding
 from migrascope.metrics.checks import Check, checks
 from migrascope.metrics.trial import measure
 from migrascope.metrics.windows import windows_of

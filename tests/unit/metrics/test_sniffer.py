@@ -11,8 +11,8 @@ from faketrial import FACTORS, PLAN, SCRIPT, light, record, run_of
 from judged import result, said
 
 from captures import ethernet, icmp, ip, tcp
+from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
-from migrascope.analysis.summary import TrialResult
 from migrascope.metrics import sniffer
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import windows_of

@@ -16,6 +16,7 @@ from migrascope.metrics.windows import WINDOWS
 from migrascope.model.kinds import KINDS
 from migrascope.model.kinds import index as kinds_index
 from migrascope.model.kinds.kind import Kind
+from migrascope.model.schedule import schedule
 from migrascope.model.tables import TABLES
 from migrascope.study.plans import parse
 
@@ -138,11 +139,14 @@ def test_the_limit_that_comes_first() -> None:
 def test_the_plan_of_the_tutorial_is_valid_and_as_long_as_it_says() -> None:
     text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 1
-    plan = parse(blocks[0], "tutorial")
+    first, second = blocks
+    plan = parse(first, "tutorial")
     axes = plan.axes
     cells = len(axes.scenario) * len(axes.memory) * len(axes.downtime_limit) * len(axes.link)
     assert (cells, plan.blocks * cells) == (8, 48)
+    assert "eight cells and 48 trials" in text
+    assert len(schedule(parse(first + second, "tutorial"))) == 48 + 32
+    assert "32 trials more" in text
 
 
 def functions_of(page: Path) -> list[str]:

@@ -15,9 +15,8 @@ from fakecloud import FakeCloud, Fault
 
 from kept import Kept
 from migrascope.analysis.export import summary_json
-from migrascope.analysis.fleet import fleet_costs
+from migrascope.analysis.results import CONCLUSIONS
 from migrascope.analysis.run import analyse
-from migrascope.analysis.summary import CONCLUSIONS
 from migrascope.cloud.client import Cloud, Patience
 from migrascope.cloud.pace import Pace
 from migrascope.lab.boot_image import BootImage
@@ -124,7 +123,7 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     fake.nova.migration_s = 0.25
     run = run_of(fake, tmp_path, "count = [1, 4]\nrequests = 50\n", blocks=6)
     summary = analyse(run)
-    costs = {one.cell.factors.instances: one for one in fleet_costs(summary)}
+    costs = {one.cell.factors.instances: one for one in summary.fleet}
     assert costs[1].slowdown == {}
     slower = costs[4].slowdown["from_request_s"]
     assert slower is not None

@@ -3,10 +3,11 @@
 from math import isinf
 from typing import Any
 
-from migrascope.analysis.doses import EFFECTS, Dose, Series, all_series
+from migrascope.analysis.doses import EFFECTS, Dose, Series
 from migrascope.analysis.limit import Decided
+from migrascope.analysis.results import Cell
 from migrascope.analysis.statistics import Paired
-from migrascope.analysis.summary import Cell, Summary
+from migrascope.analysis.summary import Summary
 from migrascope.report.charts.specifications import CONFIG, SCHEMA
 from migrascope.report.columns import COLUMNS, DASH, Column, entry, factor_text, figure, finest, varying
 
@@ -29,7 +30,7 @@ PICTURE_NOTE = (
 
 def table(summary: Summary) -> dict[str, Any] | None:
     """Heads, rows of (text, interval) and note; None for a run without doses beside undisturbed trials."""
-    found = all_series(summary.cells, summary.trials)
+    found = summary.doses
     if not found:
         return None
     heads = ["Load", "Dose", "Trials", *(column.heading for column in SHOWN)]
@@ -80,7 +81,7 @@ def _signed(value: float, column: Column, step: float) -> str:
 
 def picture(summary: Summary) -> dict[str, Any] | None:
     """A row of panels for each effect, a panel for each load with at least two doses; None without one."""
-    found = all_series(summary.cells, summary.trials)
+    found = summary.doses
     drawn = [one for one in found if len(one.doses) > 1]
     if not drawn:
         return None

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.analysis.results import TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.budget import PARTS
 from migrascope.report.charts.stack import NOTE, Look, Scale, drawn
 from migrascope.report.columns import cell_name

@@ -3,7 +3,8 @@
 from statistics import median
 from typing import Any
 
-from migrascope.analysis.summary import Cell, Summary
+from migrascope.analysis.results import Cell
+from migrascope.analysis.summary import Summary
 from migrascope.model.units import human
 from migrascope.report.columns import DASH
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from migrascope.analysis.doses import dose_of
-from migrascope.analysis.summary import Summary, TrialResult
+from migrascope.analysis.results import TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.verdict.disturbed import MISSED
 from migrascope.metrics.verdict.disturbed import WITNESS as DISTURBANCE
 from migrascope.model.disturbance import NONE

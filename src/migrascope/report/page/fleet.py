@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from migrascope.analysis.fleet import SLOWER, FleetCost, Slowdown, fleet_costs
-from migrascope.analysis.summary import Statistic, Summary
+from migrascope.analysis.fleet import SLOWER, FleetCost, Slowdown
+from migrascope.analysis.results import Statistic
+from migrascope.analysis.summary import Summary
 from migrascope.model.units import at_least_text, human
 from migrascope.report.columns import DASH
 
@@ -23,7 +24,7 @@ Shown = tuple[str, str]
 
 def table(summary: Summary) -> dict[str, Any] | None:
     """Heads, rows of figures with their intervals, and the note; None where the run has no fleet."""
-    found = fleet_costs(summary)
+    found = summary.fleet
     return {"heads": HEADS, "rows": [_row(one) for one in found], "note": NOTE} if found else None
 
 

@@ -10,7 +10,8 @@ import vl_convert
 from markupsafe import Markup
 
 from migrascope.analysis.outcome import nothing, overload
-from migrascope.analysis.summary import CONCLUSIONS, Summary
+from migrascope.analysis.results import CONCLUSIONS
+from migrascope.analysis.summary import Summary
 from migrascope.report.charts import specifications
 from migrascope.report.charts.timeline import Timeline
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors, widened

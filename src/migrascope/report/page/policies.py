@@ -3,7 +3,7 @@
 from typing import Any
 
 from migrascope.analysis.limit import Decided
-from migrascope.analysis.policies import COSTS, OUTAGE, TIME, PolicyCost, costs
+from migrascope.analysis.policies import COSTS, OUTAGE, TIME, PolicyCost
 from migrascope.analysis.summary import Summary
 from migrascope.model.units import human
 from migrascope.report.charts.specifications import CONFIG, PALETTE, SCHEMA
@@ -49,7 +49,7 @@ def rows(found: list[PolicyCost]) -> list[list[str]]:
 
 def table(summary: Summary) -> dict[str, Any] | None:
     """Heads, rows and note of the table; None for a run of one policy."""
-    found = costs(summary)
+    found = summary.policies
     if not found:
         return None
     return {"heads": heads(found), "rows": rows(found), "note": NOTE}
@@ -73,7 +73,7 @@ def _cost(one: PolicyCost, key: str) -> str:
 def picture(summary: Summary) -> dict[str, Any] | None:
     """Migration time against outage in total, a panel for each load; those of the front are joined. Policies of which
     no trial came to a good end are named in their panel."""
-    found = costs(summary)
+    found = summary.policies
     values = []
     without: dict[str, list[str]] = {}
     for one in found:

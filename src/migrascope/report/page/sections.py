@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from migrascope.analysis.limit import Decided
-from migrascope.analysis.summary import Cell, Finding, Statistic, Summary, TrialResult
+from migrascope.analysis.results import Cell, Finding, Statistic, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.measured import Measured

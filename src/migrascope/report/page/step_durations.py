@@ -3,7 +3,8 @@
 from statistics import fmean
 from typing import Any
 
-from migrascope.analysis.summary import Cell, Summary, TrialResult
+from migrascope.analysis.results import Cell, TrialResult
+from migrascope.analysis.summary import Summary
 from migrascope.metrics.steps import STEPS
 from migrascope.model.units import human
 from migrascope.report.charts.stack import NOTE, Look, Scale, drawn
