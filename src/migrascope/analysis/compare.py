@@ -38,9 +38,10 @@ one is seen in so many cases at most."""
 METHOD = "Mann-Whitney U, Benjamini-Hochberg over all figures of all cells of the two runs"
 MACHINE = ("cpu", "cores", "memory_bytes")
 _SETTINGS = (
-    ("visitors", "live_buffer"), ("visitors", "file_buffer"), ("visitors", "kept_connections"), ("windows", "before"),
-    ("windows", "limit"), ("probes", "echo_kind"), ("probes", "stamp_rate"), ("verdict", "ledger"),
-    ("verdict", "outage"), ("capture", "enabled"), ("fleet", "how"), ("fleet", "parallel"), ("fleet", "max_concurrent"),
+    ("visitors", "live_buffer"), ("visitors", "file_buffer"), ("visitors", "browser"),
+    ("visitors", "kept_connections"), ("windows", "before"), ("windows", "limit"), ("probes", "echo_kind"),
+    ("probes", "stamp_rate"), ("verdict", "ledger"), ("verdict", "outage"), ("capture", "enabled"), ("fleet", "how"),
+    ("fleet", "parallel"), ("fleet", "max_concurrent"),
 )  # fmt: skip
 
 
@@ -189,7 +190,7 @@ def _settings(ours: Summary, theirs: Summary) -> dict[str, tuple[Any, Any]]:
     found = {}
     for table, key in _SETTINGS:
         mine, other = (summary.plan.get(table, {}).get(key) for summary in (ours, theirs))
-        if mine != other:
+        if (mine or None) != (other or None):  # an older version had not what is off here
             found[f"{table}.{key}"] = (mine, other)
     return found
 

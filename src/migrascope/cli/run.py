@@ -19,7 +19,7 @@ from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.doctor import disturbances
-from migrascope.study.doctor.machine import problems_of
+from migrascope.study.doctor.machine import blocking, browser, problems_of
 from migrascope.study.labs.images import prepare
 from migrascope.study.plans import Options, load
 from migrascope.study.runs.load import SEARCH_S, another_runs
@@ -45,7 +45,7 @@ def _missing(plan: Plan) -> list[str]:
     if plan.lab.kind == "qemu":
         return problems_of(plan)
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
-    return disturbances.problems_of(plan) if on_testbed else []
+    return blocking(browser(plan)) + (disturbances.problems_of(plan) if on_testbed else [])
 
 
 def _listens(plan: Plan) -> list[str]:

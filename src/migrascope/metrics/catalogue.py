@@ -13,7 +13,7 @@ from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.steps import STEPS
 from migrascope.metrics.windows import WINDOWS
 
-Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp"]
+Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser"]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
 frames of its networks."""
 _OF_WINDOW = {
@@ -50,7 +50,8 @@ _TITLES = {
     "windows": "Windows", "migration-time": "Migration time", "vm-pause": "VM pause",
     "reported": "What the hypervisor reports", "convergence": "Convergence", "network-blackout": "Network blackout",
     "network-outage": "Network outage, total", "network-lost-time": "Network lost time",
-    "http-blackout": "HTTP blackout", "player-stall": "Player stall", "data-transferred": "Data transferred",
+    "http-blackout": "HTTP blackout", "player-stall": "Player stall", "browser": "A browser's own player",
+    "data-transferred": "Data transferred",
     "delay": "Delay", "jitter": "Jitter", "loss": "Loss", "one-way-delay": "One-way delay",
     "one-way-variation": "One-way delay variation", "one-way-loss": "Loss by direction",
     "guest-clock": "The guest's clock", "throughput": "Throughput", "sniffer-delay": "Sniffer delay",
@@ -66,6 +67,8 @@ _BLACKOUT = "longest silence of the echo probes around the switchover, and its b
 _OUTAGE = "silences of over five times the usual spacing"
 _VISITS = "visits over new or kept connections: late, failed, the longest stretch without a good one"
 _PLAYER = "viewers' players: stall, least buffer, lateness of the media"
+_OF_BROWSER = "of the video in a browser's own player, from the request to the recovery"
+_GIVEN = "whether the browser had the CPU that it wanted, from the steady state before to the recovery"
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
 _OF_FLEET = "over the instances of a trial"
 _STEP_NEEDS: dict[str, Need] = {
@@ -95,6 +98,13 @@ METRICS = [
     Metric("player_stall_s.{" + ",".join(f"{buffer_s:g}" for buffer_s in BUFFERS_S) + "}", "s", _PLAYER,
            "player-stall"),
     Metric("player_{least_buffer,lateness}_s", "s", _PLAYER, "player-stall"),
+    Metric("browser.stall_s", "s", f"time stood still, {_OF_BROWSER}", "browser", needs="browser"),
+    Metric("browser.stalls", "1", f"how often it stood still, {_OF_BROWSER}", "browser", needs="browser"),
+    Metric("browser.buffer_s", "s", "what a browser's own player usually held ahead before the request", "browser",
+           needs="browser"),
+    Metric("browser.least_buffer_s", "s", f"the least that was held ahead, {_OF_BROWSER}", "browser", needs="browser"),
+    Metric("browser.{cpu,dropped,pace}_ratio", "ratio", _GIVEN, "browser", needs="browser"),
+    Metric("browser.late_p99_s", "s", _GIVEN, "browser", needs="browser"),
     Metric("data_transferred_bytes", "B", "payload on the migration link, both directions", "data-transferred",
            "Data transferred"),
     Metric("link_payload_bps", "bit/s", "payload rate on the migration link while memory was copied",

@@ -28,4 +28,5 @@ def _used(table: pl.DataFrame, windows: Windows, process: str) -> Measured:
         return missing("s", SOURCE, f"no sample of {process} before, or after, the migration")
     took = (int(after["mono_ns"][0]) - int(before["mono_ns"][0])) / NS
     used = float(after["cpu_s"][0]) - float(before["cpu_s"][0])
-    return Measured(used, "s", SOURCE, bound=took - (windows.during[1] - windows.during[0]) / NS, samples=2)
+    wider = took - (windows.during[1] - windows.during[0]) / NS
+    return Measured(used, "s", SOURCE, samples=2).within(resolution=wider)

@@ -11,7 +11,7 @@ from migrascope.metrics import link
 from migrascope.metrics.network import measure as network
 from migrascope.metrics.packets import NS, Packets
 from migrascope.metrics.windows import Windows, end_of, phase_of
-from migrascope.model.measured import Measured, added, missing
+from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
 SOURCE = "fleet"
@@ -58,7 +58,7 @@ class Instance:
 def _span(key: str, first: int | None, last: int | None, bound_ns: int) -> Measured:
     if first is None or last is None:
         return missing("s", SOURCE, f"not {_UNSEEN[key]}")
-    return Measured((last - first) / NS, "s", SOURCE, bound=bound_ns / NS, samples=1)
+    return Measured((last - first) / NS, "s", SOURCE, samples=1).within(resolution=bound_ns / NS)
 
 
 def is_fleet(recording: Recording) -> bool:
@@ -149,9 +149,9 @@ def over(figures: list[Measured], name: str, key: str) -> Measured:
         return missing("s", SOURCE, f"of no instance {_UNSEEN[key]}")
     value = total([one.value or 0.0 for one in there])
     most = total([inf if one.at_least else one.value or 0.0 for one in there])
-    bounds = [one.bound for one in there if one.bound is not None]
-    bound = added(*bounds) if name == "sum" else max(bounds, default=None)
-    return Measured(float(value), "s", SOURCE, None, bound, len(there), at_least=most > value)
+    widest = max(there, key=lambda one: one.bound or 0.0)
+    errors = summed(*(one.errors for one in (there if name == "sum" else [widest])))
+    return Measured(float(value), "s", SOURCE, samples=len(there), at_least=most > value).within(**errors)
 
 
 def _total(whole: list[Instance]) -> Measured:
@@ -159,7 +159,7 @@ def _total(whole: list[Instance]) -> Measured:
         return missing("s", SOURCE, "no instance migrated")
     last, bound = max((one.end_ns or 0, one.end_bound_ns) for one in whole)
     first = min(one.request_ns for one in whole)
-    return Measured((last - first) / NS, "s", SOURCE, bound=bound / NS, samples=len(whole))
+    return Measured((last - first) / NS, "s", SOURCE, samples=len(whole)).within(resolution=bound / NS)
 
 
 def _most(recording: Recording) -> Measured:

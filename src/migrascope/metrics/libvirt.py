@@ -25,10 +25,10 @@ def measure(recording: Recording) -> dict[str, Measured]:
     """libvirt_total_s, libvirt_downtime_s, libvirt_downtime_net_s, libvirt_setup_s and libvirt_transferred_bytes."""
     source, job = completed(recording)
     found: dict[str, Measured] = {}
-    for keys, unit, scale, bound in ((_TIMES, "s", 1e-3, 0.5e-3), (_BYTES, "B", 1.0, None)):
+    for keys, unit, scale, resolution in ((_TIMES, "s", 1e-3, 0.5e-3), (_BYTES, "B", 1.0, None)):
         for key, name in keys.items():
             if name in job:
-                found[key] = Measured(job[name] * scale, unit, source, bound=bound, samples=1)
+                found[key] = Measured(job[name] * scale, unit, source, samples=1).within(resolution=resolution)
             else:
                 found[key] = missing(unit, source, "libvirt did not say it" if job else _absent(recording))
     return found

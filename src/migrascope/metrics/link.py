@@ -24,7 +24,8 @@ SHARED = "the migration link carried competing traffic too, which its counters d
 @dataclass(frozen=True)
 class Counters:
     """Payload bytes so far on one node's port, by sample: sent by the node, and received by it. anew: samples at which
-    a counter had gone back: the port was made anew, and what passed since the sample before is in no counter."""
+    the port was another one, or a counter had gone back: it was made anew, and what passed between the sample before
+    and then is in no counter."""
 
     mono_ns: Ints
     sent: Ints
@@ -38,7 +39,7 @@ class Counters:
         names = [f"{way}_node_{what}" for way in ("from", "to") for what in ("bytes", "packets")]
         counted = rows.select(names).to_numpy().astype(np.int64)
         anew = np.zeros(len(counted), dtype=np.bool_)
-        anew[1:] = (np.diff(counted, axis=0) < 0).any(axis=1)
+        anew[1:] = (np.diff(counted, axis=0) < 0).any(axis=1) | (np.diff(rows["ifindex"].to_numpy()) != 0)
         payload = counted[:, ::2] - HEADERS * counted[:, 1::2]
         grown = np.diff(payload, axis=0, prepend=np.zeros((1, 2), dtype=np.int64))
         sent, received = np.cumsum(np.where(anew[:, None], payload, grown), axis=0).T

@@ -13,7 +13,7 @@ from migrascope.store.recording import Recording
 KINDS = ("new", "kept")
 SATURATED = 0.75
 """The share of one core from which on a guest that was silent takes over four times as long as that to catch up."""
-_COMPARED = ("http_", "player_", "visitor.lost_s")
+_COMPARED = ("http_", "player_", "browser.stall", "visitor.lost_s")
 """Figures that are held against the window before the migration."""
 _COUNT_NS = 500_000_000
 """How far before the window the guest's last count may lie."""
@@ -121,7 +121,8 @@ def _guest(recording: Recording, windows: Windows) -> Measured:
     if took <= 0:
         return missing("ratio", _GUEST, "the guest's clock stood still")
     used = took * last["cpus"] - (last["idle_s"] - first["idle_s"])
-    return Measured(max(0.0, used / took), "ratio", _GUEST, bound=0.02 * last["cpus"] / took, samples=rows.height)
+    share = Measured(max(0.0, used / took), "ratio", _GUEST, samples=rows.height)
+    return share.within(resolution=0.02 * last["cpus"] / took)
 
 
 def _hypervisor(recording: Recording, windows: Windows) -> Measured:

@@ -1,18 +1,18 @@
 """Where the seconds of a migration through OpenStack go: named steps, one after another."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 
 import polars as pl
 
 from migrascope.metrics import openstack
-from migrascope.metrics.hostclock import host_clocks
+from migrascope.metrics.hostclock import STAMP_NS, host_clocks
 from migrascope.metrics.migration import first_pass_ns
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import Windows, event_at, one_clock
-from migrascope.model.measured import Measured, added, missing
+from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
 STEPS = {
@@ -46,12 +46,17 @@ _ACTIVATED = re.compile(r"PUT /v2\.0/ports/[0-9a-f-]+/bindings/\S+/activate ")
 
 @dataclass(frozen=True)
 class Edge:
-    """A moment between two steps: mono ns, how far off it may be (0: no more than a stamp of ours), and which table
-    told it."""
+    """A moment between two steps: mono ns, which table told it, and the parts of its error, ns (see
+    model.measured.ERRORS); none where it is a stamp of ours."""
 
     ns: float
-    bound_ns: float
     source: str
+    errors_ns: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bound_ns(self) -> float:
+        """How far off it may be."""
+        return sum(self.errors_ns.values())
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     # The destination has the source check in the middle of its own check.
     inner, outer = found["check_source"], found["check_destination"]
     if inner.value is not None and outer.value is not None:
-        bound = added(outer.bound, inner.bound)
-        found["check_destination"] = Measured(outer.value - inner.value, "s", outer.source, bound=bound, samples=1)
+        own = Measured(outer.value - inner.value, "s", outer.source, samples=1)
+        found["check_destination"] = own.within(**summed(outer.errors, inner.errors))
     return {f"step_s.{name}": found[name] for name in STEPS}
 
 
@@ -112,11 +117,13 @@ def _length(step: Step) -> Measured:
     if took < -bound and _ACTION in (step.start.source, step.end.source):
         why = f"its end seems to be {-took / NS:.1f} s before its beginning: two clocks that differ told them"
         return missing("s", SOURCE, why)
-    return Measured(round(took / NS, 6), "s", source, bound=bound / NS, samples=1)
+    errors = summed(step.start.errors_ns.items(), step.end.errors_ns.items())
+    length = Measured(round(took / NS, 6), "s", source, samples=1)
+    return length.within(**{name: error / NS for name, error in errors.items()})
 
 
 def _exact(ns: int | None, source: str) -> Edge | str:
-    return Edge(ns, 0.0, source) if ns is not None else _UNTOLD
+    return Edge(ns, source) if ns is not None else _UNTOLD
 
 
 def _event(recording: Recording, name: str, ns: int | None) -> Edge | str:
@@ -124,11 +131,15 @@ def _event(recording: Recording, name: str, ns: int | None) -> Edge | str:
     if ns is None:
         return _UNTOLD
     bound = event_at(recording, name, ns).bound_ns
-    return Edge(ns, bound, "qmp_event") if bound is not None else "nobody knows the clock of the host that told"
+    if bound is None:
+        return "nobody knows the clock of the host that told"
+    return Edge(ns, "qmp_event", {"resolution": STAMP_NS, "clock": bound - STAMP_NS})
 
 
 def _seen(seen: openstack.Seen | None) -> Edge | str:
-    return Edge(seen.middle_ns, seen.bound_ns, openstack.SOURCE) if seen is not None else _UNTOLD
+    if seen is None:
+        return _UNTOLD
+    return Edge(seen.middle_ns, openstack.SOURCE, {"resolution": seen.bound_ns})
 
 
 def _on_our_clock(recording: Recording, host: str, wall_ns: int) -> tuple[float, float] | None:
@@ -149,7 +160,8 @@ def _action(recording: Recording, name: str, *, finish: bool) -> Edge | str:
         stamp = action.finish_s if finish else action.start_s
         if action.name == name and stamp is not None:
             clock = recording.wall_clock
-            return Edge(clock.to_mono(stamp * 10**9) + _HALF_S, clock.worst_step_ns() + _HALF_S, _ACTION)
+            errors = {"resolution": _HALF_S, "clock": clock.worst_step_ns()}
+            return Edge(clock.to_mono(stamp * 10**9) + _HALF_S, _ACTION, errors)
     return _UNTOLD
 
 
@@ -172,7 +184,8 @@ def _lines(recording: Recording) -> list[tuple[Edge, str]]:
     for host, wall, message in rows.select("host", "wall_ns", "message").rows():
         moment = _on_our_clock(recording, host, wall)
         if moment is not None and request is not None and moment[0] >= request:
-            found.append((Edge(moment[0], moment[1] + _LINE_NS, "journal"), message))
+            errors = {"resolution": _LINE_NS, "clock": moment[1]}
+            found.append((Edge(moment[0], "journal", errors), message))
     return sorted(found, key=lambda line: line[0].ns)
 
 
@@ -185,7 +198,8 @@ def _prepared(recording: Recording, lines: list[tuple[Edge, str]]) -> dict[str, 
     hundredths of a second."""
     for end, message in lines:
         if took := _TOOK.search(message):
-            begin = Edge(end.ns - float(took[1]) * NS, end.bound_ns + _ROUNDED_NS, "journal")
+            errors = summed(end.errors_ns.items(), [("resolution", _ROUNDED_NS)])
+            begin = Edge(end.ns - float(took[1]) * NS, "journal", errors)
             return {"dispatch": begin, "pre_live_migration": end}
     return {
         "dispatch": _action(recording, _PREPARE, finish=False),

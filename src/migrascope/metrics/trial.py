@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from migrascope.metrics import (
+    browser,
     budget,
     cpu,
     echo,
@@ -54,6 +55,7 @@ def examine(recording: Recording) -> Measurement:
         **network.measure(packets, windows),
         **http.measure(recording, windows),
         **player.measure(recording, windows),
+        **browser.measure(recording, windows),
         **link.measure(recording, windows),
         **echo.measure(packets, windows),
         **stamp.measure(recording, windows),
@@ -78,6 +80,7 @@ def examine(recording: Recording) -> Measurement:
     warnings = [
         *load.warnings(found, unsteady, exempt=exempt),
         *quality.warnings(found, packets, windows),
+        *browser.warnings(recording, found),
         *link.warnings(found),
         *writer.warnings(recording, found),
     ]

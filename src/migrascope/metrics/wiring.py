@@ -7,7 +7,7 @@ import polars as pl
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import Windows
-from migrascope.model.measured import Measured, missing
+from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
 SOURCE = "announce"
@@ -83,21 +83,21 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         "router": (seen.router, resume),
     }
     # Of a frame's stamp only the step of the clock is known, of QEMU's what it leaves out, too.
-    bound = (STAMP_NS + 2 * recording.wall_clock.worst_step_ns()) / NS
-    found = {f"wiring.{name}_s": _since(at, origin, bound) for name, (at, origin) in against.items()}
-    return {"network_wiring_s": _share(seen, stop, resume, 2 * bound), **found}
+    errors = {"resolution": STAMP_NS / NS, "clock": 2 * recording.wall_clock.worst_step_ns() / NS}
+    found = {f"wiring.{name}_s": _since(at, origin).within(**errors) for name, (at, origin) in against.items()}
+    return {"network_wiring_s": _share(seen, stop, resume).within(**summed(errors.items(), errors.items())), **found}
 
 
-def _since(at: int | None, origin: int, bound: float) -> Measured:
+def _since(at: int | None, origin: int) -> Measured:
     if at is None:
         return missing("s", SOURCE, "no such frame was seen")
-    return Measured((at - origin) / NS, "s", SOURCE, bound=bound, samples=1)
+    return Measured((at - origin) / NS, "s", SOURCE, samples=1)
 
 
-def _share(seen: Path, stop: int, resume: int, bound: float) -> Measured:
+def _share(seen: Path, stop: int, resume: int) -> Measured:
     """How long the instance ran where the network did not bring its frames: on the source after the last one came
     there, and on the destination until the first did."""
     if seen.left is None or seen.came is None:
         return missing("s", SOURCE, "no frame was brought to one of the taps")
     apart = max(0, stop - seen.left) + max(0, seen.came - resume)
-    return Measured(apart / NS, "s", SOURCE, bound=bound, samples=2)
+    return Measured(apart / NS, "s", SOURCE, samples=2)

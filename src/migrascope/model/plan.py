@@ -167,6 +167,7 @@ VisitRate = Annotated[
 
 class Visitors(Part):
     """Open-loop visits per second of each kind, viewers of video, and the player's buffer that player_stall_s uses.
+    browser: beside the viewers Chromium shows the page, and its own player the video.
 
     "fit" in place of a number: as many visits as leave the guest half of its processor, but no more than `most`."""
 
@@ -177,6 +178,7 @@ class Visitors(Part):
     viewers: int = Field(2, ge=0, le=16)
     live_buffer: Annotated[Duration, Field(le=DAY_S)] = 0.5
     file_buffer: Annotated[Duration, Field(le=DAY_S)] = 2.0
+    browser: bool = False
 
     @property
     def fits(self) -> bool:
@@ -270,6 +272,16 @@ class Plan(Part):
         for name in self.axes.policy:
             if name not in known:
                 raise ValueError(f"axes.policy: {name!r} has no table [policies.{name}]; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _shown(self) -> Self:
+        if not self.visitors.browser:
+            return self
+        if self.lab.kind == "fake":
+            raise ValueError("visitors.browser: the lab fake has no website that a browser could show: --lab qemu")
+        if self.axes.scenario == ["none"]:
+            raise ValueError("visitors.browser: the page of the scenario none holds no video; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ CLOCK_REALTIME, because the kernel or QEMU stamps with it. Each row of a sealed 
 for the process that wrote it: source, host, instance, migration.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["int", "float", "str", "bool"]
@@ -14,12 +14,14 @@ CONSTANTS = ("source", "host", "instance", "migration")
 
 @dataclass(frozen=True)
 class Table:
-    """name, schema number, columns in their order with their types, and what a row is."""
+    """name, schema number, columns in their order with their types, and what a row is. added: the columns that came
+    with a later schema, with what stands for them where an older one was recorded."""
 
     name: str
     schema: int
     columns: dict[str, Kind]
     row: str
+    added: dict[str, int] = field(default_factory=dict)
 
 
 _ALL = [
@@ -64,13 +66,15 @@ _ALL = [
         "as JSON; empty where it did not answer",
     ),
     Table(
-        "link", 1,
+        "link", 2,
         {
             "mono_ns": "int", "link": "str", "node": "str",
             "to_node_bytes": "int", "to_node_packets": "int", "from_node_bytes": "int", "from_node_packets": "int",
-            "drops": "int",
+            "drops": "int", "ifindex": "int",
         },
-        "counters of one node's port on one link, read at the switch, every 100 ms",
+        "counters of one node's port on one link, read at the switch, every 100 ms; ifindex: the kernel's number of "
+        "the port, another one where it was made anew (0 in recordings of schema 1)",
+        {"ifindex": 0},
     ),
     Table(
         "process_cpu", 1,
@@ -130,6 +134,22 @@ _ALL = [
         "arrival", 1,
         {"mono_ns": "int", "seq": "int", "bytes": "int"},
         "bytes of media that a viewer received: how many more of the segment or range `seq`",
+    ),
+    Table(
+        "browser_event", 1,
+        {"mono_ns": "int", "event": "str", "media_s": "float", "ready": "int", "note": "str"},
+        "an event of the video in a browser (playing, waiting, ended, error, ...): its moment, where in the film, the "
+        "readyState, what the player said; begun: the page's script runs, in which browser; clock: the page's clock "
+        "was set against ours, to so many ns",
+    ),
+    Table(
+        "browser", 1,
+        {
+            "mono_ns": "int", "media_s": "float", "ready": "int", "ahead_s": "float", "frames": "int", "dropped": "int",
+            "late_ms": "float",
+        },
+        "the video in a browser, every 50 ms: where in the film, the readyState, how much is buffered ahead, frames so "
+        "far and how many of them were dropped, and how much later than due the page's timer came",
     ),
     Table(
         "liveness", 2,

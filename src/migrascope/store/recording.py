@@ -166,7 +166,12 @@ class Recording:
             rows = pl.read_parquet(path)
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise Damaged(f"{path}: {_first_line(error)}") from error
-        for column, kind in polars_schema(name).items():
+        kinds = polars_schema(name)
+        added = TABLES[name].added.items()
+        rows = rows.with_columns(
+            pl.lit(value, kinds[column]).alias(column) for column, value in added if column not in rows.columns
+        )
+        for column, kind in kinds.items():
             if rows.schema.get(column) != kind:
                 raise Damaged(f"{path}: its column {column} is {rows.schema.get(column)}, not {kind}")
         return rows if self._instance is None else rows.filter(pl.col("instance") == self._instance)

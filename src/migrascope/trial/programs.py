@@ -40,10 +40,12 @@ def process_specs(
         member(f"viewer-{number}", "workload.viewer", kind=viewer.kind, url=viewer.url, live=viewer.live)
         for number, viewer in enumerate(workload.viewers, start=1)
     ]
+    url = website + workload.page_path
+    if plan.visitors.browser and workload.has_video:
+        people.append(member("browser", "workload.browser", url=url))
     new, kept = plan.visitors.rates
     if new or kept:
         config = {"new_rate": new, "kept_rate": kept, "kept_connections": plan.visitors.kept_connections}
-        url = website + workload.page_path
         people.append(member("visitors", "workload.visitors", url=url, seed=plan.seed, **config))
     if plan.capture.enabled:
         origins = [urlsplit(viewer.url).hostname for viewer in workload.viewers]

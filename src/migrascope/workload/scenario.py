@@ -21,10 +21,12 @@ class ViewerSpec:
 
 @dataclass(frozen=True)
 class ScenarioWorkload:
-    """page_path: below the instance's address. needs_origin: the origin's live stream must run."""
+    """page_path: below the instance's address. needs_origin: the origin's live stream must run. has_video: its page
+    holds one."""
 
     page_path: str
     needs_origin: bool
+    has_video: bool
     viewers: list[ViewerSpec] = field(default_factory=list)
 
 
@@ -45,5 +47,6 @@ def scenario(name: Scenario, viewers: int, instance: str, origin: str) -> Scenar
     return ScenarioWorkload(
         page_path=f"/{name}.html",
         needs_origin=name in ("online", "relay"),
+        has_video=bool(players),
         viewers=[players[at % len(players)] for at in range(viewers)] if players else [],
     )

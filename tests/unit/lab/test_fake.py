@@ -14,7 +14,17 @@ from migrascope.model.tables import CONSTANTS, TABLES
 from migrascope.study.labs.fake import FakeTrials
 
 OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "host_clock", "announce", "journal", "ceph", "fleet"}
-WHERE_ASKED_FOR = {"hold", "capture", "stress", "sink", "stamp_sent", "stamp_reply", "disturbance"}
+WHERE_ASKED_FOR = {
+    "browser",
+    "browser_event",
+    "hold",
+    "capture",
+    "stress",
+    "sink",
+    "stamp_sent",
+    "stamp_reply",
+    "disturbance",
+}
 BEFORE_A_RUN = {"tried", "borne"}
 RECORDED = set(TABLES) - WHERE_ASKED_FOR - OF_A_CLOUD - BEFORE_A_RUN
 

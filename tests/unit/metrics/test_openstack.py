@@ -222,6 +222,9 @@ class TestSteps:
         inner, outer = found["step_s.check_source"].bound, found["step_s.check_destination"].bound
         assert inner == 1.0
         assert outer == 2.0
+        assert dict(found["step_s.check_destination"].errors) == {"resolution": 2.0}
+        two = dict(found["step_s.pre_live_migration"].errors)
+        assert two == pytest.approx({"resolution": 0.012})
 
     def test_those_that_the_hypervisor_tells(self, tmp_path: Path) -> None:
         recording = record(tmp_path)

@@ -226,6 +226,7 @@ def test_delays_of_a_trial_are_the_truth_within_the_bound(found: dict[str, Measu
             assert one.value is not None
             assert one.bound is not None
             assert one.bound == pytest.approx(1.5e-3, abs=1e-5)
+            assert dict(one.errors) == {"clock": one.bound}
             assert abs(one.value - true) <= one.bound
         for key in (
             f"ipdv_{way}_s.{window}.p95",
@@ -249,6 +250,7 @@ def test_losses_and_the_clock_of_a_trial(found: dict[str, Measured]) -> None:
     step = found["probe.clock_step_s"]
     assert step.value == pytest.approx(-SCRIPT.pause_s, abs=1e-3)
     assert step.bound == pytest.approx(3e-3, abs=1e-4)
+    assert dict(step.errors) == {"clock": step.bound}
     ahead = found["probe.clock_offset_s.before"]
     assert ahead.value is not None
     assert ahead.bound is not None

@@ -43,6 +43,8 @@ MANY = "9" * 500
         ("[windows]\nbefore = '1000000h'", r"windows\.before: .*86400"),
         ("[visitors]\nfile_buffer = '1000000h'", r"visitors\.file_buffer: .*86400"),
         ("name = '[bold]x[/]'", "name: "),
+        ("[visitors]\nbrowser = true\n[lab]\nkind = 'fake'", r"visitors\.browser: the lab fake has no website"),
+        ("[visitors]\nbrowser = true\n[axes]\nscenario = ['none']", r"visitors\.browser: .* holds no video"),
         ("instance = 3", "instance: "),
         ("axes = []", "axes: "),
     ],

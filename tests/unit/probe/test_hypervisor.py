@@ -131,6 +131,17 @@ async def test_link_sees_the_port_from_the_nodes_side(tmp_path: Path) -> None:
     assert {(row["link"], row["node"]) for row in recorded} == {("management", "host-a")}
     assert [row["mono_ns"] for row in recorded] == sorted(row["mono_ns"] for row in recorded)
     assert recorded[0]["to_node_bytes"] == recorded[0]["from_node_bytes"], "on lo all that is sent is received"
+    assert {row["ifindex"] for row in recorded} == {socket.if_nametoindex("lo")}
+
+
+async def test_a_port_that_is_made_anew_while_it_is_read_has_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = iter([{"lo": 1}, {"lo": 7}])
+    monkeypatch.setattr(link, "indices", lambda: next(numbers, {"lo": 7}))
+    async with Running(link.main, program(tmp_path, ports={"lo": ["management", "host-a"]}, interval_s=0.01)):
+        await until(lambda: rows(tmp_path, "link"))
+    assert {row["ifindex"] for row in rows(tmp_path, "link")} == {7}
 
 
 def test_cpu_times_counts_a_guest_once() -> None:

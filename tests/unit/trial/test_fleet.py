@@ -249,7 +249,7 @@ def test_probes_share_the_rate_and_are_spread() -> None:
 
 
 def test_a_blackout_is_as_exact_as_its_probe() -> None:
-    black = Measured(1.5, "s", "echo", bound=0.032, samples=2)
+    black = Measured(1.5, "s", "echo", samples=2).within(resolution=0.032)
     one = Instance("vm-1", 0, 1, 2, 1, 1, None, black)
     assert one.figures()["blackout_s"] == black
     assert replace(one, blackout=None).figures()["blackout_s"].reason == "not watched by a probe of its own"

@@ -131,6 +131,7 @@ def test_scenarios_say_who_watches_what() -> None:
     names = get_args(Scenario)
     assert [scenario(name, 1, *ENDS).page_path for name in names] == [f"/{name}.html" for name in names]
     assert [name for name in names if scenario(name, 1, *ENDS).needs_origin] == ["online", "relay"]
+    assert [name for name in names if not scenario(name, 0, *ENDS).has_video] == ["none"]
     assert all(
         one.live == scenario(name, 2, *ENDS).needs_origin for name in names for one in scenario(name, 2, *ENDS).viewers
     )

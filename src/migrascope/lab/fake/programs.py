@@ -16,13 +16,11 @@ from migrascope.store.spool import Spool
 MS = NS // 1000
 TICK_S = 0.1
 HEADERS, MSS = 66, 1448
-PORTS = {
-    "management": ("host-a", "host-b"),
-    "storage": ("host-a", "host-b", "storage"),
-    "migration": ("host-a", "host-b"),
-    "tenant": ("host-a", "host-b"),
-    "external": ("client", "origin"),
-}
+PORTS = [
+    ("management", "host-a"), ("management", "host-b"), ("storage", "host-a"), ("storage", "host-b"),
+    ("storage", "storage"), ("migration", "host-a"), ("migration", "host-b"), ("tenant", "host-a"),
+    ("tenant", "host-b"), ("external", "client"), ("external", "origin"),
+]  # fmt: skip
 CPU_SHARES = {"qemu-host-a": 0.4, "qemu-host-b": 0.3, "echo": 0.03}
 
 
@@ -161,13 +159,12 @@ class Links(Recorder):
         moved = round(world.copied() * world.script.data_bytes)
         packets = -(-moved // MSS)
         bulk, acks = (moved + HEADERS * packets, packets), (HEADERS * (packets // 2), packets // 2)
-        for link, nodes in PORTS.items():
-            for node in nodes:
-                idle = round(elapsed * 20)
-                counts = (idle * 1500, idle, idle * 400, idle)
-                if link == "migration":
-                    counts = (*acks, *bulk) if node == world.source else (*bulk, *acks)
-                self.at(now, "link", now, link, node, *counts, 0)
+        for index, (link, node) in enumerate(PORTS, start=2):
+            idle = round(elapsed * 20)
+            counts = (idle * 1500, idle, idle * 400, idle)
+            if link == "migration":
+                counts = (*acks, *bulk) if node == world.source else (*bulk, *acks)
+            self.at(now, "link", now, link, node, *counts, 0, index)
 
 
 class Frames(Recorder):

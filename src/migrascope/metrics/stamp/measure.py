@@ -76,9 +76,9 @@ def _delays(clock: Clock, delays: Delays, chosen: Bools, name: str) -> Iterator[
     }
     for way, (delay, known, after) in ways.items():
         had = delay[chosen & known]
-        bound = _bound(clock, after[chosen & known])
+        clock_s = _clock_s(clock, after[chosen & known])
         for p, rank in DELAYS.items():
-            yield f"probe.owd_{way}_s.{name}.{p}", _percentile(had, rank, f"no answer in {name}", bound)
+            yield f"probe.owd_{way}_s.{name}.{p}", _percentile(had, rank, f"no answer in {name}", clock_s)
         change = ipdv(delay[chosen], known[chosen])
         for p in VARIATIONS:
             few = f"no two successive answers in {name}"
@@ -98,15 +98,16 @@ def ipdv(delay_ns: Ints, known: Bools) -> Ints:
     return np.diff(delay_ns)[known[1:] & known[:-1]]
 
 
-def _bound(clock: Clock, after: Bools) -> float | None:
+def _clock_s(clock: Clock, after: Bools) -> float | None:
+    """How far the reflector's clock may be off where it stamped these packets, s."""
     lines = [one for one, used in ((clock.before, ~after), (clock.after, after)) if one is not None and used.any()]
     return max((one.bound_ns for one in lines), default=0.0) / NS if lines else None
 
 
-def _percentile(values: Ints, rank: float, why: str, bound: float | None = None) -> Measured:
+def _percentile(values: Ints, rank: float, why: str, clock_s: float | None = None) -> Measured:
     if not len(values):
         return missing("s", SOURCE, why)
-    return Measured(float(np.percentile(values, rank)) / NS, "s", SOURCE, bound=bound, samples=len(values))
+    return Measured(float(np.percentile(values, rank)) / NS, "s", SOURCE, samples=len(values)).within(clock=clock_s)
 
 
 def _losses(probes: Probes, delays: Delays, span: Span, name: str) -> dict[str, Measured]:
@@ -153,11 +154,11 @@ def _clock(recording: Recording, clock: Clock) -> dict[str, Measured]:
             found[key] = missing("s", SOURCE, f"no answer {name} the pause")
         else:
             offset = (one.base_ns - apart + one.shift_ns) / NS
-            found[key] = Measured(offset, "s", SOURCE, bound=one.bound_ns / NS, samples=one.bins)
+            found[key] = Measured(offset, "s", SOURCE, samples=one.bins).within(clock=one.bound_ns / NS)
     step = clock.step_ns()
     if step is None:
         why = "the guest did not stand still" if clock.pause is None else "no answer on one side of the pause"
         found[_CLOCK[2]] = missing("s", SOURCE, why)
     else:
-        found[_CLOCK[2]] = Measured(step[0] / NS, "s", SOURCE, bound=step[1] / NS)
+        found[_CLOCK[2]] = Measured(step[0] / NS, "s", SOURCE).within(clock=step[1] / NS)
     return found

@@ -12,7 +12,7 @@ from migrascope.lab.openstack.resources import Resources
 from migrascope.metrics.catalogue import Need
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
-from migrascope.study.doctor.machine import Check, capture
+from migrascope.study.doctor.machine import Check, browser, capture
 
 LEAST_API, HOST_API = (2, 52), (2, 74)
 """Tags at a server's creation (Pike); a host named at it (Train)."""
@@ -44,6 +44,7 @@ class CloudDoctor:
             *self._quotas(),
             *self._reach(),
             *capture(self.plan),
+            *browser(self.plan),
             self._left(),
         ]
 
@@ -220,6 +221,8 @@ class CloudDoctor:
             self.reach.add("capture")
         if self.plan.probes.stamp_rate:
             self.reach.add("stamp")
+        if self.plan.visitors.browser:
+            self.reach.add("browser")
 
     def _left(self) -> Check:
         left = find(self.cloud, self.machine).left

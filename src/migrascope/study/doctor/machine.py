@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from migrascope.store.document import read_object
 from migrascope.study.doctor import disturbances
 from migrascope.study.runs.environment import environment
 from migrascope.study.runs.run import CALIBRATION
+from migrascope.workload.devtools import chromium
 
 Verdict = Literal["pass", "fail", "unknown"]
 _RUN_BYTES = 10**9
@@ -55,6 +56,7 @@ def checks(plan: Plan | None = None) -> list[Check]:
         *_programs(),
         *_kernel(),
         *capture(plan),
+        *browser(plan),
         _kvm(plan),
         *_machine(max(plan.axes.memory)),
         *(_image(recipe) for recipe in (HOST, ROOT)),
@@ -63,9 +65,14 @@ def checks(plan: Plan | None = None) -> list[Check]:
     ]
 
 
+def blocking(checked: Iterable[Check]) -> list[str]:
+    """Those because of which a lab cannot run, one sentence each with the next command."""
+    return [f"{check.name}: {check.found}; {check.remedy}" for check in checked if check.blocks]
+
+
 def problems_of(plan: Plan) -> list[str]:
     """What is missing here for a plan on the QEMU lab, one sentence each with the next command."""
-    problems = [f"{check.name}: {check.found}; {check.remedy}" for check in checks(plan) if check.blocks]
+    problems = blocking(checks(plan))
     problems += disturbances.problems_of(plan)
     program = plan.lab.qemu_program
     if program is not None and not os.access(program, os.X_OK):
@@ -127,6 +134,14 @@ def capture(plan: Plan) -> Iterator[Check]:
             yield Check(name, "pass", "works")
     except OSError as error:
         yield Check(name, "fail", f"the kernel gives no packet socket with a ring: {error.strerror}", remedy)
+
+
+def browser(plan: Plan) -> Iterator[Check]:
+    """Whether the plan's browser is here; nothing for a plan without one."""
+    if plan.visitors.browser:
+        path = chromium()
+        remedy = "apt-get install chromium, or visitors.browser = false in the plan"
+        yield _check("Chromium", path is not None, path or "missing", remedy)
 
 
 def _kvm(plan: Plan) -> Check:

@@ -26,6 +26,7 @@ WHY: dict[Need, str] = {
     "links": "the counters of links are out of reach: they are the testbed's only",
     "capture": "the plan has no capture",
     "stamp": "the plan sends no STAMP packets (probes.stamp_rate)",
+    "browser": "the plan has no browser (visitors.browser)",
 }
 _TABLES: dict[Need, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
