@@ -92,8 +92,8 @@ class _Reading:
         self._bytes += int(frames.wire.sum())
         self._whole(frames)
         found = headers(frames)
-        self._joined = self._reassembly.join(found)
         chosen = measurable(found)
+        self._joined = self._reassembly.join(found, chosen)
         if self._joined is not None:
             chosen |= self._joined
         if not chosen.all():

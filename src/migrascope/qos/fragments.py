@@ -14,8 +14,9 @@ class Reassembly:
     def __init__(self) -> None:
         self._open: dict[Key, tuple[int, int, int, int, int]] = {}
 
-    def join(self, headers: Headers) -> Bools | None:
-        """Gives the later fragments of a batch their flow; says which they are, None where there is none."""
+    def join(self, headers: Headers, measured: Bools) -> Bools | None:
+        """Gives the later fragments of a batch their flow; says which they are, None where there is none. measured: the
+        packets that are of a flow by themselves."""
         found = headers.fragments
         if not len(found.rows):
             return None
@@ -28,7 +29,7 @@ class Reassembly:
             at, four = int(headers.network[row]), headers.version[row] == 4
             ends = headers.frames.data[at + 12 : at + 20] if four else headers.frames.data[at + 8 : at + 40]
             key = (ends.tobytes(), ident, int(headers.said[row]))
-            if first and headers.protocol[row] > 0:
+            if first and measured[row]:
                 self._open[key] = (
                     int(headers.source[row]), int(headers.target[row]), int(headers.source_port[row]),
                     int(headers.target_port[row]), int(headers.protocol[row]),

@@ -91,3 +91,16 @@ def test_flows_whose_hashes_share_their_upper_bits_are_kept_apart(monkeypatch: p
     found = [(int(name), list(rows)) for name, rows in itertools.groupby(order, key=lambda row: int(names[row]))]
     assert [name for name, _ in found] == sorted({int(name) for name in names})
     assert all(rows == sorted(rows) and len(rows) in (20, 40) for _, rows in found)
+
+
+def test_fragments_of_packets_that_are_not_measured_are_in_no_flow(tmp_path: Path) -> None:
+    talk = answered(Conversation(), 20)
+    packets = list(talk.packets)
+    # a transport that is not measured, and an ICMP error: neither first fragment is a flow's, so no later one is
+    for protocol, first in ((24, bytes(40)), (1, b"\x03\x01\0\0" + bytes(36))):
+        for number, (flagged, payload) in enumerate(((0x2000, first), (5, bytes(40)))):
+            frame = ethernet(ip(CLIENT, SERVER, protocol, payload, fragment=flagged, ident=protocol))
+            packets.append((BASE + protocol * 10**6 + number, frame, len(frame)))
+    found = measured(tmp_path, packets)
+    assert only(found).protocol == "tcp"
+    assert sum(found.totals.not_measured.values()) == 4
