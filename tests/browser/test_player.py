@@ -9,13 +9,13 @@ import pytest
 from recorded import Row, Running, program, rows
 
 from browser.held import NS, Held, make_media
-from migrascope.metrics.browser import Still, pace, stills
+from migrascope.metrics.browser import PACE_RATIO, Still, pace, stills
 from migrascope.metrics.player import Lateness, Viewer
 from migrascope.model.tables import CONSTANTS
 from migrascope.node.wait import wait_until
 from migrascope.store.recording import polars_schema
 from migrascope.workload import browser, viewer
-from needs import need, need_lab
+from needs import need_lab
 
 pytestmark = pytest.mark.browser
 OUTAGES_S = (0.3, 1.0, 3.0, 8.0, 12.0)
@@ -24,8 +24,6 @@ QUICK = {("live", 0.3), ("live", 3.0), ("live", 12.0), ("stored", 12.0), ("mp4",
 AGREE_S = 0.5
 SETTLED_S = 3.0
 LIMIT_S = 60.0
-PACE_RATIO = 0.98
-"""A browser that plays slower than this starves, and its buffer lasts longer."""
 FORMS = {
     "live": {"kind": "hls", "path": "/live/index.m3u8", "live": True},
     "stored": {"kind": "hls", "path": "/video/hls/index.m3u8", "live": False},
@@ -92,12 +90,17 @@ async def test_the_model_stands_still_as_long_as_chromium(
     assert isinstance(late, Lateness)
     told, still = frame(tmp_path, "browser", "browser"), stills(frame(tmp_path, "browser_event", "browser"))
     paced = pace(told.filter(pl.col("media_s") > 0), still)
-    need(paced is not None and paced > PACE_RATIO, f"CPU for Chromium, which played at {paced} of the pace")
+    assert paced is not None
     ahead = _ahead(told, held)
-    by_model = late.stall_s(ahead)
+    by_model, by_events, by_time = late.stall_s(ahead), _stood(still, held), _lost(told, held)
+    if (
+        paced < PACE_RATIO
+    ):  # it starves: what it holds lasts longer, so that its stall reads too short, and it is warned
+        assert by_events <= by_model + AGREE_S, (late, ahead, still)
+        return
     assert max(0.0, outage_s - ahead) == pytest.approx(by_model, abs=AGREE_S), (late, ahead)
-    assert by_model == pytest.approx(_stood(still, held), abs=AGREE_S), (late, ahead, still)
-    assert by_model == pytest.approx(_lost(told, held), abs=AGREE_S), (late, ahead, still)
+    assert by_model == pytest.approx(by_events, abs=AGREE_S), (late, ahead, still)
+    assert by_model == pytest.approx(by_time, abs=AGREE_S), (late, ahead, still)
 
 
 def _stood(found: list[Still], held: Held) -> float:

@@ -15,7 +15,7 @@ from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import text_of
 from migrascope.study.runs.run import CALIBRATION
-from migrascope.trial.calibration_trial import (Series, make_truths)
+from migrascope.trial.calibration_trial import Series, make_truths
 
 SCHEMA = 1
 RECORDINGS = STATE / "calibrations"

@@ -15,7 +15,7 @@ from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.atomic import write_json
 from migrascope.study.runs.environment import environment
-from migrascope.study.labs.labs import (Progress, Up)
+from migrascope.study.labs.labs import Progress, Up
 from migrascope.study.plans import plan_in
 from migrascope.trial.fit import heaviest
 from migrascope.workload.search import conclude

@@ -16,8 +16,8 @@ from migrascope.store.runfolder import RunError, RunFolder
 from migrascope.store.atomic import write_json
 from migrascope.study.runs.environment import manifest
 from migrascope.study.labs.images import Images
-from migrascope.study.labs.labs import (Progress, Up, fake_trials, qemu_trials)
-from migrascope.study.runs.load import (Chooser, KeptLoads)
+from migrascope.study.labs.labs import Progress, Up, fake_trials, qemu_trials
+from migrascope.study.runs.load import Chooser, KeptLoads
 from migrascope.study.plans import plan_in, text_of
 
 LOCK = ".lock"
