@@ -8,12 +8,12 @@ from migrascope.analysis.accuracy import accuracy
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.plan import Plan
 from migrascope.node.paths import STATE
-from migrascope.store.runfolder import RunFolder
 from migrascope.store.atomic import write_json
-from migrascope.study.runs.environment import manifest
+from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import text_of
+from migrascope.study.runs.environment import manifest
 from migrascope.study.runs.run import CALIBRATION
 from migrascope.trial.calibration_trial import Series, make_truths
 

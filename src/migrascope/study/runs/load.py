@@ -10,13 +10,13 @@ from typing import Any
 from migrascope.model.load import LEAST_RATE, PROCESSOR_MOST, PROCESSOR_SHARE, Load
 from migrascope.model.plan import Plan
 from migrascope.node.paths import STATE
+from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
-from migrascope.store.atomic import write_json
-from migrascope.study.runs.environment import environment
 from migrascope.study.labs.labs import Progress, Up
 from migrascope.study.plans import plan_in
+from migrascope.study.runs.environment import environment
 from migrascope.trial.fit import heaviest
 from migrascope.workload.search import conclude
 
