@@ -13,6 +13,7 @@ from migrascope.analysis.results import Finding, TrialResult, Verdict
 from migrascope.analysis.statistics import FEWEST
 from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
+from migrascope.model.schedule import COMMAND
 from migrascope.model.units import human, rate_text
 from migrascope.model.verdict import VERDICTS
 
@@ -28,8 +29,13 @@ def findings(
     results: Sequence[TrialResult], accelerator: str, calibration: list[dict[str, Any]] | None
 ) -> list[Finding]:
     """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; calibration: the stored rows. Fleets
-    have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one migration."""
-    good = [result for result in results if result.facts.status == "ok" and TOTAL not in result.metrics]
+    have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one migration, nor on data and
+    limits of migrations of which only the command is known."""
+    good = [
+        result
+        for result in results
+        if result.facts.status == "ok" and TOTAL not in result.metrics and result.facts.factors.policy != COMMAND
+    ]
     found: list[Finding] = []
     groups = _comparable(good)
     disturbed = len({result.facts.factors.disturbance for result in good}) > 1

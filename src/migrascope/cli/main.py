@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -26,6 +27,8 @@ VERBS = {
     "doctor": ("doctor", "Says what this machine has and lacks for the QEMU lab."),
     "plan": ("run", "Checks a plan and says what it will do."),
     "run": ("run", "Runs a plan: its trials, the table, and the report."),
+    "observe": ("observe", "Tells when any addresses fall silent, while it happens."),
+    "watch": ("watch", "Shows a run as it happens, or replays it."),
     "show": ("show", "Prints a run's table and what it shows."),
     "report": ("show", "Writes a run's report anew from its recordings."),
     "compare": ("compare", "Holds runs against one another."),
@@ -51,6 +54,14 @@ for verb, (module, summary) in VERBS.items():
 app.command("migrascope.cli.testbed:app", name="testbed", help="A real two-node OpenStack on Ceph on this machine.")
 
 
+def _arguments(given: list[str]) -> list[str]:
+    """The arguments, where `observe ... -- COMMAND ARG ...` gives the command as one: its options are not ours."""
+    if given[:1] != ["observe"] or "--" not in given:
+        return given
+    at = given.index("--")
+    return [*given[:at], f"--command={shlex.join(given[at + 1 :])}"]
+
+
 def main() -> None:
     """The entry point of the command `migrascope`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -61,7 +72,7 @@ def main() -> None:
         del os.environ["COLUMNS"]  # of 0 columns nothing would be shown, mistakes in a call neither
     errors = stderr()
     try:
-        code = app(sys.argv[1:], print_error=True, exit_on_error=True, result_action="return_value")
+        code = app(_arguments(sys.argv[1:]), print_error=True, exit_on_error=True, result_action="return_value")
         sys.exit(code if isinstance(code, int) else 0)
     except Problem as error:
         errors.print(f"migrascope: {error}", markup=False, soft_wrap=True)

@@ -4,13 +4,14 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.model.plan import Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.store.removal import mount_id
+from migrascope.store.runfolder import RunFolder
 
 _NUMBER = re.compile("[0-9]{1,10}")
 
@@ -39,6 +40,8 @@ def need_ours(run: Path, plan: Plan, environment: Mapping[str, str] = os.environ
         "cloud.name": plan.cloud.name,
         "cloud.hosts": plan.cloud.hosts,
         "cloud.origin": plan.cloud.origin,
+        "observed.command": plan.observed.command,
+        "observed.prepare": plan.observed.prepare,
     }
     keys = [key for key, value in named.items() if value]
     if os.geteuid() != 0 or not keys:
@@ -60,6 +63,18 @@ def hand_over(*paths: Path, environment: Mapping[str, str] = os.environ) -> None
     if caller := _caller(environment):
         for path in paths:
             _give(caller, str(path))
+
+
+def made_in(runs: Path) -> Callable[[RunFolder], None]:
+    """What gives a new run in `runs` to the user who called sudo, with every folder that is made for it from now on."""
+    new_folders = [path for path in (runs, *runs.parents) if not path.exists()]
+
+    def made(run: RunFolder) -> None:
+        latest = runs / "latest"
+        ours = latest.is_symlink() and latest.readlink() == Path(run.id)
+        hand_over(run.path, *new_folders, *([latest] if ours else []))
+
+    return made
 
 
 def hand_over_run(folder: Path, environment: Mapping[str, str] = os.environ) -> None:

@@ -2,12 +2,13 @@
 
 import math
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.text import Text
 
 from migrascope.cli.console import visible
-from migrascope.model.schedule import TrialSpec
+from migrascope.model.schedule import COMMAND, TrialSpec
 from migrascope.store.recording import Recording
 
 SPINNER = 2
@@ -16,10 +17,11 @@ SPINNER = 2
 
 class ConsoleProgress:
     """A line for each step and trial; on a terminal, what is waited for now as a status line, which is cut at the
-    terminal's edge."""
+    terminal's edge. hidden: whether something else has the terminal; lines are kept until it is given back."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, hidden: Callable[[], bool] = lambda: False) -> None:
+        self._console, self._hidden = console, hidden
+        self._kept: list[tuple[str, str]] = []
         self._status = console.status("")
         self._least_s = math.inf
         self._total = self._finished = 0
@@ -29,12 +31,24 @@ class ConsoleProgress:
         self._title = ""
 
     def step(self, text: str) -> None:
+        self._line(text, "dim")
+
+    def _line(self, text: str, style: str = "") -> None:
         self._status.stop()
-        self._console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+        self._kept.append((text, style))
+        if not self._hidden():
+            self.give()
+
+    def give(self) -> None:
+        """Prints what was kept."""
+        for text, style in self._kept:
+            self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        self._kept.clear()
 
     def waiting(self, text: str) -> None:
         """What is waited for before the first trial, or beside none."""
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._hidden():
+            self.give()
             line = Text(visible(text))
             line.truncate(self._console.width - SPINNER, overflow="ellipsis")
             self._status.update(line)
@@ -51,6 +65,9 @@ class ConsoleProgress:
         self._trial_began = time.monotonic()
         factors = spec.factors
         what = factors.scenario if factors.policy == "pre-copy" else f"{factors.scenario}, {factors.policy}"
+        if factors.policy == COMMAND:
+            self._title = f"trial {spec.number}/{self._total}"
+            return
         self._title = f"trial {spec.number}/{self._total} {what}, {spec.source} to {spec.destination}"
 
     def phase(self, phase: str) -> None:
@@ -67,16 +84,13 @@ class ConsoleProgress:
     def trial_ends(self, recording: Recording) -> None:
         self._finished += 1
         self._done_here += 1
-        self._status.stop()
         trial = recording.trial
         took = time.monotonic() - self._trial_began
         outcome = "ok" if trial.status == "ok" else f"{trial.status}: {trial.reason}"
         left = self._total - self._finished
         self._trial_began = time.monotonic()
         eta = f", {_minutes(self._left_s())} to go" if left else ""
-        self._console.print(
-            f"{self._title}: {outcome} ({took:.0f} s{eta})", highlight=False, markup=False, soft_wrap=True
-        )
+        self._line(f"{self._title}: {outcome} ({took:.0f} s{eta})")
 
 
 def _minutes(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """`run` and `plan`: what makes recordings, and what says beforehand what it will do."""
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +13,9 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.output import print_json, table_and_report
-from migrascope.cli.owner import hand_over, hand_over_run, need_ours
+from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
+from migrascope.cli.window import Window, on_terminal
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
@@ -66,6 +69,7 @@ def run(
     load_from: Annotated[
         str | None, Parameter(name="--load-from", help="Visits and viewers of this run, so that both are comparable.")
     ] = None,
+    watch: Annotated[bool, Parameter(negative="", help="Show the run on the terminal as it happens.")] = False,
     runs: Runs = Path("runs"),
 ) -> int:
     """Runs a plan: its trials, the table, and report.html.
@@ -75,7 +79,10 @@ def run(
     plan
         The name of a built-in plan or a TOML file.
     """
-    progress = ConsoleProgress(stderr())
+    shown = Window() if watch and on_terminal(sys.stdin, sys.stdout, os.environ) else None
+    progress = ConsoleProgress(stderr(), (lambda: False) if shown is None else shown.is_open)
+    if watch and shown is None:
+        progress.step("--watch: there is no terminal to show the run on; it goes on without")
     folder = find_run(runs, resume_) if resume_ is not None else None
     if folder is not None and load_from is not None:
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
@@ -83,14 +90,14 @@ def run(
     loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
     if folder is not None:
         need_ours(folder.path, loaded)
-    new_folders = [path for path in (runs, *runs.parents) if not path.exists()]
+    made = made_in(runs)
     written = [folder] if folder is not None else []
 
     def begun(run: RunFolder) -> None:
         written.append(run)
-        latest = runs / "latest"
-        ours = latest.is_symlink() and latest.readlink() == Path(run.id)
-        hand_over(run.path, *new_folders, *([latest] if ours else []))
+        made(run)
+        if shown is not None:
+            shown.open(run.path)
 
     needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
     if needs_lab:
@@ -98,10 +105,17 @@ def run(
 
     async def work() -> int:
         images = await prepare(progress.step, progress.waiting) if needs_lab else None
-        if folder is not None:
-            done = await resume(folder, images, progress)
-        else:
-            done = await execute(loaded, runs, images, progress, borrowed, begun)
+        try:
+            if folder is not None:
+                if shown is not None:
+                    shown.open(folder.path)
+                done = await resume(folder, images, progress)
+            else:
+                done = await execute(loaded, runs, images, progress, borrowed, begun)
+        finally:
+            if shown is not None:
+                shown.close()
+            progress.give()
         return table_and_report(done, stdout())
 
     try:

@@ -7,6 +7,7 @@ from migrascope.analysis.export import summary_json
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
 from migrascope.cli.output import damage_of, print_json
+from migrascope.model import observation
 from migrascope.model.plan import Plan
 from migrascope.model.tables import CONSTANTS, TABLES
 from migrascope.report.build import write_results
@@ -44,16 +45,18 @@ def report(run: str = "-1", /, *, runs: Runs = Path("runs")) -> int:
     return damage_of(summary)
 
 
-def schema(what: Literal["plan", "tables"] = "plan", /) -> int:
-    """Prints the JSON Schema of a plan, or the columns of the recorded tables.
+def schema(what: Literal["plan", "tables", "observe"] = "plan", /) -> int:
+    """Prints the JSON Schema of a plan or of an event of observe, or the columns of the recorded tables.
 
     Parameters
     ----------
     what
-        plan or tables.
+        plan, tables or observe.
     """
     if what == "plan":
         print_json(Plan.model_json_schema())
+    elif what == "observe":
+        print_json(observation.schema())
     else:
         tables = TABLES.values()
         print_json(

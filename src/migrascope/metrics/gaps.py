@@ -37,7 +37,16 @@ class Gap:
 
         Where they were lost, the first round trip after it, which is long after a silence, counts as a quiet one.
         """
-        return max(0.0, (self._silent_ns - self.interval_ns * (0.5 if self.late else 1.0)) / NS)
+        return max(0.0, (self._silent_ns - self._spread_ns) / NS)
+
+    @property
+    def bound_s(self) -> float:
+        """How far blackout_s may be off for the probes' spacing alone."""
+        return self._spread_ns / NS
+
+    @property
+    def _spread_ns(self) -> float:
+        return self.interval_ns * (0.5 if self.late else 1.0)
 
     @property
     def begun_ns(self) -> float:

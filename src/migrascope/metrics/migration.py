@@ -10,6 +10,7 @@ from migrascope.metrics.hostclock import STAMP_NS, TABLE, host_clocks
 from migrascope.metrics.packets import NS, STEP_NS
 from migrascope.metrics.windows import SECOND, QmpEvent, Windows, event_at, event_of, one_clock, qmp_events
 from migrascope.model.measured import Measured, missing
+from migrascope.model.schedule import COMMAND
 from migrascope.store.recording import Recording
 
 EVENTS = "qmp_event"
@@ -99,6 +100,8 @@ def _time(recording: Recording, windows: Windows) -> Measured:
         return missing("s", EVENTS, "no migration was requested")
     if windows.complete is None:
         return missing("s", EVENTS, "the migration did not complete")
+    if recording.trial.factors.policy == COMMAND:
+        return Measured((windows.complete - windows.request) / NS, "s", "command", samples=1)
     if windows.resume is None:
         return missing("s", EVENTS, "QEMU's events were not in reach")
     return Measured((windows.complete - windows.request) / NS, "s", EVENTS, samples=1)

@@ -6,9 +6,9 @@ from migrascope.metrics.gaps import Gap, Silences, gap_of_migration
 from migrascope.metrics.packets import NS, Bools, Packets, Span, inside
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
+from migrascope.model.steady import OUTAGE_FACTOR
 
 SOURCE = "echo"
-OUTAGE_FACTOR = 5
 
 
 def blackout(packets: Packets, span: Span) -> Gap | None:
@@ -47,7 +47,7 @@ def _blackout(packets: Packets, windows: Windows) -> dict[str, Measured]:
         for key, value in zip(keys, values, strict=True)
     }
     found[keys[0]] = found[keys[0]].within(
-        resolution=packets.interval_ns / NS * (0.5 if gap.late else 1.0),
+        resolution=gap.bound_s,
         round_trip=_uneven_s(packets, windows.before),
         lateness=_apart_s(packets, gap),
     )

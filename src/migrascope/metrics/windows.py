@@ -13,6 +13,7 @@ from migrascope.metrics.hostclock import STAMP_NS, host_clocks
 from migrascope.metrics.packets import Packets, Span, to_mono
 from migrascope.model.events import Event
 from migrascope.model.measured import Measured, missing
+from migrascope.model.schedule import COMMAND
 from migrascope.store.recording import Recording
 
 WINDOWS = ("before", "during", "switchover", "after")
@@ -165,10 +166,12 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
     begun = phase_of(recording, "before")
     after = (last, min(last + (request - begun) if begun is not None else end, observed))
     gap = gap_of_migration(packets, stop, resume, during)
+    # Without probes and without events of a hypervisor nothing shows when in it the machine moved.
+    unknown = during if recording.trial.factors.policy == COMMAND else None
     return Windows(
         before=(begun, request) if begun is not None else None,
         during=during,
-        switchover=_switchover(stop, gap),
+        switchover=_switchover(stop, gap) or unknown,
         after=after if after[1] > after[0] else None,
         request=request,
         stop=stop,

@@ -12,6 +12,7 @@ Name = Literal[
     "recovered",
     "probes_stopping",
     "disturbance",
+    "command",
     "note",
     "trial_end",
 ]

@@ -9,6 +9,7 @@ from migrascope.model.address import OptionalAddress
 from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.load import Load
 from migrascope.model.name import ForeignName, Name, OptionalForeignName
+from migrascope.model.observed import ObservedPlan
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 from migrascope.model.threshold import Threshold
@@ -34,9 +35,10 @@ LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
 class LabPlan(Part):
-    """Where instances live. qemu_program: another QEMU than the host image's, a path on this machine."""
+    """Where instances live; "address": anywhere, a command of the user moves one. qemu_program: another QEMU than the
+    host image's, a path on this machine."""
 
-    kind: Literal["qemu", "openstack", "fake"] = "qemu"
+    kind: Literal["qemu", "openstack", "fake", "address"] = "qemu"
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     qemu_program: str | None = None
 
@@ -236,6 +238,7 @@ class Plan(Part):
     blocks: int = Field(6, ge=1, le=1000)
     lab: LabPlan = LabPlan()
     cloud: CloudPlan = CloudPlan()
+    observed: ObservedPlan = ObservedPlan()
     instance: InstancePlan = InstancePlan()
     axes: Axes = Axes()
     also: Also | None = None
@@ -297,6 +300,18 @@ class Plan(Part):
             )
         if self.also is not None:
             raise ValueError("fleet: a plan of several instances has no second part, [also]")
+        return self
+
+    @model_validator(mode="after")
+    def _at_an_address(self) -> Self:
+        if self.lab.kind != "address":
+            return self
+        if problem := self.observed.problem():
+            raise ValueError(f"observed: {problem}")
+        if self.capture.enabled or self.probes.stamp_rate or self.visitors.fits or self.visitors.viewers:
+            raise ValueError(
+                "lab: at an address of others there is no capture, no stamp_rate and no viewer, and visits are numbers"
+            )
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,10 @@ HOSTS = ("host-a", "host-b")
 """The two hosts of a schedule; a lab has names of its own for them."""
 
 
+COMMAND = "command"
+"""The policy of a migration that a command of the user carries out: nothing of it is known."""
+
+
 @dataclass(frozen=True)
 class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
@@ -71,7 +75,10 @@ class TrialSpec:
 
 
 def cells(plan: Plan) -> list[Factors]:
-    """Each combination of the plan's axes once, in the order in which they are written, its second part's last."""
+    """Each combination of the plan's axes once, in the order in which they are written, its second part's last. At an
+    address of others nothing is known of the machine and set of its migration but the command."""
+    if plan.lab.kind == "address":
+        return [Factors("none", COMMAND, 0, 0.0, 0.0, "unknown")]
     return list(dict.fromkeys(cell for _, axes in plan.parts() for cell in _crossed(plan, axes)))
 
 

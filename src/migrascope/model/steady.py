@@ -11,6 +11,8 @@ IN_TIME_SHARE = 0.99
 """The least share of the visits of a kind, and of the probes, that a steady window has in time."""
 TREND_NS = 20_000_000
 """The most by which the median answer of a window's second half may be later than that of its first half."""
+OUTAGE_FACTOR = 5
+"""A silence between replies is an outage where it is longer than so many times the p99 of a steady window."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,14 @@ def free(path: Path) -> Iterator[str | None]:
         os.close(handle)
 
 
+def holder(path: Path) -> str | None:
+    """Who holds the file alone, without touching its lock; None where nobody does, or it is not there."""
+    try:
+        return _listed(path.stat().st_ino)
+    except OSError:
+        return None
+
+
 def _open(path: Path) -> int:
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     if os.fstat(handle).st_uid == os.geteuid():
@@ -61,13 +69,18 @@ def _open(path: Path) -> int:
 
 
 def _holder(handle: int) -> str:
-    """Who holds it, by proc_locks(5), for people; another process where that does not know."""
+    """Who holds it, for people; another process where that cannot be known."""
+    return _listed(os.fstat(handle).st_ino) or "another process"
+
+
+def _listed(inode: int) -> str | None:
+    """The process that holds it by proc_locks(5), None where that names none."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             words = line.split()
-            if words[1] == "FLOCK" and words[5].endswith(f":{os.fstat(handle).st_ino}") and int(words[4]) > 0:
+            if words[1] == "FLOCK" and words[5].endswith(f":{inode}") and int(words[4]) > 0:
                 return f"process {words[4]}"
-    return "another process"
+    return None
 
 
 def _take(handle: int, *, shared: bool) -> bool:

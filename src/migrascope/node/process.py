@@ -1,6 +1,7 @@
 """The one way to run a program: in a namespace, in a root image, with a log, and never outliving us."""
 
 import asyncio
+import codecs
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ from migrascope.node.paths import CACHE, STATE
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 
 _SHOWN = ("/dev", "/proc", "/sys", str(STATE), str(CACHE))
+_CHUNK_BYTES = 4096
 ONLY = "/srv"
 """Where a program in a root sees the only folder that is shown to it."""
 
@@ -93,6 +95,23 @@ class Process:
                 await asyncio.wait_for(self._child.wait(), 1)
             raise ProcessError(self.problem())
 
+    async def lines(self) -> AsyncIterator[str]:
+        """What it writes on its standard output, by lines, to their end; a carriage return ends a line, too."""
+        assert self._child.stdout is not None
+        rest = ""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        while chunk := await self._child.stdout.read(_CHUNK_BYTES):
+            *whole, rest = (rest + decoder.decode(chunk)).replace("\r", "\n").split("\n")
+            for line in filter(None, whole):
+                yield line
+        if rest:
+            yield rest
+
+    def send_all(self, number: signal.Signals) -> None:
+        """Sends a signal to it and to every program that it has started in its process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def send(self, number: signal.Signals) -> None:
         """Sends a signal, unless the program has ended."""
         with contextlib.suppress(ProcessLookupError):
@@ -139,11 +158,15 @@ async def _spawn(argv: Sequence[str], where: Where, **streams: Any) -> asyncio.s
         raise
 
 
-async def start(name: str, argv: Sequence[str], where: Where, log: Path, *, piped: bool = False) -> Process:
-    """Starts a program that runs on. piped: its standard output is read by `ready`, not logged."""
+async def start(
+    name: str, argv: Sequence[str], where: Where, log: Path, *, piped: bool = False, merged: bool = False
+) -> Process:
+    """Starts a program that runs on. piped: its standard output is read by `ready` or `lines`, not logged; merged: its
+    errors go the same way."""
     with log.open("ab") as output:
         stdout = asyncio.subprocess.PIPE if piped else output
-        child = await _spawn(argv, where, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=output)
+        errors = asyncio.subprocess.STDOUT if merged else output
+        child = await _spawn(argv, where, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=errors)
     return Process(name, argv, log, child)
 
 

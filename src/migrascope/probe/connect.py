@@ -18,10 +18,11 @@ _ESTABLISHED = 1
 
 
 class ConnectSocket:
-    """Handshakes with one address and port, never blocking."""
+    """Handshakes with one address (IPv4 or IPv6) and port, never blocking."""
 
     def __init__(self, target: str, port: int) -> None:
         self._target = (target, port)
+        self._family = socket.AF_INET6 if ":" in target else socket.AF_INET
         self._open: dict[int, tuple[socket.socket, int, int]] = {}
 
     def request(self, seq: int) -> bytes:
@@ -30,7 +31,7 @@ class ConnectSocket:
 
     def send(self, packet: bytes) -> int:
         """Sends a SYN and returns the stamp right before (ns). One that the kernel refuses is a lost one."""
-        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        probe = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         before, wall = time.monotonic_ns(), time.time_ns()
         error = probe.connect_ex(self._target)
@@ -45,8 +46,9 @@ class ConnectSocket:
         replies, now = [], time.monotonic_ns()
         for seq, (probe, sent, wall) in list(self._open.items())[:most]:
             info = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-            if info[0] == _ESTABLISHED:
-                (rtt_us,) = struct.unpack_from("I", info, _RTT_OFFSET)
+            (rtt_us,) = struct.unpack_from("I", info, _RTT_OFFSET)
+            # The kernel keeps its measure when the server has closed the connection meanwhile.
+            if info[0] == _ESTABLISHED or rtt_us:
                 replies.append((seq, wall + 1000 * rtt_us, now))
             elif now - sent < GIVEN_UP_NS and probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                 continue

@@ -1,4 +1,4 @@
-"""ICMP echo as RFC 792 has it: requests, replies, and a socket whose receive stamps are the kernel's."""
+"""ICMP echo (RFC 792, for IPv6 RFC 4443): requests, replies, and a socket whose receive stamps are the kernel's."""
 
 import os
 import socket
@@ -9,12 +9,13 @@ from migrascope.probe.stamped import StampedSocket
 
 ECHO_REPLY = 0
 ECHO_REQUEST = 8
+ECHO_REQUEST_6, ECHO_REPLY_6 = 128, 129
 PAYLOAD_BYTES = 56
 _HEADER = struct.Struct("!BBHHH")
 _PAYLOAD = struct.Struct(f"!QQ{PAYLOAD_BYTES - 16}x")
 _WORDS = struct.Struct(f"!{(8 + PAYLOAD_BYTES) // 2}H")
 _SOL_RAW = 255
-_ICMP_FILTER = 1
+_ICMP_FILTER = _ICMP6_FILTER = 1
 _MOST_BYTES = 256
 
 
@@ -32,36 +33,45 @@ def request(ident: int, token: int, seq: int) -> bytes:
     return _HEADER.pack(ECHO_REQUEST, 0, sum_, ident, seq & 0xFFFF) + payload
 
 
-def reply_seq(packet: bytes, token: int) -> int | None:
-    """The seq of an echo reply (without IP header) to a request with this token; None for every other packet."""
-    if len(packet) != _HEADER.size + PAYLOAD_BYTES or packet[0] != ECHO_REPLY:
+def request_6(ident: int, token: int, seq: int) -> bytes:
+    """The same for IPv6, without its checksum, which the kernel puts in (RFC 3542, 3.1)."""
+    return _HEADER.pack(ECHO_REQUEST_6, 0, 0, ident, seq & 0xFFFF) + _PAYLOAD.pack(token, seq)
+
+
+def reply_seq(packet: bytes, token: int, kind: int = ECHO_REPLY) -> int | None:
+    """The seq of an echo reply (without IP header, of type `kind`) to a request with this token; None for every other
+    packet."""
+    if len(packet) != _HEADER.size + PAYLOAD_BYTES or packet[0] != kind:
         return None
     came, seq = _PAYLOAD.unpack_from(packet, _HEADER.size)
     return seq if came == token else None
 
 
 class EchoSocket(StampedSocket):
-    """Echo requests to one address, never blocking. Replies to others' requests are left out by a random token.
+    """Echo requests to one address, IPv4 or IPv6, never blocking. Replies to others' requests are left out by a random
+    token.
 
-    A raw socket; without the right to one, the kernel's ping socket (net.ipv4.ping_group_range). PermissionError when
-    neither is allowed.
+    A raw socket; without the right to one, the kernel's ping socket (net.ipv4.ping_group_range, for IPv6 too).
+    PermissionError when neither is allowed, another OSError where there is no way to the address.
     """
 
     def __init__(self, target: str) -> None:
+        self._six = ":" in target
+        opened = _opened(six=self._six)
+        self.raw = opened.type == socket.SOCK_RAW
         try:
-            opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        except PermissionError:
-            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
-        self._raw = opened.type == socket.SOCK_RAW
-        if self._raw:
-            opened.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
-        super().__init__(opened, (target, 0))
+            super().__init__(opened, (target, 0))
+        except OSError:
+            opened.close()
+            raise
+        self._headed = self.raw and not self._six  # only raw IPv4 sockets give the IP header, too (raw(7), RFC 3542)
+        self._reply = ECHO_REPLY_6 if self._six else ECHO_REPLY
         self._ident = int.from_bytes(os.urandom(2))
         self._token = int.from_bytes(os.urandom(8))
 
     def request(self, seq: int) -> bytes:
         """A packet for `send`."""
-        return request(self._ident, self._token, seq)
+        return (request_6 if self._six else request)(self._ident, self._token, seq)
 
     def send(self, packet: bytes) -> int:
         """Sends a packet and returns the stamp right before (ns). One that the kernel refuses (no route, no buffer)
@@ -78,7 +88,23 @@ class EchoSocket(StampedSocket):
         stamp of reading in ns)."""
         replies = []
         for data, arrived, now in self.arrived(most, _MOST_BYTES):
-            seq = reply_seq(data[(data[0] & 0x0F) * 4 :] if self._raw else data, self._token)
+            seq = reply_seq(data[(data[0] & 0x0F) * 4 :] if self._headed else data, self._token, self._reply)
             if seq is not None:
                 replies.append((seq, arrived, now))
         return replies
+
+
+def _opened(*, six: bool) -> socket.socket:
+    """A socket of its family; a raw one takes echo replies alone."""
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+    try:
+        opened = socket.socket(family, socket.SOCK_RAW, protocol)
+    except PermissionError:
+        return socket.socket(family, socket.SOCK_DGRAM, protocol)
+    if six:
+        blocked = [0xFFFFFFFF] * 8
+        blocked[ECHO_REPLY_6 >> 5] &= ~(1 << (ECHO_REPLY_6 & 31))
+        opened.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("8I", *blocked))
+    else:
+        opened.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
+    return opened

@@ -1,4 +1,4 @@
-"""Sends a prober's packets at a fixed rate and records them, for every kind of probe.
+"""Sends probers' packets at fixed rates and records them, for every kind of probe.
 
 Each packet has an absolute deadline; one that is due while the process could not run is sent late, with both stamps
 recorded. Everything else is done in batches, since a process that wakes with cold caches is slow: replies are read
@@ -10,14 +10,16 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
 _LOWEST_PRIORITY = 1
-_BATCH_S = 0.05
+_BATCH_NS = 50_000_000
 _MOST_READ = 200  # about 1 ms of work: the flood after a blackout must not delay the next request
+_LEAST_READ = 10
 
 
 class Prober(Protocol):
@@ -33,36 +35,68 @@ class Prober(Protocol):
         """The replies that have come, `most` packets at a time, as rows of their table."""
 
 
-def probe(program: Program, prober: Prober, rate: float, sent: Spool, replies: Spool) -> None:
-    """Sends `rate` packets a second until the program drains, receives until it ends. Rows of `sent`: (seq, due_ns,
-    sent_ns)."""
-    batch = max(1, round(rate * _BATCH_S))
+@dataclass(eq=False)
+class Stream:
+    """The packets of one prober: `rate` a second, the first one `phase_ns` after the begin of all streams. Rows of
+    `sent`: (seq, due_ns, sent_ns)."""
+
+    prober: Prober
+    rate: float
+    sent: Spool
+    replies: Spool
+    phase_ns: int = 0
+    _next: int = 0
+
+    def due(self, start_ns: int, until_ns: int) -> "list[tuple[int, int, Stream, bytes]]":
+        """(due, seq, stream, packet) of what is due before `until_ns` and was not asked for before."""
+        found = []
+        while (due := start_ns + self.phase_ns + round(self._next * 1e9 / self.rate)) < until_ns:
+            found.append((due, self._next, self, self.prober.request(self._next)))
+            self._next += 1
+        return found
+
+
+def probe(program: Program, streams: Sequence[Stream]) -> None:
+    """Sends until the program drains, receives until it ends."""
+    most = max(_LEAST_READ, _MOST_READ // len(streams))
     _undisturbed()
     program.ready()
-    start, seq = time.monotonic_ns(), 0
+    start = until = time.monotonic_ns()
     while not program.draining:
-        requests = [(at, start + round(at * 1e9 / rate), prober.request(at)) for at in range(seq, seq + batch)]
-        rows = _send(program, prober, requests)
-        seq += len(rows)
-        sent.add_all(rows)
-        replies.add_all(prober.receive(_MOST_READ))
+        until += _BATCH_NS
+        _send(program, streams, start, until)
+        for stream in streams:
+            stream.replies.add_all(stream.prober.receive(most))
     while not program.ending:
-        time.sleep(_BATCH_S)
-        sent.tick()
-        replies.add_all(prober.receive(_MOST_READ))
+        time.sleep(_BATCH_NS / 1e9)
+        for stream in streams:
+            stream.sent.tick()
+            stream.replies.add_all(stream.prober.receive(most))
 
 
-def _send(program: Program, prober: Prober, requests: list[tuple[int, int, bytes]]) -> list[tuple[int, int, int]]:
-    """Rows for (seq, due, packet), each sent when due; fewer when the program drains meanwhile."""
-    rows = []
-    for seq, due, packet in requests:
-        left = due - time.monotonic_ns()
-        if left > 0:
-            time.sleep(left / 1e9)
+def _send(program: Program, streams: Sequence[Stream], start_ns: int, until_ns: int) -> None:
+    """Sends and records what is due before `until_ns`, each packet when it is due; fewer when the program drains
+    meanwhile."""
+    requests = [request for stream in streams for request in stream.due(start_ns, until_ns)]
+    if len(streams) > 1:
+        requests.sort(key=lambda request: request[0])
+    rows: dict[Stream, list[tuple[int, int, int]]] = {stream: [] for stream in streams}
+    for due, seq, stream, packet in requests:
+        _sleep_until(due)
         if program.draining:
             break
-        rows.append((seq, due, prober.send(packet)))
-    return rows
+        rows[stream].append((seq, due, stream.prober.send(packet)))
+    if not requests:
+        # The middle, because at the end the next packet may be due, which reading replies would delay.
+        _sleep_until(until_ns - _BATCH_NS // 2)
+    for stream, sent in rows.items():
+        stream.sent.add_all(sent)
+
+
+def _sleep_until(due_ns: int) -> None:
+    left = due_ns - time.monotonic_ns()
+    if left > 0:
+        time.sleep(left / 1e9)
 
 
 def _undisturbed() -> None:

@@ -10,7 +10,7 @@ import time
 
 from migrascope.model.stamp import BYTES, Reply, request
 from migrascope.node.program import Program
-from migrascope.probe.paced import probe
+from migrascope.probe.paced import Stream, probe
 from migrascope.probe.stamped import StampedSocket
 
 Row = tuple[int, int, int, int, int, int, int]
@@ -57,7 +57,7 @@ def main(program: Program) -> None:
         program.spool("stamp_sent") as sent,
         program.spool("stamp_reply") as replies,
     ):
-        probe(program, prober, config["rate"], sent, replies)
+        probe(program, [Stream(prober, config["rate"], sent, replies)])
 
 
 if __name__ == "__main__":

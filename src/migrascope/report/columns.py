@@ -157,7 +157,11 @@ def cell_name(factors: Factors, shown: list[str]) -> str:
 
 
 def first_line(summary: Summary) -> str:
-    """Lab, accelerator, QEMU and machine: what no figure may be read without."""
+    """Lab, accelerator, QEMU and machine: what no figure may be read without. Of a machine of others only its address
+    is known."""
+    if summary.lab == "address":
+        observed = summary.plan["observed"]
+        return f"{observed['name']}, moved by {observed['command'][0]} · observed from {machine(summary)}"
     parts = [f"lab {summary.lab}", summary.accelerator, f"QEMU {summary.qemu}", machine(summary)]
     return " · ".join(part for part in parts if not part.endswith("none"))
 

@@ -28,6 +28,8 @@ from migrascope.store.removal import remove_tree
 SCHEMA = 1
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
 LOAD = "load.json"
+OPEN = ".open"
+"""What the folder of a trial is called beside its number, until it is sealed."""
 
 
 class _Environment(BaseModel):
@@ -127,10 +129,15 @@ class RunFolder:
         """Numbers of the sealed trials, failed ones included: a failed trial is a result."""
         return {int(path.name) for path in (self.path / "trials").iterdir() if _NUMBER.fullmatch(path.name)}
 
+    def running(self) -> int | None:
+        """The number of the trial that is open: it runs, or its run was killed. None where none is."""
+        opened = [path.name.removesuffix(OPEN) for path in (self.path / "trials").glob(f"*{OPEN}")]
+        return max((int(name) for name in opened if name.isdigit()), default=None)
+
     def open_trial(self, number: int) -> Path:
         """An empty folder <number>.open for a trial that begins; what an earlier, killed attempt left there goes.
         NotRemoved where it cannot."""
-        path = self.path / "trials" / f"{number}.open"
+        path = self.path / "trials" / f"{number}{OPEN}"
         remove_tree(path, self.path)
         path.mkdir()
         return path

@@ -19,7 +19,9 @@ class Spool:
     """An append-only table on its way. Rows reach the file at the latest `flush_s` after they were added, if flushed
     by `tick` or by further rows; `close` writes the rest.
 
-    The file is DIRECTORY/TABLE@SOURCE.jsonl. OSError when it cannot be written.
+    The file is DIRECTORY/TABLE@SOURCE.jsonl. part_s: seconds after which it goes on in another file, so that who
+    follows it can remove what is read; the files are then DIRECTORY/TABLE@SOURCE.000001.jsonl and so on. None: one
+    file. OSError when it cannot be written.
     """
 
     def __init__(
@@ -32,21 +34,30 @@ class Spool:
         instance: str = "",
         migration: str = "",
         flush_s: float = 0.05,
+        part_s: float | None = None,
     ) -> None:
         self.table: Table = TABLES[table]
         self.path = directory / f"{table}@{source}.jsonl"
-        self._file = self.path.open("w", encoding="utf-8")
+        self._header = {"source": source, "host": host, "instance": instance, "migration": migration}
+        self._whole, self._part_s, self._part = self.path, part_s, 1
+        if part_s is not None:
+            self.path = part_of(self._whole, self._part)
         self._pending: list[str] = []
         kinds = self.table.columns.values()
         # a fifth of the time of json.dumps, which a probe at 500/s feels
         integers = "[" + ", ".join(["%d"] * len(kinds)) + "]"
         self._line: Callable[[tuple[Any, ...]], str] = integers.__mod__ if set(kinds) == {"int"} else json.dumps
         self._flush_s = flush_s
-        self._flushed = time.monotonic()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Opens the file, with its header."""
+        self._file = self.path.open("w", encoding="utf-8")
+        self._flushed = self._begun = time.monotonic()
         mono, wall = clock_pair()
         header = {
-            "table": table, "schema": self.table.schema, "columns": list(self.table.columns), "source": source,
-            "host": host, "instance": instance, "migration": migration, "mono_ns": mono, "wall_ns": wall,
+            "table": self.table.name, "schema": self.table.schema, "columns": list(self.table.columns), **self._header,
+            "mono_ns": mono, "wall_ns": wall,
         }  # fmt: skip
         self._file.write(json.dumps(header) + "\n")
         self._file.flush()
@@ -72,6 +83,11 @@ class Spool:
             self._file.flush()
             self._pending.clear()
         self._flushed = time.monotonic()
+        if self._part_s is not None and self._flushed - self._begun >= self._part_s:
+            self._file.close()
+            self._part += 1
+            self.path = part_of(self._whole, self._part)
+            self._begin()
 
     def close(self) -> None:
         self.flush()
@@ -87,26 +103,54 @@ class Spool:
 
 
 class Follower:
-    """Reads a spool that another process still writes: each call gives the rows that came since the last."""
+    """Reads a spool that another process still writes: each call gives the rows that came since the last. A spool that
+    is not there, or no longer, has none. header: its first line, None until that was read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.header: dict[str, Any] | None = None
         self._offset = 0
-        self._header_seen = False
 
     def rows(self) -> Iterator[list[Any]]:
-        if not self.path.exists():
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read()
+        except FileNotFoundError:
             return
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            chunk = file.read()
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            if not self._header_seen:
-                self._header_seen = True
+            if self.header is None:
+                self.header = json.loads(line)
                 continue
             yield json.loads(line)
+
+
+class PartFollower:
+    """Reads the parts of a spool that another process still writes, and removes each that is read to its end."""
+
+    def __init__(self, path: Path) -> None:
+        """path: of the spool, as if it were one file."""
+        self._path, self._part = path, 1
+        self._follower = Follower(part_of(path, 1))
+
+    def rows(self) -> Iterator[list[Any]]:
+        while True:
+            # Looked for before the rest is read, because the next part begins when this one is whole.
+            following = part_of(self._path, self._part + 1)
+            whole = following.exists()
+            yield from self._follower.rows()
+            if not whole:
+                return
+            self._follower.path.unlink()
+            self._part += 1
+            self._follower = Follower(following)
+
+
+def part_of(path: Path, number: int) -> Path:
+    """The file of a part of a spool. path: of the spool as if it were one file."""
+    return path.with_suffix(f".{number:06d}.jsonl")
 
 
 class NoHeader(ValueError):

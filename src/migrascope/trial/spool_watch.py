@@ -2,9 +2,10 @@
 
 from collections import deque
 from pathlib import Path
+from statistics import median
 
-from migrascope.model.clock import mono_ns
-from migrascope.model.steady import IN_TIME_SHARE, NS, Due, in_time_share, unsteady
+from migrascope.model.clock import clock_pair, mono_ns
+from migrascope.model.steady import IN_TIME_SHARE, NS, OUTAGE_FACTOR, Due, in_time_share, unsteady
 from migrascope.store.spool import Follower
 
 GRACE_NS = 200_000_000
@@ -31,11 +32,31 @@ class EchoWatch:
         )
         self._rate = rate
         self._recent: deque[tuple[int, int]] = deque(maxlen=max(1, round(rate * (kept_s + 1))))
-        self._answered: set[int] = set()
+        self._answered: dict[int, int] = {}
+        self._outage_ns: int | None = None
 
     def update(self) -> None:
         self._recent.extend((seq, sent_ns) for seq, _, sent_ns in self._sent.rows())
-        self._answered.update(row[0] for row in self._replies.rows())
+        mono, wall = clock_pair()
+        self._answered.update((seq, wall_ns - wall + mono) for seq, wall_ns, _ in self._replies.rows())
+
+    def last_outage(self, since_ns: int) -> int | None:
+        """The end (mono ns) of the last outage of probes sent since then, None before any: a reply that is later than
+        usual by over OUTAGE_FACTOR intervals, or two probes in a row that have none after so long."""
+        self.update()
+        now = mono_ns()
+        trips = [self._answered[seq] - sent for seq, sent in self._recent if seq in self._answered]
+        late_ns = (median(trips) if trips else 0.0) + OUTAGE_FACTOR * NS / self._rate
+        gone = 0
+        for seq, sent in self._recent:
+            arrived = self._answered.get(seq)
+            if sent < since_ns or (arrived or now) - sent <= late_ns:
+                gone = 0
+                continue
+            gone += 1
+            if arrived is not None or gone > 1:
+                self._outage_ns = max(self._outage_ns or 0, arrived or sent)
+        return self._outage_ns
 
     def _share(self, from_ns: int, until_ns: int) -> tuple[int, float]:
         """How many were sent in [from, until), and the share of them that was answered."""

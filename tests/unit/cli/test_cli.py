@@ -18,7 +18,21 @@ from migrascope.model.kinds import KINDS
 
 FACTORS = {"scenario", "policy", "memory_bytes", "link_bps", "downtime_limit_s", "disturbance", "instances"}
 STATISTIC = {"median", "low", "high", "coverage", "min", "max", "n", "unit", "source"}
-VERBS = ["run", "plan", "show", "report", "qos", "doctor", "calibrate", "clean", "schema", "testbed", "disturbances"]
+VERBS = [
+    "run",
+    "plan",
+    "watch",
+    "show",
+    "report",
+    "qos",
+    "doctor",
+    "calibrate",
+    "clean",
+    "schema",
+    "testbed",
+    "disturbances",
+    "observe",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """TCP handshakes as probes, against listeners of our own on loopback."""
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
@@ -33,6 +34,18 @@ def test_every_handshake_is_one_reply_with_the_kernels_round_trip(listener: sock
     assert sorted(seq for seq, _, _ in replies) == list(range(20))
     assert sent == sorted(sent)
     assert all(begun <= arrived <= ended for _, arrived, _ in replies)
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_a_connection_that_the_server_ended_at_once_was_a_reply(listener: socket.socket, how: str) -> None:
+    with ConnectSocket("127.0.0.1", listener.getsockname()[1]) as prober:
+        for seq in range(5):
+            prober.send(prober.request(seq))
+            taken, _ = listener.accept()
+            if how == "reset":
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            taken.close()
+        assert sorted(seq for seq, _, _ in wait_for(prober, 5)) == list(range(5))
 
 
 def test_a_port_that_refuses_gives_no_reply(listener: socket.socket) -> None:

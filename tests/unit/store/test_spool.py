@@ -6,7 +6,7 @@ import pytest
 
 from migrascope.model.tables import TABLES
 from migrascope.store import spool
-from migrascope.store.spool import Follower, Spool
+from migrascope.store.spool import Follower, PartFollower, Spool, part_of
 
 ROWS = [(1, 10, 11), (2, 20, 22), (3, 30, 33)]
 
@@ -76,3 +76,17 @@ def test_every_table_stamps_in_ns_and_says_what_a_row_is(table: object) -> None:
     assert isinstance(table, type(TABLES["clock"]))
     assert table.row
     assert all(kind == "int" for column, kind in table.columns.items() if column.endswith("_ns"))
+
+
+def test_parts_are_read_in_their_order_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "echo_sent@echo-1.0.0.1.jsonl"
+    follower = PartFollower(path)
+    assert list(follower.rows()) == []
+    with Spool(tmp_path, "echo_sent", source="echo-1.0.0.1", host="client", flush_s=0.0, part_s=0.0) as table:
+        table.add(*ROWS[0])
+        table.add(*ROWS[1])
+        assert list(follower.rows()) == [list(row) for row in ROWS[:2]]
+        table.add(*ROWS[2])
+        assert list(follower.rows()) == [list(ROWS[2])]
+        assert list(spool.spools(tmp_path)) == [table.path] == [part_of(path, 4)]
+    assert spool.read(table.path)[0]["source"] == "echo-1.0.0.1"

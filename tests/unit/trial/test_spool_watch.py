@@ -1,5 +1,6 @@
 """What a trial waits for before it begins."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,43 @@ def test_a_viewer_is_steady_when_media_come_and_none_failed(tmp_path: Path) -> N
     write(tmp_path, "segment", "viewer-1", [*rows, (5, 10.0, 2.0, 5 * NS, 0, 0, 404, "status 404")])
     assert one.unsteady(NS, 4 * NS) is None
     assert one.unsteady(3 * NS, 6 * NS) == "media failed: status 404"
+
+
+def outage_of(folder: Path, delays_ms: dict[int, int | None], since: int = 0) -> tuple[int | None, int]:
+    """What 100 probes over the last second show whose answers take 1 ms but for those given (None: lost), and the first
+    probe's stamp."""
+    begun = mono_ns() - 2 * NS
+    offset = time.time_ns() - mono_ns()
+    sent = [(seq, begun + seq * 10 * MS, begun + seq * 10 * MS) for seq in range(100)]
+    took = {seq: delays_ms.get(seq, 1) for seq, _, _ in sent}
+    write(folder, "echo_sent", "echo", sent)
+    write(
+        folder,
+        "echo_reply",
+        "echo",
+        [(seq, offset + at + ms * MS, at + ms * MS) for seq, at, _ in sent if (ms := took[seq]) is not None],
+    )
+    return EchoWatch(folder, 100).last_outage(begun + since * 10 * MS), begun
+
+
+def test_a_quiet_minute_has_no_outage(tmp_path: Path) -> None:
+    assert outage_of(tmp_path, {})[0] is None
+
+
+def test_one_lost_probe_is_no_outage(tmp_path: Path) -> None:
+    assert outage_of(tmp_path, {50: None})[0] is None
+
+
+def test_lost_probes_are_an_outage_up_to_the_last_of_them(tmp_path: Path) -> None:
+    last, begun = outage_of(tmp_path, {50: None, 51: None, 52: None})
+    assert last == begun + 520 * MS
+
+
+def test_probes_that_were_held_back_are_an_outage_up_to_their_answer(tmp_path: Path) -> None:
+    last, begun = outage_of(tmp_path, {50: 300, 51: 290, 52: 280})
+    assert last is not None
+    assert abs(last - (begun + 800 * MS)) < 5 * MS
+
+
+def test_what_was_before_the_request_is_no_outage_of_it(tmp_path: Path) -> None:
+    assert outage_of(tmp_path, {50: None, 51: None}, since=60)[0] is None

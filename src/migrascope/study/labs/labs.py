@@ -1,6 +1,7 @@
 """Labs as something that runs the trials of a plan."""
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.labs.images import Images
 from migrascope.trial.engine import TrialEngine
 from migrascope.trial.fit import Fit
+from migrascope.trial.observed import FACTS as FACTS_OF_OTHERS
+from migrascope.trial.observed import ObservedTrials
 from migrascope.trial.origin import origin
 
 
@@ -62,3 +65,10 @@ async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIt
 async def fake_trials() -> AsyncIterator[Up]:
     """The fake lab, whose results say so."""
     yield Up(dict(FACTS), lambda loaded: FakeTrials(loaded).run)
+
+
+@contextlib.asynccontextmanager
+async def address_trials(progress: Progress) -> AsyncIterator[Up]:
+    """A machine of others, at an address, which a command moves."""
+    with tempfile.TemporaryDirectory(prefix="migrascope-observe-") as name:
+        yield Up(dict(FACTS_OF_OTHERS), lambda loaded: ObservedTrials(loaded, Path(name), progress.phase).run)

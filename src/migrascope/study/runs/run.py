@@ -15,7 +15,7 @@ from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
 from migrascope.store.runfolder import RunError, RunFolder
 from migrascope.study.labs.images import Images
-from migrascope.study.labs.labs import Progress, Up, fake_trials, qemu_trials
+from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, qemu_trials
 from migrascope.study.plans import plan_in, text_of
 from migrascope.study.runs.environment import manifest
 from migrascope.study.runs.load import Chooser, KeptLoads
@@ -36,9 +36,11 @@ def locked(run: RunFolder) -> Iterator[None]:
 
 def expected_trial_s(plan: Plan) -> float:
     """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 75 s on OpenStack (thesis on the
-    testbed), and the windows."""
+    testbed), and the windows. How long a command takes is not known; 30 s are said."""
     if plan.lab.kind == "fake":
         return 0.3
+    if plan.lab.kind == "address":
+        return 30.0 + plan.observed.pause + 2 * plan.windows.before
     return (75.0 if plan.lab.kind == "openstack" else 12.5) + 2 * plan.windows.before
 
 
@@ -47,6 +49,8 @@ def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsync
         from migrascope.study.labs.clouds import cloud_trials  # its libraries are an extra, and take a second
 
         return cloud_trials(plan, progress)
+    if plan.lab.kind == "address":
+        return address_trials(progress)
     return fake_trials() if images is None else qemu_trials(plan, images, progress)
 
 

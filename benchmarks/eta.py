@@ -1,0 +1,149 @@
+"""How well the end of a migration is foretold: every finished trial of runs, replayed sample by sample.
+
+    .venv/bin/python benchmarks/eta.py RUN...
+
+A trial knows what the trials before it in its run told, and nothing later. From half-time on each forecast is held
+against the time that the migration took; the trial counts by its worst one. Goals: within 10 % in 90 % of the trials;
+5 % at most of those that completed were ever said not to.
+"""
+
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from common import machine, verdict
+from migrascope.live.eta import Forecast, at_request
+from migrascope.live.experience import Past, known
+from migrascope.live.recorded import limited, past_of, resident_of, samples_of
+from migrascope.live.terms import terms_of
+from migrascope.metrics.windows import windows_of
+from migrascope.model.schedule import Factors
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder, find_run
+from migrascope.study.runs.run import plan_of
+
+WITHIN, WITHIN_GOAL = 0.10, 0.90
+FALSE_GOAL = 0.05
+
+
+@dataclass(frozen=True)
+class Score:
+    """One trial. took_s: how long its migration took, None where it did not complete. said: the forecasts by time, the
+    one at the request first."""
+
+    number: int
+    factors: Factors
+    took_s: float | None
+    said: tuple[Forecast, ...]
+
+    @property
+    def judged(self) -> list[Forecast]:
+        """The forecasts from half-time on: the one that stood then, and those after it."""
+        assert self.took_s is not None
+        before = [one for one in self.said if one.at_s <= self.took_s / 2]
+        return [*before[-1:], *(one for one in self.said if self.took_s / 2 < one.at_s < self.took_s)]
+
+    @property
+    def errors(self) -> list[float]:
+        """Of those with an end, how far it is off as a share of the whole time, with its sign; inf of the others."""
+        assert self.took_s is not None
+        return [
+            (one.end_s - self.took_s) / self.took_s if one.end_s is not None else float("inf") for one in self.judged
+        ]
+
+    @property
+    def worst(self) -> float:
+        return max(map(abs, self.errors))
+
+    @property
+    def covered(self) -> list[bool]:
+        """Of those with an interval, whether it holds the end."""
+        took = self.took_s
+        assert took is not None
+        return [
+            one.low_s <= took and (one.high_s is None or one.high_s >= took)
+            for one in self.judged
+            if one.low_s is not None and one.end_s is not None
+        ]
+
+    @property
+    def denied(self) -> bool:
+        """Whether it was ever said that it would not end by itself."""
+        return any(one.verdict in ("never", "late") for one in self.said)
+
+
+def scores(run: RunFolder) -> Iterator[Score]:
+    """Every trial whose migration was followed, in running order."""
+    plan, pasts = plan_of(run), list[Past]()
+    for recording in run.recordings():
+        if samples := samples_of(recording):
+            factors = recording.trial.factors
+            terms = limited(terms_of(plan, factors), recording)
+            learnt = known(factors, pasts, resident_of(recording))
+            said = [at_request(terms, learnt)]
+            for sample in samples:
+                said.append(said[-1].then(sample, terms, learnt))
+            yield Score(recording.trial.number, factors, _took(recording), tuple(said))
+        if (one := past_of(recording)) is not None:
+            pasts.append(one)
+
+
+def _took(recording: Recording) -> float | None:
+    windows = windows_of(recording)
+    if windows.complete is None or windows.request is None:
+        return None
+    return (windows.complete - windows.request) / 1e9
+
+
+def backwards(said: Sequence[Forecast]) -> int:
+    """How often the end moved later without a reason: never."""
+    ends = [(old.end_s, new.end_s, new.why) for old, new in pairwise(said)]
+    return sum(new is not None and old is not None and new > old and not why for old, new, why in ends)
+
+
+def table(found: Sequence[Score]) -> str:
+    """A line for each cell, then the goals."""
+    lines = [f"{'trials':>6}  {'within 10 %':>11}  {'worst, median':>13}  {'covered':>7}  {'denied':>6}  cell"]
+    beside = list(dict.fromkeys(one.factors for one in found))
+    for factors in beside:
+        lines.append(_line([one for one in found if one.factors == factors], factors.label(beside)))
+    done, not_done = [one for one in found if one.took_s is not None], [one for one in found if one.took_s is None]
+    lines.append(_line(list(found), "all"))
+    if done:
+        within = sum(one.worst <= WITHIN for one in done) / len(done)
+        denied = sum(one.denied for one in done) / len(done)
+        goal = verdict(within >= WITHIN_GOAL)
+        lines.append(f"within 10 % from half-time on: {within:.0%} of {len(done)} trials, goal 90 %: {goal}")
+        lines.append(f"said not to end, and did: {denied:.0%}, goal 5 %: {verdict(denied <= FALSE_GOAL)}")
+    lines.append(f"did not complete: {len(not_done)}, of which that was said of {sum(one.denied for one in not_done)}")
+    lines.append(f"moved later without a reason: {sum(backwards(one.said) for one in found)} times")
+    return "\n".join(lines)
+
+
+def _line(found: list[Score], name: str) -> str:
+    done = [one for one in found if one.took_s is not None]
+    covered = [one for score in done for one in score.covered]
+    cells = [
+        f"{len(found):6}",
+        f"{sum(one.worst <= WITHIN for one in done):>5} of {len(done):<2}",
+        f"{statistics.median(one.worst for one in done):13.1%}" if done else f"{'—':>13}",
+        f"{sum(covered) / len(covered):7.0%}" if covered else f"{'—':>7}",
+        f"{sum(one.denied for one in found):6}",
+    ]
+    return f"{cells[0]}  {cells[1]:>11}  {cells[2]}  {cells[3]}  {cells[4]}  {name}"
+
+
+def main() -> None:
+    if not sys.argv[1:]:
+        sys.exit(__doc__)
+    for name in sys.argv[1:]:
+        run = find_run(Path("runs"), name)
+        print(f"{run.id}, plan {run.manifest.get('plan')}: {machine(run.manifest)}")
+        print(table(list(scores(run))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""The end of a migration by what its history says now, by itself: each estimate knows nothing of the one before."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from migrascope.live.copying import Copy, Dirtying, ends_in
+from migrascope.live.experience import Known
+from migrascope.live.history import History
+from migrascope.live.sample import POST_COPY, SWITCHOVER
+from migrascope.live.terms import Terms
+from migrascope.model.units import human
+
+Verdict = Literal["unknown", "ends", "late", "never"]
+"""late: it would end, but it is cancelled before; never: it does not converge."""
+SETTLE_S = 0.04
+"""From the end of sending to a guest that runs: device state, start. 20 to 40 ms were seen on the QEMU lab."""
+HORIZON_S = 3600.0
+"""An end that is further away is none."""
+SPREAD = 0.1
+"""How far speed and dirty rate may be off either way, as a share: what makes the interval."""
+LATELY_S = 0.5
+"""The dirty rate is that of the last rounds that took so long together."""
+EVIDENCE_ROUNDS = 3
+EVIDENCE_S = 2.0
+"""Rounds, and seconds since the first of them ended, before it is said that a migration does not converge."""
+TELLING = 0.5
+"""A round that dirtied a larger share of what was clean says little of the rate: the most of it was written again."""
+PAYLOAD = 1448 / 1514
+"""Share of an Ethernet frame that TCP has for data."""
+STALLED_S = 0.5
+"""After so long without a byte on the link no end is said."""
+WHOLE = 0.999
+"""Share of the guest's memory after which the first copy counts as made."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an end was computed from. round: its number; begins_with: bytes it had to send at first. held: bytes of the
+    guest's memory that hold something, as far as they matter still: 0 once the first copy is made."""
+
+    round: int
+    begins_with: int
+    speed_Bps: float
+    dirty_Bps: float
+    held: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """end_s, low_s, high_s in seconds since the request, None where there is none within an hour (of high_s: where the
+    interval is open). why: of a verdict that is not "ends". basis: None where there is nothing to compute an end
+    from."""
+
+    verdict: Verdict
+    why: str = ""
+    end_s: float | None = None
+    low_s: float | None = None
+    high_s: float | None = None
+    basis: Basis | None = None
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What is still to be sent, by the least, the likely and the most; zeros: empty memory beside the likely."""
+
+    least: float
+    likely: float
+    most: float
+    zeros: float
+    held: float
+
+
+def estimate(history: History, terms: Terms, known: Known) -> Estimate:
+    """From all that has been seen."""
+    last = history.last
+    speed, link = _speeds(history, terms, known)
+    if history.stalled_s() >= STALLED_S:
+        return Estimate("unknown", f"nothing has gone over for {history.stalled_s():.1f} s")
+    if not speed:
+        return Estimate("unknown", "no memory has gone over yet")
+    rest = _rest(history, known)
+    dirtying = _dirtying(history, terms, known)
+    threshold = terms.limit_s * (link or speed)
+    basis = Basis(history.rounds, _begins_with(history), speed, dirtying.rate_Bps, rest.held)
+    stopped = last.state in SWITCHOVER or last.state in POST_COPY
+
+    def end(data: float, zeros: float, faster: float) -> float | None:
+        if stopped:
+            return last.at_s + data / (speed * faster) + SETTLE_S
+        turns_s, turns_round = _turning(terms, last.at_s, history.rounds)
+        copy = Copy(
+            data, zeros, last.at_s - history.round_s, speed * faster, threshold * faster, SETTLE_S,
+            dirtying.times(1 / faster), last.throttle, terms.slows, turns_s, turns_round,
+        )  # fmt: skip
+        seconds = ends_in(copy, HORIZON_S)
+        return last.at_s + seconds if seconds is not None else None
+
+    likely = end(rest.likely, rest.zeros, 1.0)
+    early, high = end(rest.least, 0.0, 1 + SPREAD), end(rest.most, 0.0, 1 - SPREAD)
+    # a guest that writes less may be slowed later, so that the better case need not end first
+    low = min((one for one in (likely, early, high) if one is not None), default=None)
+    high = max(likely, high) if likely is not None and high is not None else None
+    if low is None and _stuck(history, terms, threshold):
+        least = min(turn.remaining for turn in history.turns[-EVIDENCE_ROUNDS:])
+        why = f"{human(threshold, 'B')} fit into the downtime limit, its rounds leave {human(least, 'B')} and more"
+        return Estimate("never", why, basis=basis)
+    if terms.deadline_s is not None and low is not None and low > terms.deadline_s:
+        why = f"it is cancelled after {human(terms.deadline_s, 's')}"
+        return Estimate("late", why, likely, low, high, basis)
+    if likely is None:
+        return Estimate("unknown", "by its rounds and rates it may not converge", None, low, None, basis)
+    return Estimate("ends", "", likely, low, high, basis)
+
+
+def expected(terms: Terms, known: Known) -> Estimate:
+    """From earlier trials alone, before there is a sample."""
+    if known.lead_s is None or not known.first_copy or not known.speed_Bps:
+        return Estimate("unknown", "nothing has been sent yet")
+    turn = known.first_turn
+    dirtying = Dirtying.fitted([turn], _set_bytes(terms, known.first_copy)) if turn else _declared(terms)
+    turns_s, turns_round = _turning(terms, known.lead_s, 1)
+    ends = []
+    for faster in (1.0, 1 + SPREAD, 1 - SPREAD):
+        speed = known.speed_Bps * faster
+        seconds = ends_in(
+            Copy(
+                known.first_copy, 0.0, 0.0, speed, speed * terms.limit_s, SETTLE_S, dirtying.times(1 / faster),
+                slows=terms.slows, turns_s=turns_s, turns_round=turns_round,
+            ), HORIZON_S,
+        )  # fmt: skip
+        ends.append(known.lead_s / faster + seconds if seconds is not None else None)
+    likely, high = ends[0], ends[2]
+    low = min((one for one in ends if one is not None), default=None)
+    high = max(likely, high) if likely is not None and high is not None else None
+    return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
+
+
+def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:
+    """Bytes a second of memory and on the link. What seems to go over faster than the link is fills its buffers."""
+    speed, link = history.speed_Bps(known.speed_Bps), history.link_Bps()
+    if speed is None or link is None or terms.link_Bps is None or link <= PAYLOAD * terms.link_Bps:
+        return speed, link
+    return speed * PAYLOAD * terms.link_Bps / link, PAYLOAD * terms.link_Bps
+
+
+def _rest(history: History, known: Known) -> _Rest:
+    last = history.last
+    if not last.sent_is_exact or last.sent >= WHOLE * last.total:
+        return _Rest(last.remaining, last.remaining, last.remaining, 0.0, 0.0)
+    dealt = last.sent - last.zero_bytes
+    dirtied = sum(turn.dirtied for turn in history.turns)
+    if known.first_copy is None:
+        share = dealt / last.sent if last.sent else 1.0
+        likely = share * last.remaining
+        return _Rest(0.0, likely, last.remaining, last.remaining - likely, dealt + likely)
+    held = max(known.first_copy, float(dealt))
+    least, likely, most = (
+        min(float(last.remaining), max(0.0, share * held - dealt) + dirtied)
+        for share in (1 - known.spread, 1.0, 1 + known.spread)
+    )
+    return _Rest(least, likely, most, last.remaining - likely, held)
+
+
+def _dirtying(history: History, terms: Terms, known: Known) -> Dirtying:
+    held = known.first_copy or float(history.last.sent - history.last.zero_bytes)
+    size = _set_bytes(terms, held)
+    turns = history.lately(LATELY_S)
+    telling = [turn for turn in turns if turn.dirtied < TELLING * (size - turn.left)]
+    if telling or (turns and not terms.write_Bps):
+        return Dirtying.fitted(telling or turns, size)
+    if terms.write_Bps:
+        return _declared(terms)
+    return Dirtying.fitted([known.first_turn], size) if known.first_turn is not None else _declared(terms)
+
+
+def _set_bytes(terms: Terms, held: float) -> float:
+    """The guest writes where it is known to, else anywhere in what it holds."""
+    return float(terms.write_set_bytes) if terms.write_Bps else held
+
+
+def _declared(terms: Terms) -> Dirtying:
+    return Dirtying(terms.write_Bps, float(terms.write_set_bytes) if terms.write_Bps else math.inf)
+
+
+def _turning(terms: Terms, at_s: float, rounds: int) -> tuple[float | None, int | None]:
+    """When it is turned over: in so many seconds, or when so many rounds are over, the running one counted."""
+    if terms.turns is None:
+        return None, None
+    if terms.turns.after is not None:
+        return max(0.0, terms.turns.after - at_s), None
+    more = (terms.turns.after_round or 0) - (rounds - 1)
+    return (0.0, None) if more <= 0 else (None, more)
+
+
+def _begins_with(history: History) -> int:
+    return history.turns[-1].remaining if history.turns else history.first.remaining
+
+
+def _stuck(history: History, terms: Terms, threshold: float) -> bool:
+    """Whether its rounds show that it does not come nearer to its end, and nothing else will bring that about."""
+    turns = history.turns[-EVIDENCE_ROUNDS:]
+    if terms.helped or len(turns) < EVIDENCE_ROUNDS or history.last.at_s - history.turns[0].at_s < EVIDENCE_S:
+        return False
+    if terms.slows is not None and history.last.throttle < terms.slows.maximum / 100:
+        return False
+    return all(turn.remaining > threshold for turn in turns) and turns[-1].remaining >= turns[0].remaining * (
+        1 - SPREAD
+    )

@@ -1,0 +1,106 @@
+"""What earlier trials of a run tell of one that runs now: how much of its memory holds something, what it dirties."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrascope.live.history import History, Turn
+from migrascope.live.sample import Sample
+from migrascope.model.schedule import Factors
+
+SPREAD, SPREAD_OF_OTHERS = 0.1, 0.5
+"""How far the data of the first copy may be off, as a share: learnt of the same guest, or of another alone."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """One earlier migration. lead_s: from the request to its first sample. first_copy: bytes of memory that
+    held something. first_turn: its first look at the dirty bitmap, None where there was none. speed_Bps: bytes of
+    memory a second. resident: bytes of the hypervisor's process before, None where not known."""
+
+    factors: Factors
+    lead_s: float
+    first_copy: float
+    first_turn: Turn | None
+    speed_Bps: float | None
+    resident: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is expected of a migration before it tells. Each None where nothing was learnt: first_copy: bytes of the
+    first round that hold something; first_turn: what the first look at the bitmap will add; lead_s: from the request
+    to the first sample; speed_Bps: bytes of memory a second. spread: how far first_copy may be off either way, as a
+    share."""
+
+    first_copy: float | None = None
+    first_turn: Turn | None = None
+    lead_s: float | None = None
+    speed_Bps: float | None = None
+    spread: float = SPREAD
+
+
+NOTHING = Known()
+
+
+def past(factors: Factors, samples: Sequence[Sample], resident: int | None = None) -> Past | None:
+    """Of a migration that is over; None where not all of its memory went over once, or nobody counted it."""
+    if not samples:
+        return None
+    history = History.of(samples[0])
+    speeds = []
+    for sample in samples[1:]:
+        history = history.then(sample)
+        if sample.state == "active" and (speed := history.speed_Bps()) is not None:
+            speeds.append(speed)
+    last = samples[-1]
+    again = last.sent - last.total
+    if not last.sent_is_exact or again < 0:
+        return None
+    held = last.sent - last.zero_bytes - again  # what is sent again holds something
+    speed = statistics.median(speeds) if speeds else None
+    turn = history.turns[0] if history.turns else None
+    return Past(factors, samples[0].at_s, held, turn, speed, resident)
+
+
+def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) -> Known:
+    """What earlier migrations of the same run tell of one with these factors; what the same guest did counts first,
+    else the size of its process beside that of another guest's process."""
+    if not pasts:
+        return NOTHING
+    same = [one for one in pasts if _guest(one.factors) == _guest(factors)]
+    alike = [one for one in pasts if _content(one.factors) == _content(factors)]
+    others = [one for one in pasts if one.resident is not None]
+    copy, spread = statistics.median(one.first_copy for one in pasts), SPREAD_OF_OTHERS
+    if alike:
+        copy, spread = statistics.median(one.first_copy for one in alike), SPREAD
+    elif resident is not None and others:
+        beside = statistics.median(one.first_copy - one.resident for one in others if one.resident is not None)
+        copy, spread = max(1.0, resident + beside), SPREAD
+    turns = [one.first_turn for one in same if one.first_turn is not None]
+    link = [one.speed_Bps for one in pasts if one.speed_Bps and _link(one.factors) == _link(factors)]
+    return Known(
+        copy,
+        turns[-1] if turns else None,
+        statistics.median(one.lead_s for one in pasts),
+        statistics.median(link) if link else None,
+        spread,
+    )
+
+
+def _content(factors: Factors) -> tuple[object, ...]:
+    """The factors that decide what the guest's memory holds."""
+    return (
+        factors.scenario, factors.memory_bytes, factors.cache, factors.resident_bytes, factors.write_set_bytes,
+        factors.disturbance,
+    )  # fmt: skip
+
+
+def _guest(factors: Factors) -> tuple[object, ...]:
+    """Those, and what decides how fast it writes."""
+    return (*_content(factors), factors.write_Bps, factors.write_pattern, factors.vcpus)
+
+
+def _link(factors: Factors) -> tuple[object, ...]:
+    """The factors that decide how fast memory goes over."""
+    return factors.link_bps, factors.policy, factors.disturbance

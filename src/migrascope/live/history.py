@@ -1,0 +1,117 @@
+"""What the samples of a migration say so far: its rounds, what the guest dirtied in each, how fast memory goes over."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from migrascope.live.sample import Sample
+
+RECENT_S = 1.0
+"""How far back a rate is taken from."""
+KEPT = 32
+"""Rounds that are remembered."""
+LEARNT_S = 0.5
+"""How long a look at the speed weighs as much as what earlier migrations showed."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """From one look at the dirty bitmap to the next that was seen.
+
+    at_s: when it was seen. took_s: since the look before. left: bytes that the old round had not sent when it was last
+    seen, less what went over since. dirtied: bytes that the look added. remaining: bytes to be sent when the new round
+    was first seen. throttle: share of the time for which the guest was held.
+    """
+
+    at_s: float
+    took_s: float
+    left: int
+    dirtied: int
+    remaining: int
+    throttle: float = 0.0
+
+
+@dataclass(frozen=True)
+class History:
+    """recent: the samples of the last RECENT_S, the newest last. turns: the rounds that are over, the newest last.
+    round_s: when the running round began. rounds: how many have begun. first: the first sample."""
+
+    recent: tuple[Sample, ...]
+    turns: tuple[Turn, ...]
+    round_s: float
+    rounds: int
+    first: Sample
+
+    @classmethod
+    def of(cls, sample: Sample) -> Self:
+        """Of the first sample."""
+        return cls((sample,), (), sample.at_s, sample.rounds or 1, sample)
+
+    @property
+    def last(self) -> Sample:
+        return self.recent[-1]
+
+    def then(self, sample: Sample) -> Self:
+        """With one more sample. One that is older than the last is left out, and so is one of Nova's that says what the
+        last did: it is asked more often than it counts, every 5 s."""
+        last = self.last
+        if sample.at_s <= last.at_s or (not sample.sent_is_exact and _counts(sample) == _counts(last)):
+            return self
+        recent = (*(one for one in self.recent if one.at_s >= sample.at_s - RECENT_S), sample)
+        if len(recent) == 1:
+            recent = (last, sample)
+        grown = replace(self, recent=recent)
+        return grown._turned(last, sample) if self._has_turned(last, sample) else grown
+
+    def _has_turned(self, last: Sample, sample: Sample) -> bool:
+        if sample.rounds is not None:
+            return sample.rounds > self.rounds
+        return sample.remaining > last.remaining
+
+    def _turned(self, last: Sample, sample: Sample) -> Self:
+        sent = max(0, sample.sent - last.sent)
+        left = max(0, last.remaining - sent)
+        dirtied = max(0, sample.remaining - last.remaining + sent)
+        turn = Turn(sample.at_s, sample.at_s - self.round_s, left, dirtied, sample.remaining, last.throttle)
+        rounds = sample.rounds if sample.rounds is not None else self.rounds + 1
+        return replace(self, turns=(*self.turns, turn)[-KEPT:], round_s=sample.at_s, rounds=rounds)
+
+    def speed_Bps(self, expected: float | None = None) -> float | None:
+        """Bytes of guest memory that hold something and go over in a second, lately; None where too little is known.
+
+        expected: what earlier migrations showed. At first it counts as much as half a second of looking, after a second
+        nothing: the first megabytes only fill the sockets' buffers, and QEMU counts in steps.
+        """
+        before, now = self.recent[0], self.last
+        took = now.at_s - before.at_s
+        moved = (now.sent - now.zero_bytes) - (before.sent - before.zero_bytes)
+        if not now.sent_is_exact:
+            moved = before.remaining - now.remaining
+        if took <= 0 or moved <= 0:
+            return expected
+        learnt_s = max(0.0, LEARNT_S - (now.at_s - self.first.at_s) / 2) if expected is not None else 0.0
+        return (moved + (expected or 0.0) * learnt_s) / (took + learnt_s)
+
+    def stalled_s(self) -> float:
+        """For how long nothing has gone over the link, by the samples of the last RECENT_S; 0 where something has."""
+        now = self.last
+        still = [one.at_s for one in self.recent if one.transferred == now.transferred]
+        return now.at_s - min(still)
+
+    def lately(self, seconds: float) -> tuple[Turn, ...]:
+        """The last rounds that took so long together, or all there are."""
+        total = 0.0
+        for at, turn in enumerate(reversed(self.turns), start=1):
+            total += turn.took_s
+            if total >= seconds:
+                return self.turns[-at:]
+        return self.turns
+
+    def link_Bps(self) -> float | None:
+        """Bytes a second on the link, lately: that by which QEMU judges what fits into the downtime limit."""
+        before, now = self.recent[0], self.last
+        took, moved = now.at_s - before.at_s, now.transferred - before.transferred
+        return moved / took if took > 0 and moved > 0 else None
+
+
+def _counts(sample: Sample) -> tuple[int, int]:
+    return sample.remaining, sample.transferred

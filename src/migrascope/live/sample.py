@@ -1,0 +1,96 @@
+"""One answer to how far a migration is, whoever gave it: QEMU, libvirt or Nova."""
+
+from dataclasses import dataclass
+from typing import Any
+
+MS = 1e-3
+NS = 1_000_000_000
+SWITCHOVER = ("pre-switchover", "device")
+"""QEMU's words for a guest that has been stopped to be moved."""
+POST_COPY = ("postcopy-active", "postcopy-paused", "postcopy-recover", "postcopy-recover-setup")
+OVER = ("completed", "failed", "cancelled", "cancelling")
+_OUTGOING = 5
+_RUNNING = 2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How far a migration is, at_s after its request.
+
+    state: QEMU's word for it. total, remaining: bytes of guest memory, and of it what is known to be dirty. sent: bytes
+    of guest memory that were dealt with so far, zero_bytes: of it what held nothing but zeros; sent_is_exact: False
+    where it was counted as it went over the link. transferred: bytes that went over the link. rounds: passes begun so
+    far; None where nobody counts them. dirty_Bps, expected_downtime_s: QEMU's own, None where it has none yet.
+    throttle: share of its time that the guest is held.
+    """
+
+    at_s: float
+    state: str
+    total: int
+    remaining: int
+    sent: int
+    zero_bytes: int
+    transferred: int
+    rounds: int | None
+    dirty_Bps: float | None = None
+    throttle: float = 0.0
+    expected_downtime_s: float | None = None
+    sent_is_exact: bool = True
+
+
+def of_qemu(answer: dict[str, Any], at_s: float) -> Sample | None:
+    """Of an answer to query-migrate; None where it has no counts: nothing is migrated, or not yet."""
+    ram = answer.get("ram")
+    if not ram or not ram.get("total"):
+        return None
+    page = ram.get("page-size", 4096)
+    pages = ram.get("normal", 0) + ram.get("duplicate", 0) + answer.get("xbzrle-cache", {}).get("pages", 0)
+    expected = answer.get("expected-downtime")
+    return Sample(
+        at_s,
+        str(answer.get("status", "")),
+        ram["total"],
+        ram.get("remaining", 0),
+        pages * page,
+        ram.get("duplicate", 0) * page,
+        ram.get("transferred", 0),
+        ram.get("dirty-sync-count"),
+        (ram.get("dirty-pages-rate") or 0) * page or None,
+        answer.get("cpu-throttle-percentage", 0) / 100,
+        expected * MS if expected is not None else None,
+    )
+
+
+def of_libvirt(job: dict[str, Any], at_s: float) -> Sample | None:
+    """Of libvirt's statistics of a running job; None where it is none that moves memory to another host."""
+    if job.get("operation") != _OUTGOING or not job.get("memory_total"):
+        return None
+    page = job.get("memory_page_size", 4096)
+    downtime = job.get("downtime")
+    zero = job.get("memory_constant", 0) * page
+    return Sample(
+        at_s,
+        "active" if job.get("type") in (1, _RUNNING) else "completed",
+        job["memory_total"],
+        job.get("memory_remaining", 0),
+        job.get("memory_normal_bytes", 0) + zero,
+        zero,
+        job.get("memory_processed", 0),
+        job.get("memory_iteration"),
+        (job.get("memory_dirty_rate") or 0) * page or None,
+        job.get("auto_converge_throttle", 0) / 100,
+        downtime * MS if downtime is not None else None,
+    )
+
+
+def of_nova(running: list[dict[str, Any]], at_s: float) -> Sample | None:
+    """Of an answer to /servers/{id}/migrations; None where Nova has not counted yet. It counts no rounds."""
+    counted = [one for one in running if one.get("memory_total_bytes")]
+    if not counted:
+        return None
+    newest = counted[-1]
+    done = newest.get("memory_processed_bytes") or 0
+    return Sample(
+        at_s, "active", newest["memory_total_bytes"], newest.get("memory_remaining_bytes") or 0, done, 0, done, None,
+        sent_is_exact=False,
+    )  # fmt: skip

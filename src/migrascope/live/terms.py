@@ -1,0 +1,60 @@
+"""How a migration was set, as far as its end depends on it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from migrascope.model.plan import Plan
+from migrascope.model.policy import AutoConverge, Moment
+from migrascope.model.schedule import COMMAND, Factors
+
+
+@dataclass(frozen=True)
+class Terms:
+    """limit_s: the downtime limit in force. may_rise: its controller will raise it. deadline_s: seconds from the
+    request after which it is cancelled, None where it never is. slows: auto-converge. turns: when the guest is turned
+    over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
+    link_Bps: what the migration link carries in a second, None where that is not known."""
+
+    limit_s: float
+    deadline_s: float | None = None
+    may_rise: bool = False
+    slows: AutoConverge | None = None
+    turns: Moment | None = None
+    write_Bps: float = 0.0
+    write_set_bytes: int = 0
+    link_Bps: float | None = None
+
+    @property
+    def helped(self) -> bool:
+        """Whether something will end it that its rounds do not show."""
+        return self.may_rise or self.turns is not None
+
+    def limited(self, parameters: dict[str, Any]) -> "Terms":
+        """By an answer of QEMU to query-migrate-parameters: the limit that is in force, which Nova raises by steps up
+        to that of the plan."""
+        found = parameters.get("downtime-limit")
+        if not found:
+            return self
+        return replace(self, limit_s=found / 1000, may_rise=self.may_rise and found / 1000 < self.limit_s)
+
+
+def terms_of(plan: Plan, factors: Factors) -> Terms:
+    """What the plan sets for a trial with these factors. Nova begins with a lower limit and raises it. Of a migration
+    that a command carries out nothing is known."""
+    if factors.policy == COMMAND:
+        return Terms(factors.downtime_limit_s)
+    policy = plan.chosen_policies()[factors.policy]
+    disturbance = plan.disturbances().get(factors.disturbance)
+    writes, size = factors.write_Bps, factors.write_set_bytes
+    if disturbance is not None and disturbance.kind == "guest-memory":
+        writes, size = disturbance.write_rate or 0.0, disturbance.working_set or 0
+    return Terms(
+        factors.downtime_limit_s,
+        plan.windows.limit,
+        plan.lab.kind == "openstack",
+        policy.auto_converge,
+        policy.post_copy or policy.pause,
+        writes,
+        size,
+        factors.link_bps / 8 if plan.lab.kind != "openstack" or not plan.cloud.name else None,
+    )

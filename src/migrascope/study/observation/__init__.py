@@ -1,0 +1,1 @@
+"""Observing what is no lab of ours: addresses, pages, commands, and runs as they happen."""

@@ -1,0 +1,35 @@
+"""Whether a page can be observed from here: asked for once."""
+
+import aiohttp
+
+from migrascope.model.observation import FOREIGN_VISITS, OWN_RATE, OWN_VISITS, Target
+from migrascope.model.observed import host_of
+from migrascope.model.problem import Problem
+from migrascope.probe.fetches import TOO_MANY, session
+from migrascope.study.observation.way import default_rate, resolved
+
+_LIMIT_S = 5.0
+
+
+async def page_of(url: str, rate: float | None) -> Target:
+    """How a URL is observed. rate: None for what manners allow. UsageProblem where it is no URL or its host no name,
+    Problem where the page is not there."""
+    address = await resolved(host_of(url))
+    chosen = rate or (OWN_VISITS if default_rate(address) == OWN_RATE else FOREIGN_VISITS)
+    answers = await _answers(url)
+    return Target(name=url, address=address, way="http", port=0, rate=chosen, why="--url", answers=answers)
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with session(_LIMIT_S) as client, client.get(url, allow_redirects=False) as response:
+            status = response.status
+    except TimeoutError:
+        return False
+    except (aiohttp.ClientError, OSError) as error:
+        raise Problem(f"{url}: {error}\n  next: --url with a page that is there") from error
+    if status == TOO_MANY:
+        raise Problem(f"{url}: the server asks for fewer visits (status {status})\n  next: wait, and a lower --rate")
+    if status != 200:
+        raise Problem(f"{url}: status {status} instead of 200\n  next: --url with a page that is there")
+    return True

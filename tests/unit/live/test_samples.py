@@ -1,0 +1,156 @@
+"""What QEMU, libvirt and Nova say of a migration under way, as one kind of sample; what earlier trials teach."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faketrial import FACTORS, PLAN, record
+from guestpages import Guest, migrated
+
+from migrascope.live.experience import NOTHING, SPREAD, SPREAD_OF_OTHERS, known, past
+from migrascope.live.history import History
+from migrascope.live.recorded import past_of, resident_of, samples_of
+from migrascope.live.sample import Sample, of_libvirt, of_nova, of_qemu
+from migrascope.live.terms import Terms, terms_of
+from migrascope.model.plan import Plan
+
+QEMU: dict[str, Any] = {
+    "status": "active", "expected-downtime": 30, "cpu-throttle-percentage": 20, "xbzrle-cache": {"pages": 10},
+    "ram": {
+        "total": 1082990592, "remaining": 28282880, "transferred": 161040166, "page-size": 4096, "normal": 38791,
+        "duplicate": 218705, "dirty-sync-count": 2, "dirty-pages-rate": 459,
+    },
+}  # fmt: skip
+LIBVIRT: dict[str, Any] = {
+    "operation": 5, "time_elapsed": 3214, "downtime": 30, "memory_total": 1082990592, "memory_processed": 161040166,
+    "memory_remaining": 28282880, "memory_constant": 218705, "memory_normal": 38791, "memory_normal_bytes": 158887936,
+    "memory_dirty_rate": 459, "memory_iteration": 2, "memory_page_size": 4096, "type": 2, "auto_converge_throttle": 20,
+}  # fmt: skip
+NOVA: dict[str, Any] = {
+    "status": "running", "memory_total_bytes": 1082990592, "memory_processed_bytes": 161040166,
+    "memory_remaining_bytes": 28282880,
+}  # fmt: skip
+
+
+def test_qemu_and_libvirt_say_the_same() -> None:
+    qemu = of_qemu({**QEMU, "xbzrle-cache": {}}, 3.0)
+    assert qemu == of_libvirt(LIBVIRT, 3.0)
+    assert qemu is not None
+    assert (qemu.sent, qemu.zero_bytes, qemu.rounds) == (257496 * 4096, 218705 * 4096, 2)
+    assert (qemu.dirty_Bps, qemu.throttle, qemu.expected_downtime_s) == (459 * 4096, 0.2, 0.03)
+    delta = of_qemu(QEMU, 3.0)
+    assert delta is not None
+    assert delta.sent - qemu.sent == 10 * 4096
+
+
+def test_nova_counts_neither_rounds_nor_empty_memory() -> None:
+    nova = of_nova([NOVA], 3.0)
+    assert nova is not None
+    assert (nova.remaining, nova.transferred, nova.rounds, nova.sent_is_exact) == (28282880, 161040166, None, False)
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": "setup"}, {"status": "active", "ram": {"total": 0}}])
+def test_qemu_without_counts_is_no_sample(answer: dict[str, Any]) -> None:
+    assert of_qemu(answer, 1.0) is None
+
+
+def test_others_without_counts_are_no_samples() -> None:
+    assert of_nova([], 1.0) is None
+    assert of_nova([{**NOVA, "memory_total_bytes": None}], 1.0) is None
+    assert of_libvirt({**LIBVIRT, "memory_total": 0}, 1.0) is None
+    assert of_libvirt({**LIBVIRT, "operation": 4}, 1.0) is None
+
+
+def sample(at_s: float, remaining: int, sent: int, rounds: int | None = 1) -> Sample:
+    return Sample(at_s, "active", 1000, remaining, sent, 0, sent, rounds, sent_is_exact=rounds is not None)
+
+
+def test_a_round_that_is_over_says_what_was_dirtied_in_it() -> None:
+    history = History.of(sample(0.0, 1000, 0)).then(sample(1.0, 400, 600)).then(sample(2.0, 500, 900, 2))
+    (turn,) = history.turns
+    assert (turn.took_s, turn.left, turn.dirtied, turn.remaining) == (2.0, 100, 400, 500)
+    assert history.rounds == 2
+
+
+def test_where_nobody_counts_rounds_one_begins_when_more_is_left() -> None:
+    history = History.of(sample(0.0, 1000, 0, None)).then(sample(1.0, 400, 600, None))
+    assert history.speed_Bps() == 600
+    assert history.then(sample(2.0, 500, 900, None)).rounds == 2
+
+
+def test_nova_is_asked_more_often_than_it_counts() -> None:
+    history = History.of(sample(0.0, 1000, 0, None))
+    for at_s in (1.0, 2.0, 3.0, 4.0):
+        history = history.then(sample(at_s, 1000, 0, None))
+    history = history.then(sample(5.0, 500, 500, None))
+    assert history.speed_Bps() == 100
+    assert history.link_Bps() == 100
+
+
+def test_a_sample_from_the_past_is_left_out() -> None:
+    history = History.of(sample(1.0, 1000, 0))
+    assert history.then(sample(0.5, 900, 100)) == history
+
+
+def test_the_same_guest_teaches_most() -> None:
+    samples, took_s = migrated(Guest(write_Bps=40e6))
+    assert took_s is not None
+    one = past(FACTORS, samples, resident=400_000_000)
+    assert one is not None
+    assert one.first_copy == pytest.approx(Guest().held + Guest().set_bytes, rel=0.01)
+    assert one.speed_Bps == pytest.approx(Guest().link_Bps, rel=0.05)
+    same = known(FACTORS, [one])
+    assert (same.first_copy, same.spread, same.first_turn) == (one.first_copy, SPREAD, one.first_turn)
+    assert same.lead_s == samples[0].at_s
+    other = replace(FACTORS, scenario="none")
+    bigger = known(other, [one], resident=410_000_000)
+    assert bigger.first_copy == one.first_copy + 10_000_000
+    assert bigger.first_turn is None
+    assert known(other, [one]).spread == SPREAD_OF_OTHERS
+    assert known(replace(FACTORS, link_bps=1e8), [one]).speed_Bps is None
+
+
+def test_one_that_was_not_carried_through_teaches_nothing() -> None:
+    assert past(FACTORS, []) is None
+    assert past(FACTORS, migrated(Guest())[0][:4]) is None
+    assert known(FACTORS, []) == NOTHING
+
+
+def test_a_plan_says_how_a_migration_is_set() -> None:
+    plan = Plan.model_validate(
+        {
+            "axes": {"policy": ["auto-converge", "post-copy"], "write_rate": ["40MB/s"]},
+            "windows": {"limit": "15s"},
+        }
+    )
+    factors = replace(FACTORS, policy="auto-converge", write_Bps=4e7, write_set_bytes=2**27)
+    found = terms_of(plan, factors)
+    assert found == Terms(0.3, 15.0, False, found.slows, None, 4e7, 2**27, 1.25e8)
+    assert found.slows is not None
+    assert terms_of(plan, replace(factors, policy="post-copy")).turns is not None
+
+
+def test_novas_limit_is_the_one_in_force() -> None:
+    plan = Plan.model_validate({"lab": {"kind": "openstack"}})
+    found = terms_of(plan, FACTORS)
+    assert found.helped
+    early, last = found.limited({"downtime-limit": 30}), found.limited({"downtime-limit": 300})
+    assert (early.limit_s, early.helped) == (0.03, True)
+    assert (last.limit_s, last.helped) == (0.3, False)
+    assert found.limited({}) == found
+
+
+def test_a_recorded_trial_has_its_samples_and_teaches(tmp_path: Path) -> None:
+    recording = record(tmp_path, PLAN)
+    samples = samples_of(recording)
+    assert samples
+    assert samples[-1].state == "completed"
+    assert [one.at_s for one in samples] == sorted(one.at_s for one in samples)
+    assert resident_of(recording) == 200 << 20
+    assert past_of(recording) is not None
+
+
+def test_a_trial_without_counts_teaches_nothing(tmp_path: Path) -> None:
+    assert samples_of(record(tmp_path / "a", PLAN, drop=("qmp_status",))) == []
+    assert past_of(record(tmp_path / "b", PLAN, failure="not-converged")) is None

@@ -1,0 +1,351 @@
+"""`observe` as people use it, against ports of our own on loopback, and a listener that goes and comes back."""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import migrascope
+from rich.console import Console
+
+from migrascope.cli.observe import _stop_at_interrupt
+from migrascope.cli.ribbon import Ribbons
+from migrascope.metrics.sliding import Sliding
+from migrascope.model.observation import Begin, Blackout, End, Event, OwnLateness, Silent, Target, schema
+from migrascope.model.problem import Problem
+from migrascope.node.wait import wait_until
+from migrascope.report.terminal.observed import line, total
+from migrascope.study.observation import observe as observing
+from migrascope.study.observation.observe import Until, View, observe
+
+TIME = "2026-03-01T14:03:22.118+01:00"
+OF = {"time": TIME, "name": "vm", "address": "192.0.2.1"}
+
+
+def listening(port: int = 0) -> socket.socket:
+    """A port that is open: 1000 handshakes find room, since nobody takes them."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("127.0.0.1", port))
+    server.listen(1000)
+    return server
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with listening() as server:
+        yield server.getsockname()[1]
+
+
+def target(port: int, rate: float = 100) -> Target:
+    return Target(name="127.0.0.1", address="127.0.0.1", way="tcp", port=port, rate=rate, why="--port", answers=True)
+
+
+async def test_a_service_that_was_gone_is_told_from_when_to_when() -> None:
+    server = listening()
+    port = server.getsockname()[1]
+    told: list[Event] = []
+    stop = asyncio.Event()
+    gone: list[int] = []
+
+    async def meanwhile(views: Sequence[View]) -> None:
+        nonlocal server
+
+        async def steady() -> bool:
+            return views[0].window.tally(time.monotonic_ns()).answered >= 20
+
+        await wait_until(steady, 60, "20 replies")
+        gone.append(time.monotonic_ns())
+        server.close()
+        gone.append(time.monotonic_ns())
+        await asyncio.sleep(0.5)
+        gone.append(time.monotonic_ns())
+        server = listening(port)
+        gone.append(time.monotonic_ns())
+
+    breaking: list[asyncio.Task[None]] = []
+
+    def show(views: Sequence[View]) -> None:
+        if not breaking:
+            breaking.append(asyncio.ensure_future(meanwhile(views)))
+        if any(isinstance(event, Blackout) and event.seconds > 0.3 for event in told):
+            stop.set()
+
+    async with asyncio.timeout(120):
+        assert await observe([target(port)], Until(None, False, stop), told.append, show)
+    server.close()
+    await breaking[0]
+    blackout = next(event for event in told if isinstance(event, Blackout) and event.seconds > 0.3)
+    assert not blackout.at_least
+    assert not blackout.late
+    assert blackout.lost > 0
+    assert blackout.low_s <= (gone[3] - gone[0]) / 1e9
+    assert (gone[2] - gone[1]) / 1e9 <= blackout.high_s
+    assert isinstance(told[-1], End)
+    assert told[-1].lost <= told[-1].sent - told[-1].answered
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
+    """Probers may take no more of something: a limit of resource(3), RLIMIT_FSIZE for example."""
+    argvs = observing._argvs
+
+    def started(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
+        code = (
+            "import resource, runpy, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+            f"resource.setrlimit(resource.{limit}, ({most}, {most})); "
+        )
+        _, _, module, config = argvs(targets, folder)["prober"]
+        code += f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+        return {"prober": [sys.executable, "-c", code, config]}
+
+    monkeypatch.setattr(observing, "_argvs", started)
+
+
+async def test_a_prober_that_cannot_record_says_why_and_the_whole_is_told(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full: it may write no file that is longer than this."""
+    limited(monkeypatch, "RLIMIT_FSIZE", 2000)
+    told: list[Event] = []
+    with pytest.raises(Problem, match=r"the prober has ended: cannot record in .*: File too large"):
+        async with asyncio.timeout(120):
+            await observe([target(port)], Until(None, False, asyncio.Event()), told.append, lambda views: None)
+    assert isinstance(told[-1], End)
+    assert told[-1].answered > 0
+
+
+async def test_more_handshakes_than_there_may_be_files_are_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited(monkeypatch, "RLIMIT_NOFILE", 1000)
+    with pytest.raises(Problem, match=r"1867 open files are needed, and 1000 allowed \(ulimit -Hn\)"):
+        async with asyncio.timeout(120):
+            await observe([target(port, 2000)], Until(None, False, asyncio.Event()), print, lambda views: None)
+
+
+def test_lines_say_what_happened() -> None:
+    blackout = Blackout(
+        **OF, seconds=0.2312, bound_s=0.002, low_s=0.2, high_s=0.24, lost=115, late=False, at_least=False
+    )
+    assert line(blackout, several=False) == "14:03:22.118 blackout 231 ms (±2): 115 probes lost"
+    held = blackout.model_copy(update={"late": True, "lost": 1, "bound_s": 0.01})
+    assert line(held, several=True) == "14:03:22.118 vm blackout 231 ms (±10): probes held back, 1 probe lost"
+    never = blackout.model_copy(update={"at_least": True, "seconds": 12.345})
+    assert line(never, several=False) == "14:03:22.118 blackout of at least 12.35 s, not over: 115 probes lost"
+    assert line(Silent(**OF, seconds=1.5), several=False) == "14:03:22.118 silent, for 1.50 s so far"
+    own = OwnLateness(time=TIME, seconds=0.4)
+    assert line(own, several=True).startswith("14:03:22.118 this machine sent nothing for 400 ms:")
+    assert "wall clock stepped" in line(own.model_copy(update={"seconds": 0.0}), several=False)
+    end = End(
+        **OF, sent=100, answered=90, lost=10, loss_ratio=0.1, rtt_s=0.001, rtt_max_s=0.2, blackouts=1,
+        blackout_total_s=0.231,
+    )  # fmt: skip
+    assert line(end, several=True) == (
+        "vm (192.0.2.1): 100 probes, 10 % lost, round trip 1.00 ms, 200 ms at most, 1 blackout, 231 ms in all"
+    )
+    none = end.model_copy(update={"answered": 0})
+    assert line(none, several=False) == "vm (192.0.2.1): 100 probes, none answered"
+
+
+def test_what_will_be_sent_is_said_in_whole() -> None:
+    tcp, icmp = target(80, 50), target(80, 10).model_copy(update={"way": "icmp-ping", "port": 0, "why": ""})
+    begin = Begin.of(tcp.model_copy(update={"answers": False}), 0)
+    assert "127.0.0.1: 50 TCP handshakes a second with port 80" in line(begin, several=False)
+    assert "outages are seen from 100 ms on, to ±20.0 ms; it does not answer yet" in line(begin, several=False)
+    assert "10 ICMP echo requests a second through the kernel's ping socket" in line(Begin.of(icmp, 0), several=False)
+    assert total([tcp, icmp], 90.0).startswith("in all 60 probes a second, ")
+    assert total([tcp, icmp], 90.0).endswith("for 1.5min")
+    assert total([tcp], None).endswith("until Ctrl-C")
+
+
+def test_json_is_an_object_for_each_event_of_the_printed_schema(tmp_path: Path, port: int) -> None:
+    ended = migrascope(
+        "observe", "127.0.0.1", "localhost", "--port", str(port), "--for", "1s", "--json", folder=tmp_path
+    )
+    assert (ended.code, ended.stderr) == (0, "")
+    events = [json.loads(text) for text in ended.stdout.splitlines()]
+    assert [event["event"] for event in events if event["event"] in ("begin", "end")] == ["begin", "end"]
+    assert events[0]["target"]["name"] == "127.0.0.1"
+    assert events[-1]["answered"] > 0
+    shown = json.loads(migrascope("schema", "observe", folder=tmp_path).stdout)
+    assert shown == schema()
+    kinds = {
+        definition["properties"]["event"]["const"]: definition
+        for definition in shown["$defs"].values()
+        if "event" in definition.get("properties", {})
+    }
+    assert set(kinds) == {"begin", "silent", "blackout", "own-lateness", "end"}
+    for event in events:
+        assert set(event) == set(kinds[event["event"]]["properties"])
+
+
+def test_into_a_pipe_go_lines_alone(tmp_path: Path, port: int) -> None:
+    ended = migrascope("observe", "127.0.0.1", "--port", str(port), "--for", "1s", folder=tmp_path)
+    assert ended.code == 0
+    first, second, *_, last = ended.stdout.splitlines()
+    assert first.startswith("127.0.0.1: 50 TCP handshakes a second")
+    assert second.startswith("in all 50 probes a second")
+    assert last.startswith("127.0.0.1: ")
+    assert "\x1b" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "observe wants an address at least"),
+        (["127.0.0.1", "--rate", "0"], "--rate: more than 0 and at most 2000"),
+        (["127.0.0.1", "--rate", "2001"], "--rate: more than 0 and at most 2000"),
+        (["127.0.0.1", "--rate", "nan"], "--rate: more than 0 and at most 2000"),
+        (["127.0.0.1", "--port", "65536"], "--port: 1 to 65535"),
+        (["127.0.0.1", "--for", "ever"], "--for: 'ever' is not a duration"),
+        (["127.0.0.1", "--for", "0s"], "--for: more than 0 s"),
+        (["127.0.0.1", "--plain", "--json"], "only one of them"),
+        (["no such host"], "'no such host' is neither an address nor a known name"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, arguments: list[str], words: str) -> None:
+    ended = migrascope("observe", *arguments, folder=tmp_path)
+    assert ended.code == 2
+    assert words in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_port_that_is_closed_is_no_observation(tmp_path: Path) -> None:
+    ended = migrascope("observe", "127.0.0.1", "--port", "1", folder=tmp_path)
+    assert ended.code == 4
+    assert "127.0.0.1: port 1 is closed\n  next: --port" in ended.stderr
+
+
+def test_what_never_answers_is_named_at_the_end(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.1", port))
+            ended = migrascope("observe", "127.0.0.1", "--port", str(port), "--for", "1s", folder=tmp_path)
+        finally:
+            for one in waiting:
+                one.close()
+    assert ended.code == 4
+    assert "it does not answer yet" in ended.stdout
+    assert "none answered" in ended.stdout
+    assert "nothing has answered: 127.0.0.1\n  next: " in ended.stderr
+
+
+@contextlib.contextmanager
+def observing_it(port: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`observe --json` as a process of its own, which has begun, and the pid of its prober."""
+    argv = [sys.executable, "-m", "migrascope", "observe", "127.0.0.1", "--port", str(port), "--json", *options]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "begin"
+        yield process, prober_of(process.pid)
+
+
+def prober_of(pid: int) -> int:
+    """The prober of an observation, when its first replies are recorded."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in children.read_text().split():
+            if any(os.path.getsize(path) > 500 for path in spools_of(int(child))):
+                return int(child)
+        time.sleep(0.1)
+    pytest.fail("the prober did not begin")
+
+
+def spools_of(pid: int) -> list[str]:
+    found = []
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(handle))
+    return [path for path in found if "echo_reply@" in path]
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--for", "10m"], 130), (["--until-quiet"], 130)])
+def test_ctrl_c_ends_it_with_the_whole(port: int, options: list[str], code: int) -> None:
+    with observing_it(port, *options) as (process, _):
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (code, "")
+    assert json.loads(rest.splitlines()[-1])["event"] == "end"
+
+
+def test_it_ends_when_nobody_reads_any_more(port: int) -> None:
+    with observing_it(port, "--for", "10m") as (process, _):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(120) == 0
+        assert process.stderr.read() == ""
+
+
+def test_being_terminated_ends_it_with_the_whole_and_takes_the_prober_along(port: int) -> None:
+    with observing_it(port) as (process, prober):
+        process.terminate()
+        rest, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (130, "")
+    assert json.loads(rest.splitlines()[-1])["event"] == "end"
+    assert not Path(f"/proc/{prober}").exists()
+
+
+async def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    async def observed() -> None:
+        stop = _stop_at_interrupt()
+        os.kill(os.getpid(), signal.SIGINT)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    try:
+        async with asyncio.timeout(60):
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(observed())
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
+
+def test_while_the_prober_itself_does_not_run_nothing_is_an_outage(port: int) -> None:
+    with observing_it(port) as (process, prober):
+        assert process.stdout is not None
+        os.kill(prober, signal.SIGSTOP)
+        time.sleep(1)
+        os.kill(prober, signal.SIGCONT)
+        told: list[dict[str, Any]] = []
+        while not told or told[-1].get("seconds", 0) < 0.5:
+            told.append(json.loads(process.stdout.readline()))
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    told += [json.loads(text) for text in rest.splitlines()]
+    assert {event["event"] for event in told} == {"own-lateness", "end"}
+
+
+@pytest.mark.parametrize(("encoding", "marks"), [("utf-8", " ▁▄█"), ("ascii", " .oX")])
+def test_the_ribbon_of_an_address_shows_answered_late_and_lost(encoding: str, marks: str) -> None:
+    now, second = time.monotonic_ns(), 10**9
+    window = Sliding(10, 0.5)
+    sent = [(at, now - 30 * second + at * second // 10) for at in range(290)]
+    replies = [(seq, at + second // (1 if 100 <= seq < 110 else 1000)) for seq, at in sent if not 50 <= seq < 60]
+    window.add(sent, replies)
+    view = View(target(80), window, heard=True)
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=written, width=120, force_terminal=True, color_system=None, legacy_windows=False)
+    with Ribbons(console) as ribbons:
+        ribbons.show([view])
+    written.flush()
+    written.buffer.seek(0)
+    shown = written.buffer.read().decode(encoding)
+    row = next(text for text in shown.splitlines() if "127.0.0.1" in text)
+    assert all(mark in row for mark in marks)
+    assert "3.45 % lost" in row
+    assert "1.00 ms" in row

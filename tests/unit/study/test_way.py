@@ -1,0 +1,94 @@
+"""Which way an address can be probed, tried on loopback."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from migrascope.model.observation import FOREIGN_RATE, OWN_RATE
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.probe.icmp import EchoSocket
+from migrascope.study.observation import way
+from migrascope.study.observation.way import target_of
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A TCP port that is open."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def echo_permitted() -> bool:
+    try:
+        EchoSocket("127.0.0.1").close()
+    except PermissionError:
+        return False
+    return True
+
+
+def no_icmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(address: str) -> EchoSocket:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(way, "EchoSocket", refused)
+
+
+async def test_icmp_goes_before_tcp() -> None:
+    if not echo_permitted():
+        pytest.skip("neither raw nor ping sockets are allowed here")
+    target = await target_of("localhost", None, None)
+    assert target.way in ("icmp-raw", "icmp-ping")
+    assert (target.name, target.port, target.rate, target.why, target.answers) == ("localhost", 0, OWN_RATE, "", True)
+
+
+async def test_without_a_right_to_icmp_it_is_a_tcp_port_that_is_open(
+    monkeypatch: pytest.MonkeyPatch, listener: int
+) -> None:
+    no_icmp(monkeypatch)
+    monkeypatch.setattr(way, "PORTS", (1, listener))
+    target = await target_of("127.0.0.1", None, None)
+    assert (target.way, target.port, target.answers) == ("tcp", listener, True)
+    assert "ICMP" in target.why
+
+
+async def test_without_a_way_it_says_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_icmp(monkeypatch)
+    monkeypatch.setattr(way, "PORTS", (1,))
+    with pytest.raises(Problem, match=r"127\.0\.0\.1: there is no way to observe it(.|\n)*1 closed(.|\n)*next: root"):
+        await target_of("127.0.0.1", None, None)
+
+
+async def test_a_port_that_is_asked_for_is_taken(listener: int) -> None:
+    target = await target_of("127.0.0.1", listener, 7)
+    assert (target.way, target.port, target.rate, target.answers) == ("tcp", listener, 7, True)
+
+
+async def test_a_port_that_is_closed_is_named() -> None:
+    with pytest.raises(Problem, match=r"127\.0\.0\.1: port 1 is closed\n  next: --port"):
+        await target_of("127.0.0.1", 1, None)
+
+
+@pytest.mark.parametrize("name", ["10.0.0.256", "no such host", "", "a" * 300, "ä" * 80, "-v"])
+async def test_what_is_no_address_and_no_name_is_named(name: str) -> None:
+    with pytest.raises(UsageProblem, match="is neither an address nor a known name"):
+        await target_of(name, None, None)
+
+
+@pytest.mark.parametrize("address", ["224.0.0.1", "0.0.0.0", "255.255.255.255", "ff02::1", "::"])
+async def test_what_is_not_one_machine_is_refused(address: str) -> None:
+    with pytest.raises(UsageProblem, match="is not the address of one machine"):
+        await target_of(address, None, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "rate"),
+    [
+        ("127.0.0.1", OWN_RATE), ("10.1.2.3", OWN_RATE), ("172.31.0.1", OWN_RATE), ("192.168.7.7", OWN_RATE),
+        ("169.254.1.1", OWN_RATE), ("::1", OWN_RATE), ("fe80::1%lo", OWN_RATE), ("fd00::1", OWN_RATE),
+        ("8.8.8.8", FOREIGN_RATE), ("172.32.0.1", FOREIGN_RATE), ("100.64.0.1", FOREIGN_RATE),
+        ("2001:db8::1", FOREIGN_RATE),
+    ],
+)  # fmt: skip
+def test_public_addresses_are_asked_less_often(address: str, rate: float) -> None:
+    assert way.default_rate(address) == rate
