@@ -43,15 +43,16 @@ class Score:
     def judged(self) -> list[Forecast]:
         """The forecasts from half-time on: the one that stood then, and those after it."""
         assert self.took_s is not None
-        before = [one for one in self.said if one.at_s <= self.took_s / 2]
-        return [*before[-1:], *(one for one in self.said if self.took_s / 2 < one.at_s < self.took_s)]
+        before = [forecast for forecast in self.said if forecast.at_s <= self.took_s / 2]
+        return [*before[-1:], *(forecast for forecast in self.said if self.took_s / 2 < forecast.at_s < self.took_s)]
 
     @property
     def errors(self) -> list[float]:
         """Of those with an end, how far it is off as a share of the whole time, with its sign; inf of the others."""
         assert self.took_s is not None
         return [
-            (one.end_s - self.took_s) / self.took_s if one.end_s is not None else float("inf") for one in self.judged
+            (forecast.end_s - self.took_s) / self.took_s if forecast.end_s is not None else float("inf")
+            for forecast in self.judged
         ]
 
     @property
@@ -64,15 +65,15 @@ class Score:
         took = self.took_s
         assert took is not None
         return [
-            one.low_s <= took and (one.high_s is None or one.high_s >= took)
-            for one in self.judged
-            if one.low_s is not None and one.end_s is not None
+            forecast.low_s <= took and (forecast.high_s is None or forecast.high_s >= took)
+            for forecast in self.judged
+            if forecast.low_s is not None and forecast.end_s is not None
         ]
 
     @property
     def denied(self) -> bool:
         """Whether it was ever said that it would not end by itself."""
-        return any(one.verdict in ("never", "late") for one in self.said)
+        return any(forecast.verdict in ("never", "late") for forecast in self.said)
 
 
 def scores(run: RunFolder) -> Iterator[Score]:
@@ -87,8 +88,8 @@ def scores(run: RunFolder) -> Iterator[Score]:
             for sample in samples:
                 said.append(said[-1].then(sample, terms, learnt))
             yield Score(recording.trial.number, factors, _took(recording), tuple(said))
-        if (one := past_of(recording)) is not None:
-            pasts.append(one)
+        if (past := past_of(recording)) is not None:
+            pasts.append(past)
 
 
 def _took(recording: Recording) -> float | None:
@@ -107,31 +108,36 @@ def backwards(said: Sequence[Forecast]) -> int:
 def table(found: Sequence[Score]) -> str:
     """A line for each cell, then the goals."""
     lines = [f"{'trials':>6}  {'within 10 %':>11}  {'worst, median':>13}  {'covered':>7}  {'denied':>6}  cell"]
-    beside = list(dict.fromkeys(one.factors for one in found))
+    beside = list(dict.fromkeys(score.factors for score in found))
     for factors in beside:
-        lines.append(_line([one for one in found if one.factors == factors], factors.label(beside)))
-    done, not_done = [one for one in found if one.took_s is not None], [one for one in found if one.took_s is None]
+        lines.append(_line([score for score in found if score.factors == factors], factors.label(beside)))
+    done, not_done = (
+        [score for score in found if score.took_s is not None],
+        [score for score in found if score.took_s is None],
+    )
     lines.append(_line(list(found), "all"))
     if done:
-        within = sum(one.worst <= WITHIN for one in done) / len(done)
-        denied = sum(one.denied for one in done) / len(done)
+        within = sum(score.worst <= WITHIN for score in done) / len(done)
+        denied = sum(score.denied for score in done) / len(done)
         goal = verdict(within >= WITHIN_GOAL)
         lines.append(f"within 10 % from half-time on: {within:.0%} of {len(done)} trials, goal 90 %: {goal}")
         lines.append(f"said not to end, and did: {denied:.0%}, goal 5 %: {verdict(denied <= FALSE_GOAL)}")
-    lines.append(f"did not complete: {len(not_done)}, of which that was said of {sum(one.denied for one in not_done)}")
-    lines.append(f"moved later without a reason: {sum(backwards(one.said) for one in found)} times")
+    lines.append(
+        f"did not complete: {len(not_done)}, of which that was said of {sum(score.denied for score in not_done)}"
+    )
+    lines.append(f"moved later without a reason: {sum(backwards(score.said) for score in found)} times")
     return "\n".join(lines)
 
 
 def _line(found: list[Score], name: str) -> str:
-    done = [one for one in found if one.took_s is not None]
-    covered = [one for score in done for one in score.covered]
+    done = [score for score in found if score.took_s is not None]
+    covered = [item for score in done for item in score.covered]
     cells = [
         f"{len(found):6}",
-        f"{sum(one.worst <= WITHIN for one in done):>5} of {len(done):<2}",
-        f"{statistics.median(one.worst for one in done):13.1%}" if done else f"{'—':>13}",
+        f"{sum(score.worst <= WITHIN for score in done):>5} of {len(done):<2}",
+        f"{statistics.median(score.worst for score in done):13.1%}" if done else f"{'—':>13}",
         f"{sum(covered) / len(covered):7.0%}" if covered else f"{'—':>7}",
-        f"{sum(one.denied for one in found):6}",
+        f"{sum(score.denied for score in found):6}",
     ]
     return f"{cells[0]}  {cells[1]:>11}  {cells[2]}  {cells[3]}  {cells[4]}  {name}"
 

@@ -84,7 +84,7 @@ def main() -> None:
         environment = summary.environment["environment"]
         print(f"{summary.lab}: {summary.accelerator}, QEMU {summary.qemu}, {environment['cpu']}, ", end="")
         print(f"{environment['cores']} cores; trials: {counts}")
-    print("| " + " | ".join(["", *(f"{name}: {one.lab}" for name in scenarios for one in summaries)]) + " |")
+    print("| " + " | ".join(["", *(f"{name}: {item.lab}" for name in scenarios for item in summaries)]) + " |")
     print("|---" * (1 + len(scenarios) * len(runs)) + "|")
     both = list(zip(runs, summaries, strict=True))
     for name, figure in ROWS.items():

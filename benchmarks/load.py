@@ -40,9 +40,9 @@ def other_work(count: int, nice: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for one in busy_ones:
-            one.kill()
-            one.wait()
+        for process in busy_ones:
+            process.kill()
+            process.wait()
 
 
 def quick(runs: Path, *plan: str) -> tuple[Summary, float]:
@@ -96,7 +96,7 @@ def main() -> None:
         summary = analyse(run)
         print(machine(run.manifest))
         print("scenario | kind | network blackout | HTTP over network | goal: kept 3, new 3 or network + 1 s")
-        print("\n".join(" | ".join(one) for one in blackouts(summary)))
+        print("\n".join(" | ".join(blackout) for blackout in blackouts(summary)))
         used = [share for trial in summary.trials if (share := busy(trial.metrics)) is not None]
         print(f"guest's share of a core in before: median {100 * median(used):.0f} %, most {100 * max(used):.0f} %")
         return

@@ -87,7 +87,7 @@ async def measured() -> list[str]:
             lines.append(f"all of it, {rate:g} echoes/s: {100 * used:.1f} % of a core (goal {100 * goal:.0f} %: {met})")
         page = f"http://{INSTANCE_ADDRESS}/none.html"
         for kind in ("new", "kept"):
-            rates = {f"{one}_rate": RATE * (one == kind) for one in ("new", "kept")}
+            rates = {f"{value}_rate": RATE * (value == kind) for value in ("new", "kept")}
             people = bench.member("visitors", "workload.visitors", url=page, seed=1, kept_connections=10, **rates)
             found = await bench.shares([people])
             guest, visitors = (found["qemu"] - idle["qemu"]) / RATE, found["visitors"] / RATE

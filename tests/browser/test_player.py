@@ -106,9 +106,9 @@ async def test_the_model_stands_still_as_long_as_chromium(
 def _stood(found: list[Still], held: Held) -> float:
     """s for which the browser's video stood still because of the hold, by its events."""
     return sum(
-        (one.until_ns - one.since_ns) / NS
-        for one in found
-        if one.until_ns is not None and one.touches((held.from_ns, held.until_ns))
+        (still.until_ns - still.since_ns) / NS
+        for still in found
+        if still.until_ns is not None and still.touches((held.from_ns, held.until_ns))
     )
 
 

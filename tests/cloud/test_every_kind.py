@@ -61,7 +61,9 @@ def plan(testbed: str) -> str:
 def test_the_rest(cloud: Cloud, kept: Kept, tmp_path: Path) -> None:
     """With the plans of examples/ all that the lab has: it takes effect and is healed, whatever the guest does."""
     shown = [load(str(EXAMPLES / f"{name}-openstack.toml")) for name in ("failures", "stress")]
-    known = {one.kind for plan in shown for one in plan.disturbances().values()} | {t["kind"] for t in REST.values()}
+    known = {disturbance.kind for plan in shown for disturbance in plan.disturbances().values()} | {
+        t["kind"] for t in REST.values()
+    }
     elsewhere = {"storage-load", "ceph-recovery"}  # in test_failures.py
     assert known | elsewhere >= {name for name, kind in KINDS.items() if "openstack" in kind.labs}
     text, runs = tmp_path / "plan.toml", SOAK / "every-kind"
@@ -70,7 +72,7 @@ def test_the_rest(cloud: Cloud, kept: Kept, tmp_path: Path) -> None:
     words = ["--resume", str(begun[-1])] if begun else [str(text)]
     done = migrascope("run", *words, "--runs", str(runs), timeout_s=4 * HOURS)
     assert done.returncode in (0, 1), done.stderr
-    trials = {one.trial.factors.disturbance: one for one in RunFolder(runs / "latest").recordings()}
+    trials = {recording.trial.factors.disturbance: recording for recording in RunFolder(runs / "latest").recordings()}
     assert set(trials) == set(REST)
     for name, trial in trials.items():
         (row,) = trial.table("disturbance").rows(named=True)

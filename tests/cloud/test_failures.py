@@ -108,7 +108,7 @@ def row(recording: Recording) -> dict[str, Any]:
 def test_it_takes_effect_and_the_lab_is_well_again(trials: dict[str, Recording], name: str) -> None:
     found, facts = row(trials[name]), trials[name].trial.facts
     assert found["due_ns"] < found["asked_ns"] < found["effect_ns"], found["note"]
-    said = {one.witness: one for one in judged(trials[name]).statements}["disturbance"]
+    said = {statement.witness: statement for statement in judged(trials[name]).statements}["disturbance"]
     late_s = (found["effect_ns"] - found["due_ns"]) / 1e9
     assert said.verdict == ("intact" if late_s <= LATE_S["openstack"] else "unknown"), said.text
     assert facts["healing"]["lab"] in ("healed", "rebuilt"), facts["healing"]
@@ -194,6 +194,10 @@ def test_the_examples(cloud: Cloud, kept: Kept, tmp_path: Path, name: str, trial
     assert done.returncode in (0, 1), done.stderr
     recordings = RunFolder(runs / "latest").recordings()
     assert len(recordings) == trials_of
-    disturbed = [one for one in recordings if one.trial.factors.disturbance != "none"]
-    assert [one.trial.number for one in disturbed if one.trial.facts.get("healing", {}).get("lab") == "ill"] == []
+    disturbed = [recording for recording in recordings if recording.trial.factors.disturbance != "none"]
+    assert [
+        recording.trial.number
+        for recording in disturbed
+        if recording.trial.facts.get("healing", {}).get("lab") == "ill"
+    ] == []
     kept.write(done.stdout)

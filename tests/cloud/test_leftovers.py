@@ -51,14 +51,14 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(cloud: Cloud, plan: 
             made = [name for name in cloud.sdk(SERVERS) if run and name.startswith(run)]
         listed = json_of("clean", *here, "--list")
         assert run in listed["alive"]
-        assert [one for one in listed["found"] if one["run"] == run] == []
+        assert [item for item in listed["found"] if item["run"] == run] == []
         process.kill()
     found = json_of("clean", *here, "--list")["found"]
-    assert {one["kind"] for one in found if one["run"] == run} >= {"server", "port", "volume", "security group"}
+    assert {item["kind"] for item in found if item["run"] == run} >= {"server", "port", "volume", "security group"}
     cleaned = migrascope("clean", *here, "--json")
     told = json.loads(cleaned.stdout)
     assert (cleaned.returncode, told["failed"]) == (0, [])
-    assert [one for one in json_of("clean", *here, "--list")["found"] if one["run"] == run] == []
+    assert [item for item in json_of("clean", *here, "--list")["found"] if item["run"] == run] == []
     assert [name for name in cloud.sdk(SERVERS) if name.startswith(run)] == []
     assert migrascope("clean").returncode == 0
 

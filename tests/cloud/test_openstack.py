@@ -111,9 +111,9 @@ def test_each_host_s_clock_is_read_as_it_is(near: RunFolder) -> None:
     assert set(clocks) == {"controller", "compute"}
     for clock in clocks.values():
         assert clock.step_ns() == 0
-        for one in clock.readings:
-            truth = recording.wall_clock.to_mono(one.wall_ns)
-            assert one.asked_ns - CLOCK_NS <= truth <= one.answered_ns + CLOCK_NS
+        for reading in clock.readings:
+            truth = recording.wall_clock.to_mono(reading.wall_ns)
+            assert reading.asked_ns - CLOCK_NS <= truth <= reading.answered_ns + CLOCK_NS
     pause = measure(recording)["vm_pause_s"].value
     plan = recording.trial.plan
     recording.trial = replace(recording.trial, plan={**plan, "cloud": {**plan["cloud"], "name": "elsewhere"}})
@@ -127,7 +127,7 @@ def test_the_checks_hold(near: RunFolder) -> None:
     assert {check["name"]: check["text"] for check in trial["checks"] if check["verdict"] != "pass"} == {}
     (told,) = (check["text"] for check in trial["checks"] if check["name"] == "policy")
     assert "post-copy off, auto-converge on, TLS off" in told
-    unheard = [one["text"] for one in trial["verdict"]["statements"] if one["verdict"] == "unknown"]
+    unheard = [statement["text"] for statement in trial["verdict"]["statements"] if statement["verdict"] == "unknown"]
     assert unheard == []
 
 

@@ -121,7 +121,7 @@ class Others:
         def look(routes: IPRoute) -> list[object]:
             links = [(link.get("ifname"), link.get("state"), link.get("address")) for link in routes.get_links()]
             queues = [(queue.get("index"), queue.get("kind")) for queue in routes.get_qdiscs()]
-            return [links, queues, [one.get("address") for one in routes.get_addr()]]
+            return [links, queues, [item.get("address") for item in routes.get_addr()]]
 
         alive = [program.args for program in self._programs if program.poll() is None]
         return {"network": self.space.configure(look), "programs": alive, **foreign()}
@@ -179,7 +179,7 @@ def in_time(recording: Recording) -> bool:
 def assert_no_harm(recording: Recording) -> None:
     """Every witness of what was lost says intact, and so does the verdict, unless the disturbance itself came late."""
     judgement = judged(recording)
-    said = {one.verdict for one in judgement.statements if one.witness != "disturbance"}
+    said = {statement.verdict for statement in judgement.statements if statement.witness != "disturbance"}
     assert said == {"intact"}, judgement.text
     assert judgement.verdict == ("intact" if in_time(recording) else "unknown"), judgement.text
 
@@ -187,7 +187,7 @@ def assert_no_harm(recording: Recording) -> None:
 @pytest.mark.parametrize("name", ["cut", "kill", "abort", "loss", "no-memory", "no-space"])
 def test_it_takes_effect_at_its_phase(trials: dict[str, Recording], name: str) -> None:
     found = row(trials[name])
-    said = {one.witness: one for one in judged(trials[name]).statements}["disturbance"]
+    said = {statement.witness: statement for statement in judged(trials[name]).statements}["disturbance"]
     assert int(found["effect_ns"]) > int(found["due_ns"])
     assert said.verdict == ("intact" if in_time(trials[name]) else "unknown"), said.text
 
@@ -232,7 +232,7 @@ def test_a_guest_whose_store_is_full_waits_for_an_operator(trials: dict[str, Rec
     (step,) = trial.facts["rescue"]["operator"]
     assert step in (f"cont on {trial.source}", f"cont on {trial.destination}")
     assert trial.facts["rescue"]["answers_s"] is not None
-    lost = {one.witness for one in judgement.statements if one.verdict not in ("intact", "unknown")}
+    lost = {statement.witness for statement in judgement.statements if statement.verdict not in ("intact", "unknown")}
     assert lost <= {"website"}, judgement.text
 
 

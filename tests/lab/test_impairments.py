@@ -128,8 +128,8 @@ def sizes_and_seconds(lab_links: LabLinks, megabytes: int) -> tuple[int, float]:
         except BlockingIOError:
             continue
     took = time.monotonic() - began
-    for one in (listener, seen, sender, receiver):
-        one.close()
+    for sock in (listener, seen, sender, receiver):
+        sock.close()
     return largest, took
 
 

@@ -91,8 +91,12 @@ async def test_a_host_is_watched_and_its_clock_is_read(host: Container, tmp_path
     pairs.append(clock_pair())
     offsets = [wall - mono for mono, wall in pairs]
     readings = tuple(Reading(*row.values()) for row in rows(tmp_path, "host_clock", "libvirt-one"))
-    for one in readings:  # the truth: that host has this machine's clock
-        assert one.asked_ns + min(offsets) - CLOCK_NS <= one.wall_ns <= one.answered_ns + max(offsets) + CLOCK_NS
+    for reading in readings:  # the truth: that host has this machine's clock
+        assert (
+            reading.asked_ns + min(offsets) - CLOCK_NS
+            <= reading.wall_ns
+            <= reading.answered_ns + max(offsets) + CLOCK_NS
+        )
     (stop,) = rows(tmp_path, "qmp_event", "libvirt-one")
     assert stop["event"] == "STOP"
     mono, bound = HostClock(readings).to_mono(stop["event_wall_ns"])

@@ -76,8 +76,8 @@ def servers(space: Namespace) -> list[Path]:
 
 def listens(space: Namespace, address: str) -> bool:
     def connect() -> bool:
-        with socket.socket() as one:
-            return one.connect_ex((address, 80)) == 0
+        with socket.socket() as sock:
+            return sock.connect_ex((address, 80)) == 0
 
     return space.call(connect)
 

@@ -122,11 +122,11 @@ def sender(lab: QemuLab, address: str) -> socket.socket:
     """A socket of the client's towards the reflector."""
 
     def made() -> socket.socket:
-        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        one.settimeout(20)
-        one.connect((address, 862))
-        return one
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.settimeout(20)
+        sock.connect((address, 862))
+        return sock
 
     return lab.client.call(made)
 
@@ -152,15 +152,20 @@ def seconds_of(stamp: bytes, *, ptp: bool = False) -> float:
 @IN_GUEST
 async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(guest: Booted) -> None:
     lab, instance, call = guest.lab, guest.instance, guest.call
-    with sender(lab, instance.address) as one, sender(lab, instance.address) as other:
-        one.send(packet(0, 1))
+    with sender(lab, instance.address) as sock, sender(lab, instance.address) as other:
+        sock.send(packet(0, 1))
         with pytest.raises(ConnectionRefusedError):
-            one.recv(100)  # nothing listens unless it was asked for
+            sock.recv(100)  # nothing listens unless it was asked for
         assert await call.ask("/reflector") == {"workers": []}
         await begin_reflector(call)
-        one.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 20)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 20)
         numbers = []
-        for stream, seq, ssid, ptp in ((one, 5, 1, False), (one, 6, 1, True), (other, 6, 1, False), (one, 7, 2, False)):
+        for stream, seq, ssid, ptp in (
+            (sock, 5, 1, False),
+            (sock, 6, 1, True),
+            (other, 6, 1, False),
+            (sock, 7, 2, False),
+        ):
             stream.send(b"no such packet")
             sent = packet(seq, ssid, ptp=ptp)
             stream.send(sent + b"and more")
@@ -171,7 +176,7 @@ async def test_the_reflector_speaks_to_a_sender_that_knows_the_rfc_alone(guest: 
             assert answer[36:38] == sent[12:14], "error estimate"
             assert answer[14:16] == sent[14:16], "SSID"
             assert answer[38:40] == bytes(2)
-            assert answer[40] == (20 if stream is one else 64) - ROUTERS, "TTL"
+            assert answer[40] == (20 if stream is sock else 64) - ROUTERS, "TTL"
             assert answer[41:44] == bytes(3)
             assert answer[44:] == b"and more"
             error = int.from_bytes(answer[12:14])
@@ -189,13 +194,13 @@ async def test_packets_that_wait_for_a_paused_guest_are_all_answered(guest: Boot
     lab, instance, call = guest.lab, guest.instance, guest.call
     await begin_reflector(call)
     monitor = instance.monitors["host-a"]
-    with sender(lab, instance.address) as one:
-        one.send(packet(0, 1))
-        assert int.from_bytes((await asyncio.to_thread(one.recv, 100))[0:4]) == 0
+    with sender(lab, instance.address) as sock:
+        sock.send(packet(0, 1))
+        assert int.from_bytes((await asyncio.to_thread(sock.recv, 100))[0:4]) == 0
         await monitor.execute("stop")
         for seq in range(1, WAITING + 1):
-            one.send(packet(seq, 1))
+            sock.send(packet(seq, 1))
         await monitor.execute("cont")
-        answers = [await asyncio.to_thread(one.recv, 100) for _ in range(WAITING)]
+        answers = [await asyncio.to_thread(sock.recv, 100) for _ in range(WAITING)]
     for at, answer in enumerate(answers, start=1):
         assert (int.from_bytes(answer[24:28]), int.from_bytes(answer[0:4])) == (at, at)

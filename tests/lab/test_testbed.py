@@ -118,9 +118,9 @@ def test_up_ends_healthy_with_a_line_for_each_step(up: str) -> None:
     assert {node["name"] for node in found["nodes"]} == {"controller", "compute"}
     assert found["ceph"] == {"health": "HEALTH_OK", "osds_up": 2}
     assert {"keystone", "nova-compute", "neutron-l3-agent", "cinder-volume"} <= {
-        one["name"] for one in found["services"]
+        service["name"] for service in found["services"]
     }
-    assert all(one["version"] for one in found["services"] if one["name"] == "nova-compute")
+    assert all(service["version"] for service in found["services"] if service["name"] == "nova-compute")
 
 
 def test_its_cloud_and_horizon_answer_on_loopback_and_nothing_else_listens(up: str) -> None:

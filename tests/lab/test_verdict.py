@@ -79,7 +79,7 @@ async def judged(up: tuple[QemuLab, Images], folder: Path, **parts: Any) -> tupl
 
 def bad(judgement: Judgement) -> dict[str, Statement]:
     """What the witnesses say that is not "intact"."""
-    return {one.witness: one for one in judgement.statements if one.verdict != "intact"}
+    return {statement.witness: statement for statement in judgement.statements if statement.verdict != "intact"}
 
 
 async def test_two_guests_on_one_volume_are_two_copies(
@@ -149,7 +149,9 @@ async def test_a_copy_of_an_older_state_is_a_forked_counter(
     monkeypatch.setattr(labs, "QemuInstance", Older)
     _, judgement = await judged(up, tmp_path, verdict={"ledger": 0})
     assert judgement.verdict == "two copies", judgement.text
-    assert {one.witness for one in judgement.statements if one.verdict == "two copies"} == {"liveness"}
+    assert {statement.witness for statement in judgement.statements if statement.verdict == "two copies"} == {
+        "liveness"
+    }
 
 
 async def test_a_store_that_lies_loses_data(

@@ -74,7 +74,7 @@ def test_one_moment_is_at_one_place_in_every_lane(page: Page) -> None:
 def test_the_chosen_trial_is_shown(page: Page) -> None:
     def shown() -> list[str | None]:
         every = page.locator("#layers [data-layers]").all()
-        return [one.get_attribute("data-layers") for one in every if one.is_visible()]
+        return [locator.get_attribute("data-layers") for locator in every if locator.is_visible()]
 
     assert shown() == [page.input_value("#chooser")]
     for number in ("1", "2"):

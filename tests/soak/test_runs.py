@@ -161,9 +161,9 @@ def foreign(run: Path, chance: random.Random) -> None:
             path.unlink()
             path.mkdir()
         case 2:
-            one, other = sorted((run / "trials").iterdir())[:2]
-            one.rename(run / "x")
-            other.rename(one)
+            item, other = sorted((run / "trials").iterdir())[:2]
+            item.rename(run / "x")
+            other.rename(item)
             (run / "x").rename(other)
         case 3:
             for name in ("²", "٣", "-1", "07", "9" * 200, "1e3", "x\n"):

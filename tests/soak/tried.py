@@ -31,13 +31,13 @@ class Tried:
         self.input = ""
         self._before = _peak()
 
-    def all(self, one: Callable[[random.Random, int], str]) -> None:
+    def all(self, item: Callable[[random.Random, int], str]) -> None:
         """Calls it with a generator and the input's number; it gives what came of that in a word or two. AssertionError
         with the seed and the number where it raises, or takes too long."""
         for at in range(self.number):
             began = _used_s()
             try:
-                self.came[one(random.Random(f"{self.seed} {at}"), at)] += 1
+                self.came[item(random.Random(f"{self.seed} {at}"), at)] += 1
             except BaseException as error:
                 raise AssertionError(f"{self._which(at)}: {error!r}") from error
             took = _used_s() - began

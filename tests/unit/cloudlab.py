@@ -43,13 +43,13 @@ def made(cloud: Cloud, boot: BootImage) -> CloudInstance:
     resources = Resources(cloud, InstanceRequest(RUN, OURS))
     ground = resources.ground(boot)
     server = resources.make(f"{RUN}-trial-1", ground, resources.flavor(512 * 2**20, 1), "one")
-    one = CloudInstance(f"{RUN}-trial-1", server, resources, CloudAccess(), {}, login("fake", None))
-    asyncio.run(one.prepare("two", FACTORS))
-    return one
+    instance = CloudInstance(f"{RUN}-trial-1", server, resources, CloudAccess(), {}, login("fake", None))
+    asyncio.run(instance.prepare("two", FACTORS))
+    return instance
 
 
-def migrate(one: CloudInstance, limit_s: float = 5.0) -> dict[str, Any]:
-    return asyncio.run(one.migrate("two", limit_s, lambda: None))
+def migrate(instance: CloudInstance, limit_s: float = 5.0) -> dict[str, Any]:
+    return asyncio.run(instance.migrate("two", limit_s, lambda: None))
 
 
 def lab(cloud: Cloud, boot: BootImage, folder: Path, kind: type[OpenstackLab] = OpenstackLab) -> OpenstackLab:

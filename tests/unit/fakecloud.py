@@ -82,7 +82,7 @@ class FakeCloud:
     def names(self, kind: str) -> list[str]:
         """Those that there are, by name."""
         found = self.nova.servers if kind == "servers" else self.things[kind]
-        return sorted(one["name"] for one in found.values())
+        return sorted(row["name"] for row in found.values())
 
     def asked(self, pattern: str) -> int:
         """How many requests "METHOD path" matched."""
@@ -139,7 +139,7 @@ class FakeCloud:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked = f"{request.method} {request.path}"
         self.requests.append((time.monotonic(), asked))
-        fault = next((one for one in self.faults if one.takes(asked)), None)
+        fault = next((item for item in self.faults if item.takes(asked)), None)
         if fault is None:
             return await self._route(request)
         if fault.after:
@@ -198,11 +198,11 @@ class FakeCloud:
     def _version(self, service: str) -> web.Response:
         ids = {"compute": "v2.1", "network": "v2.0", "volume": "v3.0", "image": "v2.17"}
         base = {"compute": "/v2.1/", "network": "/v2.0/", "volume": "/v3/", "image": "/v2/"}
-        one: dict[str, Any] = {"id": ids[service], "status": "CURRENT",
+        row: dict[str, Any] = {"id": ids[service], "status": "CURRENT",
                                "links": [{"rel": "self", "href": f"{self.url}/{service}{base[service]}"}]}  # fmt: skip
         if service in ("compute", "volume"):
-            one |= {"version": MICROVERSION if service == "compute" else "3.71", "min_version": ids[service][1:]}
-        return web.json_response({"version": one} if service == "compute" else {"versions": [one]})
+            row |= {"version": MICROVERSION if service == "compute" else "3.71", "min_version": ids[service][1:]}
+        return web.json_response({"version": row} if service == "compute" else {"versions": [row]})
 
     # Neutron, Cinder and Glance: collections of things that are made, listed and removed.
 
@@ -215,7 +215,7 @@ class FakeCloud:
                      for name, thing in used.items()}  # fmt: skip
             return {"quota": quota}
         if kind == "limits":
-            gigabytes = sum(one["size"] for one in self.things["volumes"].values())
+            gigabytes = sum(volume["size"] for volume in self.things["volumes"].values())
             absolute = {"maxTotalVolumes": self.quotas["volumes"], "maxTotalVolumeGigabytes": self.quotas["gigabytes"],
                         "totalVolumesUsed": len(self.things["volumes"]), "totalGigabytesUsed": gigabytes}  # fmt: skip
             return {"limits": {"rate": [], "absolute": absolute}}
@@ -225,16 +225,20 @@ class FakeCloud:
         if method == "GET" and wanted in ("", "detail"):
             same = {key: value for key, value in query.items() if key not in ("limit", "marker", "tags", "all_tenants")}
             request = set(query["tags"].split(",")) if "tags" in query else set()
-            listed = [one for one in things.values() if all(str(one.get(key)) == value for key, value in same.items())]
-            listed = [one for one in listed if request <= set(one["tags"])]
-            start = next((at + 1 for at, one in enumerate(listed) if one["id"] == query.get("marker")), 0)
+            listed = [
+                thing for thing in things.values() if all(str(thing.get(key)) == value for key, value in same.items())
+            ]
+            listed = [row for row in listed if request <= set(row["tags"])]
+            start = next((at + 1 for at, row in enumerate(listed) if row["id"] == query.get("marker")), 0)
             return {kind: listed[start : start + int(query.get("limit", 1000))]}
         if wanted not in things:
             raise Refused(404, f"{single} {wanted} could not be found.")
         if method == "DELETE":
             if kind == "ports":
                 self.things["floatingips"] = {
-                    key: one for key, one in self.things["floatingips"].items() if one.get("port_id") != wanted
+                    key: floatingip
+                    for key, floatingip in self.things["floatingips"].items()
+                    if floatingip.get("port_id") != wanted
                 }
             if kind == "security_groups" and any(wanted in port.get("security_groups", []) for port in
                                                  self.things["ports"].values()):  # fmt: skip

@@ -60,19 +60,23 @@ class FakeNova:
             return {"hypervisors": [{"id": name, "hypervisor_hostname": name, **found} for name in self.hosts]}
         if kind == "os-migrations":
             need_admin("os_compute_api:os-migrations:index")
-            wanted = [one for one in self.migrations if query.get("instance_uuid") in (None, one["instance_uuid"])]
-            return _page("migrations", sorted(wanted, key=lambda one: -one["id"]), "uuid", query)
+            wanted = [
+                migration
+                for migration in self.migrations
+                if query.get("instance_uuid") in (None, migration["instance_uuid"])
+            ]
+            return _page("migrations", sorted(wanted, key=lambda item: -item["id"]), "uuid", query)
         if kind == "servers":
             return self._servers(method, rest, query, body, admin, need_admin)
         raise Refused(404, f"{path} is nothing that the fake cloud knows")
 
     def _limits(self) -> dict[str, int]:
         quotas, servers = self._cloud.quotas, self.servers.values()
-        flavors = [self.flavors.get(one["flavorRef"], {"ram": 1024, "vcpus": 1}) for one in servers]
+        flavors = [self.flavors.get(server["flavorRef"], {"ram": 1024, "vcpus": 1}) for server in servers]
         return {
             "maxTotalInstances": quotas["instances"], "totalInstancesUsed": len(flavors),
-            "maxTotalCores": quotas["cores"], "totalCoresUsed": sum(one["vcpus"] for one in flavors),
-            "maxTotalRAMSize": quotas["ram"], "totalRAMUsed": sum(one["ram"] for one in flavors),
+            "maxTotalCores": quotas["cores"], "totalCoresUsed": sum(flavor["vcpus"] for flavor in flavors),
+            "maxTotalRAMSize": quotas["ram"], "totalRAMUsed": sum(flavor["ram"] for flavor in flavors),
         }  # fmt: skip
 
     def _servers(
@@ -87,14 +91,14 @@ class FakeNova:
             return {"server": {"id": self.add(**given)["id"]}}
         if not rest or rest[0] == "detail":
             request = set(query["tags"].split(",")) if "tags" in query else set()
-            found = [one for one in self.servers.values() if request <= set(one["tags"])]
-            found = [one for one in found if re.search(query.get("name", ""), one["name"])]
+            found = [record for record in self.servers.values() if request <= set(record["tags"])]
+            found = [record for record in found if re.search(query.get("name", ""), record["name"])]
             page = _page("servers", found, "id", query)
-            return page | {"servers": [self._shown(one, admin) for one in page["servers"]]}
+            return page | {"servers": [self._shown(item, admin) for item in page["servers"]]}
         server = self.servers.get(rest[0])
         if server is None:
             raise Refused(404, f"Instance {rest[0]} could not be found.")
-        own = [one for one in self.migrations if one["instance_uuid"] == server["id"]]
+        own = [migration for migration in self.migrations if migration["instance_uuid"] == server["id"]]
         match method, rest[1:]:
             case "GET", []:
                 return {"server": self._shown(server, admin)}
@@ -106,17 +110,17 @@ class FakeNova:
                 return None
             case "GET", ["migrations"]:
                 need_admin("os_compute_api:servers:migrations:index")
-                return {"migrations": [one for one in own if one["status"] in RUNNING]}
+                return {"migrations": [record for record in own if record["status"] in RUNNING]}
             case "DELETE", ["migrations", number]:
-                one = next(one for one in own if one["id"] == int(number))
-                one["status"] = "cancelled"
+                row = next(record for record in own if record["id"] == int(number))
+                row["status"] = "cancelled"
                 server["OS-EXT-STS:task_state"], server["status"] = None, "ACTIVE"
                 return None
             case "POST", ["migrations", number, "action"] if "force_complete" in body:
                 need_admin("os_compute_api:servers:migrations:force_complete")
-                one = next(one for one in own if one["id"] == int(number))
-                if one["status"] != "running":
-                    raise Refused(400, f"Migration {number} state of instance is {one['status']}.")
+                row = next(record for record in own if record["id"] == int(number))
+                if row["status"] != "running":
+                    raise Refused(400, f"Migration {number} state of instance is {row['status']}.")
                 self.vain -= 1
                 self.end = self.end if self.vain >= 0 else "completed"
                 return None
@@ -171,19 +175,19 @@ class FakeNova:
         """Lets time pass: migrations end when theirs is over, and those that wait begin, so many at once a host."""
         now = time.monotonic()
         busy: dict[str, int] = {}
-        for one in self.migrations:
-            if one["status"] == "running" and self.end != "stuck" and self._over(one["began"], now):
-                server = self.servers.get(one["instance_uuid"])
-                one["status"] = self.end
+        for migration in self.migrations:
+            if migration["status"] == "running" and self.end != "stuck" and self._over(migration["began"], now):
+                server = self.servers.get(migration["instance_uuid"])
+                migration["status"] = self.end
                 if server is not None:
                     server |= {"OS-EXT-STS:task_state": None, "status": "ACTIVE"}
-                    server["where"] = one["dest_compute"] if self.end == "completed" else server["where"]
-            elif one["status"] == "running":
-                busy[one["source_compute"]] = busy.get(one["source_compute"], 0) + 1
-        for one in self.migrations:
-            if one["status"] == "queued" and busy.get(one["source_compute"], 0) < self.at_once:
-                one |= {"status": "running", "began": now}
-                busy[one["source_compute"]] = busy.get(one["source_compute"], 0) + 1
+                    server["where"] = migration["dest_compute"] if self.end == "completed" else server["where"]
+            elif migration["status"] == "running":
+                busy[migration["source_compute"]] = busy.get(migration["source_compute"], 0) + 1
+        for migration in self.migrations:
+            if migration["status"] == "queued" and busy.get(migration["source_compute"], 0) < self.at_once:
+                migration |= {"status": "running", "began": now}
+                busy[migration["source_compute"]] = busy.get(migration["source_compute"], 0) + 1
         self.most_at_once = max([self.most_at_once, *busy.values()])
         if self._met is None and self.most_at_once >= self.together:
             self._met = now
@@ -193,6 +197,6 @@ class FakeNova:
 
 
 def _page(key: str, found: list[dict[str, Any]], marker: str, query: dict[str, str]) -> dict[str, Any]:
-    start = next((at + 1 for at, one in enumerate(found) if one[marker] == query.get("marker")), 0)
+    start = next((at + 1 for at, row in enumerate(found) if row[marker] == query.get("marker")), 0)
     end = start + int(query.get("limit", 1000))
     return {key: found[start:end], **({f"{key}_links": []} if end < len(found) else {})}

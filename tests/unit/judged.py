@@ -29,4 +29,6 @@ def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str 
 
 def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
     calibration = given.get("calibration")
-    return [one for one in findings(results, given.get("accelerator", "kvm"), calibration) if one.topic == topic]
+    return [
+        finding for finding in findings(results, given.get("accelerator", "kvm"), calibration) if finding.topic == topic
+    ]

@@ -81,7 +81,7 @@ def _check(cell: Cell, statistic: Statistic | None, threshold: Threshold) -> tup
         median = _text(statistic, "median")
         return UNKNOWN, f"{median} in the median of {statistic.n}, {FEWEST} are needed for an interval ({said})"
     outcomes = {_side(word, bound, statistic) for word, bound in bounds}
-    outcome = next(one for one in (FAIL, UNKNOWN, PASS) if one in outcomes)
+    outcome = next(value for value in (FAIL, UNKNOWN, PASS) if value in outcomes)
     words = f"{_text(statistic, 'low')} to {_text(statistic, 'high')} ({said})"
     if cell.failed and outcome == PASS:
         return UNKNOWN, f"{words}, but {cell.failed} of {cell.trials} trials failed and are not in it"
@@ -108,16 +108,16 @@ def _text(statistic: Statistic, name: str) -> str:
 
 def junit(run: str, checks: Sequence[Check]) -> str:
     """The checks as JUnit XML: a test case each; what cannot be told is skipped."""
-    counted = Counter(one.outcome for one in checks)
+    counted = Counter(item.outcome for item in checks)
     suite = ElementTree.Element(
         "testsuite",
         {"name": f"migrascope {run}", "tests": str(len(checks)), "failures": str(counted["fail"]),
          "skipped": str(counted["unknown"])},
     )  # fmt: skip
-    for one in checks:
-        case = ElementTree.SubElement(suite, "testcase", {"classname": one.cell, "name": one.key})
-        if one.outcome != PASS:
-            tag = "failure" if one.outcome == FAIL else "skipped"
-            ElementTree.SubElement(case, tag, {"message": one.text})
+    for check in checks:
+        case = ElementTree.SubElement(suite, "testcase", {"classname": check.cell, "name": check.key})
+        if check.outcome != PASS:
+            tag = "failure" if check.outcome == FAIL else "skipped"
+            ElementTree.SubElement(case, tag, {"message": check.text})
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -102,7 +102,7 @@ class Comparison:
     @property
     def comparisons(self) -> int:
         """How many figures were held against one another: the family in which each is judged."""
-        return sum(one.p is not None for one in self.differences)
+        return sum(difference.p is not None for difference in self.differences)
 
 
 def compare(ours: Summary, theirs: Summary, *, force: bool = False) -> Comparison:
@@ -137,9 +137,12 @@ def compare(ours: Summary, theirs: Summary, *, force: bool = False) -> Compariso
 
 def _in_family(differences: Sequence[Difference]) -> list[Difference]:
     """The differences with the p that each has among all."""
-    told = [one.p for one in differences if one.p is not None]
+    told = [difference.p for difference in differences if difference.p is not None]
     among = iter(adjusted(told))
-    return [one if one.p is None else replace(one, p_of_family=next(among)) for one in differences]
+    return [
+        difference if difference.p is None else replace(difference, p_of_family=next(among))
+        for difference in differences
+    ]
 
 
 def _facts(ours: Summary, theirs: Summary) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
@@ -267,20 +270,20 @@ def as_json(found: Sequence[Comparison]) -> dict[str, Any]:
         "schema": 1,
         "comparisons": [
             {
-                "ours": one.ours,
-                "theirs": one.theirs,
-                "facts": one.facts,
-                "forced": one.forced,
-                "family": {"comparisons": one.comparisons, "method": METHOD, "false_share": FALSE_SHARE},
+                "ours": comparison.ours,
+                "theirs": comparison.theirs,
+                "facts": comparison.facts,
+                "forced": comparison.forced,
+                "family": {"comparisons": comparison.comparisons, "method": METHOD, "false_share": FALSE_SHARE},
                 "limit_decided": [
                     {"cell": vars(cell), "ours": vars(ours), "theirs": vars(theirs)}
-                    for cell, (ours, theirs) in one.limits.items()
+                    for cell, (ours, theirs) in comparison.limits.items()
                 ],
                 "differences": [
                     {**vars(d), "cell": vars(d.cell), "interval": d.interval and d.interval.as_json(), "seen": d.seen}
-                    for d in one.differences
+                    for d in comparison.differences
                 ],
             }
-            for one in found
+            for comparison in found
         ],
     }

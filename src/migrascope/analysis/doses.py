@@ -70,8 +70,10 @@ def dose_of(kind: str) -> tuple[str, str] | None:
 def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Series]:
     """Every load of a run that has undisturbed trials beside it, in the plan's order."""
     bases = {cell.factors: cell for cell in cells if cell.factors.disturbance == NONE}
-    tables = [one for trial in trials[:1] for one in trial.facts.plan.get("disturbance") or [] if dose_of(one["kind"])]
-    tables = [one for one in tables if any(cell.factors.disturbance == one["name"] for cell in cells)]
+    tables = [
+        item for trial in trials[:1] for item in trial.facts.plan.get("disturbance") or [] if dose_of(item["kind"])
+    ]
+    tables = [item for item in tables if any(cell.factors.disturbance == item["name"] for cell in cells)]
     names = _names(tables)
     found: dict[tuple[str, Factors], Series] = {}
     for table in tables:
@@ -84,24 +86,26 @@ def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Ser
                     _dose(table["name"], float(table[key]), cell, base, trials)
                 )
     for series in found.values():
-        series.doses.sort(key=lambda one: one.value, reverse=KINDS[series.what.split()[0]].less_is_worse)
+        series.doses.sort(key=lambda dose: dose.value, reverse=KINDS[series.what.split()[0]].less_is_worse)
     return list(found.values())
 
 
 def _names(tables: Sequence[dict[str, Any]]) -> dict[str, str]:
     """What each disturbance is a dose of: its kind and aim, and what else sets it apart from loads of the same aim."""
-    aims = {one["name"]: " ".join(str(one[part]) for part in _AIM if one.get(part)) for one in tables}
+    aims = {row["name"]: " ".join(str(row[part]) for part in _AIM if row.get(part)) for row in tables}
     names = {}
-    for one in tables:
-        like = [other for other in tables if aims[other["name"]] == aims[one["name"]]]
-        apart = [part for part in one if part not in ("name", *(dose_of(one["kind"]) or ())) and _differs(part, like)]
-        words = [f"{part} {_TEXTS.get(part, str)(one[part])}" for part in apart if one[part]]
-        names[one["name"]] = aims[one["name"]] + (f" ({', '.join(words)})" if words else "")
+    for table in tables:
+        like = [other for other in tables if aims[other["name"]] == aims[table["name"]]]
+        apart = [
+            part for part in table if part not in ("name", *(dose_of(table["kind"]) or ())) and _differs(part, like)
+        ]
+        words = [f"{part} {_TEXTS.get(part, str)(table[part])}" for part in apart if table[part]]
+        names[table["name"]] = aims[table["name"]] + (f" ({', '.join(words)})" if words else "")
     return names
 
 
 def _differs(part: str, tables: Sequence[dict[str, Any]]) -> bool:
-    return len({one.get(part) for one in tables}) > 1
+    return len({table.get(part) for table in tables}) > 1
 
 
 def _dose(name: str, value: float, cell: Cell, base: Cell, trials: Sequence[TrialResult]) -> Dose:
@@ -122,11 +126,11 @@ def _by_block(trials: Iterable[TrialResult], factors: Factors, key: str) -> dict
 def convergence(loads: Sequence[Series]) -> list[Finding]:
     """Between which doses each load ends convergence; one sentence for all loads under which nothing failed."""
     found, always = [], []
-    for one in loads:
-        if any(dose.outcomes.get("not-converged") for dose in one.doses):
-            found.append(_end(one))
-        elif all(set(dose.outcomes) == {"ok"} for dose in one.doses):
-            always.append(f"{one.what} up to {one.dose_text(one.doses[-1].value)}")
+    for series in loads:
+        if any(dose.outcomes.get("not-converged") for dose in series.doses):
+            found.append(_end(series))
+        elif all(set(dose.outcomes) == {"ok"} for dose in series.doses):
+            always.append(f"{series.what} up to {series.dose_text(series.doses[-1].value)}")
     if always:
         found.append(
             Finding("dose", "pass", f"Every migration converged under {', '.join(always)}.", {"loads": always})
@@ -134,13 +138,13 @@ def convergence(loads: Sequence[Series]) -> list[Finding]:
     return found
 
 
-def _end(one: Series) -> Finding:
-    counts = [(dose.value, dose.outcomes.get("not-converged", 0), sum(dose.outcomes.values())) for dose in one.doses]
+def _end(series: Series) -> Finding:
+    counts = [(dose.value, dose.outcomes.get("not-converged", 0), sum(dose.outcomes.values())) for dose in series.doses]
     first = next(place for place, (_, short, _) in enumerate(counts) if short)
-    below = one.dose_text(counts[first - 1][0]) if first else "none at all"
-    said = ", ".join(f"{short} of {total} at {one.dose_text(value)}" for value, short, total in counts[first:])
+    below = series.dose_text(counts[first - 1][0]) if first else "none at all"
+    said = ", ".join(f"{short} of {total} at {series.dose_text(value)}" for value, short, total in counts[first:])
     text = (
-        f"Convergence ends between {below} and {one.dose_text(counts[first][0])} of {one.what}: within the plan's "
-        f"limit {said} did not come to an end."
+        f"Convergence ends between {below} and {series.dose_text(counts[first][0])} of {series.what}: within the "
+        f"plan's limit {said} did not come to an end."
     )
-    return Finding("dose", "pass", text, {"load": one.what, "not_converged": counts})
+    return Finding("dose", "pass", text, {"load": series.what, "not_converged": counts})

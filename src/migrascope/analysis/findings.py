@@ -158,7 +158,7 @@ def _limit(good: Sequence[TrialResult]) -> list[Finding]:
 def _as_set(results: Sequence[TrialResult], planned_s: float) -> str:
     """The limits that were set, where they are not the plan's."""
     there = [result.metrics.get("set_downtime_limit_s") for result in results]
-    values = {one.value for one in there if one is not None and one.value is not None}
+    values = {measured.value for measured in there if measured is not None and measured.value is not None}
     found = sorted(value for value in values if abs(value - planned_s) > 0.5e-3)
     if not found:
         return ""
@@ -168,7 +168,7 @@ def _as_set(results: Sequence[TrialResult], planned_s: float) -> str:
 
 def _verdicts(results: Sequence[TrialResult]) -> Finding:
     """The verdicts of all trials, and what the worst of them rest on."""
-    counted: dict[str, int] = {one: sum(r.judgement.verdict == one for r in results) for one in VERDICTS}
+    counted: dict[str, int] = {value: sum(r.judgement.verdict == value for r in results) for value in VERDICTS}
     evidence = {verdict: count for verdict, count in counted.items() if count}
     bad = sorted(
         (r for r in results if r.judgement.verdict != "intact"), key=lambda r: -VERDICTS.index(r.judgement.verdict)
@@ -257,7 +257,7 @@ def _warnings(results: Sequence[TrialResult]) -> list[Finding]:
             kinds.setdefault(_NUMBER.sub("#", warning), []).append((result.facts.number, warning))
     found = []
     for said in sorted(kinds.values(), key=len, reverse=True)[:SAID_AT_MOST]:
-        worst, words = max(said, key=lambda one: _largest(one[1]))
+        worst, words = max(said, key=lambda item: _largest(item[1]))
         trials = sorted({number for number, _ in said})
         where = f"in {len(trials)} of {len(results)} trials; at worst, in trial {worst}" if len(trials) > 1 else ""
         text = f"{words} ({where})." if where else f"Trial {worst}: {words}."

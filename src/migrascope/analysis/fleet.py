@@ -45,7 +45,7 @@ class FleetCost:
             "factors": vars(self.cell.factors),
             "total_s": asdict(self.total),
             "figures": {key: asdict(figure) for key, figure in self.figures.items()},
-            "slowdown": {key: one and asdict(one) for key, one in self.slowdown.items()},
+            "slowdown": {key: item and asdict(item) for key, item in self.slowdown.items()},
         }
 
 
@@ -74,7 +74,7 @@ def _slowdown(trials: Sequence[TrialResult], many: Factors, alone: Factors, key:
     ratios = [_ratio(theirs[block], ones[block]) for block in theirs.keys() & ones.keys() if ones[block].low]
     if not ratios:
         return None
-    found = statistic([Measured(one.low, "ratio", TOTAL, at_least=one.high > one.low) for one in ratios])
+    found = statistic([Measured(ratio.low, "ratio", TOTAL, at_least=ratio.high > ratio.low) for ratio in ratios])
     assert found.median is not None
     return Slowdown(found.median, found.low, found.high, found.coverage, found.n, found.at_least)
 

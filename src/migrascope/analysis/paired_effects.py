@@ -52,7 +52,7 @@ def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
 
 
 def _few(found: Sequence[Finding]) -> list[Finding]:
-    return [one for one in found if one.verdict == "unknown" and one.text.startswith("Nothing")]
+    return [finding for finding in found if finding.verdict == "unknown" and finding.text.startswith("Nothing")]
 
 
 def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:
@@ -61,7 +61,7 @@ def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:
     if len(few) < 2:
         return found
     text = f"Nothing can be concluded on {len(few)} of {len(found)} {what}: fewer than {FEWEST} pairs within blocks."
-    return [*(one for one in found if one not in few), Finding(topic, "unknown", text, {"few": len(few)})]
+    return [*(finding for finding in found if finding not in few), Finding(topic, "unknown", text, {"few": len(few)})]
 
 
 def _beside_none(

@@ -80,6 +80,8 @@ def _front(cells: list[Cell]) -> list[Cell]:
 def _point(cell: Cell) -> tuple[float, float] | None:
     found = [cell.metrics[key] for key in (TIME, OUTAGE) if key in cell.metrics]
     time, outage = (
-        (inf if "median" in one.at_least else one.median for one in found) if len(found) == 2 else (None, None)
+        (inf if "median" in statistic.at_least else statistic.median for statistic in found)
+        if len(found) == 2
+        else (None, None)
     )
     return None if time is None or outage is None else (time, outage)

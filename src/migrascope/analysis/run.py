@@ -75,7 +75,10 @@ def _result(folder: Path, spec: TrialSpec, plan: dict[str, Any]) -> TrialResult:
         spec.number, spec.block, spec.factors, spec.source, spec.destination, "", "", DAMAGED, words, plan
     )
     nothing = result_of(Recording(folder / "damaged", trial=facts))
-    metrics = {key: missing(one.unit, one.source, "the recording is damaged") for key, one in nothing.metrics.items()}
+    metrics = {
+        key: missing(measured.unit, measured.source, "the recording is damaged")
+        for key, measured in nothing.metrics.items()
+    }
     return replace(nothing, metrics=metrics)
 
 

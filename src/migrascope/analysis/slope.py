@@ -65,7 +65,9 @@ def slope(units: Sequence[Unit]) -> Slope | str:
     stratum is as likely to lie high at one dose as at another, and that y is straight in x; no distribution is assumed.
     """
     there = dosed(units)
-    strata = [[unit for unit in there if unit.stratum == name] for name in dict.fromkeys(one.stratum for one in there)]
+    strata = [
+        [unit for unit in there if unit.stratum == name] for name in dict.fromkeys(unit.stratum for unit in there)
+    ]
     if not strata:
         return "no dose was set"
     count = math.prod(math.factorial(len(stratum)) for stratum in strata)
@@ -73,9 +75,9 @@ def slope(units: Sequence[Unit]) -> Slope | str:
         return f"{count} permutations of the doses, {FEWEST_PERMUTATIONS} are needed"
     up, across, true = _sums(strata, count)
     gained, rise = across[0] - across[~true], up[0] - up[~true]
-    if not (gained > ROUNDING * sum(abs(one.dose * one.x) for one in there)).all():
+    if not (gained > ROUNDING * sum(abs(unit.dose * unit.x) for unit in there)).all():
         return "a larger dose did not carry more data throughout"
-    rise[np.abs(rise) <= ROUNDING * sum(abs(one.dose * one.y) for one in there)] = 0.0
+    rise[np.abs(rise) <= ROUNDING * sum(abs(unit.dose * unit.y) for unit in there)] = 0.0
     slopes = np.sort(rise / gained)
     of = len(up)
     tail = int((1 - LEVEL) / 2 * of + 1e-9)

@@ -86,20 +86,20 @@ def _coverage(n: int, k: int) -> float:
 
 def statistic(measured: Sequence[Measured]) -> Statistic:
     """One metric over the trials of a cell that did not fail."""
-    there = [one for one in measured if one.value is not None]
+    there = [item for item in measured if item.value is not None]
     if not there:
-        reasons = Counter(one.reason for one in measured)
+        reasons = Counter(item.reason for item in measured)
         reason = reasons.most_common(1)[0][0] if reasons else "every trial failed"
         unit, source = (measured[0].unit, measured[0].source) if measured else ("", "")
         return Statistic(unit, source, reason=reason)
-    values = [known for one in there if (known := bounds_of(one)) is not None]
+    values = [known for item in there if (known := bounds_of(item)) is not None]
     least, most = (_numbers(side) for side in ends(values))
     return replace(
         least,
         unit=there[0].unit,
         source=there[0].source,
         n=len(values),
-        censored=sum(one.at_least for one in there),
+        censored=sum(item.at_least for item in there),
         at_least=tuple(name for name in _NUMBERS if getattr(least, name) != getattr(most, name)),
     )
 
@@ -137,9 +137,9 @@ def paired_difference(ours: Mapping[int, Value], others: Mapping[int, Value]) ->
     return Paired(median_of(differences), median_interval(differences), len(differences))
 
 
-def _less(one: Value, other: Value) -> Bounds:
+def _less(item: Value, other: Value) -> Bounds:
     """One less the other: of two that were cut off nothing is known, of one its sign may be."""
-    (low,), (high,) = ends([one])
+    (low,), (high,) = ends([item])
     (other_low,), (other_high,) = ends([other])
     return Bounds(low - other_high, high - other_low)
 
@@ -155,8 +155,10 @@ def median_difference(ours: Sequence[Value], others: Sequence[Value]) -> tuple[f
     middle = None if medians[0] is None or medians[1] is None else medians[0] - medians[1]
     if intervals[0] is None or intervals[1] is None:
         return middle, None
-    one, other = intervals[0], intervals[1]
-    return middle, Interval(one.low - other.high, one.high - other.low, min(one.coverage, other.coverage))
+    interval, other = intervals[0], intervals[1]
+    return middle, Interval(
+        interval.low - other.high, interval.high - other.low, min(interval.coverage, other.coverage)
+    )
 
 
 def rank_sum_p(ours: Sequence[Value], others: Sequence[Value]) -> float:

@@ -62,16 +62,16 @@ def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones
 
     where = connect(cloud, testbed)
     found = leftovers.find(where, machine_tag())
-    others = [one for one in found.others if images or one.kind not in leftovers.KEPT] if everyones else []
+    others = [other for other in found.others if images or other.kind not in leftovers.KEPT] if everyones else []
     going = found.left + (found.kept if images else []) + others
-    going.sort(key=lambda one: leftovers.KINDS.index(one.kind))
+    going.sort(key=lambda item: leftovers.KINDS.index(item.kind))
     kept = [] if images else found.kept
-    foreign = [one for one in found.others if one not in going]
+    foreign = [other for other in found.others if other not in going]
 
     def say(words: str, things: Iterable[leftovers.Leftover]) -> None:
-        for one in things:
-            run = f"  of run {one.run}" if one.run else ""
-            stdout().print(f"{words} {one.kind} {one.name}{run}", markup=False, soft_wrap=True)
+        for thing in things:
+            run = f"  of run {thing.run}" if thing.run else ""
+            stdout().print(f"{words} {thing.kind} {thing.name}{run}", markup=False, soft_wrap=True)
 
     if not json:
         if found.living:
@@ -81,16 +81,16 @@ def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones
         say("kept (--images):", kept)
         say("kept (--all-machines):", foreign)
     failed = {} if only else leftovers.remove(where, going)
-    removed = [] if only else [one for one in going if one not in failed]
+    removed = [] if only else [item for item in going if item not in failed]
     if json:
         told: dict[str, list[Any]] = {"found": going, "kept": kept, "others": foreign, "removed": removed}
-        plain = {key: [asdict(one) for one in things] for key, things in told.items()}
-        stays = [{**asdict(one), "reason": reason} for one, reason in failed.items()]
+        plain = {key: [asdict(thing) for thing in things] for key, things in told.items()}
+        stays = [{**asdict(item), "reason": reason} for item, reason in failed.items()]
         print_json({"schema": 1, "cloud": where.name, "alive": sorted(found.living), **plain, "failed": stays})
     else:
         say("removed", removed)
-        for one, reason in failed.items():
-            stdout().print(f"stays: {one.kind} {one.name}: {reason}", markup=False, soft_wrap=True)
+        for leftover, reason in failed.items():
+            stdout().print(f"stays: {leftover.kind} {leftover.name}: {reason}", markup=False, soft_wrap=True)
         if not going:
             stdout().print("nothing to remove")
     return Problem.code if failed else 0

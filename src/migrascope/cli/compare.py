@@ -46,8 +46,8 @@ def compare(
     if json:
         print_json(as_json(found))
     else:
-        for one in found:
-            show(one, stdout())
+        for comparison in found:
+            show(comparison, stdout())
     return max(damage_of(summary) for summary in (ours, *theirs))
 
 
@@ -80,11 +80,11 @@ def check(
     if junit_ is not None:
         _write_junit(junit_, junit(summary.run, checks))
     if json:
-        print_json({"schema": 1, "run": summary.run, "checks": [vars(one) for one in checks]})
+        print_json({"schema": 1, "run": summary.run, "checks": [vars(entry) for entry in checks]})
     else:
-        for one in checks:
-            stdout().print(f"{one.outcome:<8}{one.cell}: {one.key}: {one.text}", markup=False, soft_wrap=True)
-    outcomes = {one.outcome for one in checks}
+        for item in checks:
+            stdout().print(f"{item.outcome:<8}{item.cell}: {item.key}: {item.text}", markup=False, soft_wrap=True)
+    outcomes = {entry.outcome for entry in checks}
     return damage_of(summary) or next((code for outcome, code in EXITS.items() if outcome in outcomes), 0)
 
 

@@ -40,7 +40,7 @@ class Output(Console):
 
 def visible(text: str) -> str:
     """Text with each control character but line ends and tabs as a replacement character."""
-    return "".join("\ufffd" if unicodedata.category(one) == "Cc" and one not in "\n\t" else one for one in text)
+    return "".join("\ufffd" if unicodedata.category(word) == "Cc" and word not in "\n\t" else word for word in text)
 
 
 def stdout() -> Console:

@@ -38,7 +38,7 @@ def lines(status: Status, width: int, *, ascii_only: bool = False) -> list[Text]
 def table(status: Status, *, ascii_only: bool = False) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(headings, rows) of the finished trials, the newest first."""
     shown = _shown(status)
-    rows = [_row(one, shown) for one in reversed(status.finished)]
+    rows = [_row(finished, shown) for finished in reversed(status.finished)]
     if ascii_only:
         rows = [tuple(text.translate(_PLAIN) for text in row) for row in rows]
     return ("trial", "cell", "status", "time", "VM pause", "rounds"), rows
@@ -60,13 +60,13 @@ def _shown(status: Status) -> list[str]:
     return ["scenario", *(name for name in names if name != "scenario")]
 
 
-def _row(one: Finished, shown: list[str]) -> tuple[str, ...]:
+def _row(finished: Finished, shown: list[str]) -> tuple[str, ...]:
     def text(value: float | None, unit: str) -> str:
         return human(value, unit) if value is not None else "—"
 
-    measured = [(one.time_s, "s"), (one.pause_s, "s"), (one.rounds, "1")]
+    measured = [(finished.time_s, "s"), (finished.pause_s, "s"), (finished.rounds, "1")]
     figures = [text(found.value if found is not None else None, unit) for found, unit in measured]
-    return (str(one.number), cell_name(one.factors, shown), visible(one.status), *figures)
+    return (str(finished.number), cell_name(finished.factors, shown), visible(finished.status), *figures)
 
 
 def _head(status: Status) -> list[Text]:
@@ -116,7 +116,7 @@ def _trial(status: Status, width: int, *, ascii_only: bool) -> list[Text]:
         found.append(Text("player  " + "   ".join(map(_buffer, view.buffers))))
     if view.migration is not None and view.migration.forecast.end_s is not None and view.migration.forecast.why:
         found.append(Text(f"end moved: {view.migration.forecast.why}", "dim"))
-    return [*found, *(Text(f"cannot be read: {visible(one)}", "red") for one in view.broken)]
+    return [*found, *(Text(f"cannot be read: {visible(text)}", "red") for text in view.broken)]
 
 
 def _phase(view: View, title: str, status: Status) -> Text:
@@ -192,14 +192,14 @@ def _graph(name: str, seconds: Sequence[Second], width: int, *, ascii_only: bool
     scale of decades from 0.1 ms to 10 s, or a cross where something was lost."""
     if not seconds:
         return []
-    asked, lost = sum(one.asked for one in seconds), sum(one.lost for one in seconds)
-    known = [one.typical_s for one in seconds if one.typical_s is not None]
+    asked, lost = sum(item.asked for item in seconds), sum(item.lost for item in seconds)
+    known = [item.typical_s for item in seconds if item.typical_s is not None]
     typical = human(known[-1], "s") if known else "—"
     line = Text(f"{name:<12}{typical:>8}  ")
     line.append(f"{_share(lost, asked):>7} lost  ", "red" if lost else "")
     room = min(_GRAPH, width - len(line.plain))
-    for one in seconds[-room:] if room > 0 else ():
-        line.append(*_bar(one, ascii_only=ascii_only))
+    for second in seconds[-room:] if room > 0 else ():
+        line.append(*_bar(second, ascii_only=ascii_only))
     return [line]
 
 
@@ -207,13 +207,13 @@ def _share(lost: int, asked: int) -> str:
     return f"{100 * lost / asked:.2f} %" if asked else "—"
 
 
-def _bar(one: Second, *, ascii_only: bool) -> tuple[str, str]:
-    if one.lost:
+def _bar(second: Second, *, ascii_only: bool) -> tuple[str, str]:
+    if second.lost:
         return ASCII_LOST if ascii_only else LOST, "bold red"
-    if one.typical_s is None:
+    if second.typical_s is None:
         return " ", ""
     bars = ASCII_BARS if ascii_only else BARS
-    height = (math.log10(max(one.typical_s, 1e-9)) + 4) / 5 * (len(bars) - 1)
+    height = (math.log10(max(second.typical_s, 1e-9)) + 4) / 5 * (len(bars) - 1)
     return bars[min(len(bars) - 1, max(0, round(height)))], ""
 
 

@@ -20,20 +20,20 @@ def disturbances(
     every kind, with the phases at which it can be aimed."""
     found = offers(lab)
     if json:
-        print_json([asdict(one) for one in found])
+        print_json([asdict(item) for item in found])
         return 0
-    there = [one for one in found if lab in KINDS[one.kind].labs]
-    width = max(len(one.kind) for one in there)
-    for ability in dict.fromkeys(one.abilities[0] for one in there):
+    there = [item for item in found if lab in KINDS[item.kind].labs]
+    width = max(len(item.kind) for item in there)
+    for ability in dict.fromkeys(item.abilities[0] for item in there):
         _say(f"{ability[0].upper()}{ability[1:]}")
-        stdout().print(_table([one for one in there if one.abilities[0] == ability], width))
-    for why in dict.fromkeys(one.why for one in there if not one.available):
-        lacking = [one.kind for one in there if one.why == why]
+        stdout().print(_table([item for item in there if item.abilities[0] == ability], width))
+    for why in dict.fromkeys(item.why for item in there if not item.available):
+        lacking = [item.kind for item in there if item.why == why]
         _say(f"✗ {why}" if len(lacking) == len(there) else f"✗ {', '.join(lacking)}: {why}")
     elsewhere: dict[str, list[str]] = {}
-    for one in found:
-        if one not in there:
-            elsewhere.setdefault(" and ".join(KINDS[one.kind].labs), []).append(one.kind)
+    for offer in found:
+        if offer not in there:
+            elsewhere.setdefault(" and ".join(KINDS[offer.kind].labs), []).append(offer.kind)
     for labs, kinds in elsewhere.items():
         _say(f"Only on the lab {labs}: {', '.join(kinds)}")
     return 0
@@ -43,8 +43,8 @@ def _table(offered: Sequence[Offer], width: int) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(width=width)
-    for one in offered:
-        table.add_row("" if one.available else "✗", one.kind, "; ".join(one.abilities[1:]))
+    for offer in offered:
+        table.add_row("" if offer.available else "✗", offer.kind, "; ".join(offer.abilities[1:]))
     return table
 
 

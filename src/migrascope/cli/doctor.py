@@ -69,8 +69,8 @@ def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
     found: dict[str, None] = {}
     for key in (key for key, why in reasons.items() if why == reason):
         name = key.partition(".")[0]
-        family = [one for one in reasons if one.partition(".")[0] == name]
-        whole = len(family) > 1 and all(reasons[one] == reason for one in family)
+        family = [text for text in reasons if text.partition(".")[0] == name]
+        whole = len(family) > 1 and all(reasons[text] == reason for text in family)
         parts = ["WINDOW" if part in WINDOWS else part for part in key.split(".")]
         found[f"{name}.*" if whole else ".".join(parts)] = None
     return list(found)

@@ -85,7 +85,7 @@ def observe(
         if len(names) > 1:
             raise UsageProblem("with a command one address is observed: that of the machine which it moves")
         return _moved(names[0], url or "", port, rate, move, runs)
-    if any(one is not None for one in (repeat, pause, prepare, command_limit)):
+    if any(item is not None for item in (repeat, pause, prepare, command_limit)):
         raise UsageProblem("--repeat, --pause, --prepare and --command-limit want a command: -- COMMAND ARG ...")
     return interruptible(_observed(addresses, url, rate, port, for_s, quiet=until_quiet, plain=plain, json=json))
 
@@ -144,7 +144,7 @@ def _moved(name: str, url: str, port: int | None, rate: float | None, move: "Mov
     finally:
         for run in begun:
             hand_over_run(run.path)
-    if begun and any(one.trial.reason == INTERRUPTED for one in begun[0].recordings()):
+    if begun and any(recording.trial.reason == INTERRUPTED for recording in begun[0].recordings()):
         return EXIT_INTERRUPTED
     return code
 
@@ -167,13 +167,13 @@ async def _observed(
     names = dict.fromkeys(addresses)
     asked = await asyncio.gather(*(target_of(name, port, rate) for name in names), return_exceptions=True)
     found = []
-    for one in asked:
-        if isinstance(one, Target):
-            found.append(one)
-        elif url is None or port is not None or not isinstance(one, Problem) or isinstance(one, UsageProblem):
-            raise one
+    for item in asked:
+        if isinstance(item, Target):
+            found.append(item)
+        elif url is None or port is not None or not isinstance(item, Problem) or isinstance(item, UsageProblem):
+            raise item
         else:
-            stderr().print(f"{str(one).splitlines()[0]}: visits alone show it", soft_wrap=True)
+            stderr().print(f"{str(item).splitlines()[0]}: visits alone show it", soft_wrap=True)
     targets = list({target.address: target for target in reversed(found)}.values())[::-1]
     if url is not None:
         from migrascope.study.observation.page import page_of

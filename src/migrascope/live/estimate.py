@@ -99,7 +99,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     likely = end(rest.likely, rest.zeros, 1.0)
     early, high = end(rest.least, 0.0, 1 + SPREAD), end(rest.most, 0.0, 1 - SPREAD)
     # a guest that writes less may be slowed later, so that the better case need not end first
-    low = min((one for one in (likely, early, high) if one is not None), default=None)
+    low = min((value for value in (likely, early, high) if value is not None), default=None)
     high = max(likely, high) if likely is not None and high is not None else None
     if low is None and _stuck(history, terms, threshold):
         least = min(turn.remaining for turn in history.turns[-EVIDENCE_ROUNDS:])
@@ -131,7 +131,7 @@ def expected(terms: Terms, known: Known) -> Estimate:
         )  # fmt: skip
         ends.append(known.lead_s / faster + seconds if seconds is not None else None)
     likely, high = ends[0], ends[2]
-    low = min((one for one in ends if one is not None), default=None)
+    low = min((end for end in ends if end is not None), default=None)
     high = max(likely, high) if likely is not None and high is not None else None
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
 

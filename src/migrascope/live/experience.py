@@ -68,21 +68,21 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
     else the size of its process beside that of another guest's process."""
     if not pasts:
         return NOTHING
-    same = [one for one in pasts if _guest(one.factors) == _guest(factors)]
-    alike = [one for one in pasts if _content(one.factors) == _content(factors)]
-    others = [one for one in pasts if one.resident is not None]
-    copy, spread = statistics.median(one.first_copy for one in pasts), SPREAD_OF_OTHERS
+    same = [item for item in pasts if _guest(item.factors) == _guest(factors)]
+    alike = [item for item in pasts if _content(item.factors) == _content(factors)]
+    others = [item for item in pasts if item.resident is not None]
+    copy, spread = statistics.median(item.first_copy for item in pasts), SPREAD_OF_OTHERS
     if alike:
-        copy, spread = statistics.median(one.first_copy for one in alike), SPREAD
+        copy, spread = statistics.median(item.first_copy for item in alike), SPREAD
     elif resident is not None and others:
-        beside = statistics.median(one.first_copy - one.resident for one in others if one.resident is not None)
+        beside = statistics.median(other.first_copy - other.resident for other in others if other.resident is not None)
         copy, spread = max(1.0, resident + beside), SPREAD
-    turns = [one.first_turn for one in same if one.first_turn is not None]
-    link = [one.speed_Bps for one in pasts if one.speed_Bps and _link(one.factors) == _link(factors)]
+    turns = [item.first_turn for item in same if item.first_turn is not None]
+    link = [item.speed_Bps for item in pasts if item.speed_Bps and _link(item.factors) == _link(factors)]
     return Known(
         copy,
         turns[-1] if turns else None,
-        statistics.median(one.lead_s for one in pasts),
+        statistics.median(item.lead_s for item in pasts),
         statistics.median(link) if link else None,
         spread,
     )

@@ -56,7 +56,7 @@ class History:
         last = self.last
         if sample.at_s <= last.at_s or (not sample.sent_is_exact and _counts(sample) == _counts(last)):
             return self
-        recent = (*(one for one in self.recent if one.at_s >= sample.at_s - RECENT_S), sample)
+        recent = (*(item for item in self.recent if item.at_s >= sample.at_s - RECENT_S), sample)
         if len(recent) == 1:
             recent = (last, sample)
         grown = replace(self, recent=recent)
@@ -94,7 +94,7 @@ class History:
     def stalled_s(self) -> float:
         """For how long nothing has gone over the link, by the samples of the last RECENT_S; 0 where something has."""
         now = self.last
-        still = [one.at_s for one in self.recent if one.transferred == now.transferred]
+        still = [sample.at_s for sample in self.recent if sample.transferred == now.transferred]
         return now.at_s - min(still)
 
     def lately(self, seconds: float) -> tuple[Turn, ...]:

@@ -85,7 +85,7 @@ def of_libvirt(job: dict[str, Any], at_s: float) -> Sample | None:
 
 def of_nova(running: list[dict[str, Any]], at_s: float) -> Sample | None:
     """Of an answer to /servers/{id}/migrations; None where Nova has not counted yet. It counts no rounds."""
-    counted = [one for one in running if one.get("memory_total_bytes")]
+    counted = [row for row in running if row.get("memory_total_bytes")]
     if not counted:
         return None
     newest = counted[-1]

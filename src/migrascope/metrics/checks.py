@@ -114,7 +114,7 @@ def _policy(recording: Recording) -> Check:
     capabilities, parameters = told("query-migrate-capabilities"), told("query-migrate-parameters")
     if capabilities is None or parameters is None:
         return Check(name, "unknown", "no QEMU was asked how it migrates")
-    on = {one["capability"] for one in capabilities if one["state"]}
+    on = {capability["capability"] for capability in capabilities if capability["state"]}
     found = {
         "post-copy": "postcopy-ram" in on, "auto-converge": "auto-converge" in on, "TLS": bool(parameters["tls-creds"]),
     }  # fmt: skip

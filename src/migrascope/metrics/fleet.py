@@ -120,7 +120,7 @@ def _windows(recording: Recording) -> Windows:
 def measure(recording: Recording) -> dict[str, Measured]:
     """fleet.*: totals of a trial of a fleet, and the figures of each instance."""
     found = instances(recording)
-    whole = [one for one in found if one.migrated]
+    whole = [instance for instance in found if instance.migrated]
     counters = link.Counters.of(recording.table("link"), "migration", recording.trial.source)
     result = {
         "fleet.migrated": Measured(float(len(whole)), "1", SOURCE, samples=len(found)),
@@ -129,12 +129,12 @@ def measure(recording: Recording) -> dict[str, Measured]:
         "fleet.at_once": _most(recording),
         "fleet.data_bytes": link.data(counters, _windows(recording)),
     }
-    by_instance = {one.name: one.figures() for one in found}
+    by_instance = {instance.name: instance.figures() for instance in found}
     for key in FIGURES:
         seen = [figures[key] for figures in by_instance.values()]
         result |= {f"fleet.{key}.{name}": over(seen, name, key) for name in TOTALS}
     for name, figures in by_instance.items():
-        result |= {f"fleet.{name}.{key}": one for key, one in figures.items()}
+        result |= {f"fleet.{name}.{key}": measured for key, measured in figures.items()}
     return result
 
 
@@ -144,21 +144,21 @@ TOTALS: dict[str, Callable[[list[float]], float]] = {"median": median, "max": ma
 def over(figures: list[Measured], name: str, key: str) -> Measured:
     """One of TOTALS over the instances, a sum with the sum of their bounds, another with the largest. At least that,
     where it would be more if those that were cut off never ended."""
-    total, there = TOTALS[name], [one for one in figures if one.value is not None]
+    total, there = TOTALS[name], [measured for measured in figures if measured.value is not None]
     if not there:
         return missing("s", SOURCE, f"of no instance {_UNSEEN[key]}")
-    value = total([one.value or 0.0 for one in there])
-    most = total([inf if one.at_least else one.value or 0.0 for one in there])
-    widest = max(there, key=lambda one: one.bound or 0.0)
-    errors = summed(*(one.errors for one in (there if name == "sum" else [widest])))
+    value = total([measured.value or 0.0 for measured in there])
+    most = total([inf if measured.at_least else measured.value or 0.0 for measured in there])
+    widest = max(there, key=lambda item: item.bound or 0.0)
+    errors = summed(*(measured.errors for measured in (there if name == "sum" else [widest])))
     return Measured(float(value), "s", SOURCE, samples=len(there), at_least=most > value).within(**errors)
 
 
 def _total(whole: list[Instance]) -> Measured:
     if not whole:
         return missing("s", SOURCE, "no instance migrated")
-    last, bound = max((one.end_ns or 0, one.end_bound_ns) for one in whole)
-    first = min(one.request_ns for one in whole)
+    last, bound = max((instance.end_ns or 0, instance.end_bound_ns) for instance in whole)
+    first = min(instance.request_ns for instance in whole)
     return Measured((last - first) / NS, "s", SOURCE, samples=len(whole)).within(resolution=bound / NS)
 
 

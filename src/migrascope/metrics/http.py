@@ -78,8 +78,10 @@ def blackout(visits: Visits, late_after_ns: float, span: Span, stop: Span | None
     worst = float(waited[overlaps].max()) / NS if overlaps.any() else None
     failed_count, late_count = int((overlaps & visits.failed).sum()), int((overlaps & late).sum())
     stretches = _stretches(visits.due_ns, ends, bad, overlaps)
-    at_stop = [one for one in stretches if stop is not None and one.due_ns < stop[1] and one.over_ns >= stop[0]]
-    chosen = max(at_stop or stretches, key=lambda one: one.end_ns - one.due_ns, default=_Stretch(0, 0, 0, True))
+    at_stop = [
+        stretch for stretch in stretches if stop is not None and stretch.due_ns < stop[1] and stretch.over_ns >= stop[0]
+    ]
+    chosen = max(at_stop or stretches, key=lambda item: item.end_ns - item.due_ns, default=_Stretch(0, 0, 0, True))
     return Blackout(chosen.due_ns, chosen.end_ns, chosen.ended, failed_count, late_count, worst)
 
 

@@ -66,7 +66,7 @@ def warnings(found: dict[str, Measured]) -> list[str]:
 def shared(recording: Recording) -> bool:
     """Whether the plan had others' traffic on the migration link."""
     tables, name = recording.trial.plan.get("disturbance") or [], recording.trial.factors.disturbance
-    return any((one["name"], one["kind"], one["target"]) == (name, "traffic", "migration") for one in tables)
+    return any((table["name"], table["kind"], table["target"]) == (name, "traffic", "migration") for table in tables)
 
 
 def data(counters: Counters, windows: Windows) -> Measured:

@@ -69,8 +69,10 @@ def without_spoiled(found: dict[str, Measured], why: str | None, *, exempt: bool
     if reason is None:
         return found
     return {
-        key: missing(one.unit, one.source, reason) if key.startswith(_COMPARED) and one.value is not None else one
-        for key, one in found.items()
+        key: missing(measured.unit, measured.source, reason)
+        if key.startswith(_COMPARED) and measured.value is not None
+        else measured
+        for key, measured in found.items()
     }
 
 

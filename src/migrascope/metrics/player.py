@@ -196,8 +196,8 @@ def _worst(recording: Recording, windows: Windows) -> Lateness | str:
     watched = windows.after[1] if windows.after else windows.during[1]
     span = (windows.during[0], until)
     seen = [viewer.lateness_s(windows.before, span, watched) for viewer in viewers(recording).values()]
-    reasons = [one for one in seen if isinstance(one, str)]
+    reasons = [item for item in seen if isinstance(item, str)]
     if not seen or reasons:
         return reasons[0] if reasons else "no viewer recorded anything"
-    late = [one for one in seen if isinstance(one, Lateness)]
-    return replace(max(late, key=lambda one: one.worst_s), ended=all(one.ended for one in late))
+    late = [item for item in seen if isinstance(item, Lateness)]
+    return replace(max(late, key=lambda item: item.worst_s), ended=all(item.ended for item in late))

@@ -74,8 +74,8 @@ def examine(recording: Recording) -> Measurement:
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)
     if fleet.is_fleet(recording):
-        own = {key: one for key, one in found.items() if key.startswith("quality.")}
-        of_one = {key: missing(one.unit, one.source, fleet.ELSEWHERE) for key, one in found.items()}
+        own = {key: measured for key, measured in found.items() if key.startswith("quality.")}
+        of_one = {key: missing(measured.unit, measured.source, fleet.ELSEWHERE) for key, measured in found.items()}
         return Measurement(of_one | own | fleet.measure(recording), windows, [])
     warnings = [
         *load.warnings(found, unsteady, exempt=exempt),

@@ -134,8 +134,8 @@ class Policy(Part):
             ("auto_converge", "dirty_limit", "QEMU takes one of auto_converge and dirty_limit"),
             ("post_copy", "pause", "a guest that is paused has nothing left for post-copy"),
         ]
-        for one, other, words in together:
-            if getattr(self, one) and getattr(self, other):
+        for text, other, words in together:
+            if getattr(self, text) and getattr(self, other):
                 raise ValueError(words)
         if 0 < self.bandwidth < 8e6:
             raise ValueError("bandwidth: 8mbit at least, or 0 for no limit")

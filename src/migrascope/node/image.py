@@ -258,4 +258,6 @@ async def roots(recipes: Sequence[Recipe], say: Say, meanwhile: Say) -> list[Pat
         far[name] = text
         meanwhile("; ".join(far.values()))
 
-    return await asyncio.gather(*(root_image(one, say=say, meanwhile=partial(told, name=one.name)) for one in recipes))
+    return await asyncio.gather(
+        *(root_image(recipe, say=say, meanwhile=partial(told, name=recipe.name)) for recipe in recipes)
+    )

@@ -54,7 +54,7 @@ class Watch:
         """The server's instance actions with their events."""
 
         def question() -> list[Any]:
-            return [self._server.action(one["request_id"]) for one in self._server.actions()]
+            return [self._server.action(action["request_id"]) for action in self._server.actions()]
 
         self._ask("actions", question)
 

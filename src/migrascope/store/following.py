@@ -120,7 +120,7 @@ class TrialFollower:
             if follower.header is None or not values:
                 continue
             source, host = follower.header["source"], follower.header["host"]
-            found.setdefault(table, []).extend(Row(source, host, tuple(one)) for one in values)
+            found.setdefault(table, []).extend(Row(source, host, tuple(value)) for value in values)
             self._given[table, source] = self._given.get((table, source), 0) + len(values)
         return found
 
@@ -140,5 +140,5 @@ class TrialFollower:
                 continue
             for (source,), part in rows.group_by("source", maintain_order=True):
                 rest = part.slice(self._given.get((table, str(source)), 0))
-                found.setdefault(table, []).extend(Row(one[-2], one[-1], one[:-2]) for one in rest.iter_rows())
+                found.setdefault(table, []).extend(Row(row[-2], row[-1], row[:-2]) for row in rest.iter_rows())
         return found

@@ -137,14 +137,14 @@ class Disturbing:
             raise self._fault
 
     def _record(self, opened: Path, instance: str, migration: str) -> None:
-        one = self._one
+        disturbance = self._one
         if not self._asked_ns:
-            self._notes.append(f"{one.when} never came")
+            self._notes.append(f"{disturbance.when} never came")
         with Spool(
             opened, "disturbance", source="engine", host="engine", instance=instance, migration=migration
         ) as spool:
             spool.add(
-                one.name, one.kind, one.target, one.when,
+                disturbance.name, disturbance.kind, disturbance.target, disturbance.when,
                 self._due_ns, self._asked_ns, self._effect_ns, self._healed_ns, "; ".join(self._notes),
             )  # fmt: skip
 

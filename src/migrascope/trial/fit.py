@@ -40,9 +40,15 @@ class TooSlow(Problem):
 def heaviest(plan: Plan) -> Factors:
     """The cell of a plan whose visitors and viewers cost the guest most; it writes nothing and holds nothing more."""
     observed = [cell for cell in cells(plan) if cell.probes == "all"] or cells(plan)
-    one = max(observed, key=lambda cell: (_WEIGHTS.index(cell.scenario), -cell.vcpus))
+    factors = max(observed, key=lambda cell: (_WEIGHTS.index(cell.scenario), -cell.vcpus))
     return replace(
-        one, resident_bytes=0, write_Bps=0.0, write_set_bytes=0, write_pattern="none", disturbance="none", instances=1
+        factors,
+        resident_bytes=0,
+        write_Bps=0.0,
+        write_set_bytes=0,
+        write_pattern="none",
+        disturbance="none",
+        instances=1,
     )
 
 
@@ -113,7 +119,7 @@ class Fit:
                 people = replace(workload, viewers=workload.viewers[:count])
                 echo = trial.facts["echo_kind"]
                 seated = process_specs(trial.client, made, trial.plan, people, observed=True, echo=echo)
-                await tried.processes.start([one for one in seated if one.source.startswith("viewer-")])
+                await tried.processes.start([spec for spec in seated if spec.source.startswith("viewer-")])
                 await tried.processes.start([self._searcher(made, workload.page_path, count)])
                 rate, busy, serves = await self._found(attempt, tried.processes)
             if rate >= min(LEAST_RATE, self._rates.most):

@@ -138,8 +138,8 @@ async def observers(trial: Trial) -> AsyncIterator[None]:
 @asynccontextmanager
 async def load_watch(trial: Trial) -> AsyncIterator[None]:
     """What records how far the load in the guest is, where there is some."""
-    one = trial.disturbance
-    if trial.observed and (trial.factors.write_Bps or (one is not None and one.made.in_guest)):
+    item = trial.disturbance
+    if trial.observed and (trial.factors.write_Bps or (item is not None and item.made.in_guest)):
         agent = f"http://{trial.instance.address}:{AGENT_PORT}"
         await trial.processes.start([trial.member("stress", "probe.stress", url=agent, interval_s=_WRITER_EVERY_S)])
     yield
@@ -158,15 +158,15 @@ async def ledger(trial: Trial) -> AsyncIterator[None]:
 @asynccontextmanager
 async def disturbance(trial: Trial) -> AsyncIterator[None]:
     """The disturbance, armed; with a sink at the client's where it is the guest's network load."""
-    one = trial.disturbance
-    lasts = one is not None and one.when in ("trial", "window")
+    item = trial.disturbance
+    lasts = item is not None and item.when in ("trial", "window")
     trial.facts["declared_load"] = bool(trial.factors.write_Bps) or lasts
-    if one is None:
+    if item is None:
         yield
         return
-    sends = one.kind == "guest-network"
+    sends = item.kind == "guest-network"
     swallows = await _begin_sink(trial) if sends else ""
-    armed = await Disturbing.armed(one, trial.instance, trial.destination, trial.guest, swallows)
+    armed = await Disturbing.armed(item, trial.instance, trial.destination, trial.guest, swallows)
     trial.disturbing = armed
     try:
         yield

@@ -62,9 +62,9 @@ def _socket_factory(namespace: Namespace | None) -> Callable[[aiohttp.AddrInfoTy
 
     def made(address: aiohttp.AddrInfoType) -> socket.socket:
         make = partial(socket.socket, *address[:3])
-        one = make() if namespace is None else namespace.call(make)
-        one.setblocking(False)
-        return one
+        sock = make() if namespace is None else namespace.call(make)
+        sock.setblocking(False)
+        return sock
 
     return made
 

@@ -116,7 +116,7 @@ class SteadyState:
     def busy(self) -> float | None:
         """The share of one core that the guest used in the last window, by its own count; None before two counts."""
         since = mono_ns() - round((self._window_s + _COUNT_S / 2) * NS)
-        recent = [one for one in self._busy if one[0] >= since]
+        recent = [row for row in self._busy if row[0] >= since]
         if len(recent) < 2 or recent[-1][1] <= recent[0][1]:
             return None
         return round(max(0.0, (recent[-1][2] - recent[0][2]) / (recent[-1][1] - recent[0][1])), 4)

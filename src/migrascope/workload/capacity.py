@@ -91,8 +91,8 @@ class Outcomes:
     def add(self, *row: Any) -> None:
         """A row of the table visit."""
         self._spool.add(*row)
-        one = dict(zip(self._spool.table.columns, row, strict=True))
-        self.done_ns[one["kind"], one["seq"]] = 0 if one["error"] else one["done_ns"]
+        record = dict(zip(self._spool.table.columns, row, strict=True))
+        self.done_ns[record["kind"], record["seq"]] = 0 if record["error"] else record["done_ns"]
 
 
 class Trier:
@@ -173,12 +173,18 @@ async def main(program: Program) -> None:
         stack.push_async_callback(trier.end)
         program.ready()
 
-        def tell(one: Tried) -> None:
-            tried.add(time.monotonic_ns(), one.viewers, one.rate, one.in_time, -1.0 if one.busy is None else one.busy)
+        def tell(attempt: Tried) -> None:
+            tried.add(
+                time.monotonic_ns(),
+                attempt.viewers,
+                attempt.rate,
+                attempt.in_time,
+                -1.0 if attempt.busy is None else attempt.busy,
+            )
             tried.flush()
 
         found = await find(trier, config["most"], config["limit_s"], tell)
-        known = [-1.0 if one is None else one for one in (found.busy, found.serves)]
+        known = [-1.0 if value is None else value for value in (found.busy, found.serves)]
         borne.add(time.monotonic_ns(), config["viewers"], found.rate, *known)
         borne.flush()
         await program.ended()

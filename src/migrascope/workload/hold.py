@@ -49,10 +49,10 @@ class Holds:
     def __init__(self, schedule: list[dict[str, Any]], start_ns: int, spool: Spool) -> None:
         self._spool = spool
         self._coming: dict[str, deque[Hold]] = {"http": deque(), "player": deque()}
-        for one in sorted(schedule, key=lambda one: float(one["at_s"])):
-            hold_s = float(one["hold_s"])
-            at_ns = start_ns + round(one["at_s"] * NS)
-            hold = Hold(one["kind"], at_ns, hold_s, float(one.get("nominal_s", hold_s)))
+        for row in sorted(schedule, key=lambda item: float(item["at_s"])):
+            hold_s = float(row["hold_s"])
+            at_ns = start_ns + round(row["at_s"] * NS)
+            hold = Hold(row["kind"], at_ns, hold_s, float(row.get("nominal_s", hold_s)))
             self._coming[hold.kind].append(hold)
             if hold.kind == "http":
                 self._begin(hold, hold.at_ns)
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     def _request(self, head: str) -> None:
         line, *rest = head.split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in rest)}
+        headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in rest)}
         path = line.split(" ")[1] if line.count(" ") == 2 else ""
         close = headers.get("connection", "").lower() == "close"
         if path == "/":

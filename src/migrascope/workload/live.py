@@ -32,7 +32,7 @@ class LoopSegment:
 def read_loop(folder: Path) -> list[LoopSegment]:
     """The loop's segments in their order. OSError or ValueError when it is none."""
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    segments = [LoopSegment(folder / one["file"], float(one["duration_s"])) for one in index["segments"]]
+    segments = [LoopSegment(folder / segment["file"], float(segment["duration_s"])) for segment in index["segments"]]
     if not segments:
         raise ValueError(f"{folder}/index.json lists no segments")
     return segments

@@ -44,15 +44,15 @@ def search(most: float) -> Generator[float, Tried, None]:
         if wanted is None:
             return
         rate = wanted if wanted == most else max(math.floor(wanted), LEAST_RATE)
-        if any(one.rate == rate for one in tried):
+        if any(attempt.rate == rate for attempt in tried):
             return
 
 
 def conclude(tried: Sequence[Tried]) -> Borne:
     """The highest rate that was tried and borne: its visits were answered in time, the guest used no more than
     PROCESSOR_SHARE of a core; less where that is close to a rate that was answered late."""
-    late = [one.rate for one in tried if one.in_time < IN_TIME_SHARE]
-    best = max((one for one in tried if borne(one)), key=lambda one: one.rate, default=None)
+    late = [attempt.rate for attempt in tried if attempt.in_time < IN_TIME_SHARE]
+    best = max((attempt for attempt in tried if borne(attempt)), key=lambda attempt: attempt.rate, default=None)
     full = _rate_at(tried, 1.0)
     serves = full if full is None else min([full, *late])
     if best is None:
@@ -69,8 +69,8 @@ def borne(tried: Tried) -> bool:
 
 def _next(tried: list[Tried], most: float) -> float | None:
     """The rate to try next, None where another would tell nothing new."""
-    low = max((one.rate for one in tried if borne(one)), default=0.0)
-    high = min((one.rate for one in tried if not borne(one)), default=None)
+    low = max((attempt.rate for attempt in tried if borne(attempt)), default=0.0)
+    high = min((attempt.rate for attempt in tried if not borne(attempt)), default=None)
     if low >= most or not low:
         return None
     allowed = _rate_at(tried, PROCESSOR_SHARE)
@@ -86,7 +86,11 @@ def _next(tried: list[Tried], most: float) -> float | None:
 
 def _rate_at(tried: Sequence[Tried], busy: float) -> float | None:
     """The rate at which the guest would use that share of a core, from the line through what was tried."""
-    known = [(one.rate, one.busy) for one in tried if one.busy is not None and one.in_time >= IN_TIME_SHARE]
+    known = [
+        (attempt.rate, attempt.busy)
+        for attempt in tried
+        if attempt.busy is not None and attempt.in_time >= IN_TIME_SHARE
+    ]
     if len(known) < 2:
         return None
     try:

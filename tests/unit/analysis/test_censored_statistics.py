@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 def with_values(run: Summary, measured: list[Measured], disturbance: str = "none") -> Summary:
     """The run with the blackouts of the trials of a disturbance set, by their order."""
     chosen = [trial for trial in run.trials if trial.facts.factors.disturbance == disturbance]
-    values = {trial.facts.number: one for trial, one in zip(chosen, measured, strict=True)}
+    values = {trial.facts.number: item for trial, item in zip(chosen, measured, strict=True)}
     trials = [
         replace(trial, metrics=trial.metrics | {KEY: values.get(trial.facts.number, trial.metrics[KEY])})
         for trial in run.trials
@@ -61,7 +61,7 @@ def with_values(run: Summary, measured: list[Measured], disturbance: str = "none
 
 
 def outcome(run: Summary, **threshold: str) -> tuple[str, str]:
-    checks = [one for one in check_run(run, {KEY: Threshold.model_validate(threshold)}) if "half" not in one.cell]
+    checks = [check for check in check_run(run, {KEY: Threshold.model_validate(threshold)}) if "half" not in check.cell]
     return checks[0].outcome, checks[0].text
 
 
@@ -120,7 +120,7 @@ def test_a_difference_of_which_one_side_was_cut_off_has_a_sign_or_nothing() -> N
     assert more.interval is not None
     assert (more.median, more.sign(), more.interval.high) == (None, 1, math.inf)
     assert more.interval.low == pytest.approx(4.1)
-    assert [(one.median, one.sign()) for one in (unsure, both)] == [(None, 0), (None, 0)]
+    assert [(paired.median, paired.sign()) for paired in (unsure, both)] == [(None, 0), (None, 0)]
     less = paired_difference(short, never)
     assert less is not None
     assert less.sign() == -1
@@ -151,10 +151,15 @@ def test_an_interval_of_what_is_known_holds_that_of_any_truth(seen: list[tuple[f
 def test_two_runs_of_which_one_was_cut_off(run: Summary) -> None:
     cut_off = with_values(run, [seconds(4.2, at_least=True)] * 12)
     found = compare(run, cut_off)
-    one = next(one for one in found.differences if one.key == KEY and one.cell.disturbance == "none")
-    assert (one.effect, one.seen, one.theirs_at_least, one.ours_at_least) == (None, 1, True, False)
+    difference = next(item for item in found.differences if item.key == KEY and item.cell.disturbance == "none")
+    assert (difference.effect, difference.seen, difference.theirs_at_least, difference.ours_at_least) == (
+        None,
+        1,
+        True,
+        False,
+    )
     twice = compare(cut_off, cut_off).differences
-    both = next(one for one in twice if one.key == KEY and one.cell.disturbance == "none")
+    both = next(item for item in twice if item.key == KEY and item.cell.disturbance == "none")
     assert (both.effect, both.seen) == (None, 0)
     assert both.reason == "not even the sign is known: values were cut off"
     json.dumps(as_json([found]), allow_nan=False)
@@ -170,7 +175,9 @@ def test_a_dose_that_was_cut_off_is_more_by_an_unknown_amount(run: Summary) -> N
     assert interval.startswith("≥ +")
     series = cut_off.doses[0]
     assert "cut off" in {row["what"] for row in doses._points(series, "x", doses.DRAWN[2], cut_off)}
-    said = next(one for one in cut_off.findings if one.topic == "dose" and "more network blackout" in one.text)
+    said = next(
+        finding for finding in cut_off.findings if finding.topic == "dose" and "more network blackout" in finding.text
+    )
     assert "more network blackout (at least " in said.text
     json.dumps(summary_json(cut_off), allow_nan=False)
 
@@ -178,8 +185,8 @@ def test_a_dose_that_was_cut_off_is_more_by_an_unknown_amount(run: Summary) -> N
 def test_data_is_not_held_against_downtimes_that_were_cut_off(run: Summary) -> None:
     alone = [trial for trial in with_values(run, SIX_AND_SIX).trials if trial.facts.factors.disturbance == "none"]
     free = summarise(run.environment, run.plan, [replace(trial, limited=False) for trial in alone], None)
-    said = [one for one in free.findings if one.topic == "data-downtime"]
-    assert any("it was cut off" in one.text and one.verdict == "unknown" for one in said)
+    said = [finding for finding in free.findings if finding.topic == "data-downtime"]
+    assert any("it was cut off" in finding.text and finding.verdict == "unknown" for finding in said)
 
 
 def test_a_policy_that_was_cut_off_beats_none(run: Summary) -> None:
@@ -192,7 +199,7 @@ def test_a_policy_that_was_cut_off_beats_none(run: Summary) -> None:
         return replace(run, trials=trials)
 
     trials = [*policy("one", seconds(0.05, at_least=True)).trials, *policy("other", seconds(0.3)).trials]
-    front = {one.cell.factors.policy: one.front for one in summarise({}, run.plan, trials, None).policies}
+    front = {cost.cell.factors.policy: cost.front for cost in summarise({}, run.plan, trials, None).policies}
     assert front == {"one": False, "other": True}
 
 
@@ -210,7 +217,7 @@ def test_everything_that_shows_it_marks_it(run: Summary) -> None:
     assert KEY in texts["trials.csv"]
     assert "median high max" in texts["cells.csv"]
     every = sections.every(cut_off, ["scenario", "disturbance"])
-    row = next(row for one in every for row in one["rows"] if row[0] == KEY and "≥ 2.15 s" in row)
+    row = next(row for record in every for row in record["rows"] if row[0] == KEY and "≥ 2.15 s" in row)
     assert row[3:6] == ("≥ 4.20 s", "100 ms", "≥ 4.20 s")
-    last = max((one for one in cut_off.trials if one.metrics[KEY].at_least), key=lambda one: one.facts.number)
+    last = max((trial for trial in cut_off.trials if trial.metrics[KEY].at_least), key=lambda item: item.facts.number)
     assert "≥ 4200" in sections.trial(last, ["scenario"], None)["values"]

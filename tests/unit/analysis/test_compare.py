@@ -74,7 +74,7 @@ def ours(short: RunFolder) -> Summary:
 def test_what_differs_is_said_and_what_does_not(ours: Summary, long: RunFolder) -> None:
     found = compare(ours, analyse(long))
     assert found.facts == {"policy": ("pre-copy", "xbzrle")}
-    by_key = {one.key: one for one in found.differences}
+    by_key = {difference.key: difference for difference in found.differences}
     pause, data = by_key["vm_pause_s"], by_key["data_transferred_bytes"]
     assert (pause.n, pause.seen) == (6, 1)
     assert pause.effect == pytest.approx(0.1, abs=0.002)
@@ -87,11 +87,11 @@ def test_what_differs_is_said_and_what_does_not(ours: Summary, long: RunFolder) 
 def test_programs_are_told_the_family_and_where_the_limit_decided(ours: Summary, long: RunFolder) -> None:
     found = compare(ours, analyse(long))
     (public,) = json.loads(json.dumps(as_json([found])))["comparisons"]
-    told = [one for one in public["differences"] if one["p"] is not None]
+    told = [difference for difference in public["differences"] if difference["p"] is not None]
     assert public["differences"][0]["layer"] == "hypervisor"
     assert public["family"]["comparisons"] == len(told) > 5
     assert "Benjamini-Hochberg" in public["family"]["method"]
-    assert all(one["p_of_family"] >= one["p"] for one in told)
+    assert all(item["p_of_family"] >= item["p"] for item in told)
     (limits,) = public["limit_decided"]
     assert limits["cell"]["scenario"] == "none"
     assert (limits["ours"]["of"], limits["theirs"]["of"]) == (6, 6)
@@ -114,10 +114,10 @@ def test_a_comparison_is_printed_whole(short: RunFolder, long: RunFolder, capsys
 def test_below_six_trials_on_a_side_no_difference_is_told(ours: Summary, tmp_path: Path) -> None:
     other = analyse(run_of(tmp_path, plan(blocks=5), scripts(0.3)))
     seven = analyse(run_of(tmp_path / "7", plan(blocks=7), scripts(0.3)))
-    five = {one.key: one for one in compare(ours, other).differences}["vm_pause_s"]
+    five = {difference.key: difference for difference in compare(ours, other).differences}["vm_pause_s"]
     assert (five.seen, five.p, five.reason) == (0, None, "5 trials, 6 are needed")
     assert compare(ours, other).comparisons == 0
-    assert {one.key: one for one in compare(ours, seven).differences}["vm_pause_s"].seen == 1
+    assert {difference.key: difference for difference in compare(ours, seven).differences}["vm_pause_s"].seen == 1
 
 
 def redrawn(summary: Summary, chance: np.random.Generator, *, more: float = 0.0) -> Summary:
@@ -138,7 +138,7 @@ def test_two_runs_of_the_same_show_no_difference_in_nineteen_of_twenty(ours: Sum
     chance, runs, wrong = np.random.default_rng(6), 200, 0
     for _ in range(runs):
         found = compare(redrawn(ours, chance), redrawn(ours, chance))
-        wrong += any(one.seen for one in found.differences)
+        wrong += any(difference.seen for difference in found.differences)
         assert found.comparisons == len(found.differences) > 12
     assert scipy.stats.binomtest(wrong, runs, 0.05, alternative="greater").pvalue > 1e-3
 
@@ -146,14 +146,19 @@ def test_two_runs_of_the_same_show_no_difference_in_nineteen_of_twenty(ours: Sum
 def test_a_difference_that_is_there_is_seen_in_six_blocks_among_all_figures(ours: Summary) -> None:
     chance = np.random.default_rng(7)
     found = compare(redrawn(ours, chance), redrawn(ours, chance, more=10.0))
-    assert {one.key for one in found.differences if one.seen} == {keys[0] for keys in LAYERS.values()}
+    assert {difference.key for difference in found.differences if difference.seen} == {
+        keys[0] for keys in LAYERS.values()
+    }
 
 
 def test_one_that_may_be_the_chance_of_many_comparisons_is_not_seen(
     ours: Summary, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = compare(redrawn(ours, np.random.default_rng(7)), redrawn(ours, np.random.default_rng(8), more=10.0))
-    many = replace(one, differences=[replace(each, p_of_family=0.2 if each.apart else 1.0) for each in one.differences])
+    comparison = compare(redrawn(ours, np.random.default_rng(7)), redrawn(ours, np.random.default_rng(8), more=10.0))
+    many = replace(
+        comparison,
+        differences=[replace(each, p_of_family=0.2 if each.apart else 1.0) for each in comparison.differences],
+    )
     assert any(each.apart for each in many.differences)
     assert not any(each.seen for each in many.differences)
     show(many, Console(width=200))
@@ -167,23 +172,23 @@ def test_other_machines_are_refused_with_the_facts_unless_forced(ours: Summary) 
         compare(ours, theirs)
     found = compare(ours, theirs, force=True)
     assert set(found.forced) == {"cpu", "cores", "memory_bytes"}
-    assert not any(one.seen for one in found.differences)
+    assert not any(difference.seen for difference in found.differences)
 
 
 def test_a_name_that_stands_for_another_thing_is_not_compared(ours: Summary) -> None:
     named = {"axes": {**ours.plan["axes"], "policy": ["late"]}}
-    one = replace(ours, plan={**ours.plan, **named, "policies": {"late": {"post_copy": {"after_round": 2}}}})
+    summary = replace(ours, plan={**ours.plan, **named, "policies": {"late": {"post_copy": {"after_round": 2}}}})
     other = replace(ours, plan={**ours.plan, **named, "policies": {"late": {"xbzrle": {"cache": 2**26}}}})
-    compare(one, one)
+    compare(summary, summary)
     with pytest.raises(NotComparable, match=r"policy late: post_copy \{'after_round': 2\} and xbzrle"):
-        compare(one, other)
-    assert "policy late" in compare(one, other, force=True).forced
+        compare(summary, other)
+    assert "policy late" in compare(summary, other, force=True).forced
     cut = {"name": "cut", "kind": "link-down", "duration": 1.0}
     named = {"axes": {**ours.plan["axes"], "disturbance": ["cut"]}}
-    one = replace(ours, plan={**ours.plan, **named, "disturbance": [cut]})
+    summary = replace(ours, plan={**ours.plan, **named, "disturbance": [cut]})
     other = replace(ours, plan={**ours.plan, **named, "disturbance": [{**cut, "duration": 2.0}]})
     with pytest.raises(NotComparable, match=r"disturbance cut: .*duration 1\.0 and .*duration 2\.0"):
-        compare(one, other)
+        compare(summary, other)
 
 
 def test_settings_that_differ_are_said(ours: Summary) -> None:
@@ -224,7 +229,7 @@ def test_runs_of_another_load_are_told_apart(short: RunFolder, times: dict[str, 
 
 def outcomes(summary: Summary, **wanted: str) -> list[str]:
     found = check_run(summary, {key: Threshold(most=text) for key, text in wanted.items()})
-    return [one.outcome for one in found]
+    return [check.outcome for check in found]
 
 
 def test_thresholds_are_held_against_the_ends_of_intervals(ours: Summary) -> None:
@@ -233,7 +238,7 @@ def test_thresholds_are_held_against_the_ends_of_intervals(ours: Summary) -> Non
     assert outcomes(ours, vm_pause_s="200ms") == ["fail"]
     assert outcomes(ours, player_stall_s="1s") == ["unknown"]
     at_least = check_run(ours, {"vm_pause_s": Threshold(least="205ms", most="1s")})
-    assert [one.outcome for one in at_least] == ["pass"]
+    assert [check.outcome for check in at_least] == ["pass"]
 
 
 def test_too_few_trials_and_failed_ones_are_no_pass(ours: Summary, tmp_path: Path) -> None:
@@ -261,7 +266,7 @@ def test_quantities_of_thresholds() -> None:
 
 def test_junit_counts_what_it_holds(ours: Summary) -> None:
     checks = [
-        one for most in ("300ms", "230ms", "200ms") for one in check_run(ours, {"vm_pause_s": Threshold(most=most)})
+        check for most in ("300ms", "230ms", "200ms") for check in check_run(ours, {"vm_pause_s": Threshold(most=most)})
     ]
     suite = ElementTree.fromstring(junit("r", checks))
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")

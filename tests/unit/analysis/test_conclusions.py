@@ -32,15 +32,20 @@ def thesis(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 
 def test_the_study_answers_both_of_its_questions(thesis: Summary) -> None:
-    found = {one.evidence.get("metric"): one for one in thesis.findings if one.topic in ("data-time", "data-downtime")}
+    found = {
+        item.evidence.get("metric"): item for item in thesis.findings if item.topic in ("data-time", "data-downtime")
+    }
     assert set(found) == {None, "vm_pause_s", "network_blackout_s"}
-    for metric, one in found.items():
-        assert one.verdict == "pass", one
-        assert "95 % interval" in one.text
-        assert "resident memory set within 2 otherwise equal settings; downtime limit 100 s (stop-and-copy)" in one.text
-        assert "it decided in none" in one.text
-        assert (one.evidence["limit_decided"], one.evidence["unknown"], one.evidence["of"]) == (0, 0, 16)
-        assert one.evidence["low"] < 8 / 0.957e9 < one.evidence["high"] or metric is None
+    for metric, finding in found.items():
+        assert finding.verdict == "pass", finding
+        assert "95 % interval" in finding.text
+        assert (
+            "resident memory set within 2 otherwise equal settings; downtime limit 100 s (stop-and-copy)"
+            in finding.text
+        )
+        assert "it decided in none" in finding.text
+        assert (finding.evidence["limit_decided"], finding.evidence["unknown"], finding.evidence["of"]) == (0, 0, 16)
+        assert finding.evidence["low"] < 8 / 0.957e9 < finding.evidence["high"] or metric is None
 
 
 def test_trials_that_the_limit_decided_are_said_to_be_in(thesis: Summary) -> None:
@@ -51,7 +56,7 @@ def test_trials_that_the_limit_decided_are_said_to_be_in(thesis: Summary) -> Non
     assert "the downtime limit decided in 1 of 2 trials, not known in 1" in told.text
     assert (told.limit_decided, told.limit_unknown, told.of) == (1, 1, 2)
     (shown, *_) = [
-        one for one in summary_json(replace(thesis, cells=cells))["cells"] if one["factors"] == vars(first.factors)
+        cell for cell in summary_json(replace(thesis, cells=cells))["cells"] if cell["factors"] == vars(first.factors)
     ]
     assert shown["limit_decided"] == {"limit_decided": 1, "unknown": 1, "of": 2}
     other = replace(known, factors=replace(first.factors, policy="post-copy"))

@@ -40,44 +40,46 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 
 def test_doses_of_one_load_are_a_series_the_mildest_first(summary: Summary) -> None:
-    found = {one.what: one for one in summary.doses if len(one.doses) > 1}
-    assert {what: [dose.name for dose in one.doses] for what, one in found.items()} == {
+    found = {series.what: series for series in summary.doses if len(series.doses) > 1}
+    assert {what: [dose.name for dose in series.doses] for what, series in found.items()} == {
         "guest-memory (working_set 64MiB)": ["calm", "quick"],
         "link-rate storage": ["wide", "narrow"],
     }
-    alone = [one for one in summary.doses if len(one.doses) == 1]
-    assert [dose.name for one in alone for dose in one.doses] == ["other-set"]
+    alone = [series for series in summary.doses if len(series.doses) == 1]
+    assert [dose.name for series in alone for dose in series.doses] == ["other-set"]
 
 
 def test_a_dose_is_set_against_the_undisturbed_trial_of_its_block(summary: Summary) -> None:
-    (series,) = [one for one in summary.doses if len(one.doses) > 1 and "memory" in one.what]
+    (series,) = [item for item in summary.doses if len(item.doses) > 1 and "memory" in item.what]
     for dose in series.doses:
         pair = dose.against["migration_time_s"]
         assert pair.median == pytest.approx(SLOWER_S[dose.name])
         assert (pair.n, pair.sign()) == (6, 1)
-    said = [one.text for one in summary.findings if one.topic == "dose"]
+    said = [finding.text for finding in summary.findings if finding.topic == "dose"]
     assert any("quick against none, paired within 6 blocks" in text and "5.00 s more migration time" in text
                for text in said)  # fmt: skip
     assert not any("cut" in text and "more migration time" in text for text in said)
 
 
 def test_data_against_time_is_no_question_of_such_a_run(summary: Summary) -> None:
-    (one,) = [one for one in summary.findings if one.topic in ("data-time", "data-downtime")]
-    assert one.text.startswith("Nothing can be concluded on data against time and downtime in 7 of 7 groups")
-    order = [one.text.split(" ")[0] for one in summary.findings if " against none, paired" in one.text]
+    (finding,) = [item for item in summary.findings if item.topic in ("data-time", "data-downtime")]
+    assert finding.text.startswith("Nothing can be concluded on data against time and downtime in 7 of 7 groups")
+    order = [item.text.split(" ")[0] for item in summary.findings if " against none, paired" in item.text]
     assert order == [name for name in NAMES if name != "none"]
 
 
 def with_status(summary: Summary, status: dict[str, str]) -> Summary:
     trials = [
-        replace(one, facts=replace(one.facts, status=status.get(one.facts.factors.disturbance, one.facts.status)))
-        for one in summary.trials
+        replace(
+            trial, facts=replace(trial.facts, status=status.get(trial.facts.factors.disturbance, trial.facts.status))
+        )
+        for trial in summary.trials
     ]
     return summarise(summary.environment, summary.plan, trials, None)
 
 
 def ends(summary: Summary) -> list[str]:
-    return [one.text for one in summary.findings if "onverge" in one.text and one.topic == "dose"]
+    return [finding.text for finding in summary.findings if "onverge" in finding.text and finding.topic == "dose"]
 
 
 def test_where_convergence_ends_is_said_with_its_counts(summary: Summary) -> None:
@@ -114,8 +116,8 @@ def test_the_table_and_the_picture_show_them(summary: Summary) -> None:
 
 def test_the_table_says_where_the_limit_decided(summary: Summary) -> None:
     trials = [
-        replace(one, limited={"none": None, "quick": True}.get(one.facts.factors.disturbance, False))
-        for one in summary.trials
+        replace(trial, limited={"none": None, "quick": True}.get(trial.facts.factors.disturbance, False))
+        for trial in summary.trials
     ]
     found = doses.table(summarise(summary.environment, summary.plan, trials, None))
     assert found is not None

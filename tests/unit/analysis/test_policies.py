@@ -33,7 +33,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 
 def test_the_front_holds_what_nothing_beats(summary: Summary) -> None:
-    assert {one.cell.factors.policy: one.front for one in summary.policies} == {
+    assert {cost.cell.factors.policy: cost.front for cost in summary.policies} == {
         "pre-copy": True,
         "multifd": True,
         "xbzrle": False,
@@ -42,15 +42,15 @@ def test_the_front_holds_what_nothing_beats(summary: Summary) -> None:
 
 
 def test_a_migration_that_does_not_converge_is_an_outcome(summary: Summary) -> None:
-    outcomes = {one.cell.factors.policy: one.outcomes for one in summary.policies}
+    outcomes = {cost.cell.factors.policy: cost.outcomes for cost in summary.policies}
     assert outcomes["post-copy"] == {"not-converged": 1}
     assert outcomes["pre-copy"] == {"ok": 1}
 
 
 def test_programs_are_told_the_costs_and_where_the_limit_decided(summary: Summary) -> None:
-    public = {one["policy"]: one for one in summary_json(summary)["policies"]}
+    public = {policy["policy"]: policy for policy in summary_json(summary)["policies"]}
     assert list(public["pre-copy"]["outcomes"].items()) == [("ok", 1)]
-    assert {name: one["front"] for name, one in public.items()}["multifd"]
+    assert {name: item["front"] for name, item in public.items()}["multifd"]
     assert public["pre-copy"]["limit_decided"] == {"limit_decided": 0, "unknown": 0, "of": 1}
     limited = [replace(cell, limited=cell.trials - cell.failed) for cell in summary.cells]
     told = summary_json(replace(summary, policies=costs(limited, summary.trials)))
@@ -71,9 +71,9 @@ def test_the_table_and_the_picture_have_a_row_for_each(summary: Summary) -> None
 
 def test_a_run_of_one_policy_has_no_such_table(tmp_path: Path) -> None:
     plan = PLAN.model_copy(update={"axes": PLAN.axes.model_copy(update={"policy": ["pre-copy"]})})
-    one = analyse(run_of(tmp_path, plan))
-    assert policies.table(one) is None
-    assert policies.picture(one) is None
+    item = analyse(run_of(tmp_path, plan))
+    assert policies.table(item) is None
+    assert policies.picture(item) is None
 
 
 def test_each_limit_has_its_sentence(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def test_a_cells_counted_trials_are_those_of_its_statistics(summary: Summary) ->
     counted = {cell.factors: [trial.facts for trial in summary.counted(cell.factors)] for cell in summary.cells}
     assert [len(facts) for facts in counted.values()] == [cell.trials - cell.failed for cell in summary.cells]
     for factors, facts in counted.items():
-        assert all(one.factors == factors and one.status == "ok" for one in facts)
-        assert [one.number for one in facts] == sorted(one.number for one in facts)
+        assert all(fact.factors == factors and fact.status == "ok" for fact in facts)
+        assert [fact.number for fact in facts] == sorted(fact.number for fact in facts)
 
 
 def test_the_public_json_has_every_key_and_reads_back(summary: Summary) -> None:
@@ -129,7 +129,7 @@ def test_calibration_is_read_from_the_run(run: RunFolder) -> None:
     finally:
         path.unlink()
     assert seen.calibration == [row]
-    (accuracy,) = [one for one in seen.findings if one.topic == "accuracy"]
+    (accuracy,) = [finding for finding in seen.findings if finding.topic == "accuracy"]
     assert accuracy.verdict == "pass"
     assert "300 µs" in accuracy.text
     assert "2.00 ms" in accuracy.text
@@ -139,7 +139,7 @@ def test_an_empty_run_is_summarised_too(tmp_path: Path) -> None:
     run = run_of(tmp_path, light(blocks=1, axes={"scenario": ["none"]}))
     summary = summarise(run.manifest, Plan().base_units(), [], None)
     assert summary.cells == []
-    assert {one.verdict for one in summary.findings} == {"unknown"}
+    assert {finding.verdict for finding in summary.findings} == {"unknown"}
 
 
 def test_a_statistic_of_nothing_says_why() -> None:
@@ -238,8 +238,8 @@ def test_more_data_more_time_is_said_when_shown() -> None:
 )
 def test_what_cannot_carry_a_conclusion_says_why_and_what_would(levels: list[dict[str, Any]], says: str) -> None:
     trials = [
-        replace(one, facts=replace(one.facts, factors=replace(FACTORS, **levels[at % len(levels)])))
-        for at, one in enumerate(rising(12))
+        replace(trial, facts=replace(trial.facts, factors=replace(FACTORS, **levels[at % len(levels)])))
+        for at, trial in enumerate(rising(12))
     ]
     time, *downtimes = (*said(trials, "data-time"), *said(trials, "data-downtime"))
     assert "four doses in each of two scenarios, or five in one" in time.text
@@ -263,26 +263,28 @@ def test_and_nothing_when_nothing_is_shown() -> None:
 def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
     summary = analyse(run_of(tmp_path, light(blocks=1)))
     for topic in ("data-time", "data-downtime", "scenario"):
-        found = [one for one in summary.findings if one.topic == topic]
+        found = [item for item in summary.findings if item.topic == topic]
         assert found
-        for one in found:
-            assert one.verdict == "unknown"
-            assert one.text.startswith("Nothing can be concluded")
+        for finding in found:
+            assert finding.verdict == "unknown"
+            assert finding.text.startswith("Nothing can be concluded")
     assert all(value.low is None for cell in summary.cells for value in cell.metrics.values())
 
 
 def test_trials_that_the_limit_decided_are_not_pooled_with_the_others() -> None:
     bound = [
-        result(20 + one.facts.number, one.facts.block, one.facts.factors, vm_pause_s=0.3, reported_downtime_s=0.29)
-        for one in in_doses(0.31)
+        result(
+            20 + trial.facts.number, trial.facts.block, trial.facts.factors, vm_pause_s=0.3, reported_downtime_s=0.29
+        )
+        for trial in in_doses(0.31)
     ]
     free = in_doses(vm_pause_s=0.009)
     both = [*free, *bound]
-    assert {one.facts.number for one in undecided_limits(both)} == set(range(1, 17))
-    spared = [replace(one, facts=replace(one.facts, factors=FACTORS)) for one in bound]
+    assert {trial.facts.number for trial in undecided_limits(both)} == set(range(1, 17))
+    spared = [replace(trial, facts=replace(trial.facts, factors=FACTORS)) for trial in bound]
     assert undecided_limits([*free, *spared]) == [], "those that it spared are chosen by their outcome"
-    pause = next(one for one in said(both, "data-downtime") if one.evidence["metric"] == "vm_pause_s")
-    alone = next(one for one in said(free, "data-downtime") if one.evidence["metric"] == "vm_pause_s")
+    pause = next(finding for finding in said(both, "data-downtime") if finding.evidence["metric"] == "vm_pause_s")
+    alone = next(finding for finding in said(free, "data-downtime") if finding.evidence["metric"] == "vm_pause_s")
     assert pause.evidence == alone.evidence
     assert "downtime limit 300 ms: it decided in none" in pause.text
     assert "16 trials under limits that decided in some" in pause.text
@@ -300,13 +302,13 @@ def test_a_trial_whose_downtime_is_unknown_is_not_pooled_either() -> None:
 def test_trials_over_different_links_are_not_held_together() -> None:
     fast = in_doses(migration_time_s=0.009)
     slow = [
-        replace(one, facts=replace(one.facts, factors=replace(one.facts.factors, link_bps=1e8)))
-        for one in in_doses(migration_time_s=0.09)
+        replace(trial, facts=replace(trial.facts, factors=replace(trial.facts.factors, link_bps=1e8)))
+        for trial in in_doses(migration_time_s=0.09)
     ]
     found = said([*fast, *slow], "data-time")
     assert len(found) == 2
-    assert {one.evidence["n"] for one in found} == {16}
-    assert sorted(round(1e6 * one.evidence["slope"], 3) for one in found) == [0.009, 0.09]
+    assert {finding.evidence["n"] for finding in found} == {16}
+    assert sorted(round(1e6 * finding.evidence["slope"], 3) for finding in found) == [0.009, 0.09]
 
 
 def test_cells_of_a_second_part_do_not_take_the_scenarios_sentences() -> None:
@@ -317,7 +319,7 @@ def test_cells_of_a_second_part_do_not_take_the_scenarios_sentences() -> None:
     ]
     found = said([*blocks, *in_doses(100.0)], "scenario")
     assert found[0].text.startswith("relay against none, paired within 6 blocks")
-    assert [one.text for one in found[1:]] == [
+    assert [finding.text for finding in found[1:]] == [
         "Nothing can be concluded on 4 of 5 comparisons of scenarios with none: fewer than 6 pairs within blocks."
     ]
 
@@ -370,7 +372,7 @@ def test_trials_with_one_reason_are_told_together() -> None:
 
 def test_failures_and_warnings_are_told() -> None:
     noisy = [replace(result(at), warnings=[f"warning {'abcdefgh'[at - 1]}"]) for at in range(1, 9)]
-    texts = [one.text for one in said([*noisy, result(9, status="failed")], "warning")]
+    texts = [finding.text for finding in said([*noisy, result(9, status="failed")], "warning")]
     assert texts[0].startswith("1 of 9 trials failed")
     assert "trial 9: QEMU ended" in texts[0]
     assert texts[1] == "Trial 1: warning a."
@@ -381,7 +383,7 @@ def test_warnings_of_a_kind_are_one_sentence_with_the_worst() -> None:
     slept = ["up to 8.73 ms late (p99 307 µs)", "up to 1.2 s late (p99 9 ms)", "up to 900 µs late (p99 10 µs)"]
     results = [replace(result(at), warnings=[f"the prober slept: {words}"]) for at, words in enumerate(slept, start=1)]
     results.append(replace(result(4), warnings=["the hypervisor took 2.05 %", "the hypervisor took 3 %"]))
-    texts = [one.text for one in said([*results, result(5)], "warning")]
+    texts = [finding.text for finding in said([*results, result(5)], "warning")]
     assert texts == [
         "The prober slept: up to 1.2 s late (p99 9 ms) (in 3 of 5 trials; at worst, in trial 2).",
         "Trial 4: the hypervisor took 3 %.",

@@ -46,7 +46,7 @@ def test_the_interval_holds_the_slopes_that_no_permutation_test_rejects(spread: 
     given = units([value / 7 for value in spread])
     found = seen_in(given)
     assume(found.high - found.low > 1e-9)
-    columns = np.array([(one.dose, one.x, one.y) for one in given], dtype=float).reshape(2, 4, 3)
+    columns = np.array([(unit.dose, unit.x, unit.y) for unit in given], dtype=float).reshape(2, 4, 3)
     ways = [
         np.array([first, second])
         for first in itertools.permutations(columns[0, :, 0] - 224)
@@ -76,12 +76,12 @@ def test_a_line_is_found_as_it_is() -> None:
 
 def test_without_enough_permutations_there_is_none() -> None:
     assert slope(units([0.0] * 4)) == "24 permutations of the doses, 40 are needed"
-    assert slope([replace(one, stratum=at) for at, one in enumerate(units([0.0] * 8))]) == "no dose was set"
+    assert slope([replace(unit, stratum=at) for at, unit in enumerate(units([0.0] * 8))]) == "no dose was set"
     assert seen_in(units([0.0] * 5, doses=(0, 64, 128, 256, 512))).permutations == 120 >= FEWEST_PERMUTATIONS
 
 
 def test_a_dose_that_does_not_carry_more_data_is_none() -> None:
-    swapped = [replace(one, x=300.0 - one.x) if one.dose == 512 else one for one in units([0.0] * 8)]
+    swapped = [replace(unit, x=300.0 - unit.x) if unit.dose == 512 else unit for unit in units([0.0] * 8)]
     assert slope(swapped) == "a larger dose did not carry more data throughout"
 
 
@@ -147,8 +147,8 @@ def trials(chance: np.random.Generator, *, dosed: bool, per_mb: float = 0.0) -> 
 
 
 def conclusions(results: list[TrialResult]) -> dict[str, Finding]:
-    every = [one for one in findings(results, "kvm", None) if one.topic in ("data-time", "data-downtime")]
-    return {one.evidence.get("metric", "migration_time_s"): one for one in every}
+    every = [finding for finding in findings(results, "kvm", None) if finding.topic in ("data-time", "data-downtime")]
+    return {finding.evidence.get("metric", "migration_time_s"): finding for finding in every}
 
 
 def test_scenarios_alone_carry_no_conclusion() -> None:

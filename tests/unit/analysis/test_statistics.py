@@ -94,8 +94,8 @@ def _lopsided(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_a_difference_of_medians_covers_as_it_says_whatever_the_spreads(ours: str, others: str, m: int, n: int) -> None:
     chance, runs, held, stated = np.random.default_rng(5), 400, 0, 0.96875 if n == 6 else 0.9609375
     for _ in range(runs):
-        one, other = SHAPES[ours](chance, m).tolist(), SHAPES[others](chance, n).tolist()
-        _, interval = median_difference(one, other)
+        item, other = SHAPES[ours](chance, m).tolist(), SHAPES[others](chance, n).tolist()
+        _, interval = median_difference(item, other)
         assert interval is not None
         assert interval.coverage == pytest.approx(stated)
         held += interval.low <= 0 <= interval.high
@@ -148,6 +148,6 @@ def test_two_runs_of_the_same_show_a_difference_in_one_of_twenty_at_most(togethe
             ]
             for _ in range(2)
         ]
-        family = adjusted([rank_sum_p(one.tolist(), other.tolist()) for one, other in zip(*sides, strict=True)])
+        family = adjusted([rank_sum_p(item.tolist(), other.tolist()) for item, other in zip(*sides, strict=True)])
         wrong += min(family) <= 0.05
     assert stats.binomtest(wrong, runs, 0.05, alternative="greater").pvalue > 1e-3

@@ -249,14 +249,14 @@ def test_disturbances_say_what_each_can_and_what_is_missing(tmp_path: Path) -> N
     done = migrascope("disturbances", "--json", folder=tmp_path)
     listed = json.loads(done.stdout)
     assert done.code == 0
-    assert {one["kind"] for one in listed} == set(KINDS)
-    assert all(set(one) == {"kind", "abilities", "phases", "available", "why"} for one in listed)
-    assert all(one["available"] == (one["why"] == "") for one in listed)
-    phases = {one["kind"]: one["phases"] for one in listed}
+    assert {item["kind"] for item in listed} == set(KINDS)
+    assert all(set(item) == {"kind", "abilities", "phases", "available", "why"} for item in listed)
+    assert all(item["available"] == (item["why"] == "") for item in listed)
+    phases = {item["kind"]: item["phases"] for item in listed}
     assert "round:N" in phases["link-down"]
     assert phases["guest-memory"] == []
     done = migrascope("disturbances", "--lab", "openstack", "--json", folder=tmp_path)
-    cloud = {one["kind"]: one for one in json.loads(done.stdout)}
+    cloud = {load["kind"]: load for load in json.loads(done.stdout)}
     assert cloud["abort"]["phases"][0] == "accepted"
-    assert next(one for one in listed if one["kind"] == "node-off")["why"] == "only on the lab openstack"
+    assert next(item for item in listed if item["kind"] == "node-off")["why"] == "only on the lab openstack"
     assert migrascope("disturbances", "--lab", "moon", folder=tmp_path).code == 2

@@ -25,7 +25,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, width: int, lab: str, found: list[O
 @pytest.mark.parametrize("lab", ["qemu", "openstack"])
 @pytest.mark.parametrize("width", [80, 120])
 def test_each_kind_of_the_lab_has_one_line(monkeypatch: pytest.MonkeyPatch, width: int, lab: str) -> None:
-    offered = [Offer(one.kind, one.abilities, one.phases, True, "") for one in offers(lab)]
+    offered = [Offer(offer.kind, offer.abilities, offer.phases, True, "") for offer in offers(lab)]
     *lines, last = printed(monkeypatch, width, lab, offered)
     kinds = [kind for kind, made in KINDS.items() if lab in made.labs]
     headings = {KINDS[kind].ability for kind in kinds}
@@ -39,8 +39,8 @@ def test_each_kind_of_the_lab_has_one_line(monkeypatch: pytest.MonkeyPatch, widt
 def test_what_is_missing_is_marked_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = {"link-loss": "nftables: no", "link-down": "tbf: no", "link-rate": "tbf: no"}
     offered = [
-        Offer(one.kind, one.abilities, one.phases, one.kind not in lacking, lacking.get(one.kind, ""))
-        for one in offers("qemu")
+        Offer(offer.kind, offer.abilities, offer.phases, offer.kind not in lacking, lacking.get(offer.kind, ""))
+        for offer in offers("qemu")
     ]
     lines = printed(monkeypatch, 80, "qemu", offered)
     assert [line.split()[1] for line in lines if line.startswith("✗")][:3] == ["link-down", "link-rate", "link-loss"]
@@ -48,5 +48,7 @@ def test_what_is_missing_is_marked_and_said_once(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_holds_for_every_kind_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = [Offer(one.kind, one.abilities, one.phases, False, "only root can tell") for one in offers("qemu")]
+    offered = [
+        Offer(offer.kind, offer.abilities, offer.phases, False, "only root can tell") for offer in offers("qemu")
+    ]
     assert printed(monkeypatch, 80, "qemu", offered)[-2] == "✗ only root can tell"

@@ -196,7 +196,7 @@ def test_a_damaged_trial_is_told_and_costs_the_others_nothing(tmp_path: Path) ->
     watched = Afterwards(run, 2)
     while len((status := watched.look()).finished) < 2:
         pass
-    finished = {one.number: one for one in status.finished}
+    finished = {item.number: item for item in status.finished}
     assert finished[1].status == "damaged"
     assert finished[1].time_s is None
     assert finished[2].status == "ok"

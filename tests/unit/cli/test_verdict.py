@@ -56,7 +56,7 @@ def test_verdicts_are_counted_and_told(run: RunFolder) -> None:
     summary = analyse(run)
     assert sum(cell.verdicts.get("data lost", 0) for cell in summary.cells) == 1
     assert sum(cell.verdicts.get("intact", 0) for cell in summary.cells) == len(summary.trials) - 1
-    (finding,) = [one for one in summary.findings if one.topic == "verdict"]
+    (finding,) = [item for item in summary.findings if item.topic == "verdict"]
     assert finding.verdict == "fail"
     assert "trial 3: memory:" in finding.text
 

@@ -19,7 +19,7 @@ from migrascope.guest.server import Server, to_json
 
 def last(witness: Witness) -> dict[str, object]:
     *slices, answer = witness.check()
-    assert all(one is None for one in slices)
+    assert all(row is None for row in slices)
     assert answer is not None
     return answer[1]
 
@@ -27,9 +27,9 @@ def last(witness: Witness) -> dict[str, object]:
 def test_the_chain_counts_and_chains() -> None:
     chain = Chain("boot")
     first, second = chain.answer("a"), chain.answer("b")
-    one = zlib.crc32(b"00000000a")
-    assert first == {"boot_id": "boot", "counter": 1, "hash": f"{one:08x}"}
-    assert second == {"boot_id": "boot", "counter": 2, "hash": f"{zlib.crc32(f'{one:08x}b'.encode()):08x}"}
+    number = zlib.crc32(b"00000000a")
+    assert first == {"boot_id": "boot", "counter": 1, "hash": f"{number:08x}"}
+    assert second == {"boot_id": "boot", "counter": 2, "hash": f"{zlib.crc32(f'{number:08x}b'.encode()):08x}"}
 
 
 def test_a_rewritten_witness_is_whole() -> None:
@@ -126,12 +126,12 @@ def test_answers_over_one_kept_connection(port: int) -> None:
 
 
 def test_a_datagram_is_answered_from_the_same_chain(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(5)
-        one.connect(("127.0.0.1", port))
-        one.send(b"nonsense")
-        one.send(b"alive x")
-        first = one.recv(512)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect(("127.0.0.1", port))
+        sock.send(b"nonsense")
+        sock.send(b"alive x")
+        first = sock.recv(512)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         over_http = ask(connection, "GET", "/alive?id=y")[1]
         connection.close()

@@ -38,9 +38,9 @@ def test_what_is_no_record_is_none(data: bytes) -> None:
 
 
 def test_the_chain_depends_on_every_id_in_its_order() -> None:
-    one = chained(chained("00000000", "1"), "2")
-    assert one != chained(chained("00000000", "2"), "1")
-    assert len(one) == 8
+    text = chained(chained("00000000", "1"), "2")
+    assert text != chained(chained("00000000", "2"), "1")
+    assert len(text) == 8
 
 
 def test_a_book_goes_on_where_it_ended(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_a_full_book_is_laid_out_further(tmp_path: Path) -> None:
 @pytest.fixture
 def port() -> int:
     """A UDP port that was free just now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        found: int = one.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        found: int = sock.getsockname()[1]
         return found
 
 

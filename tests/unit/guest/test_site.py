@@ -83,7 +83,7 @@ def test_the_loop_index_lists_files_and_durations(tmp_path: Path) -> None:
     (tmp_path / "index.m3u8").write_text("#EXTM3U\n#EXTINF:0.500000,\nseg0000.ts\n#EXTINF:0.480000,\nseg0001.ts\n")
     video.write_loop_index(tmp_path)
     index = json.loads((tmp_path / "index.json").read_text(encoding="ascii"))
-    assert [(one["file"], one["duration_s"]) for one in index["segments"]] == [
+    assert [(segment["file"], segment["duration_s"]) for segment in index["segments"]] == [
         ("seg0000.ts", 0.5),
         ("seg0001.ts", 0.48),
     ]

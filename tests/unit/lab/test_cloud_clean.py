@@ -43,7 +43,7 @@ def crashed(fake: FakeCloud, cloud: Cloud, run: str, machine: str = OURS) -> Non
 
 
 def kinds(things: list[Leftover]) -> list[str]:
-    return [one.kind for one in things]
+    return [leftover.kind for leftover in things]
 
 
 def test_everything_of_a_dead_run_is_found_and_removed(fake: FakeCloud, cloud: Cloud) -> None:
@@ -51,7 +51,7 @@ def test_everything_of_a_dead_run_is_found_and_removed(fake: FakeCloud, cloud: C
     crashed(fake, cloud, "ms000001")
     found = leftovers.find(cloud, OURS, set)
     assert kinds(found.left) == ["server", "floating IP", "port", "volume", "security group"]
-    assert {one.run for one in found.left} == {"ms000001"}
+    assert {leftover.run for leftover in found.left} == {"ms000001"}
     assert kinds(found.kept) == ["flavor"]
     assert leftovers.remove(cloud, found.left) == {}
     assert fake.kinds() == before
@@ -72,7 +72,7 @@ def test_a_living_run_and_another_machine_keep_theirs(fake: FakeCloud, cloud: Cl
     crashed(fake, cloud, "ms000002", THEIRS)
     found = leftovers.find(cloud, OURS, lambda: {"ms000001"})
     assert (found.left, found.kept) == ([], [])
-    assert {one.run for one in found.others} == {"ms000002"}
+    assert {leftover.run for leftover in found.others} == {"ms000002"}
 
 
 def test_a_run_that_begins_while_we_list_is_alive(fake: FakeCloud, cloud: Cloud) -> None:
@@ -91,7 +91,7 @@ def test_what_stays_is_told_with_the_words_of_the_api(fake: FakeCloud, cloud: Cl
     crashed(fake, cloud, "ms000001")
     fake.faults.append(Fault("DELETE .*/volumes/.*", 400, "Volume is part of a snapshot."))
     failed = leftovers.remove(cloud, leftovers.find(cloud, OURS, set).left)
-    assert {one.kind: reason for one, reason in failed.items()} == {
+    assert {leftover.kind: reason for leftover, reason in failed.items()} == {
         "volume": "cloud fake: Volume is part of a snapshot."
     }
     assert kinds(leftovers.find(cloud, OURS, set).left) == ["volume"]
@@ -111,7 +111,7 @@ def test_a_volume_that_a_server_holds_which_is_gone_is_freed(
     monkeypatch.setattr(leftovers, "_JUST_S", 0.0)
     monkeypatch.setattr(leftovers, "_GONE_S", 0.1)
     failed = leftovers.remove(cloud, found)
-    assert [one.kind for one in failed] == ([] if allowed else ["volume"])
+    assert [leftover.kind for leftover in failed] == ([] if allowed else ["volume"])
 
 
 def test_more_servers_than_a_page_holds_are_found(fake: FakeCloud, cloud: Cloud) -> None:
@@ -143,13 +143,13 @@ input()
             assert process.poll() is None
 
         def living() -> set[str]:
-            return {one.id for one in register.registers(tmp_path / "labs") if one.owned()}
+            return {item.id for item in register.registers(tmp_path / "labs") if item.owned()}
 
         assert leftovers.find(cloud, OURS, living).left == []
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
     found = leftovers.find(cloud, OURS, living)
-    assert {one.run for one in found.left} == {run}
+    assert {leftover.run for leftover in found.left} == {run}
     assert kinds(found.left) == ["server", "floating IP", "port", "volume"]
 
 

@@ -77,9 +77,9 @@ def test_an_operator_takes_one_step_after_another(
     ],
 )
 def test_an_operator_never_leaves_or_makes_two_copies(
-    status: str, one: str, two: str, answers: bool, waited: float, step: str | None
+    status: str, text: str, two: str, answers: bool, waited: float, step: str | None
 ) -> None:
-    assert next_step(Seen(status, None, "one", {"one": one, "two": two}), answers, waited, []) == step
+    assert next_step(Seen(status, None, "one", {"one": text, "two": two}), answers, waited, []) == step
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ class Control(TestbedControl):
 
 
 def made(**table: Any) -> Any:
-    one = Disturbance.model_validate({"name": "x", "when": "setup", **table})
-    return injector(one, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), Control())
+    disturbance = Disturbance.model_validate({"name": "x", "when": "setup", **table})
+    return injector(disturbance, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), Control())
 
 
 def test_every_kind_of_the_lab_has_its_injector() -> None:
@@ -210,7 +210,7 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
-    assert {name: type(one) for name, one in found.items()} == kinds
+    assert {name: type(item) for name, item in found.items()} == kinds
     assert set(found) == {name for name, kind in KINDS.items() if "openstack" in kind.labs and not kind.in_guest}
     assert isinstance(made(kind="link-down", target="migration", way="from-source", **lasts), OneWay)
     assert made(kind="service-kill", target="controller", service="database")._node == "node two"
@@ -229,8 +229,8 @@ class Api:
 
     def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         if "os-migrations" in path:
-            one = {"id": 7, "status": "running", "dest_compute": "two"}
-            return {"migrations": [one, one | {"id": 6}][: self.migrations]}
+            row = {"id": 7, "status": "running", "dest_compute": "two"}
+            return {"migrations": [row, row | {"id": 6}][: self.migrations]}
         self.asked.append((method, path, body))
         if self.refuses is not None:
             raise CloudError("no", self.refuses)
@@ -394,13 +394,15 @@ async def test_an_operator_works_until_the_service_answers(monkeypatch: pytest.M
     ours = Control()
     made = Made("server-1", "volume-1", "port-1", "192.0.2.7")
     resources = cast(Resources, SimpleNamespace(cloud=nova))
-    one = TestbedInstance("i", made, resources, ours, {}, {}, persist=True, control=ours, host="one", folder=tmp_path)
-    assert (await one.place("one")).verdict == "fail"
-    told = await one.rescue(answers)
+    instance = TestbedInstance(
+        "i", made, resources, ours, {}, {}, persist=True, control=ours, host="one", folder=tmp_path
+    )
+    assert (await instance.place("one")).verdict == "fail"
+    told = await instance.rescue(answers)
     assert told.found == "Nova: ERROR on one; libvirt: one shut off, two no domain"
     assert told.operator == ["start rabbitmq-server on two", "reset-state", "hard reboot"]
     assert nova.asked == ["os-resetState", "reboot"]
     assert told.answers_s is not None
-    assert one.problem() is None
-    assert (await one.place("one")).verdict == "pass"
-    assert (await one.place("two")).verdict == "fail"
+    assert instance.problem() is None
+    assert (await instance.place("one")).verdict == "pass"
+    assert (await instance.place("two")).verdict == "fail"

@@ -25,8 +25,8 @@ def through(line_delay_s: float, frames: list[bytes]) -> tuple[list[bytes], floa
     """What comes out of a delay line, and after how long."""
     near, source = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     sink, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    for one in (source, far):
-        one.setblocking(False)
+    for sock in (source, far):
+        sock.setblocking(False)
     line = Line(source.fileno(), sink.fileno(), line_delay_s)
     began = time.monotonic()
     for frame in frames:
@@ -41,8 +41,8 @@ def through(line_delay_s: float, frames: list[bytes]) -> tuple[list[bytes], floa
     except BlockingIOError:
         return found, took
     finally:
-        for one in (near, source, sink, far):
-            one.close()
+        for sock in (near, source, sink, far):
+            sock.close()
 
 
 def test_a_delay_line_gives_each_frame_later_and_in_order() -> None:

@@ -72,38 +72,38 @@ def test_blocks_are_due_at_the_rate_and_what_a_slow_store_missed_is_given_up(mon
 
 
 async def test_the_rate_that_was_reached_is_in_the_note(tmp_path: Path) -> None:
-    one = StoreLoad(writer(tmp_path, rate=4e6), 4e6, tmp_path / "log")
-    await one.arm()
+    load = StoreLoad(writer(tmp_path, rate=4e6), 4e6, tmp_path / "log")
+    await load.arm()
     began = time.monotonic()
-    assert await one.apply() == ""
+    assert await load.apply() == ""
     await asyncio.sleep(0.5)
-    note = await one.heal()
+    note = await load.heal()
     took = time.monotonic() - began
     assert note is not None
     assert " of 4.00 MB/s, slowest " in note
     assert note.startswith("wrote ")
     megabytes = float(note.split()[1]) * (1e-3 if note.split()[2] == "kB" else 1)
     assert BLOCK / 1e6 <= megabytes <= 4 * took + BLOCK / 1e6
-    assert await one.heal() is None
+    assert await load.heal() is None
     assert list(tmp_path.iterdir()) == [tmp_path / "log"]
     assert (tmp_path / "log").read_text() == ""
 
 
 async def test_load_that_never_began_has_no_note(tmp_path: Path) -> None:
-    one = StoreLoad(writer(tmp_path), 1e6, tmp_path / "log")
-    assert await one.heal() is None
-    await one.arm()
-    assert await one.heal() is None
+    load = StoreLoad(writer(tmp_path), 1e6, tmp_path / "log")
+    assert await load.heal() is None
+    await load.arm()
+    assert await load.heal() is None
     assert reached({"bytes": 0, "seconds": 0.0, "slowest_s": 0.0}, 1e6) is None
 
 
 async def test_a_store_that_cannot_be_written_to_is_a_problem_in_words(tmp_path: Path) -> None:
-    one = StoreLoad(writer(tmp_path / "none"), 1e6, tmp_path / "log")
+    load = StoreLoad(writer(tmp_path / "none"), 1e6, tmp_path / "log")
     with pytest.raises(Problem, match="storage-load ended: FileNotFoundError"):
-        await one.arm()
+        await load.arm()
     with pytest.raises(Problem, match="storage-load failed: FileNotFoundError"):
-        await one.heal()
-    assert await one.heal() is None
+        await load.heal()
+    assert await load.heal() is None
 
 
 def test_nothing_is_left_of_a_writer_that_is_killed(tmp_path: Path) -> None:
@@ -175,26 +175,26 @@ async def come(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_recovery_runs_when_it_is_let_go_and_says_how_far_it_came(ceph: Ceph, tmp_path: Path) -> None:
-    one = behind(ceph, tmp_path)
-    await one.arm()
+    item = behind(ceph, tmp_path)
+    await item.arm()
     armed = ceph.now()
     assert armed["flags"] == ["nobackfill", "norecover"]
     assert (armed["behind"], ceph.told) == ([f"behind-{number}" for number in range(3)], ["stop", "start"])
-    assert await one.apply() == "compute lacked 3 objects"
+    assert await item.apply() == "compute lacked 3 objects"
     assert ceph.now()["recovered"] > 0
     await come(lambda: ceph.now()["behind"] == [])
-    note = await one.heal()
+    note = await item.heal()
     assert note is not None
     assert note.startswith("12.6 MB recovered in ")
     assert note.endswith(": all of it")
     assert (ceph.now()["flags"], ceph.now()["objects"]) == ([], {})
-    assert await one.heal() is None
+    assert await item.heal() is None
 
 
 async def test_one_that_is_not_let_go_is_taken_back(ceph: Ceph, tmp_path: Path) -> None:
-    one = behind(ceph, tmp_path)
-    await one.arm()
-    assert await one.heal() is None
+    item = behind(ceph, tmp_path)
+    await item.arm()
+    assert await item.heal() is None
     now = ceph.now()
     assert (now["flags"], now["objects"], now["behind"], now["recovered"]) == ([], {}, [], 0)
     assert not now["down"]
@@ -203,7 +203,7 @@ async def test_one_that_is_not_let_go_is_taken_back(ceph: Ceph, tmp_path: Path) 
 async def test_one_that_cannot_be_prepared_is_taken_back(
     ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = behind(ceph, tmp_path)
+    item = behind(ceph, tmp_path)
     monkeypatch.setattr(recovery, "_UP_S", 0.2)
 
     async def start(*_: Any) -> None:
@@ -212,20 +212,20 @@ async def test_one_that_cannot_be_prepared_is_taken_back(
     with monkeypatch.context() as patch:
         patch.setattr(recovery, "start", start)
         with pytest.raises(Problem, match=r"ceph-recovery did not answer in 0.2 s"):
-            await one.arm()
+            await item.arm()
     assert ceph.now()["down"]
-    assert await one.heal() is None
+    assert await item.heal() is None
     assert not ceph.now()["down"]
     assert (ceph.now()["flags"], ceph.now()["objects"]) == ([], {})
 
 
 async def test_a_ceph_that_does_not_answer_is_a_problem_in_words(ceph: Ceph, tmp_path: Path) -> None:
     ceph.keep(silent=True)
-    one = behind(ceph, tmp_path)
+    item = behind(ceph, tmp_path)
     with pytest.raises(Problem, match="ceph-recovery ended: Error: timed out"):
-        await one.arm()
+        await item.arm()
     with pytest.raises(Problem, match="ceph-recovery failed: Error: timed out"):
-        await one.heal()
+        await item.heal()
     assert ceph.told == []
 
 

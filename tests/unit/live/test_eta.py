@@ -38,14 +38,14 @@ def foretold(samples: Sequence[Sample], how: Terms, known: Known) -> list[Foreca
 
 
 def late_half(said: Sequence[Forecast], took_s: float) -> list[Forecast]:
-    return [one for one in said if took_s / 2 <= one.at_s < took_s]
+    return [forecast for forecast in said if took_s / 2 <= forecast.at_s < took_s]
 
 
 def worst(said: Sequence[Forecast], took_s: float) -> float:
     """The largest error from half-time on, as a share of the whole time."""
     judged = late_half(said, took_s)
     assert judged
-    return max(abs(one.end_s - took_s) / took_s if one.end_s is not None else 9.0 for one in judged)
+    return max(abs(forecast.end_s - took_s) / took_s if forecast.end_s is not None else 9.0 for forecast in judged)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -75,7 +75,7 @@ def test_without_earlier_trials_the_interval_says_how_little_is_known() -> None:
     samples, took_s = migrated(guest)
     assert took_s is not None
     said = foretold(samples, terms(guest), NOTHING)
-    early = next(one for one in said if one.end_s is not None)
+    early = next(forecast for forecast in said if forecast.end_s is not None)
     assert early.low_s is not None
     assert early.low_s < took_s
     assert early.high_s is None or early.high_s > took_s
@@ -91,7 +91,7 @@ def test_a_guest_that_writes_faster_than_the_link_does_not_converge(rate: float)
     assert said[-1].verdict == "never"
     assert said[-1].end_s is None
     assert "downtime limit" in said[-1].why
-    assert not any(one.verdict == "never" for one in said if one.at_s < 2.0)
+    assert not any(forecast.verdict == "never" for forecast in said if forecast.at_s < 2.0)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -100,7 +100,7 @@ def test_of_one_that_comes_to_its_end_nobody_says_it_will_not(rate: float, seed:
     guest = Guest(write_Bps=rate, seed=seed)
     samples, took_s = migrated(guest)
     assert took_s is not None
-    assert {one.verdict for one in foretold(samples, terms(guest), learnt(guest))} <= {"ends", "unknown"}
+    assert {forecast.verdict for forecast in foretold(samples, terms(guest), learnt(guest))} <= {"ends", "unknown"}
 
 
 def test_an_end_after_the_plans_limit_is_said_to_come_too_late() -> None:
@@ -119,7 +119,7 @@ def test_what_slows_the_guest_lets_it_converge() -> None:
     samples, took_s = migrated(guest)
     assert took_s is not None
     said = foretold(samples, terms(guest, slows=AutoConverge()), learnt(guest))
-    assert {one.verdict for one in said} == {"ends"}
+    assert {forecast.verdict for forecast in said} == {"ends"}
 
 
 @pytest.mark.parametrize("moment", [{"after": "500ms"}, {"after_round": 0}])
@@ -136,7 +136,7 @@ def test_a_pause_after_a_round_ends_what_would_never_end() -> None:
     samples, took_s = migrated(guest)
     assert took_s is None
     turns = Moment.model_validate({"after_round": 1000})
-    assert "never" not in {one.verdict for one in foretold(samples, terms(guest, turns=turns), learnt(guest))}
+    assert "never" not in {forecast.verdict for forecast in foretold(samples, terms(guest, turns=turns), learnt(guest))}
 
 
 def test_a_controller_that_will_raise_the_limit_is_waited_for() -> None:
@@ -145,7 +145,9 @@ def test_a_controller_that_will_raise_the_limit_is_waited_for() -> None:
     assert took_s is None
     how = terms(guest, deadline_s=None)
     assert foretold(samples, how, learnt(guest))[-1].verdict == "never"
-    assert "never" not in {one.verdict for one in foretold(samples, replace(how, may_rise=True), learnt(guest))}
+    assert "never" not in {
+        forecast.verdict for forecast in foretold(samples, replace(how, may_rise=True), learnt(guest))
+    }
 
 
 def test_a_slower_link_moves_the_end_and_says_so() -> None:
@@ -154,7 +156,7 @@ def test_a_slower_link_moves_the_end_and_says_so() -> None:
     assert took_s is not None
     said = foretold(samples, terms(guest), learnt(guest))
     assert worst(said, took_s) < 0.1
-    assert any("slower: " in one.why for one in said)
+    assert any("slower: " in forecast.why for forecast in said)
 
 
 def test_a_link_that_is_down_has_no_end_until_it_is_back() -> None:
@@ -163,7 +165,7 @@ def test_a_link_that_is_down_has_no_end_until_it_is_back() -> None:
     assert took_s is not None
     at = len(samples) // 2
     down = [replace(samples[at], at_s=samples[at].at_s + step / 10) for step in range(1, 20)]
-    back = [replace(one, at_s=one.at_s + 2.0) for one in samples[at + 1 :]]
+    back = [replace(sample, at_s=sample.at_s + 2.0) for sample in samples[at + 1 :]]
     said = foretold([*samples[: at + 1], *down, *back], terms(guest), learnt(guest))
     still = said[at + 20]
     assert still.end_s is None

@@ -96,19 +96,19 @@ def test_a_sample_from_the_past_is_left_out() -> None:
 def test_the_same_guest_teaches_most() -> None:
     samples, took_s = migrated(Guest(write_Bps=40e6))
     assert took_s is not None
-    one = past(FACTORS, samples, resident=400_000_000)
-    assert one is not None
-    assert one.first_copy == pytest.approx(Guest().held + Guest().set_bytes, rel=0.01)
-    assert one.speed_Bps == pytest.approx(Guest().link_Bps, rel=0.05)
-    same = known(FACTORS, [one])
-    assert (same.first_copy, same.spread, same.first_turn) == (one.first_copy, SPREAD, one.first_turn)
+    item = past(FACTORS, samples, resident=400_000_000)
+    assert item is not None
+    assert item.first_copy == pytest.approx(Guest().held + Guest().set_bytes, rel=0.01)
+    assert item.speed_Bps == pytest.approx(Guest().link_Bps, rel=0.05)
+    same = known(FACTORS, [item])
+    assert (same.first_copy, same.spread, same.first_turn) == (item.first_copy, SPREAD, item.first_turn)
     assert same.lead_s == samples[0].at_s
     other = replace(FACTORS, scenario="none")
-    bigger = known(other, [one], resident=410_000_000)
-    assert bigger.first_copy == one.first_copy + 10_000_000
+    bigger = known(other, [item], resident=410_000_000)
+    assert bigger.first_copy == item.first_copy + 10_000_000
     assert bigger.first_turn is None
-    assert known(other, [one]).spread == SPREAD_OF_OTHERS
-    assert known(replace(FACTORS, link_bps=1e8), [one]).speed_Bps is None
+    assert known(other, [item]).spread == SPREAD_OF_OTHERS
+    assert known(replace(FACTORS, link_bps=1e8), [item]).speed_Bps is None
 
 
 def test_one_that_was_not_carried_through_teaches_nothing() -> None:
@@ -146,7 +146,7 @@ def test_a_recorded_trial_has_its_samples_and_teaches(tmp_path: Path) -> None:
     samples = samples_of(recording)
     assert samples
     assert samples[-1].state == "completed"
-    assert [one.at_s for one in samples] == sorted(one.at_s for one in samples)
+    assert [item.at_s for item in samples] == sorted(item.at_s for item in samples)
     assert resident_of(recording) == 200 << 20
     assert past_of(recording) is not None
 

@@ -59,12 +59,12 @@ def sealed(folder: Path, script: Script = SCRIPT) -> News:
 
 def at(news: News, now_ns: int, step_ns: int = NS // 4) -> View:
     """The view at that stamp, by one who looked all the time."""
-    one, replay = seen(), Replay(news)
+    item, replay = seen(), Replay(news)
     for stamp in range(replay.begin_ns, now_ns, step_ns):
-        one.take(replay.news(stamp))
-        one.view(stamp)
-    one.take(replay.news(now_ns))
-    return one.view(now_ns)
+        item.take(replay.news(stamp))
+        item.view(stamp)
+    item.take(replay.news(now_ns))
+    return item.view(now_ns)
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +169,10 @@ def test_followed_and_replayed_the_end_is_the_same(tmp_path: Path) -> None:
 
 def test_another_attempt_begins_from_nothing(whole: tuple[News, Times]) -> None:
     news, times = whole
-    one = seen()
-    one.take(news)
-    one.take(News(news.events[:1], again=True))
-    view = one.view(times.start)
+    item = seen()
+    item.take(news)
+    item.take(News(news.events[:1], again=True))
+    view = item.view(times.start)
     assert (view.pings, view.visits, view.buffers, view.migration) == ((), (), (), None)
 
 
@@ -194,24 +194,24 @@ def test_a_row_is_not_given_before_its_last_stamp() -> None:
 
 def test_of_several_instances_no_migration_is_shown(whole: tuple[News, Times]) -> None:
     news, times = whole
-    one = Seen(1, TERMS, lambda _: NOTHING, 0.5, alone=False)
-    one.take(news)
-    view = one.view(times.end)
+    item = Seen(1, TERMS, lambda _: NOTHING, 0.5, alone=False)
+    item.take(news)
+    view = item.view(times.end)
     assert view.migration is None
     assert view.over == "ok"
 
 
 def test_silence_is_counted(whole: tuple[News, Times]) -> None:
     news, _ = whole
-    one = seen()
-    one.take(news)
-    assert one.view(one.newest_ns + 30 * NS).quiet_s == pytest.approx(30.0)
+    item = seen()
+    item.take(news)
+    assert item.view(item.newest_ns + 30 * NS).quiet_s == pytest.approx(30.0)
 
 
 def test_what_cannot_be_read_is_told() -> None:
-    one = seen()
-    one.take(News(broken={"visit@visitors.jsonl": "no JSON"}))
-    assert one.view(0).broken == ("visit@visitors.jsonl: no JSON",)
+    item = seen()
+    item.take(News(broken={"visit@visitors.jsonl": "no JSON"}))
+    assert item.view(0).broken == ("visit@visitors.jsonl: no JSON",)
 
 
 def test_seconds_forget_what_is_older_than_a_minute() -> None:
@@ -261,29 +261,29 @@ def test_the_closest_to_the_hypervisor_is_believed(whole: tuple[News, Times]) ->
     news, times = whole
     request = [event for event in news.events if event.mono_ns <= times.request]
     rows: dict[str, Any] = {"api": [nova(times.request + NS, 900)]}
-    one = seen()
-    one.take(News(tuple(request), rows))
+    item = seen()
+    item.take(News(tuple(request), rows))
 
     def left() -> int:
-        migration = one.view(times.request + 3 * NS).migration
+        migration = item.view(times.request + 3 * NS).migration
         assert migration is not None
         assert migration.sample is not None
         return migration.sample.remaining
 
     assert left() == 900
-    one.take(News((), {"libvirt_job": [libvirt(times.request + NS, 800)]}))
+    item.take(News((), {"libvirt_job": [libvirt(times.request + NS, 800)]}))
     assert left() == 800
-    one.take(News((), {"api": [nova(times.request + 2 * NS, 700)]}))
+    item.take(News((), {"api": [nova(times.request + 2 * NS, 700)]}))
     assert left() == 800
 
 
 def test_rows_that_come_before_their_request_count(whole: tuple[News, Times]) -> None:
     """They come from other processes than the event."""
     news, times = whole
-    one = seen()
-    one.take(News((), {"libvirt_job": [libvirt(times.request + NS, 800), libvirt(times.request - NS, 1)]}))
-    one.take(News(tuple(event for event in news.events if event.mono_ns <= times.request)))
-    migration = one.view(times.request + NS).migration
+    item = seen()
+    item.take(News((), {"libvirt_job": [libvirt(times.request + NS, 800), libvirt(times.request - NS, 1)]}))
+    item.take(News(tuple(event for event in news.events if event.mono_ns <= times.request)))
+    migration = item.view(times.request + NS).migration
     assert migration is not None
     assert migration.sample is not None
     assert migration.sample.remaining == 800

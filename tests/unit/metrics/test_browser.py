@@ -52,7 +52,7 @@ def shown(
     still = stills(events(*((at, event, note) for at, event, _, _, note in rows)))
     media_s = 0.0
     for seq, now in enumerate(range(begun, windows.end, 50 * MS)):
-        if not any(one.touches((now - 50 * MS, now)) for one in still):
+        if not any(item.touches((now - 50 * MS, now)) for item in still):
             media_s += 0.05 * pace
         ahead = max(0.0, min(1.0, 1.0 - (now - windows.request) / S))
         samples.append((now, media_s, 4, ahead, 2 * seq, round(2 * seq * dropped), late_ms))
@@ -138,7 +138,7 @@ def test_stills_are_what_counting_every_millisecond_finds(told: list[tuple[int, 
         still[at + played : at + played + stood] = [True] * stood
         at += played + stood
     found = stills(events(*rows))
-    assert sum((one.until_ns or 0) - one.since_ns for one in found) == sum(still) * MS
+    assert sum((item.until_ns or 0) - item.since_ns for item in found) == sum(still) * MS
     assert len(found) == len(told)
 
 

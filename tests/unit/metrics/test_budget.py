@@ -83,4 +83,4 @@ def test_a_bound_of_nothing_is_not_known() -> None:
 
 def test_no_metric_has_a_bound_of_nothing(tmp_path: Path) -> None:
     found = examine(record(tmp_path)).metrics
-    assert [key for key, one in found.items() if one.bound is not None and not one.bound > 0] == []
+    assert [key for key, measured in found.items() if measured.bound is not None and not measured.bound > 0] == []

@@ -18,7 +18,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "metrics"
 def test_every_metric_is_in_it_with_its_unit(tmp_path: Path) -> None:
     found = measure(record(tmp_path))
     assert {key: metric.unit for key in found if (metric := metric_of(key))} == {
-        key: one.unit for key, one in found.items()
+        key: measured.unit for key, measured in found.items()
     }
 
 
@@ -45,13 +45,13 @@ ON_A_CLOUD = {"step_s.pre_live_migration", "step_s.check_destination", "wiring.l
 def test_each_bound_has_parts_and_each_part_is_on_its_metric_s_page(
     tmp_path: Path, made: Callable[[Path], Recording], least: set[str]
 ) -> None:
-    bounded = {key: one for key, one in measure(made(tmp_path)).items() if one.bound is not None}
+    bounded = {key: item for key, item in measure(made(tmp_path)).items() if item.bound is not None}
     assert least <= set(bounded)
-    for key, one in bounded.items():
-        assert one.errors, key
+    for key, measured in bounded.items():
+        assert measured.errors, key
         metric = metric_of(key)
         assert metric is not None
         page = (PAGES / f"{metric.page}.md").read_text(encoding="utf-8")
-        assert [part for part, _ in one.errors if f"`{part}`" not in page] == [], key
-        assert one.bound == pytest.approx(sum(error for _, error in one.errors)), key
-        assert one.as_json()["errors"] == dict(one.errors)
+        assert [part for part, _ in measured.errors if f"`{part}`" not in page] == [], key
+        assert measured.bound == pytest.approx(sum(error for _, error in measured.errors)), key
+        assert measured.as_json()["errors"] == dict(measured.errors)

@@ -40,10 +40,10 @@ def changed(recording: Recording, silent_ns: int, *, without: str = '"recovered"
 
 
 def at_least(found: dict[str, Measured], key: str, seconds: float) -> None:
-    one = found[key]
-    assert one.at_least, (key, one)
-    assert one.value is not None
-    assert one.value >= seconds, (key, one)
+    measured = found[key]
+    assert measured.at_least, (key, measured)
+    assert measured.value is not None
+    assert measured.value >= seconds, (key, measured)
 
 
 def test_a_source_that_is_killed_is_an_outage_without_end(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_an_instance_of_a_fleet_that_never_answers_again(tmp_path: Path) -> None
     black = network.measure(packets, span)["network_blackout_s"]
     assert black.at_least
     assert black.value == pytest.approx(5.0, abs=0.01)
-    one = Instance("vm-1", 0, 1, 2, 0, 0, None, black)
-    assert one.figures()["blackout_s"].at_least
+    instance = Instance("vm-1", 0, 1, 2, 0, 0, None, black)
+    assert instance.figures()["blackout_s"].at_least
 
 
 def test_totals_over_a_fleet_hold_what_was_cut_off() -> None:
@@ -162,9 +162,9 @@ lengths = st.one_of(st.none(), st.integers(20 * MS, 6 * SECOND))
 def test_a_longer_outage_is_never_better_for_probes(begin: int, short: int, longer: int | None, late: bool) -> None:
     if longer is not None:
         short, longer = sorted((short, longer))
-    one, other = outage(begin, short, late=late), outage(begin, longer, late=late)
+    row, other = outage(begin, short, late=late), outage(begin, longer, late=late)
     for key in LENGTHENED:
-        worse, better = other[key].value, one[key].value
+        worse, better = other[key].value, row[key].value
         assert worse is not None, key
         assert better is not None, key
         assert worse >= better - 1e-9, key

@@ -61,7 +61,7 @@ def test_a_blackout_is_no_shorter_than_the_pause(tmp_path: Path) -> None:
     found, windows = measure(recording), windows_of(recording)
     for black_s, verdict in ((0.195, "fail"), (0.199, "pass"), (2.0, "pass")):  # of a pause of 0.2 s, 2 ms apart
         told = {**found, "network_blackout_s": replace(found["network_blackout_s"], value=black_s)}
-        (check,) = [one for one in checks(recording, told, windows) if one.name == "blackout and pause"]
+        (check,) = [item for item in checks(recording, told, windows) if item.name == "blackout and pause"]
         assert check.verdict == verdict
 
 

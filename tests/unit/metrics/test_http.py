@@ -30,7 +30,7 @@ outcomes = st.lists(
 def stretches(took: list[int | None]) -> list[tuple[int, int, bool, list[int]]]:
     """Of each stretch: when its first visit was due, its end, whether it ended, and its bad visits."""
     due = [at * SPACING for at in range(len(took))]
-    bad = [one is None or one > THRESHOLD for one in took]
+    bad = [number is None or number > THRESHOLD for number in took]
     found: list[tuple[int, int, bool, list[int]]] = []
     at, spacing = 0, SPACING if len(due) > 1 else 0
     while at < len(took):
@@ -57,11 +57,11 @@ def test_the_blackout_is_that_of_the_reference(
     took: list[int | None], span: tuple[int, int], stop: tuple[int, int] | None
 ) -> None:
     due = [at * SPACING for at in range(len(took))]
-    over = [at * SPACING + (THRESHOLD if one is None else one) for at, one in enumerate(took)]
+    over = [at * SPACING + (THRESHOLD if number is None else number) for at, number in enumerate(took)]
     overlap = [at for at in range(len(took)) if due[at] < span[1] and over[at] >= span[0]]
-    around = [one for one in stretches(took) if set(one[3]) & set(overlap)]
+    around = [stretch for stretch in stretches(took) if set(stretch[3]) & set(overlap)]
     if stop is not None:
-        met = [one for one in around if one[0] < stop[1] and max(over[at] for at in one[3]) >= stop[0]]
+        met = [row for row in around if row[0] < stop[1] and max(over[at] for at in row[3]) >= stop[0]]
         around = met or around
     seen = blackout(visits_of(took), THRESHOLD, span, stop)
     assert seen.failed == sum(took[at] is None for at in overlap)
@@ -69,7 +69,7 @@ def test_the_blackout_is_that_of_the_reference(
     if not around:
         assert (seen.seconds, seen.ended) == (0, True)
         return
-    longest = max(around, key=lambda one: one[1] - one[0])
+    longest = max(around, key=lambda item: item[1] - item[0])
     assert (seen.start_ns, seen.end_ns, seen.ended) == longest[:3]
 
 
@@ -77,11 +77,11 @@ def test_the_blackout_is_that_of_the_reference(
 def test_the_worst_visit_is_that_of_the_reference(took: list[int | None], span: tuple[int, int]) -> None:
     """One that failed waits at least until the next one that is served is done, or as long as any was seen."""
     due = [at * SPACING for at in range(len(took))]
-    done = [None if one is None else at * SPACING + one for at, one in enumerate(took)]
+    done = [None if item is None else at * SPACING + item for at, item in enumerate(took)]
     last = max([*due, *(at for at in done if at is not None)])
     waits = []
-    for at, one in enumerate(took):
-        if due[at] < span[1] and due[at] + (THRESHOLD if one is None else one) >= span[0]:
+    for at, number in enumerate(took):
+        if due[at] < span[1] and due[at] + (THRESHOLD if number is None else number) >= span[0]:
             served = done[at]
             waits.append((min([other for other in done[at:] if other is not None], default=last)
                           if served is None else served) - due[at])  # fmt: skip

@@ -43,10 +43,10 @@ def near(measured: Measured, truth_s: float) -> bool:
 
 
 def test_on_another_lab_each_says_why_it_is_not_there(tmp_path: Path) -> None:
-    found = {key: one for key, one in measure(record_qemu(tmp_path)).items() if key.startswith(NEW)}
+    found = {key: measured for key, measured in measure(record_qemu(tmp_path)).items() if key.startswith(NEW)}
     assert len(found) == 37
-    assert {one.value for one in found.values()} == {None}
-    reasons = {one.reason for one in found.values()}
+    assert {measured.value for measured in found.values()} == {None}
+    reasons = {measured.reason for measured in found.values()}
     assert reasons == {
         "no cloud's API was polled",
         "no API was asked to migrate",
@@ -164,9 +164,13 @@ class TestHostClock:
 
     def test_a_step_is_seen_and_a_drift_is_none(self) -> None:
         assert HostClock(self.readings).step_ns() == 0
-        drifting = tuple(replace(one, wall_ns=one.wall_ns + at * MS // 2) for at, one in enumerate(self.readings))
+        drifting = tuple(
+            replace(reading, wall_ns=reading.wall_ns + at * MS // 2) for at, reading in enumerate(self.readings)
+        )
         assert HostClock(drifting).step_ns() == 0
-        stepped = tuple(replace(one, wall_ns=one.wall_ns + 50 * MS * (at > 4)) for at, one in enumerate(self.readings))
+        stepped = tuple(
+            replace(reading, wall_ns=reading.wall_ns + 50 * MS * (at > 4)) for at, reading in enumerate(self.readings)
+        )
         assert HostClock(stepped).step_ns() == pytest.approx(50 * MS - 2 * (MS + 1000) - 1e-3 * (S + 2 * MS))
 
 
@@ -191,18 +195,18 @@ class TestSteps:
         """The action's stamps are the conductor's, which on a cloud of others may be seconds off."""
         found = measure(record(tmp_path, one_clock=False))
         for name in ("scheduling", "check_destination", "check_source", "port_binding", "pre_live_migration"):
-            one = found[f"step_s.{name}"]
-            assert one.value is None, name
-            assert "nobody knows the clock" in (one.reason or ""), name
+            measured = found[f"step_s.{name}"]
+            assert measured.value is None, name
+            assert "nobody knows the clock" in (measured.reason or ""), name
         assert found["step_s.accept"].value is not None
         assert found["step_s.completion"].value is not None
 
     def test_a_journal_is_read_by_its_host_s_clock(self, tmp_path: Path) -> None:
         found = measure(record(tmp_path, one_clock=False, clocks_ns={"host-a": 0, "host-b": -40 * MS}))
-        one = found["step_s.pre_live_migration"]
-        assert one.value == pytest.approx(0.4)
-        assert one.bound is not None
-        assert one.bound > 0.012
+        measured = found["step_s.pre_live_migration"]
+        assert measured.value == pytest.approx(0.4)
+        assert measured.bound is not None
+        assert measured.bound > 0.012
 
     def test_what_ends_before_it_began_is_no_step(self, tmp_path: Path) -> None:
         """The conductor's clock is 7 s ahead, unlike that of the machine which polled the bindings."""
@@ -213,9 +217,9 @@ class TestSteps:
             _ahead(answer, 7) if what == "actions" else answer for what, answer in rows.select("what", "answer").rows()
         ]
         rows.with_columns(answer=pl.Series(answers)).write_parquet(path)
-        one = measure(Recording(recording.folder))["step_s.port_binding"]
-        assert one.value is None
-        assert "before its beginning" in (one.reason or "")
+        measured = measure(Recording(recording.folder))["step_s.port_binding"]
+        assert measured.value is None
+        assert "before its beginning" in (measured.reason or "")
 
     def test_a_sum_carries_the_sum_of_the_bounds(self, tmp_path: Path) -> None:
         found = measure(record(tmp_path))

@@ -86,12 +86,12 @@ def test_delay_and_variation_are_those_of_the_reference(sample: Sample, span: tu
         ("probe.rtt_s.during", there, lost if heard else 0), ("probe.rtt_variation_s.during", changes, 0),
     ):  # fmt: skip
         for p, rank in (("p50", 50), ("p95", 95)):
-            one, ranked = found[f"{key}.{p}"], [*sorted(values), *[TMAX_NS] * infinite]
+            measured, ranked = found[f"{key}.{p}"], [*sorted(values), *[TMAX_NS] * infinite]
             at = rank / 100 * (len(ranked) - 1)
             if ranked and at > len(values) - 1:
-                assert (one.value, one.at_least) == (TMAX_NS / 1e9, True)
+                assert (measured.value, measured.at_least) == (TMAX_NS / 1e9, True)
             else:
-                assert one.value == (pytest.approx(np.percentile(ranked, rank) / 1e9) if ranked else None)
+                assert measured.value == (pytest.approx(np.percentile(ranked, rank) / 1e9) if ranked else None)
     estimate = highest = 0.0
     for change in changes:
         estimate += (change - estimate) / 16

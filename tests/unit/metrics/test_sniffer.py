@@ -132,7 +132,7 @@ def results(delay_s: dict[str, float]) -> list[TrialResult]:
 
 
 def test_whether_a_scenario_changes_what_a_sniffer_prints() -> None:
-    texts = [one.text for one in said(results({"none": 0.004, "offline": 0.001}), "scenario")]
+    texts = [finding.text for finding in said(results({"none": 0.004, "offline": 0.001}), "scenario")]
     assert len(texts) == 2
     assert re.search(r"offline against none, paired within 6 blocks: 3.0\d ms less sniffer delay \(.*\)\.", texts[1])
     assert "Not shown to differ: sniffer jitter." in texts[1]
@@ -140,9 +140,9 @@ def test_whether_a_scenario_changes_what_a_sniffer_prints() -> None:
 
 
 def test_without_captures_nothing_is_said_of_sniffers() -> None:
-    without = [replace(one, metrics={k: v for k, v in one.metrics.items() if "sniffer" not in k})
-               for one in results({"none": 1, "offline": 1})]  # fmt: skip
-    assert not [one for one in said(without, "scenario") if "sniffer" in one.text]
+    without = [replace(trial, metrics={k: v for k, v in trial.metrics.items() if "sniffer" not in k})
+               for trial in results({"none": 1, "offline": 1})]  # fmt: skip
+    assert not [finding for finding in said(without, "scenario") if "sniffer" in finding.text]
 
 
 def test_the_report_has_its_section_only_with_a_capture(tmp_path: Path) -> None:

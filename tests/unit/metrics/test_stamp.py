@@ -222,12 +222,12 @@ def found(tmp_path: Path) -> dict[str, Measured]:
 def test_delays_of_a_trial_are_the_truth_within_the_bound(found: dict[str, Measured], window: str) -> None:
     for way, true in (("out", 1e-3), ("back", 2e-3)):
         for p in ("p50", "p95", "max"):
-            one = found[f"probe.owd_{way}_s.{window}.{p}"]
-            assert one.value is not None
-            assert one.bound is not None
-            assert one.bound == pytest.approx(1.5e-3, abs=1e-5)
-            assert dict(one.errors) == {"clock": one.bound}
-            assert abs(one.value - true) <= one.bound
+            measured = found[f"probe.owd_{way}_s.{window}.{p}"]
+            assert measured.value is not None
+            assert measured.bound is not None
+            assert measured.bound == pytest.approx(1.5e-3, abs=1e-5)
+            assert dict(measured.errors) == {"clock": measured.bound}
+            assert abs(measured.value - true) <= measured.bound
         for key in (
             f"ipdv_{way}_s.{window}.p95",
             f"pdv_{way}_s.{window}.p95",
@@ -264,7 +264,7 @@ def test_a_guest_that_never_answers_again(tmp_path: Path) -> None:
     assert windows.stop is not None
     count = (windows.end - 3 * S - windows.before[0]) // (10 * MS)
     dead = np.flatnonzero(windows.before[0] + 10 * MS * np.arange(count) > windows.stop)
-    seen = probes(*(constant(one, count) for one in (MS, MS, WALL)), gone=(dead, NONE), start=windows.before[0])
+    seen = probes(*(constant(number, count) for number in (MS, MS, WALL)), gone=(dead, NONE), start=windows.before[0])
     found = measure(planted(trial.folder, seen), windows)
     assert "no later answer says which way" in str(found["probe.loss_out_ratio.during"].reason)
     assert found["probe.owd_out_s.after.p50"].reason == "no answer in after"
@@ -276,6 +276,6 @@ def test_a_guest_that_never_answers_again(tmp_path: Path) -> None:
 def test_a_trial_without_stamp_says_so(tmp_path: Path) -> None:
     trial = record(tmp_path, PLAN)
     found = measure(trial, windows_of(trial))
-    assert {one.reason for one in found.values()} == {"no STAMP packets were sent (probes.stamp_rate)"}
-    assert {one.unit for key, one in found.items() if "_ratio" in key} == {"ratio"}
-    assert {one.unit for key, one in found.items() if "_ratio" not in key} == {"s"}
+    assert {measured.reason for measured in found.values()} == {"no STAMP packets were sent (probes.stamp_rate)"}
+    assert {measured.unit for key, measured in found.items() if "_ratio" in key} == {"ratio"}
+    assert {measured.unit for key, measured in found.items() if "_ratio" not in key} == {"s"}

@@ -147,7 +147,7 @@ def test_windows_are_where_the_script_puts_them(recording: Recording, seen: Meas
 
 def test_rounds_for_the_time_axis(recording: Recording) -> None:
     rounds = migration.rounds(recording)
-    assert [one.number for one in rounds] == [1, 2, 3, 4]
+    assert [item.number for item in rounds] == [1, 2, 3, 4]
     assert rounds[-1].dirty_rate_Bps == SCRIPT.dirty_rate_Bps
     assert migration.first_pass_ns(recording) == rounds[0].start_ns
 
@@ -521,8 +521,8 @@ def test_data_counts_both_directions_less_headers(recording: Recording, seen: Me
     assert windows.during is not None
     port = changed.filter(pl.col("link") == "migration", pl.col("node") == "host-a").sort("mono_ns")
     acks = port["to_node_packets"]
-    one = link.data(link.Counters.of(changed, "migration", "host-a"), windows)
-    assert one.value == SCRIPT.data_bytes + 1000 * (acks[-1] - acks[0])
+    measured = link.data(link.Counters.of(changed, "migration", "host-a"), windows)
+    assert measured.value == SCRIPT.data_bytes + 1000 * (acks[-1] - acks[0])
 
 
 SOURCES_PORT = (pl.col("link") == "migration") & (pl.col("node") == "host-a")

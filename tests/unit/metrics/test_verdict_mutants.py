@@ -378,10 +378,10 @@ def _worse_than_unknown(seed: int, most: int | None) -> list[str]:
 
 def test_a_spoilt_row_of_a_healthy_recording_reads_no_worse_than_unknown() -> None:
     """A row, drawn at random, of each of 300 recordings, in each way."""
-    assert [one for seed in SEEDS for one in _worse_than_unknown(seed, ROWS_SAMPLED)] == []
+    assert [text for seed in SEEDS for text in _worse_than_unknown(seed, ROWS_SAMPLED)] == []
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(10))
 def test_every_row_of_healthy_recordings_may_be_spoilt(part: int) -> None:
-    assert [one for seed in SEEDS[part::10] for one in _worse_than_unknown(seed, None)] == []
+    assert [text for seed in SEEDS[part::10] for text in _worse_than_unknown(seed, None)] == []

@@ -82,7 +82,7 @@ TRUE = Evidence(
 def test_a_true_history_is_intact() -> None:
     verdict = judge(TRUE)
     assert (verdict.verdict, verdict.text) == ("intact", "no witness saw a loss")
-    assert {one.verdict for one in verdict.statements} == {"intact"}
+    assert {statement.verdict for statement in verdict.statements} == {"intact"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_true_history_is_intact() -> None:
 def test_a_missing_witness_is_unknown_and_named(missing: dict[str, Any]) -> None:
     verdict = judge(replace(TRUE, **missing))
     assert verdict.verdict == "unknown", verdict
-    unheard = [one.witness for one in verdict.statements if one.verdict == "unknown"]
+    unheard = [statement.witness for statement in verdict.statements if statement.verdict == "unknown"]
     assert unheard
     assert all(name in verdict.text for name in unheard)
 
@@ -131,16 +131,16 @@ def test_without_a_request_nothing_is_a_migrations_loss() -> None:
 
 
 def test_verdicts_have_an_order() -> None:
-    assert [VERDICTS.index(one) for one in ("intact", "unknown", "service lost")] == [0, 1, 2]
+    assert [VERDICTS.index(value) for value in ("intact", "unknown", "service lost")] == [0, 1, 2]
     assert VERDICTS[-1] == "two copies"
 
 
 def of(verdict: str, evidence: Evidence) -> Statement:
     """The only statement that is not intact; its verdict is the trial's."""
     judgement = judge(evidence)
-    (one,) = [said for said in judgement.statements if said.verdict != "intact"]
-    assert judgement.verdict == one.verdict == verdict
-    return one
+    (statement,) = [said for said in judgement.statements if said.verdict != "intact"]
+    assert judgement.verdict == statement.verdict == verdict
+    return statement
 
 
 # --- the ledger on the volume
@@ -149,8 +149,11 @@ def of(verdict: str, evidence: Evidence) -> Statement:
 @given(st.sets(st.integers(0, 119), min_size=1, max_size=119))
 def test_dropped_records_are_data_lost_and_named(dropped: set[int]) -> None:
     left = [arrival for at, arrival in enumerate(ARRIVALS) if at not in dropped]
-    one = of("data lost", replace(TRUE, content=file_of(left)))
-    assert f"{len(dropped)} acknowledged records are not on the volume: {ranges(at + 1 for at in dropped)}" in one.text
+    statement = of("data lost", replace(TRUE, content=file_of(left)))
+    assert (
+        f"{len(dropped)} acknowledged records are not on the volume: {ranges(at + 1 for at in dropped)}"
+        in statement.text
+    )
 
 
 @given(st.integers(0, 119), st.integers(0, 119))
@@ -169,8 +172,8 @@ def test_records_in_another_order_are_data_lost(at: int) -> None:
 def test_a_changed_byte_is_data_lost(at: int, by: int) -> None:
     content = bytearray(file_of(ARRIVALS))
     content[at] ^= by
-    one = of("data lost", replace(TRUE, content=bytes(content)))
-    assert f"not on the volume: {at // RECORD_BYTES + 1}" in one.text
+    statement = of("data lost", replace(TRUE, content=bytes(content)))
+    assert f"not on the volume: {at // RECORD_BYTES + 1}" in statement.text
 
 
 def test_a_block_of_zeros_is_data_lost() -> None:
@@ -230,9 +233,9 @@ def test_a_ledger_that_goes_back_is_two_copies(at: int, by: int) -> None:
 def test_a_forked_counter_is_two_copies(fork: int, ids: bool) -> None:
     common = chain(fork)
     other = chain(10, fork, ids="x" if ids else "y", after=common[-1].hash)
-    one = of("two copies", replace(TRUE, answers=[*chain(120), *other]))
-    assert f"counter {fork + 1} was given to two requests" in one.text
-    assert one.from_s == pytest.approx(fork / 10 - 5, abs=0.001)
+    statement = of("two copies", replace(TRUE, answers=[*chain(120), *other]))
+    assert f"counter {fork + 1} was given to two requests" in statement.text
+    assert statement.from_s == pytest.approx(fork / 10 - 5, abs=0.001)
 
 
 @given(st.integers(3, 110), st.integers(1, 9))
@@ -246,8 +249,8 @@ def test_a_counter_that_goes_back_is_two_copies(at: int, by: int) -> None:
 
 def test_a_hash_that_does_not_follow_is_two_copies() -> None:
     """Each counter is answered once, but by two guests in turn."""
-    one, other = chain(120), chain(120, ids="x")
-    mixed = [answer if at < 60 else other[at] for at, answer in enumerate(one)]
+    row, other = chain(120), chain(120, ids="x")
+    mixed = [answer if at < 60 else other[at] for at, answer in enumerate(row)]
     assert "does not follow" in of("two copies", replace(TRUE, answers=mixed)).text
 
 
@@ -264,15 +267,15 @@ def test_two_boots_in_turn_are_two_copies() -> None:
 
 def test_running_on_both_hosts_is_two_copies() -> None:
     samples = {**TRUE.samples, "host-a": span(0, 8 * NS) + span(8 * NS, END, "paused")}
-    one = of("two copies", replace(TRUE, samples=samples))
-    assert one.from_s == pytest.approx(1.0, abs=0.2)
-    assert one.until_s == pytest.approx(3.0, abs=0.2)
+    statement = of("two copies", replace(TRUE, samples=samples))
+    assert statement.from_s == pytest.approx(1.0, abs=0.2)
+    assert statement.until_s == pytest.approx(3.0, abs=0.2)
 
 
 def test_frames_from_both_hosts_are_two_copies() -> None:
-    one = of("two copies", replace(TRUE, frames=sent(0, 8 * NS, "host-a") + sent(6 * NS, END, "host-b")))
-    assert one.from_s == pytest.approx(1.0, abs=0.2)
-    assert one.until_s == pytest.approx(3.0, abs=0.2)
+    statement = of("two copies", replace(TRUE, frames=sent(0, 8 * NS, "host-a") + sent(6 * NS, END, "host-b")))
+    assert statement.from_s == pytest.approx(1.0, abs=0.2)
+    assert statement.until_s == pytest.approx(3.0, abs=0.2)
 
 
 def test_frames_of_both_in_one_stretch_are_a_switchover() -> None:
@@ -284,15 +287,15 @@ def test_frames_of_both_in_one_stretch_are_a_switchover() -> None:
 
 
 def test_another_boot_is_guest_lost() -> None:
-    one = of("guest lost", replace(TRUE, answers=chain(65) + chain(55, 65, "other")))
-    assert "restarted" in one.text
-    assert one.from_s == pytest.approx(1.5, abs=0.01)
+    statement = of("guest lost", replace(TRUE, answers=chain(65) + chain(55, 65, "other")))
+    assert "restarted" in statement.text
+    assert statement.from_s == pytest.approx(1.5, abs=0.01)
 
 
 def test_running_nowhere_is_guest_lost() -> None:
     dead = {**TRUE.samples, "host-b": span(0, 6 * NS, "inmigrate") + span(6 * NS, 9 * NS) + span(9 * NS, END, "")}
-    one = of("guest lost", replace(TRUE, samples=dead))
-    assert "host-a: postmigrate, host-b: no answer" in one.text
+    statement = of("guest lost", replace(TRUE, samples=dead))
+    assert "host-a: postmigrate, host-b: no answer" in statement.text
 
 
 @pytest.mark.parametrize(
@@ -312,10 +315,10 @@ def test_what_the_trial_proved(name: str, verdict: str) -> None:
 
 def test_a_broken_file_system_and_changed_files_are_data_lost() -> None:
     broken = volume({**EXAMINED, "fsck": {"code": 4, "text": "a\nb\nInode 12 is odd"}})
-    assert [one.verdict for one in broken] == ["data lost", "intact"]
+    assert [statement.verdict for statement in broken] == ["data lost", "intact"]
     assert "Inode 12 is odd" in broken[0].text
     changed = volume({**EXAMINED, "site": {"/a": "2"}})
-    assert [one.verdict for one in changed] == ["intact", "data lost"]
+    assert [statement.verdict for statement in changed] == ["intact", "data lost"]
     assert "/a" in changed[1].text
 
 
@@ -324,11 +327,11 @@ def test_a_long_silence_is_service_lost(start: int, ticks: int) -> None:
     visits = [
         visit._replace(answered_ns=0) if start < at < start + ticks else visit for at, visit in enumerate(TRUE.visits)
     ]
-    one = of("service lost", replace(TRUE, visits=visits))
-    assert f"recovered after {ticks / 10:.1f} s" in one.text
-    assert one.until_s is not None
-    assert one.from_s is not None
-    assert one.until_s - one.from_s == pytest.approx(ticks / 10, abs=0.01)
+    statement = of("service lost", replace(TRUE, visits=visits))
+    assert f"recovered after {ticks / 10:.1f} s" in statement.text
+    assert statement.until_s is not None
+    assert statement.from_s is not None
+    assert statement.until_s - statement.from_s == pytest.approx(ticks / 10, abs=0.01)
 
 
 def test_a_service_that_does_not_come_back() -> None:
@@ -373,7 +376,7 @@ def test_a_processor_that_hangs_is_no_panic(line: str, panics: bool) -> None:
 @pytest.mark.parametrize("code", [8, 16, 32, 128, -9])
 def test_a_check_that_did_not_work_is_unknown(code: int) -> None:
     statements = volume({**EXAMINED, "fsck": {"code": code, "text": "e2fsck: Cannot open the device"}})
-    assert [one.verdict for one in statements] == ["unknown", "intact"]
+    assert [statement.verdict for statement in statements] == ["unknown", "intact"]
 
 
 @pytest.mark.parametrize("code", [1, 4, 12])

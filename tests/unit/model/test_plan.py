@@ -32,12 +32,12 @@ def test_the_studies_have_a_part_that_can_carry_a_conclusion_on_data(name: str, 
     plan = load(name)
     assert len(schedule(plan)) == trials
     assert plan.also is not None
-    second = [one for one in cells(plan) if in_second_part(plan.base_units(), one)]
-    by_scenario = {one.scenario: [other for other in second if other.scenario == one.scenario] for one in second}
+    second = [cell for cell in cells(plan) if in_second_part(plan.base_units(), cell)]
+    by_scenario = {item.scenario: [other for other in second if other.scenario == item.scenario] for item in second}
     permutations = math.prod(math.factorial(len(same)) for same in by_scenario.values())
     assert permutations >= FEWEST_PERMUTATIONS
-    for one in second:
-        assert 8 * (one.resident_bytes + 250e6) / one.link_bps < 0.7 * one.downtime_limit_s / 10
+    for factors in second:
+        assert 8 * (factors.resident_bytes + 250e6) / factors.link_bps < 0.7 * factors.downtime_limit_s / 10
     assert plan.also.outage == 15.0
     assert all(len({other.resident_bytes for other in same}) == 4 for same in by_scenario.values())
 

@@ -67,7 +67,9 @@ def test_a_label_names_what_differs() -> None:
 def test_without_a_writer_its_set_and_pattern_make_no_cells() -> None:
     axes = {"scenario": ["none"], "write_rate": ["0B/s", "40MB/s"], "pattern": ["random", "hot"], "vcpus": [1, 2]}
     found = cells(Plan(axes=Axes.model_validate(axes)))
-    assert [(one.vcpus, one.write_Bps, one.write_set_bytes, one.write_pattern) for one in found] == [
+    assert [
+        (factors.vcpus, factors.write_Bps, factors.write_set_bytes, factors.write_pattern) for factors in found
+    ] == [
         (vcpus, *writer)
         for vcpus in (1, 2)
         for writer in ((0.0, 0, "none"), (40e6, 2**27, "random"), (40e6, 2**27, "hot"))

@@ -168,6 +168,6 @@ def test_a_build_says_how_far_it_is(tmp_path: Path) -> None:
     assert built_so_far(tmp_path) == "4 MB of packages here"
     states = "installed", "unpacked", "installed"
     (state / "status").write_text(
-        "\n".join(f"Package: p{at}\nStatus: install ok {one}\n" for at, one in enumerate(states))
+        "\n".join(f"Package: p{at}\nStatus: install ok {text}\n" for at, text in enumerate(states))
     )
     assert built_so_far(tmp_path) == "4 MB of packages here, 2 packages installed"

@@ -396,13 +396,13 @@ def test_a_testbed_whose_name_begins_like_anothers_has_nothing_of_it(
     tmp_path: Path, hurt: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netns_in(tmp_path, monkeypatch, "ms-one-controller", "ms-one-two-controller")
-    one, two = (Register.lasting(f"ms-{name}", tmp_path / "testbeds") for name in ("one", "one-two"))
+    register, two = (Register.lasting(f"ms-{name}", tmp_path / "testbeds") for name in ("one", "one-two"))
     two.namespace("controller")
-    one.namespace("controller")
-    file = one.folder / "register.ndjson"
+    register.namespace("controller")
+    file = register.folder / "register.ndjson"
     file.write_text(file.read_text() + json.dumps({"kind": "namespace", "name": "ms-one-two-controller"}) + "\n")
     cleaned = Cleaned()
-    take_down(one, cleaned)
+    take_down(register, cleaned)
     assert hurt == ["ms-one-controller"]
     assert "ms-one-two-controller' is not of ms-one" in cleaned.left[0]
 

@@ -62,14 +62,14 @@ def test_a_handshake_is_given_up_before_its_syn_is_sent_again() -> None:
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(3)]
         try:
-            for one in waiting:
-                one.setblocking(False)
-                one.connect_ex(("127.0.0.1", port))
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", port))
             with ConnectSocket("127.0.0.1", port) as prober:
                 begun = prober.send(prober.request(7))
                 assert wait_for(prober, 1, 1.5) == []
                 assert time.monotonic_ns() - begun > GIVEN_UP_NS
                 assert prober.pending == 0
         finally:
-            for one in waiting:
-                one.close()
+            for sock in waiting:
+                sock.close()

@@ -274,8 +274,8 @@ async def test_stress_is_recorded_as_the_agent_says_it(tmp_path: Path) -> None:
 
 
 async def test_the_sink_counts_what_comes(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = one.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
     async with Running(sink.main, program(tmp_path, address="127.0.0.1", port=port)):
         await until(lambda: rows(tmp_path, "sink"))
         _, writer = await asyncio.open_connection("127.0.0.1", port)

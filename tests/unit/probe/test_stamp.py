@@ -176,10 +176,10 @@ def test_the_guest_can_run_it_on_the_standard_library_alone() -> None:
 
 def test_each_session_has_its_own_numbers_and_the_most_silent_one_makes_room() -> None:
     sessions = Sessions(2)
-    one, other, third = (("192.0.2.1", port, 0) for port in (1, 2, 3))
-    assert [sessions.number(one, 5), sessions.number(other, 5), sessions.number(one, 6)] == [0, 0, 1]
+    row, other, third = (("192.0.2.1", port, 0) for port in (1, 2, 3))
+    assert [sessions.number(row, 5), sessions.number(other, 5), sessions.number(row, 6)] == [0, 0, 1]
     assert sessions.number(third, 5) == 0
-    assert sessions.number(one, 9) == 2, "the other was silent the longest"
+    assert sessions.number(row, 9) == 2, "the other was silent the longest"
     assert sessions.number(other, 6) == 0
 
 
@@ -210,24 +210,24 @@ def reflecting() -> Iterator[tuple[str, int]]:
 
 
 def client(address: tuple[str, int]) -> socket.socket:
-    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    one.settimeout(10)
-    one.connect(address)
-    return one
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(10)
+    sock.connect(address)
+    return sock
 
 
 def test_a_reflector_numbers_each_session_and_leaves_foreign_packets_alone(reflecting: tuple[str, int]) -> None:
-    with client(reflecting) as one, client(reflecting) as other:
-        one.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 17)
+    with client(reflecting) as sock, client(reflecting) as other:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 17)
         numbers = []
-        for asker, seq, ssid in ((one, 10, 1), (one, 11, 1), (other, 5, 1), (one, 12, 2), (one, 14, 1)):
+        for asker, seq, ssid in ((sock, 10, 1), (sock, 11, 1), (other, 5, 1), (sock, 12, 2), (sock, 14, 1)):
             asker.send(b"foreign")
             asker.send(bytes(44))
             asker.send(request(seq, HALF_PAST, ssid) + b"padding")
             packet = asker.recv(2048)
             told = Reply(packet)
             assert (told.seq, told.asked_ns, told.ssid, packet[44:]) == (seq, HALF_PAST, ssid, b"padding")
-            assert told.ttl == (17 if asker is one else 64)
+            assert told.ttl == (17 if asker is sock else 64)
             assert told.received_ns <= told.sent_ns
             numbers.append(told.number)
         assert numbers == [0, 1, 0, 0, 2]
@@ -236,13 +236,13 @@ def test_a_reflector_numbers_each_session_and_leaves_foreign_packets_alone(refle
 def test_what_waited_shows_when_it_came_in() -> None:
     """Packets that lie in the socket's buffer while nobody reads have the kernel's stamps."""
     stream, sessions = listening(0), Sessions()
-    with stream, client(("127.0.0.1", stream.getsockname()[1])) as one:
+    with stream, client(("127.0.0.1", stream.getsockname()[1])) as sock:
         for seq in range(1500):
-            one.send(request(seq, HALF_PAST))
+            sock.send(request(seq, HALF_PAST))
         told = []
         for _ in range(1500):
             assert answer(stream, sessions)
-            told.append(Reply(one.recv(2048)))
+            told.append(Reply(sock.recv(2048)))
         assert [each.seq for each in told] == [each.number for each in told] == list(range(1500)), "none was dropped"
         assert told[-1].received_ns < told[0].sent_ns
 

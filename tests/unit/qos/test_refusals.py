@@ -36,7 +36,7 @@ def refused6(code: int) -> list[Packet]:
 
 
 def told(flow: FlowQos) -> list[tuple[str, str, int]]:
-    return [(one.by, one.why, one.count) for one in flow.directions[0].refusals]
+    return [(refusal.by, refusal.why, refusal.count) for refusal in flow.directions[0].refusals]
 
 
 @pytest.mark.parametrize("protocol", ASKED)
@@ -133,7 +133,7 @@ def test_a_silence_says_who_refused_what_came_meanwhile(tmp_path: Path) -> None:
     found: Qos = read(written(tmp_path, made + talk.packets[-30:]))
     (end,) = [end for end in found.ends if end.address == SERVER]
     (act,) = end.silences[0].acts
-    assert [(one.by, one.why, one.count) for one in act.refusals] == [(ROUTER, "host unreachable", 4)]
+    assert [(refusal.by, refusal.why, refusal.count) for refusal in act.refusals] == [(ROUTER, "host unreachable", 4)]
     assert act.refusals[0].first_s == pytest.approx(0.45)
 
 

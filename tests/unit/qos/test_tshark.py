@@ -178,17 +178,17 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Theirs]:
     names = [f"tcp.analysis.{name}" for name in (*_AGAIN, "lost_segment", "duplicate_ack", "initial_rtt")]
     rows = fields(path, "tcp or icmp", "frame.interface_id", "icmp.resptime", "tcp.stream", *names)
     for number, answered, stream, *marks, trip in rows:
-        one = found[int(number)]
+        item = found[int(number)]
         if answered:
-            one.echoes.append(float(answered))
+            item.echoes.append(float(answered))
         if stream:
-            count = one.counts[int(stream)]
+            count = item.counts[int(stream)]
             count["packets"] += 1
             count["again"] += any(marks[: len(_AGAIN)])
             count["lost_segments"] += marks[-2] != ""
             count["duplicate_acks"] += marks[-1] != ""
             if trip:
-                one.initial[int(stream)] = float(trip)
+                item.initial[int(stream)] = float(trip)
     return dict(zip(WRAPS, found, strict=True))
 
 

@@ -31,11 +31,11 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
     assert found["phases"] == ["trial", "round:2", "round:10", "switchover"]
     assert [what for what, _ in found["rows"]] == ["link-down migration for 2 s", "slow"]
     cut = dict(found["rows"])["link-down migration for 2 s"]
-    assert [[one["number"] for one in cell] for cell in cut] == [
+    assert [[item["number"] for item in cell] for cell in cut] == [
         [], [numbers["cut-early"]], [numbers["cut-late"]], [numbers["cut-later"]],
     ]  # fmt: skip
-    assert [one["linked"] for cell in cut for one in cell] == [True, False, False]
-    verdicts = {one["number"]: one["verdict"] for cell in cut for one in cell}
+    assert [item["linked"] for cell in cut for item in cell] == [True, False, False]
+    verdicts = {item["number"]: item["verdict"] for cell in cut for item in cell}
     assert verdicts == {
         numbers["cut-early"]: "intact", numbers["cut-late"]: "unknown", numbers["cut-later"]: "intact",
     }  # fmt: skip

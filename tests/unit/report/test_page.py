@@ -110,10 +110,10 @@ def test_size(page: str) -> None:
 def test_size_of_the_longest_run(page: str, run: RunFolder) -> None:
     """Every place on the page taken by a trial with all bins and all series still fits."""
     full = {"start": -5.0, "step": 0.2, "columns": {f"column_{n}": [0.1234] * 300 for n in range(9)}}
-    one = json.dumps({"whole": full, "switchover": full}, separators=(",", ":"))
+    text = json.dumps({"whole": full, "switchover": full}, separators=(",", ":"))
     shown = json.loads(re.findall(r'id="timelines">(.*?)</script>', page, re.DOTALL)[0])
     frame = len(page) - sum(len(json.dumps(value, separators=(",", ":"))) for value in shown.values())
-    assert frame + build.MOST_TIMELINES * len(one) <= LIMIT_BYTES
+    assert frame + build.MOST_TIMELINES * len(text) <= LIMIT_BYTES
 
 
 def test_specifications_compile(summary: Summary) -> None:

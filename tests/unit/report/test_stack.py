@@ -33,20 +33,20 @@ def summary_with(recording: Recording, **values: float) -> Summary:
 
 def edges(spec: dict[str, Any] | None, part: str) -> tuple[float, float]:
     assert spec is not None
-    (row,) = [one for one in spec["data"]["values"] if one["part"] == part]
+    (row,) = [value for value in spec["data"]["values"] if value["part"] == part]
     return row["from"], row["until"]
 
 
 def test_parts_above_zero_lie_one_after_another() -> None:
-    assert [(one.start, one.end) for one in laid({"a": 3.0, "b": 2.0})] == [(0, 3), (3, 5)]
+    assert [(bar.start, bar.end) for bar in laid({"a": 3.0, "b": 2.0})] == [(0, 3), (3, 5)]
     assert Scale.of([{"a": 3.0, "b": 2.0}], 1.0) == Scale(0, 5)
     assert drawn({"a": 3.0}, Scale(0, 4), LOOK)["zero"] is None
 
 
 def test_parts_below_zero_lie_left_of_it_and_hide_no_other() -> None:
     placed = laid({"a": 3.0, "b": -2.0, "c": 4.0})
-    assert [(one.start, one.end) for one in placed] == [(0, 3), (-2, 0), (3, 7)]
-    assert [(one.start, one.end) for one in laid({"a": -1.0, "b": -2.0})] == [(-1, 0), (-3, -1)]
+    assert [(bar.start, bar.end) for bar in placed] == [(0, 3), (-2, 0), (3, 7)]
+    assert [(bar.start, bar.end) for bar in laid({"a": -1.0, "b": -2.0})] == [(-1, 0), (-3, -1)]
 
 
 def test_a_part_below_zero_is_marked_named_and_taken_off() -> None:

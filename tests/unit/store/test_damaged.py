@@ -82,7 +82,7 @@ def test_it_is_named_and_in_no_statistic(run: RunFolder, name: str) -> None:
     assert hurt.facts.reason is not None
     assert re.search(said, hurt.facts.reason), hurt.facts.reason
     assert str(run.trial(TRIAL)) in hurt.facts.reason
-    assert {one.value for one in hurt.metrics.values()} == {None}
+    assert {measured.value for measured in hurt.metrics.values()} == {None}
     assert hurt.judgement.verdict == "unknown"
     (cell,) = summary.cells
     assert (cell.trials, cell.failed, cell.metrics["vm_pause_s"].n) == (3, 1, 2)
@@ -94,11 +94,11 @@ def test_each_verb_that_reads_ends_with_4(
     flip(run.trial(TRIAL) / "visit.parquet")
     limits = tmp_path / "limits.toml"
     limits.write_text("[thresholds]\nvm_pause_s = { most = '300ms' }\n")
-    one, other = str(run.path), str(sound.path)
+    text, other = str(run.path), str(sound.path)
     for words in (
-        ["check", one, "--thresholds", str(limits)],
-        ["compare", other, one],
-        ["export", one, str(tmp_path / "x")],
+        ["check", text, "--thresholds", str(limits)],
+        ["compare", other, text],
+        ["export", text, str(tmp_path / "x")],
     ):
         assert app(words, result_action="return_value") == 4
 
@@ -201,9 +201,9 @@ def test_facts_of_other_types_are_named(run: RunFolder, changes: dict[str, objec
 
 
 def test_a_trial_of_another_run_or_number_is_foreign(run: RunFolder) -> None:
-    one, other = run.trial(1), run.trial(TRIAL)
-    one.rename(run.path / "x")
-    other.rename(one)
+    path, other = run.trial(1), run.trial(TRIAL)
+    path.rename(run.path / "x")
+    other.rename(path)
     (run.path / "x").rename(other)
     assert ["is no recording of trial" in (trial.facts.reason or "") for trial in analyse(run).trials] == [
         True,

@@ -229,13 +229,13 @@ def test_what_never_answers_is_named_at_the_end(tmp_path: Path) -> None:
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(3)]
         try:
-            for one in waiting:
-                one.setblocking(False)
-                one.connect_ex(("127.0.0.1", port))
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", port))
             ended = migrascope("observe", "127.0.0.1", "--port", str(port), "--for", "1s", folder=tmp_path)
         finally:
-            for one in waiting:
-                one.close()
+            for sock in waiting:
+                sock.close()
     assert ended.code == 4
     assert "it does not answer yet" in ended.stdout
     assert "none answered" in ended.stdout

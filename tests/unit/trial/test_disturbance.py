@@ -152,7 +152,7 @@ def test_a_cloud_of_others_is_not_disturbed() -> None:
 
 
 def test_the_benchmark_aims_every_kind_that_can_be_aimed() -> None:
-    aimed = {one.kind for one in aim.plan().disturbances().values()}
+    aimed = {disturbance.kind for disturbance in aim.plan().disturbances().values()}
     assert aimed == {name for name, kind in KINDS.items() if "qemu" in kind.labs and not kind.in_guest}
 
 

@@ -57,7 +57,7 @@ def phases(recording: Recording) -> list[str]:
 
 
 def event(recording: Recording, name: str) -> dict[str, Any]:
-    (found,) = [one for one in recording.events if one.name == name]
+    (found,) = [item for item in recording.events if item.name == name]
     return found.data
 
 
@@ -114,7 +114,7 @@ def test_a_migration_that_does_not_converge_is_cancelled_at_the_plan_s_limit(tmp
     recording = trial(tmp_path, failure="not-converged")
     assert recording.trial.status == "not-converged"
     assert recording.trial.reason == "still active after 20 s; cancelled"
-    stamps = {one.name: one.mono_ns for one in recording.events}
+    stamps = {item.name: item.mono_ns for item in recording.events}
     assert stamps["migrate_failed"] - stamps["migrate_request"] == pytest.approx(20 * NS, abs=1000)
 
 
@@ -293,7 +293,7 @@ def test_of_a_fleet_the_instance_that_dies_is_named_and_the_others_migrate(tmp_p
     assert facts.reason == (
         "1 of 3 did not migrate; vm-2: server in ERROR: the QEMU on the source was killed after STOP"
     )
-    done = [one.instance for one in read_events(tmp_path / "events.ndjson") if one.name == "migrate_done"]
+    done = [item.instance for item in read_events(tmp_path / "events.ndjson") if item.name == "migrate_done"]
     assert sorted(done) == ["vm-1", "vm-3"]
 
 

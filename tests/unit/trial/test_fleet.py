@@ -103,13 +103,13 @@ def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str
     assert (recording.trial.status, recording.trial.factors.instances) == ("ok", 4)
     assert fake.nova.most_at_once == most
     found = instances(recording)
-    assert [one.name for one in found] == ["vm-1", "vm-2", "vm-3", "vm-4"]
+    assert [item.name for item in found] == ["vm-1", "vm-2", "vm-3", "vm-4"]
     metrics = measure(recording)
     assert metrics["fleet.migrated"].value == 4
     assert metrics["fleet.at_once"].value == most
     assert [key for key in metrics if not metric_of(key)] == []
-    for one in found:
-        took = one.figures()["migration_time_s"]
+    for instance in found:
+        took = instance.figures()["migration_time_s"]
         assert took.value is not None
         assert took.value + (took.bound or 0.0) >= 0.15
     total = metrics["fleet.total_s"].value
@@ -123,7 +123,7 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     fake.nova.migration_s = 0.25
     run = run_of(fake, tmp_path, "count = [1, 4]\nrequests = 50\n", blocks=6)
     summary = analyse(run)
-    costs = {one.cell.factors.instances: one for one in summary.fleet}
+    costs = {cost.cell.factors.instances: cost for cost in summary.fleet}
     assert costs[1].slowdown == {}
     slower = costs[4].slowdown["from_request_s"]
     assert slower is not None
@@ -139,10 +139,12 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
     assert carried.ratio == pytest.approx(1.0, abs=0.5)
     assert costs[4].slowdown["blackout_s"] is None
     told = json.loads(json.dumps(summary_json(summary)))
-    assert [one["instances"] for one in told["fleet"]] == [1, 4]
+    assert [item["instances"] for item in told["fleet"]] == [1, 4]
     assert told["fleet"][1]["total_s"]["low"] <= told["fleet"][1]["total_s"]["median"]
     assert told["fleet"][1]["slowdown"]["from_request_s"]["coverage"] == pytest.approx(0.96875)
-    assert not [one.text for one in summary.findings if one.topic in CONCLUSIONS or "0 trials" in one.text]
+    assert not [
+        finding.text for finding in summary.findings if finding.topic in CONCLUSIONS or "0 trials" in finding.text
+    ]
     assert told["cells"][1]["metrics"]["fleet.vm-4.waited_s"]["median"] > 0.25
     page = write_results(run, summary).read_text()
     assert "What several instances cost" in page
@@ -250,9 +252,9 @@ def test_probes_share_the_rate_and_are_spread() -> None:
 
 def test_a_blackout_is_as_exact_as_its_probe() -> None:
     black = Measured(1.5, "s", "echo", samples=2).within(resolution=0.032)
-    one = Instance("vm-1", 0, 1, 2, 1, 1, None, black)
-    assert one.figures()["blackout_s"] == black
-    assert replace(one, blackout=None).figures()["blackout_s"].reason == "not watched by a probe of its own"
+    instance = Instance("vm-1", 0, 1, 2, 1, 1, None, black)
+    assert instance.figures()["blackout_s"] == black
+    assert replace(instance, blackout=None).figures()["blackout_s"].reason == "not watched by a probe of its own"
 
 
 def test_widths_and_verdicts() -> None:

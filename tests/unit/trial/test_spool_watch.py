@@ -20,8 +20,8 @@ def spool(folder: Path, table: str, source: str) -> Spool:
 
 
 def write(folder: Path, table: str, source: str, rows: list[tuple[Any, ...]]) -> None:
-    with spool(folder, table, source) as one:
-        one.add_all(rows)
+    with spool(folder, table, source) as item:
+        item.add_all(rows)
 
 
 def visit(kind: str, seq: int, due: int, took: int, error: str = "") -> tuple[Any, ...]:
@@ -30,13 +30,13 @@ def visit(kind: str, seq: int, due: int, took: int, error: str = "") -> tuple[An
 
 
 def test_a_ledger_is_waited_for_until_its_first_record(tmp_path: Path) -> None:
-    one = LedgerWatch(tmp_path)
-    assert one.unsteady(0, 1) == "no record yet"
+    watch = LedgerWatch(tmp_path)
+    assert watch.unsteady(0, 1) == "no record yet"
     with spool(tmp_path, "ledger", "collector") as records:
         records.add(5, 1, "boot", 0, 1)
         records.flush()
-        assert one.unsteady(0, 1) is None
-        assert one.unsteady(0, 1) is None
+        assert watch.unsteady(0, 1) is None
+        assert watch.unsteady(0, 1) is None
 
 
 def test_a_ledger_that_nobody_hears_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,10 +48,10 @@ def test_probes_are_steady_when_nearly_all_were_sent_and_answered(tmp_path: Path
     sent = [(seq, seq * 2 * MS, seq * 2 * MS) for seq in range(1000)]
     write(tmp_path, "echo_sent", "echo", sent)
     write(tmp_path, "echo_reply", "echo", [(seq, due, due) for seq, due, _ in sent if not 100 <= seq < 108])
-    one = EchoWatch(tmp_path, 500)
-    assert one.unsteady(0, 2 * NS) is None
-    assert one.unsteady(0, 400 * MS) == "96 % of probes answered"
-    assert one.unsteady(0, 4 * NS) == "1000 of 2000 probes sent"
+    watch = EchoWatch(tmp_path, 500)
+    assert watch.unsteady(0, 2 * NS) is None
+    assert watch.unsteady(0, 400 * MS) == "96 % of probes answered"
+    assert watch.unsteady(0, 4 * NS) == "1000 of 2000 probes sent"
 
 
 def test_visits_of_both_kinds_must_be_steady_all_through_the_window(tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def test_visits_of_both_kinds_must_be_steady_all_through_the_window(tmp_path: Pa
     rows = [visit("new", at, now - 4 * NS + at * 100 * MS, 5 * MS) for at in range(40)]
     rows += [visit("kept", at, now - 4 * NS + at * 100 * MS, 5 * MS if at > 5 else 500 * MS) for at in range(40)]
     write(tmp_path, "visit", "visitors", rows)
-    one = VisitWatch(tmp_path, {"new": 10.0, "kept": 10.0})
-    assert one.unsteady(now - 3 * NS, now) is None
-    assert one.unsteady(now - 4 * NS, now) == "85 % of visits in time (kept)"
-    assert one.overload() is None
+    watch = VisitWatch(tmp_path, {"new": 10.0, "kept": 10.0})
+    assert watch.unsteady(now - 3 * NS, now) is None
+    assert watch.unsteady(now - 4 * NS, now) == "85 % of visits in time (kept)"
+    assert watch.overload() is None
 
 
 def test_a_guest_that_answers_fewer_than_come_is_overloaded(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_a_guest_that_begins_late_is_not_given_up_at_once(tmp_path: Path) -> Non
 
 
 def test_a_viewer_is_steady_when_media_come_and_none_failed(tmp_path: Path) -> None:
-    one = ViewerWatch(tmp_path, "viewer-1")
-    assert one.unsteady(NS, 4 * NS) == "waits for media"
+    watch = ViewerWatch(tmp_path, "viewer-1")
+    assert watch.unsteady(NS, 4 * NS) == "waits for media"
     rows = [(at, 2.0 * at, 2.0, at * 900 * MS, at * 900 * MS + 50 * MS, 1000, 200, "") for at in range(5)]
     write(tmp_path, "segment", "viewer-1", [*rows, (5, 10.0, 2.0, 5 * NS, 0, 0, 404, "status 404")])
-    assert one.unsteady(NS, 4 * NS) is None
-    assert one.unsteady(3 * NS, 6 * NS) == "media failed: status 404"
+    assert watch.unsteady(NS, 4 * NS) is None
+    assert watch.unsteady(3 * NS, 6 * NS) == "media failed: status 404"
 
 
 def outage_of(folder: Path, delays_ms: dict[int, int | None], since: int = 0) -> tuple[int | None, int]:

@@ -155,7 +155,7 @@ def test_it_shows_the_page_of_a_scenario_that_holds_a_video(name: Scenario) -> N
     def shown(plan: Plan) -> list[str]:
         workload = scenario(name, 0, "10.0.4.100", "192.0.2.40")
         everybody = process_specs(None, cast(Instance, Watched()), plan, workload, observed=True, echo="icmp")
-        return [one.config["url"] for one in everybody if one.source == "browser"]
+        return [spec.config["url"] for spec in everybody if spec.source == "browser"]
 
     assert shown(BROWSER) == ([] if name == "none" else [f"http://10.0.4.100/{name}.html"])
     assert shown(BROWSER.model_copy(update={"visitors": BROWSER.visitors.model_copy(update={"browser": False})})) == []

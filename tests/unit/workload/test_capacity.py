@@ -74,7 +74,7 @@ async def test_a_rate_is_asked_for_of_both_kinds(tmp_path: Path) -> None:
     tried = await guest.trier(0.3).attempt(50.0)
     assert (tried.rate, tried.in_time, tried.viewers) == (50.0, 1.0, 2)
     assert tried.busy == pytest.approx(0.3)
-    assert {kind: sum(one == kind for one, _ in guest.started) for kind in ("new", "kept")} == {"new": 10, "kept": 10}
+    assert {kind: sum(text == kind for text, _ in guest.started) for kind in ("new", "kept")} == {"new": 10, "kept": 10}
 
 
 @pytest.mark.parametrize(("delay_s", "share"), [(None, 0.3), (None, None)])
@@ -99,4 +99,4 @@ async def test_a_guest_with_room_gets_the_most(tmp_path: Path) -> None:
     told = list[Tried]()
     found = await find(Guest(tmp_path, 0.0).trier(0.1), 40.0, 60.0, told.append)
     assert found.rate == 40.0
-    assert [one.rate for one in told] == sorted(one.rate for one in told)
+    assert [attempt.rate for attempt in told] == sorted(attempt.rate for attempt in told)

@@ -125,13 +125,15 @@ ENDS = ("10.0.4.100", "192.0.2.40")
 
 def test_scenarios_say_who_watches_what() -> None:
     assert scenario("none", 3, *ENDS).viewers == []
-    assert [one.kind for one in scenario("offline", 3, *ENDS).viewers] == ["hls", "mp4", "hls"]
-    assert {one.url for one in scenario("online", 2, *ENDS).viewers} == {"http://192.0.2.40/live/index.m3u8"}
-    assert {one.url for one in scenario("relay", 2, *ENDS).viewers} == {"http://10.0.4.100/live/index.m3u8"}
+    assert [spec.kind for spec in scenario("offline", 3, *ENDS).viewers] == ["hls", "mp4", "hls"]
+    assert {spec.url for spec in scenario("online", 2, *ENDS).viewers} == {"http://192.0.2.40/live/index.m3u8"}
+    assert {spec.url for spec in scenario("relay", 2, *ENDS).viewers} == {"http://10.0.4.100/live/index.m3u8"}
     names = get_args(Scenario)
     assert [scenario(name, 1, *ENDS).page_path for name in names] == [f"/{name}.html" for name in names]
     assert [name for name in names if scenario(name, 1, *ENDS).needs_origin] == ["online", "relay"]
     assert [name for name in names if not scenario(name, 0, *ENDS).has_video] == ["none"]
     assert all(
-        one.live == scenario(name, 2, *ENDS).needs_origin for name in names for one in scenario(name, 2, *ENDS).viewers
+        spec.live == scenario(name, 2, *ENDS).needs_origin
+        for name in names
+        for spec in scenario(name, 2, *ENDS).viewers
     )

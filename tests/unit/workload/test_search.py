@@ -42,7 +42,7 @@ def test_a_stable_guest_gets_no_more_than_its_share_and_hardly_less(base: float,
     found, tried = searched(linear(base, each))
     fits = min(MOST, (PROCESSOR_SHARE - base) / each)
     assert len(tried) <= MOST_STEPS
-    assert all(one.rate <= MOST for one in tried)
+    assert all(attempt.rate <= MOST for attempt in tried)
     if fits < LEAST_RATE:
         assert found.rate == 0.0
     else:
@@ -64,7 +64,7 @@ def test_a_jittery_guest_is_done_with_in_time_and_not_overloaded(base: float, ea
 def test_a_guest_on_hardware_gets_all_that_is_wanted(most: float) -> None:
     found, tried = searched(linear(0.02, 1e-5), most)
     assert found.rate == most
-    assert max(one.rate for one in tried) == most
+    assert max(attempt.rate for attempt in tried) == most
 
 
 @pytest.mark.parametrize(

@@ -50,17 +50,17 @@ def page(body: bytes = PAGE, status: str = "200 OK", length: int | None = None) 
 
 @asynccontextmanager
 async def site(script: Callable[[int], bytes | None]) -> AsyncIterator[tuple[Site, str]]:
-    one = Site(script)
+    item = Site(script)
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(one.serve(reader, writer))
+        task: asyncio.Task[None] = asyncio.ensure_future(item.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
-        yield one, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/none.html"
+        yield item, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/none.html"
     finally:
         server.close()
         for task in tasks:
@@ -196,8 +196,8 @@ async def test_a_guest_that_serves_a_tenth_is_not_buried_and_each_visit_leaves_a
         made = [row for row in mine if not row["error"]]
         for row in made:
             under_way = [
-                one
-                for one in made
-                if one["due_ns"] < row["due_ns"] < one["done_ns"] and one["connected_ns"] < row["due_ns"]
+                item
+                for item in made
+                if item["due_ns"] < row["due_ns"] < item["done_ns"] and item["connected_ns"] < row["due_ns"]
             ]
             assert len(under_way) <= visitors.LEAST_MOST + 1

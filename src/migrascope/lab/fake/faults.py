@@ -54,8 +54,8 @@ class _Mute:
 class FakeTools(Tools):
     """What disturbs a world; of the rest its guest feels nothing."""
 
-    def __init__(self, one: Disturbance, world: World) -> None:
-        self._one, self._world = one, world
+    def __init__(self, disturbance: Disturbance, world: World) -> None:
+        self._one, self._world = disturbance, world
         self._hosts = {"source": world.source, "destination": world.destination}
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
@@ -110,10 +110,10 @@ class FakeTools(Tools):
         return FakeInjector(slow, lambda: self._world.slow(self._one.name, 1.0))
 
 
-def injector(one: Disturbance, world: World) -> Injector:
+def injector(disturbance: Disturbance, world: World) -> Injector:
     """What brings a disturbance about."""
     try:
-        return one.made.injector(one, FakeTools(one, world))
+        return disturbance.made.injector(disturbance, FakeTools(disturbance, world))
     except NotImplementedError:
         return _unfelt()
 

@@ -120,7 +120,7 @@ class FakeFleet:
     def __init__(self, instances: Mapping[str, FakeInstance]) -> None:
         self._instances = instances
         self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self.addresses: Mapping[str, str] = {name: one.address for name, one in instances.items()}
+        self.addresses: Mapping[str, str] = {name: instance.address for name, instance in instances.items()}
         self.settings: dict[str, Any] = {}
 
     async def look(self) -> Look:
@@ -160,8 +160,8 @@ class FakeFleet:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for one in self._instances.values():
-            await one.destroy()
+        for instance in self._instances.values():
+            await instance.destroy()
 
 
 class FakeLab:

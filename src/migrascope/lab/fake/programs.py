@@ -109,8 +109,8 @@ class Recorder:
         if now > self._stepped:
             self._stepped = now
             self.step(now)
-        due = sorted((one for one in self._due if one[0] <= now), key=lambda one: one[0])
-        self._due = [one for one in self._due if one[0] > now]
+        due = sorted((row for row in self._due if row[0] <= now), key=lambda row: row[0])
+        self._due = [row for row in self._due if row[0] > now]
         for table, spool in self._spools.items():
             spool.add_all(row for _, name, row in due if name == table)
             spool.flush()

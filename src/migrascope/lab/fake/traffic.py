@@ -29,7 +29,7 @@ class Echo(Recorder):
 
     def step(self, now: int) -> None:
         script, request = self.world.script, self.world.request
-        self._held = [one for one in self._held if not self._came(*one)]
+        self._held = [row for row in self._held if not self._came(*row)]
         interval = NS / self.config["rate"]
         while not self.draining and (due := self.began + round(self._seq * interval)) <= now:
             seq, self._seq = self._seq, self._seq + 1

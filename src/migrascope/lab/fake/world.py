@@ -107,7 +107,10 @@ class World:
 
     def silence_at(self, at: int) -> Silence | None:
         """The silence in which that moment lies."""
-        return next((one for one in self.silences if one.start <= at and (one.end is None or at < one.end)), None)
+        return next(
+            (silence for silence in self.silences if silence.start <= at and (silence.end is None or at < silence.end)),
+            None,
+        )
 
     def lost(self, at: int) -> bool:
         """Whether a packet that is sent then never comes."""
@@ -131,12 +134,14 @@ class World:
     def lived_s(self) -> float:
         """How long the guest has run since its boot."""
         now = mono_ns()
-        stood = sum((one.end or now) - one.start for one in self.silences if one.stands and one.start <= now)
+        stood = sum(
+            (silence.end or now) - silence.start for silence in self.silences if silence.stands and silence.start <= now
+        )
         return (now - self.born - stood) / NS
 
     def stands(self) -> bool:
         """Whether the guest stands still now."""
-        return any(one.stands and one.end is None for one in self.silences)
+        return any(silence.stands and silence.end is None for silence in self.silences)
 
     def emit(self, host: str, event: str, **data: Any) -> None:
         """An event of a host's QEMU happens now."""

@@ -10,13 +10,13 @@ from migrascope.node.paths import STATE
 _MARGIN = 2**30
 
 
-def need_capacity(one: Disturbance, lab: str) -> None:
+def need_capacity(disturbance: Disturbance, lab: str) -> None:
     """Problem where this machine does not have as much memory, or as much of its disk, and a GiB beside it."""
-    if memory := one.made.memory_bytes(one):
-        _need(one.kind, memory, _free_memory(), "this machine")
-    if disk := one.made.disk_bytes(one, lab):
+    if memory := disturbance.made.memory_bytes(disturbance):
+        _need(disturbance.kind, memory, _free_memory(), "this machine")
+    if disk := disturbance.made.disk_bytes(disturbance, lab):
         place = next(path for path in (STATE, *STATE.parents) if path.exists())
-        _need(one.kind, disk, shutil.disk_usage(place).free, f"the disk of {place}")
+        _need(disturbance.kind, disk, shutil.disk_usage(place).free, f"the disk of {place}")
 
 
 def _need(kind: str, size: int, free: int, where: str) -> None:

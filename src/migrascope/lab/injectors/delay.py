@@ -48,15 +48,15 @@ class LinkDelay:
         """The taps are there, and the link's bridge keeps the address that it has whatever its ports are."""
         self._inside = NamespaceThread(self._fabric)
         self._inside.configure(self._keep_address)
-        for one in self._detours:
-            argv = [sys.executable, "-I", "-S", delayline.__file__, one.near, one.far, *self._delays]
-            one.process = await start("the delay line", argv, Where(self._fabric), self._log, piped=True)
-            await one.process.ready(_READY_S)
-            add_bridge(self._fabric, one.slow)
-            add_to_bridge(self._fabric, one.near, one.slow)
-            add_to_bridge(self._fabric, one.far, self._link)
-            one.index, slow, link = self._inside.configure(_indices(one.port, one.slow, self._link))
-            one.masters = {True: slow, False: link}
+        for detour in self._detours:
+            argv = [sys.executable, "-I", "-S", delayline.__file__, detour.near, detour.far, *self._delays]
+            detour.process = await start("the delay line", argv, Where(self._fabric), self._log, piped=True)
+            await detour.process.ready(_READY_S)
+            add_bridge(self._fabric, detour.slow)
+            add_to_bridge(self._fabric, detour.near, detour.slow)
+            add_to_bridge(self._fabric, detour.far, self._link)
+            detour.index, slow, link = self._inside.configure(_indices(detour.port, detour.slow, self._link))
+            detour.masters = {True: slow, False: link}
 
     def _keep_address(self, routes: IPRoute) -> None:
         index = index_of(routes, self._link)
@@ -70,8 +70,8 @@ class LinkDelay:
 
     def _join(self, *, slow: bool) -> None:
         assert self._inside is not None
-        for one in self._detours:
-            self._inside.configure(one.joining(slow=slow))
+        for detour in self._detours:
+            self._inside.configure(detour.joining(slow=slow))
 
     async def heal(self) -> None:
         """What the line still holds is lost."""
@@ -79,16 +79,16 @@ class LinkDelay:
             return
         if self._applied:
             self._join(slow=False)
-        for one in self._detours:
-            if one.process is not None:
-                await one.process.kill()
+        for detour in self._detours:
+            if detour.process is not None:
+                await detour.process.kill()
         self._inside.configure(self._remove)
         self._inside.close()
         self._inside = None
 
     def _remove(self, routes: IPRoute) -> None:
-        for one in self._detours:
-            for index in routes.link_lookup(ifname=one.slow):
+        for detour in self._detours:
+            for index in routes.link_lookup(ifname=detour.slow):
                 routes.link("del", index=index)
 
 

@@ -92,8 +92,8 @@ class LinkRate:
 
     async def heal(self) -> None:
         inside, self._inside = self._inside, []
-        for one, _ in inside:
-            one.close()
+        for thread, _ in inside:
+            thread.close()
         if self._applied:
             self._link.set_rate(self._link.rate_bps)
             self._applied = False

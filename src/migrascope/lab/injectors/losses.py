@@ -33,6 +33,6 @@ class LinkLoss:
         loss, self._loss = self._loss, None
         if loss is not None:
             loss.close()
-        for one in segments:
-            one.set(whole=True)
-            one.close()
+        for segment in segments:
+            segment.set(whole=True)
+            segment.close()

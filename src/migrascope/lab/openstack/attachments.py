@@ -9,7 +9,11 @@ from migrascope.cloud.client import Cloud, answered
 
 def orphaned(volumes: Iterable[Any], servers: Set[str]) -> list[Any]:
     """Those of Cinder's volumes that are attached to none of these servers (ids), but to others."""
-    return [one for one in volumes if (held := {str(to["server_id"]) for to in one.attachments}) and not held & servers]
+    return [
+        volume
+        for volume in volumes
+        if (held := {str(to["server_id"]) for to in volume.attachments}) and not held & servers
+    ]
 
 
 def detach(cloud: Cloud, volume: str) -> None:

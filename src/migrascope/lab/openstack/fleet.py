@@ -59,12 +59,12 @@ class CloudFleet:
     def _await(self, what: str, wanted: str, ids: set[str], look: Callable[[], dict[str, dict[str, Any]]]) -> None:
         deadline = time.monotonic() + _MAKE_S + _MAKE_EACH_S * len(ids)
         while True:
-            found = {each: one for each, one in look().items() if each in ids}
-            for one in found.values():
-                if str(one["status"]).upper() == "ERROR":
-                    fault = (one.get("fault") or {}).get("message", "no fault is told")
-                    raise CloudError(f"cloud {self._cloud.name}: {one['name']} is in error: {fault}")
-            if sum(one["status"] == wanted for one in found.values()) == len(ids):
+            found = {each: record for each, record in look().items() if each in ids}
+            for row in found.values():
+                if str(row["status"]).upper() == "ERROR":
+                    fault = (row.get("fault") or {}).get("message", "no fault is told")
+                    raise CloudError(f"cloud {self._cloud.name}: {row['name']} is in error: {fault}")
+            if sum(record["status"] == wanted for record in found.values()) == len(ids):
                 return
             if time.monotonic() > deadline:
                 raise CloudError(f"cloud {self._cloud.name}: not all {len(ids)} {what} became {wanted} in time")
@@ -73,11 +73,11 @@ class CloudFleet:
         storage = self._cloud.connection.block_storage
         self._pace.take()
         found = self._cloud.idempotent(lambda: list(storage.volumes(limit=1000)))
-        return {one.id: {"status": one.status, "name": one.name} for one in found}
+        return {resource.id: {"status": resource.status, "name": resource.name} for resource in found}
 
     def _servers_by_id(self) -> dict[str, dict[str, Any]]:
         path = f"/servers/detail?tags={self._resources.request.run}"
-        return {one["id"]: one for one in self._cloud.listed(path, "servers", before=self._pace.take)}
+        return {row["id"]: row for row in self._cloud.listed(path, "servers", before=self._pace.take)}
 
     async def look(self) -> Look:
         return await asyncio.to_thread(self._look)
@@ -88,14 +88,14 @@ class CloudFleet:
         self._newest()
         states = {}
         for name, vm in self._names.items():
-            one = servers.get(self._ids[name])
-            if one is None:
+            row = servers.get(self._ids[name])
+            if row is None:
                 states[vm] = State("GONE", "", "", "")
                 continue
-            host = str(one.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or one["hostId"])
-            record = str(self._records.get(one["id"], {}).get("status", ""))
-            fault = str((one.get("fault") or {}).get("message", ""))
-            states[vm] = State(one["status"], str(one.get("OS-EXT-STS:task_state") or ""), host, record, fault)
+            host = str(row.get("OS-EXT-SRV-ATTR:hypervisor_hostname") or row["hostId"])
+            record = str(self._records.get(row["id"], {}).get("status", ""))
+            fault = str((row.get("fault") or {}).get("message", ""))
+            states[vm] = State(row["status"], str(row.get("OS-EXT-STS:task_state") or ""), host, record, fault)
         return Look(asked, time.monotonic_ns(), states, self._pace.requests - before)
 
     def _newest(self) -> None:
@@ -150,4 +150,7 @@ class CloudFleet:
     def _remove(self) -> None:
         request = self._resources.request
         found = leftovers.find(self._cloud, request.machine, set).left
-        leftovers.remove(self._cloud, [one for one in found if one.run == request.run and one.kind != "security group"])
+        leftovers.remove(
+            self._cloud,
+            [leftover for leftover in found if leftover.run == request.run and leftover.kind != "security group"],
+        )

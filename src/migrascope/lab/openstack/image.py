@@ -25,9 +25,9 @@ def image_of(cloud: Cloud, request: InstanceRequest, boot: BootImage) -> Any:
             )
         return found
     disk = _sha512(boot.disk)
-    for one in cloud.idempotent(lambda: list(images.images(status="active"))):
-        if one.hash_value == disk and (one.properties or {}).get("os_command_line") == boot.kernel_line:
-            return one
+    for resource in cloud.idempotent(lambda: list(images.images(status="active"))):
+        if resource.hash_value == disk and (resource.properties or {}).get("os_command_line") == boot.kernel_line:
+            return resource
     upload = partial(_upload, cloud, [TAG, request.machine])
     words = {"kernel_id": upload("kernel", boot.kernel), "ramdisk_id": upload("initrd", boot.initrd)}
     made = upload("website", boot.disk, min_disk=1, os_command_line=boot.kernel_line, **words, **_HARDWARE)

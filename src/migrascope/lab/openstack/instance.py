@@ -203,10 +203,10 @@ class CloudInstance:
         """What the API says of the newest action that failed, ": " before it; empty where it says nothing."""
         with contextlib.suppress(CloudError, KeyError, IndexError):
             actions = await asyncio.to_thread(self._server.actions)
-            newest = next(one for one in actions if one["action"] == "live-migration")
+            newest = next(action for action in actions if action["action"] == "live-migration")
             detail = await asyncio.to_thread(self._server.action, newest["request_id"])
-            failed = [one for one in detail.get("events") or [] if one.get("result") != "Success"]
-            return ": " + "; ".join(str(one.get("details") or one["event"]) for one in failed) if failed else ""
+            failed = [item for item in detail.get("events") or [] if item.get("result") != "Success"]
+            return ": " + "; ".join(str(item.get("details") or item["event"]) for item in failed) if failed else ""
         return ""
 
     async def _abort(self, record: dict[str, Any]) -> None:

@@ -132,7 +132,9 @@ def hypervisors(cloud: Cloud) -> tuple[str, str]:
         if error.status == 403:
             return ("", "")
         raise
-    names = sorted(one["hypervisor_hostname"] for one in found if (one["state"], one["status"]) == ("up", "enabled"))
+    names = sorted(
+        item["hypervisor_hostname"] for item in found if (item["state"], item["status"]) == ("up", "enabled")
+    )
     if len(names) < 2:
         raise CloudError(f"cloud {cloud.name} has {len(names)} host(s) that are up and enabled; a migration needs two")
     return (names[0], names[1])
@@ -144,8 +146,8 @@ def versions(cloud: Cloud) -> dict[str, Any]:
     newest = ".".join(map(str, data.max_microversion)) if data is not None and data.max_microversion else None
     found: dict[str, Any] = {"compute_api": newest, "qemu": None, "accelerator": None}
     with contextlib.suppress(CloudError):
-        one = cloud.compute("GET", "/os-hypervisors/detail")["hypervisors"][0]
-        number = int(one["hypervisor_version"])
+        item = cloud.compute("GET", "/os-hypervisors/detail")["hypervisors"][0]
+        number = int(item["hypervisor_version"])
         found["qemu"] = f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
-        found["accelerator"] = {"QEMU": "tcg", "KVM": "kvm"}.get(one["hypervisor_type"], one["hypervisor_type"])
+        found["accelerator"] = {"QEMU": "tcg", "KVM": "kvm"}.get(item["hypervisor_type"], item["hypervisor_type"])
     return found

@@ -54,14 +54,14 @@ def find(cloud: Cloud, machine: str, living: Callable[[], set[str]] = alive) -> 
     living is asked after the cloud: what a run that begins meanwhile makes is not in the list. While a run is alive,
     images and flavors are not told: it may be about to use them.
     """
-    found = sorted(_ours(cloud), key=lambda one: (KINDS.index(one.kind), one.name))
+    found = sorted(_ours(cloud), key=lambda item: (KINDS.index(item.kind), item.name))
     busy = living()
-    free = [one for one in found if one.run not in busy and not (busy and one.kind in KEPT)]
-    own = [one for one in free if one.machine == machine]
+    free = [leftover for leftover in found if leftover.run not in busy and not (busy and leftover.kind in KEPT)]
+    own = [leftover for leftover in free if leftover.machine == machine]
     return Found(
-        left=[one for one in own if one.kind not in KEPT],
-        kept=[one for one in own if one.kind in KEPT],
-        others=[one for one in free if one.machine != machine],
+        left=[leftover for leftover in own if leftover.kind not in KEPT],
+        kept=[leftover for leftover in own if leftover.kind in KEPT],
+        others=[leftover for leftover in free if leftover.machine != machine],
         living=busy,
     )
 
@@ -79,9 +79,9 @@ def _ours(cloud: Cloud) -> Iterator[Leftover]:
     for kind, listing in (
         ("floating IP", network.ips), ("port", network.ports), ("security group", network.security_groups)
     ):  # fmt: skip
-        for one in cloud.idempotent(lambda listing=listing: list(listing(**own))):  # type: ignore[misc]
-            name = str(getattr(one, "floating_ip_address", None) or one.name)
-            yield from leftover(kind, one.id, name, str(one.description or "").split())
+        for item in cloud.idempotent(lambda listing=listing: list(listing(**own))):  # type: ignore[misc]
+            name = str(getattr(item, "floating_ip_address", None) or item.name)
+            yield from leftover(kind, item.id, name, str(item.description or "").split())
     for volume in cloud.idempotent(lambda: list(storage.volumes())):
         if volume.status != "deleting":  # Cinder takes its time; one that it cannot delete is in another state then
             yield from leftover("volume", volume.id, volume.name, volume.metadata)
@@ -95,61 +95,61 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
     """Removes all, and gives those that stay, each with the API's words. What is gone already is no error."""
     network, storage, images = cloud.connection.network, cloud.connection.block_storage, cloud.connection.image
     deletes: dict[str, Callable[[Leftover], object]] = {
-        "server": lambda one: Server(cloud, one.id).delete(),
-        "floating IP": lambda one: cloud.idempotent(lambda: network.delete_ip(one.id)),
-        "port": lambda one: cloud.idempotent(lambda: network.delete_port(one.id)),
-        "volume": lambda one: cloud.idempotent(lambda: storage.delete_volume(one.id)),
-        "security group": lambda one: cloud.idempotent(lambda: network.delete_security_group(one.id)),
-        "image": lambda one: cloud.idempotent(lambda: images.delete_image(one.id)),
-        "flavor": lambda one: cloud.compute("DELETE", f"/flavors/{one.id}"),
+        "server": lambda item: Server(cloud, item.id).delete(),
+        "floating IP": lambda item: cloud.idempotent(lambda: network.delete_ip(item.id)),
+        "port": lambda item: cloud.idempotent(lambda: network.delete_port(item.id)),
+        "volume": lambda item: cloud.idempotent(lambda: storage.delete_volume(item.id)),
+        "security group": lambda item: cloud.idempotent(lambda: network.delete_security_group(item.id)),
+        "image": lambda item: cloud.idempotent(lambda: images.delete_image(item.id)),
+        "flavor": lambda item: cloud.compute("DELETE", f"/flavors/{item.id}"),
     }
     failed: dict[Leftover, str] = {}
     for kind in KINDS:
-        some = [one for one in things if one.kind == kind]
+        some = [thing for thing in things if thing.kind == kind]
         if kind == "volume":
             _await(partial(_free, cloud, some), _JUST_S)
             _release(cloud, some)
             _await(partial(_free, cloud, some), _GONE_S)
-        for one in some:
+        for leftover in some:
             try:
-                deletes[kind](one)
+                deletes[kind](leftover)
             except CloudError as error:
                 if error.status != 404:
-                    failed[one] = str(error)
+                    failed[leftover] = str(error)
         if kind == "server" and some:
-            failed |= _stay(cloud, [one for one in some if one not in failed])
+            failed |= _stay(cloud, [item for item in some if item not in failed])
     return failed
 
 
 def _stay(cloud: Cloud, servers: list[Leftover]) -> dict[Leftover, str]:
     """The servers that are still there after two minutes."""
-    wanted = {one.id for one in servers}
+    wanted = {leftover.id for leftover in servers}
     left: set[str] = set()
 
     def gone() -> bool:
         left.clear()
-        left.update(wanted & {one["id"] for one in cloud.listed(f"/servers?tags={TAG}", "servers")})
+        left.update(wanted & {row["id"] for row in cloud.listed(f"/servers?tags={TAG}", "servers")})
         return not left
 
     _await(gone, _GONE_S)
-    return {one: f"still there {_GONE_S:g} s after it was deleted" for one in servers if one.id in left}
+    return {leftover: f"still there {_GONE_S:g} s after it was deleted" for leftover in servers if leftover.id in left}
 
 
 def _free(cloud: Cloud, volumes: list[Leftover]) -> bool:
     """Whether each can be deleted: it cannot while a server has only just gone, or while it is being made."""
     found = cloud.idempotent(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
-    ids = {one.id for one in volumes}
-    return all(one.status in ("available", "error") for one in found if one.id in ids)
+    ids = {leftover.id for leftover in volumes}
+    return all(resource.status in ("available", "error") for resource in found if resource.id in ids)
 
 
 def _release(cloud: Cloud, volumes: list[Leftover]) -> None:
     """Frees those that a server holds that is gone, where we are allowed to; what is not freed stays, and is told."""
     with contextlib.suppress(CloudError):
-        servers = {str(one["id"]) for one in cloud.listed("/servers", "servers")}
-        ids = {one.id for one in volumes}
+        servers = {str(row["id"]) for row in cloud.listed("/servers", "servers")}
+        ids = {leftover.id for leftover in volumes}
         found = cloud.idempotent(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
-        for one in orphaned((one for one in found if one.id in ids), servers):
-            detach(cloud, one.id)
+        for item in orphaned((resource for resource in found if resource.id in ids), servers):
+            detach(cloud, item.id)
 
 
 def _await(condition: Callable[[], bool], limit_s: float) -> None:

@@ -105,12 +105,12 @@ class Resources:
         ram = memory_bytes // 2**20
         found = list(self.cloud.listed("/flavors/detail", "flavors"))
         if self.request.flavor:
-            chosen = [one for one in found if self.request.flavor in (one["id"], one["name"])]
+            chosen = [row for row in found if self.request.flavor in (row["id"], row["name"])]
             if not chosen:
                 raise CloudError(f"cloud {self.cloud.name} has no flavor {self.request.flavor}")
         else:
-            chosen = [one for one in found if (one["ram"], one["vcpus"]) == (ram, vcpus)]
-            chosen.sort(key=lambda one: one["disk"])
+            chosen = [row for row in found if (row["ram"], row["vcpus"]) == (ram, vcpus)]
+            chosen.sort(key=lambda row: row["disk"])
         return str(chosen[0]["id"]) if chosen else None
 
     def flavor(self, memory_bytes: int, vcpus: int) -> str:
@@ -189,7 +189,7 @@ class Resources:
         with contextlib.suppress(CloudError):
             said = self.cloud.idempotent(lambda: answered(self._storage.get(query, microversion="3.3")))["messages"]
             if said:
-                return "; ".join(str(one["user_message"]) for one in said)
+                return "; ".join(str(item["user_message"]) for item in said)
         return "no reason is told"
 
     def _is_active(self, server: str) -> bool:

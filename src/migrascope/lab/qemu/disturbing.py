@@ -20,19 +20,19 @@ from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.node.process import Process, Where
 
 
-def injector(one: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
+def injector(disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> Injector:
     """What brings a disturbance about for an instance that is to move to `destination`."""
-    made = one.made.injector(one, QemuTools(one, instance, topology, destination))
-    return Held(made, instance) if one.hold else made
+    made = disturbance.made.injector(disturbance, QemuTools(disturbance, instance, topology, destination))
+    return Held(made, instance) if disturbance.hold else made
 
 
 class QemuTools(Tools):
     """What the QEMU lab brings a disturbance about with."""
 
-    def __init__(self, one: Disturbance, instance: Instance, topology: Topology, destination: str) -> None:
-        self._one, self._instance, self._topology = one, instance, topology
+    def __init__(self, disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> None:
+        self._one, self._instance, self._topology = disturbance, instance, topology
         self._hosts = {"source": instance.host, "destination": destination}
-        self._log = instance.folder / f"{one.name}.log"
+        self._log = instance.folder / f"{disturbance.name}.log"
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
         if way in ("from-source", "from-destination"):

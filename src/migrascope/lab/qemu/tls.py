@@ -38,7 +38,7 @@ async def make(folder: Path, addresses: list[str]) -> None:
         names = ",".join(f"IP:{address}" for address in addresses)
         usage = [f"subjectAltName={names}", f"extendedKeyUsage={end}Auth", "keyUsage=critical,digitalSignature"]
         usage += ["basicConstraints=critical,CA:FALSE"]
-        extensions = [word for one in usage for word in ("-addext", one)]
+        extensions = [word for text in usage for word in ("-addext", text)]
         await run(PROGRAM, [*begin, *signer, *files, "-subj", f"/CN={end}", *extensions], here)
     (home / "ca-key.pem").unlink()
     config.unlink()

@@ -126,7 +126,7 @@ class TestbedControl(CloudAccess):
 
 def _down(found: Status) -> list[tuple[str, str]]:
     """(service, node) of what is neither active nor about to be."""
-    return [(one.name, one.node) for one in found.services if one.state not in ("active", "activating")]
+    return [(service.name, service.node) for service in found.services if service.state not in ("active", "activating")]
 
 
 def _silent(text: str) -> None:

@@ -32,18 +32,18 @@ class Aim:
     folder: Path
 
 
-def injector(one: Disturbance, aim: Aim, control: TestbedControl) -> Injector:
+def injector(disturbance: Disturbance, aim: Aim, control: TestbedControl) -> Injector:
     """What brings a disturbance about."""
-    return one.made.injector(one, TestbedTools(one, aim, control))
+    return disturbance.made.injector(disturbance, TestbedTools(disturbance, aim, control))
 
 
 class TestbedTools(Tools):
     """What the testbed brings a disturbance about with."""
 
-    def __init__(self, one: Disturbance, aim: Aim, control: TestbedControl) -> None:
-        self._one, self._aim, self._nodes, self._boot = one, aim, control.nodes, control.boot
+    def __init__(self, disturbance: Disturbance, aim: Aim, control: TestbedControl) -> None:
+        self._one, self._aim, self._nodes, self._boot = disturbance, aim, control.nodes, control.boot
         self._hosts = {"source": aim.source, "destination": aim.destination, "controller": self._nodes.controller}
-        self._log = aim.folder / f"{one.name}.log"
+        self._log = aim.folder / f"{disturbance.name}.log"
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
         if way in ("from-source", "from-destination"):

@@ -71,7 +71,7 @@ class TestbedLab(OpenstackLab):
             await control.rebuild()
             self._ground = await asyncio.to_thread(self._resources.ground, self._boot)
         else:
-            known = {one["id"] for one in await asyncio.to_thread(self._servers)}
+            known = {row["id"] for row in await asyncio.to_thread(self._servers)}
             did += await end_orphans(control.nodes, known)
             did += await unplug_orphans(control.nodes, known)
             did += await asyncio.to_thread(self._resources.free_volumes, known)
@@ -90,10 +90,18 @@ def unhealthy(cloud: Cloud) -> list[str]:
     try:
         services = cloud.compute("GET", "/os-services")["services"]
         network, storage = cloud.connection.network, cloud.connection.block_storage
-        found = [f"{one['binary']} on {one['host']} is {one['state']}" for one in services if one["state"] != "up"]
+        found = [
+            f"{service['binary']} on {service['host']} is {service['state']}"
+            for service in services
+            if service["state"] != "up"
+        ]
         agents = cloud.idempotent(lambda: list(network.agents()))
-        found += [f"{one.binary} on {one.host} is not alive" for one in agents if not one.is_alive]
+        found += [f"{agent.binary} on {agent.host} is not alive" for agent in agents if not agent.is_alive]
         volumes = cloud.idempotent(lambda: list(storage.services()))
-        return found + [f"{one.binary} on {one.host} is {one.state}" for one in volumes if one.state != "up"]
+        return found + [
+            f"{resource.binary} on {resource.host} is {resource.state}"
+            for resource in volumes
+            if resource.state != "up"
+        ]
     except CloudError as error:
         return [str(error)]

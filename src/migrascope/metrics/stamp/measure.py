@@ -100,8 +100,8 @@ def ipdv(delay_ns: Ints, known: Bools) -> Ints:
 
 def _clock_s(clock: Clock, after: Bools) -> float | None:
     """How far the reflector's clock may be off where it stamped these packets, s."""
-    lines = [one for one, used in ((clock.before, ~after), (clock.after, after)) if one is not None and used.any()]
-    return max((one.bound_ns for one in lines), default=0.0) / NS if lines else None
+    lines = [line for line, used in ((clock.before, ~after), (clock.after, after)) if line is not None and used.any()]
+    return max((line.bound_ns for line in lines), default=0.0) / NS if lines else None
 
 
 def _percentile(values: Ints, rank: float, why: str, clock_s: float | None = None) -> Measured:
@@ -149,12 +149,12 @@ def _clock(recording: Recording, clock: Clock) -> dict[str, Measured]:
         return {key: missing("s", SOURCE, "no clock was recorded") for key in _CLOCK}
     apart = recording.wall_clock.offset_ns()
     found = {}
-    for key, one, name in zip(_CLOCK, (clock.before, clock.after), ("before", "after"), strict=False):
-        if one is None:
+    for key, line, name in zip(_CLOCK, (clock.before, clock.after), ("before", "after"), strict=False):
+        if line is None:
             found[key] = missing("s", SOURCE, f"no answer {name} the pause")
         else:
-            offset = (one.base_ns - apart + one.shift_ns) / NS
-            found[key] = Measured(offset, "s", SOURCE, samples=one.bins).within(clock=one.bound_ns / NS)
+            offset = (line.base_ns - apart + line.shift_ns) / NS
+            found[key] = Measured(offset, "s", SOURCE, samples=line.bins).within(clock=line.bound_ns / NS)
     step = clock.step_ns()
     if step is None:
         why = "the guest did not stand still" if clock.pause is None else "no answer on one side of the pause"

@@ -51,7 +51,7 @@ def _said(row: Disturbed, times: Times, limit_s: float, began: Sequence[Began]) 
     aimed = row.when not in ("trial", "window")
     if aimed:
         words += f", {1000 * late_s:.1f} ms after {row.when} was due"
-        reached = [one.phase for one in began if one.at_ns <= row.effect_ns]
+        reached = [pair.phase for pair in began if pair.at_ns <= row.effect_ns]
         if reached and reached[-1] != row.when:
             words += f", in {reached[-1]}"
     missed = aimed and late_s > limit_s

@@ -46,7 +46,9 @@ def states(samples: dict[str, Sequence[State]], changes: dict[str, Sequence[int]
     if back:
         return Statement(STATES, "unknown", f"the stamps of {' and '.join(back)} go back")
     runs = {host: _running(rows, changes.get(host, ())) for host, rows in samples.items()}
-    spans = sorted(span for one, other in combinations(runs.values(), 2) for span in _overlaps(one, other))
+    spans = sorted(
+        span for combination, other in combinations(runs.values(), 2) for span in _overlaps(combination, other)
+    )
     if spans:
         span = spans[0][0], max(end for _, end in spans)
         words = (

@@ -64,11 +64,15 @@ def judge(evidence: Evidence) -> Judgement:
     have been too busy for anybody to be heard.
     """
     said = statements(evidence)
-    worst = max((one.verdict for one in said), key=VERDICTS.index)
-    lost = [f"{one.witness}: {one.text}" for one in said if one.verdict == worst not in ("intact", "unknown")]
-    unheard = [one.witness for one in said if one.verdict == "unknown"]
-    silent = ", ".join(one for one in unheard if one != DISTURBANCE)
+    worst = max((statement.verdict for statement in said), key=VERDICTS.index)
+    lost = [
+        f"{statement.witness}: {statement.text}"
+        for statement in said
+        if statement.verdict == worst not in ("intact", "unknown")
+    ]
+    unheard = [statement.witness for statement in said if statement.verdict == "unknown"]
+    silent = ", ".join(text for text in unheard if text != DISTURBANCE)
     parts = [*lost, *([f"not known: {silent}"] if silent else []), *([MISSED] if DISTURBANCE in unheard else [])]
-    if evidence.times.request is None and not any(one.effect_ns for one in evidence.disturbed):
+    if evidence.times.request is None and not any(row.effect_ns for row in evidence.disturbed):
         return Judgement("unknown", "; ".join(["no migration was asked for", *parts]), said)
     return Judgement(worst, "; ".join(parts) or "no witness saw a loss", said)

@@ -93,7 +93,7 @@ def _began(recording: Recording) -> list[Began]:
     for event in qmp_events(recording, ("MIGRATION", "MIGRATION_PASS", "STOP")):
         phase = phase_of(event.event, event.data) if event.host == recording.trial.source else None
         inner = phase is not None and phase.startswith("round:")
-        stopped = any(one.phase == "switchover" for one in began)
+        stopped = any(row.phase == "switchover" for row in began)
         if phase is not None and phase != "round:1" and not (inner and stopped):
             began.append(Began(event.mono_ns, phase))
     return began

@@ -27,8 +27,8 @@ from migrascope.model.kinds.storage_load import StorageLoad
 from migrascope.model.kinds.traffic import Traffic
 
 KINDS: dict[str, Kind] = {
-    one.name: one
-    for one in (
+    item.name: item
+    for item in (
         LinkDown(),
         LinkRate(),
         LinkLoss(),

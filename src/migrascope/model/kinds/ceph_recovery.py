@@ -35,5 +35,5 @@ class CephRecovery(StoreKind):
     needs = ("working_set",)
     labs = CLOUD
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.recover_store(one.target, given(one.working_set))
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.recover_store(disturbance.target, given(disturbance.working_set))

@@ -14,9 +14,9 @@ class FrameKind(Kind):
     targets = LINKS
     takes = ("way", "host")
 
-    def problem(self, one: "Disturbance") -> str | None:
-        if one.way not in (None, "both") and one.target != "migration":
+    def problem(self, disturbance: "Disturbance") -> str | None:
+        if disturbance.way not in (None, "both") and disturbance.target != "migration":
             return "way: only the migration link can be disturbed in one direction"
-        if one.host is not None and one.target in ("migration", "external"):
-            return f"host: it has no meaning on the link {one.target}, only on storage, tenant and management"
+        if disturbance.host is not None and disturbance.target in ("migration", "external"):
+            return f"host: it has no meaning on the link {disturbance.target}, only on storage, tenant and management"
         return None

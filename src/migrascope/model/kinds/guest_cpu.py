@@ -21,5 +21,5 @@ class GuestCpu(GuestLoad):
     needs = ("workers",)
     dose = ("workers", "workers")
 
-    def told(self, one: "Disturbance", sink: str) -> dict[str, str]:
-        return {**super().told(one, sink), "workers": str(one.workers)}
+    def told(self, disturbance: "Disturbance", sink: str) -> dict[str, str]:
+        return {**super().told(disturbance, sink), "workers": str(disturbance.workers)}

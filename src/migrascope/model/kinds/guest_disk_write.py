@@ -22,5 +22,5 @@ class GuestDiskWrite(DiskLoad):
     how = "writes to a file on the guest's volume"
     takes = ("sync",)
 
-    def told(self, one: "Disturbance", sink: str) -> dict[str, str]:
-        return {**super().told(one, sink), **({"sync": "1"} if one.sync else {})}
+    def told(self, disturbance: "Disturbance", sink: str) -> dict[str, str]:
+        return {**super().told(disturbance, sink), **({"sync": "1"} if disturbance.sync else {})}

@@ -24,8 +24,8 @@ class GuestMemory(GuestLoad):
     takes = ("pattern",)
     dose = ("write_rate", "B/s")
 
-    def told(self, one: "Disturbance", sink: str) -> dict[str, str]:
-        return {**super().told(one, sink), "pattern": one.pattern or "random"}
+    def told(self, disturbance: "Disturbance", sink: str) -> dict[str, str]:
+        return {**super().told(disturbance, sink), "pattern": disturbance.pattern or "random"}
 
-    def guest_bytes(self, one: "Disturbance") -> int:
-        return one.working_set or 0
+    def guest_bytes(self, disturbance: "Disturbance") -> int:
+        return disturbance.working_set or 0

@@ -25,5 +25,5 @@ class GuestNetwork(GuestLoad):
     needs = ("rate",)
     dose = ("rate", "bit/s")
 
-    def told(self, one: "Disturbance", sink: str) -> dict[str, str]:
-        return {**super().told(one, sink), "rate": f"{(one.rate or 0) / 8:.0f}", "to": sink}
+    def told(self, disturbance: "Disturbance", sink: str) -> dict[str, str]:
+        return {**super().told(disturbance, sink), "rate": f"{(disturbance.rate or 0) / 8:.0f}", "to": sink}

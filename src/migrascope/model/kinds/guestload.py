@@ -18,13 +18,13 @@ class GuestLoad(Kind):
     labs = BOTH
     in_guest = True
 
-    def told(self, one: "Disturbance", sink: str) -> dict[str, str]:
+    def told(self, disturbance: "Disturbance", sink: str) -> dict[str, str]:
         """What guest/stress.py is told. sink: where network load goes."""
         told = {"kind": self.name.removeprefix("guest-")}
-        if one.write_rate is not None:
-            told["rate"] = f"{one.write_rate:.0f}"
-        if one.working_set is not None:
-            told["set"] = str(one.working_set)
+        if disturbance.write_rate is not None:
+            told["rate"] = f"{disturbance.write_rate:.0f}"
+        if disturbance.working_set is not None:
+            told["set"] = str(disturbance.working_set)
         return told
 
 
@@ -34,7 +34,7 @@ class DiskLoad(GuestLoad):
     needs = ("write_rate", "working_set")
     dose = ("write_rate", "B/s")
 
-    def problem(self, one: "Disturbance") -> str | None:
-        if (one.working_set or 0) > DISK_BYTES:
+    def problem(self, disturbance: "Disturbance") -> str | None:
+        if (disturbance.working_set or 0) > DISK_BYTES:
             return "working_set: the guest's volume has room for 192MiB"
         return None

@@ -24,5 +24,5 @@ class HostCpu(Kind):
     labs = BOTH
     dose = ("workers", "workers")
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.occupy_processors(one.target, one.workers or 1)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.occupy_processors(disturbance.target, disturbance.workers or 1)

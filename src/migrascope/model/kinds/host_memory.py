@@ -26,8 +26,8 @@ class HostMemory(Kind):
     needs = ("working_set",)
     dose = ("working_set", "B")
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.hold_memory(one.target, given(one.working_set))
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.hold_memory(disturbance.target, given(disturbance.working_set))
 
-    def memory_bytes(self, one: "Disturbance") -> int:
-        return one.working_set or 0
+    def memory_bytes(self, disturbance: "Disturbance") -> int:
+        return disturbance.working_set or 0

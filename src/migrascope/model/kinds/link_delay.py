@@ -28,5 +28,5 @@ class LinkDelay(FrameKind):
     kernel = (TAP,)
     dose = ("delay", "s")
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.delay_frames(one.target, given(one.delay), one.way, one.host)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.delay_frames(disturbance.target, given(disturbance.delay), disturbance.way, disturbance.host)

@@ -30,5 +30,5 @@ class LinkDown(FrameKind):
     labs = BOTH
     kernel = (BUCKET,)
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.cut_link(one.target, one.way, one.host)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.cut_link(disturbance.target, disturbance.way, disturbance.host)

@@ -27,5 +27,5 @@ class LinkLoss(FrameKind):
     kernel = (LOSS,)
     dose = ("loss", "ratio")
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.lose_frames(one.target, given(one.loss), one.way, one.host)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.lose_frames(disturbance.target, given(disturbance.loss), disturbance.way, disturbance.host)

@@ -28,5 +28,5 @@ class LinkRate(Kind):
     dose = ("rate", "bit/s")
     less_is_worse = True
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.limit_link(one.target, given(one.rate))
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.limit_link(disturbance.target, given(disturbance.rate))

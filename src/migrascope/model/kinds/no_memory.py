@@ -26,5 +26,5 @@ class NoMemory(Kind):
     targets = HOST_SIDES
     kernel = (MEMORY_LIMIT,)
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.starve_qemu(one.target)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.starve_qemu(disturbance.target)

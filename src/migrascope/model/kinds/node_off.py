@@ -25,5 +25,5 @@ class NodeOff(Kind):
     targets = HOST_SIDES
     labs = CLOUD
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.power_off(one.target)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.power_off(disturbance.target)

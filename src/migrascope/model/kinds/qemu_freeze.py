@@ -24,5 +24,5 @@ class QemuFreeze(Kind):
     targets = HOST_SIDES
     labs = BOTH
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.freeze_qemu(one.target)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.freeze_qemu(disturbance.target)

@@ -24,5 +24,5 @@ class QemuKill(Kind):
     instant = True
     labs = BOTH
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.kill_qemu(one.target)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.kill_qemu(disturbance.target)

@@ -23,5 +23,5 @@ class ServiceDown(ServiceKind):
     does = "a service of OpenStack is down"
     how = "SIGKILL to a service, which systemd then keeps down"
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.kill_service(one.target, given(one.service), stay=True)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.kill_service(disturbance.target, given(disturbance.service), stay=True)

@@ -25,5 +25,5 @@ class ServiceKill(ServiceKind):
     how = "SIGKILL to a service's main process; systemd starts it again"
     instant = True
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.kill_service(one.target, given(one.service), stay=False)
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.kill_service(disturbance.target, given(disturbance.service), stay=False)

@@ -22,8 +22,8 @@ class ServiceKind(Kind):
     needs = ("service",)
     labs = CLOUD
 
-    def problem(self, one: "Disturbance") -> str | None:
-        runs_on = SERVICES.get(one.service or "")
+    def problem(self, disturbance: "Disturbance") -> str | None:
+        runs_on = SERVICES.get(disturbance.service or "")
         if runs_on is None:
-            return f"service {one.service!r} is not known: one of {', '.join(SERVICES)}"
-        return None if one.target in runs_on else f"{one.service} runs on: {', '.join(runs_on)}"
+            return f"service {disturbance.service!r} is not known: one of {', '.join(SERVICES)}"
+        return None if disturbance.target in runs_on else f"{disturbance.service} runs on: {', '.join(runs_on)}"

@@ -38,10 +38,10 @@ class StorageLoad(StoreKind):
     labs = BOTH
     dose = ("write_rate", "B/s")
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.load_store(given(one.working_set), given(one.write_rate))
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.load_store(given(disturbance.working_set), given(disturbance.write_rate))
 
-    def problem(self, one: "Disturbance") -> str | None:
-        if (one.write_rate or 0) < BLOCK_BYTES:
+    def problem(self, disturbance: "Disturbance") -> str | None:
+        if (disturbance.write_rate or 0) < BLOCK_BYTES:
             return "write_rate: 65536B/s to 100GB/s: a block of 64KiB each second at least"
-        return super().problem(one)
+        return super().problem(disturbance)

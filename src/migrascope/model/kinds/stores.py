@@ -17,8 +17,8 @@ class StoreKind(Kind):
 
     ability = "stress on a store"
 
-    def problem(self, one: "Disturbance") -> str | None:
-        return "working_set: the store has room for 4GiB of it" if (one.working_set or 0) > MOST_BYTES else None
+    def problem(self, disturbance: "Disturbance") -> str | None:
+        return "working_set: the store has room for 4GiB of it" if (disturbance.working_set or 0) > MOST_BYTES else None
 
-    def disk_bytes(self, one: "Disturbance", lab: str) -> int:
-        return (one.working_set or 0) * _COPIES[lab]
+    def disk_bytes(self, disturbance: "Disturbance", lab: str) -> int:
+        return (disturbance.working_set or 0) * _COPIES[lab]

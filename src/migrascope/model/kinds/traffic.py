@@ -26,5 +26,5 @@ class Traffic(Kind):
     labs = BOTH
     dose = ("rate", "bit/s")
 
-    def injector(self, one: "Disturbance", tools: Tools) -> Injector:
-        return tools.flood_link(one.target, given(one.rate))
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
+        return tools.flood_link(disturbance.target, given(disturbance.rate))

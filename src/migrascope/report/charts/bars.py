@@ -61,8 +61,8 @@ def stacked(rows: Sequence[Row], axis: str, title: str) -> Spec | None:
     """A bar for each row, its parts one after another, those below zero left of it; None where nothing was measured."""
     values: list[dict[str, Any]] = []
     for name, parts in rows:
-        for one in laid(parts):
-            values.append({"row": name, "part": one.name, "from": round(one.start, 4), "until": round(one.end, 4)})
+        for bar in laid(parts):
+            values.append({"row": name, "part": bar.name, "from": round(bar.start, 4), "until": round(bar.end, 4)})
     if not values:
         return None
     parts_of = list(dict.fromkeys(value["part"] for value in values))

@@ -45,8 +45,8 @@ class Scale:
     @classmethod
     def of(cls, bars: Iterable[Parts], room: float) -> "Scale":
         """From the parts furthest left and right, with the right end times `room`."""
-        placed = [one for parts in bars for one in laid(parts)]
-        low, high = min((one.start for one in placed), default=0.0), max((one.end for one in placed), default=0.0)
+        placed = [bar for parts in bars for bar in laid(parts)]
+        low, high = min((bar.start for bar in placed), default=0.0), max((bar.end for bar in placed), default=0.0)
         return cls(low, high * room)
 
     def share(self, size: float) -> float:
@@ -74,7 +74,7 @@ class Look:
 
 def drawn(parts: Parts, scale: Scale, look: Look) -> dict[str, Any]:
     """A bar as the page draws it, places in percent. zero: where zero is, None at the left end."""
-    boxes = [_box(one, scale, look) for one in laid(parts)]
+    boxes = [_box(bar, scale, look) for bar in laid(parts)]
     return {
         "boxes": [box for box in boxes if box["width"]],
         "zero": scale.share(-scale.low) or None,
@@ -84,14 +84,14 @@ def drawn(parts: Parts, scale: Scale, look: Look) -> dict[str, Any]:
     }
 
 
-def _box(one: Laid, scale: Scale, look: Look) -> dict[str, Any]:
-    width, below = scale.share(abs(one.size)), one.size < 0
-    label = look.labels.get(one.name, look.figure(one.size))
+def _box(bar: Laid, scale: Scale, look: Look) -> dict[str, Any]:
+    width, below = scale.share(abs(bar.size)), bar.size < 0
+    label = look.labels.get(bar.name, look.figure(bar.size))
     return {
-        "tone": look.tones[one.name],
-        "left": scale.share(one.start - scale.low),
+        "tone": look.tones[bar.name],
+        "left": scale.share(bar.start - scale.low),
         "width": width,
         "below": below,
         "label": label if width > look.fits and not below else "",
-        "told": f"{look.titles[one.name]} {look.figure(one.size)} {look.unit}",
+        "told": f"{look.titles[bar.name]} {look.figure(bar.size)} {look.unit}",
     }

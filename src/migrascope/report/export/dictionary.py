@@ -54,5 +54,7 @@ def dictionary(summary: Summary) -> list[list[str]]:
     rows += [[name, "", "plan", text] for name, text in FACTORS.items()]
     rows += [[name, "", "trials", text] for name, text in TRIAL.items()]
     rows += [[name, "", "cells", text] for name, text in CELL.items()]
-    seen = {key: (one.unit, one.source) for trial in summary.trials for key, one in trial.metrics.items()}
+    seen = {
+        key: (measured.unit, measured.source) for trial in summary.trials for key, measured in trial.metrics.items()
+    }
     return rows + [[key, unit, source, meaning(key) or ""] for key, (unit, source) in seen.items()]

@@ -34,27 +34,27 @@ def table(summary: Summary) -> dict[str, Any] | None:
     if not found:
         return None
     heads = ["Load", "Dose", "Trials", *(column.heading for column in SHOWN)]
-    rows = [row for one in found for row in _rows(one, _name(one, found), summary)]
+    rows = [row for series in found for row in _rows(series, _name(series, found), summary)]
     return {"heads": heads, "rows": rows, "note": NOTE}
 
 
-def _name(one: Series, found: list[Series]) -> str:
+def _name(item: Series, found: list[Series]) -> str:
     """A load, with the other factors that differ between the loads."""
-    beside = [factor_text(name, getattr(one.beside, name)) for name in varying([series.beside for series in found])]
-    return ", ".join([one.what, *beside])
+    beside = [factor_text(name, getattr(item.beside, name)) for name in varying([series.beside for series in found])]
+    return ", ".join([item.what, *beside])
 
 
-def _rows(one: Series, name: str, summary: Summary) -> list[list[tuple[str, str]]]:
-    base = [entry(one.base.metrics.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
-    counted = f"{one.base.trials - one.base.failed}{_limited(one.base)}"
+def _rows(series: Series, name: str, summary: Summary) -> list[list[tuple[str, str]]]:
+    base = [entry(series.base.metrics.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
+    counted = f"{series.base.trials - series.base.failed}{_limited(series.base)}"
     first = [(name, ""), ("none", ""), (counted, ""), *((shows.median, shows.interval) for shows in base)]
-    return [first, *([(name, ""), *_dose(one, dose, summary)] for dose in one.doses)]
+    return [first, *([(name, ""), *_dose(series, dose, summary)] for dose in series.doses)]
 
 
-def _dose(one: Series, dose: Dose, summary: Summary) -> list[tuple[str, str]]:
+def _dose(series: Series, dose: Dose, summary: Summary) -> list[tuple[str, str]]:
     outcomes = ", ".join(f"{count} {status}" for status, count in sorted(dose.outcomes.items()))
     found = [_more(dose.against.get(column.key), column, finest(column, summary.calibration)) for column in SHOWN]
-    return [(one.dose_text(dose.value), ""), (outcomes + _limited(dose.cell), ""), *found]
+    return [(series.dose_text(dose.value), ""), (outcomes + _limited(dose.cell), ""), *found]
 
 
 def _limited(cell: Cell) -> str:
@@ -82,10 +82,10 @@ def _signed(value: float, column: Column, step: float) -> str:
 def picture(summary: Summary) -> dict[str, Any] | None:
     """A row of panels for each effect, a panel for each load with at least two doses; None without one."""
     found = summary.doses
-    drawn = [one for one in found if len(one.doses) > 1]
+    drawn = [series for series in found if len(series.doses) > 1]
     if not drawn:
         return None
-    names = [_panel(one, found) for one in drawn]
+    names = [_panel(series, found) for series in drawn]
     return {
         "$schema": SCHEMA,
         "config": CONFIG,
@@ -94,12 +94,12 @@ def picture(summary: Summary) -> dict[str, Any] | None:
     }
 
 
-def _panel(one: Series, found: list[Series]) -> str:
-    return f"{_name(one, found)} [{SCALES[one.unit][1]}]"
+def _panel(series: Series, found: list[Series]) -> str:
+    return f"{_name(series, found)} [{SCALES[series.unit][1]}]"
 
 
 def _effect(column: Column, drawn: list[Series], names: list[str], summary: Summary, *, headed: bool) -> dict[str, Any]:
-    values = [row for one, name in zip(drawn, names, strict=True) for row in _points(one, name, column, summary)]
+    values = [row for series, name in zip(drawn, names, strict=True) for row in _points(series, name, column, summary)]
     x = {"field": "dose", "type": "quantitative", "title": None, "axis": {"tickCount": 4}, "scale": {"zero": True}}
     y = {"field": "value", "type": "quantitative", "title": column.heading, "axis": {"tickCount": 4}}
     color = {"value": "var(--series-1)"}
@@ -131,13 +131,13 @@ def _layer(what: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[st
     return {"transform": [{"filter": f"datum.what == '{what}'"}], "mark": mark, "encoding": encoding}
 
 
-def _points(one: Series, load: str, column: Column, summary: Summary) -> list[dict[str, Any]]:
-    scale = SCALES[one.unit][0]
+def _points(series: Series, load: str, column: Column, summary: Summary) -> list[dict[str, Any]]:
+    scale = SCALES[series.unit][0]
     rows: list[dict[str, Any]] = []
-    base = one.base.metrics.get(column.key)
+    base = series.base.metrics.get(column.key)
     if base is not None and base.median is not None:
         rows.append({"what": "base", "load": load, "value": float(f"{base.median / column.scale:.4g}")})
-    for dose in one.doses:
+    for dose in series.doses:
         at = {"load": load, "dose": round(dose.value / scale, 3)}
         statistic = dose.cell.metrics.get(column.key)
         if statistic is not None and statistic.median is not None:

@@ -54,7 +54,7 @@ def _what(trial: TrialResult) -> tuple[str, str]:
 
 def _disturbed(trial: TrialResult) -> tuple[str, str]:
     name = trial.facts.factors.disturbance
-    table = next(one for one in trial.facts.plan["disturbance"] if one["name"] == name)
+    table = next(item for item in trial.facts.plan["disturbance"] if item["name"] == name)
     if table["when"] in ("trial", "window"):
         return name, table["when"]
     key, unit = dose_of(table["kind"]) or ("", "")
@@ -79,8 +79,8 @@ def _place(when: str) -> tuple[int, int]:
 
 def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
     judged = trial.judgement
-    silence = next((one for one in judged.statements if one.witness == "website"), None)
-    missed = any(one.witness == DISTURBANCE and one.verdict == "unknown" for one in judged.statements)
+    silence = next((statement for statement in judged.statements if statement.witness == "website"), None)
+    missed = any(statement.witness == DISTURBANCE and statement.verdict == "unknown" for statement in judged.statements)
     number, told = trial.facts.number, trial.facts.facts
     operator = (", ".join(told["rescue"]["operator"]) or "nothing") if "rescue" in told else None
     placed = trial.facts.proof.get("place")
@@ -109,12 +109,20 @@ def _sides(text: str, facts: TrialFacts) -> str:
 
 def _silent(silences: Sequence[Statement | None]) -> str | None:
     """How long the website was silent in these trials, at least and at most; None where it was not."""
-    heard = [one for one in silences if one is not None and one.from_s is not None and one.until_s is not None]
-    known = sorted(one.until_s - one.from_s for one in heard if one.from_s is not None and one.until_s is not None)
+    heard = [
+        statement
+        for statement in silences
+        if statement is not None and statement.from_s is not None and statement.until_s is not None
+    ]
+    known = sorted(
+        statement.until_s - statement.from_s
+        for statement in heard
+        if statement.from_s is not None and statement.until_s is not None
+    )
     if not known:
         return None
     span = dict.fromkeys(f"{value:.2f}" for value in (known[0], known[-1]))
-    return f"{' to '.join(span)} s{' to the end' if any('no answer' in one.text for one in heard) else ''}"
+    return f"{' to '.join(span)} s{' to the end' if any('no answer' in statement.text for statement in heard) else ''}"
 
 
 def lines(summary: Summary) -> list[str]:
@@ -132,15 +140,15 @@ def lines(summary: Summary) -> list[str]:
 
 def _alike(cell: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for one in cell:
-        like = tuple(one[key] for key in ("verdict", "missed", "sides", "steps", "rebuilt"))
-        groups.setdefault(like, []).append(one)
+    for row in cell:
+        like = tuple(row[key] for key in ("verdict", "missed", "sides", "steps", "rebuilt"))
+        groups.setdefault(like, []).append(row)
     return list(groups.values())
 
 
 def _words(alike: list[dict[str, Any]]) -> str:
-    one, count = alike[0], f" ×{len(alike)}" if len(alike) > 1 else ""
+    row, count = alike[0], f" ×{len(alike)}" if len(alike) > 1 else ""
     silent = _silent([each["silence"] for each in alike])
-    words = [f"{one['verdict']}{count}{one['missed']}{f', silent {silent}' if silent else ''}", one["sides"]]
-    words += [f"operator: {one['steps']}"] if one["steps"] is not None else []
-    return "; ".join([*words, "lab rebuilt"] if one["rebuilt"] else words)
+    words = [f"{row['verdict']}{count}{row['missed']}{f', silent {silent}' if silent else ''}", row["sides"]]
+    words += [f"operator: {row['steps']}"] if row["steps"] is not None else []
+    return "; ".join([*words, "lab rebuilt"] if row["rebuilt"] else words)

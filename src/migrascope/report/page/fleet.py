@@ -25,19 +25,19 @@ Shown = tuple[str, str]
 def table(summary: Summary) -> dict[str, Any] | None:
     """Heads, rows of figures with their intervals, and the note; None where the run has no fleet."""
     found = summary.fleet
-    return {"heads": HEADS, "rows": [_row(one) for one in found], "note": NOTE} if found else None
+    return {"heads": HEADS, "rows": [_row(cost) for cost in found], "note": NOTE} if found else None
 
 
-def _row(one: FleetCost) -> list[Shown]:
-    metrics = one.cell.metrics
+def _row(cost: FleetCost) -> list[Shown]:
+    metrics = cost.cell.metrics
     return [
-        (str(one.cell.factors.instances), ""),
-        (one.cell.factors.scenario, ""),
+        (str(cost.cell.factors.instances), ""),
+        (cost.cell.factors.scenario, ""),
         _shown(metrics["fleet.migrated"], _count),
-        _shown(one.total, _seconds),
+        _shown(cost.total, _seconds),
         _shown(metrics["fleet.at_once"], _count),
-        *(_shown(figure, _seconds) for figure in one.figures.values()),
-        *(_times(one.slowdown.get(key)) for key in SLOWER),
+        *(_shown(figure, _seconds) for figure in cost.figures.values()),
+        *(_times(cost.slowdown.get(key)) for key in SLOWER),
     ]
 
 

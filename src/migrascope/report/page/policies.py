@@ -37,13 +37,13 @@ def rows(found: list[PolicyCost]) -> list[list[str]]:
     """A row for each policy and load: the load, the policy, its mark, its outcomes, its costs."""
     return [
         [
-            *(factor_text(name, getattr(one.load, name)) for name in _varying(found)),
-            one.cell.factors.policy,
-            FRONT if one.front else "",
-            _outcome(one),
-            *(_cost(one, key) for key in COSTS),
+            *(factor_text(name, getattr(cost.load, name)) for name in _varying(found)),
+            cost.cell.factors.policy,
+            FRONT if cost.front else "",
+            _outcome(cost),
+            *(_cost(cost, key) for key in COSTS),
         ]
-        for one in found
+        for cost in found
     ]
 
 
@@ -56,17 +56,17 @@ def table(summary: Summary) -> dict[str, Any] | None:
 
 
 def _varying(found: list[PolicyCost]) -> list[str]:
-    return varying([one.load for one in found])
+    return varying([cost.load for cost in found])
 
 
-def _outcome(one: PolicyCost) -> str:
-    told = ", ".join(f"{count} {status}" for status, count in one.outcomes.items())
-    limited = Decided.in_cell(one.cell).short
+def _outcome(cost: PolicyCost) -> str:
+    told = ", ".join(f"{count} {status}" for status, count in cost.outcomes.items())
+    limited = Decided.in_cell(cost.cell).short
     return f"{told} ({limited})" if limited else told
 
 
-def _cost(one: PolicyCost, key: str) -> str:
-    statistic = one.cell.metrics.get(key)
+def _cost(cost: PolicyCost, key: str) -> str:
+    statistic = cost.cell.metrics.get(key)
     return (statistic and statistic.text("median", lambda value: human(value, statistic.unit))) or DASH
 
 
@@ -76,19 +76,19 @@ def picture(summary: Summary) -> dict[str, Any] | None:
     found = summary.policies
     values = []
     without: dict[str, list[str]] = {}
-    for one in found:
-        time, outage = (one.cell.metrics[key].median if key in one.cell.metrics else None for key in (TIME, OUTAGE))
-        load = ", ".join(factor_text(name, getattr(one.load, name)) for name in _varying(found)) or "one load"
+    for cost in found:
+        time, outage = (cost.cell.metrics[key].median if key in cost.cell.metrics else None for key in (TIME, OUTAGE))
+        load = ", ".join(factor_text(name, getattr(cost.load, name)) for name in _varying(found)) or "one load"
         if time is None or outage is None:
-            without.setdefault(load, []).append(f"{one.cell.factors.policy}: {_outcome(one)}")
+            without.setdefault(load, []).append(f"{cost.cell.factors.policy}: {_outcome(cost)}")
             continue
         values.append(
             {
-                "policy": one.cell.factors.policy,
+                "policy": cost.cell.factors.policy,
                 "load": load,
                 "time": float(f"{time:.4g}"),
                 "outage": float(f"{1e3 * outage:.4g}"),
-                "front": "on the front" if one.front else "beaten, or failed once",
+                "front": "on the front" if cost.front else "beaten, or failed once",
             }
         )
     if not values:

@@ -164,7 +164,7 @@ def grades(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
             delay, loss = _median(cell, f"probe.rtt_s.{window}.p95"), _median(cell, f"probe.loss_ratio.{window}")
             jitter = max(
                 (_median(cell, f"probe.{name}.{window}.p95") for name in ("rtt_variation_s", "rtt_pdv_s")),
-                key=lambda one: -1.0 if one[0] is None else one[0],
+                key=lambda item: -1.0 if item[0] is None else item[0],
             )
             reached, usual = (_median(cell, f"visitor.goodput_bps.{at}")[0] for at in (window, "before"))
             delays = tiphon.delay(delay[0], at_least=delay[1])

@@ -96,7 +96,7 @@ def _shares(cell: str, trials: list[TrialResult]) -> list[Bar]:
             if seen is not None:
                 there.append(seen)
         if there:
-            parts = {name: fmean(one[name] for one in there) * 1e3 for name in SHARES}
+            parts = {name: fmean(row[name] for row in there) * 1e3 for name in SHARES}
             found.append((f"{cell}, {ways[0]} → {ways[1]}", parts))
     return found
 
@@ -133,5 +133,5 @@ def _told(trials: list[TrialResult], key: str) -> str:
     known = [trial.metrics[key] for trial in trials if key in trial.metrics and trial.metrics[key].value is not None]
     if not known:
         return next((trial.metrics[key].reason or "" for trial in trials if key in trial.metrics), "")
-    worst = max(known, key=lambda one: one.bound or 0.0)
+    worst = max(known, key=lambda item: item.bound or 0.0)
     return f"{worst.source} (±{human(worst.bound, 's')})" if worst.bound else worst.source

@@ -62,8 +62,8 @@ def _grade(value: float | None, limits: Limits, *, at_least: bool) -> Grade:
 def delay(seconds: float | None, *, at_least: bool = False) -> tuple[Grade, ...]:
     """By both scales, the stricter first; one grade where they agree."""
     named = [replace(_grade(seconds, limits, at_least=at_least), scale=name) for name, limits in DELAYS_S.items()]
-    named.sort(key=lambda one: -1 if one.index is None else one.index)
-    return tuple(named) if len({one.label for one in named}) > 1 else (replace(named[0], scale=""),)
+    named.sort(key=lambda grade: -1 if grade.index is None else grade.index)
+    return tuple(named) if len({grade.label for grade in named}) > 1 else (replace(named[0], scale=""),)
 
 
 def jitter(seconds: float | None, *, at_least: bool = False) -> Grade:
@@ -88,5 +88,5 @@ def overall(grades: Sequence[Grade]) -> Overall:
     known = [(grade.index, grade) for grade in grades if grade.index is not None]
     if not known or len(known) < len(grades):
         return Overall(NONE, None)
-    worst = min(known, key=lambda one: one[0])[1]
+    worst = min(known, key=lambda item: item[0])[1]
     return Overall(replace(worst, scale=""), round(sum(index for index, _ in known) / len(known), 2))

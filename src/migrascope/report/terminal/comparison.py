@@ -25,8 +25,8 @@ def show(found: Comparison, console: Console) -> None:
         forced = "  (not comparable by this; forced)" if name in found.forced else ""
         told = (factor_text(name, ours), factor_text(name, theirs))
         console.print(f"differs: {name}: {told[0]}, then {told[1]}{forced}", markup=False, soft_wrap=True)
-    cells = list(dict.fromkeys(one.cell for one in found.differences))
-    judged = {one.cell for one in found.differences if one.p is not None}
+    cells = list(dict.fromkeys(difference.cell for difference in found.differences))
+    judged = {difference.cell for difference in found.differences if difference.p is not None}
     names = varying(cells) or ["scenario"]
     for cell in (cell for cell in cells if cell in judged or not judged):
         console.print(f"\n{cell_name(cell, names)}", style="bold", markup=False, soft_wrap=True)
@@ -34,7 +34,7 @@ def show(found: Comparison, console: Console) -> None:
             if decided.words:
                 console.print(f"{place}: {decided.words}, which are in", markup=False, soft_wrap=True)
         rows = [["layer", "figure", "first", "then", "difference", "interval", "n", ""]]
-        rows += [_row(one, found.comparisons) for one in found.differences if one.cell == cell]
+        rows += [_row(difference, found.comparisons) for difference in found.differences if difference.cell == cell]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
@@ -58,18 +58,21 @@ def _family(found: Comparison) -> str:
     )
 
 
-def _row(one: Difference, of: int) -> list[str]:
+def _row(difference: Difference, of: int) -> list[str]:
     def text(value: float | None) -> str:
-        return DASH if value is None else human(value, one.unit)
+        return DASH if value is None else human(value, difference.unit)
 
     interval = DASH
-    if one.interval:
-        low, high = (DASH if isinf(end) else text(end) for end in (one.interval.low, one.interval.high))
+    if difference.interval:
+        low, high = (DASH if isinf(end) else text(end) for end in (difference.interval.low, difference.interval.high))
         interval = f"{low} to {high}"
     medians = (
         at_least_text(text(median), at_least=cut_off)
-        for median, cut_off in ((one.ours, one.ours_at_least), (one.theirs, one.theirs_at_least))
+        for median, cut_off in (
+            (difference.ours, difference.ours_at_least),
+            (difference.theirs, difference.theirs_at_least),
+        )
     )
-    chance = one.apart and not one.seen
-    said = one.reason or (f"may be chance among {of}" if chance else WORDS[one.seen])
-    return [one.layer, one.key, *medians, text(one.effect), interval, str(one.n), said]
+    chance = difference.apart and not difference.seen
+    said = difference.reason or (f"may be chance among {of}" if chance else WORDS[difference.seen])
+    return [difference.layer, difference.key, *medians, text(difference.effect), interval, str(difference.n), said]

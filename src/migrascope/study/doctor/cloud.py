@@ -77,7 +77,9 @@ class CloudDoctor:
                 raise
             words = "not told to us: Compute chooses, and only the server's hostId proves another host"
             return Check("hosts", "unknown", words, "", needed=False)
-        up = sorted(one["hypervisor_hostname"] for one in found if (one["state"], one["status"]) == ("up", "enabled"))
+        up = sorted(
+            item["hypervisor_hostname"] for item in found if (item["state"], item["status"]) == ("up", "enabled")
+        )
         remedy = "a migration needs two hosts that are up and enabled"
         return Check("hosts", "pass" if len(up) > 1 else "fail", f"{len(up)} up: {', '.join(up)}", remedy)
 
@@ -226,7 +228,7 @@ class CloudDoctor:
 
     def _left(self) -> Check:
         left = find(self.cloud, self.machine).left
-        words = ", ".join(f"{one.kind} {one.name}" for one in left) or "none"
+        words = ", ".join(f"{leftover.kind} {leftover.name}" for leftover in left) or "none"
         remedy = f"migrascope clean --cloud {self.cloud.name}"
         return Check("left-overs", "fail" if left else "pass", words, remedy, needed=False)
 

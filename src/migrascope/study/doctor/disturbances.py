@@ -39,14 +39,14 @@ def problems_of(plan: Plan) -> list[str]:
     wanted = [tables[name] for name in plan.axes.disturbance if name != NONE]
     here = _here() if wanted else None
     found = []
-    for one in wanted:
-        why = _offer(one.kind, here, plan.lab.kind).why
+    for disturbance in wanted:
+        why = _offer(disturbance.kind, here, plan.lab.kind).why
         try:
-            need_capacity(one, plan.lab.kind)
+            need_capacity(disturbance, plan.lab.kind)
         except Problem as problem:
             why = str(problem)
         if why:
-            found.append(f"disturbance {one.name}: {why}; leave it out")
+            found.append(f"disturbance {disturbance.name}: {why}; leave it out")
     return found
 
 

@@ -108,7 +108,7 @@ class _Trials:
         factors = self.specs[number].factors
 
         def learnt(resident: int | None) -> Known:
-            return known(factors, [past for one, past in sorted(self._pasts.items()) if one < number], resident)
+            return known(factors, [past for item, past in sorted(self._pasts.items()) if item < number], resident)
 
         visitors = self.plan.visitors
         buffer_s = visitors.file_buffer if factors.scenario == "offline" else visitors.live_buffer
@@ -126,8 +126,8 @@ class _Trials:
         """The run around a view."""
         return Status(
             self.run.id, self.plan.name, tuple(self.specs.values()), len(self.sealed()),
-            tuple(one for _, one in sorted(self._read.items())), self.specs.get(number or 0), view, writer, over,
-            replayed,
+            tuple(finished for _, finished in sorted(self._read.items())), self.specs.get(number or 0), view, writer,
+            over, replayed,
         )  # fmt: skip
 
 

@@ -45,14 +45,14 @@ class KeptLoads:
         by today's rules."""
         with contextlib.suppress(KeyError, ValueError):
             kept = Load.from_json(self._all()[key])
-            tried = [one for one in kept.tried if one.viewers == kept.tried[-1].viewers]
+            tried = [attempt for attempt in kept.tried if attempt.viewers == kept.tried[-1].viewers]
             if kept.fits is not None and kept.fits <= conclude(tried).rate:
                 return replace(kept, how="kept")
         return None
 
     def put(self, key: str, load: Load) -> None:
         """Keeps it; the oldest goes where there are many."""
-        others = {name: one for name, one in self._all().items() if name != key}
+        others = {name: item for name, item in self._all().items() if name != key}
         newest = list(others.items())[-_MOST_KEPT + 1 :]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._path, {**dict(newest), key: load.as_json()})

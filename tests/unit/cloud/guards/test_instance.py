@@ -29,7 +29,7 @@ def test_without_the_right_to_see_hosts_compute_chooses(fake: FakeCloud, cloud: 
 def test_an_image_is_uploaded_once(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
     made(cloud, boot)
     assert fake.names("images") == ["migrascope-initrd", "migrascope-kernel", "migrascope-website"]
-    assert all(one["tags"] == [TAG, OURS] for one in fake.things["images"].values())
+    assert all(image["tags"] == [TAG, OURS] for image in fake.things["images"].values())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_flavor_that_another_run_makes_at_the_same_time_is_used(fake: FakeClou
 
 
 def test_what_cannot_be_removed_is_no_fault_of_the_trial(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults.append(Fault("DELETE .*/volumes/.*", 400, "Volume is part of a snapshot."))
-    asyncio.run(one.destroy())
+    asyncio.run(instance.destroy())
     assert fake.names("volumes") == [f"{RUN}-trial-1"]

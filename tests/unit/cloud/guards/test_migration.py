@@ -20,19 +20,19 @@ from migrascope.model.schedule import Factors
 
 
 def test_a_migration_that_completes_says_so(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = made(cloud, boot)
-    answer = migrate(one)
+    instance = made(cloud, boot)
+    answer = migrate(instance)
     assert (answer["status"], answer["record"]["status"]) == ("completed", "completed")
     assert answer["accepted_ns"] is not None
-    assert asyncio.run(one.place("two")).verdict == "pass"
+    assert asyncio.run(instance.place("two")).verdict == "pass"
 
 
 def test_without_records_the_other_host_is_seen(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults.append(Fault("GET .*/os-migrations", 403, "Policy doesn't allow it.", times=None))
-    answer = migrate(one)
+    answer = migrate(instance)
     assert (answer["status"], answer["record"]) == ("completed", {})
-    assert asyncio.run(one.place("")).verdict == "pass"
+    assert asyncio.run(instance.place("")).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_without_records_the_other_host_is_seen(fake: FakeCloud, cloud: Cloud, b
     ],
 )
 def test_a_migration_that_fails_says_why(fake: FakeCloud, cloud: Cloud, boot: BootImage, end: str, words: str) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.nova.end = end
     with pytest.raises(MigrationFailed, match=words) as error:
-        migrate(one)
+        migrate(instance)
     assert not isinstance(error.value, NotConverged)
-    assert asyncio.run(one.place("one")).verdict == "pass"
+    assert asyncio.run(instance.place("one")).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -62,28 +62,28 @@ def test_a_migration_that_fails_says_why(fake: FakeCloud, cloud: Cloud, boot: Bo
 def test_a_migration_that_is_not_allowed_is_asked_for_once(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, status: int, words: str
 ) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults.append(Fault(f"POST {SERVER}/action", status, words))
     with pytest.raises(MigrationFailed, match=f"the migration was refused: cloud fake: {words}"):
-        migrate(one)
+        migrate(instance)
     assert (fake.asked(f"POST {SERVER}/action"), fake.nova.migrations) == (1, [])
-    assert asyncio.run(one.place("one")).verdict == "pass"
+    assert asyncio.run(instance.place("one")).verdict == "pass"
 
 
 def test_a_migration_that_is_stuck_is_cancelled(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.nova.end = "stuck"
     with pytest.raises(NotConverged, match=r"still running after 0\.2 s; cancelled"):
-        migrate(one, limit_s=0.2)
+        migrate(instance, limit_s=0.2)
     assert [record["status"] for record in fake.nova.migrations] == ["cancelled"]
 
 
 def forced(cloud: Cloud, boot: BootImage, policy: Policy) -> CloudInstance:
     """A server that is migrated by a policy."""
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     reach = CloudAccess(policies={"mine": policy})
     mine = CloudInstance(
-        one.name, one.made, Resources(cloud, InstanceRequest(RUN, OURS)), reach, {}, login("fake", None)
+        instance.name, instance.made, Resources(cloud, InstanceRequest(RUN, OURS)), reach, {}, login("fake", None)
     )
     factors = Factors("none", "mine", 2**30, 0.0, 0.5, "warm")
     asyncio.run(mine.prepare("two", factors))
@@ -95,24 +95,24 @@ def test_a_policy_with_a_moment_forces_the_end_then(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, after_s: float
 ) -> None:
     """A migration that never ends by itself; Compute does not take it at first, and then before QEMU has begun."""
-    one = forced(cloud, boot, Policy(post_copy=PostCopy.model_validate({"after": f"{after_s}s"})))
+    instance = forced(cloud, boot, Policy(post_copy=PostCopy.model_validate({"after": f"{after_s}s"})))
     fake.nova.end, fake.nova.vain = "stuck", 2
     fake.faults.append(Fault(f"POST {SERVER}/migrations/1/action", 400, "Migration 1 is preparing."))
     began = time.monotonic()
-    assert migrate(one)["record"]["status"] == "completed"
+    assert migrate(instance)["record"]["status"] == "completed"
     assert time.monotonic() - began >= after_s
 
 
 def test_a_policy_whose_end_may_not_be_forced_fails(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = forced(cloud, boot, Policy(pause=Moment(after_round=0)))
+    instance = forced(cloud, boot, Policy(pause=Moment(after_round=0)))
     fake.nova.end = "stuck"
     fake.faults.append(Fault(f"POST {SERVER}/migrations/1/action", 403, "Policy doesn't allow it."))
     with pytest.raises(MigrationFailed, match=r"the policy cannot be carried out: cloud fake: Policy doesn't allow it"):
-        migrate(one)
+        migrate(instance)
 
 
 def test_a_server_that_goes_to_error_while_it_migrates(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.nova.end = "stuck"
     (server,) = fake.nova.servers.values()
 
@@ -120,36 +120,36 @@ def test_a_server_that_goes_to_error_while_it_migrates(fake: FakeCloud, cloud: C
         server.update(status="ERROR", fault={"message": "the disk is gone"})
 
     with pytest.raises(MigrationFailed, match="is in ERROR: the disk is gone"):
-        asyncio.run(one.migrate("two", 5.0, threading.Timer(0.1, fails).start))
+        asyncio.run(instance.migrate("two", 5.0, threading.Timer(0.1, fails).start))
 
 
 @pytest.mark.parametrize("status", [0, 502])
 def test_a_request_whose_answer_is_lost_is_not_sent_again(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, status: int
 ) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults.append(Fault(f"POST {SERVER}/action", status, after=True))
-    answer = migrate(one)
+    answer = migrate(instance)
     assert (answer["status"], answer["accepted_ns"], len(fake.nova.migrations)) == ("completed", None, 1)
 
 
 def test_a_request_that_came_to_nothing_says_so(fake: FakeCloud, cloud: Cloud, boot: BootImage) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults.append(Fault(f"POST {SERVER}/action", 500, "Unexpected API Error."))
     with pytest.raises(MigrationFailed, match=r"came to nothing: cloud fake: Unexpected API Error\."):
-        migrate(one)
+        migrate(instance)
     assert fake.nova.migrations == []
 
 
 def test_an_outage_and_a_new_token_do_not_end_a_migration(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, clock: Clock
 ) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.nova.migration_s = 0.1
 
     def requested() -> None:
         fake.faults.append(Fault(f"GET {SERVER}", 503, "maintenance", times=5))
         fake.tokens.clear()
 
-    assert asyncio.run(one.migrate("two", 5.0, requested))["status"] == "completed"
+    assert asyncio.run(instance.migrate("two", 5.0, requested))["status"] == "completed"
     assert sum(clock.slept) > 10

@@ -18,10 +18,10 @@ from migrascope.store.spool import Follower
 
 
 @contextmanager
-def probe(folder: Path, one: CloudInstance, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+def probe(folder: Path, instance: CloudInstance, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
     config = {
-        **login("fake", folder / "clouds.yaml"), "server": one.made.server, "port": one.made.port, "interval_s": 0.05,
-        "directory": str(folder / "tables"), "source": "nova", "host": "cloud", "instance": "vm-1", "migration": "m-1",
+        **login("fake", folder / "clouds.yaml"), "server": instance.made.server, "port": instance.made.port,
+        "interval_s": 0.05, "directory": str(folder / "tables"), "source": "nova", "host": "cloud", "instance": "vm-1", "migration": "m-1",
         **more,
     }  # fmt: skip
     (folder / "tables").mkdir()
@@ -40,7 +40,7 @@ def probe(folder: Path, one: CloudInstance, **more: Any) -> Iterator[subprocess.
 def test_the_probe_records_what_the_api_answers_and_where_it_does_not(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path
 ) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults.append(Fault("GET .*/os-migrations", 403, "Policy doesn't allow it.", times=None))
     rows: list[list[Any]] = []
     follower = Follower(tmp_path / "tables" / "api@nova.jsonl")
@@ -49,7 +49,7 @@ def test_the_probe_records_what_the_api_answers_and_where_it_does_not(
         rows.extend(follower.rows())
         return [error for _, _, kind, _, error in rows if kind == what]
 
-    with probe(tmp_path, one) as process:
+    with probe(tmp_path, instance) as process:
         while len(answers("server")) < 3:
             assert process.poll() is None
         fake.faults += [

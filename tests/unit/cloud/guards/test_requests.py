@@ -55,9 +55,9 @@ def test_what_changes_something_is_asked_once(fake: FakeCloud, cloud: Cloud, clo
 
 @pytest.mark.parametrize("after", [True, False])
 def test_a_removal_is_repeated(fake: FakeCloud, cloud: Cloud, boot: BootImage, after: bool) -> None:
-    one = made(cloud, boot)
+    instance = made(cloud, boot)
     fake.faults += [Fault(f"DELETE {SERVER}", 0, after=after), Fault("DELETE .*/ports/.*", 503, after=after)]
-    asyncio.run(one.destroy())
+    asyncio.run(instance.destroy())
     assert set(fake.kinds()) == {"images", "security_groups", "security_group_rules"}
 
 

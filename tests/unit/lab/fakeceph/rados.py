@@ -36,7 +36,7 @@ class Pool:
     def remove_object(self, key: str) -> None:
         now = cluster()
         del now["objects"][key]
-        now["behind"] = [one for one in now["behind"] if one != key]
+        now["behind"] = [item for item in now["behind"] if item != key]
         keep(now)
 
     def write_full(self, key: str, data: bytes) -> None:
@@ -67,7 +67,7 @@ class Rados:
         if told["prefix"] == "osd set":
             keep(now | {"flags": sorted({*now["flags"], told["key"]})})
         elif told["prefix"] == "osd unset":
-            keep(now | {"flags": [one for one in now["flags"] if one != told["key"]]})
+            keep(now | {"flags": [flag for flag in now["flags"] if flag != told["key"]]})
         elif told["prefix"] == "osd dump":
             pools = [{"pool": 1, "pool_name": "images"}, {"pool": 2, "pool_name": "volumes", "pg_num": 1}]
             each = [{"osd": 0, "up": 1}, {"osd": 1, "up": int(not now["down"])}]

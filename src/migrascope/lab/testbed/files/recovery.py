@@ -57,7 +57,7 @@ class Groups:
 
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
-        (pool,) = (one for one in ask(cluster, prefix="osd dump")["pools"] if one["pool_name"] == "volumes")
+        (pool,) = (item for item in ask(cluster, prefix="osd dump")["pools"] if item["pool_name"] == "volumes")
         self._names = [f"{pool['pool']}.{number:x}" for number in range(pool["pg_num"])]
         self.states: list[str] = []
         self.homes: list[list[int]] = []
@@ -82,7 +82,7 @@ class Groups:
 
     def on(self, osd: int) -> bool:
         """Whether each takes requests, and is to be on an OSD, behind or not."""
-        return all("active" in state.split("+") for state in self.states) and all(osd in one for one in self.homes)
+        return all("active" in state.split("+") for state in self.states) and all(osd in home for home in self.homes)
 
     @property
     def clean(self) -> bool:
@@ -112,7 +112,7 @@ class Behind:
 
     def _is_up(self) -> bool:
         osds = ask(self._cluster, prefix="osd dump")["osds"]
-        return any(one["osd"] == self._osd and one["up"] for one in osds)
+        return any(osd["osd"] == self._osd and osd["up"] for osd in osds)
 
     def forbid(self) -> None:
         for flag in _FLAGS:
@@ -179,7 +179,7 @@ def allow(cluster: Any) -> list[str]:
 
 def empty(pool: Any) -> int:
     """How many objects it removed."""
-    left = [one.key for one in pool.list_objects()]
+    left = [item.key for item in pool.list_objects()]
     for key in left:
         pool.remove_object(key)
     return len(left)
@@ -194,23 +194,23 @@ def listen(words: "queue.Queue[str]") -> None:
 def behind(namespace: str, osd: int, size: int) -> None:
     words: queue.Queue[str] = queue.Queue()
     threading.Thread(target=listen, args=(words,), daemon=True).start()
-    one = Behind(namespace, osd, size, words)
+    item = Behind(namespace, osd, size, words)
     said = ""
     try:
-        one.forbid()
+        item.forbid()
         say("ready")
         while word := words.get():
             if word == "go":
-                say(one.go())
-                one.follow()
+                say(item.go())
+                item.follow()
             else:
-                {"down": one.down, "up": one.up}[word]()
+                {"down": item.down, "up": item.up}[word]()
                 say(word)
-        said = one.end()
+        said = item.end()
     except Ended:
         pass
     finally:
-        one.undo()
+        item.undo()
     say(said)
 
 
@@ -219,7 +219,7 @@ def lacks(status: Any) -> str:
     osds, groups = status["osdmap"], status["pgmap"]["pgs_by_state"]
     if not osds["num_up_osds"] == osds["num_in_osds"] == osds["num_osds"]:
         return f"of {osds['num_osds']} OSDs {osds['num_up_osds']} are up"
-    return ", ".join(one["state_name"] for one in groups if not one["state_name"].startswith("active+clean"))
+    return ", ".join(group["state_name"] for group in groups if not group["state_name"].startswith("active+clean"))
 
 
 def whole(namespace: str, seconds: float) -> None:
