@@ -17,8 +17,10 @@ from migrascope.cli.progress import ConsoleProgress
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.lab.qemu.topology import address
 from migrascope.metrics.trial import measure
-from migrascope.model.plan import Axes, Plan, Visitors, Windows
+from migrascope.model.axes import Axes
+from migrascope.model.plan import Plan, Windows
 from migrascope.model.schedule import schedule
+from migrascope.model.visitors import Visitors
 from migrascope.node.process import Where, run, running
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.images import Images

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from common import folder, verdict
-from migrascope.model.plan import Axes, Plan
+from migrascope.model.axes import Axes
+from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.labs.fake import FakeTrials

@@ -8,7 +8,8 @@ from rich.table import Table
 from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
 from migrascope.metrics.windows import WINDOWS
-from migrascope.model.plan import Axes, Plan
+from migrascope.model.axes import Axes
+from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor.machine import Check, checks
 from migrascope.study.plans import Options, load

@@ -7,9 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from migrascope.model.problem import UsageProblem
-from migrascope.model.quantity import Duration, Part
-
-DAY_S = 86400.0
+from migrascope.model.quantity import DAY_S, Duration, Part
 
 
 class ObservedPlan(Part):

@@ -1,36 +1,28 @@
 """A plan: what to migrate, how often and under what, as a TOML file says it. Units are written out."""
 
 import math
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from migrascope.model.address import OptionalAddress
+from migrascope.model.axes import Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.load import Load
 from migrascope.model.name import ForeignName, Name, OptionalForeignName
 from migrascope.model.observed import ObservedPlan
 from migrascope.model.policy import BUILT_IN, Policy
-from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
+from migrascope.model.quantity import DAY_S, Duration, Part
 from migrascope.model.threshold import Threshold
 from migrascope.model.verdict import Verdict
+from migrascope.model.visitors import Visitors
 
-Scenario = Literal["none", "offline", "online", "relay"]
-Cache = Literal["warm", "cold"]
-Pattern = Literal["random", "sequential", "hot", "few"]
-Observed = Literal["all", "none"]
 EchoKind = Literal["auto", "icmp", "tcp"]
 FOREIGN_ECHO_RATE = 50.0
 """Probes a second by default where others own the cloud: 500 would look like an attack."""
 FOREIGN_VISITS = 10.0
 """The most visits a second of each kind that are found to fit there, where a plan does not allow more."""
-FIT: Final = "fit"
-"""In place of a number of visits: as many as fit the guest, found before the first trial."""
-MOST_VISITS = 500.0
 MOST_TRIALS = 10_000
-MOST_MEMORY = 2**40
-"""1 TiB."""
-DAY_S = 86400.0
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
@@ -67,73 +59,6 @@ class InstancePlan(Part):
     vcpus: int = Field(1, ge=1, le=8)
 
 
-class Axes(Part):
-    """Every list is a factor; a block holds each combination once. probes "none" leaves out every probe, visitor and
-    viewer: the other half of an observer-effect pair. resident: incompressible memory that the guest holds. vcpus:
-    empty: instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a
-    pattern. disturbance: names of tables [[disturbance]], or "none"."""
-
-    scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
-    policy: list[str] = Field(default=["pre-copy"], min_length=1)
-    vcpus: list[Annotated[int, Field(ge=1, le=8)]] = Field(default_factory=list)
-    memory: list[Size] = Field(default=[2**30], min_length=1)
-    link: list[Rate] = Field(default=[1e9], min_length=1)
-    downtime_limit: list[Duration] = Field(default=[0.3], min_length=1)
-    cache: list[Cache] = Field(default=["warm"], min_length=1)
-    resident: list[Size] = Field(default=[0], min_length=1)
-    write_rate: list[ByteRate] = Field(default=[0.0], min_length=1)
-    working_set: list[Size] = Field(default=[128 * 2**20], min_length=1)
-    pattern: list[Pattern] = Field(default=["random"], min_length=1)
-    disturbance: list[str] = Field(default=[NONE], min_length=1)
-    probes: list[Observed] = Field(default=["all"], min_length=1)
-
-    @model_validator(mode="after")
-    def _sane(self) -> Self:
-        if problem := self.problem():
-            raise ValueError(problem)
-        return self
-
-    def problem(self) -> str | None:
-        """What is wrong with the levels, in words."""
-        for name, values in self:
-            if len(set(values)) != len(values):
-                return f"{name} holds the same value twice"
-        if any(memory < 256 * 2**20 for memory in self.memory):
-            return "memory: the guest needs 256MiB at least"
-        if any(memory > MOST_MEMORY for memory in self.memory):
-            return "memory: 1024GiB at most"
-        written = max(self.working_set) if any(self.write_rate) else 0
-        if max(self.resident) + written + 256 * 2**20 > min(self.memory):
-            words = "resident and working_set" if written else "resident"
-            return f"{words}: the guest needs 256MiB of its memory for itself"
-        if any(size < 2**20 for size in self.working_set):
-            return "working_set: 1MiB at least"
-        if any(not 1e6 <= rate <= 1e12 for rate in self.link):
-            return "link: 1mbit to 1000gbit"
-        if any(rate > 1e12 for rate in self.write_rate):
-            return "write_rate: 1000GB/s at most"
-        if any(not 0.001 <= limit <= 2000 for limit in self.downtime_limit):  # what QEMU takes
-            return "downtime_limit: 1ms to 2000s"
-        return None
-
-
-class Also(Part):
-    """A second part of a plan: in its first blocks, each combination of these levels with the other axes once, shuffled
-    among the first part's. A list that it does not give is that of [axes]; a cell that both have is tried once in a
-    block. outage: that of the verdict on its trials; without one, the plan's."""
-
-    blocks: int = Field(1, ge=1, le=1000)
-    scenario: list[Scenario] | None = Field(default=None, min_length=1)
-    resident: list[Size] | None = Field(default=None, min_length=1)
-    downtime_limit: list[Duration] | None = Field(default=None, min_length=1)
-    outage: Annotated[Duration, Field(gt=0, le=DAY_S)] | None = None
-
-    def axes(self, axes: Axes) -> Axes:
-        """The axes of this part of a plan that has those."""
-        given = {name: levels for name, levels in self if name in Axes.model_fields and levels is not None}
-        return axes.model_copy(update=given)
-
-
 class Windows(Part):
     """before: steady state observed; after it is as long. limit: the longest migration, and the longest recovery."""
 
@@ -151,48 +76,6 @@ class Probes(Part):
     echo_kind: EchoKind = "icmp"
     echo_rate: float = Field(500.0, gt=0, le=2000)
     stamp_rate: float = Field(0.0, ge=0, le=1000)
-
-
-def _visits(value: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value == FIT or (number and 0 <= value <= MOST_VISITS):
-        return value
-    raise ValueError(f'a number of visits a second from 0 to {MOST_VISITS:g}, or "{FIT}": as many as fit the guest')
-
-
-VisitRate = Annotated[
-    float | Literal["fit"],
-    BeforeValidator(_visits),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": MOST_VISITS}, {"const": FIT}]}),
-]
-
-
-class Visitors(Part):
-    """Open-loop visits per second of each kind, viewers of video, and the player's buffer that player_stall_s uses.
-    browser: beside the viewers Chromium shows the page, and its own player the video.
-
-    "fit" in place of a number: as many visits as leave the guest half of its processor, but no more than `most`."""
-
-    new_rate: VisitRate = FIT
-    kept_rate: VisitRate = FIT
-    most: float = Field(50.0, gt=0, le=MOST_VISITS)
-    kept_connections: int = Field(10, ge=1, le=100)
-    viewers: int = Field(2, ge=0, le=16)
-    live_buffer: Annotated[Duration, Field(le=DAY_S)] = 0.5
-    file_buffer: Annotated[Duration, Field(le=DAY_S)] = 2.0
-    browser: bool = False
-
-    @property
-    def fits(self) -> bool:
-        """Whether a rate is to be found."""
-        return FIT in (self.new_rate, self.kept_rate)
-
-    @property
-    def rates(self) -> tuple[float, float]:
-        """Visits a second of new and of kept connections. ValueError while one of them is to be found."""
-        if isinstance(self.new_rate, str) or isinstance(self.kept_rate, str):
-            raise ValueError("how many visits fit the guest was not found yet")
-        return self.new_rate, self.kept_rate
 
 
 class CapturePlan(Part):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from migrascope.model import units
 
 _LARGEST = 1e12
+DAY_S = 86400.0
 
 
 def _quantity(parse: Any, text: Any) -> Any:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.model import units
-from migrascope.model.plan import Axes, Plan, Scenario
+from migrascope.model.axes import Axes, Scenario
+from migrascope.model.plan import Plan
 
 HOSTS = ("host-a", "host-b")
 """The two hosts of a schedule; a lab has names of its own for them."""

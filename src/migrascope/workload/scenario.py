@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from migrascope.model.plan import Scenario
+from migrascope.model.axes import Scenario
 
 LIVE_PLAYLIST = "/live/index.m3u8"
 

@@ -19,8 +19,9 @@ from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Summary
 from migrascope.lab.fake.script import Script, default_script
+from migrascope.model.axes import Scenario
 from migrascope.model.measured import Measured, missing
-from migrascope.model.plan import Plan, Scenario
+from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
 from migrascope.model.verdict import Judgement, Verdict
 from migrascope.store.atomic import write_json

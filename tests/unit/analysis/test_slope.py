@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from migrascope.analysis.findings import findings
 from migrascope.analysis.results import Finding, TrialResult
 from migrascope.analysis.slope import FEWEST_PERMUTATIONS, Slope, Unit, slope
-from migrascope.model.plan import Scenario
+from migrascope.model.axes import Scenario
 from migrascope.model.schedule import Factors
 
 DOSES = (0, 128, 256, 512)

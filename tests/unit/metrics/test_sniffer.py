@@ -16,8 +16,8 @@ from migrascope.analysis.run import analyse
 from migrascope.metrics import sniffer
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import windows_of
+from migrascope.model.axes import Scenario
 from migrascope.model.measured import Measured
-from migrascope.model.plan import Scenario
 from migrascope.model.schedule import TrialSpec
 from migrascope.report.build import write_results
 from migrascope.store.pcap import writer

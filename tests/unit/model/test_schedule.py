@@ -5,7 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrascope.model.plan import Axes, Plan
+from migrascope.model.axes import Axes
+from migrascope.model.plan import Plan
 from migrascope.model.schedule import cells, in_second_part, schedule
 
 AXES = Axes.model_validate({"memory": ["1GiB", "512MiB"], "downtime_limit": ["30ms", "300ms"]})

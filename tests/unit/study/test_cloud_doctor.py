@@ -14,7 +14,8 @@ from publickeys import PUBLIC
 
 from migrascope.lab.openstack.ownership import TAG
 from migrascope.metrics.catalogue import Need
-from migrascope.model.plan import Axes, CapturePlan, Plan
+from migrascope.model.axes import Axes
+from migrascope.model.plan import CapturePlan, Plan
 from migrascope.study.doctor import cloud
 from migrascope.study.doctor import metric_availability as prospects
 from migrascope.study.doctor.metric_availability import WHY, prospect

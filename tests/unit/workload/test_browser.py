@@ -13,7 +13,8 @@ from recorded import Running, program, rows, until
 
 from migrascope.cli.run import need_lab
 from migrascope.lab.contract import Instance
-from migrascope.model.plan import Plan, Scenario
+from migrascope.model.axes import Scenario
+from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor import machine
 from migrascope.trial.programs import process_specs

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from recorded import Running, program, rows, until
 
-from migrascope.model.plan import Scenario
+from migrascope.model.axes import Scenario
 from migrascope.workload import hold, mp4, viewer, visitors
 from migrascope.workload.scenario import scenario
 

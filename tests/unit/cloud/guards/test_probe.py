@@ -21,7 +21,8 @@ from migrascope.store.spool import Follower
 def probe(folder: Path, instance: CloudInstance, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
     config = {
         **login("fake", folder / "clouds.yaml"), "server": instance.made.server, "port": instance.made.port,
-        "interval_s": 0.05, "directory": str(folder / "tables"), "source": "nova", "host": "cloud", "instance": "vm-1", "migration": "m-1",
+        "interval_s": 0.05, "directory": str(folder / "tables"), "source": "nova", "host": "cloud", "instance": "vm-1",
+        "migration": "m-1",
         **more,
     }  # fmt: skip
     (folder / "tables").mkdir()
