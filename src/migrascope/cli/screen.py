@@ -44,6 +44,9 @@ class WatchApp(App[None]):
     def on_mount(self) -> None:
         # without a handler the signal would leave the terminal as it is
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
+        if self._ascii_only:  # the ends of scroll bars are drawn with parts of blocks
+            for widget in (self.screen, self.query_one("#finished", DataTable)):
+                widget.styles.scrollbar_size_horizontal = widget.styles.scrollbar_size_vertical = 0
         self.set_interval(EVERY_S, self.look)
         self.look()
 
@@ -81,10 +84,11 @@ class WatchApp(App[None]):
         if key != self._rows:
             self._rows = key
             heads, rows = dashboard.table(self.status, ascii_only=self._ascii_only)
-            finished: DataTable[str] = self.query_one("#finished", DataTable)
+            finished: DataTable[Text] = self.query_one("#finished", DataTable)
             finished.clear(columns=True)
             finished.add_columns(*heads)
-            finished.add_rows(rows)
+            # a string would be read as markup
+            finished.add_rows([Text(cell, no_wrap=True, overflow="crop") for cell in row] for row in rows)
 
     def on_resize(self, event: Resize) -> None:
         self._draw(event.size.width)

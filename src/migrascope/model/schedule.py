@@ -76,14 +76,14 @@ class TrialSpec:
 
 
 def cells(plan: Plan) -> list[Factors]:
-    """Each combination of the plan's axes once, in the order in which they are written, its second part's last. At an
-    address of others nothing is known of the machine and set of its migration but the command."""
-    if plan.lab.kind == "address":
-        return [Factors("none", COMMAND, 0, 0.0, 0.0, "unknown")]
+    """Each combination of the plan's axes once, in the order in which they are written, its second part's last."""
     return list(dict.fromkeys(cell for _, axes in plan.parts() for cell in _crossed(plan, axes)))
 
 
 def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
+    """At an address of others nothing is known of the machine and set of its migration but the command."""
+    if plan.lab.kind == "address":
+        return [Factors("none", COMMAND, 0, 0.0, 0.0, "unknown")]
     writers = [
         (rate, size, pattern) if rate else (0.0, 0, "none")
         for rate, size, pattern in itertools.product(axes.write_rate, axes.working_set, axes.pattern)

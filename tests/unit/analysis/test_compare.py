@@ -5,6 +5,7 @@ import io
 import json
 import resource
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -370,6 +371,7 @@ def test_an_export_on_a_full_disk_says_so_and_leaves_nothing(
     """A limit to the size of files refuses what does not fit as a full disk does."""
     monkeypatch.setattr("migrascope.report.export.export.chosen_trials", lambda summary: [])
     monkeypatch.setattr("migrascope.report.export.export.figures", lambda summary: {})
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a module that is imported now would be cut off, too
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:

@@ -64,7 +64,7 @@ def test_an_operator_takes_one_step_after_another(
 
 
 @pytest.mark.parametrize(
-    ("status", "one", "two", "answers", "waited", "step"),
+    ("status", "text", "two", "answers", "waited", "step"),
     [
         ("ACTIVE", "running", "running", True, 0, "end the copy on two"),
         ("ACTIVE", "running", "running", False, 0, "end the copy on two"),

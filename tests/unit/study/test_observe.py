@@ -98,6 +98,7 @@ async def test_a_service_that_was_gone_is_told_from_when_to_when() -> None:
 def limited(monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     """Probers may take no more of something: a limit of resource(3), RLIMIT_FSIZE for example."""
     argvs = observing._argvs
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a module that is compiled now would be cut off, too
 
     def started(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
         code = (
