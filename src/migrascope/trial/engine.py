@@ -13,14 +13,14 @@ from migrascope.lab.runtime import Runtime
 from migrascope.model.clock import clock_pair, mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
-from migrascope.model.schedule import HOSTS, TrialSpec
+from migrascope.model.schedule import TrialSpec
 from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.after_failure import failed, healed, keep_logs, rescue
 from migrascope.trial.parts import ORDER, Trial
 from migrascope.trial.post_checks import Proof, failures, prove
 from migrascope.trial.runtime import MACHINE
-from migrascope.trial.setup import arranged
+from migrascope.trial.setup import arranged, begun
 from migrascope.trial.spool_watch import EchoWatch
 from migrascope.trial.steady_state import SteadyState
 from migrascope.trial.witnesses import keep_volume, pages
@@ -49,11 +49,7 @@ class TrialEngine:
         Whatever happens, and at a cancellation too, the instance and every process of the trial are gone afterwards.
         """
         lab = self._lab
-        names = dict(zip(HOSTS, lab.hosts, strict=True))
-        facts = TrialFacts(
-            spec.number, spec.block, spec.factors, names[spec.source], names[spec.destination], INSTANCE, MIGRATION,
-            "failed", None, self._plan.base_units(), facts=dict(lab.facts),
-        )  # fmt: skip
+        facts = begun(self._plan, spec, lab.hosts, INSTANCE, MIGRATION, **lab.facts)
         trial = Trial(
             self._plan, self._runtime, lab.client, opened, lab.folder / f"trial-{spec.number}", INSTANCE, MIGRATION,
             spec.factors.probes == "all", self._say, facts.facts, lab, spec.factors, facts.source, facts.destination,

@@ -12,7 +12,7 @@ from migrascope.lab.runtime import Runtime
 from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.plan import EchoKind, FleetPlan, Plan
 from migrascope.model.problem import Problem
-from migrascope.model.schedule import HOSTS, Factors, TrialSpec
+from migrascope.model.schedule import Factors, TrialSpec
 from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import wait_until
@@ -23,7 +23,7 @@ from migrascope.trial.after_failure import failed
 from migrascope.trial.agent_client import AgentClient
 from migrascope.trial.programs import AGENT_PORT
 from migrascope.trial.runtime import MACHINE
-from migrascope.trial.setup import Part, Setup, arranged, machine, programs
+from migrascope.trial.setup import Part, Setup, arranged, begun, machine, programs
 
 MOST_WATCHED = 16
 """So many instances have a probe of their own, for all share the plan's rate; what the API says is recorded of all."""
@@ -136,11 +136,7 @@ class FleetEngine:
         """Runs one trial into its open folder. A trial that fails gives its facts with the reason, and no exception.
         Whatever happens, the instances are gone afterwards, as far as the lab removes them."""
         lab = self._lab
-        names = dict(zip(HOSTS, lab.hosts, strict=True))
-        facts = TrialFacts(
-            spec.number, spec.block, spec.factors, names[spec.source], names[spec.destination], "fleet", "fleet",
-            "failed", None, self._plan.base_units(), facts=dict(lab.facts),
-        )  # fmt: skip
+        facts = begun(self._plan, spec, lab.hosts, "fleet", "fleet", **lab.facts)
         trial = FleetTrial(
             self._plan, self._runtime, lab.client, opened, lab.folder / f"trial-{spec.number}", "fleet", "fleet",
             spec.factors.probes == "all", self._say, facts.facts, lab, spec.factors, facts.source, facts.destination,

@@ -10,13 +10,25 @@ from typing import Any, TypeVar
 from migrascope.lab.runtime import Runtime
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import EchoKind, Plan
+from migrascope.model.schedule import HOSTS, TrialSpec
 from migrascope.node.namespace import Namespace
 from migrascope.store.events import EventLog
+from migrascope.store.recording import TrialFacts
 from migrascope.trial.processes import Processes
 from migrascope.trial.programs import machine_watch
 
 T_MAX_S = 3.0
 """Maximum time that an answer is waited for once nothing new is sent."""
+
+
+def begun(plan: Plan, spec: TrialSpec, hosts: Sequence[str], instance: str, migration: str, **facts: Any) -> TrialFacts:
+    """What is known of a trial before it begins: it counts as failed until it is not. hosts: the lab's names of HOSTS;
+    facts: of the lab."""
+    names = dict(zip(HOSTS, hosts, strict=True))
+    return TrialFacts(
+        spec.number, spec.block, spec.factors, names[spec.source], names[spec.destination], instance, migration,
+        "failed", None, plan.base_units(), facts=facts,
+    )  # fmt: skip
 
 
 @dataclass

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from commandline import migrascope
+from loopback import listening
 from rich.console import Console
 
 from migrascope.cli.observe import _stop_at_interrupt
@@ -30,21 +31,6 @@ from migrascope.study.observation.observe import Until, View, observe
 
 TIME = "2026-03-01T14:03:22.118+01:00"
 OF = {"time": TIME, "name": "vm", "address": "192.0.2.1"}
-
-
-def listening(port: int = 0) -> socket.socket:
-    """A port that is open: 1000 handshakes find room, since nobody takes them."""
-    server = socket.socket()
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.bind(("127.0.0.1", port))
-    server.listen(1000)
-    return server
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    with listening() as server:
-        yield server.getsockname()[1]
 
 
 def target(port: int, rate: float = 100) -> Target:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from commandline import migrascope
+from loopback import listening
 
 from migrascope.analysis.run import analyse
 from migrascope.cli.main import _arguments
@@ -50,21 +50,6 @@ def _nothing_is_under_way() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(setup, "T_MAX_S", 0.2)
         yield
-
-
-def listening(port: int = 0) -> socket.socket:
-    """A port that is open: 1000 handshakes find room, since nobody takes them."""
-    server = socket.socket()
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.bind(("127.0.0.1", port))
-    server.listen(1000)
-    return server
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    with listening() as server:
-        yield server.getsockname()[1]
 
 
 def plan_for(port: int, command: list[str], *, blocks: int = 1, **changes: Any) -> Plan:
