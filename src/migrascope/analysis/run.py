@@ -59,12 +59,14 @@ def _calibration(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _result(folder: Path, spec: TrialSpec, plan: dict[str, Any]) -> TrialResult:
-    """The numbers of a trial, or why there are none: its recording is not what was written."""
+    """The numbers of a trial, or why there are none: its recording is not what was written. Its plan is the run's: what
+    is said over all trials rests on no plan that stands in one of them."""
     try:
         recording = Recording(folder)
         recording.verify()
         _need_same(recording, spec)
-        return result_of(recording)
+        result = result_of(recording)
+        return replace(result, facts=replace(result.facts, plan=plan))
     except Damaged as error:
         words = str(error)
     except (Exception, pl.exceptions.PanicException) as error:  # a recording of somebody else's may hold anything

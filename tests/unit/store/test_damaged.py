@@ -16,6 +16,7 @@ from faketrial import light, run_of
 from migrascope.analysis.run import analyse
 from migrascope.cli.main import app
 from migrascope.model.problem import Problem
+from migrascope.report.build import write_results
 from migrascope.store.recording import Damaged, Recording
 from migrascope.store.runfolder import RunError, RunFolder, find_run
 from migrascope.study.doctor import machine
@@ -291,3 +292,14 @@ async def test_a_guest_that_answers_with_nonsense_did_not_answer(body: str) -> N
 
     with pytest.raises(OSError, match="/alive: "):
         await AgentClient("http://192.0.2.1", None, Runtime()).ask("/alive")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("axes", ["x", None, {}, {"scenario": 7}, {"policy": 7}])
+def test_what_is_said_over_all_trials_rests_on_the_plan_of_the_run(run: RunFolder, axes: object) -> None:
+    for trial in run.finished():
+        path = run.trial(trial) / "trial.json"
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps({**facts, "plan": {**facts["plan"], "axes": axes}, "checksum": ""}))
+    summary = analyse(run)
+    assert [trial.facts.plan for trial in summary.trials] == [summary.plan] * 3
+    assert write_results(run, summary).is_file()
