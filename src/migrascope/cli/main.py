@@ -24,7 +24,7 @@ EXIT_BUG = 70
 MISUSES = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK, errno.ENOTTY}
 """What the kernel says of a call that should not have been made: a fault of ours, and none of the machine's."""
 VERBS = {
-    "doctor": ("doctor", "Says what this machine has and lacks for the QEMU lab."),
+    "doctor": ("doctor", "Says what this machine, or a cloud, has and lacks."),
     "plan": ("run", "Checks a plan and says what it will do."),
     "run": ("run", "Runs a plan: its trials, the table, and the report."),
     "observe": ("observe", "Tells when any addresses fall silent, while it happens."),
@@ -36,9 +36,9 @@ VERBS = {
     "export": ("export", "Writes a run's tables and figures for others to use."),
     "qos": ("qos", "Delay, jitter, loss, throughput and silences of the flows of any capture."),
     "calibrate": ("calibrate", "Measures the meter's own error on this machine."),
-    "clean": ("clean", "Removes what killed runs left, and nothing else."),
+    "clean": ("clean", "Removes what killed runs left, and superseded images that nothing uses."),
     "disturbances": ("disturbances", "Lists what a plan can do to a trial beside migrating."),
-    "schema": ("show", "Prints the JSON Schema of a plan, or the recorded tables."),
+    "schema": ("show", "Prints the JSON Schema of a plan or of observe's events, or the recorded tables."),
 }
 
 app = cyclopts.App(

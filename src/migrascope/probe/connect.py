@@ -1,7 +1,7 @@
 """TCP handshakes as probes, where ICMP does not get through: the same interface as icmp.EchoSocket.
 
 A probe is a SYN to a port that listens; its reply the SYN-ACK, stamped by the kernel's own measure of that handshake
-(tcpi_rtt). A handshake that took a second is given up before the kernel would send its SYN again: it is a lost probe.
+(tcpi_rtt). A handshake that took 0.9 s is given up before the kernel would send its SYN again: it is a lost probe.
 """
 
 import errno
