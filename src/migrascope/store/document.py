@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,28 @@ MOST_BYTES = 16 * 2**20
 def read_text(path: Path) -> str:
     """The text of a file. OSError where it cannot be read; ValueError where it is no regular file, too large, or no
     UTF-8."""
-    return _content(path).decode()
+    return read_bytes(path).decode()
 
 
 def read_json(path: Path) -> Any:
     """The value of a file. OSError where it cannot be read; ValueError where it is no regular file, too large, or no
     JSON."""
-    return parse_json(_content(path))
+    return parse_json(read_bytes(path))
 
 
-def _content(path: Path) -> bytes:
+def open_regular(path: Path) -> BufferedReader:
+    """Opens a file to be read: a pipe or a device could hold its reader up for ever. OSError where it cannot be opened;
+    ValueError where it is no regular file."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise ValueError("it is no regular file")
-    with open(handle, "rb") as file:
+    return open(handle, "rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. OSError where it cannot be read; ValueError where it is no regular file, or too large."""
+    with open_regular(path) as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES} bytes")
@@ -44,7 +52,7 @@ def parse_json(text: str | bytes) -> Any:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The same of a file that holds an object; ValueError where it holds anything else."""
-    return parse_object(_content(path))
+    return parse_object(read_bytes(path))
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:

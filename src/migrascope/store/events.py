@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from migrascope.model.clock import clock_pair
 from migrascope.model.events import Event, Name
+from migrascope.store.document import open_regular
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
@@ -32,8 +33,11 @@ class EventLog:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """The events of a file in their order; a torn last line is dropped. ValueError where a line is no event."""
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+    """The events of a file in their order; a torn last line is dropped. ValueError where it is no regular file, or a
+    line is no event."""
+    with open_regular(path) as file:
+        content = file.read()
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
         try:
             yield _EVENT.validate_json(line)
         except ValidationError:

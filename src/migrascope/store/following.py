@@ -18,6 +18,7 @@ import polars as pl
 
 from migrascope.model.events import Event
 from migrascope.model.tables import TABLES
+from migrascope.store.document import open_regular
 from migrascope.store.runfolder import OPEN
 from migrascope.store.spool import Follower, spools
 
@@ -79,9 +80,9 @@ class TrialFollower:
     def _anew(self, folder: Path) -> bool:
         """Whether another attempt at the trial lies in its folder: its first event is another."""
         try:
-            with (folder / "events.ndjson").open("rb") as file:
+            with open_regular(folder / "events.ndjson") as file:
                 first = file.readline()
-        except OSError:
+        except (OSError, ValueError):
             return False
         if not first.endswith(b"\n") or first == self._first_event:
             return False
@@ -95,7 +96,8 @@ class TrialFollower:
         if self._first_event is None:
             return ()
         try:
-            lines = (folder / "events.ndjson").read_bytes().split(b"\n")[:-1][self._events_given :]
+            with open_regular(folder / "events.ndjson") as file:
+                lines = file.read().split(b"\n")[:-1][self._events_given :]
             found = tuple(Event(**json.loads(line)) for line in lines)
         except FileNotFoundError:
             return ()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.model.tables import CONSTANTS, TABLES, Kind
-from migrascope.store.document import read_object
+from migrascope.store.document import open_regular, read_object
 from migrascope.store.events import read_events
 
 SCHEMA = 1
@@ -88,9 +89,10 @@ def _checksum(value: dict[str, Any]) -> str:
 
 
 def digest(path: Path) -> dict[str, Any]:
-    """Bytes and sha256 of a file. OSError where it cannot be read."""
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    """Bytes and sha256 of a file. OSError where it cannot be read, ValueError where it is no regular file."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        return {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _first_line(error: BaseException) -> str:
@@ -136,14 +138,17 @@ class Recording:
                 found = digest(self.folder / name)
             except OSError as error:
                 raise Damaged(f"{self.folder / name}: {error.strerror}") from error
+            except ValueError as error:
+                raise Damaged(f"{self.folder / name}: {error}") from error
             if found != wanted:
                 what = f"{found['bytes']} bytes of {wanted['bytes']}" if found["bytes"] < wanted["bytes"] else "changed"
                 raise Damaged(f"{self.folder / name}: it is not what was written ({what})")
         for name, rows in self.trial.tables.items():
             path = self.folder / f"{name}.parquet"
             try:
+                open_regular(path).close()
                 there = pl.scan_parquet(path).select(pl.len()).collect().item()
-            except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
                 raise Damaged(f"{path}: {_first_line(error)}") from error
             if there != rows:
                 raise Damaged(f"{path}: {there} rows of {rows}")
@@ -163,8 +168,9 @@ class Recording:
         if not path.exists():
             return pl.DataFrame(schema=polars_schema(name))
         try:
+            open_regular(path).close()
             rows = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise Damaged(f"{path}: {_first_line(error)}") from error
         kinds = polars_schema(name)
         added = TABLES[name].added.items()

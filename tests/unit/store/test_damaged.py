@@ -226,6 +226,24 @@ def test_a_manifest_that_is_none_is_named_shortly(run: RunFolder, text: str) -> 
     assert len(str(error.value)) < 1000
 
 
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe", "/dev/tty"])
+@pytest.mark.parametrize("name", ["visit.parquet", "events.ndjson", "trial.json", "ledger"])
+def test_a_file_of_a_trial_that_is_no_file_holds_nobody_up(
+    run: RunFolder, tmp_path: Path, name: str, target: str, checked: bool
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    if not checked:
+        forget_checksums(run.trial(TRIAL))
+    path = run.trial(TRIAL) / name
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / target)
+    found = analyse(run).trials[1].facts
+    if checked or name != "ledger":
+        assert found.status == "damaged"
+        assert name in (found.reason or "")
+
+
 @pytest.mark.parametrize("kind", ["pipe", "large", "endless", "folder"])
 def test_a_manifest_that_is_no_file_holds_nobody_up(run: RunFolder, kind: str) -> None:
     path = run.path / "manifest.json"

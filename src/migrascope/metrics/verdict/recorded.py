@@ -17,7 +17,7 @@ from migrascope.metrics.windows import qmp_events
 from migrascope.model.disturbance import LATE_S
 from migrascope.model.phase import phase_of
 from migrascope.model.schedule import in_second_part
-from migrascope.store.document import read_object
+from migrascope.store.document import read_bytes, read_object
 from migrascope.store.recording import LEDGER, VOLUME, Recording, TrialFacts
 
 _CHANGES = ("STOP", "RESUME", "SUSPEND", "WAKEUP", "SHUTDOWN", "RESET", "POWERDOWN", "GUEST_PANICKED")
@@ -31,7 +31,7 @@ def evidence_of(recording: Recording) -> Evidence:
         times=_times(recording),
         outage_s=_outage_s(recording.trial),
         arrivals=[Arrival(*row) for row in _rows(recording, "ledger", "recv_ns", "number", "boot", "receipt", "given")],
-        content=path.read_bytes() if path.exists() else None,
+        content=read_bytes(path) if path.exists() else None,
         answers=_answers(recording),
         samples=_samples(recording),
         changes=_changes(recording),
