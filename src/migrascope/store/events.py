@@ -22,10 +22,15 @@ class EventLog:
         self.path, self.host, self.instance, self.migration = path, host, instance, migration
 
     def add(self, name: Name, **data: Any) -> Event:
-        mono, wall = clock_pair()
-        return self.add_at(name, mono, wall, **data)
+        """Now."""
+        return self._write(name, *clock_pair(), data)
 
-    def add_at(self, name: Name, mono_ns: int, wall_ns: int, **data: Any) -> Event:
+    def add_at(self, name: Name, mono_ns: int, **data: Any) -> Event:
+        """At an earlier moment, whose wall clock's stamp follows from how long ago it was."""
+        mono, wall = clock_pair()
+        return self._write(name, mono_ns, wall - (mono - mono_ns), data)
+
+    def _write(self, name: Name, mono_ns: int, wall_ns: int, data: dict[str, Any]) -> Event:
         event = Event(name, mono_ns, wall_ns, self.host, self.instance, self.migration, data)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(event)) + "\n")

@@ -1,6 +1,5 @@
 """The order of a trial: arrange, steady, before, migrate, settle, after, drain, collect."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -10,14 +9,13 @@ from types import MappingProxyType
 from migrascope.lab.contract import Lab, NotConverged
 from migrascope.lab.disturbable import Healable, Rescuable
 from migrascope.lab.runtime import Runtime
-from migrascope.model.clock import clock_pair, mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import TrialSpec
 from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.after_failure import failed, healed, keep_logs, rescue
-from migrascope.trial.parts import ORDER, Trial
+from migrascope.trial.parts import ORDER, Trial, TrialFailed
 from migrascope.trial.post_checks import Proof, failures, prove
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import arranged, begun
@@ -26,10 +24,6 @@ from migrascope.trial.steady_state import SteadyState
 from migrascope.trial.witnesses import keep_volume, pages
 
 INSTANCE, MIGRATION = "vm-1", "m-1"
-
-
-class TrialFailed(Problem):
-    """A trial that cannot go on; the message is its reason."""
 
 
 class TrialEngine:
@@ -117,31 +111,15 @@ class TrialEngine:
                 trial.opened, self._plan, trial.guest, len(trial.workload.viewers), self._say,
                 loaded=bool(trial.factors.write_Bps) or (disturbing is not None and not disturbing.passes),
             )  # fmt: skip
-
-            def alive() -> None:
-                trial.processes.check()
-                if problem := trial.instance.problem():
-                    raise TrialFailed(problem)
-
-            since = await steady.wait(alive)
+            since = await steady.wait(trial.check)
             trial.facts["guest_busy"] = steady.busy()
             if disturbing is None or not disturbing.in_window:
-                mono, wall = clock_pair()
-                trial.events.add_at("phase", since, wall - (mono - since), phase="before")
+                trial.events.add_at("phase", since, phase="before")
                 return
         trial.phase("before")
         if disturbing is not None:
             disturbing.window()
-        await self._watch(trial, windows.before)
-
-    async def _watch(self, trial: Trial, seconds: float) -> None:
-        """Lets the trial go on for a while; fails as soon as something of it dies."""
-        end = mono_ns() + round(seconds * 1e9)
-        while (left := (end - mono_ns()) / 1e9) > 0:
-            await asyncio.sleep(min(0.25, left))
-            trial.processes.check()
-            if problem := trial.instance.problem():
-                raise TrialFailed(problem)
+        await trial.watch(windows.before)
 
     async def _migrate(self, trial: Trial) -> None:
         """Migrates and watches what comes after. Problem, at the end, when the migration failed."""
@@ -170,23 +148,21 @@ class TrialEngine:
         trial.facts["rescue"] = asdict(done)
         trial.events.add("recovered")
         trial.phase("after")
-        await self._watch(trial, self._plan.windows.before)
+        await trial.watch(self._plan.windows.before)
 
     async def _settle(self, trial: Trial, over_ns: int) -> None:
         """Waits until the service has recovered from a migration that was over at that stamp, and watches it then."""
         if trial.observed:
             await self._await_recovery(trial, over_ns)
         trial.phase("after")
-        await self._watch(trial, self._plan.windows.before)
+        await trial.watch(self._plan.windows.before)
 
     async def _await_recovery(self, trial: Trial, over_ns: int) -> None:
         trial.phase("settle")
         watch = EchoWatch(trial.opened, self._plan.probes.echo_rate)
 
         async def recovered() -> bool:
-            trial.processes.check()
-            if problem := trial.instance.problem():
-                raise TrialFailed(problem)
+            trial.check()
             return watch.recovered(over_ns) is not None
 
         try:

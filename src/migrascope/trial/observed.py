@@ -13,7 +13,7 @@ from typing import Any
 
 from migrascope.lab.contract import MigrationFailed
 from migrascope.lab.runtime import Runtime
-from migrascope.model.clock import clock_pair, mono_ns, mono_s
+from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.observed import ObservedPlan
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
@@ -161,7 +161,7 @@ class ObservedTrials:
             async with trial.draining():
                 pass
             if error is None:
-                trial.processes.check()
+                trial.check()
             trial.phase("collect")
             await trial.processes.stop()
         return failed(facts, error) if error is not None else replace(facts, status="ok")
@@ -181,7 +181,7 @@ class ObservedTrials:
         windows = self._plan.windows
         deadline = mono_s() + windows.before + windows.steady_limit
         while True:
-            trial.processes.check()
+            trial.check()
             end = mono_ns() - trial.grace_ns()
             since = end - round(windows.before * NS)
             waiting = trial.unsteady(since, end)
@@ -192,8 +192,7 @@ class ObservedTrials:
                 raise NotSteady(f"not steady in {windows.steady_limit:g} s: {words}; the command was not run")
             trial.say(f"steady state: {words}")
             await asyncio.sleep(_LOOK_S)
-        mono, wall = clock_pair()
-        trial.events.add_at("phase", since, wall - (mono - since), phase="before")
+        trial.events.add_at("phase", since, phase="before")
 
     async def _migrate(self, trial: ObservedTrial) -> None:
         """Runs the command and watches what comes after. Problem, at the end, when it failed."""
@@ -207,8 +206,7 @@ class ObservedTrials:
             raise
         if self._plan.observed.until_quiet:
             over_ns = max(over_ns, await self._await_quiet(trial, request.mono_ns))
-        mono, wall = clock_pair()
-        trial.events.add_at("migrate_done", over_ns, wall - (mono - over_ns), answer={})
+        trial.events.add_at("migrate_done", over_ns, answer={})
         await self._settle(trial, over_ns)
 
     async def _await_quiet(self, trial: ObservedTrial, since_ns: int) -> int:
@@ -217,7 +215,7 @@ class ObservedTrials:
         assert trial.echo is not None
         limit_s, deadline = self._plan.observed.command_limit, mono_s() + self._plan.observed.command_limit
         while True:
-            trial.processes.check()
+            trial.check()
             last = trial.echo.last_outage(since_ns)
             if last is not None and mono_ns() - last > QUIET_S * NS:
                 return last
@@ -232,7 +230,7 @@ class ObservedTrials:
         trial.phase("settle")
 
         async def recovered() -> bool:
-            trial.processes.check()
+            trial.check()
             return trial.recovered(over_ns)
 
         limit_s = self._plan.windows.limit
@@ -242,10 +240,7 @@ class ObservedTrials:
             raise Problem(f"the service did not recover: {error}") from error
         trial.events.add("recovered")
         trial.phase("after")
-        end = mono_s() + self._plan.windows.before
-        while (left := end - mono_s()) > 0:
-            await asyncio.sleep(min(0.25, left))
-            trial.processes.check()
+        await trial.watch(self._plan.windows.before)
 
 
 async def _command(trial: ObservedTrial) -> int:
@@ -276,7 +271,7 @@ async def _end_of(trial: ObservedTrial, running: process.Process) -> int | None:
     """Its exit code; None where it goes on beyond its limit."""
     deadline = mono_s() + trial.observed_plan.command_limit
     while mono_s() < deadline:
-        trial.processes.check()
+        trial.check()
         with contextlib.suppress(TimeoutError):
             return await running.wait(_LOOK_S)
     return None

@@ -27,6 +27,10 @@ _WRITER_READY_S = 60.0
 _REFLECTOR_READY_S = 30.0
 
 
+class TrialFailed(Problem):
+    """A trial that cannot go on; the message is its reason."""
+
+
 @dataclass
 class Trial(Setup):
     """A trial of one instance. settings: of the migration, as they were read back. What is not given is set by the
@@ -50,6 +54,11 @@ class Trial(Setup):
 
     def pids(self) -> dict[str, int]:
         return self.instance.pids() | super().pids()
+
+    def check(self) -> None:
+        super().check()
+        if problem := self.instance.problem():
+            raise TrialFailed(problem)
 
     def member(self, source: str, module: str, **config: Any) -> ProcessSpec:
         """A program at the client's."""

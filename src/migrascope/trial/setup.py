@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from migrascope.lab.runtime import Runtime
-from migrascope.model.clock import mono_ns
+from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.plan import EchoKind, Plan
 from migrascope.model.schedule import HOSTS, TrialSpec
 from migrascope.node.namespace import Namespace
@@ -62,6 +62,17 @@ class Setup:
     def pids(self) -> dict[str, int]:
         """The processes on this machine whose CPU time is recorded, by name."""
         return self.processes.pids()
+
+    def check(self) -> None:
+        """Raises a Problem where something of the trial has died."""
+        self.processes.check()
+
+    async def watch(self, seconds: float) -> None:
+        """Lets the trial go on for a while; fails as soon as something of it dies."""
+        end = mono_s() + seconds
+        while (left := end - mono_s()) > 0:
+            await asyncio.sleep(min(0.25, left))
+            self.check()
 
     async def echo_kind(self, address: str) -> EchoKind:
         """icmp or tcp: as the plan says, and for "auto" ICMP if echo requests are answered."""
