@@ -4,10 +4,11 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +22,7 @@ from migrascope.model.tables import CONSTANTS, TABLES, Kind
 from migrascope.store.document import open_regular, read_object
 from migrascope.store.events import read_events
 
+T = TypeVar("T")
 SCHEMA = 1
 DAMAGED = "damaged"
 LEDGER, VOLUME = "ledger", "volume.json"
@@ -110,6 +112,15 @@ class Damaged(Problem):
     """A recording that is not what was written; the message names the file and what is wrong with it."""
 
 
+def _read(path: Path, reader: Callable[[Path], T]) -> T:
+    """What polars reads of a Parquet file. Damaged where that is none."""
+    try:
+        open_regular(path).close()
+        return reader(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise Damaged(f"{path}: {_first_line(error)}") from error
+
+
 class Recording:
     """One sealed trial of a run: facts, events and tables. Damaged where its trial.json cannot be read.
 
@@ -145,11 +156,7 @@ class Recording:
                 raise Damaged(f"{self.folder / name}: it is not what was written ({what})")
         for name, rows in self.trial.tables.items():
             path = self.folder / f"{name}.parquet"
-            try:
-                open_regular(path).close()
-                there = pl.scan_parquet(path).select(pl.len()).collect().item()
-            except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-                raise Damaged(f"{path}: {_first_line(error)}") from error
+            there = _read(path, lambda path: pl.scan_parquet(path).select(pl.len()).collect().item())
             if there != rows:
                 raise Damaged(f"{path}: {there} rows of {rows}")
 
@@ -167,11 +174,7 @@ class Recording:
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             return pl.DataFrame(schema=polars_schema(name))
-        try:
-            open_regular(path).close()
-            rows = pl.read_parquet(path)
-        except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise Damaged(f"{path}: {_first_line(error)}") from error
+        rows = _read(path, pl.read_parquet)
         kinds = polars_schema(name)
         added = TABLES[name].added.items()
         rows = rows.with_columns(
