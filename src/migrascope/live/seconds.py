@@ -29,7 +29,7 @@ class Seconds:
         self._sent[number] = sent_ns
         self._asked[second] = self._asked.get(second, 0) + 1
         self._open.setdefault(second, {})[number] = None
-        for old in [item for item in self._open if item <= self._newest - WINDOW_S]:
+        for old in [asked for asked in self._open if asked <= self._newest - WINDOW_S]:
             for gone in self._open.pop(old):
                 self._sent.pop(gone, None)
             self._asked.pop(old, None)

@@ -217,4 +217,4 @@ class Sliding:
         found = np.full(cells, NOTHING, dtype=np.int64)
         chosen = (place >= 0) & (place < cells) & ~pending
         np.maximum.at(found, place[chosen], state[chosen])
-        return [int(signedinteger) for signedinteger in found]
+        return list(map(int, found))

@@ -13,7 +13,7 @@ MOST_FLOWS = 1 << 17
 """So many flows are told apart; packets of further ones are only counted."""
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp"}
 _OTHERS, _FURTHER = -1, -2
-_UNKNOWN = -8
+_UNKNOWN = -16  # a code
 _FLAGS_AT = 13
 _REPLIES = (0, 129)
 _MOST_ALIKE = 8
@@ -158,8 +158,8 @@ class Flows:
         """The code of each flow of a batch. rows: its first packet. Numbers go by the first packets, whichever batch
         they are in."""
         known = self._numbers
-        codes = np.array([known.get(key, 2 * _UNKNOWN) for key in keys.tolist()], dtype=np.int64)
-        chosen = np.flatnonzero(fresh | (codes == 2 * _UNKNOWN) | self._tunnels)
+        codes = np.array([known.get(key, _UNKNOWN) for key in keys.tolist()], dtype=np.int64)
+        chosen = np.flatnonzero(fresh | (codes == _UNKNOWN) | self._tunnels)
         chosen = chosen[np.argsort(rows[chosen])]
         for at, key, row, renewed in zip(
             chosen.tolist(), keys[chosen].tolist(), rows[chosen].tolist(), fresh[chosen].tolist(), strict=True
