@@ -20,6 +20,7 @@ from migrascope.analysis.accuracy import network_truths
 from migrascope.metrics.network import lost_time_s
 from migrascope.metrics.packets import NS, Packets, to_mono
 from migrascope.metrics.windows import end_of
+from migrascope.model.calibration import Condition
 from migrascope.model.plan import Plan
 from migrascope.store import spool
 from migrascope.store.recording import Recording
@@ -51,8 +52,9 @@ def errors_of_peer(recording: Recording, rate: float) -> Iterator[float]:
 def measured(repeats: int) -> RunFolder:
     """Cuts, pauses and holds, seen by the three probers at once."""
     rates = (METER, TEMPEST, FAST)
+    series = Series(repeats=repeats)
     return with_images(
-        lambda images, progress: record(Plan(), images, Series(repeats=repeats), rates, folder(), progress)
+        lambda images, progress: record(Plan(), images, series, rates, folder(), progress, (Condition(),))
     )
 
 

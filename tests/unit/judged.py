@@ -6,6 +6,7 @@ from faketrial import FACTORS
 
 from migrascope.analysis.findings import findings
 from migrascope.analysis.limit import limited
+from migrascope.analysis.meter_error import meter_error
 from migrascope.analysis.results import Finding, TrialResult
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
@@ -13,6 +14,7 @@ from migrascope.model.verdict import Judgement
 from migrascope.store.recording import TrialFacts
 
 INTACT = Judgement("intact", "nothing was lost")
+NO_CALIBRATION = meter_error(None, None, 500.0)
 
 
 def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str = "ok", **values: float) -> TrialResult:
@@ -28,7 +30,8 @@ def result(number: int, block: int = 1, factors: Factors = FACTORS, status: str 
 
 
 def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
-    calibration = given.get("calibration")
     return [
-        finding for finding in findings(results, given.get("accelerator", "kvm"), calibration) if finding.topic == topic
+        finding
+        for finding in findings(results, given.get("accelerator", "kvm"), NO_CALIBRATION)
+        if finding.topic == topic
     ]

@@ -75,7 +75,8 @@ def http_truths(recording: Recording) -> Iterator[Truth]:
     A visit is only late after the threshold of the metric, so a hold of N makes a blackout of N less that threshold:
     that is the truth here. A shorter one makes none and says nothing of the error, so it does not count.
     """
-    before = _quiet(recording, "http")
+    if (before := _quiet(recording, "http")) is None:
+        return
     for kind in http.KINDS:
         visits = http.Visits.of(recording.table("visit"), kind)
         late_after = visits.late_after_ns(before)
@@ -87,7 +88,8 @@ def http_truths(recording: Recording) -> Iterator[Truth]:
 
 def player_truths(recording: Recording) -> Iterator[Truth]:
     """The stall of a player without any buffer, which is how late the media came, against held segments."""
-    before = _quiet(recording, "player")
+    if (before := _quiet(recording, "player")) is None:
+        return
     for viewer in viewers(recording).values():
         for nominal, span, bound in _holds(recording, "player"):
             late = viewer.lateness_s(before, (span[0], span[1] + 1))
@@ -96,19 +98,18 @@ def player_truths(recording: Recording) -> Iterator[Truth]:
 
 
 def accuracy(recording: Recording) -> list[dict[str, Any]]:
-    """All rows of a calibration's recording."""
+    """All rows of a calibration's recording, with the condition under which it was made."""
     truths = [
         *network_truths(recording), *vm_truths(recording), *http_truths(recording), *player_truths(recording),
     ]  # fmt: skip
-    return rows(truths)
+    condition = recording.trial.facts["condition"]
+    return [condition | row for row in rows(truths)]
 
 
-def _quiet(recording: Recording, kind: str) -> Span:
-    """Three seconds that end well before the first hold of that kind met a request. ValueError where there is none."""
+def _quiet(recording: Recording, kind: str) -> Span | None:
+    """Three seconds that end well before the first hold of that kind met a request. None where nothing was held."""
     first = recording.table("hold").filter(pl.col("kind") == kind)["from_ns"].min()
-    if not isinstance(first, int):
-        raise ValueError(f"{recording.folder} holds no {kind} hold")
-    return first - 3 * SECOND, first - SECOND // 10
+    return (first - 3 * SECOND, first - SECOND // 10) if isinstance(first, int) else None
 
 
 def _holds(recording: Recording, kind: str) -> Iterator[tuple[float, Span, float]]:

@@ -7,10 +7,12 @@ from typing import Any
 from migrascope.analysis.doses import all_series, convergence
 from migrascope.analysis.findings import findings
 from migrascope.analysis.fleet import fleet_costs
+from migrascope.analysis.meter_error import meter_error
 from migrascope.analysis.policies import costs
 from migrascope.analysis.results import Cell, TrialResult
 from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Summary
+from migrascope.model.calibration import Calibration
 from migrascope.model.load import Load
 from migrascope.model.schedule import Factors
 
@@ -19,13 +21,14 @@ def summarise(
     manifest: dict[str, Any],
     plan: dict[str, Any],
     results: Sequence[TrialResult],
-    calibration: list[dict[str, Any]] | None,
+    calibration: Calibration | None,
     load: Load | None = None,
 ) -> Summary:
-    """A run from its trials' results. plan is in base units; lab, accelerator and QEMU are those of the trials."""
+    """A run from its trials' results. plan is in base units; lab, accelerator and QEMU are those of the trials. load:
+    without one no calibration is quoted."""
     environment = {**manifest, **(results[0].facts.facts if results else {})}
     cells = [_cell(factors, group) for factors, group in by_factors(results).items()]
-    doses = all_series(cells, results)
+    doses, rate = all_series(cells, results), float(plan["probes"]["echo_rate"])
     return Summary(
         run=str(manifest.get("id", "")),
         lab=str(environment.get("lab", plan["lab"]["kind"])),
@@ -34,7 +37,7 @@ def summarise(
         cells=cells,
         findings=[
             *convergence(doses),
-            *findings(results, str(environment.get("accelerator", "unknown")), calibration),
+            *findings(results, str(environment.get("accelerator", "unknown")), meter_error(calibration, load, rate)),
         ],
         trials=list(results),
         policies=costs(cells, results),
@@ -42,7 +45,7 @@ def summarise(
         doses=doses,
         plan=plan,
         environment=environment,
-        calibration=calibration,
+        calibration=None if calibration is None else calibration.quoted(load, rate),
         load=load,
     )
 

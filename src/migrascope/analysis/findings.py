@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
 from migrascope.analysis.fleet import TOTAL
@@ -25,12 +24,10 @@ _FACTORS = {"µs": 1e-6, "ms": 1e-3, "%": 1e-2}
 _NUMBER = re.compile(rf"([0-9]+(?:\.[0-9]+)?)(?: ({'|'.join(_FACTORS)}|s)(?![A-Za-z]))?")
 
 
-def findings(
-    results: Sequence[TrialResult], accelerator: str, calibration: list[dict[str, Any]] | None
-) -> list[Finding]:
-    """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; calibration: the stored rows. Fleets
-    have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one migration, nor on data and
-    limits of migrations of which only the command is known."""
+def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding) -> list[Finding]:
+    """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; accuracy: what is known of the
+    meter's error. Fleets have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one
+    migration, nor on data and limits of migrations of which only the command is known."""
     good = [
         result
         for result in results
@@ -46,7 +43,7 @@ def findings(
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
     found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good)]
-    return [*found, _verdicts(results), *_checks(results), *_failed(results), *_calibrated(calibration),
+    return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
@@ -225,20 +222,6 @@ def _failed(results: Sequence[TrialResult]) -> list[Finding]:
 
 def _first_line(reason: str | None) -> str:
     return (reason or "no reason is known").splitlines()[0]
-
-
-def _calibrated(calibration: list[dict[str, Any]] | None) -> list[Finding]:
-    pooled = [row for row in calibration or [] if row.get("nominal_s") is None]
-    if not pooled:
-        text = "The meter's error on this machine is not known; measure it with: migrascope calibrate"
-        return [Finding("accuracy", "unknown", text)]
-    parts = [
-        f"{row['layer']} against known {row['truth']}s {human(row['abs_error_median_s'], 's')} in the median, "
-        f"{human(row['abs_error_p95_s'], 's')} at p95 ({row['n']})"
-        for row in pooled
-    ]
-    text = f"The meter's own error here, finer than which nothing is said: {'; '.join(parts)}."
-    return [Finding("accuracy", "pass", text, {"rows": pooled})]
 
 
 def _environment(accelerator: str) -> list[Finding]:

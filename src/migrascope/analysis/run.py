@@ -17,7 +17,7 @@ from migrascope.metrics.checks import checks
 from migrascope.metrics.trial import examine
 from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
-from migrascope.model.calibration import calibrated
+from migrascope.model.calibration import Calibration
 from migrascope.model.measured import missing
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, schedule
@@ -27,7 +27,7 @@ from migrascope.store.recording import DAMAGED, Damaged, Recording, TrialFacts
 from migrascope.store.runfolder import RunFolder
 
 CALIBRATION = "calibration.json"
-"""In the run folder: {"rows": [...]}, the calibration of the machine that the run was made on."""
+"""In the run folder: the calibration of the machine that the run was made on, as calibrate stores it."""
 
 
 def analyse(run: RunFolder) -> Summary:
@@ -49,11 +49,11 @@ def _plan(path: Path) -> Plan:
         raise Damaged(f"{path}: {error}") from error
 
 
-def _calibration(path: Path) -> list[dict[str, Any]] | None:
+def _calibration(path: Path) -> Calibration | None:
     if not path.exists():
         return None
     try:
-        return calibrated(read_object(path))
+        return Calibration.of(read_object(path))
     except (OSError, ValueError) as error:
         raise Damaged(f"{path}: {error}; without the file the run can be read") from error
 

@@ -16,10 +16,10 @@ SCHEMA = 1
 @dataclass(frozen=True)
 class Summary:
     """A whole run. plan: in base units, with the load's numbers. environment: machine, kernel, versions, as
-    manifest.json has them. calibration: the rows of the stored calibration of this machine, or None. load: how many
-    visits and viewers there were and how that was found; None where the run does not say. policies, fleet, doses: what
-    each policy costs, what several instances cost beside one, what each dose of a load adds; empty where the run has
-    none of them to compare."""
+    manifest.json has them. calibration: the rows of the stored calibration of this machine, each with whether it is
+    quoted, since it was made under a load like the run's; or None. load: how many visits and viewers there were and how
+    that was found; None where the run does not say. policies, fleet, doses: what each policy costs, what several
+    instances cost beside one, what each dose of a load adds; empty where the run has none of them to compare."""
 
     run: str
     lab: str

@@ -8,26 +8,32 @@ from migrascope.cli.console import Json, interruptible, stderr, stdout
 from migrascope.cli.output import print_json
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.run import need_lab
-from migrascope.model.plan import Plan
+from migrascope.model.calibration import Condition
+from migrascope.model.load import Load
 from migrascope.study.labs.images import prepare
+from migrascope.study.plans import Options, load
 from migrascope.study.runs.calibrate import calibrate as measure
 from migrascope.trial.calibration_trial import Series
 
 
-def calibrate(*, repeats: int = 10, json: Json = False) -> int:
-    """Measures known cuts, pauses and holds and says how far the meter was off; kept, and quoted by reports.
+def calibrate(plan: str = "website", /, *, repeats: int = 10, json: Json = False) -> int:
+    """Measures known cuts, pauses and holds and says how far the meter was off, with an idle guest, under the load of a
+    plan, and 10 and 50 ms away; kept, and quoted by reports of runs with such a load.
 
     Parameters
     ----------
+    plan
+        The name of a built-in plan or a TOML file: its probes, visitors and viewers are those that are tried.
     repeats
         How often each of the seven lengths is tried.
     """
-    plan = Plan()
-    need_lab(plan)
+    chosen = load(plan, Options(lab="qemu"))
+    need_lab(chosen)
     progress = ConsoleProgress(stderr())
 
     async def work() -> int:
-        result = await measure(plan, await prepare(progress.step, progress.waiting), Series(repeats=repeats), progress)
+        images = await prepare(progress.step, progress.waiting)
+        result = await measure(chosen, images, Series(repeats=repeats), progress)
         if json:
             print_json(result)
         else:
@@ -40,13 +46,16 @@ def calibrate(*, repeats: int = 10, json: Json = False) -> int:
 def _print(result: dict[str, Any]) -> None:
     machine = result["environment"]
     title = f"{machine['cpu']}, {machine['cores']} cores, QEMU {result['qemu']}, {result['accelerator']}"
-    table = Table(title=f"The meter's error at {result['echo_rate']:g} probes/s, in ms\n{title}")
-    for name in ("layer", "truth", "about", "truth", "±", "bias", "|error|", "p95", "n"):
-        table.add_column(name, justify="left" if name == "layer" else "right")
+    visits = Load.from_json(result["load"]).words()
+    probes = f"The meter's error at {result['echo_rate']:g} probes/s, in ms; loaded: {visits}"
+    table = Table(title=f"{probes}\n{title}")
+    for name in ("layer", "condition", "truth", "about", "truth", "±", "bias", "|error|", "p95", "n"):
+        table.add_column(name, justify="left" if name in ("layer", "condition") else "right")
     for row in result["rows"]:
+        condition = Condition(row["load"], row["added_rtt_s"]).words()
         about = "all" if row["nominal_s"] is None else f"{1e3 * row['nominal_s']:.0f}"
         keys = ("truth_s", "truth_bound_s", "bias_s", "abs_error_median_s", "abs_error_p95_s")
         numbers = [f"{1e3 * row[key]:.2f}" for key in keys]
         pooled = row["nominal_s"] is None
-        table.add_row(row["layer"], row["truth"], about, *numbers, str(row["n"]), end_section=pooled)
+        table.add_row(row["layer"], condition, row["truth"], about, *numbers, str(row["n"]), end_section=pooled)
     stdout().print(table)

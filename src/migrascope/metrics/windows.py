@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 
 from migrascope.metrics.gaps import Gap, gap_of_migration
 from migrascope.metrics.hostclock import STAMP_NS, host_clocks
@@ -107,14 +106,13 @@ def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEven
     request = event_of(recording, "migrate_request")
     if request is None:
         return
-    rows = recording.table("qmp_event").filter(pl.col("event").is_in(names)).sort("event_wall_ns")
-    if not rows.height:
+    rows = [row for row in recording.table("qmp_event").rows(named=True) if row["event"] in names]
+    if not rows:
         return
+    rows.sort(key=lambda row: int(row["event_wall_ns"]))
     found = [
-        QmpEvent(event, host, wall, mono, bound, json.loads(data or "{}"))
-        for (event, host, wall, data), (mono, bound) in zip(
-            rows.select("event", "host", "event_wall_ns", "data").rows(), _moments(recording, rows), strict=True
-        )
+        QmpEvent(row["event"], row["host"], row["event_wall_ns"], mono, bound, json.loads(row["data"] or "{}"))
+        for row, (mono, bound) in zip(rows, _moments(recording, rows), strict=True)
     ]
     for event in sorted(found, key=lambda event: event.mono_ns):
         if event.mono_ns >= request.mono_ns:
@@ -126,16 +124,16 @@ def event_at(recording: Recording, name: str, mono_ns: int) -> QmpEvent:
     return next(event for event in qmp_events(recording, (name,)) if event.mono_ns == mono_ns)
 
 
-def _moments(recording: Recording, rows: pl.DataFrame) -> list[tuple[int, int | None]]:
+def _moments(recording: Recording, rows: list[dict[str, Any]]) -> list[tuple[int, int | None]]:
     """(mono ns, its bound) of each event."""
-    walls, read = rows["event_wall_ns"].to_numpy(), rows["recv_ns"].to_numpy()
+    walls, read = (np.array([row[name] for row in rows], dtype=np.int64) for name in ("event_wall_ns", "recv_ns"))
     if one_clock(recording):
         bound = STAMP_NS + recording.wall_clock.worst_step_ns()
         return [(mono, bound) for mono in to_mono(recording.wall_clock, walls, read).tolist()]
     clocks = host_clocks(recording)
     return [
         clocks[host].to_mono(wall) if host in clocks and wall else (read_ns, None)
-        for host, wall, read_ns in zip(rows["host"], walls.tolist(), read.tolist(), strict=True)
+        for host, wall, read_ns in zip((row["host"] for row in rows), walls.tolist(), read.tolist(), strict=True)
     ]
 
 

@@ -64,7 +64,7 @@ def finest(column: Column, calibration: list[dict[str, Any]] | None) -> float:
     if column.layer is None:
         return 1e-5 if column.unit == "ms" else 0.0
     for row in calibration or []:
-        if (row["layer"], row["truth"]) == column.layer and row["nominal_s"] is None:
+        if row["quoted"] and (row["layer"], row["truth"]) == column.layer and row["nominal_s"] is None:
             error = row["abs_error_p95_s"]
             if isinstance(error, float | int) and error > 0:
                 return float(10.0 ** math.floor(math.log10(error)))

@@ -129,6 +129,7 @@ class Recording:
 
     def __init__(self, folder: Path, instance: str | None = None, trial: TrialFacts | None = None) -> None:
         self.folder, self._instance = folder, instance
+        self._tables: dict[str, pl.DataFrame] = {}
         self.trial = trial or self._facts(folder / "trial.json")
 
     @staticmethod
@@ -170,24 +171,31 @@ class Recording:
 
     def table(self, name: str) -> pl.DataFrame:
         """The table's rows in the order in which each source wrote them; empty, with its columns, if not recorded.
-        Damaged where it is another table."""
-        path = self.folder / f"{name}.parquet"
-        if not path.exists():
-            return pl.DataFrame(schema=polars_schema(name))
-        rows = _read(path, pl.read_parquet)
-        kinds = polars_schema(name)
-        added = TABLES[name].added.items()
-        rows = rows.with_columns(
-            pl.lit(value, kinds[column]).alias(column) for column, value in added if column not in rows.columns
-        )
-        for column, kind in kinds.items():
-            if rows.schema.get(column) != kind:
-                raise Damaged(f"{path}: its column {column} is {rows.schema.get(column)}, not {kind}")
+        Damaged where it is another table. It is read once: what is sealed does not change."""
+        if name not in self._tables:
+            self._tables[name] = self._table(name)
+        rows = self._tables[name]
         return rows if self._instance is None else rows.filter(pl.col("instance") == self._instance)
+
+    def _table(self, name: str) -> pl.DataFrame:
+        path, kinds = self.folder / f"{name}.parquet", polars_schema(name)
+        if not path.exists():
+            return pl.DataFrame(schema=kinds)
+        rows = _read(path, pl.read_parquet)
+        added = {column: value for column, value in TABLES[name].added.items() if column not in rows.columns}
+        if added:
+            rows = rows.with_columns(pl.lit(value, kinds[column]).alias(column) for column, value in added.items())
+        found = rows.schema
+        for column, kind in kinds.items():
+            if found.get(column) != kind:
+                raise Damaged(f"{path}: its column {column} is {found.get(column)}, not {kind}")
+        return rows
 
     def of(self, instance: str) -> "Recording":
         """The same trial with the rows of one instance."""
-        return Recording(self.folder, instance)
+        same = Recording(self.folder, instance, self.trial)
+        same._tables = self._tables
+        return same
 
     @property
     def capture(self) -> Path | None:

@@ -4,13 +4,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.qemu.lab import QemuInstance, QemuLab
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
+from migrascope.model.calibration import Condition
 from migrascope.model.clock import mono_ns
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors
@@ -20,9 +22,10 @@ from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import wait_until
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
-from migrascope.trial.parts import Trial, instance
+from migrascope.trial.fit import heaviest
+from migrascope.trial.parts import Trial, instance, memory
 from migrascope.trial.processes import Processes
-from migrascope.trial.programs import machine_watch
+from migrascope.trial.programs import machine_watch, people
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import arranged, programs
 from migrascope.trial.spool_watch import GRACE_NS, EchoWatch
@@ -75,53 +78,107 @@ class Series:
         ends = [float(hold["at_s"]) + float(hold["hold_s"]) for hold in self.holds()]
         return max(ends) + _HTTP_REST_S
 
-    def interruptions_s(self) -> float:
-        """About how long the cuts and pauses take."""
-        return sum(length + _REST_S for _, length in self.shuffled(("cut", "pause")))
+    def held(self, condition: Condition) -> bool:
+        """Whether answers are held back, too: a server of ours does that, which is as near in each condition."""
+        return not condition.added_rtt_s
+
+    def seconds(self, condition: Condition) -> float:
+        """About how long it takes."""
+        interrupted = sum(length + _REST_S for _, length in self.shuffled(("cut", "pause")))
+        return interrupted + (self.holds_s() if self.held(condition) else 0.0)
 
 
-async def make_truths(
-    lab: QemuLab, plan: Plan, opened: Path, series: Series, echo_rates: tuple[float, ...]
-) -> TrialFacts:
-    """Makes the whole series into `opened`, as a recording without a migration.
+@dataclass(frozen=True)
+class Truths:
+    """The whole series, made under a condition. echo_rates: the first is the meter's; each further one is a prober of
+    its own beside it, recorded in the trial's folder beside-RATE."""
 
-    echo_rates: the first is the meter's; each further one is a prober of its own beside it, recorded in the folder
-    opened/beside-RATE. ProcessError, MonitorError, WaitTimeout or OSError where it cannot be done.
-    """
-    factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
-    facts = TrialFacts(
-        1, 1, factors, "host-a", "host-a", INSTANCE, "", "ok", None, plan.base_units(), facts=dict(lab.facts)
-    )
-    trial = Trial(
-        plan, MACHINE, lab.client, opened, lab.folder / "calibrate", INSTANCE, "", True, lambda phase: None,
-        facts.facts, lab, factors, "host-a", "host-a", facts.settings,
-    )  # fmt: skip
-    trial.events.add("trial_start")
-    async with arranged(trial, (instance, programs, partial(_meters, rates=echo_rates))):
-        made, processes, watch = cast(QemuInstance, trial.instance), trial.processes, EchoWatch(opened, echo_rates[0])
+    lab: QemuLab
+    plan: Plan
+    series: Series
+    echo_rates: tuple[float, ...]
+    condition: Condition
 
-        async def steady() -> bool:
+    async def make(self, number: int, opened: Path) -> TrialFacts:
+        """Makes it into `opened`, as the recording of a trial of that number without a migration. ProcessError,
+        MonitorError, WaitTimeout or OSError where it cannot be done."""
+        lab, plan, factors = self.lab, self.plan, self._factors()
+        facts = TrialFacts(
+            number, 1, factors, "host-a", "host-a", INSTANCE, "", "ok", None, plan.base_units(),
+            facts=dict(lab.facts) | {"condition": asdict(self.condition)},
+        )  # fmt: skip
+        trial = Trial(
+            plan, MACHINE, lab.client, opened, lab.folder / f"calibrate-{number}", INSTANCE, "", True,
+            lambda phase: None, facts.facts, lab, factors, "host-a", "host-a", facts.settings,
+        )  # fmt: skip
+        trial.events.add("trial_start")
+        parts = (instance, memory, programs, self._far, partial(_meters, rates=self.echo_rates), self._load)
+        async with arranged(trial, parts):
+            made, processes = cast(QemuInstance, trial.instance), trial.processes
+            watch = EchoWatch(opened, self.echo_rates[0])
+
+            async def steady() -> bool:
+                processes.check()
+                now = mono_ns() - GRACE_NS
+                watch.update()
+                return watch.whole(now - NS, now)
+
+            await wait_until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
+            trial.phase("before")
+            await _interrupt(lab, made, processes, self.series, opened)
+            if self.series.held(self.condition):
+                await processes.start(_held(lab, plan, self.series))
+                await _await_holds(opened, processes, self.series)
+            async with trial.draining():
+                pass
+            trial.phase("collect")
             processes.check()
-            now = mono_ns() - GRACE_NS
-            watch.update()
-            return watch.whole(now - NS, now)
+        return facts
 
-        await wait_until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
-        trial.phase("before")
-        await _interrupt(lab, made, processes, series, opened)
-        await processes.start(_held(lab, plan, series))
-        await _await_holds(opened, processes, series)
-        async with trial.draining():
-            pass
-        trial.phase("collect")
-        processes.check()
-    return facts
+    def _factors(self) -> Factors:
+        """The guest of the plan that has most to do, where it has anything to do."""
+        if self.condition.load == "loaded":
+            return heaviest(self.plan)
+        memory_bytes = self.plan.axes.memory[0]
+        return Factors("none", "pre-copy", memory_bytes, 0.0, 0.0, "warm", vcpus=self.plan.instance.vcpus)
+
+    @asynccontextmanager
+    async def _far(self, trial: Trial) -> AsyncIterator[None]:
+        """The visitors' link, as long as the condition says."""
+        half, links = self.condition.added_rtt_s / 2, self.lab.topology.lab_links
+        line = LinkDelay(links, "external", ["client"], half, half, trial.folder / "far.log") if half else None
+        try:
+            if line is not None:
+                await line.arm()
+                await line.apply()
+            yield
+        finally:
+            if line is not None:
+                await line.heal()
+
+    @asynccontextmanager
+    async def _load(self, trial: Trial) -> AsyncIterator[None]:
+        """Who uses the guest, recorded apart from those who are held up."""
+        if self.condition.load == "idle":
+            yield
+            return
+        async with _beside(trial, "load") as beside:
+            await beside.processes.start(people(trial.client, trial.instance.address, self.plan, trial.workload))
+            yield
+
+
+@asynccontextmanager
+async def _beside(trial: Trial, name: str) -> AsyncIterator[Trial]:
+    """The same trial, for programs that record into a folder of their own in it."""
+    beside = replace(trial, opened=trial.opened / name)
+    beside.opened.mkdir()
+    async with programs(beside):
+        yield beside
 
 
 @asynccontextmanager
 async def _meters(trial: Trial, rates: tuple[float, ...]) -> AsyncIterator[None]:
-    """What watches the cuts and pauses, with nothing else at work: the meter's error is not the load's. A prober for
-    each rate, those after the first beside it."""
+    """What watches the cuts and pauses. A prober for each rate, those after the first beside it."""
     async with AsyncExitStack() as stack:
         made = cast(QemuInstance, trial.instance)
         qmp = {"hosts": made.probe_sockets(), "interval_s": 0.0}
@@ -129,9 +186,7 @@ async def _meters(trial: Trial, rates: tuple[float, ...]) -> AsyncIterator[None]
         watching = ProcessSpec("qmp", "migrascope.probe.qmp", "host-a", space, qmp)
         await trial.processes.start([machine_watch({}), _echo(trial, rates[0]), watching])
         for rate in rates[1:]:
-            beside = replace(trial, opened=trial.opened / f"beside-{rate:g}")
-            beside.opened.mkdir()
-            await stack.enter_async_context(programs(beside))
+            beside = await stack.enter_async_context(_beside(trial, f"beside-{rate:g}"))
             await beside.processes.start([_echo(beside, rate)])
         yield
 

@@ -14,12 +14,15 @@ from publickeys import PUBLIC
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.limit import Decided, limit_text, limited, undecided_limits
+from migrascope.analysis.meter_error import meter_error
 from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
 from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Summary
 from migrascope.lab.fake.script import Script, default_script
 from migrascope.model.axes import Scenario
+from migrascope.model.calibration import Calibration, Condition
+from migrascope.model.load import Load
 from migrascope.model.measured import Measured, missing
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
@@ -111,29 +114,72 @@ def test_a_run_is_recomputed_to_the_same_numbers(run: RunFolder, summary: Summar
     assert summary_json(analyse(run)) == summary_json(summary)
 
 
+ROW: dict[str, Any] = {
+    "load": "loaded",
+    "added_rtt_s": 0.0,
+    "layer": "network",
+    "truth": "cut",
+    "nominal_s": None,
+    "truth_s": 0.3,
+    "truth_bound_s": 0.0001,
+    "bias_s": 0.0002,
+    "abs_error_median_s": 0.0003,
+    "abs_error_p95_s": 0.002,
+    "n": 70,
+}
+ROWS = [ROW, ROW | {"load": "idle"}, ROW | {"added_rtt_s": 0.05}]
+HAD = light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1}).full_load()
+RATE = light().probes.echo_rate
+
+
 def test_calibration_is_read_from_the_run(run: RunFolder) -> None:
-    row = {
-        "layer": "network",
-        "truth": "cut",
-        "nominal_s": None,
-        "truth_s": 0.3,
-        "truth_bound_s": 0.0001,
-        "bias_s": 0.0002,
-        "abs_error_median_s": 0.0003,
-        "abs_error_p95_s": 0.002,
-        "n": 70,
-    }
+    """Only what was made under a load like the run's is quoted."""
     path = run.path / "calibration.json"
-    write_json(path, {"rows": [row]})
+    write_json(path, {"rows": ROWS, "load": replace(HAD, new_rate=14.0).as_json(), "echo_rate": RATE})
     try:
         seen = analyse(run)
     finally:
         path.unlink()
-    assert seen.calibration == [row]
+    assert seen.calibration is not None
+    assert [row["quoted"] for row in seen.calibration] == [True, False, False]
     (accuracy,) = [finding for finding in seen.findings if finding.topic == "accuracy"]
     assert accuracy.verdict == "pass"
+    assert "under a load like this run's" in accuracy.text
     assert "300 µs" in accuracy.text
     assert "2.00 ms" in accuracy.text
+
+
+@pytest.mark.parametrize(
+    ("load", "echo_rate"),
+    [
+        (replace(HAD, new_rate=16.0), RATE),
+        (replace(HAD, kept_rate=6.0), RATE),
+        (replace(HAD, viewers=2), RATE),
+        (HAD, 2 * RATE),
+        (HAD, None),
+        (None, RATE),
+    ],
+)
+def test_a_calibration_under_another_load_is_not_quoted(load: Load | None, echo_rate: float | None) -> None:
+    made = Calibration(ROWS, load, echo_rate)
+    assert not any(row["quoted"] for row in made.quoted(HAD, RATE))
+    accuracy = meter_error(made, HAD, RATE)
+    assert accuracy.verdict == "unknown"
+    assert "not known under a load like this run's" in accuracy.text
+
+
+def test_a_calibration_while_nobody_visits_is_quoted_where_nobody_does() -> None:
+    quiet = replace(light().full_load(), new_rate=0.0, kept_rate=0.0, viewers=0)
+    made = Calibration([], light().full_load(), 500.0)
+    assert made.condition_of(quiet, 500.0) == Condition()
+    assert made.condition_of(replace(quiet, viewers=2, scenario="none"), 500.0) == Condition()
+    assert made.condition_of(replace(quiet, viewers=3), 500.0) is None
+
+
+@pytest.mark.parametrize("load", [{}, 7, {"schema": 1}, {"schema": 99}])
+def test_a_calibration_with_another_load_is_damaged(load: object) -> None:
+    with pytest.raises(ValueError):
+        Calibration.of({"rows": [], "load": load})
 
 
 def test_an_empty_run_is_summarised_too(tmp_path: Path) -> None:

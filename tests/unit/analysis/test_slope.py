@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from judged import result
+from judged import NO_CALIBRATION, result
 from numpy.typing import NDArray
 
 from migrascope.analysis.findings import findings
@@ -147,7 +147,11 @@ def trials(chance: np.random.Generator, *, dosed: bool, per_mb: float = 0.0) -> 
 
 
 def conclusions(results: list[TrialResult]) -> dict[str, Finding]:
-    every = [finding for finding in findings(results, "kvm", None) if finding.topic in ("data-time", "data-downtime")]
+    every = [
+        finding
+        for finding in findings(results, "kvm", NO_CALIBRATION)
+        if finding.topic in ("data-time", "data-downtime")
+    ]
     return {finding.evidence.get("metric", "migration_time_s"): finding for finding in every}
 
 

@@ -28,9 +28,8 @@ from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu, qemu_of
 from migrascope.lab.testbed.injectors.recovery import Recovery
 from migrascope.lab.testbed.injectors.services import Service, number_inside
 from migrascope.lab.testbed.instance import TestbedInstance
-from migrascope.lab.testbed.nodes import Nodes
+from migrascope.lab.testbed.nodes import UNITS, Nodes
 from migrascope.lab.testbed.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
-from migrascope.lab.testbed.units import UNITS
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds import KINDS
 from migrascope.model.kinds.services import SERVICES

@@ -10,7 +10,7 @@ from captures import ethernet, ip
 from migrascope.model.plan import CapturePlan, Plan
 from migrascope.probe.capture import interface_to
 from migrascope.probe.ring import filter_program
-from migrascope.trial.capture import capture_member
+from migrascope.trial.programs import capture_member
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 external\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0

@@ -9,22 +9,31 @@ from pathlib import Path
 
 import pytest
 import vl_convert
+from faketrial import light
 from syrupy.assertion import SnapshotAssertion
 
 from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.lab.fake.script import default_script
-from migrascope.model.plan import Plan
 from migrascope.report import build
 from migrascope.report.charts import specifications
-from migrascope.report.columns import COLUMNS, caution, figure, finest, first_line
+from migrascope.report.columns import COLUMNS, DASH, caution, figure, finest, first_line
 from migrascope.report.page import html, sections, tiphon
 from migrascope.store.runfolder import RunFolder
 
-PLAN = Plan.model_validate({"blocks": 6, "lab": {"kind": "fake"}, "axes": {"scenario": ["none", "relay"]}})
+PLAN = light(
+    blocks=6,
+    lab={"kind": "fake"},
+    axes={"scenario": ["none", "relay"]},
+    windows={"before": "3s"},
+    probes={"echo_rate": 200},
+    visitors={"new_rate": 10, "kept_rate": 10},
+)
 LIMIT_BYTES = 3_000_000
 FAILED = 5
+EVERY = "Every metric of every cell"
+OTHER_TRIALS = re.compile(rf"<tr> \| (?!(1|2|{FAILED}) )\d+ \| \d |<summary> intact ledger")
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +92,24 @@ class Outline(HTMLParser):
 
 
 def test_golden(page: str, run: RunFolder, snapshot: SnapshotAssertion) -> None:
+    """The whole page but for two long tables of one kind of row: of trials the first two and the failed one are in it,
+    and of the metrics none, which have a test of their own."""
     lines = [line for line in Outline(page).lines if " " in line]
-    assert "\n".join(lines).replace(run.id, "RUN") == snapshot
+    begin = lines.index(f"<summary> {EVERY}")
+    end = next(at for at in range(begin, len(lines)) if lines[at].startswith("<h2>"))
+    kept = [line for line in (*lines[:begin], *lines[end:]) if not OTHER_TRIALS.match(line)]
+    assert "\n".join(kept).replace(run.id, "RUN") == snapshot
+
+
+def test_every_metric_of_every_cell_is_there(page: str, summary: Summary) -> None:
+    lines = Outline(page).lines
+    rows = [line.split(" | ")[1:] for line in lines[lines.index(f"<summary> {EVERY}") :] if line.startswith("<tr> |")]
+    keys = [key for cell in summary.cells for key in cell.metrics]
+    found = [row for row in rows if row[0] in set(keys)]
+    assert [row[0] for row in found] == keys
+    for row, statistic in zip(found, (value for cell in summary.cells for value in cell.metrics.values()), strict=True):
+        assert (row[1] == DASH) == (statistic.median is None), row
+        assert row[-1] == (statistic.reason or statistic.source), row
 
 
 def test_nothing_is_loaded_from_anywhere(page: str) -> None:
@@ -159,9 +184,10 @@ def test_few_places_go_to_failures_and_the_worst(summary: Summary) -> None:
 
 def test_calibration_bounds_what_is_shown() -> None:
     blackout = next(column for column in COLUMNS if column.key == "network_blackout_s")
-    row = {"layer": "network", "truth": "cut", "nominal_s": None, "abs_error_p95_s": 0.012}
+    row = {"quoted": True, "layer": "network", "truth": "cut", "nominal_s": None, "abs_error_p95_s": 0.012}
     assert finest(blackout, None) == 1e-3
-    assert finest(blackout, [row]) == pytest.approx(1e-2)
+    assert finest(blackout, [row | {"quoted": False}]) == 1e-3
+    assert finest(blackout, [row | {"quoted": False}, row]) == pytest.approx(1e-2)
     assert figure(0.2567, blackout, 1e-2) == "260"
     assert figure(0.2567, blackout, 1e-3) == "257"
     assert figure(0.02567, blackout, 1e-4) == "25.7"

@@ -4,20 +4,21 @@ import io
 import re
 
 import pytest
+from faketrial import light
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
-from migrascope.model.plan import Plan
 from migrascope.report.columns import COLUMNS
 from migrascope.report.terminal.run_table import show
 
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    plan = Plan.model_validate({"blocks": 6, "lab": {"kind": "fake"}, "axes": {"scenario": ["none", "relay"]}})
+    parts = {"probes": {"echo_rate": 200}, "visitors": {"new_rate": 10, "kept_rate": 10}}
+    plan = light(blocks=6, lab={"kind": "fake"}, axes={"scenario": ["none", "relay"]}, **parts)
     return analyse(fake_run(tmp_path_factory.mktemp("runs"), plan))
 
 

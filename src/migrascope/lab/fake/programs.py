@@ -110,6 +110,8 @@ class Recorder:
             self._stepped = now
             self.step(now)
         due = sorted((row for row in self._due if row[0] <= now), key=lambda row: row[0])
+        if not due:
+            return
         self._due = [row for row in self._due if row[0] > now]
         for table, spool in self._spools.items():
             spool.add_all(row for _, name, row in due if name == table)

@@ -10,8 +10,7 @@ from migrascope.lab.openstack.access import CloudAccess, Host
 from migrascope.lab.openstack.policy import settings
 from migrascope.lab.testbed import life
 from migrascope.lab.testbed.injectors import recovery
-from migrascope.lab.testbed.nodes import Nodes
-from migrascope.lab.testbed.units import START, UNITS
+from migrascope.lab.testbed.nodes import START, UNITS, Nodes
 from migrascope.model.name import FOREIGN, named
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem

@@ -14,7 +14,7 @@ from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, Seco
 from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu
 from migrascope.lab.testbed.injectors.recovery import NAMESPACE, Recovery, on_node
 from migrascope.lab.testbed.injectors.services import Service
-from migrascope.lab.testbed.units import UNITS
+from migrascope.lab.testbed.nodes import UNITS
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.node.container import Container

@@ -1,4 +1,4 @@
-"""What of a cloud is ours to break: its nodes and its links."""
+"""What of a cloud is ours to break: its nodes, its links, and the units of systemd in the nodes, by service."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,3 +16,19 @@ class Nodes:
     by_name: Mapping[str, Container]
     controller: str
     address: Callable[[str, str], str]
+
+
+UNITS: dict[str, tuple[str, ...]] = {
+    "libvirt": (
+        "libvirtd.service", "libvirtd-tcp.socket", "libvirtd-admin.socket", "libvirtd-ro.socket", "libvirtd.socket",
+    ),
+    "nova-compute": ("nova-compute.service",),
+    "l2-agent": ("neutron-openvswitch-agent.service",),
+    "ceph-osd": ("ceph-osd@*.service",),
+    "rabbitmq": ("rabbitmq-server.service",),
+    "database": ("mariadb.service",),
+    "ceph-mon": ("ceph-mon@*.service",),
+}  # fmt: skip
+"""systemd's units of each service as Debian names them, the one with the process first."""
+START = 'service=$1; shift; for unit in "$@" "$service"; do systemctl start "$unit" || exit 1; done'
+"""A shell's words that start units one after another, sockets before their service: once that runs they are refused."""

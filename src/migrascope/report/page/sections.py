@@ -8,6 +8,7 @@ from migrascope.analysis.results import Cell, Finding, Statistic, TrialResult
 from migrascope.analysis.summary import Summary
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.windows import WINDOWS
+from migrascope.model.calibration import Condition
 from migrascope.model.measured import Measured
 from migrascope.model.units import at_least_text, human
 from migrascope.report.charts.timeline import Stretch, Timeline
@@ -218,6 +219,8 @@ def calibration(summary: Summary) -> list[dict[str, Any]]:
     rows = sorted(summary.calibration or [], key=lambda row: row["nominal_s"] is not None)
     return [
         {
+            "condition": Condition(row["load"], row["added_rtt_s"]).words(),
+            "quoted": row["quoted"],
             "layer": row["layer"],
             "truth": row["truth"],
             "pooled": row["nominal_s"] is None,

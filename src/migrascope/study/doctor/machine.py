@@ -10,7 +10,7 @@ from typing import Literal
 from migrascope.guest.image import ROOT
 from migrascope.lab.host_image import HOST
 from migrascope.lab.qemu import tls
-from migrascope.model.calibration import calibrated
+from migrascope.model.calibration import Calibration
 from migrascope.model.kinds.kind import LOSS
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
@@ -191,7 +191,8 @@ def _calibration() -> Check:
     name, remedy = "calibration", "./migrascope calibrate"
     try:
         stored = read_object(CALIBRATION)
-        calibrated(stored)
+        made = Calibration.of(stored)
     except (OSError, ValueError):
         return Check(name, "fail", "none stored: reports cannot state the meter's error", remedy, needed=False)
-    return Check(name, "pass", f"of {stored.get('when', 'an unknown time')}, {stored.get('accelerator')}", needed=False)
+    words = f"of {stored.get('when', 'an unknown time')}, {stored.get('accelerator')}, {made.words()}"
+    return Check(name, "pass", words, needed=False)

@@ -47,18 +47,26 @@ class Up:
 
 
 @contextlib.asynccontextmanager
-async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[Up]:
-    """The QEMU lab, up, as something that runs trials; beside it what the manifest says of it."""
+async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[tuple[QemuLab, Up]]:
+    """The QEMU lab with its origin, up; and as something that runs trials."""
     progress.step("bringing up the lab: two hosts, storage, client, origin")
     wanted, program, policies = plan.lab.accelerator, plan.lab.qemu_program, plan.chosen_policies()
     async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies) as lab:
         space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
         async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
-            yield Up(
+            up = Up(
                 lab.facts | {"guest": images.guest},
                 lambda loaded: TrialEngine(lab, loaded, progress.phase, images.site).run,
                 lambda loaded: Fit(lab, loaded, progress.waiting).find(),
             )
+            yield lab, up
+
+
+@contextlib.asynccontextmanager
+async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[Up]:
+    """The QEMU lab, up, as something that runs trials."""
+    async with qemu_lab(plan, images, progress) as (_, up):
+        yield up
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from migrascope.model.calibration import calibrated
+from migrascope.model.calibration import Calibration
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
@@ -135,7 +135,7 @@ def _quote_calibration(run: RunFolder) -> None:
     """Copies this machine's stored calibration into the run, if it was made with the same accelerator."""
     try:
         stored = read_object(CALIBRATION)
-        calibrated(stored)
+        Calibration.of(stored)
     except (OSError, ValueError):
         return
     if stored.get("accelerator") == run.manifest["accelerator"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from migrascope.lab.injectors.controlled_process import ControlledProcess
 from migrascope.lab.testbed.injectors.services import start, unit_of
-from migrascope.lab.testbed.units import UNITS
+from migrascope.lab.testbed.nodes import UNITS
 from migrascope.model.units import human
 from migrascope.node import nsenter
 from migrascope.node.container import Container

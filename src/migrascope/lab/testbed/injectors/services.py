@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Sequence
 
-from migrascope.lab.testbed.units import START
+from migrascope.lab.testbed.nodes import START
 from migrascope.model.problem import Problem
 from migrascope.node.container import Container, members
 
