@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from migrascope.node.nobody import USER, as_nobody
@@ -27,6 +27,9 @@ _FLAGS = (
 )  # fmt: skip
 # it reads its commands from 3 and answers on 4
 _PLUMBING = 'exec "$@" 3<&0 4>&1 </dev/null >&2'
+_PRIVATE = "/mnt"
+"""What every machine has, and no browser needs."""
+_MOUNT = f'mount -t tmpfs -o size=1g,mode=0700,uid={USER},gid={USER} tmpfs {_PRIVATE} && exec "$@"'
 
 Message = dict[str, Any]
 
@@ -102,18 +105,27 @@ class Devtools:
 @contextlib.asynccontextmanager
 async def browser(program: str, heard: Callable[[Message], None]) -> AsyncIterator[Devtools]:
     """A browser with a profile of its own for the length of a with block: as nobody, where we are root."""
-    with tempfile.TemporaryDirectory(prefix="migrascope-browser-", ignore_cleanup_errors=True) as profile:
-        argv = [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        if os.geteuid() == 0:
-            os.chown(profile, USER, USER)
-            argv = as_nobody(argv)
+    with _profile() as (profile, inside):
+        argv = inside([program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"])
         child = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", _PLUMBING, "sh", *argv,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ, "HOME": profile},
-            limit=_LONGEST,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "HOME": profile, "TMPDIR": profile}, limit=_LONGEST,
         )  # fmt: skip
         made = Devtools(child, heard)
         try:
             yield made
         finally:
             await made.end()
+
+
+@contextlib.contextmanager
+def _profile() -> Iterator[tuple[str, Callable[[list[str]], list[str]]]]:
+    """The folder of a profile as the browser sees it, and what makes a command line one that runs with it.
+
+    For root it is a file system in memory that only the browser sees: it goes with the browser, however that ends."""
+    if os.geteuid() == 0:
+        yield _PRIVATE, lambda argv: ["unshare", "--mount", "--", "/bin/sh", "-c", _MOUNT, "sh", *as_nobody(argv)]
+        return
+    with tempfile.TemporaryDirectory(prefix="migrascope-browser-", ignore_cleanup_errors=True) as profile:
+        yield profile, lambda argv: argv
