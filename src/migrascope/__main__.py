@@ -1,9 +1,12 @@
 """python -m migrascope."""
 
+import os
 import signal
 import sys
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):  # raised while modules are loaded, an exception could be lost
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, lambda *_: os._exit(130))
 try:
     from migrascope.cli import main
 

@@ -1,10 +1,11 @@
 """What the verbs share: where they print, the options that several have, and how they end when interrupted."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import unicodedata
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,21 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Where progress and errors go."""
     return Output(stderr=True)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Modules are loaded meanwhile, and nothing is made yet: an interrupt ends the process at once. As an exception it
+    could be lost, with its traceback on the terminal, in a callback of Python's import system."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    raising = [number for number, handler in before.items() if handler is signal.default_int_handler]
+    for number in raising:
+        signal.signal(number, lambda *_: os._exit(EXIT_INTERRUPTED))
+    try:
+        yield
+    finally:
+        for number in raising:
+            signal.signal(number, before[number])
 
 
 def interruptible(work: Coroutine[Any, Any, int]) -> int:

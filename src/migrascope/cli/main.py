@@ -5,6 +5,7 @@
 """
 
 import errno
+import importlib
 import io
 import os
 import re
@@ -17,7 +18,7 @@ import traceback
 import cyclopts
 
 from migrascope import __version__
-from migrascope.cli.console import EXIT_INTERRUPTED, stderr, visible
+from migrascope.cli.console import EXIT_INTERRUPTED, loading, stderr, visible
 from migrascope.model.problem import Problem
 
 EXIT_BUG = 70
@@ -64,7 +65,9 @@ def _arguments(given: list[str]) -> list[str]:
 
 def main() -> None:
     """The entry point of the command `migrascope`."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of ASCII alone shows question marks
@@ -72,6 +75,9 @@ def main() -> None:
         del os.environ["COLUMNS"]  # of 0 columns nothing would be shown, mistakes in a call neither
     errors = stderr()
     try:
+        if (verb := next(iter(sys.argv[1:]), "")) in VERBS:
+            with loading():
+                importlib.import_module(f"migrascope.cli.{VERBS[verb][0]}")
         code = app(_arguments(sys.argv[1:]), print_error=True, exit_on_error=True, result_action="return_value")
         sys.exit(code if isinstance(code, int) else 0)
     except Problem as error:

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from migrascope.cli import dashboard
-from migrascope.cli.console import Runs, stderr, stdout
+from migrascope.cli.console import Runs, loading, stderr, stdout
 from migrascope.cli.window import on_terminal
 from migrascope.model.problem import UsageProblem
 from migrascope.store.runfolder import find_run
@@ -75,7 +75,8 @@ def _print(watched: Beside | Afterwards, *, ascii_only: bool) -> int:
 
 
 def _screen(watched: Beside | Afterwards, *, leave: bool, ascii_only: bool) -> int:
-    from migrascope.cli.screen import ReplayApp, WatchApp  # textual takes half a second
+    with loading():
+        from migrascope.cli.screen import ReplayApp, WatchApp  # textual takes half a second
 
     screen: WatchApp
     if isinstance(watched, Afterwards):

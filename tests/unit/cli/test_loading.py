@@ -1,0 +1,39 @@
+"""An interrupt while modules are loaded ends the process, silently; afterwards it is an exception again."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from migrascope.cli.console import EXIT_INTERRUPTED, loading
+
+LOST = """
+import signal, sys, weakref
+from migrascope.cli.console import loading
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+class Thing: pass
+thing = Thing()
+callback = weakref.ref(thing, lambda _: signal.raise_signal(signal.{name}))
+with loading():
+    del thing  # Python swallows what such a callback raises
+sys.exit("it went on")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_it_ends_where_an_exception_would_be_lost(name: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LOST.format(name=name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (EXIT_INTERRUPTED, "", "")
+
+
+def test_handlers_of_others_stay() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with loading():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
