@@ -19,7 +19,7 @@ from migrascope.node.namespace import Namespace
 
 pytestmark = pytest.mark.lab
 ASKED = 3000
-NEAR, FAR = "10.0.3.11", "10.0.3.12"
+NEAR, FAR, ROUTER = "10.0.3.11", "10.0.3.12", "10.0.3.1"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def lab_links() -> Iterator[LabLinks]:
         for space in spaces.values():
             space.create()
         link = Link("migration", spaces["fabric"])
-        link.create()
+        link.create(f"{ROUTER}/24")
         link.attach("host-a", spaces["host-a"], f"{NEAR}/24")
         link.attach("host-b", spaces["host-b"], f"{FAR}/24")
         yield LabLinks(spaces["fabric"], {"migration": link}, spaces)
@@ -161,6 +161,29 @@ async def test_every_frame_comes_later(lab_links: LabLinks, tmp_path: Path, out_
     assert statistics.median(echo.trips()) < quiet + 0.02
     names = lab_links.fabric.call(socket.if_nameindex)
     assert {name for _, name in names} == {"lo", "migration", "a-migration", "b-migration"}
+
+
+@pytest.mark.parametrize("node", ["host-a", "host-b"])
+async def test_who_is_delayed_still_reaches_the_router_on_the_link(
+    lab_links: LabLinks, tmp_path: Path, node: str
+) -> None:
+    """Visitors reach the instance through the address of their link's bridge."""
+    router: socket.socket = lab_links.fabric.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    client: socket.socket = lab_links.nodes[node].call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    delay = LinkDelay(lab_links, "migration", [node], 0.02, 0.02, tmp_path / "log")
+    with router, client:
+        router.bind((ROUTER, 7))
+        router.settimeout(10)
+        client.connect((ROUTER, 7))
+        await delay.arm()
+        try:
+            await delay.apply()
+            sent = time.monotonic()
+            client.send(b"1")
+            assert router.recv(10) == b"1"
+            assert time.monotonic() - sent >= 0.02
+        finally:
+            await delay.heal()
 
 
 async def test_a_delayed_link_carries_a_migration(lab_links: LabLinks, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 """
 
 import os
+import secrets
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -114,10 +115,15 @@ def _port_state_request(index: int, state: int) -> bytes:
 
 
 def add_bridge(namespace: Namespace, name: str, address: str | None = None) -> None:
-    """A bridge without spanning tree, forward delay or multicast snooping; address ("a/len"): one of its own."""
+    """A bridge without spanning tree, forward delay or multicast snooping; address ("a/len"): one of its own.
+
+    Its MAC address is its own, too. Left to the kernel it is that of a port: whoever then joins that port to another
+    bridge finds that one takes the frames for itself."""
+    mac = ":".join(f"{byte:02x}" for byte in (2, *secrets.token_bytes(5)))
 
     def change(routes: IPRoute) -> None:
-        routes.link("add", ifname=name, kind="bridge", br_stp_state=0, br_forward_delay=0, br_mcast_snooping=0)
+        still = {"br_stp_state": 0, "br_forward_delay": 0, "br_mcast_snooping": 0}
+        routes.link("add", ifname=name, kind="bridge", address=mac, **still)
         take_up(routes, name, address)
 
     namespace.configure(change)

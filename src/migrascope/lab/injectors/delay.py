@@ -45,23 +45,19 @@ class LinkDelay:
         self._applied = False
 
     async def arm(self) -> None:
-        """The taps are there, and the link's bridge keeps the address that it has whatever its ports are."""
+        """The taps are there, on bridges of their own."""
         self._inside = NamespaceThread(self._fabric)
-        self._inside.configure(self._keep_address)
         for detour in self._detours:
             argv = [sys.executable, "-I", "-S", delayline.__file__, detour.near, detour.far, *self._delays]
             detour.process = await start("the delay line", argv, Where(self._fabric), self._log, piped=True)
             await detour.process.ready(_READY_S)
             add_bridge(self._fabric, detour.slow)
+            # it would answer for a router's address on the link, and that with no delay
+            self._fabric.write_sysctl(f"net/ipv4/conf/{detour.slow}/arp_ignore", "8")
             add_to_bridge(self._fabric, detour.near, detour.slow)
             add_to_bridge(self._fabric, detour.far, self._link)
             detour.index, slow, link = self._inside.configure(_indices(detour.port, detour.slow, self._link))
             detour.masters = {True: slow, False: link}
-
-    def _keep_address(self, routes: IPRoute) -> None:
-        index = index_of(routes, self._link)
-        (bridge,) = routes.get_links(index)
-        routes.link("set", index=index, address=bridge.get_attr("IFLA_ADDRESS"))
 
     async def apply(self) -> str:
         self._applied = True
