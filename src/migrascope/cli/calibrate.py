@@ -44,18 +44,24 @@ def calibrate(plan: str = "website", /, *, repeats: int = 10, json: Json = False
 
 
 def _print(result: dict[str, Any]) -> None:
-    machine = result["environment"]
-    title = f"{machine['cpu']}, {machine['cores']} cores, QEMU {result['qemu']}, {result['accelerator']}"
-    visits = Load.from_json(result["load"]).words()
-    probes = f"The meter's error at {result['echo_rate']:g} probes/s, in ms; loaded: {visits}"
-    table = Table(title=f"{probes}\n{title}")
-    for name in ("layer", "condition", "truth", "about", "truth", "±", "bias", "|error|", "p95", "n"):
-        table.add_column(name, justify="left" if name in ("layer", "condition") else "right")
+    """A table for each condition, which fits into 80 columns."""
+    machine, out = result["environment"], stdout()
+    out.print(f"The meter's error at {result['echo_rate']:g} probes/s, in ms")
+    out.print(f"{machine['cpu']}, {machine['cores']} cores, QEMU {result['qemu']}, {result['accelerator']}")
+    conditions: dict[Condition, list[dict[str, Any]]] = {}
     for row in result["rows"]:
-        condition = Condition(row["load"], row["added_rtt_s"]).words()
-        about = "all" if row["nominal_s"] is None else f"{1e3 * row['nominal_s']:.0f}"
-        keys = ("truth_s", "truth_bound_s", "bias_s", "abs_error_median_s", "abs_error_p95_s")
-        numbers = [f"{1e3 * row[key]:.2f}" for key in keys]
-        pooled = row["nominal_s"] is None
-        table.add_row(row["layer"], condition, row["truth"], about, *numbers, str(row["n"]), end_section=pooled)
-    stdout().print(table)
+        conditions.setdefault(Condition(row["load"], row["added_rtt_s"]), []).append(row)
+    visits = Load.from_json(result["load"]).words()
+    for condition, rows in conditions.items():
+        title = f"{condition.words()}: {visits}" if condition.load == "loaded" else condition.words()
+        table = Table(title=title)
+        for name in ("layer", "truth", "about", "truth", "±", "bias", "|error|", "p95", "n"):
+            table.add_column(name, justify="left" if name == "layer" else "right")
+        for row in rows:
+            pooled = row["nominal_s"] is None
+            about = "all" if pooled else f"{1e3 * row['nominal_s']:.0f}"
+            keys = ("truth_s", "truth_bound_s", "bias_s", "abs_error_median_s", "abs_error_p95_s")
+            numbers = [f"{1e3 * row[key]:.2f}" for key in keys]
+            table.add_row(row["layer"], row["truth"], about, *numbers, str(row["n"]), end_section=pooled)
+        out.print()
+        out.print(table)
