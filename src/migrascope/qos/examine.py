@@ -131,7 +131,7 @@ class _Reading:
 
     def _quiet(self, batch: Batch, found: Headers) -> tuple[Ints, Ints]:
         """Silences of each direction and of each end; gives the rows by sender, and the senders."""
-        direction = batch.flows[batch.group] * 2 + batch.side
+        direction = batch.direction()
         order = in_order(batch.group * 2 + batch.side)
         self._flow_silences.add(direction[order], batch.time_ns[order])
         who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows, len(found))
@@ -178,10 +178,8 @@ class _Reading:
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
             cells.mark(name, rows[getattr(marks, name)])
-        direction = batch.flows[batch.group] * 2 + batch.side
-        self._acts.add(direction, batch.time_ns, np.flatnonzero(marks.again), np.flatnonzero(segments.having(RST)))
-        answer = marks.trips.row
-        self._trips.add(batch.flows[batch.group[answer]] * 2 + 1 - batch.side[answer], marks.trips)
+        self._acts.add(batch, np.flatnonzero(marks.again), np.flatnonzero(segments.having(RST)))
+        self._trips.add(batch.direction(marks.trips.row) ^ 1, marks.trips)
 
     def _add_udp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
         block = found.transport_headers(batch.rows, 20)
@@ -191,7 +189,7 @@ class _Reading:
         block = found.transport_headers(batch.rows, 8)
         asked, trips, lost, lost_ns = self._echo.add(batch, block)
         cells.mark("asked", rows[asked])
-        self._trips.add(batch.flows[batch.group[trips.row]] * 2 + 1 - batch.side[trips.row], trips)
+        self._trips.add(batch.direction(trips.row) ^ 1, trips)
         self._lose(lost, lost_ns)
 
     def _lose(self, direction: Ints, asked_ns: Ints) -> None:

@@ -65,15 +65,14 @@ class Silences:
         self._last_ns[who] = time_ns[starts + sizes - 1]
         self._known[who] += sizes
         # the newest first; of a sender with few packets here the older ones move on
-        moved = [
-            np.where(
-                at < sizes,
-                interval[np.maximum(starts + sizes - 1 - at, 0)],
-                self._intervals[who, np.maximum(at - sizes, 0)],
-            )
-            for at in range(LOOK_BACK)
-        ]
-        self._intervals[who] = np.stack(moved, axis=1)
+        at = np.arange(LOOK_BACK)
+        newest = interval[np.maximum((starts + sizes - 1)[:, None] - at, 0)]
+        few = np.flatnonzero(sizes < LOOK_BACK)
+        if len(few):
+            older = at - sizes[few, None]
+            kept = self._intervals[who[few, None], np.maximum(older, 0)]
+            newest[few] = np.where(older < 0, newest[few], kept)
+        self._intervals[who] = newest
 
     def _grow(self, need: int) -> None:
         if need > len(self._last_ns):

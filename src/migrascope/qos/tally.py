@@ -6,6 +6,7 @@ import numpy as np
 
 from migrascope.qos.flows import Batch
 from migrascope.qos.match import Answers
+from migrascope.qos.stretches import in_order
 from migrascope.store.pcap.frames import Ints
 
 MOST_ROWS = 1 << 19
@@ -142,7 +143,7 @@ class Trips:
         if int(direction.max()) >= len(self._last):
             more = max(int(direction.max()) + 1, 2 * len(self._last)) - len(self._last)
             self._last = np.concatenate((self._last, np.full(more, -1, dtype=np.int64)))
-        order = np.argsort(direction, kind="stable")
+        order = in_order(direction)
         direction, after, asked = direction[order], trips.after_ns[order], trips.asked_ns[order]
         first = np.concatenate(([True], direction[1:] != direction[:-1]))
         before = np.where(first, self._last[direction], np.concatenate(([0], after[:-1])))

@@ -1,7 +1,7 @@
 """Frames taken apart: link, network and transport headers as columns (RFC 791, 8200, 793, 7323, 768, 792, 4443)."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,11 @@ class Headers:
     def __len__(self) -> int:
         return len(self.version)
 
+    @property
+    def tunnels(self) -> bool:
+        """Whether any came through a tunnel: else the outermost network headers are the only ones."""
+        return self.outer is not self.network
+
     def transport_headers(self, rows: Ints, width: int) -> Bytes:
         """The first bytes of these rows' transport headers, (n, width); behind the frame's end they mean nothing."""
         return pieces(self.frames.data, self.transport[rows], width)
@@ -78,11 +83,11 @@ def headers(frames: Frames) -> Headers:
         tunnels, inner = tunnelled(current, inside, rows)
         if not len(tunnels):
             break
+        if not found.tunnels:
+            found = replace(found, outer=found.network.copy())
         rows = rows[tunnels]
         current = _headers(inner, inside, rows)
         _replace(found, rows, current)
-    found.through[:] = inside.of
-    found.inside.update(inside.names)
     return found
 
 
@@ -91,7 +96,8 @@ def tunnelled(current: Headers, inside: Inside, numbers: Ints) -> tuple[Ints, Fr
     (RFC 2784, 2890) with ERSPAN, and IP in IP (RFC 2003, 4213). numbers: their rows in `inside`."""
     frames, protocol, said, port = current.frames, current.protocol, current.said, current.target_port
     data, end = frames.data, frames.at + frames.captured
-    udp = protocol == UDP
+    udp = np.flatnonzero(protocol == UDP)
+    ports_of = port[udp]
     rows: list[Ints] = []
     begins: list[Ints] = []
     kinds: list[Ints] = []
@@ -104,7 +110,7 @@ def tunnelled(current: Headers, inside: Inside, numbers: Ints) -> tuple[Ints, Fr
         kinds.append(np.where(kind[fits] == TEB, ETHERNET, -kind[fits]))
 
     for ports, width, name in (((4789, 8472), 8, "VXLAN"), ((6081,), 8, "Geneve")):
-        chosen = np.flatnonzero(udp & ((port == ports[0]) | (port == ports[-1])))
+        chosen = udp[(ports_of == ports[0]) | (ports_of == ports[-1])]
         head = pieces(data, current.transport[chosen] + 8, width)
         network = column(head, 4, 4) >> 8
         if name == "VXLAN":
@@ -207,8 +213,8 @@ def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
     there = np.clip(end - transport, 0, 64)
     return Headers(
         frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there,
-        words(first)[:, 1] >> np.uint32(16), link.kind, said, link.sender, network.copy(),
-        np.zeros(len(frames), dtype=np.uint64), {}, fragments,
+        words(first)[:, 1] >> np.uint32(16), link.kind, said, link.sender, network,
+        inside.of if numbers is None else inside.of[numbers], inside.names, fragments,
     )  # fmt: skip
 
 
