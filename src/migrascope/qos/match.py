@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from migrascope.qos.stretches import begins
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import Bools
 
@@ -99,7 +100,7 @@ class Matcher:
         by key that have a request; places: of each answer where its key is among the requests first. A stamp before
         that of the request answers it too: the clock stepped back."""
         keys, heard_keys = asks.keys, answers.keys[heard]
-        often = np.unique(np.concatenate((_repeated(keys), _repeated(heard_keys), void.keys)))
+        often = np.concatenate((_repeated(keys), _repeated(heard_keys), void.keys))
         gone = np.zeros(len(asks), dtype=np.bool_)
         if len(often):
             simple = heard[~np.isin(heard_keys, often)]
@@ -163,7 +164,7 @@ def _overtaken(series: Ints, places: Ints, answered: Ints) -> Bools:
     """Which of the requests, sorted by series, were asked before an answered one of their series."""
     last = np.full(len(series), -1, dtype=np.int64)
     last[answered] = places[answered]
-    starts = np.flatnonzero(np.diff(series, prepend=-1))
+    starts = begins(series)
     sizes = np.diff(starts, append=len(series))
     return np.asarray(places <= np.repeat(np.maximum.reduceat(last, starts), sizes), dtype=np.bool_)
 
@@ -178,7 +179,7 @@ def _in_their_order(series: Ints, asked: Ints, answered: Ints) -> Ints:
         return np.arange(len(series))
     order = np.lexsort((answered, series))
     series, asked = series[order], asked[order]
-    starts = np.flatnonzero(np.diff(series, prepend=-1))
+    starts = begins(series)
     group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(series)))
     most = int(asked.max(initial=0)) + 1
     highest = np.maximum.accumulate(group * most + asked)

@@ -72,7 +72,8 @@ class Moments:
         self._names, self._port_names = names, headers.frames.port_names
         known = headers.sender[rows] >= 0
         placed, placed_who = (rows, who) if known.all() else (rows[known], who[known])
-        place = _hardware(headers, placed)
+        # in the order of the file memory is read fastest
+        place = _hardware(headers, np.arange(len(headers)))[placed]
         if headers.tunnels:
             inner = headers.outer[placed] != headers.network[placed]
             place[inner] ^= _tunnels(headers, placed[inner])

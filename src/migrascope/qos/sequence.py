@@ -8,6 +8,7 @@ import numpy as np
 
 from migrascope.qos.flows import Batch
 from migrascope.qos.segments import Segments
+from migrascope.qos.stretches import begins
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import ACK, RST, Bools
 
@@ -57,7 +58,7 @@ def _space(state: State, batch: Batch, space: int, number: Ints, counts: Bools, 
     if len(rows):
         told = number if every else number[rows]
         groups = group if every else group[rows]
-        firsts = batch.starts if every else np.flatnonzero(np.diff(groups, prepend=-1))
+        firsts = batch.starts if every else begins(groups)
         there = groups[firsts]
         unknown = there[state["based"][there, space] == 0]
         base[unknown] = front[unknown] = _ORIGIN + told[firsts[state["based"][there, space] == 0]]

@@ -6,7 +6,7 @@ import numpy as np
 
 from migrascope.qos.flows import Batch
 from migrascope.qos.match import Answers
-from migrascope.qos.stretches import in_order
+from migrascope.qos.stretches import begins, in_order
 from migrascope.store.pcap.frames import Ints
 
 MOST_ROWS = 1 << 19
@@ -82,7 +82,7 @@ def _merged(parts: list[Block]) -> Block:
     keys = np.concatenate([keys for keys, _ in parts])
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    starts = begins(keys)
     found = {}
     for name in dict.fromkeys(name for _, columns in parts for name in columns):
         there = [columns[name] if name in columns else np.zeros(len(k), dtype=np.int64) for k, columns in parts]
@@ -151,7 +151,7 @@ class Trips:
         last = np.flatnonzero(np.append(first[1:], True))
         self._last[direction[last]] = after[last]
         keys = direction * _WINDOWS + self._tally.window(asked)
-        cells = np.flatnonzero(np.diff(keys, prepend=-1))
+        cells = begins(keys)
         columns = {
             "trip_sum_ns": after, "trip_max_ns": after,
             "changes": (before >= 0).astype(np.int64), "change_sum_ns": change,
@@ -179,7 +179,7 @@ class Trips:
         if not len(keys):
             return {}
         direction, reached = keys >> 16, np.cumsum(counts)
-        starts = np.flatnonzero(np.diff(direction, prepend=-1))
+        starts = begins(direction)
         ends = np.append(starts[1:], len(keys)) - 1
         before = reached[starts] - counts[starts]
         values = []
