@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/qos.py [GB]
 
-Captures of 1000 TCP flows, headers only, are generated into a temporary folder (GB: the size of the large one, 5 by
-default) and removed afterwards. Of three tries, in turn with tshark's, the fastest counts on either side. Goals on one
-core: 12 times as fast as tshark's conversations and I/O statistics of the same file; of the large one 500 MB at most;
-the same packets in Geneve at half of the speed.
+Captures of 1000 TCP flows, headers only, are generated into a temporary folder and removed afterwards. Of three tries,
+in turn with tshark's, the fastest counts on either side. A large one (GB: its size, 5 by default) comes through a pipe
+while it is generated, and needs no disk. Goals on one core: 12 times as fast as tshark's conversations and I/O
+statistics of the same file; the same packets in Geneve and VXLAN at half of the speed; of the large one 500 MB at most.
 """
 
 import multiprocessing
@@ -51,17 +51,20 @@ class Layout:
         return len(self.tunnel) + FRAME
 
 
-GENEVE = (
-    bytes(12)
-    + struct.pack(">HBBHHHBBH", 0x0800, 0x45, 0, 0, 1, 0, 64, 17, 0)
-    + bytes([10, 9, 0, 1, 10, 9, 0, 2])
-    + struct.pack(">HHHH", 50000, 6081, 0, 0)
-    + struct.pack(">BBHI", 2, 0, 0x6558, 42 << 8)
-    + bytes(8)
-)
+def tunnel(port: int, header: bytes) -> bytes:
+    """What stands before a frame in a tunnel over UDP."""
+    outer = struct.pack(">HBBHHHBBH", 0x0800, 0x45, 0, 0, 1, 0, 64, 17, 0) + bytes([10, 9, 0, 1, 10, 9, 0, 2])
+    return bytes(12) + outer + struct.pack(">HHHH", 50000, port, 0, 0) + header
+
+
+GENEVE = tunnel(6081, struct.pack(">BBHI", 2, 0, 0x6558, 42 << 8) + bytes(8))
+VXLAN = tunnel(4789, struct.pack(">II", 8 << 24, 42 << 8))
 NG = Layout("pcapng", writer.header("bench", FRAME), 28, 2 + 4)
-OVERLAY = Layout("Geneve", writer.header("bench", FRAME + len(GENEVE)), 28, 4, GENEVE)
 CLASSIC = Layout("pcap", struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, FRAME, 1), 16, 0)
+OVERLAYS = (
+    Layout("Geneve", writer.header("bench", FRAME + len(GENEVE)), 28, 4, GENEVE),
+    Layout("VXLAN", writer.header("bench", FRAME + len(VXLAN)), 28, 4, VXLAN),
+)
 
 
 def put(rows: Rows, at: int, values: NDArray[np.int64] | int, width: int, order: str = ">") -> None:
@@ -152,13 +155,13 @@ def generate(path: Path, layout: Layout, packets: int) -> int:
 
 
 def _generate(path: Path, name: str, packets: int) -> int:
-    layout = {each.name: each for each in (NG, CLASSIC, OVERLAY)}[name]
+    layout = {each.name: each for each in (NG, CLASSIC, *OVERLAYS)}[name]
     traffic, written = Traffic(layout), 0
     with path.open("wb") as file:
         file.write(layout.header)
         while written < packets:
             part = traffic.part(written // len(traffic.rows))
-            part.tofile(file)
+            file.write(part.data)
             written += len(part)
     return written
 
@@ -191,6 +194,16 @@ def ours(path: Path) -> Cost:
     return cost([sys.executable, "-P", "-m", "migrascope", "qos", str(path)])
 
 
+def streamed(folder: Path, layout: Layout, packets: int) -> tuple[int, Cost]:
+    """(how many packets, what it cost) of a capture that is generated while it is read."""
+    path = folder / f"pipe.{layout.name}"
+    os.mkfifo(path)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        written = pool.apply_async(_generate, (path, layout.name, packets))
+        found = ours(path)
+        return written.get(), found
+
+
 def theirs(path: Path) -> Cost:
     return cost(["tshark", "-r", str(path), "-q", "-z", "io,stat,1", "-z", "conv,tcp"])
 
@@ -208,7 +221,7 @@ def main() -> None:
     print(f"{here['cpu']}, {here['cores']} cores, kernel {here['kernel']}")
     with tempfile.TemporaryDirectory(prefix="migrascope-qos-") as folder:
         ratios, speeds = [], []
-        for layout in (NG, CLASSIC, OVERLAY):
+        for layout in (NG, CLASSIC, *OVERLAYS):
             path = Path(folder, f"small.{layout.name}")
             packets = generate(path, layout, SMALL)
             tries = [(ours(path), theirs(path)) for _ in range(TRIES)]
@@ -220,14 +233,16 @@ def main() -> None:
             speeds.append(packets / found.cpu_s)
             path.unlink()
         print("ratio to tshark:", ", ".join(f"{ratio:.1f}" for ratio in ratios))
-        path = Path(folder, "large.pcapng")
-        packets = generate(path, NG, round(large * 1e9 / (NG.before + FRAME + NG.behind)))
-        size = path.stat().st_size
-        found = ours(path)
-        print(line(f"qos, pcapng of {size / 1e9:.1f} GB", packets, found))
+        most = 0
+        for layout in (NG, OVERLAYS[0]):
+            wanted = round(large * 1e9 / (layout.before + layout.captured + layout.behind))
+            packets, found = streamed(Path(folder), layout, wanted)
+            assert f"{packets} packets" in found.words
+            print(line(f"qos, {layout.name}, {large:g} GB", packets, found))
+            most = max(most, found.memory)
         print("goal (12 times tshark):", verdict(min(ratios[:2]) >= 12))
-        print("goal (Geneve at half of the speed):", verdict(speeds[2] >= speeds[0] / 2))
-        print("goal (500 MB):", verdict(found.memory <= 500e6))
+        print("goal (overlays at half of the speed):", verdict(min(speeds[2:]) >= speeds[0] / 2))
+        print("goal (500 MB):", verdict(most <= 500e6))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from migrascope.qos.flows import Batch
 from migrascope.store.pcap.frames import Ints
 
 MOST = 1 << 18
@@ -34,10 +35,10 @@ class Acts:
         self._kept = self.left_out = 0
         self._all: Ints = np.zeros((0, 3), dtype=np.int64)
 
-    def add(self, direction: Ints, time_ns: Ints, again: Ints, resets: Ints) -> None:
+    def add(self, batch: Batch, again: Ints, resets: Ints) -> None:
         """again, resets: rows of each."""
         for kind, rows in ((_AGAIN, again), (_RESET, resets)):
-            self._keep(direction[rows], time_ns[rows], np.full(len(rows), kind))
+            self._keep(batch.direction(rows), batch.time_ns[rows], np.full(len(rows), kind))
 
     def refused(self, direction: Ints, time_ns: Ints, words: Ints) -> None:
         """words: numbers of what was said."""

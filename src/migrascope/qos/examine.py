@@ -16,7 +16,7 @@ from migrascope.qos.result import AroundQos, EndQos, Qos, Totals
 from migrascope.qos.rtp import Rtp
 from migrascope.qos.segments import Segments
 from migrascope.qos.silences import Silences
-from migrascope.qos.stretches import in_order
+from migrascope.qos.stretches import begins, in_order
 from migrascope.qos.tally import Cells, Tally, Trips, direction_and_window, key_of
 from migrascope.qos.tcp import Tcp
 from migrascope.qos.twice import Twice
@@ -124,14 +124,14 @@ class _Reading:
 
     def _whole(self, frames: Frames) -> None:
         window = self._all.window(frames.time_ns)
-        new = np.flatnonzero(np.diff(window, prepend=-1))
+        new = begins(window)
         count = np.diff(np.append(new, len(window)))
         self._all.add(window[new], {"packets": count, "bytes": np.add.reduceat(frames.wire, new)})
         self._all.fit()
 
     def _quiet(self, batch: Batch, found: Headers) -> tuple[Ints, Ints]:
         """Silences of each direction and of each end; gives the rows by sender, and the senders."""
-        direction = batch.flows[batch.group] * 2 + batch.side
+        direction = batch.direction()
         order = in_order(batch.group * 2 + batch.side)
         self._flow_silences.add(direction[order], batch.time_ns[order])
         who, rows = self._ends.by_sender(self._flows.known, direction, batch.rows, len(found))
@@ -167,7 +167,7 @@ class _Reading:
 
     def _add_tcp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
         """rows: where the batch's packets are in the cells."""
-        block = found.transport_headers(batch.rows, 32)
+        block = found.blocks(batch.rows)
         numbers = words(block)
         parts = found.fragments
         parted = np.isin(batch.rows, parts.rows[parts.first]) if len(parts.rows) else None
@@ -178,20 +178,18 @@ class _Reading:
         marks = self._tcp.add(batch, segments)
         for name in ("data", "again", "reordered", "gaps", "duplicates"):
             cells.mark(name, rows[getattr(marks, name)])
-        direction = batch.flows[batch.group] * 2 + batch.side
-        self._acts.add(direction, batch.time_ns, np.flatnonzero(marks.again), np.flatnonzero(segments.having(RST)))
-        answer = marks.trips.row
-        self._trips.add(batch.flows[batch.group[answer]] * 2 + 1 - batch.side[answer], marks.trips)
+        self._acts.add(batch, np.flatnonzero(marks.again), np.flatnonzero(segments.having(RST)))
+        self._trips.add(batch.direction(marks.trips.row) ^ 1, marks.trips)
 
     def _add_udp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
-        block = found.transport_headers(batch.rows, 20)
+        block = found.blocks(batch.rows)
         self._rtp.add(batch, block, found.there[batch.rows], found.payload[batch.rows])
 
     def _add_icmp(self, batch: Batch, found: Headers, cells: Cells, rows: Ints) -> None:
-        block = found.transport_headers(batch.rows, 8)
+        block = found.blocks(batch.rows)
         asked, trips, lost, lost_ns = self._echo.add(batch, block)
         cells.mark("asked", rows[asked])
-        self._trips.add(batch.flows[batch.group[trips.row]] * 2 + 1 - batch.side[trips.row], trips)
+        self._trips.add(batch.direction(trips.row) ^ 1, trips)
         self._lose(lost, lost_ns)
 
     def _lose(self, direction: Ints, asked_ns: Ints) -> None:
@@ -267,7 +265,7 @@ def _part(batch: Batch, chosen: Bools) -> Batch:
     """The packets of some of the flows of a batch."""
     rows = np.flatnonzero(chosen)
     group = batch.group[rows]
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    starts = begins(group)
     flows = batch.flows[group[starts]]
-    renumbered = np.cumsum(np.diff(group, prepend=-1) != 0) - 1
+    renumbered = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(group)))
     return Batch(batch.rows[rows], batch.places[rows], renumbered, batch.side[rows], starts, flows, batch.time_ns[rows])

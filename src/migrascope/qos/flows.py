@@ -57,6 +57,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def direction(self, chosen: "Ints | slice" = slice(None)) -> Ints:
+        """The direction (2 * flow + side) of packets, of all by default."""
+        return np.asarray(self.flows[self.group[chosen]] * 2 + self.side[chosen], dtype=np.int64)
+
 
 class Flows:
     """The flows of a capture in the order of their first packets. Side 0 is the end that sent the first packet; given a
@@ -81,9 +85,10 @@ class Flows:
     def batch(self, headers: Headers, chosen: Bools) -> Batch:
         """The chosen packets, those of them whose flows are told apart."""
         rows = np.flatnonzero(chosen)
-        source, target = headers.source[rows], headers.target[rows]
+        source, target, through = headers.source, headers.target, headers.through
+        if len(rows) < len(headers):
+            source, target, through = source[rows], target[rows], through[rows]
         name = source + target
-        through = headers.through[rows]
         if through.any():
             name ^= through
         order = _by_flow(name)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from migrascope.qos.stretches import begins
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import Bools
 
@@ -73,7 +74,7 @@ class Matcher:
         at = np.minimum(np.searchsorted(asks.keys, answers.keys), len(asks) - 1)
         heard = np.flatnonzero(asks.keys[at] == answers.keys)
         heard = heard[np.argsort(answers.keys[heard], kind="stable")]
-        asked, answered, gone = self._pairs(asks, answers, heard, void)
+        asked, answered, gone = self._pairs(asks, answers, heard, at, void)
         after = answers.times[answered] - asks.times[asked]
         waiting = ~gone
         now = max(int(asks.times.max()), int(answers.times.max(initial=0)))
@@ -92,11 +93,14 @@ class Matcher:
             self.waiting = self.waiting.of(np.sort(np.argsort(self.waiting.places)[-MOST_WAITING:]))
         return found, given_up
 
-    def _pairs(self, asks: Events, answers: Events, heard: Ints, void: Events) -> tuple[Ints, Ints, Bools]:
+    def _pairs(
+        self, asks: Events, answers: Events, heard: Ints, places: Ints, void: Events
+    ) -> tuple[Ints, Ints, Bools]:
         """(rows of requests, rows of their answers, which requests wait no more). asks by key; heard: rows of answers
-        by key that have a request. A stamp before that of the request answers it too: the clock stepped back."""
+        by key that have a request; places: of each answer where its key is among the requests first. A stamp before
+        that of the request answers it too: the clock stepped back."""
         keys, heard_keys = asks.keys, answers.keys[heard]
-        often = np.unique(np.concatenate((_repeated(keys), _repeated(heard_keys), void.keys)))
+        often = np.concatenate((_repeated(keys), _repeated(heard_keys), void.keys))
         gone = np.zeros(len(asks), dtype=np.bool_)
         if len(often):
             simple = heard[~np.isin(heard_keys, often)]
@@ -107,7 +111,7 @@ class Matcher:
         else:
             simple = heard
             asked = answered = np.zeros(0, dtype=np.int64)
-        at = np.searchsorted(keys, answers.keys[simple])
+        at = places[simple]
         good = (answers.places[simple] > asks.places[at]) & (
             answers.times[simple] - asks.times[at] <= self._patience_ns
         )
@@ -160,7 +164,7 @@ def _overtaken(series: Ints, places: Ints, answered: Ints) -> Bools:
     """Which of the requests, sorted by series, were asked before an answered one of their series."""
     last = np.full(len(series), -1, dtype=np.int64)
     last[answered] = places[answered]
-    starts = np.flatnonzero(np.diff(series, prepend=-1))
+    starts = begins(series)
     sizes = np.diff(starts, append=len(series))
     return np.asarray(places <= np.repeat(np.maximum.reduceat(last, starts), sizes), dtype=np.bool_)
 
@@ -175,7 +179,7 @@ def _in_their_order(series: Ints, asked: Ints, answered: Ints) -> Ints:
         return np.arange(len(series))
     order = np.lexsort((answered, series))
     series, asked = series[order], asked[order]
-    starts = np.flatnonzero(np.diff(series, prepend=-1))
+    starts = begins(series)
     group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(series)))
     most = int(asked.max(initial=0)) + 1
     highest = np.maximum.accumulate(group * most + asked)

@@ -72,14 +72,16 @@ class Moments:
         self._names, self._port_names = names, headers.frames.port_names
         known = headers.sender[rows] >= 0
         placed, placed_who = (rows, who) if known.all() else (rows[known], who[known])
-        hardware = _hardware(headers, placed)
-        inner = headers.outer[placed] != headers.network[placed]
-        place = hardware.copy()
-        place[inner] ^= _tunnels(headers, placed[inner])
+        # in the order of the file memory is read fastest
+        place = _hardware(headers, np.arange(len(headers)))[placed]
+        if headers.tunnels:
+            inner = headers.outer[placed] != headers.network[placed]
+            place[inner] ^= _tunnels(headers, placed[inner])
         self._places.add(placed_who, place, lambda at: _sighting(headers, int(placed[at])))
-        first = np.append(True, placed_who[1:] != placed_who[:-1]) if len(placed) else inner
+        first = np.append(True, placed_who[1:] != placed_who[:-1])[: len(placed)]
         self._at_ports(headers, placed[first] if headers.frames.port is None else placed, others)
-        bare = np.flatnonzero(~known & (headers.outer[rows] == headers.network[rows]))
+        bare = np.flatnonzero(~known)
+        bare = bare[headers.outer[rows[bare]] == headers.network[rows[bare]]]
         if len(bare):
             ports = _ports(headers)[rows[bare]]
             self._ports.add(-1 - who[bare], ports, lambda at: _sighting(headers, int(rows[bare[at]])))

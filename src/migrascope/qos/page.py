@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from migrascope.model.units import human
 from migrascope.qos.result import Direction, FlowQos, Qos, Window
-from migrascope.qos.text import act_line, flow_name, moment_line, remarks, silence_line
+from migrascope.qos.text import act_line, flow_ends, flow_name, moment_line, remarks, silence_line
 from migrascope.report.charts.specifications import CONFIG, PALETTE, SCHEMA, Spec
 from migrascope.report.page.html import libraries
 
@@ -32,7 +32,7 @@ def page(qos: Qos) -> str:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     largest = sorted(qos.flows, key=_bytes, reverse=True)
-    drawn = [(flow, way) for flow in largest[:DRAWN] for way in flow.directions]
+    drawn = [(number, flow, way) for number, flow in enumerate(largest[:DRAWN]) for way in flow.directions]
     specs = {"silences": _silences(qos), **{name: _lines(qos, drawn, title, of) for name, title, of in _PANELS}}
     totals = qos.totals
     return environment.get_template("capture.html.j2").render(
@@ -52,6 +52,7 @@ def page(qos: Qos) -> str:
         flows=[_row(flow) for flow in largest[:LISTED]],
         left_out=len(largest) - LISTED if len(largest) > LISTED else 0,
         drawn=DRAWN if len(largest) > DRAWN else 0,
+        key=[(tone, flow_ends(flow)) for tone, flow in zip(PALETTE, largest[:DRAWN], strict=False)],
         specs={name: spec for name, spec in specs.items() if spec is not None},
         script=libraries(),
         json=lambda value: Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")),
@@ -107,45 +108,62 @@ def _silences(qos: Qos) -> Spec | None:
     if not rows:
         return None
     order = list(dict.fromkeys(row["who"] for row in rows))
-    return _chart(f"{len(rows)} silences in time", 60 + 24 * len(order), rows) | {
-        "mark": {"type": "bar", "color": PALETTE[3], "height": 12},
+    lane = {"field": "who", "type": "nominal", "sort": order, "axis": None}
+    # names stand above the bars: beside them they would leave a narrow screen no room for these
+    bars = {
+        "mark": {"type": "bar", "color": PALETTE[3], "stroke": PALETTE[3], "height": 10, "yOffset": 8},
         "encoding": {
             "x": _x(qos) | {"field": "from"},
             "x2": {"field": "until"},
-            "y": {"field": "who", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 360}},
+            "y": lane,
             "tooltip": [{"field": "who", "title": "Who"}, {"field": "length", "title": "Silent for"}],
         },
     }
+    names = {
+        "transform": [{"aggregate": [{"op": "count", "as": "silences"}], "groupby": ["who"]}],
+        "mark": {"type": "text", "align": "left", "dy": -8, "fontSize": 12},
+        "encoding": {"x": {"value": 4}, "y": lane, "text": {"field": "who"}},
+    }
+    return _chart(f"{len(rows)} silences in time", 50 + 36 * len(order), rows) | {"layer": [bars, names]}
 
 
 def _lines(
-    qos: Qos, drawn: list[tuple[FlowQos, Direction]], title: str, of: Callable[[Window], float | None]
+    qos: Qos, drawn: list[tuple[int, FlowQos, Direction]], title: str, of: Callable[[Window], float | None]
 ) -> Spec | None:
-    """A line a direction, which is broken where nothing was measured."""
+    """A line a direction, which is broken where nothing was measured: a colour for each flow, dashed what comes from
+    its second end."""
     rows: list[dict[str, Any]] = []
-    for flow, way in drawn:
-        name = f"{flow.protocol} {way.sender} \u2192 {way.receiver}"
+    for number, flow, way in drawn:
+        back = way.sender != flow.ends[0] or way is not flow.directions[0]
+        common = {"flow": number, "back": back, "way": f"{flow.protocol} {way.sender} \u2192 {way.receiver}"}
         windows, line = way.windows, list[dict[str, Any]]()
         step = max(1, len(windows) // MOST_POINTS)
         for at in range(0, len(windows), step):
             if at and windows[at].start_s - windows[at - 1].start_s > 1.5 * qos.window_s:
-                line.append({"flow": name, "at": windows[at - 1].start_s + qos.window_s, "value": None})
+                line.append(common | {"at": windows[at - 1].start_s + qos.window_s, "value": None})
             values = [value for window in windows[at : at + step] if (value := of(window)) is not None]
             mean = float(f"{sum(values) / len(values):.4g}") if values else None
-            line.append({"flow": name, "at": windows[at].start_s, "value": mean})
+            line.append(common | {"at": windows[at].start_s, "value": mean})
         rows += line if any(row["value"] is not None for row in line) else []
     if not rows:
         return None
-    names = list(dict.fromkeys(row["flow"] for row in rows))
-    return _chart(f"{title} of {len(names)} directions in time", 200, rows) | {
+    ways = {(row["flow"], row["back"]) for row in rows}
+    return _chart(f"{title} of {len(ways)} directions in time", 200, rows) | {
         "mark": {"type": "line", "point": {"size": 12}, "strokeWidth": 1.4},
         "encoding": {
             "x": _x(qos) | {"field": "at"},
             "y": {"field": "value", "type": "quantitative", "title": title},
             "color": {
-                "field": "flow", "type": "nominal", "title": None,
-                "scale": {"domain": names, "range": [PALETTE[at % len(PALETTE)] for at in range(len(names))]},
+                "field": "flow", "type": "nominal", "legend": None,
+                "scale": {"domain": list(range(DRAWN)), "range": PALETTE[:DRAWN]},
             },
-            "tooltip": [{"field": "flow"}, {"field": "at", "title": "Time [s]"}, {"field": "value", "title": title}],
+            "strokeDash": {
+                "field": "back", "type": "nominal", "legend": None,
+                "scale": {"domain": [False, True], "range": [[1, 0], [5, 3]]},
+            },
+            "tooltip": [
+                {"field": "way", "title": "Flow"}, {"field": "at", "title": "Time [s]"},
+                {"field": "value", "title": title},
+            ],
         },
     }  # fmt: skip

@@ -152,7 +152,8 @@ class Rtp:
         self.streams: dict[tuple[int, int], Stream] = {}
 
     def add(self, batch: Batch, block: Bytes, captured: Ints, payload: Ints) -> None:
-        """UDP packets of a batch: their transport headers (n, 20), how much of each is the file's, bytes carried."""
+        """UDP packets of a batch: the begin of their transport headers (n, 32), how much of each is the file's, bytes
+        carried."""
         chosen = np.flatnonzero(_alike(block, captured, payload))
         if not len(chosen):
             return

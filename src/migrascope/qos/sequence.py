@@ -8,6 +8,7 @@ import numpy as np
 
 from migrascope.qos.flows import Batch
 from migrascope.qos.segments import Segments
+from migrascope.qos.stretches import begins
 from migrascope.store.pcap.frames import Ints
 from migrascope.store.pcap.layers import ACK, RST, Bools
 
@@ -51,19 +52,22 @@ def _space(state: State, batch: Batch, space: int, number: Ints, counts: Bools, 
     set beside the others."""
     group = batch.group
     base, front = state["base"][:, space], state["front"][:, space]
-    rows = np.arange(len(batch)) if counts.all() else np.flatnonzero(counts)
+    every = bool(counts.all())
+    rows = np.arange(len(batch)) if every else np.flatnonzero(counts)
     values = np.zeros(len(batch), dtype=np.int64)
     if len(rows):
-        told, groups = number[rows], group[rows]
-        firsts = np.flatnonzero(np.diff(groups, prepend=-1))
+        told = number if every else number[rows]
+        groups = group if every else group[rows]
+        firsts = batch.starts if every else begins(groups)
         there = groups[firsts]
         unknown = there[state["based"][there, space] == 0]
         base[unknown] = front[unknown] = _ORIGIN + told[firsts[state["based"][there, space] == 0]]
         state["based"][there, space] = 1
-        before = np.concatenate(([0], told[:-1]))
-        before[firsts] = base[there]
-        steps = (told - before).astype(np.int32).astype(np.int64)
-        summed = np.cumsum(steps)
+        steps = np.empty_like(told)
+        steps[1:] = told[1:] - told[:-1]
+        steps[firsts] = told[firsts] - base[there]
+        steps = steps.astype(np.int32)
+        summed = np.cumsum(steps, dtype=np.int64)
         offset = base[there] - summed[firsts] + steps[firsts]
         found = summed + np.repeat(offset, np.diff(firsts, append=len(rows)))
         most, least = np.maximum.reduceat(found, firsts), np.minimum.reduceat(found, firsts)
@@ -74,7 +78,10 @@ def _space(state: State, batch: Batch, space: int, number: Ints, counts: Bools, 
             _astray(part, told[firsts[at] : ends[at]], int(front[there[at]]))
             most[at] = part.max()
         front[there] = np.maximum(front[there], most)
-        values[rows] = found
+        if every:
+            values = found
+        else:
+            values[rows] = found
     for row in np.flatnonzero(resets).tolist():
         at = int(np.searchsorted(rows, row)) - 1
         near = int(values[rows[at]]) if at >= 0 and group[rows[at]] == group[row] else int(base[group[row]])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.qos.stretches import stretches
+from migrascope.qos.stretches import begins, stretches
 from migrascope.store.pcap.frames import Ints
 
 LOOK_BACK, FEWEST = 10, 3
@@ -50,7 +50,7 @@ class Silences:
 
     def add(self, senders: Ints, time_ns: Ints) -> None:
         """Packets of a batch by sender, those of each in the order of the file."""
-        starts = np.flatnonzero(np.diff(senders, prepend=-1))
+        starts = begins(senders)
         who = senders[starts]
         self._grow(int(who[-1]) + 1)
         sizes = np.diff(starts, append=len(senders))
@@ -65,15 +65,14 @@ class Silences:
         self._last_ns[who] = time_ns[starts + sizes - 1]
         self._known[who] += sizes
         # the newest first; of a sender with few packets here the older ones move on
-        moved = [
-            np.where(
-                at < sizes,
-                interval[np.maximum(starts + sizes - 1 - at, 0)],
-                self._intervals[who, np.maximum(at - sizes, 0)],
-            )
-            for at in range(LOOK_BACK)
-        ]
-        self._intervals[who] = np.stack(moved, axis=1)
+        at = np.arange(LOOK_BACK)
+        newest = interval[np.maximum((starts + sizes - 1)[:, None] - at, 0)]
+        few = np.flatnonzero(sizes < LOOK_BACK)
+        if len(few):
+            older = at - sizes[few, None]
+            kept = self._intervals[who[few, None], np.maximum(older, 0)]
+            newest[few] = np.where(older < 0, newest[few], kept)
+        self._intervals[who] = newest
 
     def _grow(self, need: int) -> None:
         if need > len(self._last_ns):
@@ -144,6 +143,6 @@ def _regular(earlier: Ints, interval: Ints) -> tuple[Ints, "np.ndarray[tuple[int
 def _longest(rows: Ints) -> Ints:
     """Of each sender the longest few, in that order."""
     rows = rows[np.lexsort((rows[:, 1], -rows[:, 2], rows[:, 0]))]
-    starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
+    starts = begins(rows[:, 0])
     place = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
     return rows[place < _KEPT_EACH]

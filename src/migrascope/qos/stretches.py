@@ -7,9 +7,16 @@ from migrascope.store.pcap.frames import Ints
 _FEW = 1 << 16
 
 
+def begins(keys: Ints) -> Ints:
+    """Where each stretch of equal keys begins."""
+    new = np.ones(len(keys), dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
 def stretches(keys: Ints) -> list[tuple[int, int]]:
     """[begin, end) of each stretch of equal keys; none of nothing. Keys are not negative."""
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    starts = begins(keys)
     return list(zip(starts.tolist(), [*starts[1:].tolist(), len(keys)], strict=False))
 
 

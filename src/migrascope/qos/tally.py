@@ -6,6 +6,7 @@ import numpy as np
 
 from migrascope.qos.flows import Batch
 from migrascope.qos.match import Answers
+from migrascope.qos.stretches import begins, in_order
 from migrascope.store.pcap.frames import Ints
 
 MOST_ROWS = 1 << 19
@@ -81,7 +82,7 @@ def _merged(parts: list[Block]) -> Block:
     keys = np.concatenate([keys for keys, _ in parts])
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    starts = begins(keys)
     found = {}
     for name in dict.fromkeys(name for _, columns in parts for name in columns):
         there = [columns[name] if name in columns else np.zeros(len(k), dtype=np.int64) for k, columns in parts]
@@ -142,7 +143,7 @@ class Trips:
         if int(direction.max()) >= len(self._last):
             more = max(int(direction.max()) + 1, 2 * len(self._last)) - len(self._last)
             self._last = np.concatenate((self._last, np.full(more, -1, dtype=np.int64)))
-        order = np.argsort(direction, kind="stable")
+        order = in_order(direction)
         direction, after, asked = direction[order], trips.after_ns[order], trips.asked_ns[order]
         first = np.concatenate(([True], direction[1:] != direction[:-1]))
         before = np.where(first, self._last[direction], np.concatenate(([0], after[:-1])))
@@ -150,7 +151,7 @@ class Trips:
         last = np.flatnonzero(np.append(first[1:], True))
         self._last[direction[last]] = after[last]
         keys = direction * _WINDOWS + self._tally.window(asked)
-        cells = np.flatnonzero(np.diff(keys, prepend=-1))
+        cells = begins(keys)
         columns = {
             "trip_sum_ns": after, "trip_max_ns": after,
             "changes": (before >= 0).astype(np.int64), "change_sum_ns": change,
@@ -178,7 +179,7 @@ class Trips:
         if not len(keys):
             return {}
         direction, reached = keys >> 16, np.cumsum(counts)
-        starts = np.flatnonzero(np.diff(direction, prepend=-1))
+        starts = begins(direction)
         ends = np.append(starts[1:], len(keys)) - 1
         before = reached[starts] - counts[starts]
         values = []

@@ -84,11 +84,12 @@ class _Pass:
         behind = data & seen & (x < top) & ~alive & ~((length > 1) & (x == top - 1))
         spurious = (length > 0) & ~alive & (other_ack > 0) & (x + length <= other_ack)
         gap = seen & (x > top) & ~self.rst
-        answered_alive = self._others_last("alive", alive, previous_other)
         duplicate = (
             (length == 0) & quiet & seen & self.acks & (a == last_ack) & (x == top)
-            & (s.window == window) & (window > 0) & ~answered_alive
+            & (s.window == window) & (window > 0)
         )  # fmt: skip
+        if alive.any() or self.state["alive"].any():
+            duplicate &= ~self._others_last("alive", alive, previous_other)
         runs = runs_of(duplicate, self.batch, self.state["duplicates"])
         again, reordered = spurious, np.zeros(self.n, dtype=np.bool_)
         advancing = ~self.rst & (end > top)
@@ -191,11 +192,13 @@ class _Pass:
         stamps, time = self.segments.stamps, self.batch.time_ns
         value, echoed = self._last("value", stamps.value, previous), self._last("echoed", stamps.echoed, previous)
         bare = ~stamps.there
-        asks = data & np.where(bare, advancing & ~again, stamps.value != value)
-        answers = self.acks & np.where(bare, a > last_ack, stamps.echoed != echoed)
+        asks, answers = data & (stamps.value != value), self.acks & (stamps.echoed != echoed)
+        carried, taken = stamps.value | _STAMP, stamps.echoed | _STAMP
+        if bare.any():
+            asks = np.where(bare, data & advancing & ~again, asks)
+            answers = np.where(bare, self.acks & (a > last_ack), answers)
+            carried, taken = np.where(bare, end & 0xFFFFFFFF, carried), np.where(bare, a & 0xFFFFFFFF, taken)
         flow = self.batch.flows[self.batch.group]
-        carried = np.where(bare, end & 0xFFFFFFFF, stamps.value | _STAMP)
-        taken = np.where(bare, a & 0xFFFFFFFF, stamps.echoed | _STAMP)
         asking = [np.flatnonzero(asks & side) for side in (~self.one, self.one)]
         answering = [np.flatnonzero(answers & side) for side in (self.one, ~self.one)]
         keys, answer_keys = (

@@ -154,10 +154,15 @@ def _bytes(flow: FlowQos) -> int:
     return sum(direction.counts["bytes"] for direction in flow.directions)
 
 
+def flow_ends(flow: FlowQos) -> str:
+    """What a flow is: its protocol, its ends, and what it is inside of."""
+    inside = f" inside {', '.join(flow.inside)}" if flow.inside else ""
+    return f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}{inside}"
+
+
 def flow_name(flow: FlowQos) -> str:
     """A flow in words: its ends, what it is inside of, how long it lasted, and the handshake's round trip."""
-    inside = f" inside {', '.join(flow.inside)}" if flow.inside else ""
-    told = f"{flow.protocol} {flow.ends[0]} ⇄ {flow.ends[1]}{inside}, {human(flow.duration_s, 's')}"
+    told = f"{flow_ends(flow)}, {human(flow.duration_s, 's')}"
     refusals = [refusal for direction in flow.directions for refusal in direction.refusals]
     told += "".join(f"; {refusal_words(refusal)}" for refusal in refusals[:3])
     if flow.protocol != "tcp":

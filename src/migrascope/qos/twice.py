@@ -6,7 +6,6 @@ is the sender that sent twice.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from migrascope.qos.flows import Batch
 from migrascope.store.pcap.frames import Ints
@@ -16,7 +15,6 @@ from migrascope.store.pcap.links import Hashes, mixed
 WITHIN_NS = 1_000_000
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _BITS = 18
-Marks = NDArray[np.uint32]
 SHARE = 8
 """Of so many packets with something in them one must have come twice, for the others to count as the same packet."""
 
@@ -26,7 +24,7 @@ class Twice:
 
     def __init__(self) -> None:
         self._recent: Hashes = np.zeros(0, dtype=np.uint64)
-        self._recent_marks: Marks = np.zeros(0, dtype=np.uint32)
+        self._recent_marks: Hashes = np.zeros(0, dtype=np.uint64)
         self._recent_ns: Ints = np.zeros(0, dtype=np.int64)
         self._recent_places: Ints = np.zeros(0, dtype=np.int64)
         self._seen: Ints = np.zeros((0, 2), dtype=np.int64)
@@ -34,19 +32,16 @@ class Twice:
     def find(self, batch: Batch, headers: Headers) -> Bools | None:
         """Which packets of a batch are in the capture already; None where none is."""
         marks = np.concatenate((self._recent_marks, _marks(headers)[batch.rows]))
-        tcp = headers.protocol[batch.rows] == TCP
-        solid = ~tcp | (headers.payload[batch.rows] > 0) | (headers.block[batch.rows, 13] & SYN > 0)
+        solid = _solid(headers)[batch.rows]
         need = int(batch.flows.max()) + 1
         if need > len(self._seen):
             more = max(need, 2 * len(self._seen)) - len(self._seen)
             self._seen = np.concatenate((self._seen, np.zeros((more, 2), dtype=np.int64)))
         rows = _sharing(marks)
         names = self._names(batch, headers, rows)
-        again = np.sort(names)
-        often = again[1:][again[1:] == again[:-1]]
+        some = _repeated(names)
         found = None
-        if len(often):
-            some = np.isin(names, often)
+        if some.any():
             found = self._judged(batch, headers, rows[some], names[some], solid)
         if found is None:
             self._seen[batch.flows, 0] += np.add.reduceat(solid.astype(np.int64), batch.starts)
@@ -138,22 +133,37 @@ def _name(batch: Batch, headers: Headers, chosen: Ints) -> Hashes:
     return np.asarray(name ^ batch.flows[batch.group[chosen]].astype(np.uint64) * _ODD, dtype=np.uint64)
 
 
-def _marks(headers: Headers) -> Marks:
-    """Numbers of _BITS that are the same for the same packet, and seldom for two: to name all takes far longer."""
+def _solid(headers: Headers) -> Bools:
+    """Which packets hold something: all but bare acknowledgements."""
+    syn = headers.block[:, 13] & SYN > 0
+    return np.asarray((headers.protocol != TCP) | (headers.payload > 0) | syn, dtype=np.bool_)
+
+
+def _marks(headers: Headers) -> Hashes:
+    """Numbers that are the same for the same packet, and seldom for two: to name all takes far longer."""
     halves = np.ascontiguousarray(headers.block[:, :16]).view(np.uint64)
     found = halves[:, 0] * _ODD
     found ^= found >> np.uint64(32)
     found += halves[:, 1]
     found ^= headers.block.view(np.uint32)[:, 4] ^ headers.ident
-    return np.asarray(mixed(found) >> np.uint64(64 - _BITS), dtype=np.uint32)
+    return np.asarray((found ^ found >> np.uint64(32)) * _ODD, dtype=np.uint64)
 
 
-def _sharing(marks: Marks) -> Ints:
-    """The rows whose mark another one has too."""
-    places = np.arange(len(marks), dtype=np.int32)
+def _sharing(marks: Hashes) -> Ints:
+    """The rows whose mark another one has too: of those that share its upper bits, which a table tells."""
+    places, upper = np.arange(len(marks), dtype=np.int32), (marks >> np.uint64(64 - _BITS)).astype(np.int64)
     last = np.zeros(1 << _BITS, dtype=np.int32)
-    last[marks] = places
-    rows = np.flatnonzero(last[marks] != places)
+    last[upper] = places
+    latest = last[upper]
+    rows = np.flatnonzero(latest != places)
     shared = np.zeros(len(marks), dtype=np.bool_)
-    shared[rows] = shared[last[marks[rows]]] = True
-    return np.asarray(np.flatnonzero(shared), dtype=np.int64)
+    shared[rows] = shared[latest[rows]] = True
+    rows = np.flatnonzero(shared)
+    return np.asarray(rows[_repeated(marks[rows])], dtype=np.int64)
+
+
+def _repeated(numbers: Hashes) -> Bools:
+    """Which come more than once."""
+    again = np.sort(numbers)
+    often = again[1:][again[1:] == again[:-1]]
+    return np.isin(numbers, often) if len(often) else np.zeros(len(numbers), dtype=np.bool_)

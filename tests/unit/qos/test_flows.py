@@ -42,6 +42,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "capture.pcap"
     for link, frame, words in (
         (127, bytes(60), "link type 127"),
+        (239, b"\2\0\0\5\0\x2c\0\x09" + bytes(40), "link type 239"),  # of a machine with the upper byte first
         (1, ethernet(bytes(40), 0x88CC), "LLDP"),
         (1, ethernet(bytes(40), 0x1234 + 0x0800), "EtherType 0x1a34"),
         (1, bytes(12) + b"\0\x26\x42\x42\3" + bytes(35), "802.2 LLC 0x42"),

@@ -109,8 +109,15 @@ def framed(packet: bytes) -> bytes:
     return ethernet(packet, kind_of(packet))
 
 
+def tunnelled(port: int, content: bytes) -> bytes:
+    """What a tunnel over UDP carries."""
+    return ethernet(ip("203.0.113.1", "203.0.113.2", 17, udp((50000, port), content)))
+
+
 ERSPAN = b"\x10\0\x88\xbe\0\0\0\1" + b"\x10\7" + bytes(6)
 """GRE with a number, and the header of ERSPAN's second type."""
+ERSPAN3 = b"\x10\0\x22\xeb\0\0\0\1" + b"\x20\7" + bytes(9) + b"\1" + bytes(8)
+"""The same of its third type, with a subheader of the platform."""
 WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "Ethernet": (1, lambda packet: ethernet(packet, kind_of(packet))),
     "VLAN": (1, lambda packet: ethernet(packet, kind_of(packet), tags=[0x88A8, 0x8100])),
@@ -141,6 +148,20 @@ WRAPS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "Cisco HDLC": (104, lambda packet: b"\x0f\0" + kind_of(packet).to_bytes(2, "big") + packet),
     "BSD loopback": (0, lambda packet: (b"\x1e" if packet[0] >> 4 == 6 else b"\2") + bytes(3) + packet),
     "ERSPAN": (1, lambda packet: ethernet(ip("203.0.113.1", "203.0.113.2", 47, ERSPAN + framed(packet)))),
+    "ERSPAN's third type": (
+        1,
+        lambda packet: ethernet(ip("203.0.113.1", "203.0.113.2", 47, ERSPAN3 + framed(packet))),
+    ),
+    "VXLAN, a group policy": (1, lambda packet: tunnelled(4789, b"\x88\0\0\7\0\0\5\0" + framed(packet))),
+    "VXLAN-GPE": (1, lambda packet: tunnelled(4790, b"\x0c\0\0\3\0\0\5\0" + framed(packet))),
+    "VXLAN-GPE, IP": (
+        1,
+        lambda packet: tunnelled(4790, b"\x0c\0\0" + bytes([1 + (packet[0] >> 4 == 6)]) + b"\0\0\5\0" + packet),
+    ),
+    "Geneve, IP": (
+        1,
+        lambda packet: tunnelled(6081, b"\1\0" + kind_of(packet).to_bytes(2, "big") + b"\0\0\5\0" + bytes(4) + packet),
+    ),
 }
 
 

@@ -370,7 +370,7 @@ def test_every_link_type(path: Path, link: int, frame: bytes) -> None:
     path.write_bytes(classic([(BASE, frame, len(frame))], link=link))
     (frames,) = Capture(path).batches()
     found = headers(frames)
-    stamps = time_stamps(found, rows := np.arange(len(found)), found.transport_headers(rows, 32))
+    stamps = time_stamps(found, rows := np.arange(len(found)), found.blocks(rows))
     assert (found.protocol[0], found.source_port[0], found.target_port[0], found.payload[0]) == (6, 40000, 80, 30)
     assert (stamps.there[0], stamps.value[0], stamps.echoed[0]) == (True, 1, 2)
     assert address(found, 0) in ((A, B), ("2001:db8::1", "2001:db8::2"))
@@ -418,7 +418,7 @@ def test_cut_by_the_snaplen(path: Path, kept: int) -> None:
     assert found.protocol[0] == (6 if kept >= 54 else 0)
     assert found.version[0] == (4 if kept >= 34 else 0)
     assert found.payload[0] == (30 if kept >= 54 else 0)
-    stamps = time_stamps(found, rows := np.arange(len(found)), found.transport_headers(rows, 32))
+    stamps = time_stamps(found, rows := np.arange(len(found)), found.blocks(rows))
     assert stamps.there[0] == (kept >= 66)
 
 
@@ -430,7 +430,7 @@ def test_options_of_any_kind_do_no_harm(path: Path, lead: bytes) -> None:
     path.write_bytes(classic([(BASE, frame, len(frame))]))
     (frames,) = Capture(path).batches()
     found = headers(frames)
-    stamps = time_stamps(found, rows := np.arange(len(found)), found.transport_headers(rows, 32))
+    stamps = time_stamps(found, rows := np.arange(len(found)), found.blocks(rows))
     expected = _expected(lead + b"\1\1" + struct.pack(">BBII", 8, 10, 5, 6))
     assert (bool(stamps.there[0]), (int(stamps.value[0]), int(stamps.echoed[0])) if stamps.there[0] else None) == (
         expected is not None,

@@ -1,7 +1,7 @@
 """Frames taken apart: link, network and transport headers as columns (RFC 791, 8200, 793, 7323, 768, 792, 4443)."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ ICMP, IPIP, TCP, UDP, SIX, GRE, ICMP6 = 1, 4, 6, 17, 41, 47, 58
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 _EXTENSIONS = (0, 43, 44, 60)
 _MOST_EXTENSIONS, _MOST_OPTIONS = 6, 40
+_GPE = np.array([0, IP4, IP6, TEB, 0])
+"""What VXLAN-GPE carries, by the number of its protocol."""
 MOST_TUNNELS = 4
+BLOCK = 32
+"""Of a transport header so many bytes are taken out at once: TCP's with its time stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,10 @@ class Headers:
     what is no IP. network: where its header begins in frames.data. protocol: 0 where the transport header is not there
     (a later fragment, cut, no IP). source, target: a hash of each end's address and port; ports are the identifier of
     an ICMP echo. payload: bytes that the transport carries. transport: where its header begins in frames.data; block:
-    that header's first 20 bytes, (n, 20); there: how many of its first 64 bytes are the file's. ident: IPv4's
-    identification; kind: what the link layer carries, see Links; said: the protocol that IP names; sender: where the
-    sender's hardware address is, or -1; through: the number of what each came through, whose names are in inside, 0
-    for nothing; outer: where the outermost network header begins."""
+    that header's first 32 bytes, (n, 32), which mean nothing behind the frame's end; there: how many of its first 64
+    bytes are the file's. ident: IPv4's identification; kind: what the link layer carries, see Links; said: the protocol
+    that IP names; sender: where the sender's hardware address is, or -1; through: the number of what each came through,
+    whose names are in inside, 0 for nothing; outer: where the outermost network header begins."""
 
     frames: Frames
     version: Bytes
@@ -63,9 +67,14 @@ class Headers:
     def __len__(self) -> int:
         return len(self.version)
 
-    def transport_headers(self, rows: Ints, width: int) -> Bytes:
-        """The first bytes of these rows' transport headers, (n, width); behind the frame's end they mean nothing."""
-        return pieces(self.frames.data, self.transport[rows], width)
+    @property
+    def tunnels(self) -> bool:
+        """Whether any came through a tunnel: else the outermost network headers are the only ones."""
+        return self.outer is not self.network
+
+    def blocks(self, rows: Ints) -> Bytes:
+        """The blocks of these rows."""
+        return np.asarray(self.block.view(f"V{BLOCK}")[rows, 0].view(np.uint8).reshape(-1, BLOCK), dtype=np.uint8)
 
 
 def headers(frames: Frames) -> Headers:
@@ -78,20 +87,22 @@ def headers(frames: Frames) -> Headers:
         tunnels, inner = tunnelled(current, inside, rows)
         if not len(tunnels):
             break
+        if not found.tunnels:
+            found = replace(found, outer=found.network.copy())
         rows = rows[tunnels]
         current = _headers(inner, inside, rows)
         _replace(found, rows, current)
-    found.through[:] = inside.of
-    found.inside.update(inside.names)
     return found
 
 
 def tunnelled(current: Headers, inside: Inside, numbers: Ints) -> tuple[Ints, Frames]:
-    """(rows that carry another packet through a tunnel, what they carry): Geneve (RFC 8926), VXLAN (RFC 7348), GRE
-    (RFC 2784, 2890) with ERSPAN, and IP in IP (RFC 2003, 4213). numbers: their rows in `inside`."""
+    """(rows that carry another packet through a tunnel, what they carry): Geneve (RFC 8926), VXLAN (RFC 7348) with its
+    group policies and VXLAN-GPE, GRE (RFC 2784, 2890) with ERSPAN, and IP in IP (RFC 2003, 4213). numbers: their rows
+    in `inside`."""
     frames, protocol, said, port = current.frames, current.protocol, current.said, current.target_port
     data, end = frames.data, frames.at + frames.captured
-    udp = protocol == UDP
+    udp = np.flatnonzero(protocol == UDP)
+    ports_of = port[udp]
     rows: list[Ints] = []
     begins: list[Ints] = []
     kinds: list[Ints] = []
@@ -103,13 +114,14 @@ def tunnelled(current: Headers, inside: Inside, numbers: Ints) -> tuple[Ints, Fr
         begins.append(at[fits])
         kinds.append(np.where(kind[fits] == TEB, ETHERNET, -kind[fits]))
 
-    for ports, width, name in (((4789, 8472), 8, "VXLAN"), ((6081,), 8, "Geneve")):
-        chosen = np.flatnonzero(udp & ((port == ports[0]) | (port == ports[-1])))
-        head = pieces(data, current.transport[chosen] + 8, width)
+    for ports, name in (((4789, 8472), "VXLAN"), ((4790, 4790), "VXLAN-GPE"), ((6081, 6081), "Geneve")):
+        chosen = udp[(ports_of == ports[0]) | (ports_of == ports[1])]
+        head = pieces(data, current.transport[chosen] + 8, 8)
         network = column(head, 4, 4) >> 8
-        if name == "VXLAN":
-            good = (head[:, 0] & 0x08 != 0) & (head[:, 3] == 0)
-            kind, behind = np.full(len(chosen), TEB), np.full(len(chosen), 16)
+        if name != "Geneve":
+            # what else stands there without VXLAN-GPE's bit is a group policy
+            kind = np.where(head[:, 0] & 0x04 > 0, _GPE[np.minimum(head[:, 3], len(_GPE) - 1)], TEB)
+            good, behind = (head[:, 0] & 0x08 != 0) & (kind > 0), np.full(len(chosen), 16)
         else:
             good, kind = head[:, 0] >> 6 == 0, column(head, 2, 2)
             behind = 16 + (head[:, 0] & 63).astype(np.int64) * 4
@@ -123,8 +135,10 @@ def tunnelled(current: Headers, inside: Inside, numbers: Ints) -> tuple[Ints, Fr
         flags, kind = column(head, 0, 2), column(head, 2, 2)
         summed, keyed, counted = (flags & bit > 0 for bit in (0x8000, 0x2000, 0x1000))
         key = column(pieces(data, at + 4 + 4 * summed, 4), 0, 4)
-        spans = kind == 0x88BE
-        at = at + 4 + 4 * summed + 4 * keyed + 4 * counted + 8 * (spans & counted)
+        at = at + 4 + 4 * summed + 4 * keyed + 4 * counted
+        spans, third = (kind == 0x88BE) | (kind == 0x22EB), kind == 0x22EB
+        longer = third & (pieces(data, at + 11, 1)[:, 0] & 1 == 1)
+        at = at + np.where(third, 12 + 8 * longer, 8 * (spans & counted))
         good = flags & 0x4007 == 0
         for mask, name in ((good & ~keyed & ~spans, "GRE"), (good & keyed & ~spans, "GRE"), (good & spans, "ERSPAN")):
             number = key[mask] if name == "GRE" and keyed[mask].any() else None
@@ -190,7 +204,7 @@ def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
         cut, idents, np.concatenate([part[2] for part in parts]), np.maximum(0, length[cut] - header[cut])
     )
     transport = network + header
-    block = pieces(data, transport, 20)
+    block = pieces(data, transport, BLOCK)
     said = protocol
     good &= transport + _LEAST[protocol] <= end
     protocol = (protocol * good).astype(np.uint8)
@@ -207,8 +221,8 @@ def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
     there = np.clip(end - transport, 0, 64)
     return Headers(
         frames, version, network, protocol, source, target, source_port, target_port, payload, transport, block, there,
-        words(first)[:, 1] >> np.uint32(16), link.kind, said, link.sender, network.copy(),
-        np.zeros(len(frames), dtype=np.uint64), {}, fragments,
+        words(first)[:, 1] >> np.uint32(16), link.kind, said, link.sender, network,
+        inside.of if numbers is None else inside.of[numbers], inside.names, fragments,
     )  # fmt: skip
 
 
@@ -281,7 +295,7 @@ def time_stamps(headers: Headers, chosen: Ints, block: Bytes) -> Stamps:
     value, echoed = numbers[:, 6].astype(np.int64), numbers[:, 7].astype(np.int64)
     left = np.flatnonzero(~there & (length > 20))
     if len(left):
-        whole = headers.transport_headers(chosen[left], 64)
+        whole = pieces(headers.frames.data, headers.transport[chosen[left]], 64)
         at, found = _find_option(whole, length[left])
         rows = left[found]
         there[rows] = True

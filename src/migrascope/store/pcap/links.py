@@ -113,7 +113,8 @@ def _place(frames: Frames, found: Links, rows: Ints | slice, link: int) -> None:
     elif link == PPP_ETHER:
         found.kind[rows] = _PPPOE
     elif link == NFLOG:
-        found.network[rows], there = _nflog(frames, at, at + frames.captured[rows])
+        place, there = _nflog(frames, at, at + frames.captured[rows])
+        found.network[rows] = np.where(there, place, at)
         version = pieces(frames.data, found.network[rows], 1)[:, 0] >> 4
         kind = np.where(version == 4, IP4, np.where(version == 6, IP6, OF_LINK + link))
         found.kind[rows] = np.where(there, kind, OF_LINK + link)
