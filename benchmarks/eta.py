@@ -2,6 +2,11 @@
 
     .venv/bin/python benchmarks/eta.py RUN...
 
+RUN is a run folder, or names one in runs/ as everywhere: of the plans that are hard to foretell, for example, with
+
+    ./migrascope run policies && ./migrascope run examples/stress.toml
+    .venv/bin/python benchmarks/eta.py -2 -1
+
 A trial knows what the trials before it in its run told, and nothing later. From half-time on each forecast is held
 against the time that the migration took; the trial counts by its worst one. Goals: within 10 % in 90 % of the trials;
 5 % at most of those that completed were ever said not to.
@@ -20,6 +25,7 @@ from migrascope.live.experience import Past, known
 from migrascope.live.recorded import limited, past_of, resident_of, samples_of
 from migrascope.live.terms import terms_of
 from migrascope.metrics.windows import windows_of
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder, find_run
@@ -146,9 +152,13 @@ def main() -> None:
     if not sys.argv[1:]:
         sys.exit(__doc__)
     for name in sys.argv[1:]:
-        run = find_run(Path("runs"), name)
+        try:
+            run = find_run(Path("runs"), name)
+            found = list(scores(run))
+        except Problem as error:
+            sys.exit(f"{name}: {error}")
         print(f"{run.id}, plan {run.manifest.get('plan')}: {machine(run.manifest)}")
-        print(table(list(scores(run))))
+        print(table(found) if found else "no trial of it has rounds that were recorded")
 
 
 if __name__ == "__main__":

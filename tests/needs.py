@@ -29,6 +29,15 @@ def chromium() -> str:
     return path
 
 
+def prometheus_program() -> str:
+    """The path of Prometheus. ./test installs it in continuous integration alone: on a machine with an init the package
+    begins to listen on every address."""
+    path = shutil.which("prometheus")
+    need(path, "Prometheus; apt-get install --no-install-recommends prometheus")
+    assert path is not None
+    return path
+
+
 def tshark_program() -> str:
     """The path of tshark, an independent reader of captures."""
     path = shutil.which("tshark")

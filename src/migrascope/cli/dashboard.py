@@ -86,7 +86,7 @@ def _short(status: Status) -> list[Text]:
     view, migration = status.view, status.view.migration if status.view is not None else None
     where = "killed" if status.killed else "over" if status.over else ""
     if view is not None and not where:
-        where = view.over or view.phase
+        where = view.over or ("silent" if _silent(view, status) else view.phase)
     first = Text(f"{status.sealed}/{len(status.trials)} {visible(where)}".rstrip(), "bold")
     if migration is None:
         return [first]
@@ -124,10 +124,14 @@ def _phase(view: View, title: str, status: Status) -> Text:
     if view.over:
         return line.append(f" · {visible(view.over)}", "bold")
     line.append(f" · {view.phase or 'not begun'} {view.phase_s:.1f} s", "bold")
-    line.append(f" · waits for {view.waits_for}")
-    if view.quiet_s >= QUIET_S and status.writer is not None:
+    if _silent(view, status):  # before what is long: the line is cut at the terminal's edge
         line.append(f" · nothing written for {view.quiet_s:.0f} s", "bold red")
-    return line
+    return line.append(f" · waits for {view.waits_for}")
+
+
+def _silent(view: View, status: Status) -> bool:
+    """Whether somebody runs the trial, and writes nothing."""
+    return view.quiet_s >= QUIET_S and status.writer is not None
 
 
 def _migration(migration: Migration | None, where: str) -> list[Text]:

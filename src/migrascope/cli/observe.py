@@ -7,7 +7,7 @@ import select
 import shlex
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs, interruptible, stderr, stdout
+from migrascope.cli.metrics import Metrics, counted, exposing
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.ribbon import Ribbons
 from migrascope.model.observation import MOST_RATE, Begin, Event, Target
@@ -26,6 +27,7 @@ from migrascope.study.observation.way import target_of
 
 if TYPE_CHECKING:
     from migrascope.store.runfolder import RunFolder
+    from migrascope.study.exposition.exposition import Exposition
     from migrascope.study.observation.observe import View
     from migrascope.study.observation.observed import Move
 
@@ -58,7 +60,7 @@ def observe(
     *addresses: str, rate: Rate = None, port: Port = None, url: Url = None, for_: For = None,
     until_quiet: UntilQuiet = False, plain: Plain = False, json: Json = False, command: Command = None,
     repeat: Repeat = None, pause: Pause = None, prepare: Prepare = None, command_limit: CommandLimit = None,
-    runs: Runs = Path("runs"),
+    metrics: Metrics = None, runs: Runs = Path("runs"),
 ) -> int:  # fmt: skip
     """Tells when addresses fall silent, from when to when, while it happens; needs no lab and no root. With a command
     that moves the machine, it measures what that costs: table, report and run folder as every run's.
@@ -84,10 +86,18 @@ def observe(
         names = addresses or (host_of(url or ""),)
         if len(names) > 1:
             raise UsageProblem("with a command one address is observed: that of the machine which it moves")
-        return _moved(names[0], url or "", port, rate, move, runs)
+        with exposing(metrics, _say) as exposition:
+            return _moved(names[0], url or "", port, rate, move, runs, exposition)
     if any(item is not None for item in (repeat, pause, prepare, command_limit)):
         raise UsageProblem("--repeat, --pause, --prepare and --command-limit want a command: -- COMMAND ARG ...")
-    return interruptible(_observed(addresses, url, rate, port, for_s, quiet=until_quiet, plain=plain, json=json))
+    with exposing(metrics, _say) as exposition:
+        return interruptible(
+            _observed(addresses, url, rate, port, for_s, exposition, quiet=until_quiet, plain=plain, json=json)
+        )
+
+
+def _say(text: str) -> None:
+    stderr().print(text, soft_wrap=True)
 
 
 def _move(
@@ -113,7 +123,9 @@ def _move(
     )
 
 
-def _moved(name: str, url: str, port: int | None, rate: float | None, move: "Move", runs: Path) -> int:
+def _moved(
+    name: str, url: str, port: int | None, rate: float | None, move: "Move", runs: Path, exposition: "Exposition | None"
+) -> int:
     """Runs the command, and prints what it cost. At Ctrl-C the trial that runs ends, and what there is is printed."""
     from migrascope.cli.output import table_and_report
     from migrascope.cli.owner import hand_over_run, made_in
@@ -134,7 +146,7 @@ def _moved(name: str, url: str, port: int | None, rate: float | None, move: "Mov
         progress.step(f"runs {move.repeat} times: {shlex.join(move.command)}" if move.repeat > 1 else
                       f"runs: {shlex.join(move.command)}")  # fmt: skip
         with contextlib.suppress(asyncio.CancelledError):
-            await execute(plan, runs, None, progress, begun=began)
+            await execute(plan, runs, None, counted(progress, exposition), begun=began)
         if not begun or not begun[0].finished():
             raise asyncio.CancelledError
         return table_and_report(begun[0], stdout())
@@ -161,8 +173,8 @@ def _seconds(option: str, text: str, *, zero: bool = False) -> float:
 
 
 async def _observed(
-    addresses: Sequence[str], url: str | None, rate: float | None, port: int | None, for_s: float | None, *,
-    quiet: bool, plain: bool, json: bool,
+    addresses: Sequence[str], url: str | None, rate: float | None, port: int | None, for_s: float | None,
+    exposition: "Exposition | None", *, quiet: bool, plain: bool, json: bool,
 ) -> int:  # fmt: skip
     names = dict.fromkeys(addresses)
     asked = await asyncio.gather(*(target_of(name, port, rate) for name in names), return_exceptions=True)
@@ -192,16 +204,39 @@ async def _observed(
     if not json:
         console.print(total(targets, for_s), soft_wrap=True)
     stop = _stop_at_interrupt()
-    heard = await _until(targets, for_s, tell, console, stop, quiet=quiet, lines=plain or json)
+    with _counting(tell, exposition) as (told, seen):
+        heard = await _until(targets, for_s, told, seen, console, stop, quiet=quiet, lines=plain or json)
     if not heard:
         stderr().print(f"migrascope: {_unheard(targets)}", soft_wrap=True)
         return Problem.code
     return EXIT_INTERRUPTED if stop.is_set() and not console.quiet and (quiet or for_s is not None) else 0
 
 
+@contextlib.contextmanager
+def _counting(
+    tell: Callable[[Event], None], exposition: "Exposition | None"
+) -> "Iterator[tuple[Callable[[Event], None], Callable[[Sequence[View]], None]]]":
+    """What takes events and views; where metrics are wanted, these are made of them, too."""
+    if exposition is None:
+        yield tell, lambda _: None
+        return
+    from migrascope.study.exposition.observed import ObservationMetrics
+
+    counts = ObservationMetrics(exposition.publish)
+
+    def told(event: Event) -> None:
+        counts.tell(event)
+        tell(event)
+
+    try:
+        yield told, counts.show
+    finally:
+        counts.end()
+
+
 async def _until(
-    targets: list[Target], for_s: float | None, tell: Callable[[Event], None], console: Console, stop: asyncio.Event,
-    *, quiet: bool, lines: bool,
+    targets: list[Target], for_s: float | None, tell: Callable[[Event], None], see: "Callable[[Sequence[View]], None]",
+    console: Console, stop: asyncio.Event, *, quiet: bool, lines: bool,
 ) -> bool:  # fmt: skip
     from migrascope.study.observation.observe import (  # its libraries take a second, and the first line none
         Until,
@@ -215,6 +250,7 @@ async def _until(
         def show(views: "Sequence[View]") -> None:
             if console.quiet or _unread(console):
                 stop.set()
+            see(views)
             if ribbons is not None:
                 ribbons.show(views)
 

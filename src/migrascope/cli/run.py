@@ -12,6 +12,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
+from migrascope.cli.metrics import Metrics, counted, exposing
 from migrascope.cli.output import print_json, table_and_report
 from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
@@ -24,6 +25,7 @@ from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.doctor import disturbances
 from migrascope.study.doctor.machine import blocking, browser, problems_of
 from migrascope.study.labs.images import prepare
+from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import Options, load
 from migrascope.study.runs.load import SEARCH_S, another_runs
 from migrascope.study.runs.run import execute, expected_trial_s, finished, plan_of, resume
@@ -70,6 +72,7 @@ def run(
         str | None, Parameter(name="--load-from", help="Visits and viewers of this run, so that both are comparable.")
     ] = None,
     watch: Annotated[bool, Parameter(negative="", help="Show the run on the terminal as it happens.")] = False,
+    metrics: Metrics = None,
     runs: Runs = Path("runs"),
 ) -> int:
     """Runs a plan: its trials, the table, and report.html.
@@ -103,15 +106,15 @@ def run(
     if needs_lab:
         need_lab(loaded)
 
-    async def work() -> int:
+    async def work(told: Progress) -> int:
         images = await prepare(progress.step, progress.waiting) if needs_lab else None
         try:
             if folder is not None:
                 if shown is not None:
                     shown.open(folder.path)
-                done = await resume(folder, images, progress)
+                done = await resume(folder, images, told)
             else:
-                done = await execute(loaded, runs, images, progress, borrowed, begun)
+                done = await execute(loaded, runs, images, told, borrowed, begun)
         finally:
             if shown is not None:
                 shown.close()
@@ -119,7 +122,8 @@ def run(
         return table_and_report(done, stdout())
 
     try:
-        return interruptible(work())
+        with exposing(metrics, progress.step) as exposition:
+            return interruptible(work(counted(progress, exposition, folder)))
     finally:
         for run_folder in written:
             hand_over_run(run_folder.path)

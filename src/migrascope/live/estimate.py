@@ -165,7 +165,8 @@ def _rest(history: History, known: Known) -> _Rest:
 def _dirtying(history: History, terms: Terms, known: Known) -> Dirtying:
     held = known.first_copy or float(history.last.sent - history.last.zero_bytes)
     size = _set_bytes(terms, held)
-    turns = history.lately(LATELY_S)
+    # where more was left than the guest writes to, nothing was clean that it could dirty
+    turns = [turn for turn in history.lately(LATELY_S) if turn.left < size]
     telling = [turn for turn in turns if turn.dirtied < TELLING * (size - turn.left)]
     if telling or (turns and not terms.write_Bps):
         return Dirtying.fitted(telling or turns, size)

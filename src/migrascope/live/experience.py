@@ -11,6 +11,9 @@ from migrascope.model.schedule import Factors
 SPREAD, SPREAD_OF_OTHERS = 0.1, 0.5
 """How far the data of the first copy may be off, as a share: learnt of the same guest, or of another alone."""
 
+STOPPED = 0.5
+"""A round for a larger share of which QEMU did not answer, and was then over, is that of a guest that was stopped."""
+
 
 @dataclass(frozen=True)
 class Past:
@@ -58,9 +61,24 @@ def past(factors: Factors, samples: Sequence[Sample], resident: int | None = Non
     if not last.sent_is_exact or again < 0:
         return None
     held = last.sent - last.zero_bytes - again  # what is sent again holds something
+    first, took_s = samples[0], last.at_s - samples[0].at_s
+    if not speeds and took_s > 0:  # QEMU does not answer while it copies a guest that it has stopped at once
+        speeds.append((held + again - (first.sent - first.zero_bytes)) / took_s)
     speed = statistics.median(speeds) if speeds else None
-    turn = history.turns[0] if history.turns else None
-    return Past(factors, samples[0].at_s, held, turn, speed, resident)
+    return Past(factors, samples[0].at_s, held, _first_turn(history, samples, held), speed, resident)
+
+
+def _first_turn(history: History, samples: Sequence[Sample], held: float) -> Turn | None:
+    """The first look at the bitmap, where it tells how fast a guest writes that runs. It does not where the downtime
+    limit let QEMU stop the guest at once: before the first copy was made, or for most of the round, in which QEMU does
+    not answer."""
+    if not history.turns:
+        return None
+    turn = history.turns[0]
+    before = max(sample.at_s for sample in samples if sample.at_s < turn.at_s)
+    seen = next(sample for sample in samples if sample.at_s == turn.at_s)
+    stopped = seen.state != "active" and turn.at_s - before > STOPPED * turn.took_s
+    return None if turn.left >= held or stopped else turn
 
 
 def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) -> Known:

@@ -17,7 +17,10 @@ KEPT_NS = 60 * SECOND
 ONGOING_NS = SECOND
 """A silence that goes on is told when it is so long."""
 NOTHING, ANSWERED, LATE, LOST = range(4)
+RTT_EDGES_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Upper edges of the bins of round trips; one bin more holds what took longer."""
 _MOST_DOUBTS = 16
+_RTT_EDGES_NS = np.array([round(edge * NS) for edge in RTT_EDGES_S], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,18 @@ class Outage:
 
 @dataclass(frozen=True)
 class Tally:
-    """All probes so far: sent, those that were answered within Tmax, and those that are known to be lost; rtt_max_s:
-    the longest round trip, None without one."""
+    """All probes so far: sent, those that were answered within Tmax, how many of these later than LATE_NS, and those
+    that are known to be lost; rtt_max_s: the longest round trip, rtt_sum_s: all of them together, rtt_bins: how many by
+    RTT_EDGES_S; last_ns: when the last reply came (mono). None without one."""
 
-    sent: int
-    answered: int
-    lost: int
-    rtt_max_s: float | None
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    rtt_max_s: float | None = None
+    late: int = 0
+    rtt_sum_s: float = 0.0
+    rtt_bins: tuple[int, ...] = (0,) * (len(RTT_EDGES_S) + 1)
+    last_ns: int | None = None
 
 
 class Sliding:
@@ -56,7 +64,7 @@ class Sliding:
         self._early: dict[int, int] = {}
         self._anchor: tuple[int, int] | None = None
         self._left_lost = 0
-        self._left = Tally(0, 0, 0, None)
+        self._left = Tally()
         self._doubtful: deque[Span] = deque(maxlen=_MOST_DOUBTS)
         self._told_ns = 0
         self._ongoing_ns: int | None = None
@@ -181,17 +189,25 @@ class Sliding:
         return float((spacing[spacing > 2 * interval] - interval).sum())
 
     def _tally(self, packets: Packets) -> Tally:
-        rtt = packets.rtt_ns
-        came = rtt[rtt >= 0]
+        rtt, before = packets.rtt_ns, self._left
+        within = rtt >= 0
+        came = rtt[within]
         longest = [float(came.max()) / NS] if len(came) else []
-        before = self._left
         if before.rtt_max_s is not None:
             longest.append(before.rtt_max_s)
+        last = [int(packets.arrived_ns[within].max())] if len(came) else []
+        if before.last_ns is not None:
+            last.append(before.last_ns)
+        bins = np.bincount(np.searchsorted(_RTT_EDGES_NS, came), minlength=len(before.rtt_bins))
         return Tally(
             before.sent + len(packets),
             before.answered + len(came),
             before.lost + int(packets.lost.sum()),
             max(longest, default=None),
+            before.late + int((came > LATE_NS).sum()),
+            before.rtt_sum_s + float(came.sum()) / NS,
+            tuple(map(int, before.rtt_bins + bins)),
+            max(last, default=None),
         )
 
     def tally(self, now_ns: int) -> Tally:

@@ -103,6 +103,15 @@ class OwnLateness(_Event):
     seconds: float
 
 
+class BackOff(_OfOne):
+    """The address, or a router before it, has asked to be left alone: nothing is sent to it for so many seconds. why:
+    how it said so."""
+
+    event: Literal["back-off"] = "back-off"
+    seconds: float
+    why: str
+
+
 class End(_OfOne):
     """The whole observation of an address. loss_ratio: of the probes whose fate is known; rtt_s: the median of the last
     minute; rtt_max_s: the longest; None where nothing was answered."""
@@ -118,7 +127,7 @@ class End(_OfOne):
     blackout_total_s: float
 
 
-Event = Begin | Silent | Blackout | OwnLateness | End
+Event = Begin | Silent | Blackout | OwnLateness | BackOff | End
 
 
 def schema() -> dict[str, Any]:

@@ -36,6 +36,11 @@ _ALL = [
         "an echo reply: the kernel's receive stamp (wall) and when the prober read it",
     ),
     Table(
+        "back_off", 1,
+        {"mono_ns": "int", "until_ns": "int", "why": "str"},
+        "the prober was told to stop (ICMP: administratively prohibited; HTTP: 429) and sends nothing until then",
+    ),
+    Table(
         "stamp_sent", 1,
         {"seq": "int", "due_ns": "int", "sent_ns": "int"},
         "a STAMP test packet: when it was due, and the stamp right before it was handed to the kernel",

@@ -1,4 +1,5 @@
-"""Round-trip probes to many addresses from one process: tables echo_sent and echo_reply of each.
+"""Round-trip probes to many addresses from one process: tables echo_sent and echo_reply of each, and back_off of those
+that are asked by ICMP.
 
 Config: targets, each {source, instance, address, port (0: ICMP echo requests, else handshakes with it), rate (1/s)}; a
 target's source names its spools. part_s: seconds after which a spool goes on in another file; None: never.
@@ -13,13 +14,13 @@ from typing import Any
 from migrascope.node.program import Program
 from migrascope.probe.connect import GIVEN_UP_NS, ConnectSocket
 from migrascope.probe.icmp import EchoSocket
-from migrascope.probe.paced import Stream, probe
+from migrascope.probe.paced import Heed, Stream, probe
 from migrascope.store.spool import Spool
 
 _TICK_NS = 2_000_000
 """Addresses are asked in turn, but so many at once that the process wakes no more than 500 times a second."""
 _FLUSH_S, _FLUSH_S_EACH, _MOST_FLUSH_S = 0.05, 0.002, 0.2
-_FILES_EACH, _FILES = 3, 64
+_FILES_EACH, _FILES = 4, 64
 """Open files: of each target its socket and its spools, and what there is anyway."""
 
 
@@ -50,18 +51,22 @@ def _stream(config: dict[str, Any], stack: ExitStack, at: int, targets: list[dic
     address, port, rate = target["address"], target["port"], target["rate"]
     prober = ConnectSocket(address, port) if port else EchoSocket(address)
     stack.callback(prober.close)
-    sent, replies = (
-        stack.enter_context(
+
+    def spool(table: str) -> Spool:
+        return stack.enter_context(
             Spool(
                 Path(config["directory"]), table, source=target["source"], host=config["host"],
                 instance=target["instance"], migration=config["migration"], part_s=config["part_s"],
                 flush_s=min(max(_FLUSH_S, _FLUSH_S_EACH * len(targets)), _MOST_FLUSH_S),
             )
-        )
-        for table in ("echo_sent", "echo_reply")
-    )  # fmt: skip
+        )  # fmt: skip
+
+    heed = None
+    if isinstance(prober, EchoSocket):
+        prober.heed()
+        heed = Heed(prober.prohibited, spool("back_off"))
     phase = round(at * 1e9 / rate / len(targets))
-    return Stream(prober, rate, sent, replies, phase - phase % _TICK_NS)
+    return Stream(prober, rate, spool("echo_sent"), spool("echo_reply"), phase - phase % _TICK_NS, heed)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Fetches of pages as probes, many from one process: tables echo_sent and echo_reply of each.
+"""Fetches of pages as probes, many from one process: tables echo_sent, echo_reply and back_off of each.
 
 Config: targets, each {source, instance, url, rate (1/s)}; a target's source names its spools. part_s: seconds after
 which a spool goes on in another file. A fetch has a connection of its own; its reply is the whole page with status 200.
 One that takes GIVEN_UP_S is given up. Where the server answers 429 (RFC 6585), nothing is asked for as long as it says,
-or PAUSE_S.
+or PAUSE_S at least.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from typing import Any
 
 import aiohttp
 
+from migrascope.model.manners import TOO_MANY, pause_s
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
 GIVEN_UP_S = 2.0
-PAUSE_S, MOST_PAUSE_S = 10.0, 600.0
-TOO_MANY = 429
 _TICK_S = 0.05
+_TABLES = ("echo_sent", "echo_reply", "back_off")
 
 
 class Page:
     """One page. Fetches are counted as they are sent: what is left out has no number."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, sent: Spool, replies: Spool) -> None:
-        self._session, self._url, self._sent, self._replies = session, url, sent, replies
+    def __init__(self, session: aiohttp.ClientSession, url: str, sent: Spool, replies: Spool, pauses: Spool) -> None:
+        self._session, self._url, self._sent, self._replies, self._pauses = session, url, sent, replies, pauses
         self._seq = self._silent_until_ns = 0
 
     async def fetch(self, _: int, due_ns: int) -> None:
@@ -43,18 +43,13 @@ class Page:
                 await response.read()
                 wall_ns, now_ns = time.time_ns(), time.monotonic_ns()
                 if response.status == TOO_MANY:
-                    self._silent_until_ns = now_ns + round(1e9 * pause_s(response.headers.get("Retry-After")))
+                    asked_s = pause_s(response.headers.get("Retry-After"), time.time())
+                    until_ns = now_ns + round(1e9 * asked_s)
+                    if until_ns > self._silent_until_ns:
+                        self._silent_until_ns = until_ns
+                        self._pauses.add(now_ns, until_ns, f"HTTP: status {TOO_MANY}")
                 elif response.status == 200:
                     self._replies.add(seq, wall_ns, now_ns)
-
-
-def pause_s(retry_after: str | None) -> float:
-    """How long a server wants to be left alone, by its header Retry-After (RFC 9110, 10.2.3), PAUSE_S at least; a date
-    counts as that."""
-    try:
-        return min(MOST_PAUSE_S, max(PAUSE_S, float(retry_after or PAUSE_S)))
-    except ValueError:
-        return PAUSE_S
 
 
 def session(limit_s: float) -> aiohttp.ClientSession:
@@ -75,9 +70,9 @@ async def main(program: Program) -> None:
         spools: list[Spool] = []
         pages = []
         for target in config["targets"]:
-            both = [stack.enter_context(_spool(config, target, table)) for table in ("echo_sent", "echo_reply")]
-            spools += both
-            pages.append((target["rate"], Page(client, target["url"], *both)))
+            own = [stack.enter_context(_spool(config, target, table)) for table in _TABLES]
+            spools += own
+            pages.append((target["rate"], Page(client, target["url"], *own)))
         program.ready()
         start = time.monotonic_ns()
         async with asyncio.TaskGroup() as group:

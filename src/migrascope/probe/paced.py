@@ -8,11 +8,12 @@ every 50 ms, which costs no accuracy, for their stamps are the kernel's.
 import gc
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from migrascope.model.manners import MOST_DOUBLED_S, PAUSE_S
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
@@ -20,6 +21,7 @@ _LOWEST_PRIORITY = 1
 _BATCH_NS = 50_000_000
 _MOST_READ = 200  # about 1 ms of work: the flood after a blackout must not delay the next request
 _LEAST_READ = 10
+PROHIBITED = "ICMP: administratively prohibited"
 
 
 class Prober(Protocol):
@@ -36,24 +38,60 @@ class Prober(Protocol):
 
 
 @dataclass(eq=False)
+class Heed:
+    """A prober that stops for a while when it is told to. told: whether it was, since it was asked last; pauses: where
+    its pauses are recorded. A pause is twice as long as the one before, unless there was a reply meanwhile."""
+
+    told: Callable[[], bool]
+    pauses: Spool
+    until_ns: int = 0
+    _pause_s: float = PAUSE_S
+
+    def look(self, now_ns: int, *, replied: bool) -> None:
+        """Begins a pause where it was told to stop."""
+        told = self.told()
+        if replied:
+            self._pause_s = PAUSE_S
+        if told and now_ns >= self.until_ns:
+            self.until_ns = now_ns + round(self._pause_s * 1e9)
+            self._pause_s = min(MOST_DOUBLED_S, 2 * self._pause_s)
+            self.pauses.add(now_ns, self.until_ns, PROHIBITED)
+        self.pauses.tick()
+
+
+@dataclass(eq=False)
 class Stream:
     """The packets of one prober: `rate` a second, the first one `phase_ns` after the begin of all streams. Rows of
-    `sent`: (seq, due_ns, sent_ns)."""
+    `sent`: (seq, due_ns, sent_ns). heed: None for one that nobody can tell to stop. What is left out in a pause has no
+    number."""
 
     prober: Prober
     rate: float
     sent: Spool
     replies: Spool
     phase_ns: int = 0
+    heed: Heed | None = None
     _next: int = 0
+    _left_out: int = 0
 
     def due(self, start_ns: int, until_ns: int) -> "list[tuple[int, int, Stream, bytes]]":
         """(due, seq, stream, packet) of what is due before `until_ns` and was not asked for before."""
         found = []
-        while (due := start_ns + self.phase_ns + round(self._next * 1e9 / self.rate)) < until_ns:
+        pause_ns = 0 if self.heed is None else self.heed.until_ns
+        while (due := start_ns + self.phase_ns + round((self._next + self._left_out) * 1e9 / self.rate)) < until_ns:
+            if due < pause_ns:
+                self._left_out += 1
+                continue
             found.append((due, self._next, self, self.prober.request(self._next)))
             self._next += 1
         return found
+
+    def receive(self, most: int) -> None:
+        """Records what replies have come, `most` packets at most."""
+        came = self.prober.receive(most)
+        self.replies.add_all(came)
+        if self.heed is not None:
+            self.heed.look(time.monotonic_ns(), replied=bool(came))
 
 
 def probe(program: Program, streams: Sequence[Stream]) -> None:
@@ -66,12 +104,12 @@ def probe(program: Program, streams: Sequence[Stream]) -> None:
         until += _BATCH_NS
         _send(program, streams, start, until)
         for stream in streams:
-            stream.replies.add_all(stream.prober.receive(most))
+            stream.receive(most)
     while not program.ending:
         time.sleep(_BATCH_NS / 1e9)
         for stream in streams:
             stream.sent.tick()
-            stream.replies.add_all(stream.prober.receive(most))
+            stream.receive(most)
 
 
 def _send(program: Program, streams: Sequence[Stream], start_ns: int, until_ns: int) -> None:

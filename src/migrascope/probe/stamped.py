@@ -11,6 +11,16 @@ _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
 _ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size)
 _RECEIVE_BUFFER = 4 << 20
+_RECVERR: dict[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
+"""IP_RECVERR, IPV6_RECVERR (linux/in.h, linux/in6.h): errors that others report are queued (ip(7))."""
+_ERROR = struct.Struct("@IBBBxII")  # struct sock_extended_err (linux/errqueue.h)
+_MOST_ERROR = 512
+_BY_ICMP, _BY_ICMP6 = 2, 3
+_PROHIBITED = {_BY_ICMP: (3, {9, 10, 13}), _BY_ICMP6: (1, {1})}
+"""Destination unreachable, administratively prohibited: its type and codes (RFC 1122, RFC 1812; RFC 4443)."""
 
 
 class StampedSocket:
@@ -43,6 +53,25 @@ class StampedSocket:
             seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
             yield data, seconds * 10**9 + nanoseconds, now
 
+    def heed(self) -> None:
+        """From now on `prohibited` knows what others report."""
+        self._socket.setsockopt(*_RECVERR[self._socket.family], 1)
+
+    def prohibited(self) -> bool:
+        """Whether a router or the peer itself has said since the last call that it may not be asked: for one that
+        heeds."""
+        found = False
+        while True:
+            try:
+                _, ancillary, _, _ = self._socket.recvmsg(
+                    _MOST_ERROR, socket.CMSG_SPACE(_MOST_ERROR), socket.MSG_ERRQUEUE
+                )
+            except OSError:  # BlockingIOError: there are no more
+                return found
+            found = found or any(
+                (level, kind) in _RECVERR.values() and is_prohibition(data) for level, kind, data in ancillary
+            )
+
     def close(self) -> None:
         self._socket.close()
 
@@ -51,3 +80,10 @@ class StampedSocket:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_prohibition(error: bytes) -> bool:
+    """Whether a queued error, as recvmsg(2) gives it with MSG_ERRQUEUE, says: administratively prohibited."""
+    _, origin, kind, code, _, _ = _ERROR.unpack_from(error)
+    wanted, codes = _PROHIBITED.get(origin, (None, set[int]()))
+    return kind == wanted and code in codes

@@ -9,10 +9,11 @@ from typing import Any
 from migrascope.model.problem import Problem
 
 
-def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
+def write_whole(path: Path, content: str | bytes, mode: int = 0o666, *, durable: bool = True) -> None:
     """Writes a file in place of an old one, or leaves the old one. OSError, which names the file, where it cannot.
 
-    A link in its place is replaced, not followed. mode: of a new file, less the umask.
+    A link in its place is replaced, not followed. mode: of a new file, less the umask. durable: it is on the disk when
+    this returns; False for what is soon written anew.
     """
     data = content.encode() if isinstance(content, str) else content
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -22,7 +23,8 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
             with open(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(handle)
+                if durable:
+                    os.fsync(handle)
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
     observed, plan = trial.observed_plan, trial.plan
     members = []
     if observed.way != "none":
-        config = {"target": observed.address, "rate": plan.probes.echo_rate, "kind": observed.way}
+        config = {"target": observed.address, "rate": plan.probes.echo_rate, "kind": observed.way, "heeds": True}
         members.append(_member("echo", "probe.echo", **config, port=observed.port))
     new, kept = plan.visitors.rates
     if observed.url:

@@ -3,9 +3,10 @@
 Config: url (the page), new_rate, kept_rate (visits per second), kept_connections, seed (where in its interval each kind
 begins). A visit is due at an absolute time, whatever became of those before it, and fails 10 s after that time. Where
 the guest already has as many in its hands as it could answer within a few seconds, one that is due is not made, and its
-row says so: else a guest that is late would never catch up. A `new` one opens a connection for itself. A `kept` one
-waits for its turn on connection seq mod kept_connections; where that has died, it is opened again. sent_ns: when the
-visit's turn came; connected_ns: 0 where it was there.
+row says so: else a guest that is late would never catch up. Nor is one made while the server wants to be left alone
+(status 429). A `new` one opens a connection for itself. A `kept` one waits for its turn on connection seq mod
+kept_connections; where that has died, it is opened again. sent_ns: when the visit's turn came; connected_ns: 0 where it
+was there.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from migrascope.model.manners import TOO_MANY, pause_s
 from migrascope.node.program import Program
 from migrascope.workload.flows import Flows, Lane
 
@@ -72,7 +74,7 @@ class Visitors:
         self._url, self._visits, self._flows, self._lanes = url, visits, flows, lanes
         self._most = {kind: max(LEAST_MOST, round(MOST_S * rate)) for kind, rate in rates.items()}
         self._new: set[Lane] = set()
-        self._kept = 0
+        self._kept = self._silent_until_ns = 0
         self._page_bytes: int | None = None
 
     @classmethod
@@ -108,10 +110,15 @@ class Visitors:
             self._kept -= 1
 
     def _refuses(self, kind: str, seq: int, due_ns: int, under_way: int) -> bool:
-        """Whether a visit is not made, since too many are under way; it is recorded then."""
-        if under_way < self._most[kind]:
+        """Whether a visit is not made, since too many are under way, or the server wants to be left alone; it is
+        recorded then."""
+        if time.monotonic_ns() < self._silent_until_ns:
+            why = f"not asked: the server wants to be left alone (status {TOO_MANY})"
+        elif under_way >= self._most[kind]:
+            why = f"not served: {under_way} visits of its kind are under way"
+        else:
             return False
-        refused = Visit(kind, seq, due_ns, error=f"not served: {under_way} visits of its kind are under way")
+        refused = Visit(kind, seq, due_ns, error=why)
         self._visits.add(*vars(refused).values())
         return True
 
@@ -145,6 +152,9 @@ class Visitors:
             if lane.connected_ns > visit.sent_ns:
                 visit.connected_ns = lane.connected_ns
             visit.connection = lane.flow
+        if visit.status == TOO_MANY:
+            asked_ns = round(NS * pause_s(response.headers.get("Retry-After"), time.time()))
+            self._silent_until_ns = max(self._silent_until_ns, visit.done_ns + asked_ns)
         if visit.status != 200:
             raise VisitError(f"status {visit.status}")
         if self._page_bytes is None:

@@ -93,6 +93,8 @@ def test_before_the_request_the_way_is_named_and_of_a_fleet_its_size() -> None:
 def test_silence_and_a_kill_are_told() -> None:
     quiet = replace(VIEW, quiet_s=12.0)
     assert "nothing written for 12 s" in said(quiet)[1]
+    assert "nothing written for 12 s" in said(quiet, width=80)[1]
+    assert said(quiet, width=20)[0] == "0/4 silent"
     killed = said(quiet, writer=None)
     assert killed[1] == "nobody runs it any more: migrascope run --resume 20260101-000000-aaaa"
     assert "nothing written" not in "\n".join(killed)

@@ -10,8 +10,10 @@ from guestpages import Guest, migrated
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrascope.live.estimate import estimate
 from migrascope.live.eta import NOT_BEGUN, Forecast, at_request
 from migrascope.live.experience import NOTHING, Known
+from migrascope.live.history import History
 from migrascope.live.sample import Sample
 from migrascope.live.terms import Terms
 from migrascope.model.policy import AutoConverge, Moment
@@ -257,3 +259,18 @@ def test_a_recorded_guest_of_which_nine_tenths_are_empty() -> None:
     ]
     said = foretold(samples, Terms(0.3, 60.0, link_Bps=LINK_BPS), Known(114585600.0, None, 0.03, 117.9e6))
     assert worst(said, IDLE_TOOK_S) < 0.1
+
+
+def test_a_round_that_ends_before_the_first_copy_says_nothing_of_what_the_guest_writes() -> None:
+    """As where the downtime limit is that long: QEMU looks at the bitmap at once, and most of the guest is left."""
+    total, zeros = 1_000_000_000, 9_000_000
+
+    def at(seconds: float, sent: int, left: int, rounds: int) -> Sample:
+        return Sample(seconds, "active", total, left, sent, zeros, sent - zeros, rounds)
+
+    samples = [at(0.0, 10_000_000, total - 10_000_000, 1), at(0.1, 22_000_000, total - 21_000_000, 2)]
+    history = History.of(samples[0]).then(samples[1])
+    assert history.turns[0].dirtied > 0
+    basis = estimate(history, terms(Guest(write_Bps=0), limit_s=100.0), learnt(Guest(write_Bps=0))).basis
+    assert basis is not None
+    assert basis.dirty_Bps == 0

@@ -111,6 +111,23 @@ def test_the_same_guest_teaches_most() -> None:
     assert known(replace(FACTORS, link_bps=1e8), [item]).speed_Bps is None
 
 
+def test_one_that_was_stopped_at_once_teaches_its_speed_and_not_how_fast_it_writes() -> None:
+    """The downtime limit lets QEMU stop it before anything is copied; until that is over QEMU does not answer."""
+    total, held = 1000_000_000, 200_000_000
+
+    def at(seconds: float, state: str, sent: int, zeros: int, rounds: int) -> Sample:
+        return Sample(seconds, state, total, total - sent, sent, zeros, sent - zeros, rounds)
+
+    begin, end = at(0.1, "active", 10_000_000, 9_000_000, 1), at(2.1, "completed", total, total - held, 3)
+    silent = past(FACTORS, [begin, end])
+    early = past(FACTORS, [begin, at(0.2, "active", 20_000_000, 9_000_000, 2), end])
+    for item in (silent, early):
+        assert item is not None
+        assert (item.first_copy, item.first_turn) == (held, None)
+    assert silent is not None
+    assert silent.speed_Bps == pytest.approx((held - 1_000_000) / 2)
+
+
 def test_one_that_was_not_carried_through_teaches_nothing() -> None:
     assert past(FACTORS, []) is None
     assert past(FACTORS, migrated(Guest())[0][:4]) is None

@@ -22,7 +22,7 @@ from rich.console import Console
 from migrascope.cli.observe import _stop_at_interrupt
 from migrascope.cli.ribbon import Ribbons
 from migrascope.metrics.sliding import Sliding
-from migrascope.model.observation import Begin, Blackout, End, Event, OwnLateness, Silent, Target, schema
+from migrascope.model.observation import BackOff, Begin, Blackout, End, Event, OwnLateness, Silent, Target, schema
 from migrascope.model.problem import Problem
 from migrascope.node.wait import wait_until
 from migrascope.report.terminal.observed import line, total
@@ -113,7 +113,7 @@ async def test_a_prober_that_cannot_record_says_why_and_the_whole_is_told(
 
 async def test_more_handshakes_than_there_may_be_files_are_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, "RLIMIT_NOFILE", 1000)
-    with pytest.raises(Problem, match=r"1867 open files are needed, and 1000 allowed \(ulimit -Hn\)"):
+    with pytest.raises(Problem, match=r"1868 open files are needed, and 1000 allowed \(ulimit -Hn\)"):
         async with asyncio.timeout(120):
             await observe([target(port, 2000)], Until(None, False, asyncio.Event()), print, lambda views: None)
 
@@ -128,6 +128,10 @@ def test_lines_say_what_happened() -> None:
     never = blackout.model_copy(update={"at_least": True, "seconds": 12.345})
     assert line(never, several=False) == "14:03:22.118 blackout of at least 12.35 s, not over: 115 probes lost"
     assert line(Silent(**OF, seconds=1.5), several=False) == "14:03:22.118 silent, for 1.50 s so far"
+    asked = BackOff(**OF, seconds=10, why="HTTP: status 429")
+    assert line(asked, several=True) == (
+        "14:03:22.118 vm asks to be left alone (HTTP: status 429): nothing is sent for 10.0 s"
+    )
     own = OwnLateness(time=TIME, seconds=0.4)
     assert line(own, several=True).startswith("14:03:22.118 this machine sent nothing for 400 ms:")
     assert "wall clock stepped" in line(own.model_copy(update={"seconds": 0.0}), several=False)
@@ -169,7 +173,7 @@ def test_json_is_an_object_for_each_event_of_the_printed_schema(tmp_path: Path, 
         for definition in shown["$defs"].values()
         if "event" in definition.get("properties", {})
     }
-    assert set(kinds) == {"begin", "silent", "blackout", "own-lateness", "end"}
+    assert set(kinds) == {"begin", "silent", "blackout", "own-lateness", "back-off", "end"}
     for event in events:
         assert set(event) == set(kinds[event["event"]]["properties"])
 

@@ -5,7 +5,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ from loopback import listening
 from migrascope.analysis.run import analyse
 from migrascope.cli.main import _arguments
 from migrascope.metrics.trial import examine
+from migrascope.model.manners import pause_s
+from migrascope.model.observation import BackOff, Event, Target
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.probe.fetches import Page as Fetched
-from migrascope.probe.fetches import pause_s, session
+from migrascope.probe.fetches import session
 from migrascope.store.recording import Recording, TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.spool import Spool, read
 from migrascope.study.labs.labs import Progress
+from migrascope.study.observation.observe import Until, View, observe
 from migrascope.study.observation.observed import Move, plan_of_move
 from migrascope.study.observation.page import page_of
 from migrascope.study.plans import PlanError, parse, text_of
@@ -406,9 +409,10 @@ async def test_a_server_that_wants_to_be_left_alone_is(site: Site, tmp_path: Pat
     with (
         Spool(tmp_path, "echo_sent", source="a", host="client") as sent,
         Spool(tmp_path, "echo_reply", source="a", host="client") as replies,
+        Spool(tmp_path, "back_off", source="a", host="client") as pauses,
     ):
         async with session(10) as client:
-            page = Fetched(client, url, sent, replies)
+            page = Fetched(client, url, sent, replies, pauses)
             await page.fetch(0, 0)
             site.status = 429
             await page.fetch(1, 0)
@@ -416,10 +420,40 @@ async def test_a_server_that_wants_to_be_left_alone_is(site: Site, tmp_path: Pat
             await page.fetch(2, 0)
     assert [row[0] for row in read(tmp_path / "echo_sent@a.jsonl")[1]] == [0, 1]
     assert [row[0] for row in read(tmp_path / "echo_reply@a.jsonl")[1]] == [0]
+    ((from_ns, until_ns, why),) = read(tmp_path / "back_off@a.jsonl")[1]
+    assert (until_ns - from_ns, why) == (10 * 10**9, "HTTP: status 429")
+
+
+async def test_a_server_that_wants_to_be_left_alone_is_told_of(site: Site) -> None:
+    url, told, stop = f"http://127.0.0.1:{site.server_port}/", list[Event](), asyncio.Event()
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, BackOff):
+            stop.set()
+
+    def show(views: Sequence[View]) -> None:
+        if views[0].heard:
+            site.status = 429
+
+    target = Target(name=url, address="127.0.0.1", way="http", port=0, rate=20, why="--url", answers=True)
+    async with asyncio.timeout(120):
+        await observe([target], Until(None, False, stop), tell, show)
+    (asked,) = [event for event in told if isinstance(event, BackOff)]
+    assert (asked.name, asked.seconds, asked.why) == (url, 10, "HTTP: status 429")
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [(None, 10), ("30", 30), ("1", 10), ("1e9", 600), ("Wed, 21 Oct 2026 07:28:00 GMT", 10)]
+    ("given", "seconds"),
+    [
+        (None, 10),
+        ("30", 30),
+        ("1", 10),
+        ("1e9", 86_400),
+        ("Thu, 01 Jan 1970 01:00:30 GMT", 30),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 10),
+        ("later", 10),
+    ],
 )
 def test_how_long_it_is_left_alone(given: str | None, seconds: float) -> None:
-    assert pause_s(given) == seconds
+    assert pause_s(given, 3600.0) == seconds

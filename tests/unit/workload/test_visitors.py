@@ -201,3 +201,17 @@ async def test_a_guest_that_serves_a_tenth_is_not_buried_and_each_visit_leaves_a
                 if item["due_ns"] < row["due_ns"] < item["done_ns"] and item["connected_ns"] < row["due_ns"]
             ]
             assert len(under_way) <= visitors.LEAST_MOST + 1
+
+
+async def test_a_server_that_wants_to_be_left_alone_is_not_asked(tmp_path: Path) -> None:
+    refusal = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"
+    async with site(lambda number: page() if number < 3 else refusal) as (server, url):
+
+        def refused() -> bool:
+            return sum(str(row["error"]).startswith("not asked") for row in rows(tmp_path, "visit")) >= 10
+
+        seen = await record(tmp_path, url, refused, kept=50, connections=1)
+        assert server.requests == sum(row["status"] > 0 for row in seen) < len(seen)
+    assert {row["error"] for row in seen if not row["sent_ns"]} == {
+        "not asked: the server wants to be left alone (status 429)"
+    }

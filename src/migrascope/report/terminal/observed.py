@@ -6,6 +6,7 @@ from migrascope.model.observation import (
     ECHO_BYTES,
     SYN_BYTES,
     VISIT_BYTES,
+    BackOff,
     Begin,
     Blackout,
     End,
@@ -31,6 +32,8 @@ def line(event: Event, *, several: bool) -> str:
             return f"{_clock(event.time)} {_own(event)}"
         case Silent():
             words = f"silent, for {human(event.seconds, 's')} so far"
+        case BackOff():
+            words = f"asks to be left alone ({event.why}): nothing is sent for {human(event.seconds, 's')}"
         case Blackout():
             words = _blackout(event)
     whose = f" {event.name}" if several else ""

@@ -16,7 +16,7 @@ import numpy as np
 from migrascope.metrics.packets import NS, STEP_NS, Packets, to_mono
 from migrascope.metrics.sliding import Outage, Sliding
 from migrascope.model.clock import WallClock, clock_pair, mono_s
-from migrascope.model.observation import Blackout, End, Event, OwnLateness, Silent, Target, local_time
+from migrascope.model.observation import BackOff, Blackout, End, Event, OwnLateness, Silent, Target, local_time
 from migrascope.model.problem import Problem
 from migrascope.node.process import Process, Where, running, tail
 from migrascope.store.spool import PartFollower
@@ -33,6 +33,7 @@ _DRAIN_S = 0.3
 _BATCH_NS = 300_000_000
 """A reply is read at most so long after it came, unless the prober could not run."""
 HOST = "client"
+_TABLES = ("echo_sent", "echo_reply", "back_off")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Until:
 
 @dataclass
 class View:
-    """An address as it is now. last: the last blackout."""
+    """An address as it is now. last: the last blackout; paused_ns: the last span in which it wanted to be left
+    alone."""
 
     target: Target
     window: Sliding
@@ -55,6 +57,7 @@ class View:
     blackouts: int = 0
     blackout_total_s: float = 0.0
     heard: bool = False
+    paused_ns: tuple[int, int] = (0, 0)
 
 
 class _Clocks:
@@ -83,7 +86,7 @@ class Observation:
         self.views = [View(target, Sliding(target.rate, settle_s(target))) for target in targets]
         self._tell, self._clocks = tell, _Clocks()
         self._spools = [
-            tuple(PartFollower(folder / f"{table}@{source_of(at)}.jsonl") for table in ("echo_sent", "echo_reply"))
+            tuple(PartFollower(folder / f"{table}@{source_of(at)}.jsonl") for table in _TABLES)
             for at in range(len(targets))
         ]
         self.eventful_s: float | None = None
@@ -93,7 +96,7 @@ class Observation:
         """Reads what has come, and tells what it shows."""
         step = self._clocks.read()
         clock = WallClock(self._clocks.pairs)
-        for view, (sent, replies) in zip(self.views, self._spools, strict=True):
+        for view, (sent, replies, pauses) in zip(self.views, self._spools, strict=True):
             came = list(replies.rows())
             seqs, walls, read = (np.array([row[at] for row in came], dtype=np.int64) for at in range(3))
             arrived = to_mono(clock, walls, read)
@@ -101,6 +104,9 @@ class Observation:
                 ((seq, sent_ns) for seq, _, sent_ns in sent.rows()), zip(seqs.tolist(), arrived.tolist(), strict=True)
             )
             view.heard = view.heard or bool(came)
+            for from_ns, until_ns, why in pauses.rows():
+                view.paused_ns = from_ns, until_ns
+                self._tell(BackOff(**self._of(view, from_ns), seconds=(until_ns - from_ns) / NS, why=why))
             if step is not None:
                 view.window.doubt(step)
             now = clock_pair()[0]
@@ -117,6 +123,8 @@ class Observation:
     def _told(self, view: View, outage: Outage, *, at_least: bool = False) -> None:
         gap = outage.gap
         if outage.owned:
+            if gap.start_ns < view.paused_ns[1] and gap.end_ns > view.paused_ns[0]:
+                return  # told already
             if gap.start_ns >= self._own_until_ns:  # once, for it is one prober that asks all addresses
                 self._tell(OwnLateness(time=self._clocks.time(gap.start_ns), seconds=outage.own_s))
             self._own_until_ns = max(self._own_until_ns, gap.end_ns)

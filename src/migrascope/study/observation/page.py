@@ -2,10 +2,11 @@
 
 import aiohttp
 
+from migrascope.model.manners import TOO_MANY
 from migrascope.model.observation import FOREIGN_VISITS, OWN_RATE, OWN_VISITS, Target
 from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem
-from migrascope.probe.fetches import TOO_MANY, session
+from migrascope.probe.fetches import session
 from migrascope.study.observation.way import default_rate, resolved
 
 _LIMIT_S = 5.0
