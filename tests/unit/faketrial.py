@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from migrascope.analysis.cells import summarise
+from migrascope.analysis.summary import Summary
 from migrascope.lab.fake.script import Script
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors, TrialSpec, schedule
@@ -46,6 +48,17 @@ def record(
         for path in opened.glob(f"{table}@*"):
             path.unlink()
     return run.seal_trial(opened, facts)
+
+
+def in_blocks(run: Summary, blocks: int) -> Summary:
+    """The trials of a run of one block as those of so many: for tests that set the figures which they are about."""
+    each = len(run.trials)
+    trials = [
+        replace(trial, facts=replace(trial.facts, block=1 + block, number=each * block + trial.facts.number))
+        for block in range(blocks)
+        for trial in run.trials
+    ]
+    return summarise(run.environment, run.plan | {"blocks": blocks}, trials, None)
 
 
 def run_of(folder: Path, plan: Plan, scripts: Any = None) -> RunFolder:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from faketrial import light, run_of
+from faketrial import in_blocks, light, run_of
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -45,8 +45,8 @@ SIX_AND_SIX = [*(seconds(0.1 + 0.001 * at) for at in range(6)), *(seconds(4.2, a
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     half = {"name": "half", "kind": "link-rate", "target": "storage", "rate": "100mbit"}
-    plan = light(blocks=12, axes={"scenario": ["none"], "disturbance": ["none", "half"]}, disturbance=[half])
-    return analyse(run_of(tmp_path_factory.mktemp("run"), plan))
+    plan = light(blocks=1, axes={"scenario": ["none"], "disturbance": ["none", "half"]}, disturbance=[half])
+    return in_blocks(analyse(run_of(tmp_path_factory.mktemp("run"), plan)), 12)
 
 
 def with_values(run: Summary, measured: list[Measured], disturbance: str = "none") -> Summary:
