@@ -23,19 +23,23 @@ from migrascope.study.plans import text_of
 from needs import prometheus_program
 
 pytestmark = pytest.mark.lab
-BOARD = json.loads((Path(__file__).parents[2] / "docs/grafana/migrascope.json").read_text(encoding="utf-8"))
+DOCS = Path(__file__).parents[2] / "docs"
+BOARD = json.loads((DOCS / "grafana/migrascope.json").read_text(encoding="utf-8"))
 VARIABLES = {"$__rate_interval": "30s", "$__range": "5m", "$target": ".*"}
 """What Grafana would put in."""
 LIMIT_S = 120.0
 
 
 def queries() -> list[str]:
-    """What the panels ask for, and what fills the variables."""
+    """What the panels ask for, what fills the variables, and what the alerts on the page compare."""
     found = [target["expr"] for panel in BOARD["panels"] for target in panel.get("targets", [])]
     for variable in BOARD["templating"]["list"]:
         if variable["type"] == "query":
             metric, label = re.findall(r"label_values\((\w+), (\w+)\)", variable["definition"])[0]
             found.append(f"count by ({label}) ({metric})")
+    page = (DOCS / "dashboards.md").read_text(encoding="utf-8")
+    (alerts,) = re.findall(r"```\n((?:.* > [0-9]+\n)+)```", page)
+    found += [alert.rpartition(" > ")[0] for alert in alerts.splitlines()]
     for name, value in VARIABLES.items():
         found = [query.replace(name, value) for query in found]
     return found
