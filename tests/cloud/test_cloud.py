@@ -2,13 +2,15 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from lab.cloud import Cloud, Server, Visitor
-from lab.machine import json_of
+from lab.machine import COMMAND, json_of
+from migrascope.node.process import Where
 from migrascope.testbed.settings import COMPUTE, CONTROLLER
 from needs import chromium
 
@@ -79,3 +81,26 @@ def test_an_administrator_migrates_in_horizon(cloud: Cloud, server: Server, tmp_
         page.screenshot(path=shots / "horizon-after.png")
         browser.close()
     cloud.serves(server)
+
+
+def test_a_migration_by_the_clouds_own_client_is_observed_from_outside(
+    cloud: Cloud, server: Server, tmp_path: Path
+) -> None:
+    """Nothing is known but the address, and the command that migrates."""
+    source = cloud.host(server)
+    destination = COMPUTE if source == CONTROLLER else CONTROLLER
+    migrate = [
+        *COMMAND, "testbed", "shell", "--name", cloud.testbed.name, CONTROLLER,
+        "openstack", "--os-cloud", "migrascope", "--os-compute-api-version", "2.30",
+        "server", "migrate", "--live-migration", "--host", destination, "--wait", server.id,
+    ]  # fmt: skip
+    observe = ["observe", server.address, "--url", f"http://{server.address}/none.html", "--runs", str(tmp_path)]
+    argv = Where(cloud.client).command([*COMMAND, *observe, "--", *migrate])
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cloud.host(server) == destination
+    (cell,) = json_of("show", "-1", "--json", "--runs", str(tmp_path))["cells"]
+    assert (cell["trials"], cell["failed"]) == (1, 0)
+    blackout, commanded = (cell["metrics"][key]["median"] for key in ("network_blackout_s", "migration_time_s"))
+    assert 0.02 < blackout < 10
+    assert commanded > blackout

@@ -124,6 +124,10 @@ class Cloud:
         """{"status", "host", "took_s"} of a live migration, from the request until Nova calls it completed."""
         return self.sdk(_MIGRATE, server=server.id, host=host, timeout_s=timeout_s)
 
+    def host(self, server: Server) -> str:
+        """The node on which it runs."""
+        return str(self.sdk("print(json.dumps(host(given['server'])))", server=server.id))
+
     def ask(self, url: str, method: str = "GET", timeout_s: float = 20) -> bytes:
         """The body of the answer that the client gets."""
 
