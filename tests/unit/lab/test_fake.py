@@ -17,6 +17,7 @@ OF_A_CLOUD = {"api", "libvirt_event", "libvirt_job", "host_clock", "announce", "
 WHERE_ASKED_FOR = {
     "browser",
     "browser_event",
+    "back_off",
     "hold",
     "capture",
     "stress",
