@@ -18,6 +18,8 @@ DRAWN = 8
 LISTED = 200
 MOST_POINTS = 2000
 """A line of more windows than that is drawn by the mean of several."""
+_LEFT: Spec = {"minExtent": 40}
+"""All charts begin at the same place, so that what is above one another was at the same time."""
 _PANELS: tuple[tuple[str, str, Callable[[Window], float | None]], ...] = (
     ("throughput", "Throughput [Mbit/s]", lambda window: window.throughput_bps / 1e6),
     ("delay", "Delay [ms]", lambda window: None if window.delay_s is None else window.delay_s * 1e3),
@@ -108,10 +110,11 @@ def _silences(qos: Qos) -> Spec | None:
     if not rows:
         return None
     order = list(dict.fromkeys(row["who"] for row in rows))
-    lane = {"field": "who", "type": "nominal", "sort": order, "axis": None}
+    axis = _LEFT | {"labels": False, "ticks": False, "domain": False, "grid": False}
+    lane = {"field": "who", "type": "nominal", "sort": order, "title": " ", "axis": axis}
     # names stand above the bars: beside them they would leave a narrow screen no room for these
     bars = {
-        "mark": {"type": "bar", "color": PALETTE[3], "stroke": PALETTE[3], "height": 10, "yOffset": 8},
+        "mark": {"type": "bar", "color": PALETTE[3], "height": 10, "yOffset": 8},
         "encoding": {
             "x": _x(qos) | {"field": "from"},
             "x2": {"field": "until"},
@@ -119,12 +122,16 @@ def _silences(qos: Qos) -> Spec | None:
             "tooltip": [{"field": "who", "title": "Who"}, {"field": "length", "title": "Silent for"}],
         },
     }
+    begins = {
+        "mark": {"type": "tick", "orient": "vertical", "color": "var(--ink)", "size": 14, "thickness": 2, "yOffset": 8},
+        "encoding": {"x": _x(qos) | {"field": "from"}, "y": lane},
+    }
     names = {
         "transform": [{"aggregate": [{"op": "count", "as": "silences"}], "groupby": ["who"]}],
-        "mark": {"type": "text", "align": "left", "dy": -8, "fontSize": 12},
+        "mark": {"type": "text", "align": "left", "dy": -8, "fontSize": 12, "limit": {"expr": "width - 8"}},
         "encoding": {"x": {"value": 4}, "y": lane, "text": {"field": "who"}},
     }
-    return _chart(f"{len(rows)} silences in time", 50 + 36 * len(order), rows) | {"layer": [bars, names]}
+    return _chart(f"{len(rows)} silences in time", 50 + 36 * len(order), rows) | {"layer": [bars, begins, names]}
 
 
 def _lines(
@@ -152,7 +159,7 @@ def _lines(
         "mark": {"type": "line", "point": {"size": 12}, "strokeWidth": 1.4},
         "encoding": {
             "x": _x(qos) | {"field": "at"},
-            "y": {"field": "value", "type": "quantitative", "title": title},
+            "y": {"field": "value", "type": "quantitative", "title": title, "axis": _LEFT},
             "color": {
                 "field": "flow", "type": "nominal", "legend": None,
                 "scale": {"domain": list(range(DRAWN)), "range": PALETTE[:DRAWN]},

@@ -130,24 +130,30 @@ def remarks(totals: Totals) -> list[str]:
     found = []
     if counts := totals.no_ip | totals.not_measured:
         kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
-        found.append(f"{sum(counts.values())} packets are in no flow: {kinds}")
+        found.append(f"{_packets(sum(counts.values()), 'is', 'are')} in no flow: {kinds}")
     if totals.further:
-        found.append(f"{totals.further} packets belong to more flows than are told apart, and are in no figure below")
+        belong = _packets(totals.further, "belongs", "belong")
+        found.append(f"{belong} to more flows than are told apart: no figure below counts any")
     if totals.twice:
         found.append(
-            f"{totals.twice} packets were captured twice (several interfaces, or a mirror of both ports): each counts"
-            " once"
+            f"{_packets(totals.twice, 'was', 'were')} captured twice (several interfaces, or a mirror of both"
+            " ports): each counts once"
         )
     if totals.untimed:
-        found.append(f"{totals.untimed} packets carry no time stamp (simple packet blocks), and are in no figure below")
+        carry = _packets(totals.untimed, "carries", "carry")
+        found.append(f"{carry} no time stamp (simple packet blocks): no figure below counts any")
     if totals.backward:
         found.append(
-            f"{totals.backward} packets are stamped before the one in front of them, by {human(totals.backward_s, 's')}"
-            " at most: durations are from the least stamp to the greatest"
+            f"{_packets(totals.backward, 'is', 'are')} stamped before the one in front, by"
+            f" {human(totals.backward_s, 's')} at most: durations are from the least stamp to the greatest"
         )
     if totals.damage:
         found.append(f"the file is not whole: {totals.damage}")
     return found
+
+
+def _packets(count: int, one: str, many: str) -> str:
+    return f"1 packet {one}" if count == 1 else f"{count} packets {many}"
 
 
 def _bytes(flow: FlowQos) -> int:
