@@ -23,7 +23,7 @@ from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import parse_duration
 from migrascope.report.terminal.observed import line, total
-from migrascope.study.observation.way import target_of
+from migrascope.study.observation.way import clocked, target_of
 
 if TYPE_CHECKING:
     from migrascope.store.runfolder import RunFolder
@@ -191,6 +191,7 @@ async def _observed(
         from migrascope.study.observation.page import page_of
 
         targets.append(await page_of(url, rate if not addresses else None))
+    targets = await clocked(targets)
     console, several = stdout(), len(targets) > 1
 
     def tell(event: Event) -> None:

@@ -5,12 +5,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from migrascope.model.signs import Kind, Verdict
 from migrascope.model.steady import OUTAGE_FACTOR
 
 Way = Literal["icmp-raw", "icmp-ping", "tcp", "http"]
 """ICMP echo by a raw socket, by the kernel's ping socket, handshakes with a TCP port, or fetches of a page."""
 FOREIGN_RATE, OWN_RATE, MOST_RATE = 10.0, 50.0, 2000.0
 """Probes a second by default to public addresses, and to private, link-local and loopback ones; and the most."""
+OWN_SEGMENTS, FOREIGN_SEGMENTS, MOST_SEGMENTS = 50.0, 5.0, 500.0
+"""Keep-alive segments a second, to the same, for the time stamps of their answers; and the most to all together."""
 OWN_VISITS, FOREIGN_VISITS = 10.0, 2.0
 """Visits of a page a second by default, to the same."""
 ECHO_BYTES, SYN_BYTES, VISIT_BYTES = 64, 40, 400
@@ -20,7 +23,9 @@ visit, about: its request and six segments."""
 
 class Target(BaseModel):
     """An address that is observed. name: as it was given; port: of TCP, 0 with ICMP; rate: probes a second; why: why it
-    is not asked by ICMP, empty where it is; answers: whether it has answered yet."""
+    is not asked by ICMP, empty where it is; answers: whether it has answered yet. clock_port: a TCP port to which a
+    connection is kept for its time stamps, 0 without one; clock_rate: how many are asked for a second; clock_unseen:
+    why there is none."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,6 +36,9 @@ class Target(BaseModel):
     rate: float
     why: str
     answers: bool
+    clock_port: int = 0
+    clock_rate: float = 0.0
+    clock_unseen: str = ""
 
     @property
     def label(self) -> str:
@@ -73,6 +81,16 @@ class _OfOne(_Event):
     address: str
 
 
+class SeenSign(BaseModel):
+    """A sign, when it was seen, and more exactly what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    time: str
+    note: str
+
+
 class Silent(_OfOne):
     """Nothing has come since `time`, which is `seconds` ago."""
 
@@ -83,7 +101,11 @@ class Silent(_OfOne):
 class Blackout(_OfOne):
     """A network blackout that began at `time`, when the last reply before it came. seconds: as network_blackout_s,
     which may be off by bound_s and lies in any case between low_s and high_s. lost: probes that were not answered;
-    late: probes were held back and answered at its end. at_least: it was not over when the observation ended."""
+    late: probes were held back and answered at its end. at_least: it was not over when the observation ended.
+
+    paused_s: how long the guest's clock stood still in it, exact to paused_bound_s, None where that is not known, or it
+    did not, as pause_unknown says; network_s: the rest. kept: whether the kept connection lasted, None without one.
+    verdict: moved, restarted, no sign, or unknown; why: the signs in words; signs: each with its time."""
 
     event: Literal["blackout"] = "blackout"
     seconds: float
@@ -93,6 +115,14 @@ class Blackout(_OfOne):
     lost: int
     late: bool
     at_least: bool
+    paused_s: float | None = None
+    paused_bound_s: float | None = None
+    network_s: float | None = None
+    pause_unknown: str = ""
+    kept: bool | None = None
+    verdict: Verdict = "unknown"
+    why: str = ""
+    signs: list[SeenSign] = Field(default_factory=list)
 
 
 class OwnLateness(_Event):

@@ -14,16 +14,20 @@ class ObservedPlan(Part):
     """The machine of the lab "address", and what moves it.
 
     name: as people call it; address: IPv4 or IPv6. way: how it is probed: ICMP echo, handshakes with the TCP port
-    `port`, or not at all, where visits are enough. url: a page of it that is visited; empty: none. command: the program
-    that moves it, with its arguments. prepare: a line for the shell before each trial; empty: none. pause: between two
-    trials. command_limit: the longest that the command, and after it the wait for its effect, may take. until_quiet:
-    the command returns before the machine has moved, which is over when an outage was seen and then none for 10 s."""
+    `port`, or not at all, where visits are enough. url: a page of it that is visited; empty: none. clock_port: a TCP
+    port of it to which a connection is kept for the time stamps of its segments; 0: none. clock_rate: how many of these
+    are asked for a second. command: the program that moves it, with its arguments. prepare: a line for the shell before
+    each trial; empty: none. pause: between two trials. command_limit: the longest that the command, and after it the
+    wait for its effect, may take. until_quiet: the command returns before the machine has moved, which is over when an
+    outage was seen and then none for 10 s."""
 
     name: str = ""
     address: str = ""
     way: Literal["icmp", "tcp", "none"] = "icmp"
     port: int = Field(0, ge=0, le=65535)
     url: str = ""
+    clock_port: int = Field(0, ge=0, le=65535)
+    clock_rate: float = Field(5.0, gt=0, le=100)
     command: list[str] = Field(default_factory=list)
     prepare: str = ""
     pause: Annotated[Duration, Field(le=DAY_S)] = 10.0
@@ -55,6 +59,12 @@ def url_problem(url: str) -> str | None:
     except ValueError:
         fits = False
     return None if fits else f"{url!r} is no URL of a page, as http://192.0.2.10/ is one"
+
+
+def port_of(url: str) -> int:
+    """The TCP port of a URL that can be visited."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def host_of(url: str) -> str:

@@ -55,6 +55,15 @@ _ALL = [
         "wall clock), with which TTL the packet came; the kernel's receive stamp (wall) and when the prober read it",
     ),
     Table(
+        "peer_clock", 1,
+        {
+            "connection": "int", "flags": "int", "tsval": "int", "ttl": "int", "recv_wall_ns": "int", "recv_ns": "int",
+        },
+        "a TCP segment of the machine on a connection that is kept for its time stamps: the connection's number, the "
+        "segment's flags, its time stamp (RFC 7323; -1: none) and TTL (-1: not known), the kernel's receive stamp "
+        "(wall) and when it was read",
+    ),
+    Table(
         "clock", 1,
         {"mono_ns": "int", "wall_ns": "int"},
         "both clocks of this machine read together, every 100 ms",

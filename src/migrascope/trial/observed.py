@@ -22,6 +22,7 @@ from migrascope.model.steady import NS
 from migrascope.node import process
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import WaitTimeout, wait_until
+from migrascope.probe.peer_clock import refusal
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.after_failure import failed, keep_logs
 from migrascope.trial.runtime import MACHINE
@@ -92,6 +93,13 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
     if observed.url:
         rates = {"new_rate": new, "kept_rate": kept, "kept_connections": plan.visitors.kept_connections}
         members.append(_member("visitors", "workload.visitors", url=observed.url, seed=plan.seed, **rates))
+    if unseen := _clock_unseen(observed):
+        trial.facts["peer_clock"] = unseen
+    else:
+        target = {
+            "source": "clock", "instance": trial.instance_id, "address": observed.address, "port": observed.clock_port
+        }  # fmt: skip
+        members.append(_member("clock", "probe.peer_clock", targets=[target], rate=observed.clock_rate, part_s=None))
     trial.facts["echo_kind"] = observed.way
     await trial.processes.start(members)
     before_s = plan.windows.before
@@ -100,6 +108,13 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
     if observed.url:
         trial.visits = VisitWatch(trial.opened, {"new": new, "kept": kept}, before_s, loaded=True)
     yield
+
+
+def _clock_unseen(observed: ObservedPlan) -> str | None:
+    """Why no connection is kept for its time stamps."""
+    if not observed.clock_port:
+        return "no TCP port of the machine is known that is open"
+    return refusal(observed.address)
 
 
 def _member(source: str, module: str, **config: Any) -> ProcessSpec:

@@ -28,6 +28,7 @@ from migrascope.node.wait import wait_until
 from migrascope.report.terminal.observed import line, total
 from migrascope.study.observation import observe as observing
 from migrascope.study.observation.observe import Until, View, observe
+from migrascope.study.observation.signs import Beside
 
 TIME = "2026-03-01T14:03:22.118+01:00"
 OF = {"time": TIME, "name": "vm", "address": "192.0.2.1"}
@@ -125,6 +126,16 @@ def test_lines_say_what_happened() -> None:
     assert line(blackout, several=False) == "14:03:22.118 blackout 231 ms (±2): 115 probes lost"
     held = blackout.model_copy(update={"late": True, "lost": 1, "bound_s": 0.01})
     assert line(held, several=True) == "14:03:22.118 vm blackout 231 ms (±10): probes held back, 1 probe lost"
+    moved = blackout.model_copy(
+        update={
+            "paused_s": 0.196, "paused_bound_s": 0.001, "network_s": 0.035, "kept": True, "verdict": "moved",
+            "why": "its clock stood still (196 ms)",
+        }
+    )  # fmt: skip
+    assert line(moved, several=False) == (
+        "14:03:22.118 blackout 231 ms (±2): guest paused 196 ms (±1), network 35 ms; its connection was kept; "
+        "moved: its clock stood still (196 ms); 115 probes lost"
+    )
     never = blackout.model_copy(update={"at_least": True, "seconds": 12.345})
     assert line(never, several=False) == "14:03:22.118 blackout of at least 12.35 s, not over: 115 probes lost"
     assert line(Silent(**OF, seconds=1.5), several=False) == "14:03:22.118 silent, for 1.50 s so far"
@@ -328,7 +339,7 @@ def test_the_ribbon_of_an_address_shows_answered_late_and_lost(encoding: str, ma
     sent = [(at, now - 30 * second + at * second // 10) for at in range(290)]
     replies = [(seq, at + second // (1 if 100 <= seq < 110 else 1000)) for seq, at in sent if not 50 <= seq < 60]
     window.add(sent, replies)
-    view = View(target(80), window, heard=True)
+    view = View(target(80), window, Beside(target(80)), heard=True)
     written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=written, width=120, force_terminal=True, color_system=None, legacy_windows=False)
     with Ribbons(console) as ribbons:

@@ -101,7 +101,8 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[int
     thread = threading.Thread(target=close)
     thread.start()
     waits = f"echo moving; touch {folder}/moves; while [ ! -e {folder}/moved ]; do sleep 0.05; done; printf done"
-    run = asyncio.run(execute(plan_for(port, shell(waits)), folder / "runs", None, PROGRESS))
+    plan = plan_for(port, shell(waits), clock_port=port, clock_rate=50)
+    run = asyncio.run(execute(plan, folder / "runs", None, PROGRESS))
     thread.join()
     server.close()
     return run, stamps
@@ -138,6 +139,15 @@ def test_what_nobody_can_know_has_a_reason(moved: tuple[RunFolder, list[int]]) -
         found = examine(recording).metrics[key]
         assert found.value is None
         assert found.reason
+
+
+def test_the_guest_s_clock_is_not_compared_over_a_connection_that_was_reset(moved: tuple[RunFolder, list[int]]) -> None:
+    (recording,) = moved[0].recordings()
+    found = examine(recording).metrics["guest_pause_from_outside_s"]
+    assert found.value is None
+    refused = recording.trial.facts.get("peer_clock")
+    assert found.reason == (refused or "the connection was reset: the guest was started anew, or its service was")
+    assert bool(recording.table("peer_clock").height) != bool(refused)
 
 
 def test_it_is_a_run_as_every_other(moved: tuple[RunFolder, list[int]], tmp_path: Path) -> None:

@@ -44,8 +44,13 @@ def total(targets: Sequence[Target], for_s: float | None) -> str:
     """All that will be sent, in a sentence. for_s: for how long, None until Ctrl-C."""
     packets = sum(target.rate for target in targets)
     bits = sum(8 * target.rate * _bytes(target) for target in targets)
+    kept = [target for target in targets if target.clock_port]
+    clocks = ""
+    if kept:
+        segments = sum(target.clock_rate for target in kept)
+        clocks = f", {segments:g} segments a second on {len(kept)} kept TCP connection{'' if len(kept) == 1 else 's'}"
     until = "until Ctrl-C" if for_s is None else f"for {duration_text(for_s)}"
-    return f"in all {packets:g} probes a second, {human(bits, 'bit/s')}, {until}"
+    return f"in all {packets:g} probes a second, {human(bits, 'bit/s')}{clocks}, {until}"
 
 
 def _bytes(target: Target) -> int:
@@ -77,7 +82,20 @@ def _blackout(event: Blackout) -> str:
     fate = f"probes held back, {lost}" if event.late else lost
     if event.at_least:
         return f"blackout of at least {length}, not over: {lost}"
-    return f"blackout {length} (±{bound}): {fate}"
+    return f"blackout {length} (±{bound}): {'; '.join([*_shown(event), fate])}"
+
+
+def _shown(event: Blackout) -> list[str]:
+    """What else is known of a blackout: the guest's pause, the kept connection, and whether it moved."""
+    parts = []
+    if event.paused_s is not None and event.paused_bound_s is not None and event.network_s is not None:
+        paused = f"{1000 * event.paused_s:.0f} ms (±{1000 * event.paused_bound_s:.2g})"
+        parts.append(f"guest paused {paused}, network {1000 * event.network_s:.0f} ms")
+    if event.kept is not None:
+        parts.append(f"its connection was {'kept' if event.kept else 'lost'}")
+    if event.verdict in ("moved", "restarted"):
+        parts.append(f"{event.verdict}: {event.why}")
+    return parts
 
 
 def _own(event: OwnLateness) -> str:

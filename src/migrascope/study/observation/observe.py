@@ -13,13 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from migrascope.metrics.gaps import Gap
 from migrascope.metrics.packets import NS, STEP_NS, Packets, to_mono
 from migrascope.metrics.sliding import Outage, Sliding
 from migrascope.model.clock import WallClock, clock_pair, mono_s
-from migrascope.model.observation import BackOff, Blackout, End, Event, OwnLateness, Silent, Target, local_time
+from migrascope.model.observation import (
+    BackOff,
+    Blackout,
+    End,
+    Event,
+    OwnLateness,
+    SeenSign,
+    Silent,
+    Target,
+    local_time,
+)  # fmt: skip
 from migrascope.model.problem import Problem
 from migrascope.node.process import Process, Where, running, tail
 from migrascope.store.spool import PartFollower
+from migrascope.study.observation.signs import Beside, neighbours
 
 POLL_S = 0.5
 QUIET_S = 10.0
@@ -33,7 +45,7 @@ _DRAIN_S = 0.3
 _BATCH_NS = 300_000_000
 """A reply is read at most so long after it came, unless the prober could not run."""
 HOST = "client"
-_TABLES = ("echo_sent", "echo_reply", "back_off")
+_TABLES = ("echo_sent", "echo_reply", "back_off", "peer_clock")
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class View:
 
     target: Target
     window: Sliding
+    beside: Beside
     last: Blackout | None = None
     blackouts: int = 0
     blackout_total_s: float = 0.0
@@ -83,7 +96,7 @@ class Observation:
     """What a prober records, read while it grows. tell: takes each event when it is known."""
 
     def __init__(self, targets: Sequence[Target], folder: Path, tell: Callable[[Event], None]) -> None:
-        self.views = [View(target, Sliding(target.rate, settle_s(target))) for target in targets]
+        self.views = [View(target, Sliding(target.rate, settle_s(target)), Beside(target)) for target in targets]
         self._tell, self._clocks = tell, _Clocks()
         self._spools = [
             tuple(PartFollower(folder / f"{table}@{source_of(at)}.jsonl") for table in _TABLES)
@@ -96,7 +109,13 @@ class Observation:
         """Reads what has come, and tells what it shows."""
         step = self._clocks.read()
         clock = WallClock(self._clocks.pairs)
-        for view, (sent, replies, pauses) in zip(self.views, self._spools, strict=True):
+        macs = neighbours()
+        for view, (sent, replies, pauses, segments) in zip(self.views, self._spools, strict=True):
+            stamped = [tuple(row) for row in segments.rows()]
+            walls, read = (np.array([row[at] for row in stamped], dtype=np.int64) for at in (4, 5))
+            moments = to_mono(clock, walls, read).tolist()
+            rows = [(*row[:4], at) for row, at in zip(stamped, moments, strict=True)]
+            view.beside.add(rows, macs.get(view.target.address), clock_pair()[0])
             came = list(replies.rows())
             seqs, walls, read = (np.array([row[at] for row in came], dtype=np.int64) for at in range(3))
             arrived = to_mono(clock, walls, read)
@@ -132,11 +151,29 @@ class Observation:
         event = Blackout(
             **self._of(view, gap.start_ns), seconds=gap.blackout_s, bound_s=gap.bound_s, low_s=gap.low_s,
             high_s=gap.gap_s, lost=outage.lost, late=gap.late, at_least=at_least,
+            **({} if at_least else self._shown(view, gap)),
         )  # fmt: skip
         view.last, view.blackouts = event, view.blackouts + 1
         view.blackout_total_s += event.seconds
         self.eventful_s = mono_s()
         self._tell(event)
+
+    def _shown(self, view: View, gap: Gap) -> dict[str, Any]:
+        """What else a blackout shows that is over, for its event."""
+        shown = view.beside.shown((gap.start_ns, gap.end_ns))
+        seconds = shown.step.seconds if shown.step is not None else None
+        return {
+            "paused_s": seconds,
+            "paused_bound_s": shown.step.bound_s if shown.step is not None else None,
+            "network_s": gap.blackout_s - seconds if seconds is not None else None,
+            "pause_unknown": shown.unknown,
+            "kept": shown.kept,
+            "verdict": shown.judgement.verdict,
+            "why": shown.judgement.why,
+            "signs": [
+                SeenSign(kind=sign.kind, time=self._clocks.time(sign.mono_ns), note=sign.note) for sign in shown.signs
+            ],
+        }
 
     def quiet(self) -> bool:
         """Whether outages were seen and QUIET_S have passed since the last one."""
@@ -175,7 +212,7 @@ def settle_s(target: Target) -> float:
     """So long after a moment all that was answered until then is read."""
     if target.way == "http":
         return _SETTLE_HTTP_S
-    return _SETTLE_TCP_S if target.port else _SETTLE_S
+    return _SETTLE_TCP_S if target.port or target.clock_port else _SETTLE_S
 
 
 def source_of(at: int) -> str:
@@ -215,10 +252,15 @@ def _argvs(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
     """The command lines of the probers, by their names: one for all addresses, one for all pages."""
     addresses = [_config(at, target, port=target.port) for at, target in enumerate(targets) if target.way != "http"]
     pages = [_config(at, target, url=target.name) for at, target in enumerate(targets) if target.way == "http"]
+    clocks = [_config(at, target, port=target.clock_port) for at, target in enumerate(targets) if target.clock_port]
+    clock_rate = max(target.clock_rate for target in targets)
     common = {
-        "directory": str(folder), "source": "echo", "host": HOST, "instance": "", "migration": "", "part_s": _PART_S
+        "directory": str(folder), "source": "echo", "host": HOST, "instance": "", "migration": "", "part_s": _PART_S,
+        "rate": clock_rate,
     }  # fmt: skip
-    wanted = {"prober": ("echoes", addresses), "visitor": ("fetches", pages)}
+    wanted = {
+        "prober": ("echoes", addresses), "visitor": ("fetches", pages), "reader of clocks": ("peer_clock", clocks)
+    }  # fmt: skip
     return {
         name: [sys.executable, "-m", f"migrascope.probe.{module}", json.dumps({**common, "targets": found})]
         for name, (module, found) in wanted.items()

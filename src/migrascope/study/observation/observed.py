@@ -4,11 +4,20 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from migrascope.model.observation import FOREIGN_VISITS, OWN_RATE, OWN_VISITS, Target
+from migrascope.model.observation import (
+    FOREIGN_SEGMENTS,
+    FOREIGN_VISITS,
+    OWN_RATE,
+    OWN_SEGMENTS,
+    OWN_VISITS,
+    Target,
+)
+from migrascope.model.observed import port_of
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import duration_text
-from migrascope.study.observation.way import default_rate, resolved, target_of
+from migrascope.probe.peer_clock import refusal
+from migrascope.study.observation.way import clock_port, default_rate, resolved, target_of
 
 _CONNECTIONS = 2
 _WAYS = {"icmp-raw": "icmp", "icmp-ping": "icmp", "tcp": "tcp"}
@@ -36,9 +45,13 @@ async def plan_of_move(name: str, url: str, port: int | None, rate: float | None
     address = target.address if target is not None else await resolved(name)
     own = default_rate(address) == OWN_RATE
     visits = (OWN_VISITS if own else FOREIGN_VISITS) / 2 if url else 0.0
+    port_known = (target.port if target is not None else 0) or (port_of(url) if url else 0)
+    clock = await clock_port(address, port_known) if refusal(address) is None else port_known
+    segments = OWN_SEGMENTS if own else FOREIGN_SEGMENTS
     observed: dict[str, Any] = {
         "name": name, "address": address, "way": _WAYS[target.way] if target is not None else "none",
-        "port": target.port if target is not None else 0, "url": url, "command": move.command, "prepare": move.prepare,
+        "port": target.port if target is not None else 0, "url": url, "clock_port": clock,
+        "clock_rate": segments, "command": move.command, "prepare": move.prepare,
         "pause": duration_text(move.pause_s), "command_limit": duration_text(move.limit_s),
         "until_quiet": move.until_quiet,
     }  # fmt: skip
@@ -55,7 +68,10 @@ async def plan_of_move(name: str, url: str, port: int | None, rate: float | None
             "verdict": {"ledger": 0},
         }
     )
-    return plan, _words(target, why, url, visits)
+    words = _words(target, why, url, visits)
+    if clock and refusal(address) is None:
+        words += f"; keeps a TCP connection to port {clock}, {segments:g} keep-alive segments a second, for its clock"
+    return plan, words
 
 
 async def _target(name: str, url: str, port: int | None, rate: float | None) -> tuple[Target | None, str]:

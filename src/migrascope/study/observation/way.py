@@ -7,9 +7,19 @@ from collections.abc import Sequence
 from typing import Literal
 
 from migrascope.model.clock import mono_s
-from migrascope.model.observation import FOREIGN_RATE, OWN_RATE, Target, Way
+from migrascope.model.observation import (
+    FOREIGN_RATE,
+    FOREIGN_SEGMENTS,
+    MOST_SEGMENTS,
+    OWN_RATE,
+    OWN_SEGMENTS,
+    Target,
+    Way,
+)
+from migrascope.model.observed import port_of
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.probe.icmp import EchoSocket
+from migrascope.probe.peer_clock import refusal
 
 PORTS = (80, 443, 22)
 """TCP ports that are tried where ICMP echo is not answered, the first that is open counts."""
@@ -95,6 +105,34 @@ def default_rate(address: str) -> float:
 
 def _label(name: str, address: str) -> str:
     return address if name == address else f"{name} ({address})"
+
+
+async def clock_port(address: str, known: int) -> int:
+    """A TCP port to which a connection can be kept for its time stamps: the one that is known, or the first of PORTS
+    that is open; 0 where none is."""
+    if known:
+        return known
+    states = await _ports(address, PORTS)
+    return PORTS[states.index("open")] if "open" in states else 0
+
+
+async def clocked(targets: Sequence[Target]) -> list[Target]:
+    """The same targets with the port to which a connection to each is kept for its time stamps, or why there is none.
+    All are asked equally often, and all together MOST_SEGMENTS times a second at most."""
+    found = await asyncio.gather(*map(_clocked, targets))
+    rates = [target.clock_rate for target in found if target.clock_port]
+    rate = min([*rates, MOST_SEGMENTS / max(1, len(rates))])
+    return [item.model_copy(update={"clock_rate": rate}) if item.clock_port else item for item in found]
+
+
+async def _clocked(target: Target) -> Target:
+    if unseen := refusal(target.address):
+        return target.model_copy(update={"clock_unseen": unseen})
+    port = await clock_port(target.address, port_of(target.name) if target.way == "http" else target.port)
+    if not port:
+        return target.model_copy(update={"clock_unseen": "no TCP port of it is known that is open"})
+    rate = OWN_SEGMENTS if default_rate(target.address) == OWN_RATE else FOREIGN_SEGMENTS
+    return target.model_copy(update={"clock_port": port, "clock_rate": rate})
 
 
 async def _echo(name: str, address: str) -> tuple[Way | None, bool]:

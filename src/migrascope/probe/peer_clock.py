@@ -1,0 +1,239 @@
+"""The clock of a peer by the time stamps of its TCP segments (RFC 7323): table peer_clock.
+
+Config: targets, each {source, instance, address (IPv4 or IPv6), port (TCP, that accepts connections)}; rate (1/s);
+part_s: seconds after which a spool goes on in another file, None: never. One connection is kept to each, over which
+nothing is said. A keep-alive segment with an octet that the peer has had (RFC 1122, 4.2.3.6) makes it answer with an
+ACK: that carries its time stamp, and the kernel's stamp of receiving it says when. The kernel's own keep-alive segments
+carry no octet, and Linux answers such only twice a second. Needs CAP_NET_RAW. A connection that ended is made anew.
+"""
+
+import ctypes
+import socket
+import struct
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrascope.node.program import Program
+from migrascope.probe.stamped import StampedSocket
+from migrascope.store.spool import Spool
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+NO_STAMP, NO_TTL = -1, -1
+_SO_ATTACH_FILTER = 26
+_MOST_BYTES = 256
+_MOST_READ = 100
+_AGAIN_NS = 1_000_000_000
+"""Time from a connection, or from trying to make one, to the next."""
+_GIVEN_UP_NS = 5_000_000_000
+_HEADER = struct.Struct("!HHIIBBHHH")
+_STAMP_OPTION = struct.Struct("!BBBBII")
+_ESTABLISHED = 1
+Row = tuple[int, int, int, int, int, int]
+"""A row of peer_clock."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What counts of a segment from the peer. following: the number of what it will send next; tsval, tsecr: its time
+    stamps, NO_STAMP where it has none."""
+
+    flags: int
+    following: int
+    ack: int
+    tsval: int
+    tsecr: int
+
+
+def segment_of(packet: bytes, length: int) -> Segment | None:
+    """A TCP segment without IP header, of which the first bytes were read; length: of all of it. None where it is
+    none."""
+    if len(packet) < _HEADER.size:
+        return None
+    _, _, seq, ack, offset, flags, _, _, _ = _HEADER.unpack_from(packet)
+    head = (offset >> 4) * 4
+    if not _HEADER.size <= head <= min(len(packet), length):
+        return None
+    tsval, tsecr = _stamps(packet[_HEADER.size : head])
+    counted = length - head + bool(flags & SYN) + bool(flags & FIN)
+    return Segment(flags, (seq + counted) % 2**32, ack, tsval, tsecr)
+
+
+def _stamps(options: bytes) -> tuple[int, int]:
+    at = 0
+    while at < len(options) and options[at] != 0:
+        if options[at] == 1:
+            at += 1
+            continue
+        size = options[at + 1] if at + 1 < len(options) else 0
+        if size < 2 or at + size > len(options):
+            break
+        if options[at] == 8 and size == 10:
+            tsval, tsecr = struct.unpack_from("!II", options, at + 2)
+            return int(tsval), int(tsecr)
+        at += size
+    return NO_STAMP, NO_STAMP
+
+
+def keep_alive(source: tuple[str, int], target: tuple[str, int], seen: Segment) -> bytes:
+    """A segment with an octet that the peer has had already, which it must answer. seen: its last one."""
+    stamps = b""
+    if seen.tsval != NO_STAMP:
+        stamps = _STAMP_OPTION.pack(1, 1, 8, 10, seen.tsecr, seen.tsval)
+    offset = (_HEADER.size + len(stamps)) // 4 << 4
+    fields = source[1], target[1], (seen.ack - 1) % 2**32, seen.following, offset, ACK, 1024
+    body = stamps + b"\0"
+    segment = _HEADER.pack(*fields, 0, 0) + body
+    family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+    ends = b"".join(socket.inet_pton(family, address.partition("%")[0]) for address in (source[0], target[0]))
+    pseudo = ends + struct.pack("!II", socket.IPPROTO_TCP, len(segment))  # as long and as summed as RFC 9293 has it
+    return _HEADER.pack(*fields, _checksum(pseudo + segment), 0) + body
+
+
+def _checksum(data: bytes) -> int:
+    data += b"\0" * (len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def connection_filter(peer_port: int, own_port: int, *, headed: bool) -> bytes:
+    """Classic BPF: segments from the one port to the other. headed: the IP header is there, too."""
+    load = 0x48 if headed else 0x28
+    program = [
+        *([(0xB1, 0, 0, 0)] if headed else []),  # x = length of the IP header
+        (load, 0, 0, 0),
+        (0x15, 0, 3, peer_port),
+        (load, 0, 0, 2),
+        (0x15, 0, 1, own_port),
+        (0x06, 0, 0, _MOST_BYTES),
+        (0x06, 0, 0, 0),
+    ]
+    return b"".join(struct.pack("@HBBI", *line) for line in program)
+
+
+class PeerClock(StampedSocket):
+    """A kept connection to a port, and what its peer answers on it. Never blocking. PermissionError without the right
+    to a raw socket, another OSError where there is no way to the address."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._target, self._six = (address, port), ":" in address
+        self._family = socket.AF_INET6 if self._six else socket.AF_INET
+        opened = socket.socket(self._family, socket.SOCK_RAW, socket.IPPROTO_TCP)
+        self._attach(opened, 0)
+        try:
+            super().__init__(opened, (address, 0))
+        except OSError:
+            opened.close()
+            raise
+        self._kept: socket.socket | None = None
+        self._seen: Segment | None = None
+        self._number, self._tried_ns = 0, 0
+
+    def _attach(self, raw: socket.socket, own_port: int) -> None:
+        """From now on what comes from the peer to this port is read."""
+        program = connection_filter(self._target[1], own_port, headed=not self._six)
+        code = ctypes.create_string_buffer(program, len(program))
+        attached = struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+        raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+
+    def ask(self) -> None:
+        """Makes the peer answer; without a connection, begins one, if the last one was begun long enough ago."""
+        now = time.monotonic_ns()
+        if self._kept is not None and self._over(now):
+            self._end()
+        if self._kept is None:
+            if now - self._tried_ns >= _AGAIN_NS:
+                self._begin(now)
+        elif self._seen is not None and self._established():
+            try:
+                self._socket.send(keep_alive(self._kept.getsockname()[:2], self._target, self._seen))
+            except OSError:
+                return  # no route, no buffer: it is a lost one
+
+    def _begin(self, now: int) -> None:
+        self._tried_ns, self._number, self._seen = now, self._number + 1, None
+        self._kept = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._kept.bind(("", 0))
+        self._attach(self._socket, self._kept.getsockname()[1])
+        self._kept.connect_ex(self._target)
+
+    def _established(self) -> bool:
+        return self._info() == _ESTABLISHED
+
+    def _info(self) -> int:
+        assert self._kept is not None
+        state: int = self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0]
+        return state
+
+    def _over(self, now: int) -> bool:
+        """Whether the connection has ended, or does not come about."""
+        if self._established():
+            return False
+        return self._seen is not None or now - self._tried_ns > _GIVEN_UP_NS
+
+    def _end(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def receive(self, most: int) -> list[Row]:
+        """What the peer has answered, `most` segments at a time."""
+        rows = []
+        for data, arrived, now in self.arrived(most, _MOST_BYTES):
+            head = 0 if self._six else (data[0] & 0x0F) * 4
+            length = len(data) - head if self._six else int.from_bytes(data[2:4], "big") - head
+            segment = segment_of(data[head:], length)
+            if segment is None:
+                continue
+            rows.append((self._number, segment.flags, segment.tsval, NO_TTL if self._six else data[8], arrived, now))
+            if segment.flags & (FIN | RST):
+                self._end()
+            elif segment.flags & ACK:
+                self._seen = segment
+        return rows
+
+    def close(self) -> None:
+        self._end()
+        super().close()
+
+
+def refusal(address: str) -> str | None:
+    """Why this process cannot see the segments of that address, None where it can."""
+    try:
+        with PeerClock(address, 0):
+            return None
+    except PermissionError:
+        return "no right to see segments: root, or CAP_NET_RAW"
+    except OSError as error:
+        return f"no way to see segments: {error.strerror}"
+
+
+async def main(program: Program) -> None:
+    """Asks until the program drains, receives until it ends."""
+    config = program.config
+    try:
+        with ExitStack() as stack:
+            peers = []
+            for target in config["targets"]:
+                peer = stack.enter_context(PeerClock(target["address"], target["port"]))
+                spool = Spool(
+                    Path(config["directory"]), "peer_clock", source=target["source"], host=config["host"],
+                    instance=target["instance"], migration=config["migration"], part_s=config["part_s"],
+                )  # fmt: skip
+                peers.append((peer, stack.enter_context(spool)))
+            program.ready()
+            async for _ in program.grid(1 / config["rate"], drain=False):
+                for peer, spool in peers:
+                    spool.add_all(peer.receive(_MOST_READ))
+                    if not program.draining:
+                        peer.ask()
+    except OSError as error:
+        sys.exit(f"cannot record in {config['directory']}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    Program.from_argv().run(main)
