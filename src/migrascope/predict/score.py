@@ -123,7 +123,7 @@ def table(scored: Mapping[str, Sequence[Scored]]) -> list[list[str]]:
         time, data, pause = (errors(figure, each) for figure in (FIGURES[0], FIGURES[2], FIGURES[1]))
         covered, score = coverage("time_s", each).of, brier(each)
         rows.append([
-            name, *map(percent, (time.p50, time.p90, data.p50, data.p90)), *map(_ms, (pause.p50, pause.p90)),
+            name, *map(percent, (time.p50, time.p90, data.p50, data.p90)), *map(ms, (pause.p50, pause.p90)),
             DASH if score is None else f"{score:.3f}", percent(covered), str(len(each)),
         ])  # fmt: skip
     return rows
@@ -138,7 +138,7 @@ def percent(value: float | None) -> str:
     return "never ends" if math.isinf(value) else f"{100 * value:.0f} %"
 
 
-def _ms(value: float | None) -> str:
+def ms(value: float | None) -> str:
     if value is None:
         return DASH
     return "never ends" if math.isinf(value) else f"{1000 * value:.0f} ms"
