@@ -33,16 +33,18 @@ CALIBRATION = "calibration.json"
 def analyse(run: RunFolder) -> Summary:
     """Measures every sealed trial and summarises the run. A trial whose recording is damaged is in it, without a
     figure. Damaged where a file of the run itself is."""
-    planned = _plan(run.path / "plan.toml")
-    load = run.load() or planned.full_load()
-    plan = planned.loaded(load).base_units()
-    specs = {spec.number: spec for spec in schedule(planned)}
+    made = planned(run)
+    load = run.load() or made.full_load()
+    plan = made.loaded(load).base_units()
+    specs = {spec.number: spec for spec in schedule(made)}
     numbers = sorted(run.finished() & set(specs))
     results = [_result(run.trial(number), specs[number], plan) for number in numbers]
     return summarise(run.manifest, plan, results, _calibration(run.path / CALIBRATION), load)
 
 
-def _plan(path: Path) -> Plan:
+def planned(run: RunFolder) -> Plan:
+    """The plan of a run, as it ran. Damaged where it is none."""
+    path = run.path / "plan.toml"
     try:
         return Plan.model_validate(tomllib.loads(read_text(path)))
     except (OSError, ValueError, RecursionError) as error:

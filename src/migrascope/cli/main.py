@@ -32,6 +32,7 @@ VERBS = {
     "watch": ("watch", "Shows a run as it happens, or replays it."),
     "show": ("show", "Prints a run's table and what it shows."),
     "report": ("show", "Writes a run's report anew from its recordings."),
+    "predict": ("predict", "Predicts a run's migrations from what was sampled before them, beside what was measured."),
     "compare": ("compare", "Holds runs against one another."),
     "check": ("compare", "Holds a run against thresholds."),
     "export": ("export", "Writes a run's tables and figures for others to use."),

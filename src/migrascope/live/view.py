@@ -8,6 +8,7 @@ from migrascope.live.sample import Sample
 WAITS_FOR = {
     "arrange": "the guest to boot",
     "steady": "a steady state",
+    "sample": "samples of what the guest holds and dirties",
     "before": "the end of the window before the migration",
     "migrate": "the end of the migration",
     "settle": "500 ms without a lost probe",

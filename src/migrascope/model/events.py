@@ -16,7 +16,7 @@ Name = Literal[
     "note",
     "trial_end",
 ]
-PHASES = ("arrange", "steady", "before", "migrate", "settle", "after", "drain", "collect")
+PHASES = ("arrange", "steady", "sample", "before", "migrate", "settle", "after", "drain", "collect")
 
 
 @dataclass(frozen=True, slots=True)

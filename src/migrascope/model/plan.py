@@ -71,11 +71,13 @@ class Windows(Part):
 class Probes(Part):
     """The prober's packets: kind, and how many in a second. icmp: echo requests; tcp: handshakes with the website's
     port; auto: icmp if it gets through, else tcp. stamp_rate: STAMP test packets a second to a reflector in the guest,
-    0 for none: delay and loss of each way."""
+    0 for none: delay and loss of each way. dirty: what the guest holds and dirties is sampled before each migration,
+    for predictions; it takes 8 s, and the window before the migration begins anew after it."""
 
     echo_kind: EchoKind = "icmp"
     echo_rate: float = Field(500.0, gt=0, le=2000)
     stamp_rate: float = Field(0.0, ge=0, le=1000)
+    dirty: bool = False
 
 
 class CapturePlan(Part):
@@ -158,6 +160,14 @@ class Plan(Part):
         for name in self.axes.policy:
             if name not in known:
                 raise ValueError(f"axes.policy: {name!r} has no table [policies.{name}]; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _sampled(self) -> Self:
+        if self.probes.dirty and self.lab.kind not in ("qemu", "fake"):
+            raise ValueError(
+                f"probes.dirty: what a guest dirties is sampled in the lab qemu, not in {self.lab.kind}; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

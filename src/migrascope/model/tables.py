@@ -180,6 +180,16 @@ _ALL = [
         "and how long all of them together were idle",
     ),
     Table(
+        "sample", 1,
+        {
+            "asked_ns": "int", "answered_ns": "int", "what": "str", "period_s": "float", "pages": "int",
+            "answer": "str", "error": "str",
+        },
+        "a look at the instance's memory before its migration; what dirty: QEMU's answer to query-dirty-rate as JSON, "
+        "so many pages of each GiB looked at twice, a period apart; what held: of so many pages at random, how many "
+        "held something but zeros. error: why it failed, its answer is empty then and answered_ns 0",
+    ),
+    Table(
         "ledger", 1,
         {"recv_ns": "int", "number": "int", "boot": "str", "receipt": "int", "given": "int"},
         "a record of the guest's ledger that reached the collector: its number, boot id and the receipt in it, and the "

@@ -18,6 +18,7 @@ from migrascope.trial.after_failure import failed, healed, keep_logs, rescue
 from migrascope.trial.parts import ORDER, Trial, TrialFailed
 from migrascope.trial.post_checks import Proof, failures, prove
 from migrascope.trial.runtime import MACHINE
+from migrascope.trial.sampling import sample
 from migrascope.trial.setup import arranged, begun
 from migrascope.trial.spool_watch import EchoWatch
 from migrascope.trial.steady_state import SteadyState
@@ -103,7 +104,7 @@ class TrialEngine:
 
     async def _await_steady(self, trial: Trial) -> None:
         """Waits for a steady state, and for the window before the migration: the last that was steady, or, where a
-        disturbance belongs into it, one that begins now."""
+        disturbance belongs into it or the memory was sampled, one that begins now."""
         trial.phase("steady")
         disturbing, windows = trial.disturbing, self._plan.windows
         if trial.observed:
@@ -113,7 +114,8 @@ class TrialEngine:
             )  # fmt: skip
             since = await steady.wait(trial.check)
             trial.facts["guest_busy"] = steady.busy()
-            if disturbing is None or not disturbing.in_window:
+            sampled = await sample(trial)
+            if not sampled and (disturbing is None or not disturbing.in_window):
                 trial.events.add_at("phase", since, phase="before")
                 return
         trial.phase("before")

@@ -22,6 +22,7 @@ WHERE_ASKED_FOR = {
     "capture",
     "stress",
     "sink",
+    "sample",
     "stamp_sent",
     "stamp_reply",
     "disturbance",

@@ -70,6 +70,16 @@ class FakeInstance:
         links = {link: factors.link_bps if link == "migration" else None for link in LINKS}
         return {**dict.fromkeys((self.world.source, destination), read), "links": links}
 
+    async def dirtied(self, period_s: float, pages: int) -> dict[str, Any]:
+        """As QEMU answers: in whole MiB/s, rounded down."""
+        await asyncio.sleep(period_s)
+        rate = int(self.world.script.dirty_rate_Bps / 2**20)
+        return {"status": "measured", "dirty-rate": rate, "calc-time": round(1000 * period_s), "sample-pages": pages}
+
+    def filled(self, pages: int) -> int:
+        """A quarter of them."""
+        return pages // 4
+
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
         return await self.world.migrate(limit_s, requested)

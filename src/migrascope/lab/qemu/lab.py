@@ -10,7 +10,7 @@ from migrascope.lab import accelerator
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.contract import Requested
 from migrascope.lab.disturbable import Rescue, See
-from migrascope.lab.qemu import disturbing, migration, policy_probe, settings, tls
+from migrascope.lab.qemu import disturbing, migration, policy_probe, sampling, settings, tls
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
@@ -74,6 +74,14 @@ class QemuInstance(Instance):
             applied[host] = await settings.apply(self.monitors[host], wanted, untouched)
         await migration.prepare(self, destination)
         return applied | {"links": {name: link.rate_bps for name, link in self._lab.topology.links.items()}}
+
+    async def dirtied(self, period_s: float, pages: int) -> dict[str, Any]:
+        """QEMU's own answer."""
+        return await sampling.dirtied(self.monitors[self.host], period_s, pages)
+
+    def filled(self, pages: int) -> int:
+        """By what is in the memory of its process."""
+        return sampling.filled(self.processes[self.host].pid, self.spec.memory_bytes, pages)
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""

@@ -1,0 +1,72 @@
+"""What a running guest dirties and holds: by QEMU's own samples, and by what is in the memory of its process."""
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab.qemu.monitor import Monitor
+from migrascope.model.problem import Problem
+from migrascope.node.wait import wait_until
+
+PAGE = 4096
+_LOOK_S = 0.01
+_LATE_S = 10.0
+"""Maximum time for QEMU to hash its pages, beside the period."""
+
+
+async def dirtied(monitor: Monitor, period_s: float, pages: int) -> dict[str, Any]:
+    """QEMU's answer to query-dirty-rate once it has measured over a period: a rate in whole MiB/s, rounded down, of the
+    pages whose content has changed. pages: how many of each GiB it looks at, 128 to 16384.
+
+    MonitorError where QEMU refuses, as before 8.2, which knows whole seconds only; WaitTimeout where it does not come
+    to an end.
+    """
+    arguments = {"calc-time": round(1000 * period_s), "calc-time-unit": "millisecond", "sample-pages": pages}
+    await monitor.execute("calc-dirty-rate", arguments)
+    answer: dict[str, Any] = {}
+
+    async def measured() -> bool:
+        answer.update(await monitor.execute("query-dirty-rate"))
+        return bool(answer["status"] == "measured")
+
+    await wait_until(measured, period_s + _LATE_S, "QEMU has measured the dirty rate", _LOOK_S)
+    return answer
+
+
+def filled(pid: int, memory_bytes: int, pages: int, proc: Path = Path("/proc")) -> int:
+    """Of so many pages at random of a guest's memory, how many hold something but zeros. pid: of its QEMU, in whose
+    address space the memory is one mapping of just that size. Problem where there is none, or more than one."""
+    found = [
+        begin
+        for begin, end, kind in _mappings(proc / str(pid) / "maps")
+        if end - begin == memory_bytes and kind.startswith("rw")
+    ]
+    if len(found) != 1:
+        raise Problem(f"the guest's memory was not found in process {pid}: {len(found)} mappings are of its size")
+    count = memory_bytes // PAGE
+    chosen = sorted(random.sample(range(count), min(pages, count)))
+    try:
+        memory = os.open(proc / str(pid) / "mem", os.O_RDONLY)
+    except OSError as error:
+        raise Problem(f"the memory of process {pid} cannot be read: {error.strerror}") from error
+    try:
+        return sum(any(os.pread(memory, PAGE, found[0] + page * PAGE)) for page in chosen)
+    except OSError as error:
+        raise Problem(f"the memory of process {pid} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(memory)
+
+
+def _mappings(path: Path) -> list[tuple[int, int, str]]:
+    """Begin, end and permissions of each."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise Problem(f"{path} cannot be read: {error.strerror}") from error
+    rows = []
+    for line in lines:
+        where, kind, *_ = line.split()
+        begin, end = (int(number, 16) for number in where.split("-"))
+        rows.append((begin, end, kind))
+    return rows

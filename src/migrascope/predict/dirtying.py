@@ -1,0 +1,119 @@
+"""What a guest dirties: D(t), the bytes of memory that are dirty so long after none was, from measured periods."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEPS_PER_PERIOD = 2
+"""Time constants that are tried between two measured periods' doubling, and how far beyond the longest they go."""
+BEYOND = 8.0
+LEAST_SHARE = 1e-6
+"""A set that holds a smaller share of what is dirtied is none."""
+
+
+class Dirty(NamedTuple):
+    """So many bytes were found to be dirty after a period that began with none."""
+
+    period_s: float
+    dirty_bytes: float
+
+
+@dataclass(frozen=True)
+class WorkingSet:
+    """size bytes of memory, written at random places with rate_Bps bytes of pages a second, counted from clean."""
+
+    size: float
+    rate_Bps: float
+
+    def share_within(self, seconds: float) -> float:
+        """The share of its clean pages that are dirty so long after."""
+        return -math.expm1(-self.rate_Bps * seconds / self.size)
+
+
+@dataclass(frozen=True)
+class Dirtying:
+    """D(t) = sum of W (1 - exp(-rate t / W)) over working sets: a page that is written again counts once."""
+
+    sets: tuple[WorkingSet, ...] = ()
+
+    def within(self, seconds: float) -> float:
+        """D(seconds) in bytes."""
+        return sum(each.size * each.share_within(seconds) for each in self.sets)
+
+    @property
+    def size(self) -> float:
+        """Bytes that are dirtied at all."""
+        return sum(each.size for each in self.sets)
+
+    def times(self, share: float) -> "Dirtying":
+        """The same memory, dirtied so many times as fast."""
+        return Dirtying(tuple(WorkingSet(each.size, share * each.rate_Bps) for each in self.sets))
+
+    @classmethod
+    def fitted(cls, points: Sequence[Dirty], memory_bytes: float) -> "Dirtying":
+        """The sum that comes nearest to measured points, by relative error, with sizes that are not negative; no set is
+        larger than the memory. ValueError without a point, or with a period that is not positive."""
+        if not points or any(point.period_s <= 0 or point.dirty_bytes < 0 for point in points):
+            raise ValueError("D(t) needs measured periods longer than 0 s, with bytes of 0 or more")
+        most = max(point.dirty_bytes for point in points)
+        if most <= 0:
+            return cls()
+        periods = np.array([point.period_s for point in points])
+        values = np.array([point.dirty_bytes for point in points])
+        constants = _time_constants(float(periods.min()), float(periods.max()))
+        weights = 1 / np.maximum(values, 0.01 * most)
+        shapes = -np.expm1(-periods[:, None] / constants[None, :]) * weights[:, None]
+        sizes = nonnegative_least_squares(shapes, values * weights)
+        found = [
+            WorkingSet(min(float(size), memory_bytes), float(size / constant))
+            for size, constant in zip(sizes, constants, strict=True)
+            if size > LEAST_SHARE * most
+        ]
+        return cls(_bounded(found, memory_bytes))
+
+
+def _time_constants(shortest_s: float, longest_s: float) -> NDArray[np.float64]:
+    least, most = shortest_s / 4, longest_s * BEYOND
+    count = 1 + math.ceil(STEPS_PER_PERIOD * math.log2(most / least))
+    return np.geomspace(least, most, count)
+
+
+def _bounded(sets: Sequence[WorkingSet], memory_bytes: float) -> tuple[WorkingSet, ...]:
+    """Together no larger than the memory: the slowest are made smaller first, at the same rate, since of them the
+    least was seen."""
+    left, kept = memory_bytes, []
+    for each in sorted(sets, key=lambda item: item.size / item.rate_Bps):
+        size = min(each.size, left)
+        if size > 0:
+            kept.append(WorkingSet(size, each.rate_Bps))
+        left -= size
+    return tuple(kept)
+
+
+def nonnegative_least_squares(shapes: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x >= 0 with the least |shapes x - values|, by the active sets of Lawson and Hanson (1974, chapter 23)."""
+    count = shapes.shape[1]
+    x, free = np.zeros(count), np.zeros(count, dtype=bool)
+    tolerance = 1e-10 * float(np.abs(shapes.T @ values).max() or 1.0)
+    for _ in range(10 * count):
+        slope = shapes.T @ (values - shapes @ x)
+        slope[free] = -np.inf
+        if free.all() or slope.max() <= tolerance:
+            break
+        free[int(slope.argmax())] = True
+        while free.any():
+            tried = np.zeros(count)
+            tried[free] = np.linalg.lstsq(shapes[:, free], values, rcond=None)[0]
+            if tried[free].min() > 0:
+                x = tried
+                break
+            falling = free & (tried <= 0)
+            step = float((x[falling] / np.maximum(x[falling] - tried[falling], 1e-300)).min())
+            x = x + step * (tried - x)
+            free &= x > 1e-12 * max(1.0, float(x.max()))
+            x[~free] = 0.0
+    return x

@@ -1,0 +1,134 @@
+"""What is known of a migration before it begins: its guest, its link and how it is set."""
+
+from dataclasses import dataclass, field
+
+from migrascope.model.policy import AutoConverge, Moment, Policy
+from migrascope.model.problem import Problem
+from migrascope.predict.dirtying import Dirtying
+
+HORIZON_S = 3600.0
+"""An end that is further away is none."""
+
+
+class NotPredicted(Problem):
+    """What cannot be predicted, because; the message says what would help."""
+
+    code = 3
+
+
+@dataclass(frozen=True)
+class Guest:
+    """memory_bytes: all of it; held_bytes: of it what holds something but zeros. dirtying: what it writes."""
+
+    memory_bytes: float
+    held_bytes: float
+    dirtying: Dirtying = field(default_factory=Dirtying)
+
+
+@dataclass(frozen=True)
+class Step:
+    """From at_s after the request on, the downtime limit is limit_s."""
+
+    at_s: float
+    limit_s: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a migration is set.
+
+    form: the kind of policy, by the name that a fit knows it by. limits: the downtime limit in its steps, the first at
+    0 s. deadline_s: when it is cancelled. slows: auto-converge. turns, paused: when the guest is turned over to
+    post-copy, or stopped. wire, again: bytes on the link for a byte of memory that goes for the first time, and again:
+    1 without compression. channel_Bps: what compression takes in of memory in a second, None for no bound.
+    """
+
+    form: str
+    limits: tuple[Step, ...]
+    deadline_s: float = HORIZON_S
+    slows: AutoConverge | None = None
+    turns: Moment | None = None
+    paused: Moment | None = None
+    wire: float = 1.0
+    again: float = 1.0
+    channel_Bps: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        policy: Policy,
+        limits: tuple[Step, ...],
+        deadline_s: float = HORIZON_S,
+        *,
+        wire: float = 1.0,
+        again: float = 1.0,
+        channel_Bps: float | None = None,
+    ) -> "Settings":
+        """Of a policy of a plan. wire, again, channel_Bps: as above, from earlier migrations of such a guest.
+        NotPredicted where no rule for it is known."""
+        if policy.dirty_limit is not None:
+            raise NotPredicted(
+                "cannot be predicted, because there is no rule here for a dirty limit; try auto_converge"
+            )
+        if policy.capabilities or policy.parameters:
+            named = ", ".join([*policy.capabilities, *policy.parameters])
+            raise NotPredicted(f"cannot be predicted, because the policy sets {named}, for which there is no rule here")
+        compressed = policy.multifd is not None and policy.multifd.compression != "none"
+        if compressed and (wire == 1.0 or again == 1.0):
+            raise NotPredicted(
+                "cannot be predicted, because how far this guest's memory compresses is not known; "
+                "migrate it once with this compression"
+            )
+        if policy.xbzrle is not None and again == 1.0:
+            raise NotPredicted(
+                "cannot be predicted, because how much of its pages a guest changes is not known; "
+                "migrate it once with XBZRLE"
+            )
+        return cls(
+            form_of(policy, limits), limits, deadline_s, policy.auto_converge, policy.post_copy, policy.pause,
+            wire, again, channel_Bps,
+        )  # fmt: skip
+
+
+def form_of(policy: Policy, limits: tuple[Step, ...]) -> str:
+    """The kind of a policy: what of it changes by which rule a migration goes on."""
+    parts = []
+    if policy.multifd is not None:
+        parts.append("multifd" if policy.multifd.compression == "none" else f"multifd-{policy.multifd.compression}")
+    parts += ["auto-converge"] if policy.auto_converge is not None else []
+    parts += ["xbzrle"] if policy.xbzrle is not None else []
+    if policy.post_copy is not None:
+        parts.append("post-copy-preempt" if policy.post_copy.preempt else "post-copy")
+    parts += ["pause"] if policy.pause is not None else []
+    parts += ["tls"] if policy.tls else []
+    parts += ["stepped-limit"] if len(limits) > 1 else []
+    return "+".join(parts) or "pre-copy"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A migration that is about to be asked for. accelerator: kvm or tcg. link_Bps: what the link, or the policy's own
+    bound where that is less, carries of payload in a second."""
+
+    accelerator: str
+    guest: Guest
+    link_Bps: float
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        if not self.link_Bps > 0:
+            raise NotPredicted("cannot be predicted, because the link's rate is not known; state it, or measure it")
+        limits = self.settings.limits
+        if not limits or limits[0].at_s > 0 or any(step.limit_s < 0 for step in limits):
+            raise NotPredicted("cannot be predicted, because the downtime limit at the request is not known")
+
+
+def nova_limits(downtime_s: float, steps: int, delay_s: float, memory_gb: float) -> tuple[Step, ...]:
+    """The downtime limits that Nova sets one after the other: from downtime/steps on, up to downtime, one more step
+    each delay_s for a gigabyte of memory, at least two of them (`downtime_steps` in nova/virt/libvirt/migration.py;
+    the options live_migration_downtime, _steps, _delay with their least values of 0.1 s, 3 and 3 s)."""
+    downtime_s, steps, delay_s = max(0.1, downtime_s), max(3, steps), max(3.0, delay_s)
+    wait_s = int(delay_s * max(2.0, memory_gb))
+    first = downtime_s / steps
+    rise = (downtime_s - first) / steps
+    return tuple(Step(float(wait_s * step), round(first + rise * step, 3)) for step in range(steps + 1))

@@ -1,0 +1,128 @@
+"""The trials of a run, predicted from what was sampled before each, against what was measured."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migrascope.analysis.results import TrialResult
+from migrascope.analysis.run import analyse, planned
+from migrascope.predict.predictor import FIGURES, Prediction, Predictor
+from migrascope.predict.recorded import outcome_of, request_of
+from migrascope.predict.request import NotPredicted
+from migrascope.predict.score import DASH, Error, Scored, errors, ms, percent
+from migrascope.predict.trials import Outcome, Trial
+from migrascope.store.recording import DAMAGED, Recording
+from migrascope.store.runfolder import RunFolder
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial of a run. prediction: None for the reason why; measured: None where its migration failed."""
+
+    result: TrialResult
+    prediction: Prediction | None
+    why: str
+    measured: Outcome | None
+    trial: Trial | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs, in base units."""
+        measured = vars(self.measured) if self.measured is not None else None
+        predicted = self.prediction.as_json() if self.prediction is not None else None
+        facts = self.result.facts
+        why = {"why": self.why} if self.why else {}
+        return {"trial": facts.number, "status": facts.status, "predicted": predicted, **why, "measured": measured}
+
+
+def rows_of(run: RunFolder, predictor: Predictor) -> list[Row]:
+    """Every trial of a run, by its number."""
+    policies = planned(run).chosen_policies()
+    rows = []
+    for result in analyse(run).trials:
+        facts = result.facts
+        measured = outcome_of(facts.status, result.metrics)
+        try:
+            if facts.status == DAMAGED:
+                raise NotPredicted(f"cannot be predicted, because its recording is damaged: {facts.reason}")
+            if facts.factors.policy not in policies:
+                raise NotPredicted("cannot be predicted, because nothing is known of how the command migrates")
+            request = request_of(Recording(run.trial(facts.number)), policies[facts.factors.policy])
+            prediction = predictor.predict(request)
+        except NotPredicted as error:
+            rows.append(Row(result, None, str(error), measured))
+            continue
+        trial = Trial(cell_of(result), request, measured) if measured is not None else None
+        rows.append(Row(result, prediction, "", measured, trial))
+    return rows
+
+
+def cell_of(result: TrialResult) -> str:
+    """The name of all that was set in a trial."""
+    return " ".join(f"{key}={value}" for key, value in result.facts.factors.words().items())
+
+
+def scored(rows: Sequence[Row]) -> list[Scored]:
+    """Those that were predicted and measured."""
+    return [Scored(row.trial, row.prediction) for row in rows if row.trial is not None and row.prediction is not None]
+
+
+def as_json(run: RunFolder, rows: Sequence[Row], based_on: str) -> dict[str, Any]:
+    """The public JSON of `predict RUN`."""
+    each = scored(rows)
+    found = {figure: _plain(errors(figure, each)) for figure in FIGURES}
+    return {
+        "schema": SCHEMA, "run": run.id, "based_on": based_on, "trials": [row.as_json() for row in rows],
+        "errors": found,
+    }  # fmt: skip
+
+
+def _plain(error: Error) -> dict[str, float | int | None]:
+    """Where so many were predicted never to end that an error has no bound, it is null."""
+    return {name: None if value is None or math.isinf(value) else value for name, value in vars(error).items()}
+
+
+def lines(rows: Sequence[Row], based_on: str) -> list[str]:
+    """What `predict RUN` prints."""
+    table = [["trial", "policy", "time", "measured", "pause", "measured", "data", "measured", "ends", "ended"]]
+    said = []
+    for row in rows:
+        facts = row.result.facts
+        if row.prediction is None:
+            said.append(f"trial {facts.number} {row.why}")
+            continue
+        figures = [
+            cell
+            for name, text in (("time_s", _seconds), ("pause_s", ms), ("data_bytes", _mb))
+            for cell in (
+                text(getattr(row.prediction.course, name) if row.prediction.course.ends else None),
+                text(getattr(row.measured, name) if row.measured is not None else None),
+            )
+        ]
+        ended = DASH if row.measured is None else "yes" if row.measured.ended else "no"
+        table.append([str(facts.number), facts.factors.policy, *figures, percent(row.prediction.ends), ended])
+    shown = []
+    if len(table) > 1:
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        shown = [
+            "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip() for cells in table
+        ]
+        each = scored(rows)
+        time, data, pause = (errors(figure, each) for figure in ("time_s", "data_bytes", "pause_s"))
+        shown += [
+            "",
+            f"off by (median, 90th percentile): time {percent(time.p50)}, {percent(time.p90)}; "
+            f"data {percent(data.p50)}, {percent(data.p90)}; pause {ms(pause.p50)}, {ms(pause.p90)}",
+            f"based on {based_on}",
+        ]
+    return [*shown, *said]
+
+
+def _seconds(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2f} s"
+
+
+def _mb(value: float | None) -> str:
+    return DASH if value is None else f"{value / 1e6:.0f} MB"

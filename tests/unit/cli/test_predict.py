@@ -1,0 +1,71 @@
+"""`migrascope predict RUN` on runs of the fake lab."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commandline import migrascope
+from faketrial import light, run_of
+
+from migrascope.lab.fake.script import Failure, Script, default_script
+from migrascope.model.schedule import TrialSpec
+
+AXES = {"scenario": ["none"], "policy": ["pre-copy", "post-copy", "xbzrle"]}
+
+
+def scripts(spec: TrialSpec) -> Script:
+    failure: Failure | None = "not-converged" if spec.factors.policy == "post-copy" else None
+    return replace(default_script(spec, 1), dirty_rate_Bps=20 * 2.0**20, failure=failure)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was sampled."""
+    made = tmp_path_factory.mktemp("predict")
+    plan = light(probes={"dirty": True, "echo_rate": 50}, blocks=1, axes=AXES, windows={"before": "1s", "limit": "9s"})
+    run_of(made / "runs", plan, scripts)
+    return made
+
+
+def test_it_shows_predicted_beside_measured_and_why_one_is_missing(folder: Path) -> None:
+    ended = migrascope("predict", folder=folder)
+    assert ended.code == 0
+    table, _, said = ended.stdout.partition("\n\n")
+    head, *rows = table.splitlines()
+    assert head.split() == [
+        *("trial", "policy", "time", "measured", "pause", "measured", "data", "measured", "ends", "ended")
+    ]
+    assert {row.split()[1] for row in rows} == {"pre-copy", "post-copy"}
+    assert {row.split()[1]: row.split()[-1] for row in rows} == {"pre-copy": "yes", "post-copy": "no"}
+    assert "based on QEMU's rule alone: it was fitted to no trials" in said
+    assert "cannot be predicted, because how much of its pages a guest changes is not known" in said
+
+
+def test_its_json_has_the_same_in_base_units(folder: Path) -> None:
+    ended = migrascope("predict", "-1", "--json", folder=folder)
+    assert ended.code == 0
+    found = json.loads(ended.stdout)
+    assert found["schema"] == 1
+    ended_trials = [trial for trial in found["trials"] if trial["measured"]["ended"] and trial["predicted"]]
+    (trial,) = ended_trials
+    value = trial["predicted"]["time_s"]["value"]
+    assert found["errors"]["time_s"]["n"] == 1
+    assert found["errors"]["time_s"]["p50"] == pytest.approx(abs(value / trial["measured"]["time_s"] - 1))
+    assert trial["predicted"]["time_s"]["interval"] is None
+    assert "fitted to no trials" in trial["predicted"]["time_s"]["why"]
+    missing = [trial for trial in found["trials"] if trial["predicted"] is None]
+    assert [trial["why"][:19] for trial in missing] == ["cannot be predicted"]
+
+
+def test_a_run_without_samples_cannot_be_predicted(tmp_path: Path) -> None:
+    run_of(tmp_path / "runs", light(blocks=1, axes={"scenario": ["none"]}))
+    ended = migrascope("predict", folder=tmp_path)
+    assert ended.code == 3
+    assert "set probes.dirty = true in the plan" in ended.stdout
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ended = migrascope("predict", "2020", folder=tmp_path)
+    assert ended.code == 2
+    assert ended.stdout == ""

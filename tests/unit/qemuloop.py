@@ -1,0 +1,186 @@
+"""QEMU's migration loop page by page, written from QEMU's source (migration/migration.c, migration/ram.c and
+migration/cpu-throttle.c, as of version 10) and from no model: what the mechanism of `predict` is held against.
+
+Kept: the order of the loop, the estimate and the exact count of what is pending, the threshold by the rate of the last
+100 ms, the turns of 50 ms that look at the clock each 64 pages, the scan that goes round the memory, the look at the
+bitmap that counts only pages which were clean, the judgement over periods of a second, the throttle and its timer, the
+last look when the guest stands. Left out: devices, block migration, errors, dirty limits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE, HEADER, ZERO_PAGE = 4096, 8, 9
+MAX_WAIT_MS, BUFFER_DELAY_MS, SYNC_TIMER_MS = 50, 100, 5000
+ZERO_BPS = 14e9
+HOUR_S = 3600.0
+
+
+@dataclass
+class PagedGuest:
+    """Memory of so many pages. rates: how often a second each is written, at random moments. zeros: which are empty."""
+
+    rates: NDArray[np.float64]
+    zeros: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, mib: int, held_mib: int, *writers: tuple[int, float], seed: int = 1) -> "PagedGuest":
+        """writers: each a working set in MiB and how many bytes of pages it writes in a second, at random pages."""
+        random = np.random.default_rng(seed)
+        pages = mib * 256
+        order = random.permutation(pages)
+        rates, zeros = np.zeros(pages), np.ones(pages, dtype=bool)
+        zeros[order[: held_mib * 256]] = False
+        begin = 0
+        for size, rate in writers:
+            mine = order[begin : begin + size * 256]
+            rates[mine] = rate / PAGE / len(mine)
+            begin += size * 256
+        return cls(rates, zeros)
+
+
+@dataclass
+class Result:
+    ended: bool
+    time_s: float
+    pause_s: float
+    data_bytes: float
+    looks: int
+    throttle: float
+
+
+@dataclass
+class Loop:
+    """One migration. limit_ms: the downtime limit at a time in s. start_postcopy_after: looks after which the user asks
+    for post-copy. slows: initial, increment and maximum of the throttle in per cent."""
+
+    guest: PagedGuest
+    link_Bps: float
+    limit_ms: Callable[[float], float]
+    slows: tuple[int, int, int] | None = None
+    start_postcopy_after: int | None = None
+    until_s: float = HOUR_S
+    seed: int = 1
+    now: float = 0.0
+    transferred: float = 0.0
+    dirty_sync_count: int = 0
+    throttle_pct: int = 0
+    dirty_rate_high_cnt: int = 0
+    num_dirty_pages_period: int = 0
+    bytes_xfer_prev: float = 0.0
+    time_last_bitmap_sync: float = 0.0
+    threshold_size: float = 0.0
+    iteration_start_time: float = 0.0
+    iteration_initial_bytes: float = 0.0
+    last_page: int = 0
+    timer_ms: float = SYNC_TIMER_MS
+    timer_sync_count: int = 0
+    stopped: bool = False
+    bmap: NDArray[np.bool_] = field(init=False)
+    log: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = np.random.default_rng(self.seed)
+        self.bmap = np.ones(len(self.guest.rates), dtype=bool)
+        self.log = np.zeros(len(self.guest.rates), dtype=bool)
+        wire = np.where(self.guest.zeros, float(ZERO_PAGE), float(PAGE + HEADER))
+        self.wire, self.took = wire, wire / self.link_Bps + np.where(self.guest.zeros, PAGE / ZERO_BPS, 0.0)
+
+    def run(self) -> Result:
+        self.migration_bitmap_sync()
+        while self.now < self.until_s:
+            pending = self.pending_estimate()
+            if pending < self.threshold_size:
+                self.migration_bitmap_sync()
+                pending = self.pending_estimate()
+            if self.start_postcopy_after is not None and self.dirty_sync_count > self.start_postcopy_after:
+                return self.postcopy()
+            if not pending or pending < self.threshold_size:
+                return self.migration_completion()
+            self.ram_save_iterate()
+            self.migration_update_counters()
+            if self.slows is not None and 1000 * self.now >= self.timer_ms:
+                self.cpu_throttle_dirty_sync_timer_tick()
+        return Result(False, self.now, 0.0, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
+
+    def pending_estimate(self) -> float:
+        return float(self.bmap.sum()) * PAGE
+
+    def passes(self, seconds: float) -> None:
+        """Time in which the guest writes, as far as it is let."""
+        self.now += seconds
+        if not self.stopped:
+            runs = seconds * (1 - self.throttle_pct / 100)
+            self.log |= self.random.random(len(self.log)) < -np.expm1(-self.guest.rates * runs)
+
+    def ram_save_iterate(self) -> None:
+        dirty = np.flatnonzero(self.bmap)
+        order = np.concatenate([dirty[dirty >= self.last_page], dirty[dirty < self.last_page]])
+        took = np.cumsum(self.took[order])
+        checked = took[64::64]  # the clock is looked at before each 64th page after the first
+        over = np.flatnonzero((1000 * (took[63::64][: len(checked)])).astype(int) > MAX_WAIT_MS)
+        count = int(64 * (over[0] + 1) + 1) if len(over) else len(order)
+        sent = order[:count]
+        self.bmap[sent] = False
+        self.last_page = int(sent[-1]) + 1 if len(sent) else 0
+        self.transferred += float(self.wire[sent].sum())
+        self.passes(float(took[count - 1]) if count else 0.0)
+
+    def migration_update_counters(self) -> None:
+        spent_ms = 1000 * (self.now - self.iteration_start_time)
+        if spent_ms < BUFFER_DELAY_MS:
+            return
+        bandwidth = (self.transferred - self.iteration_initial_bytes) / spent_ms
+        self.threshold_size = bandwidth * self.limit_ms(self.now)
+        self.iteration_start_time, self.iteration_initial_bytes = self.now, self.transferred
+
+    def migration_bitmap_sync(self) -> None:
+        self.dirty_sync_count += 1
+        new = self.log & ~self.bmap
+        self.num_dirty_pages_period += int(new.sum())
+        self.bmap |= self.log
+        self.log[:] = False
+        if self.now > self.time_last_bitmap_sync + 1.0:
+            self.migration_trigger_throttle()
+            self.time_last_bitmap_sync = self.now
+            self.num_dirty_pages_period = 0
+            self.bytes_xfer_prev = self.transferred
+
+    def migration_trigger_throttle(self) -> None:
+        xfer = self.transferred - self.bytes_xfer_prev
+        if self.num_dirty_pages_period * PAGE > xfer * 50 / 100:
+            self.dirty_rate_high_cnt += 1
+            if self.dirty_rate_high_cnt >= 2:
+                self.dirty_rate_high_cnt = 0
+                if self.slows is not None:
+                    initial, increment, most = self.slows
+                    self.throttle_pct = min(self.throttle_pct + increment, most) if self.throttle_pct else initial
+
+    def cpu_throttle_dirty_sync_timer_tick(self) -> None:
+        if self.dirty_sync_count > 1 and self.dirty_sync_count == self.timer_sync_count:
+            self.migration_bitmap_sync()
+        self.timer_sync_count = self.dirty_sync_count
+        self.timer_ms = 1000 * self.now + SYNC_TIMER_MS
+
+    def migration_completion(self) -> Result:
+        self.stopped = True
+        self.migration_bitmap_sync()
+        stopped_at = self.now
+        self.send_rest()
+        pause = self.now - stopped_at
+        return Result(True, self.now, pause, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
+
+    def postcopy(self) -> Result:
+        self.stopped = True
+        self.migration_bitmap_sync()
+        self.send_rest()
+        return Result(True, self.now, 0.0, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
+
+    def send_rest(self) -> None:
+        rest = np.flatnonzero(self.bmap)
+        self.transferred += float(self.wire[rest].sum())
+        self.bmap[:] = False
+        self.passes(float(self.took[rest].sum()))
