@@ -31,6 +31,7 @@ from migrascope.study.exposition.observed import ObservationMetrics
 from migrascope.study.exposition.runs import RunMetrics
 from migrascope.study.labs.labs import Progress
 from migrascope.study.observation.observe import View
+from migrascope.study.observation.signs import Beside
 from migrascope.study.plans import text_of
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -225,7 +226,7 @@ def view() -> View:
     window, now = Sliding(10, 0.5), time.monotonic_ns()
     sent = [(seq, now - (50 - seq) * 10**8) for seq in range(49)]
     window.add(sent, [(seq, at + (2 * 10**8 if seq == 1 else 10**6)) for seq, at in sent if seq != 0])
-    return View(TARGET, window, heard=True)
+    return View(TARGET, window, Beside(TARGET), heard=True)
 
 
 def test_events_and_views_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
