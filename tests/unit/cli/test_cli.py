@@ -32,6 +32,7 @@ VERBS = [
     "testbed",
     "disturbances",
     "observe",
+    "predict",
 ]
 
 

@@ -1,56 +1,20 @@
 """Fits to migrations that the paged loop made: with dirty rates that differ from what was sampled, and a pause."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from qemuloop import Loop, PagedGuest
+from madetrials import TRUE, campaign, made
 
 from migrascope.predict.baselines import MODELS
-from migrascope.predict.course import Course, Parameters
+from migrascope.predict.course import Course
 from migrascope.predict.dirtying import Dirtying, WorkingSet
 from migrascope.predict.fit import Fitted, NotFitted, fit, probability
 from migrascope.predict.predictor import FIGURES, Predictor
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step
+from migrascope.predict.request import Guest, NotPredicted, Settings, Step
 from migrascope.predict.score import Scored, better_p90, brier, coverage, errors, table
-from migrascope.predict.trials import Outcome, Split, Trial
+from migrascope.predict.trials import Outcome, Trial
 
 MIB = 2**20
-TRUE = Parameters(speed=0.9, dirty=1.25, pause_s=0.04, lead_s=0.2)
-DEADLINE_S = 20.0
-
-
-def made(rate: float, size: int, link: float, limit_s: float, seed: int, split: Split = "fit") -> Trial:
-    """A migration of the loop with TRUE's differences between what was known before and what was so."""
-    random = np.random.default_rng(seed)
-    really = rate * TRUE.dirty * float(np.exp(random.normal(0, 0.05)))
-    # two sizes of first copy, so that what a byte takes and what a migration takes can be told apart
-    held = 16 + size
-    guest = PagedGuest.of(64, held, (size, really), seed=seed)
-    seen = Loop(guest, TRUE.speed * link, lambda _: 1000 * limit_s, until_s=DEADLINE_S - TRUE.lead_s, seed=seed).run()
-    outcome = Outcome(
-        seen.ended,
-        seen.time_s + TRUE.lead_s + TRUE.pause_s if seen.ended else None,
-        seen.pause_s + TRUE.pause_s if seen.ended else None,
-        seen.data_bytes if seen.ended else None,
-        seen.looks,
-    )
-    known = Guest(64 * MIB, held * MIB, Dirtying((WorkingSet(size * MIB, rate),)))
-    settings = Settings("pre-copy", (Step(0.0, limit_s),), DEADLINE_S)
-    return Trial(f"{rate} {size} {link} {limit_s}", Request("tcg", known, link, settings), outcome, split)
-
-
-def campaign(split: Split, rates: Sequence[float], sizes: Sequence[int], first: int) -> list[Trial]:
-    seeds = iter(range(first, first + 10_000))
-    return [
-        made(rate, size, link, limit_s, next(seeds), split)
-        for rate in rates
-        for size in sizes
-        for link in (20e6, 40e6)
-        for limit_s in (0.1, 0.3)
-        for _ in range(2 if split == "fit" else 1)
-    ]
 
 
 @pytest.fixture(scope="module")
