@@ -60,8 +60,8 @@ class Dirtying:
         if not points or any(point.period_s <= 0 or point.dirty_bytes < 0 for point in points):
             raise ValueError("D(t) needs measured periods longer than 0 s, with bytes of 0 or more")
         most = max(point.dirty_bytes for point in points)
-        if most <= 0:
-            return cls()
+        if most < 1:
+            return cls()  # less than a byte
         periods = np.array([point.period_s for point in points])
         values = np.array([point.dirty_bytes for point in points])
         constants = _time_constants(float(periods.min()), float(periods.max()))
