@@ -99,7 +99,7 @@ def test_a_migration_by_the_clouds_own_client_is_observed_from_outside(
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert cloud.host(server) == destination
-    (cell,) = json_of("show", "-1", "--json", "--runs", str(tmp_path))["cells"]
+    (cell,) = json_of("show", "-1", "--runs", str(tmp_path))["cells"]
     assert (cell["trials"], cell["failed"]) == (1, 0)
     blackout, commanded = (cell["metrics"][key]["median"] for key in ("network_blackout_s", "migration_time_s"))
     assert 0.02 < blackout < 10

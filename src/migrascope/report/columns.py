@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from migrascope.analysis.results import Cell, Statistic
@@ -161,7 +162,7 @@ def first_line(summary: Summary) -> str:
     is known."""
     if summary.lab == "address":
         observed = summary.plan["observed"]
-        return f"{observed['name']}, moved by {observed['command'][0]} · observed from {machine(summary)}"
+        return f"{observed['name']}, moved by {Path(observed['command'][0]).name} · observed from {machine(summary)}"
     parts = [f"lab {summary.lab}", summary.accelerator, f"QEMU {summary.qemu}", machine(summary)]
     return " · ".join(part for part in parts if not part.endswith("none"))
 

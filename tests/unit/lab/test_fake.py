@@ -18,6 +18,7 @@ WHERE_ASKED_FOR = {
     "browser",
     "browser_event",
     "back_off",
+    "peer_clock",
     "hold",
     "capture",
     "stress",

@@ -205,11 +205,12 @@ def test_recovery_is_that_of_the_reference(sample: Sample, resume: int) -> None:
 
 @given(st.integers(-(10**12), 10**12), st.integers(-5 * 10**9, 5 * 10**9), st.integers(0, 200))
 def test_wall_stamps_convert_across_a_step(offset: int, step: int, at: int) -> None:
+    """A stamp that is read later than the step is long may be from before it or after it: nothing tells."""
     pairs = [(i * 100 * MS, i * 100 * MS + offset + (step if i >= 100 else 0)) for i in range(201)]
     mono = at * 100 * MS
     wall = mono + offset + (step if at >= 100 else 0)
-    seen = to_mono(WallClock(pairs), np.array([wall]), np.array([mono + MS]))
-    assert seen.tolist() == [mono]
+    (seen,) = to_mono(WallClock(pairs), np.array([wall]), np.array([mono + MS])).tolist()
+    assert seen in ({mono} if abs(step) > MS else {mono, mono - step, mono + step})
     assert WallClock(pairs).worst_step_ns() == abs(step)
 
 
