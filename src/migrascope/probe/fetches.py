@@ -22,6 +22,8 @@ from migrascope.store.spool import Spool
 GIVEN_UP_S = 2.0
 _TICK_S = 0.05
 _TABLES = ("echo_sent", "echo_reply", "back_off")
+_SAME_NS = 1_000_000_000
+"""Fetches that are under way together are answered alike: a pause is another one where it ends so much later."""
 
 
 class Page:
@@ -45,7 +47,7 @@ class Page:
                 if response.status == TOO_MANY:
                     asked_s = pause_s(response.headers.get("Retry-After"), time.time())
                     until_ns = now_ns + round(1e9 * asked_s)
-                    if until_ns > self._silent_until_ns:
+                    if until_ns > self._silent_until_ns + _SAME_NS:
                         self._silent_until_ns = until_ns
                         self._pauses.add(now_ns, until_ns, f"HTTP: status {TOO_MANY}")
                 elif response.status == 200:

@@ -154,7 +154,7 @@ def test_it_is_a_run_as_every_other(moved: tuple[RunFolder, list[int]], tmp_path
     run = str(moved[0].path)
     shown = migrascope("show", run, folder=tmp_path)
     assert shown.code == 0
-    assert shown.stdout.startswith("vm, moved by /bin/sh · observed from ")
+    assert shown.stdout.startswith("vm, moved by sh · observed from ")
     assert "data against" not in shown.stdout
     assert "downtime limit of" not in shown.stdout
     (tmp_path / "t.toml").write_text('[thresholds]\nnetwork_blackout_s = { most = "1h" }\n')
