@@ -128,7 +128,9 @@ async def clocked(targets: Sequence[Target]) -> list[Target]:
 async def _clocked(target: Target) -> Target:
     if unseen := refusal(target.address):
         return target.model_copy(update={"clock_unseen": unseen})
-    port = 0 if not target.answers else await clock_port(target.address, port_of(target.name) if target.way == "http" else target.port)
+    known = port_of(target.name) if target.way == "http" else target.port
+    # who answers nothing is asked for nothing more: a router tells only now and then that it forbids
+    port = await clock_port(target.address, known) if target.answers else 0
     if not port:
         return target.model_copy(update={"clock_unseen": "no TCP port of it is known that is open"})
     rate = OWN_SEGMENTS if default_rate(target.address) == OWN_RATE else FOREIGN_SEGMENTS
