@@ -129,7 +129,7 @@ async def _clocked(target: Target) -> Target:
     if unseen := refusal(target.address):
         return target.model_copy(update={"clock_unseen": unseen})
     known = port_of(target.name) if target.way == "http" else target.port
-    # who answers nothing is asked for nothing more: a router tells only now and then that it forbids
+    # the ports of who answers nothing have been tried already
     port = await clock_port(target.address, known) if target.answers else 0
     if not port:
         return target.model_copy(update={"clock_unseen": "no TCP port of it is known that is open"})
