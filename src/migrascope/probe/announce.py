@@ -9,11 +9,11 @@ not there yet is waited for.
 
 import errno
 import socket
-import struct
 import time
 from dataclasses import dataclass
 
 from migrascope.node.program import Program
+from migrascope.probe.bpf import EQUAL, LOAD_HALF, LOAD_WORD, RETURN, assembled
 from migrascope.probe.ring import RETIRE_MS, Ring, filter_program
 from migrascope.store.spool import Spool
 
@@ -21,7 +21,6 @@ SILENCE_NS = 20_000_000
 _WAIT_S = 0.05
 _OVER_NS = 1_000_000_000
 _SNAPLEN = 64
-_LOAD_HALF, _LOAD_WORD, _EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
 _VLAN, _ARP, _RARP = 0x8100, 0x0806, 0x8035
 Key = tuple[str, str, str]
 """(interface, way, kind)"""
@@ -32,18 +31,18 @@ def mac_filter(mac: str) -> bytes:
     address = bytes.fromhex(mac.replace(":", ""))
     first, last = int.from_bytes(address[:4], "big"), int.from_bytes(address[4:], "big")
     program = (
-        (_LOAD_WORD, 0, 0, 0),  # to
-        (_EQUAL, 0, 2, first),
-        (_LOAD_HALF, 0, 0, 4),
-        (_EQUAL, 5, 0, last),
-        (_LOAD_WORD, 0, 0, 6),  # from
-        (_EQUAL, 0, 2, first),
-        (_LOAD_HALF, 0, 0, 10),
-        (_EQUAL, 1, 0, last),
-        (_RETURN, 0, 0, 0),
-        (_RETURN, 0, 0, _SNAPLEN),
+        (LOAD_WORD, 0, 0, 0),  # to
+        (EQUAL, 0, 2, first),
+        (LOAD_HALF, 0, 0, 4),
+        (EQUAL, 5, 0, last),
+        (LOAD_WORD, 0, 0, 6),  # from
+        (EQUAL, 0, 2, first),
+        (LOAD_HALF, 0, 0, 10),
+        (EQUAL, 1, 0, last),
+        (RETURN, 0, 0, 0),
+        (RETURN, 0, 0, _SNAPLEN),
     )
-    return b"".join(struct.pack("@HBBI", *line) for line in program)
+    return assembled(program)
 
 
 def kind_of(frame: bytes) -> str:

@@ -6,32 +6,31 @@ a filter lets through on its way in: no frame is read.
 """
 
 import contextlib
-import ctypes
 import socket
 import struct
 import time
 
 from migrascope.node.program import Program
+from migrascope.probe.bpf import EQUAL, LOAD_HALF, LOAD_WORD, RETURN, assembled, attach
 
 _ETH_P_ALL = 3
-_SO_ATTACH_FILTER = 26
 _SOL_PACKET = 263
 _PACKET_STATISTICS = 6
 _PACKET_IGNORE_OUTGOING = 23
 
 
 def source_filter(mac: str) -> bytes:
-    """A classic BPF program (struct sock_filter each: code, jt, jf, k) that lets through what this MAC sends."""
+    """Classic BPF: what this MAC sends."""
     source = bytes.fromhex(mac.replace(":", ""))
     program = (
-        (0x20, 0, 0, 6),  # ld [6]: the first four bytes of the sender's address
-        (0x15, 0, 3, int.from_bytes(source[:4], "big")),
-        (0x28, 0, 0, 10),  # ldh [10]: its last two
-        (0x15, 0, 1, int.from_bytes(source[4:], "big")),
-        (0x06, 0, 0, 1),  # let through, of which one byte is enough
-        (0x06, 0, 0, 0),
+        (LOAD_WORD, 0, 0, 6),  # the first four bytes of the sender's address
+        (EQUAL, 0, 3, int.from_bytes(source[:4], "big")),
+        (LOAD_HALF, 0, 0, 10),  # its last two
+        (EQUAL, 0, 1, int.from_bytes(source[4:], "big")),
+        (RETURN, 0, 0, 1),  # let through, of which one byte is enough
+        (RETURN, 0, 0, 0),
     )
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    return assembled(program)
 
 
 class FrameCounter:
@@ -39,9 +38,7 @@ class FrameCounter:
 
     def __init__(self, interface: str, mac: str) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        code = ctypes.create_string_buffer(source_filter(mac))
-        fprog = struct.pack("@HP", 6, ctypes.addressof(code))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
+        attach(self._socket, source_filter(mac))
         self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # what does not fit is counted all the same
         try:

@@ -13,15 +13,15 @@ ECHO_REQUEST_6, ECHO_REPLY_6 = 128, 129
 PAYLOAD_BYTES = 56
 _HEADER = struct.Struct("!BBHHH")
 _PAYLOAD = struct.Struct(f"!QQ{PAYLOAD_BYTES - 16}x")
-_WORDS = struct.Struct(f"!{(8 + PAYLOAD_BYTES) // 2}H")
 _SOL_RAW = 255
 _ICMP_FILTER = _ICMP6_FILTER = 1
 _MOST_BYTES = 256
 
 
 def checksum(packet: bytes) -> int:
-    """The internet checksum (RFC 1071) of a packet of this module's length; 0 over one that carries its own."""
-    total: int = sum(_WORDS.unpack(packet))
+    """The internet checksum (RFC 1071); 0 over a packet that carries its own."""
+    packet += b"\0" * (len(packet) % 2)
+    total: int = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
 

@@ -7,7 +7,6 @@ ACK: that carries its time stamp, and the kernel's stamp of receiving it says wh
 carry no octet, and Linux answers such only twice a second. Needs CAP_NET_RAW. A connection that ended is made anew.
 """
 
-import ctypes
 import socket
 import struct
 import sys
@@ -17,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrascope.node.program import Program
+from migrascope.probe.bpf import EQUAL, HEADER_LENGTH, LOAD_HALF, LOAD_HALF_BEHIND, RETURN, assembled, attach
+from migrascope.probe.icmp import checksum
 from migrascope.probe.stamped import StampedSocket
 from migrascope.store.spool import Spool
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 NO_STAMP, NO_TTL = -1, -1
-_SO_ATTACH_FILTER = 26
 _MOST_BYTES = 256
 _MOST_READ = 100
 _AGAIN_NS = 1_000_000_000
@@ -89,30 +89,22 @@ def keep_alive(source: tuple[str, int], target: tuple[str, int], seen: Segment) 
     family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
     ends = b"".join(socket.inet_pton(family, address.partition("%")[0]) for address in (source[0], target[0]))
     pseudo = ends + struct.pack("!II", socket.IPPROTO_TCP, len(segment))  # as long and as summed as RFC 9293 has it
-    return _HEADER.pack(*fields, _checksum(pseudo + segment), 0) + body
-
-
-def _checksum(data: bytes) -> int:
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return _HEADER.pack(*fields, checksum(pseudo + segment), 0) + body
 
 
 def connection_filter(peer_port: int, own_port: int, *, headed: bool) -> bytes:
     """Classic BPF: segments from the one port to the other. headed: the IP header is there, too."""
-    load = 0x48 if headed else 0x28
+    load = LOAD_HALF_BEHIND if headed else LOAD_HALF
     program = [
-        *([(0xB1, 0, 0, 0)] if headed else []),  # x = length of the IP header
+        *([(HEADER_LENGTH, 0, 0, 0)] if headed else []),
         (load, 0, 0, 0),
-        (0x15, 0, 3, peer_port),
+        (EQUAL, 0, 3, peer_port),
         (load, 0, 0, 2),
-        (0x15, 0, 1, own_port),
-        (0x06, 0, 0, _MOST_BYTES),
-        (0x06, 0, 0, 0),
+        (EQUAL, 0, 1, own_port),
+        (RETURN, 0, 0, _MOST_BYTES),
+        (RETURN, 0, 0, 0),
     ]
-    return b"".join(struct.pack("@HBBI", *line) for line in program)
+    return assembled(program)
 
 
 class PeerClock(StampedSocket):
@@ -135,10 +127,7 @@ class PeerClock(StampedSocket):
 
     def _attach(self, raw: socket.socket, own_port: int) -> None:
         """From now on what comes from the peer to this port is read."""
-        program = connection_filter(self._target[1], own_port, headed=not self._six)
-        code = ctypes.create_string_buffer(program, len(program))
-        attached = struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
-        raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+        attach(raw, connection_filter(self._target[1], own_port, headed=not self._six))
 
     def ask(self) -> None:
         """Makes the peer answer; without a connection, begins one, if the last one was begun long enough ago."""
@@ -162,12 +151,8 @@ class PeerClock(StampedSocket):
         self._kept.connect_ex(self._target)
 
     def _established(self) -> bool:
-        return self._info() == _ESTABLISHED
-
-    def _info(self) -> int:
         assert self._kept is not None
-        state: int = self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0]
-        return state
+        return self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0] == _ESTABLISHED
 
     def _over(self, now: int) -> bool:
         """Whether the connection has ended, or does not come about."""

@@ -1,6 +1,5 @@
 """A packet socket with a ring that the kernel fills (packet(7), TPACKET_V3): frames with the kernel's own stamps."""
 
-import ctypes
 import mmap
 import select
 import socket
@@ -8,8 +7,9 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
+from migrascope.probe.bpf import EQUAL, LOAD_HALF, LOAD_WORD, RETURN, assembled, attach
+
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION, _V3 = 263, 5, 6, 10, 2
-_SO_ATTACH_FILTER = 26
 _ETH_P_ALL, _ETH_P_IP = 3, 0x0800
 BLOCK, BLOCKS, FRAME = 256 << 10, 32, 2048
 RETIRE_MS = 50
@@ -18,7 +18,6 @@ _USER = 1
 _HEAD = struct.Struct("@IIIIIIHH")
 _KIND_AT = 58
 _OUTGOING = 4
-_LOAD_HALF, _LOAD_WORD, _EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
 
 
 class Frame(NamedTuple):
@@ -36,12 +35,12 @@ def filter_program(addresses: list[str], snaplen: int) -> bytes:
     count = len(wanted)
     # 0: type, 1: IPv4?, 2: source, 3..: one test each, target, one test each, refuse, accept
     refuse, accept = 4 + 2 * count, 5 + 2 * count
-    program = [(_LOAD_HALF, 0, 0, 12), (_EQUAL, 0, refuse - 2, _ETH_P_IP)]
+    program = [(LOAD_HALF, 0, 0, 12), (EQUAL, 0, refuse - 2, _ETH_P_IP)]
     for field_at in (26, 30):
-        program.append((_LOAD_WORD, 0, 0, field_at))
-        program += [(_EQUAL, accept - len(program) - 1 - at, 0, value) for at, value in enumerate(wanted)]
-    program += [(_RETURN, 0, 0, 0), (_RETURN, 0, 0, snaplen)]
-    return b"".join(struct.pack("@HBBI", *line) for line in program)
+        program.append((LOAD_WORD, 0, 0, field_at))
+        program += [(EQUAL, accept - len(program) - 1 - at, 0, value) for at, value in enumerate(wanted)]
+    program += [(RETURN, 0, 0, 0), (RETURN, 0, 0, snaplen)]
+    return assembled(program)
 
 
 class Ring:
@@ -54,7 +53,7 @@ class Ring:
         self.packets = self.drops = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setsockopt(_SOL_PACKET, _VERSION, _V3)
-        self._filter(program)
+        attach(self._socket, program)
         request = struct.pack("@7I", BLOCK, BLOCKS, FRAME, BLOCK // FRAME * BLOCKS, RETIRE_MS, 0, 0)
         self._socket.setsockopt(_SOL_PACKET, _RX_RING, request)
         self._ring = mmap.mmap(self._socket.fileno(), BLOCK * BLOCKS)
@@ -62,11 +61,6 @@ class Ring:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN | select.POLLERR)
         self._next = 0
-
-    def _filter(self, program: bytes) -> None:
-        code = ctypes.create_string_buffer(program, len(program))
-        attached = struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
 
     def wait(self, seconds: float) -> None:
         """Until a block is ready, or that long. OSError when the interface is gone or down."""
@@ -103,7 +97,7 @@ class Ring:
 
     def shut(self) -> None:
         """Nothing new comes from now on; what came is still there."""
-        self._filter(struct.pack("@HBBI", _RETURN, 0, 0, 0))
+        attach(self._socket, assembled([(RETURN, 0, 0, 0)]))
 
     def close(self) -> None:
         self._ring.close()
