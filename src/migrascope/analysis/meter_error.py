@@ -13,7 +13,7 @@ def meter_error(calibration: Calibration | None, load: Load | None, echo_rate: f
         return Finding("accuracy", "unknown", text)
     pooled = [row for row in calibration.quoted(load, echo_rate) if row["quoted"] and row["nominal_s"] is None]
     if not pooled:
-        had = "" if load is None else f", and this run had {load.words().partition(':')[0]}, {echo_rate:g} probes/s"
+        had = "" if load is None else f", and this run had {load.visits()}, {echo_rate:g} probes/s"
         text = (
             f"The meter's error is not known under a load like this run's: it was measured {calibration.words()}{had}. "
             "Measure it for a plan with: migrascope calibrate PLAN"

@@ -50,7 +50,7 @@ def _print(result: dict[str, Any]) -> None:
     out.print(f"{machine['cpu']}, {machine['cores']} cores, QEMU {result['qemu']}, {result['accelerator']}")
     conditions: dict[Condition, list[dict[str, Any]]] = {}
     for row in result["rows"]:
-        conditions.setdefault(Condition(row["load"], row["added_rtt_s"]), []).append(row)
+        conditions.setdefault(Condition.of(row), []).append(row)
     visits = Load.from_json(result["load"]).words()
     for condition, rows in conditions.items():
         title = f"{condition.words()}: {visits}" if condition.load == "loaded" else condition.words()

@@ -17,23 +17,18 @@ Metrics = Annotated[
 ]
 
 
-def exposing(metrics: str | None, say: Callable[[str], None]) -> "contextlib.AbstractContextManager[Exposition | None]":
+@contextlib.contextmanager
+def exposing(metrics: str | None, say: Callable[[str], None]) -> "Iterator[Exposition | None]":
     """While the block runs, metrics are where the option says; nowhere without it. say: takes where that is, and what
     goes wrong. UsageProblem, Problem: before anything begins."""
     if metrics is None:
-        return contextlib.nullcontext()
+        yield None
+        return
     from migrascope.study.exposition.exposition import exposed, place_of  # its library takes a tenth of a second
 
     place = place_of(metrics)
-    return _said(exposed(place, say), f"metrics: {place}", say)
-
-
-@contextlib.contextmanager
-def _said(
-    context: "contextlib.AbstractContextManager[Exposition]", words: str, say: Callable[[str], None]
-) -> "Iterator[Exposition]":
-    with context as exposition:
-        say(words)
+    with exposed(place, say) as exposition:
+        say(f"metrics: {place}")
         yield exposition
 
 

@@ -21,6 +21,11 @@ class Condition:
     load: Literal["idle", "loaded"] = "idle"
     added_rtt_s: _Finite = 0.0
 
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Condition":
+        """Under which a row was made."""
+        return cls(row["load"], row["added_rtt_s"])
+
     def words(self) -> str:
         far = f", {1e3 * self.added_rtt_s:.0f} ms away" if self.added_rtt_s else ""
         return f"{self.load}{far}"
@@ -83,18 +88,14 @@ class Calibration:
     def quoted(self, load: Load | None, echo_rate: float) -> list[dict[str, Any]]:
         """All rows, each with whether it may be quoted beside a run with this load and these probes."""
         like = self.condition_of(load, echo_rate)
-        return [row | {"quoted": like is not None and _made_under(row) == like} for row in self.rows]
+        return [row | {"quoted": like is not None and Condition.of(row) == like} for row in self.rows]
 
     def words(self) -> str:
         """With what load and probes it was made."""
-        loaded = "idle" if self.load is None else f"idle and with {self.load.words().partition(':')[0]}"
+        loaded = "idle" if self.load is None else f"idle and with {self.load.visits()}"
         return loaded if self.echo_rate is None else f"{loaded}, {self.echo_rate:g} probes/s"
 
 
 def _alike(first: Load, second: Load) -> bool:
     rates = (first.new_rate, second.new_rate), (first.kept_rate, second.kept_rate)
     return first.viewers == second.viewers and all(max(pair) <= ALIKE * min(pair) for pair in rates)
-
-
-def _made_under(row: dict[str, Any]) -> Condition:
-    return Condition(row["load"], row["added_rtt_s"])

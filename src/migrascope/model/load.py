@@ -61,8 +61,12 @@ class Load:
 
     def words(self) -> str:
         """What a person should know of it, in a line."""
+        serves = f": this guest serves {self.serves:.0f}" if self.serves is not None else ""
+        return f"{self.visits()}{serves}"
+
+    def visits(self) -> str:
+        """Who comes, in words."""
         same = self.new_rate == self.kept_rate
         rates = f"{self.new_rate:g}" if same else f"{self.new_rate:g} new and {self.kept_rate:g} kept"
         viewers = f", {self.viewers} viewer{'' if self.viewers == 1 else 's'}" if self.scenario != "none" else ""
-        serves = f": this guest serves {self.serves:.0f}" if self.serves is not None else ""
-        return f"{rates} visits/s{' of each kind' if same else ''}{viewers}{serves}"
+        return f"{rates} visits/s{' of each kind' if same else ''}{viewers}"

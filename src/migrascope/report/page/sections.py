@@ -219,7 +219,7 @@ def calibration(summary: Summary) -> list[dict[str, Any]]:
     rows = sorted(summary.calibration or [], key=lambda row: row["nominal_s"] is not None)
     return [
         {
-            "condition": Condition(row["load"], row["added_rtt_s"]).words(),
+            "condition": Condition.of(row).words(),
             "quoted": row["quoted"],
             "layer": row["layer"],
             "truth": row["truth"],
