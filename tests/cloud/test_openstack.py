@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.cloud import Cloud
-from lab.machine import json_of, migrascope
+from lab.machine import LIGHT, json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
 from migrascope.lab.testbed.life import clouds_yaml
@@ -45,12 +45,13 @@ def run_of(folder: Path, plan: str, **environment: str) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A trial with hosts, links and namespaces in reach. Its network may be black for longer than a website may be
-    silent: that is the testbed's, and measured here."""
+    """A trial with hosts, links and namespaces in reach, of a load that every machine bears: under the default 500
+    probes/s a slow machine's guest is saturated beside the testbed's services, and its visits are withheld. Its network
+    may be black for longer than a website may be silent: that is the testbed's, and measured here."""
     plan = (
         f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
         '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n'
-        '[verdict]\nallow = "service lost"\n[visitors]\nnew_rate = 5\nkept_rate = 5\nviewers = 1\n'
+        f'[verdict]\nallow = "service lost"\n{LIGHT}'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 
@@ -82,7 +83,9 @@ def test_the_layers_agree(near: RunFolder) -> None:
     value = {key: metric["median"] for key, metric in cell_of(near).items()}
     assert value["data_transferred_bytes"] == pytest.approx(value["reported_transferred_bytes"], rel=0.03)
     assert 0 < value["reported_downtime_s"] <= value["vm_pause_s"] + 0.001
-    assert value["network_blackout_s"] >= value["vm_pause_s"] - 0.002
+    (recording,) = near.recordings()
+    interval_s = 1 / recording.trial.plan["probes"]["echo_rate"]
+    assert value["network_blackout_s"] >= value["vm_pause_s"] - interval_s
     assert value["vm_pause_s"] < value["migration_time_s"]
 
 
