@@ -1,6 +1,5 @@
 """What the verbs share: where they print, the options that several have, and how they end when interrupted."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -71,6 +70,7 @@ def loading() -> Iterator[None]:
 
 def interruptible(work: Coroutine[Any, Any, int]) -> int:
     """Runs to the end, or takes everything down at SIGINT and SIGTERM and gives 130."""
+    import asyncio  # because the verbs that only read would start a tenth later
 
     async def wrapped() -> int:
         task = asyncio.current_task()

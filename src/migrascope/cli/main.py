@@ -12,8 +12,6 @@ import re
 import shlex
 import signal
 import sys
-import tempfile
-import traceback
 
 import cyclopts
 
@@ -92,6 +90,9 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno not in MISUSES:
             errors.print(f"migrascope: {error}", soft_wrap=True)
             sys.exit(Problem.code)
+        import tempfile
+        import traceback
+
         with tempfile.NamedTemporaryFile("w", prefix="migrascope-", suffix=".txt", delete=False) as file:
             traceback.print_exc(file=file)
         errors.print(f"migrascope: internal error: {error!r}; details in {file.name}", markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -163,7 +164,7 @@ class Flows:
         """The code of each flow of a batch. rows: its first packet. Numbers go by the first packets, whichever batch
         they are in."""
         known = self._numbers
-        codes = np.array([known.get(key, _UNKNOWN) for key in keys.tolist()], dtype=np.int64)
+        codes = np.fromiter(map(known.get, keys.tolist(), repeat(_UNKNOWN)), np.int64, len(keys))
         chosen = np.flatnonzero(fresh | (codes == _UNKNOWN) | self._tunnels)
         chosen = chosen[np.argsort(rows[chosen])]
         for at, key, row, renewed in zip(

@@ -33,7 +33,7 @@ def page(qos: Qos) -> str:
         loader=jinja2.PackageLoader("migrascope.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    largest = sorted(qos.flows, key=_bytes, reverse=True)
+    largest = sorted(qos.flows, key=lambda flow: flow.bytes, reverse=True)
     drawn = [(number, flow, way) for number, flow in enumerate(largest[:DRAWN]) for way in flow.directions]
     specs = {"silences": _silences(qos), **{name: _lines(qos, drawn, title, of) for name, title, of in _PANELS}}
     totals = qos.totals
@@ -59,10 +59,6 @@ def page(qos: Qos) -> str:
         script=libraries(),
         json=lambda value: Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")),
     )
-
-
-def _bytes(flow: FlowQos) -> int:
-    return sum(way.counts["bytes"] for way in flow.directions)
 
 
 def _row(flow: FlowQos) -> dict[str, Any]:

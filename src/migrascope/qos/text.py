@@ -26,7 +26,7 @@ def show(qos: Qos, console: Console) -> None:
         _tell(console, line)
     if not qos.flows:
         return
-    largest = sorted(qos.flows, key=_bytes, reverse=True)[:SHOWN]
+    largest = sorted(qos.flows, key=lambda flow: flow.bytes, reverse=True)[:SHOWN]
     console.print(Text("\n   " + _line(_TITLES), style="bold"), soft_wrap=True)
     for flow in sorted(largest, key=lambda flow: flow.start_s):
         _tell(console, flow_name(flow))
@@ -154,10 +154,6 @@ def remarks(totals: Totals) -> list[str]:
 
 def _packets(count: int, one: str, many: str) -> str:
     return f"1 packet {one}" if count == 1 else f"{count} packets {many}"
-
-
-def _bytes(flow: FlowQos) -> int:
-    return sum(direction.counts["bytes"] for direction in flow.directions)
 
 
 def flow_ends(flow: FlowQos) -> str:

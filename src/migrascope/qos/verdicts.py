@@ -1,6 +1,7 @@
 """Sums turned into metrics, each with its source, or with the reason why there is none."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -91,36 +92,40 @@ def flow_results(known: Known, window_s: float) -> list[FlowQos]:
     window = window - known.first_window
     places = {int(direction[begin]): slice(begin, end) for begin, end in stretches(direction)}
     sums = dict(zip(places, _sums(known.tally, [part.start for part in places.values()]), strict=True))
-    found = []
-    for number, flow in enumerate(known.flows):
-        ends = flow.end(0), flow.end(1)
-        directions = [
+
+    def directions(flow: Flow, number: int, ends: tuple[str, str]) -> list[Direction]:
+        return [
             _direction(known, flow, number, side, ends, places[key], sums[key], window, window_s)
             for side in (0, 1)
             if (key := 2 * number + side) in places
         ]
-        begin, end = known.spans[number].tolist()
-        streams = any(2 * number + side in known.streams for side in (0, 1))
+
+    found = []
+    for (number, flow), (begin, end) in zip(enumerate(known.flows), known.spans.tolist(), strict=False):
+        ends = flow.end(0), flow.end(1)
+        keys = 2 * number, 2 * number + 1
+        streams = any(key in known.streams for key in keys)
         found.append(
             FlowQos(
                 "rtp" if streams else flow.name,
                 ends,
                 (begin - known.begin_ns) / NS,
                 (end - begin) / NS,
-                _initial(known, flow, number, directions),
-                directions,
+                sum(sums[key]["bytes"] for key in keys if key in sums),
+                _initial(known, flow, number),
+                partial(directions, flow, number, ends),
                 flow.inside,
             )
         )
     return sorted(found, key=lambda flow: (flow.start_s, flow.protocol, flow.ends))
 
 
-def _initial(known: Known, flow: Flow, number: int, directions: list[Direction]) -> Measured:
+def _initial(known: Known, flow: Flow, number: int) -> Measured:
     if flow.name != "tcp":
         return missing("s", SEQUENCE, "it is no TCP flow")
     initial, why = known.handshakes.initial(number)
     if initial is None:
-        refusals = [refusal for direction in directions for refusal in direction.refusals]
+        refusals = [refusal for key in (2 * number, 2 * number + 1) for refusal in known.deeds.refusals.of(key)]
         if why == UNANSWERED and refusals:
             why = f"refused: {refusals[0].why}, says {refusals[0].by}"
         return missing("s", SEQUENCE, why)
@@ -139,7 +144,6 @@ def _direction(
     known: Known, flow: Flow, number: int, side: int, ends: tuple[str, str], rows: slice, sums: dict[str, int],
     window: Ints, window_s: float,
 ) -> Direction:  # fmt: skip
-    columns = {name: values[rows] for name, values in known.tally.columns.items()}
     key = 2 * number + side
     streams = known.streams.get(key, [])
     begin, end = known.spans[number].tolist()
@@ -152,6 +156,7 @@ def _direction(
     if streams:
         counts |= {"expected": sum(stream.expected for stream in streams)}
         counts |= {"received": sum(stream.received for stream in streams)}
+    columns = {name: values[rows] for name, values in known.tally.columns.items()}
     windows = _windows(flow, columns, window[rows], bool(streams))
     sources = tuple(
         Source(
