@@ -245,14 +245,13 @@ def measurable(headers: Headers) -> Bools:
 
 
 def _by_flow(name: Hashes) -> Ints:
-    """The order by name, stable: one sort of numbers that hold the upper bits of the name and the place. Where two
-    names share their upper bits it takes the slow way."""
-    bits = np.uint64(max(1, len(name).bit_length()))
-    places = np.arange(len(name), dtype=np.uint64)
-    mask = (np.uint64(1) << bits) - np.uint64(1)
-    keys = np.sort((name & ~mask) | places)
-    order = (keys & mask).astype(np.int64)
-    sorted_, upper = name[order], keys >> bits
-    if ((sorted_[1:] != sorted_[:-1]) & (upper[1:] == upper[:-1])).any():
-        return np.argsort(name, kind="stable")
-    return order
+    """The order by name, stable: by two of its four parts, because numpy counts numbers of 16 bits, which takes a
+    quarter of the time of comparing whole names. Where two names have both in common it takes the slow way."""
+    lower, upper = name.astype(np.uint16), (name >> np.uint64(16)).astype(np.uint16)
+    order = np.argsort(lower, kind="stable")
+    order = order[np.argsort(upper[order], kind="stable")]
+    whole = name[order]
+    half = whole.astype(np.uint32)
+    if ((whole[1:] != whole[:-1]) & (half[1:] == half[:-1])).any():
+        order = np.argsort(name, kind="stable")
+    return np.asarray(order, dtype=np.int64)

@@ -213,10 +213,10 @@ def _headers(frames: Frames, inside: Inside, numbers: Ints | None) -> Headers:
     size = np.where(tcp, (block[:, 12] >> 4).astype(np.int64) * 4, 8)
     payload = np.where(protocol > 0, np.maximum(0, length - header - size), 0)
     ports = words(block)[:, 0].astype(np.int64)
-    has_ports = tcp | (protocol == UDP)
-    ident = np.where(is_echo(protocol, block), column(block, 4, 2), 0)
-    source_port = np.where(has_ports, ports >> 16, ident)
-    target_port = np.where(has_ports, ports & 0xFFFF, ident)
+    ports *= tcp | (protocol == UDP)
+    source_port, target_port = ports >> 16, ports & 0xFFFF
+    echo = np.flatnonzero(is_echo(protocol, block))
+    source_port[echo] = target_port[echo] = column(block[echo], 4, 2)
     source, target = hashed_ends(first, version, protocol, source_port, target_port)
     there = np.clip(end - transport, 0, 64)
     return Headers(
