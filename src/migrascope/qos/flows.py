@@ -104,7 +104,8 @@ class Flows:
         numbers, turned = codes >> 1, codes & 1
         side = (source > target)[order].astype(np.int64)
         own = np.flatnonzero((source == target)[order])  # to one's own address and port: the reply goes back
-        side[own] = np.isin(headers.block[rows[own], 0], _REPLIES) & (headers.protocol[rows[own]] != UDP)
+        if len(own):
+            side[own] = np.isin(headers.block[rows[own], 0], _REPLIES) & (headers.protocol[rows[own]] != UDP)
         side ^= turned[group]
         told = np.argsort(numbers, kind="stable")
         passed = self._packets
@@ -139,9 +140,10 @@ class Flows:
         """Which packets begin another connection between ends that had one: a SYN whose number is not that of the
         connection so far, or a SYN+ACK that acknowledges neither it nor data that came with it (RFC 7413)."""
         fresh = np.zeros(len(rows), dtype=np.bool_)
-        at = np.flatnonzero((headers.protocol[rows] == TCP) & (headers.block[rows, _FLAGS_AT] & SYN == SYN))
-        if not len(at):
+        begins = (headers.block[:, _FLAGS_AT] & SYN == SYN) & (headers.protocol == TCP)
+        if not begins.any():
             return fresh
+        at = np.flatnonzero(begins[rows])
         block = headers.block[rows[at]]
         for place, key, asks, seq, acked, length in zip(
             at.tolist(), name[at].tolist(), (block[:, _FLAGS_AT] & ACK == 0).tolist(), column(block, 4, 4).tolist(),

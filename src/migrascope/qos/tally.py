@@ -159,7 +159,10 @@ class Trips:
         sums = {name: reduced(name, values, cells) for name, values in columns.items()}
         self._tally.add(keys[cells], {"trips": np.diff(cells, append=len(keys)), **sums})
         bins = np.round(np.log2(np.maximum(after, 1)) * BINS_PER_OCTAVE).astype(np.int64)
-        self._bins.append(np.unique(direction << 16 | bins, return_counts=True))
+        order = in_order(bins)
+        names = (direction << 16 | bins)[order[in_order(direction[order])]]
+        starts = begins(names)
+        self._bins.append((names[starts], np.diff(starts, append=len(names))))
         self._held += len(self._bins[-1][0])
         if self._held > 2 * _OPEN and self._held > 2 * len(self._bins[0][0]):
             self._settle()
