@@ -40,8 +40,7 @@ def scenarios(good: Sequence[TrialResult]) -> list[Finding]:
         if sniffed:
             seen = _against_none("scenario", name, ours, others, SNIFFED)
             found.append(replace(seen, text=f"{seen.text} {NOT_DELAY}"))
-    few = _few(found)
-    return found if len(few) == len(found) else _few_as_one("scenario", "comparisons of scenarios with none", found)
+    return _few_as_one("scenario", "comparisons of scenarios with none", found)
 
 
 def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
@@ -51,13 +50,9 @@ def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
     return _few_as_one("dose", "disturbances against none", found)
 
 
-def _few(found: Sequence[Finding]) -> list[Finding]:
-    return [finding for finding in found if finding.verdict == "unknown" and finding.text.startswith("Nothing")]
-
-
 def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:
     """The findings with one sentence for all that have too few blocks."""
-    few = _few(found)
+    few = [finding for finding in found if finding.verdict == "unknown" and finding.text.startswith("Nothing")]
     if len(few) < 2:
         return found
     text = f"Nothing can be concluded on {len(few)} of {len(found)} {what}: fewer than {FEWEST} pairs within blocks."

@@ -77,7 +77,7 @@ class Silences:
         arrived = packets.arrived_ns[answered][order]
         self._sent: Ints = packets.sent_ns[answered][order]
         waited = arrived - self._sent
-        self.interval_ns = packets.interval_ns
+        self.interval_ns, self._quiet_rtt_ns = packets.interval_ns, packets.quiet_rtt_ns
         until = packets.silent_until_ns
         self.open = bool(len(arrived)) and until > arrived[-1]
         self.starts: Ints = arrived if self.open else arrived[:-1]
@@ -102,12 +102,13 @@ class Silences:
         return self._gap(int(candidates[np.argmax((self.ends - self.starts)[candidates])]))
 
     def overlapping(self, span: Span) -> Gap | None:
-        """The longest one that overlaps the span: the blackout that a cut or a stop over that span makes."""
+        """The longest one that touches the span: the blackout that a cut or a stop over that span makes."""
         return self.longest(self.touching(span))
 
     def touching(self, span: Span) -> Bools:
-        """Which ones overlap the span."""
-        return np.asarray((self.ends > span[0]) & (self.starts < span[1]), dtype=np.bool_)
+        """Which ones overlap the span, or begin within a quiet round trip after it: so much later at most an
+        interruption of the way back, or of the guest, reaches the prober."""
+        return np.asarray((self.ends > span[0]) & (self.starts < span[1] + self._quiet_rtt_ns), dtype=np.bool_)
 
     def over(self, threshold_ns: float, span: Span) -> list[Gap]:
         """Those that are longer than the threshold and start in the span, by time."""

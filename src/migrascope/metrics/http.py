@@ -7,6 +7,7 @@ import polars as pl
 
 from migrascope.metrics.packets import NS, Bools, Ints, Span, inside
 from migrascope.metrics.windows import SECOND, Windows
+from migrascope.model.load import NOT_SERVED
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
@@ -17,18 +18,21 @@ LEAST_LATE_NS = 100_000_000
 
 @dataclass(frozen=True)
 class Visits:
-    """Visits of one kind by due time. done_ns is 0 where no answer came whole."""
+    """Visits of one kind by due time. done_ns is 0 where no answer came whole. refused: those of the failed that were
+    not made, because the guest had too many in its hands."""
 
     due_ns: Ints
     done_ns: Ints
     failed: Bools
+    refused: Bools
 
     @classmethod
     def of(cls, table: pl.DataFrame, kind: str) -> "Visits":
         """The visits of that kind from a `visit` table."""
         rows = table.filter(pl.col("kind") == kind).sort("due_ns")
         failed = (rows["error"] != "").to_numpy() | (rows["done_ns"] == 0).to_numpy()
-        return cls(rows["due_ns"].to_numpy(), rows["done_ns"].to_numpy(), failed)
+        refused = rows["error"].str.starts_with(NOT_SERVED).to_numpy()
+        return cls(rows["due_ns"].to_numpy(), rows["done_ns"].to_numpy(), failed, refused)
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -68,13 +72,14 @@ def blackout(visits: Visits, late_after_ns: float, span: Span, stop: Span | None
     those failed and late among the visits that overlap it. Of several stretches it is the longest of those at the stop
     (when the VM stood still); without a stop, or none at it, the longest of all.
 
-    A visit that failed waited at least until the next one after it that was served was done.
+    A visit that failed waited at least until the next one after it that was served was done. One that was refused is
+    not bad where that was in time: had it been made, nobody knows that it would have been late.
     """
     late = visits.late(late_after_ns)
-    bad = late | visits.failed
+    waited = _served(visits) - visits.due_ns
+    bad = late | (visits.failed & ~(visits.refused & (waited <= late_after_ns)))
     ends = np.maximum(visits.done_ns, visits.due_ns + np.where(visits.failed, round(late_after_ns), 0))
     overlaps = (visits.due_ns < span[1]) & (ends >= span[0])
-    waited = _served(visits) - visits.due_ns
     worst = float(waited[overlaps].max()) / NS if overlaps.any() else None
     failed_count, late_count = int((overlaps & visits.failed).sum()), int((overlaps & late).sum())
     stretches = _stretches(visits.due_ns, ends, bad, overlaps)

@@ -12,6 +12,8 @@ PROCESSOR_MOST = 0.6
 """The most of it that probes, visitors and viewers may take in the window before a migration."""
 LEAST_RATE = 5.0
 """Visits a second of each kind below which a blackout is resolved too coarsely: then there are fewer viewers first."""
+NOT_SERVED = "not served: "
+"""So begins the error of a visit that was not made, because the guest had too many in its hands."""
 _Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 How = Literal["found", "kept", "plan", "run", "full"]
 

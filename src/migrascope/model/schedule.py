@@ -39,18 +39,14 @@ class Factors:
     write_pattern: str = "none"
 
     def label(self, beside: "list[Factors]") -> str:
-        """The factors that differ among `beside`, as a short name."""
-        mine = vars(self)
-        varying = [key for key in mine if len({vars(other)[key] for other in beside}) > 1]
-        return " ".join(str(mine[key]) for key in varying if key != "scenario" or len(varying) > 1) or self.scenario
+        """The factors that differ among `beside`, as a short name in the units of plans."""
+        varying = [key for key in vars(self) if len({vars(other)[key] for other in beside}) > 1]
+        told = [_text(key, getattr(self, key)) for key in varying if key != "scenario" or len(varying) > 1]
+        return " ".join(told) or self.scenario
 
     def words(self) -> dict[str, str]:
         """Each factor by the name and in the units that a plan has for it."""
-        shown = {}
-        for key, value in vars(self).items():
-            name, text = _IN_PLANS.get(key, (key, str))
-            shown[name] = text(value)
-        return shown
+        return {_IN_PLANS.get(key, (key, str))[0]: _text(key, value) for key, value in vars(self).items()}
 
 
 _IN_PLANS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -62,6 +58,11 @@ _IN_PLANS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "write_set_bytes": ("working_set", units.size_text),
     "write_pattern": ("pattern", str),
 }
+
+
+def _text(key: str, value: Any) -> str:
+    """A factor in the unit that a plan has for it."""
+    return _IN_PLANS.get(key, (key, str))[1](value)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from migrascope.model.load import NOT_SERVED
 from migrascope.model.manners import TOO_MANY, pause_s
 from migrascope.node.program import Program
 from migrascope.workload.flows import Flows, Lane
@@ -115,7 +116,7 @@ class Visitors:
         if time.monotonic_ns() < self._silent_until_ns:
             why = f"not asked: the server wants to be left alone (status {TOO_MANY})"
         elif under_way >= self._most[kind]:
-            why = f"not served: {under_way} visits of its kind are under way"
+            why = f"{NOT_SERVED}{under_way} visits of its kind are under way"
         else:
             return False
         refused = Visit(kind, seq, due_ns, error=why)

@@ -185,7 +185,8 @@ def test_nor_for_visits(begin: int, short: int, longer: int | None) -> None:
         out = (due >= begin) & (due < begin + length if length is not None else True)
         done = np.where(out, 0 if length is None else begin + length, due) + 5 * MS
         failed = out if length is None else np.zeros(500, dtype=np.bool_)
-        found = blackout(Visits(due, np.where(failed, 0, done), failed), 100 * MS, (begin - SECOND, begin + 4 * SECOND))
+        visits = Visits(due, np.where(failed, 0, done), failed, np.zeros_like(failed))
+        found = blackout(visits, 100 * MS, (begin - SECOND, begin + 4 * SECOND))
         assert found.worst_s is not None
         assert found.ended == (length is not None)
         return found.seconds, found.worst_s

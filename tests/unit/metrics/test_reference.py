@@ -50,7 +50,8 @@ class Reference:
         return found
 
     def blackout(self, stop: int | None, resume: int | None, during: tuple[int, int]) -> Gap | None:
-        """The longest silence that overlaps the time from STOP to RESUME, or that starts in during and has no end."""
+        """The longest silence that overlaps the time from STOP to RESUME, or begins within a quiet round trip after it,
+        or that starts in during and has no end."""
         found = []
         for begin, end, ended in self.gaps():
             starts = during[0] <= begin < during[1]
@@ -58,7 +59,8 @@ class Reference:
                 chosen = starts
             else:
                 until = resume if resume is not None else stop + 4 * S
-                chosen = (end > stop and begin < max(until, stop + 1)) or (starts and not ended)
+                reached = max(until, stop + 1) + self.quiet
+                chosen = (end > stop and begin < reached) or (starts and not ended)
             if chosen:
                 found.append((begin, end, ended))
         return max(found, key=lambda gap: gap[1] - gap[0], default=None)

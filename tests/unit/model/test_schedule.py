@@ -65,6 +65,12 @@ def test_a_label_names_what_differs() -> None:
     assert [factors.label(cells(Plan())) for factors in cells(Plan())] == ["none", "offline", "online", "relay"]
 
 
+def test_a_label_is_in_the_units_of_plans() -> None:
+    axes = {"scenario": ["none"], "resident": ["0B", "128MiB"], "downtime_limit": ["300ms", "100s"]}
+    these = cells(Plan(axes=Axes.model_validate(axes)))
+    assert [factors.label(these) for factors in these] == ["300ms 0B", "300ms 128MiB", "100s 0B", "100s 128MiB"]
+
+
 def test_without_a_writer_its_set_and_pattern_make_no_cells() -> None:
     axes = {"scenario": ["none"], "write_rate": ["0B/s", "40MB/s"], "pattern": ["random", "hot"], "vcpus": [1, 2]}
     found = cells(Plan(axes=Axes.model_validate(axes)))
