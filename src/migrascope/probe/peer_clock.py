@@ -18,7 +18,7 @@ from pathlib import Path
 from migrascope.node.program import Program
 from migrascope.probe.bpf import EQUAL, HEADER_LENGTH, LOAD_HALF, LOAD_HALF_BEHIND, RETURN, assembled, attach
 from migrascope.probe.icmp import checksum
-from migrascope.probe.stamped import StampedSocket
+from migrascope.probe.stamped import StampedSocket, count_hops
 from migrascope.store.spool import Spool
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -116,6 +116,8 @@ class PeerClock(StampedSocket):
         self._family = socket.AF_INET6 if self._six else socket.AF_INET
         opened = socket.socket(self._family, socket.SOCK_RAW, socket.IPPROTO_TCP)
         self._attach(opened, 0)
+        if self._six:
+            count_hops(opened)
         try:
             super().__init__(opened, (address, 0))
         except OSError:
@@ -168,13 +170,14 @@ class PeerClock(StampedSocket):
     def receive(self, most: int) -> list[Row]:
         """What the peer has answered, `most` segments at a time."""
         rows = []
-        for data, arrived, now in self.arrived(most, _MOST_BYTES):
+        for data, arrived, now, hops in self.arrived(most, _MOST_BYTES):
             head = 0 if self._six else (data[0] & 0x0F) * 4
             length = len(data) - head if self._six else int.from_bytes(data[2:4], "big") - head
             segment = segment_of(data[head:], length)
             if segment is None:
                 continue
-            rows.append((self._number, segment.flags, segment.tsval, NO_TTL if self._six else data[8], arrived, now))
+            ttl = NO_TTL if hops is None else hops
+            rows.append((self._number, segment.flags, segment.tsval, ttl if self._six else data[8], arrived, now))
             if segment.flags & (FIN | RST):
                 self._end()
             elif segment.flags & ACK:

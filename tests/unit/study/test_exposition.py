@@ -226,7 +226,7 @@ def view() -> View:
     window, now = Sliding(10, 0.5), time.monotonic_ns()
     sent = [(seq, now - (50 - seq) * 10**8) for seq in range(49)]
     window.add(sent, [(seq, at + (2 * 10**8 if seq == 1 else 10**6)) for seq, at in sent if seq != 0])
-    return View(TARGET, window, Beside(TARGET), heard=True)
+    return View(TARGET, window, Beside(""), heard=True)
 
 
 def test_events_and_views_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -339,7 +339,7 @@ def test_the_ribbon_of_an_address_shows_answered_late_and_lost(encoding: str, ma
     sent = [(at, now - 30 * second + at * second // 10) for at in range(290)]
     replies = [(seq, at + second // (1 if 100 <= seq < 110 else 1000)) for seq, at in sent if not 50 <= seq < 60]
     window.add(sent, replies)
-    view = View(target(80), window, Beside(target(80)), heard=True)
+    view = View(target(80), window, Beside(""), heard=True)
     written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=written, width=120, force_terminal=True, color_system=None, legacy_windows=False)
     with Ribbons(console) as ribbons:

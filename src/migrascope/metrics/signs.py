@@ -1,0 +1,150 @@
+"""What was seen of a machine beside its probes, and what that shows of a blackout: how long the guest was paused, and
+whether it moved or was started anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from migrascope.metrics.network import migration_gap
+from migrascope.metrics.outside import ADVANCED, NOT_ASKED, RESET, of_segments
+from migrascope.metrics.packets import NS, Ints, Packets, Span, to_mono
+from migrascope.metrics.peer_clock import Step, Unknown
+from migrascope.metrics.windows import Windows
+from migrascope.model.signs import Judgement, Sign, judge
+from migrascope.store.recording import Recording
+
+TABLE, UNSEEN = "table", "unseen"
+ANNOUNCED_NS = NS
+"""Who has moved is announced in the blackout, or so long after it at most: QEMU does it five times in 0.8 s."""
+NOT_SEEN = "nothing was seen of its link"
+_ANNOUNCED = {"rarp": "RARP", "garp": "gratuitous ARP", "na": "neighbour advertisement"}
+Segment = tuple[int, int, int, int, int]
+"""Connection, flags, tsval, TTL, when it came (mono ns)."""
+
+
+class OnLink(NamedTuple):
+    """A row of the table neighbour, by when it came (mono ns)."""
+
+    how: str
+    mac: str
+    why: str
+    mono_ns: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was seen beside the probes, each in the order in which it came. clock_unseen: why there are no segments,
+    empty where a connection is kept."""
+
+    segments: Sequence[Segment] = ()
+    clock_unseen: str = ""
+    on_link: Sequence[OnLink] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a blackout shows. step: None where the guest was not seen to be paused, as `unknown` says. kept: whether the
+    kept connection lasted, None without one, or where nothing came on any after it."""
+
+    step: Step | None
+    unknown: str
+    kept: bool | None
+    signs: list[Sign]
+    judgement: Judgement
+
+
+def measure(recording: Recording, packets: Packets, windows: Windows) -> Shown | None:
+    """What a trial's network blackout shows of a machine whose hosts nobody here knows; None for another lab, or
+    without a blackout that is over."""
+    gap = migration_gap(packets, windows)
+    if recording.trial.facts.get("lab") != "address" or gap is None or not gap.ended:
+        return None
+    return shown(evidence_of(recording), (gap.start_ns, gap.end_ns))
+
+
+def evidence_of(recording: Recording) -> Evidence:
+    """What a trial has recorded beside its probes."""
+    segments, links = recording.table("peer_clock"), recording.table("neighbour")
+    unseen = "" if segments.height else str(recording.trial.facts.get(NOT_ASKED) or "no connection was kept")
+    columns = ("connection", "flags", "tsval", "ttl")
+    moments = _moments(recording, "peer_clock")
+    return Evidence(
+        [(*row, at) for row, at in zip(segments.select(columns).iter_rows(), moments, strict=True)],
+        unseen,
+        [
+            OnLink(row[0], row[1], row[2], at)
+            for row, at in zip(
+                links.select("how", "mac", "why").iter_rows(), _moments(recording, "neighbour"), strict=True
+            )
+        ],
+    )
+
+
+def _moments(recording: Recording, table: str) -> list[int]:
+    rows = recording.table(table)
+    walls, read = (np.asarray(rows[name].to_numpy(), dtype=np.int64) for name in ("recv_wall_ns", "recv_ns"))
+    found: list[int] = to_mono(recording.wall_clock, walls, read).tolist()
+    return found
+
+
+def shown(seen: Evidence, over: Span) -> Shown:
+    """What a blackout over the span (mono ns) shows."""
+    columns: list[Ints] = [np.array([row[at] for row in seen.segments], dtype=np.int64) for at in range(5)]
+    connection, flags, _, ttl, arrived = columns
+    step, unknown = _paused(seen, columns, over)
+    signs = [] if step is None else [Sign("clock-stopped", over[1], f"{1000 * step.seconds:.0f} ms")]
+    number = connection[arrived <= over[0]][-1:]
+    resets = arrived[(arrived > over[0]) & np.isin(connection, number) & ((flags & RESET) != 0)]
+    if len(resets):
+        signs.append(Sign("reset", int(resets[0])))
+    signs += _other_path(ttl, arrived, over)
+    signs += _on_link(seen.on_link, over)
+    later = connection[arrived >= over[1]]
+    kept = bool(np.isin(later, number).any()) if len(number) and len(later) else None
+    if len(resets):
+        kept = False
+    return Shown(step, unknown, kept, signs, judge(signs, _blind(seen, unknown)))
+
+
+def _paused(seen: Evidence, columns: Sequence[Ints], over: Span) -> tuple[Step | None, str]:
+    """How long the guest's clock stood still, or None and why that is not known."""
+    if seen.clock_unseen:
+        return None, seen.clock_unseen
+    connection, flags, tsval, _, arrived = columns
+    try:
+        step = of_segments(connection, flags, tsval, arrived, over)
+    except Unknown as error:
+        return None, str(error)
+    return (step, "") if step.still else (None, ADVANCED)
+
+
+def _other_path(ttl: Ints, arrived: Ints, over: Span) -> list[Sign]:
+    known = ttl >= 0
+    before, after = (known & (arrived <= over[0])), (known & (arrived >= over[1]))
+    if not before.any() or not after.any() or ttl[before][-1] == ttl[after][-1]:
+        return []
+    first = int(arrived[after & (ttl == ttl[after][-1])][0])
+    return [Sign("ttl", first, f"TTL {ttl[after][-1]} instead of {ttl[before][-1]}")]
+
+
+def _on_link(rows: Sequence[OnLink], over: Span) -> list[Sign]:
+    """Another MAC, and announcements of the address."""
+    signs = []
+    macs = [row for row in rows if row.how == TABLE]
+    before = [row.mac for row in macs if row.mono_ns <= over[0]][-1:]
+    after = [row for row in macs if row.mono_ns > over[0]][:1]
+    if before and after and after[0].mac != before[0]:
+        signs.append(Sign("mac", after[0].mono_ns, f"{after[0].mac} instead of {before[0]}"))
+    heard = [row for row in rows if row.how in _ANNOUNCED and over[0] < row.mono_ns <= over[1] + ANNOUNCED_NS]
+    if heard:
+        signs.append(Sign("announced", heard[0].mono_ns, f"{_ANNOUNCED[heard[0].how]} of {heard[0].mac}"))
+    return signs
+
+
+def _blind(seen: Evidence, unknown: str) -> list[str]:
+    """Why nobody could look; empty where anybody could."""
+    if unknown in ("", ADVANCED) or any(row.how == TABLE for row in seen.on_link):
+        return []
+    return [unknown, next((row.why for row in seen.on_link if row.how == UNSEEN), NOT_SEEN)]
