@@ -18,6 +18,7 @@ from migrascope.store.recording import Recording
 TABLE, UNSEEN = "table", "unseen"
 ANNOUNCED_NS = NS
 """Who has moved is announced in the blackout, or so long after it at most: QEMU does it five times in 0.8 s."""
+_SHORT = 8
 NOT_SEEN = "nothing was seen of its link"
 _ANNOUNCED = {"rarp": "RARP", "garp": "gratuitous ARP", "na": "neighbour advertisement"}
 Segment = tuple[int, int, int, int, int]
@@ -33,14 +34,24 @@ class OnLink(NamedTuple):
     mono_ns: int
 
 
+class Boot(NamedTuple):
+    """A row of the table boot, its stamps in mono ns."""
+
+    asked_ns: int
+    answered_ns: int
+    boot_id: str
+    problem: str
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that was seen beside the probes, each in the order in which it came. clock_unseen: why there are no segments,
-    empty where a connection is kept."""
+    empty where a connection is kept. boots: empty where no boot id was asked for."""
 
     segments: Sequence[Segment] = ()
     clock_unseen: str = ""
     on_link: Sequence[OnLink] = ()
+    boots: Sequence[Boot] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ def evidence_of(recording: Recording) -> Evidence:
                 links.select("how", "mac", "why").iter_rows(), _moments(recording, "neighbour"), strict=True
             )
         ],
+        [Boot(*row) for row in recording.table("boot").select(Boot._fields).iter_rows()],
     )
 
 
@@ -101,11 +113,13 @@ def shown(seen: Evidence, over: Span) -> Shown:
         signs.append(Sign("reset", int(resets[0])))
     signs += _other_path(ttl, arrived, over)
     signs += _on_link(seen.on_link, over)
+    boot, untold = _boot(seen.boots, over)
+    signs += boot
     later = connection[arrived >= over[1]]
     kept = bool(np.isin(later, number).any()) if len(number) and len(later) else None
     if len(resets):
         kept = False
-    return Shown(step, unknown, kept, signs, judge(signs, _blind(seen, unknown)))
+    return Shown(step, unknown, kept, signs, judge(signs, _blind(seen, unknown, untold)))
 
 
 def _paused(seen: Evidence, columns: Sequence[Ints], over: Span) -> tuple[Step | None, str]:
@@ -143,8 +157,28 @@ def _on_link(rows: Sequence[OnLink], over: Span) -> list[Sign]:
     return signs
 
 
-def _blind(seen: Evidence, unknown: str) -> list[str]:
-    """Why nobody could look; empty where anybody could."""
+def _boot(rows: Sequence[Boot], over: Span) -> tuple[list[Sign], str]:
+    """Whether the machine is of the same boot, or why that is not known; neither where it was not asked."""
+    before = [row for row in rows if row.boot_id and row.answered_ns <= over[0]][-1:]
+    after = [row for row in rows if row.boot_id and row.asked_ns >= over[0] and row.answered_ns >= over[1]]
+    if not before or not after:
+        problem = next((row.problem for row in reversed(rows) if row.problem), "")
+        words = f"its boot id was not told {'after' if before else 'before'} it{f' ({problem})' if problem else ''}"
+        return [], words if rows else ""
+    known = before[0].boot_id
+    other = next((row for row in after if row.boot_id != known), None)
+    if other is None:
+        return [Sign("same-boot", after[0].answered_ns, _short(known))], ""
+    return [Sign("new-boot", other.answered_ns, f"{_short(other.boot_id)} instead of {_short(known)}")], ""
+
+
+def _short(boot_id: str) -> str:
+    return boot_id if len(boot_id) <= _SHORT else f"{boot_id[:_SHORT]}…"
+
+
+def _blind(seen: Evidence, unknown: str, untold: str) -> list[str]:
+    """Why nobody could look; empty where anybody could. untold: why there is no boot id that was asked for."""
     if unknown in ("", ADVANCED) or any(row.how == TABLE for row in seen.on_link):
         return []
-    return [unknown, next((row.why for row in seen.on_link if row.how == UNSEEN), NOT_SEEN)]
+    link = next((row.why for row in seen.on_link if row.how == UNSEEN), NOT_SEEN)
+    return [unknown, link, *([untold] if untold else [])]

@@ -16,6 +16,8 @@ OWN_SEGMENTS, FOREIGN_SEGMENTS, MOST_SEGMENTS = 50.0, 5.0, 500.0
 """Keep-alive segments a second, to the same, for the time stamps of their answers; and the most to all together."""
 OWN_VISITS, FOREIGN_VISITS = 10.0, 2.0
 """Visits of a page a second by default, to the same."""
+BOOT_RATE = 1.0
+"""How often a second a machine is asked for its boot id."""
 ECHO_BYTES, SYN_BYTES, VISIT_BYTES = 64, 40, 400
 """Of a probe, without the IP header; of a TCP one with its options, and the RST that ends it is as long at most; of a
 visit, about: its request and six segments."""
@@ -25,7 +27,7 @@ class Target(BaseModel):
     """An address that is observed. name: as it was given; port: of TCP, 0 with ICMP; rate: probes a second; why: why it
     is not asked by ICMP, empty where it is; answers: whether it has answered yet. clock_port: a TCP port to which a
     connection is kept for its time stamps, 0 without one; clock_rate: how many are asked for a second; clock_unseen:
-    why there is none."""
+    why there is none. boot_url: where it says its boot id, empty for nowhere."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,6 +41,7 @@ class Target(BaseModel):
     clock_port: int = 0
     clock_rate: float = 0.0
     clock_unseen: str = ""
+    boot_url: str = ""
 
     @property
     def label(self) -> str:

@@ -71,6 +71,11 @@ _ALL = [
         "(wall) and when it was read; or that there is none to be seen (unseen), and why",
     ),
     Table(
+        "boot", 1,
+        {"asked_ns": "int", "answered_ns": "int", "boot_id": "str", "problem": "str"},
+        "the machine was asked for its boot id by HTTP: the id, or what went wrong; answered_ns: when either was known",
+    ),
+    Table(
         "clock", 1,
         {"mono_ns": "int", "wall_ns": "int"},
         "both clocks of this machine read together, every 100 ms",

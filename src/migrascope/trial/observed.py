@@ -98,6 +98,9 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
     else:
         target = {**_machine(trial, "clock"), "port": observed.clock_port}
         members.append(_member("clock", "probe.peer_clock", targets=[target], rate=observed.clock_rate, part_s=None))
+    if observed.boot_url:
+        asked = {**_machine(trial, "boot"), "url": observed.boot_url}
+        members.append(_member("boot", "probe.boot", targets=[asked], part_s=None))
     members.append(_member("neighbour", "probe.neighbour", targets=[_machine(trial, "neighbour")], part_s=None))
     trial.facts["echo_kind"] = observed.way
     await trial.processes.start(members)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrascope.metrics.signs import Evidence, OnLink, Segment, shown
+from migrascope.metrics.signs import Boot, Evidence, OnLink, Segment, shown
 
 S = 10**9
 ACK, RST = 16, 4
@@ -78,3 +78,29 @@ def test_who_could_not_look_does_not_know() -> None:
 def test_a_clock_that_cannot_be_compared_is_no_evidence_that_nothing_happened() -> None:
     found = shown(Evidence(segments(0)[:101]), OVER)
     assert (found.kept, found.judgement.verdict) == (None, "unknown")
+
+
+def boots(*rows: tuple[int, str]) -> list[Boot]:
+    """Answers 10 ms after the asking; without an id a refusal."""
+    return [Boot(at, at + S // 100, boot_id, "" if boot_id else "refused") for at, boot_id in rows]
+
+
+def test_the_same_boot_id_says_that_it_was_not_started_anew() -> None:
+    found = shown(Evidence((), NO_RIGHT, (), boots((S, "a" * 36), (2 * S + 7, ""), (3 * S, "a" * 36))), OVER)
+    assert found.judgement.verdict == "no sign"
+    assert found.judgement.why == "it has not been started anew (aaaaaaaa…)"
+
+
+def test_another_boot_id_is_a_restart_whatever_came_first() -> None:
+    seen = boots((S, "a"), (3 * S, "a"), (4 * S, "b"))
+    found = shown(Evidence(segments(0.4), "", (), seen), OVER)
+    assert (found.judgement.verdict, found.judgement.why) == ("restarted", "it has another boot id (b instead of a)")
+
+
+def test_an_answer_that_was_asked_for_before_the_blackout_is_none_after_it() -> None:
+    late = Boot(2 * S - 1, 3 * S + 1, "a", "")
+    found = shown(Evidence((), NO_RIGHT, (), [*boots((S, "a")), late]), OVER)
+    assert found.judgement.verdict == "unknown"
+    assert found.judgement.why.endswith("; its boot id was not told after it")
+    found = shown(Evidence((), NO_RIGHT, (), boots((S, ""), (3 * S, "a"))), OVER)
+    assert found.judgement.why.endswith("; its boot id was not told before it (refused)")

@@ -467,3 +467,17 @@ async def test_a_server_that_wants_to_be_left_alone_is_told_of(site: Site) -> No
 )
 def test_how_long_it_is_left_alone(given: str | None, seconds: float) -> None:
     assert pause_s(given, 3600.0) == seconds
+
+
+def test_a_boot_id_is_asked_for_beside_a_command(site: Site, port: int, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{site.server_port}/"
+    recording = trial_of(tmp_path, plan_for(port, shell("sleep 1.5"), boot_url=url))
+    assert recording.trial.status == "ok"
+    assert set(recording.table("boot")["boot_id"]) == {"hello"}
+    assert list(recording.table("neighbour")["how"]) == ["unseen"]
+
+
+def test_a_boot_url_is_of_one_machine(tmp_path: Path) -> None:
+    ended = migrascope("observe", "127.0.0.1", "127.0.0.2", "--boot-url", "http://127.0.0.1/", folder=tmp_path)
+    assert ended.code == 2
+    assert "--boot-url is of one machine" in ended.stderr

@@ -16,10 +16,11 @@ import numpy as np
 
 from migrascope.metrics.gaps import Gap
 from migrascope.metrics.packets import NS, STEP_NS, Packets, to_mono
-from migrascope.metrics.signs import OnLink
+from migrascope.metrics.signs import Boot, OnLink
 from migrascope.metrics.sliding import Outage, Sliding
 from migrascope.model.clock import WallClock, clock_pair, mono_s
 from migrascope.model.observation import (
+    BOOT_RATE,
     BackOff,
     Blackout,
     End,
@@ -41,13 +42,15 @@ QUIET_S = 10.0
 _SETTLE_S, _SETTLE_TCP_S, _SETTLE_HTTP_S = 0.5, 1.5, 2.5
 """So long after a moment every reply that came until then is read: spools wait for their flush, and handshakes for
 those before them to be given up."""
+_SETTLE_BOOT_S = 1 / BOOT_RATE + 1.0
+"""Until then the machine was asked for its boot id, and has answered."""
 _PART_S = 60.0
 _READY_S = 20.0
 _DRAIN_S = 0.3
 _BATCH_NS = 300_000_000
 """A reply is read at most so long after it came, unless the prober could not run."""
 HOST = "client"
-_TABLES = ("echo_sent", "echo_reply", "back_off", "peer_clock", "neighbour")
+_TABLES = ("echo_sent", "echo_reply", "back_off", "peer_clock", "neighbour", "boot")
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,10 @@ class Observation:
         """Reads what has come, and tells what it shows."""
         step = self._clocks.read()
         clock = WallClock(self._clocks.pairs)
-        for view, (sent, replies, pauses, segments, links) in zip(self.views, self._spools, strict=True):
+        for view, (sent, replies, pauses, segments, links, boots) in zip(self.views, self._spools, strict=True):
             kept = [(*row[:4], at) for row, at in _with_moments(clock, segments)]
             on_link = [OnLink(row[0], row[1], row[2], at) for row, at in _with_moments(clock, links)]
-            view.beside.add(kept, on_link, clock_pair()[0])
+            view.beside.add(kept, on_link, clock_pair()[0], [Boot(*row) for row in boots.rows()])
             came = list(replies.rows())
             seqs, walls, read = (np.array([row[at] for row in came], dtype=np.int64) for at in range(3))
             arrived = to_mono(clock, walls, read)
@@ -221,9 +224,10 @@ def _median_s(packets: Packets) -> float | None:
 
 def settle_s(target: Target) -> float:
     """So long after a moment all that was answered until then is read."""
+    settle_s = _SETTLE_BOOT_S if target.boot_url else _SETTLE_S
     if target.way == "http":
-        return _SETTLE_HTTP_S
-    return _SETTLE_TCP_S if target.port or target.clock_port else _SETTLE_S
+        return max(settle_s, _SETTLE_HTTP_S)
+    return max(settle_s, _SETTLE_TCP_S) if target.port or target.clock_port else settle_s
 
 
 def source_of(at: int) -> str:
@@ -269,6 +273,7 @@ def _argvs(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
         for at, target in {target.address: (at, target) for at, target in reversed([*enumerate(targets)])}.values()
         if not ipaddress.ip_address(target.address).is_loopback
     ]
+    boots = [_config(at, target, url=target.boot_url) for at, target in enumerate(targets) if target.boot_url]
     clock_rate = max(target.clock_rate for target in targets)
     common = {
         "directory": str(folder), "source": "echo", "host": HOST, "instance": "", "migration": "", "part_s": _PART_S,
@@ -277,6 +282,7 @@ def _argvs(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
     wanted = {
         "prober": ("echoes", addresses), "visitor": ("fetches", pages), "reader of clocks": ("peer_clock", clocks),
         "watcher of the link": ("neighbour", links),
+        "asker of boot ids": ("boot", boots),
     }  # fmt: skip
     return {
         name: [sys.executable, "-m", f"migrascope.probe.{module}", json.dumps({**common, "targets": found})]

@@ -17,6 +17,7 @@ from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import duration_text
 from migrascope.probe.peer_clock import refusal
+from migrascope.study.observation.page import need_boot_id
 from migrascope.study.observation.way import clock_port, default_rate, resolved, target_of
 
 _CONNECTIONS = 2
@@ -36,11 +37,15 @@ class Move:
     until_quiet: bool
 
 
-async def plan_of_move(name: str, url: str, port: int | None, rate: float | None, move: Move) -> tuple[Plan, str]:
+async def plan_of_move(
+    name: str, url: str, port: int | None, rate: float | None, move: Move, boot_url: str = ""
+) -> tuple[Plan, str]:
     """The plan, and in a sentence what will be sent. Problem where the machine cannot be observed, UsageProblem where
     there is no such program."""
     if shutil.which(move.command[0]) is None:
         raise UsageProblem(f"there is no program {move.command[0]!r} to run, here or on the PATH")
+    if boot_url:
+        await need_boot_id(boot_url)
     target, why = await _target(name, url, port, rate)
     address = target.address if target is not None else await resolved(name)
     own = default_rate(address) == OWN_RATE
@@ -53,7 +58,7 @@ async def plan_of_move(name: str, url: str, port: int | None, rate: float | None
         "port": target.port if target is not None else 0, "url": url, "clock_port": clock,
         "clock_rate": segments, "command": move.command, "prepare": move.prepare,
         "pause": duration_text(move.pause_s), "command_limit": duration_text(move.limit_s),
-        "until_quiet": move.until_quiet,
+        "until_quiet": move.until_quiet, "boot_url": boot_url,
     }  # fmt: skip
     if move.until_quiet and target is None:
         raise UsageProblem(f"--until-quiet wants probes, and there are none: {why}")
@@ -71,6 +76,8 @@ async def plan_of_move(name: str, url: str, port: int | None, rate: float | None
     words = _words(target, why, url, visits)
     if clock and refusal(address) is None:
         words += f"; keeps a TCP connection to port {clock}, {segments:g} keep-alive segments a second, for its clock"
+    if boot_url:
+        words += f"; asks {boot_url} for its boot id once a second"
     return plan, words
 
 
