@@ -11,9 +11,11 @@ import socket
 import struct
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from migrascope.node.program import Program
 from migrascope.probe.bpf import EQUAL, HEADER_LENGTH, LOAD_HALF, LOAD_HALF_BEHIND, RETURN, assembled, attach
@@ -203,24 +205,40 @@ def refusal(address: str) -> str | None:
 async def main(program: Program) -> None:
     """Asks until the program drains, receives until it ends."""
     config = program.config
-    try:
-        with ExitStack() as stack:
-            peers = []
-            for target in config["targets"]:
+    with ExitStack() as stack:
+        peers = []
+        for target in config["targets"]:
+            where = f"{target['address']}, port {target['port']}"
+            with _ends(f"no connection can be kept to {where}"):
                 peer = stack.enter_context(PeerClock(target["address"], target["port"]))
-                spool = Spool(
-                    Path(config["directory"]), "peer_clock", source=target["source"], host=config["host"],
-                    instance=target["instance"], migration=config["migration"], part_s=config["part_s"],
-                )  # fmt: skip
-                peers.append((peer, stack.enter_context(spool)))
-            program.ready()
-            async for _ in program.grid(1 / config["rate"], drain=False):
-                for peer, spool in peers:
-                    spool.add_all(peer.receive(_MOST_READ))
-                    if not program.draining:
+            with _ends(f"cannot record in {config['directory']}"):
+                spool = stack.enter_context(_spool(config, target))
+            peers.append((where, peer, spool))
+        program.ready()
+        async for _ in program.grid(1 / config["rate"], drain=False):
+            for where, peer, spool in peers:
+                rows = peer.receive(_MOST_READ)
+                with _ends(f"cannot record in {config['directory']}"):
+                    spool.add_all(rows)
+                if not program.draining:
+                    with _ends(f"no connection can be kept to {where}"):
                         peer.ask()
+
+
+def _spool(config: dict[str, Any], target: dict[str, Any]) -> Spool:
+    return Spool(
+        Path(config["directory"]), "peer_clock", source=target["source"], host=config["host"],
+        instance=target["instance"], migration=config["migration"], part_s=config["part_s"],
+    )  # fmt: skip
+
+
+@contextmanager
+def _ends(words: str) -> Iterator[None]:
+    """Where it cannot go on, the process ends with these words and the reason."""
+    try:
+        yield
     except OSError as error:
-        sys.exit(f"cannot record in {config['directory']}: {error.strerror}")
+        sys.exit(f"{words}: {error.strerror}")
 
 
 if __name__ == "__main__":
