@@ -3,7 +3,7 @@ whether it moved or was started anew."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,23 +56,39 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a blackout shows. step: None where the guest was not seen to be paused, as `unknown` says. kept: whether the
-    kept connection lasted, None without one, or where nothing came on any after it."""
+    """What a blackout shows, or a migration. over: that span (mono ns). step: None where the guest was not seen to be
+    paused, as `unknown` says. kept: whether the kept connection lasted, None without one, or where nothing came on any
+    after it."""
 
+    over: Span
     step: Step | None
     unknown: str
     kept: bool | None
     signs: list[Sign]
     judgement: Judgement
 
+    def as_json(self) -> dict[str, Any]:
+        """With the moment of each sign in seconds from the begin of the span."""
+        return {
+            "verdict": self.judgement.verdict,
+            "why": self.judgement.why,
+            "connection_kept": self.kept,
+            "signs": [
+                {"kind": sign.kind, "at_s": (sign.mono_ns - self.over[0]) / NS, "note": sign.note}
+                for sign in self.signs
+            ],
+        }
+
 
 def measure(recording: Recording, packets: Packets, windows: Windows) -> Shown | None:
-    """What a trial's network blackout shows of a machine whose hosts nobody here knows; None for another lab, or
-    without a blackout that is over."""
-    gap = migration_gap(packets, windows)
-    if recording.trial.facts.get("lab") != "address" or gap is None or not gap.ended:
+    """What a trial shows of a machine whose hosts nobody here knows: its clock over the network blackout, the other
+    signs over the whole migration. None for another lab, or without a migration that is over."""
+    if recording.trial.facts.get("lab") != "address" or windows.during is None:
         return None
-    return shown(evidence_of(recording), (gap.start_ns, gap.end_ns))
+    gap = migration_gap(packets, windows)
+    if gap is not None and not gap.ended:
+        return None
+    return shown(evidence_of(recording), windows.during, None if gap is None else (gap.start_ns, gap.end_ns))
 
 
 def evidence_of(recording: Recording) -> Evidence:
@@ -101,12 +117,14 @@ def _moments(recording: Recording, table: str) -> list[int]:
     return found
 
 
-def shown(seen: Evidence, over: Span) -> Shown:
-    """What a blackout over the span (mono ns) shows."""
+def shown(seen: Evidence, over: Span, silent: Span | None = None) -> Shown:
+    """What a blackout over the span (mono ns) shows. silent: where in it nothing came, over which the guest's clock is
+    read; None: all of it."""
+    silent = silent or over
     columns: list[Ints] = [np.array([row[at] for row in seen.segments], dtype=np.int64) for at in range(5)]
     connection, flags, _, ttl, arrived = columns
-    step, unknown = _paused(seen, columns, over)
-    signs = [] if step is None else [Sign("clock-stopped", over[1], f"{1000 * step.seconds:.0f} ms")]
+    step, unknown = _paused(seen, columns, silent)
+    signs = [] if step is None else [Sign("clock-stopped", silent[1], f"{1000 * step.seconds:.0f} ms")]
     number = connection[arrived <= over[0]][-1:]
     resets = arrived[(arrived > over[0]) & np.isin(connection, number) & ((flags & RESET) != 0)]
     if len(resets):
@@ -119,7 +137,7 @@ def shown(seen: Evidence, over: Span) -> Shown:
     kept = bool(np.isin(later, number).any()) if len(number) and len(later) else None
     if len(resets):
         kept = False
-    return Shown(step, unknown, kept, signs, judge(signs, _blind(seen, unknown, untold)))
+    return Shown(over, step, unknown, kept, signs, judge(signs, _blind(seen, unknown, untold)))
 
 
 def _paused(seen: Evidence, columns: Sequence[Ints], over: Span) -> tuple[Step | None, str]:

@@ -104,3 +104,14 @@ def test_an_answer_that_was_asked_for_before_the_blackout_is_none_after_it() -> 
     assert found.judgement.why.endswith("; its boot id was not told after it")
     found = shown(Evidence((), NO_RIGHT, (), boots((S, ""), (3 * S, "a"))), OVER)
     assert found.judgement.why.endswith("; its boot id was not told before it (refused)")
+
+
+def test_signs_of_a_migration_count_where_nothing_was_silent_and_the_clock_over_the_silence() -> None:
+    whole, silent = (S // 2, 7 * S // 2), OVER
+    seen = Evidence(segments(0.4), "", on_link(("table", OLD, S // 4), ("rarp", OLD, S)))
+    found = shown(seen, whole, silent)
+    assert found.step is not None
+    assert found.step.seconds == pytest.approx(0.4, abs=0.001)
+    assert [sign["kind"] for sign in found.as_json()["signs"]] == ["clock-stopped", "announced"]
+    assert [sign["at_s"] for sign in found.as_json()["signs"]] == [2.5, 0.5]
+    assert shown(seen, silent).signs[-1].kind == "clock-stopped"

@@ -481,3 +481,29 @@ def test_a_boot_url_is_of_one_machine(tmp_path: Path) -> None:
     ended = migrascope("observe", "127.0.0.1", "127.0.0.2", "--boot-url", "http://127.0.0.1/", folder=tmp_path)
     assert ended.code == 2
     assert "--boot-url is of one machine" in ended.stderr
+
+
+def test_the_signs_of_a_trial_are_in_what_is_shown_of_its_run(
+    site: Site, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{site.server_port}/"
+    monkeypatch.setattr(observed, "refusal", lambda _: "no right to see segments")
+    plan = plan_for(port, shell("sleep 1.5"), boot_url=url)
+    run = asyncio.run(execute(plan, tmp_path / "runs", None, PROGRESS))
+    summary = analyse(run)
+    (finding,) = [finding for finding in summary.findings if finding.topic == "signs"]
+    assert finding.label == "shown"
+    assert finding.text == (
+        "From outside: no sign that it moved in one trial. trial 1: it has not been started anew (hello)."
+    )
+    told = json.loads(migrascope("show", "--json", str(run.path), folder=tmp_path).stdout)
+    assert next(item for item in told["findings"] if item["topic"] == "signs")["evidence"]["trials"]["1"] == {
+        "verdict": "no sign",
+        "why": "it has not been started anew (hello)",
+        "connection_kept": None,
+        "signs": [{"kind": "same-boot", "at_s": finding.evidence["trials"]["1"]["signs"][0]["at_s"], "note": "hello"}],
+    }
+    assert "From outside: no sign that it moved" in migrascope("show", str(run.path), folder=tmp_path).stdout
+    migrascope("report", str(run.path), folder=tmp_path)
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "no sign<small>it has not been started anew (hello)</small>" in page
