@@ -23,7 +23,7 @@ from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import parse_duration
 from migrascope.report.terminal.observed import line, total
-from migrascope.study.observation.way import clocked, target_of
+from migrascope.study.observation.way import clocked, fitted, target_of
 
 if TYPE_CHECKING:
     from migrascope.store.runfolder import RunFolder
@@ -35,7 +35,9 @@ _MOST_PORT = 65535
 _MOST_REPEATS = 1000
 Rate = Annotated[
     float | None,
-    Parameter(help="Probes a second to each address; by default 10 to public ones, 50 to private ones and loopback."),
+    Parameter(
+        help="Probes a second to each address; by default 50 to private ones and loopback, to public ones 10 in all."
+    ),
 ]
 Port = Annotated[int | None, Parameter(help="TCP handshakes with this port instead of ICMP echo.")]
 For = Annotated[str | None, Parameter(name="--for", help="Ends after so long, as in 10m; without it at Ctrl-C.")]
@@ -206,6 +208,8 @@ async def _observed(
         await need_boot_id(boot_url)
         targets = [targets[0].model_copy(update={"boot_url": boot_url}), *targets[1:]]
     targets = await clocked(targets)
+    if rate is None:
+        targets = fitted(targets)
     console, several = stdout(), len(targets) > 1
 
     def tell(event: Event) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from migrascope.model.observation import FOREIGN_RATE, OWN_RATE
+from migrascope.model.observation import FOREIGN_RATE, OWN_RATE, Target
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.probe.icmp import EchoSocket
 from migrascope.study.observation import way
-from migrascope.study.observation.way import target_of
+from migrascope.study.observation.way import ONE_IS_KEPT, clocked, fitted, target_of
 
 
 @pytest.fixture
@@ -92,3 +92,35 @@ async def test_what_is_not_one_machine_is_refused(address: str) -> None:
 )  # fmt: skip
 def test_public_addresses_are_asked_less_often(address: str, rate: float) -> None:
     assert way.default_rate(address) == rate
+
+
+def at(address: str, **given: object) -> Target:
+    fields = {"name": "vm", "address": address, "way": "icmp-ping", "port": 0, "rate": 10, "why": "", "answers": True}
+    return Target.model_validate(fields | given)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({}, 10),
+        ({"clock_port": 80, "clock_rate": 3}, 7),
+        ({"clock_port": 80, "clock_rate": 3, "boot_url": "http://vm/"}, 6),
+        ({"clock_port": 80, "clock_rate": 20}, 1),
+    ],
+)
+def test_a_public_address_gets_no_more_in_all(given: dict[str, object], rate: float) -> None:
+    page = at("8.8.8.8", way="http", rate=2)
+    alone, private = fitted([at("8.8.4.4", **given), at("10.0.0.1", rate=50, clock_port=80, clock_rate=50)])
+    assert (alone.rate, private.rate) == (rate, OWN_RATE)
+    beside, visited = fitted([at("8.8.8.8", **given), page])
+    assert (beside.rate, visited.rate) == (max(1, rate - 2), 2)
+
+
+async def test_one_connection_is_kept_to_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(way, "refusal", lambda _: None)
+    first, page, other = await clocked(
+        [at("8.8.8.8", port=80, way="tcp"), at("8.8.8.8", name="http://vm/", way="http"), at("8.8.4.4", port=22)]
+    )
+    assert (first.clock_port, first.clock_rate, first.clock_unseen) == (80, 3, "")
+    assert (page.clock_port, page.clock_rate, page.clock_unseen) == (0, 0, ONE_IS_KEPT)
+    assert other.clock_port == 22

@@ -16,6 +16,7 @@ import numpy as np
 
 from migrascope.metrics.gaps import Gap
 from migrascope.metrics.packets import NS, STEP_NS, Packets, to_mono
+from migrascope.metrics.peer_clock import LEAST_SEGMENTS
 from migrascope.metrics.signs import Boot, OnLink
 from migrascope.metrics.sliding import Outage, Sliding
 from migrascope.model.clock import WallClock, clock_pair, mono_s
@@ -102,7 +103,8 @@ class Observation:
 
     def __init__(self, targets: Sequence[Target], folder: Path, tell: Callable[[Event], None]) -> None:
         besides: dict[str, Beside] = {}
-        for target in targets:  # at one address all share what is seen beside the probes of the first
+        for target in sorted(targets, key=lambda target: not target.clock_port):
+            # at one address all share what is seen beside the probes
             besides.setdefault(target.address, Beside(target.clock_unseen))
         self.views = [
             View(target, Sliding(target.rate, settle_s(target)), besides[target.address]) for target in targets
@@ -227,6 +229,8 @@ def settle_s(target: Target) -> float:
     settle_s = _SETTLE_BOOT_S if target.boot_url else _SETTLE_S
     if target.way == "http":
         return max(settle_s, _SETTLE_HTTP_S)
+    if target.clock_port:  # a step of its clock wants some segments after it
+        settle_s = max(settle_s, (LEAST_SEGMENTS + 2) / target.clock_rate)
     return max(settle_s, _SETTLE_TCP_S) if target.port or target.clock_port else settle_s
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.model.observation import (
+    BOOT_RATE,
     FOREIGN_SEGMENTS,
     FOREIGN_VISITS,
     OWN_RATE,
@@ -18,7 +19,7 @@ from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import duration_text
 from migrascope.probe.peer_clock import refusal
 from migrascope.study.observation.page import need_boot_id
-from migrascope.study.observation.way import clock_port, default_rate, resolved, target_of
+from migrascope.study.observation.way import clock_port, default_rate, left_rate, resolved, target_of
 
 _CONNECTIONS = 2
 _WAYS = {"icmp-raw": "icmp", "icmp-ping": "icmp", "tcp": "tcp"}
@@ -53,6 +54,10 @@ async def plan_of_move(
     port_known = (target.port if target is not None else 0) or (port_of(url) if url else 0)
     clock = await clock_port(address, port_known) if refusal(address) is None else port_known
     segments = OWN_SEGMENTS if own else FOREIGN_SEGMENTS
+    keeps = bool(clock) and refusal(address) is None
+    if target is not None and rate is None:
+        beside = 2 * visits + segments * keeps + BOOT_RATE * bool(boot_url)
+        target = target.model_copy(update={"rate": left_rate(address, beside)})
     observed: dict[str, Any] = {
         "name": name, "address": address, "way": _WAYS[target.way] if target is not None else "none",
         "port": target.port if target is not None else 0, "url": url, "clock_port": clock,
@@ -74,7 +79,7 @@ async def plan_of_move(
         }
     )
     words = _words(target, why, url, visits)
-    if clock and refusal(address) is None:
+    if keeps:
         words += f"; keeps a TCP connection to port {clock}, {segments:g} keep-alive segments a second, for its clock"
     if boot_url:
         words += f"; asks {boot_url} for its boot id once a second"

@@ -3,13 +3,16 @@
 import asyncio
 import ipaddress
 import socket
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
 from migrascope.model.clock import mono_s
 from migrascope.model.observation import (
+    BOOT_RATE,
     FOREIGN_RATE,
     FOREIGN_SEGMENTS,
+    LEAST_RATE,
     MOST_SEGMENTS,
     OWN_RATE,
     OWN_SEGMENTS,
@@ -27,6 +30,7 @@ _NAME_LIMIT_S = 10.0
 _ECHO_LIMIT_S, _ECHO_EVERY_S = 0.6, 0.2
 _TCP_LIMIT_S = 1.0
 _DISCARD = 9
+ONE_IS_KEPT = "a connection to its address is kept already, and shows it"
 _PRIVATE = [ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
 Port = Literal["open", "closed", "silent"]
 
@@ -107,6 +111,28 @@ def _label(name: str, address: str) -> str:
     return address if name == address else f"{name} ({address})"
 
 
+def left_rate(address: str, beside: float) -> float:
+    """The same where so much else is sent to it a second: to a public address it is FOREIGN_RATE in all."""
+    rate = default_rate(address)
+    return rate if rate == OWN_RATE else max(LEAST_RATE, rate - beside)
+
+
+def fitted(targets: Sequence[Target]) -> list[Target]:
+    """The same targets, whose rates nobody gave, with as many probes as the visits, segments and boot ids of each
+    address leave."""
+    beside: defaultdict[str, float] = defaultdict(float)
+    for target in targets:
+        visits = target.rate if target.way == "http" else 0.0
+        segments = target.clock_rate if target.clock_port else 0.0
+        beside[target.address] += visits + segments + (BOOT_RATE if target.boot_url else 0.0)
+    return [
+        target
+        if target.way == "http"
+        else target.model_copy(update={"rate": left_rate(target.address, beside[target.address])})
+        for target in targets
+    ]
+
+
 async def clock_port(address: str, known: int) -> int:
     """A TCP port to which a connection can be kept for its time stamps: the one that is known, or the first of PORTS
     that is open; 0 where none is."""
@@ -117,9 +143,15 @@ async def clock_port(address: str, known: int) -> int:
 
 
 async def clocked(targets: Sequence[Target]) -> list[Target]:
-    """The same targets with the port to which a connection to each is kept for its time stamps, or why there is none.
-    All are asked equally often, and all together MOST_SEGMENTS times a second at most."""
-    found = await asyncio.gather(*map(_clocked, targets))
+    """The same targets with the port to which a connection to each is kept for its time stamps, or why there is none:
+    one is enough for an address. All are asked equally often, and all together MOST_SEGMENTS times a second at most."""
+    found = list(await asyncio.gather(*map(_clocked, targets)))
+    kept = set[str]()
+    for at, target in enumerate(found):
+        if target.clock_port and target.address in kept:
+            found[at] = target.model_copy(update={"clock_port": 0, "clock_rate": 0.0, "clock_unseen": ONE_IS_KEPT})
+        elif target.clock_port:
+            kept.add(target.address)
     rates = [target.clock_rate for target in found if target.clock_port]
     rate = min([*rates, MOST_SEGMENTS / max(1, len(rates))])
     return [item.model_copy(update={"clock_rate": rate}) if item.clock_port else item for item in found]
