@@ -308,12 +308,14 @@ async def _record_output(trial: ObservedTrial, running: process.Process, last: l
 
 
 async def _ended(running: process.Process) -> None:
-    """Ends it as Ctrl-C does, with all that it has started, where it has not ended."""
+    """Ends it as Ctrl-C does, with all that it has started, where it has not ended; at a second Ctrl-C at once."""
     if running.ended:
         return
     running.send_all(signal.SIGINT)
-    with contextlib.suppress(TimeoutError):
-        await running.wait(_ENDS_S)
-        return
-    running.send_all(signal.SIGKILL)
+    try:
+        with contextlib.suppress(TimeoutError):
+            await running.wait(_ENDS_S)
+    finally:
+        if not running.ended:
+            running.send_all(signal.SIGKILL)
     await running.wait()
