@@ -87,6 +87,8 @@ def test_each_keep_alive_is_answered_with_a_stamp_that_advances(address: str) ->
     assert {row[0] for row in rows} == {1}
     assert rows[0][1] & SYN
     assert min(row[2] for row in rows) > 0
+    limit = "ipv6/conf/lo/hop_limit" if ":" in address else "ipv4/ip_default_ttl"
+    assert {row[3] for row in rows} == {int(Path("/proc/sys/net", limit).read_text())}
     stamps = [row[2] for row in rows]
     assert stamps == sorted(stamps)
     assert stamps[-1] > stamps[0]
