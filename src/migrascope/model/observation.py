@@ -29,7 +29,8 @@ class Target(BaseModel):
     """An address that is observed. name: as it was given; port: of TCP, 0 with ICMP; rate: probes a second; why: why it
     is not asked by ICMP, empty where it is; answers: whether it has answered yet. clock_port: a TCP port to which a
     connection is kept for its time stamps, 0 without one; clock_rate: how many are asked for a second; clock_unseen:
-    why there is none. boot_url: where it says its boot id, empty for nowhere."""
+    why there is none. boot_url: where it says its boot id, empty for nowhere. prohibited: whether ICMP has said
+    while the way was chosen that it is administratively prohibited."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,6 +45,7 @@ class Target(BaseModel):
     clock_rate: float = 0.0
     clock_unseen: str = ""
     boot_url: str = ""
+    prohibited: bool = False
 
     @property
     def label(self) -> str:

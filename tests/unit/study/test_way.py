@@ -9,6 +9,7 @@ from migrascope.model.observation import FOREIGN_RATE, OWN_RATE, Target
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.probe.icmp import EchoSocket
 from migrascope.study.observation import way
+from migrascope.study.observation.observed import Move, plan_of_move
 from migrascope.study.observation.way import ONE_IS_KEPT, clocked, fitted, target_of
 
 
@@ -57,6 +58,51 @@ async def test_without_a_way_it_says_why_and_what_to_do(monkeypatch: pytest.Monk
     monkeypatch.setattr(way, "PORTS", (1,))
     with pytest.raises(Problem, match=r"127\.0\.0\.1: there is no way to observe it(.|\n)*1 closed(.|\n)*next: root"):
         await target_of("127.0.0.1", None, None)
+
+
+class Forbidden(EchoSocket):
+    """A socket to which a router says that it is administratively prohibited, at its second request."""
+
+    def prohibited(self) -> bool:
+        return len(SENT) >= 2
+
+    def receive(self, most: int) -> list[tuple[int, int, int]]:
+        return []
+
+    def send(self, packet: bytes) -> int:
+        SENT.append(packet)
+        return 0
+
+
+SENT: list[bytes] = []
+
+
+@pytest.fixture
+def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not echo_permitted():
+        pytest.skip("neither raw nor ping sockets are allowed here")
+    SENT.clear()
+    monkeypatch.setattr(way, "EchoSocket", Forbidden)
+
+
+async def test_who_forbids_it_while_the_way_is_chosen_is_heeded(
+    forbidden: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> list[str]:
+        pytest.fail("its ports are asked, too")
+
+    monkeypatch.setattr(way, "_ports", never)
+    target = await target_of("127.0.0.1", None, None)
+    assert (target.port, target.answers, target.prohibited) == (0, False, True)
+    assert len(SENT) == 2
+    (clocked_one,) = await clocked([target])
+    assert clocked_one.clock_port == 0
+
+
+async def test_a_command_is_not_run_where_its_machine_may_not_be_asked(forbidden: None) -> None:
+    move = Move(["true"], 1, 0.0, "", 1.0, False)
+    with pytest.raises(Problem, match=r"127\.0\.0\.1: asks to be left alone \(ICMP: administratively prohibited\)"):
+        await plan_of_move("127.0.0.1", "", None, None, move)
 
 
 async def test_a_port_that_is_asked_for_is_taken(listener: int) -> None:

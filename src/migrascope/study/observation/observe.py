@@ -269,7 +269,11 @@ async def observe(
 
 def _argvs(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
     """The command lines of the probers, by their names: one for all addresses, one for all pages."""
-    addresses = [_config(at, target, port=target.port) for at, target in enumerate(targets) if target.way != "http"]
+    addresses = [
+        _config(at, target, port=target.port, prohibited=target.prohibited)
+        for at, target in enumerate(targets)
+        if target.way != "http"
+    ]
     pages = [_config(at, target, url=target.name) for at, target in enumerate(targets) if target.way == "http"]
     clocks = [_config(at, target, port=target.clock_port) for at, target in enumerate(targets) if target.clock_port]
     links = [

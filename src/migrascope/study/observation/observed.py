@@ -17,6 +17,7 @@ from migrascope.model.observed import port_of
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import duration_text
+from migrascope.probe.paced import PROHIBITED
 from migrascope.probe.peer_clock import refusal
 from migrascope.study.observation.page import need_boot_id
 from migrascope.study.observation.way import clock_port, default_rate, left_rate, resolved, target_of
@@ -89,7 +90,12 @@ async def plan_of_move(
 async def _target(name: str, url: str, port: int | None, rate: float | None) -> tuple[Target | None, str]:
     """How the address is probed; None, and why, where only visits can show it."""
     try:
-        return await target_of(name, port, rate), ""
+        target = await target_of(name, port, rate)
+        if target.prohibited:
+            raise Problem(
+                f"{target.label}: asks to be left alone ({PROHIBITED})\n  next: later, or --port with one that is open"
+            )
+        return target, ""
     except UsageProblem:
         raise
     except Problem as error:

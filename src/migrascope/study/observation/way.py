@@ -33,6 +33,7 @@ _DISCARD = 9
 ONE_IS_KEPT = "a connection to its address is kept already, and shows it"
 _PRIVATE = [ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
 Port = Literal["open", "closed", "silent"]
+Answer = Literal["reply", "prohibited", "none"]
 
 
 async def target_of(name: str, port: int | None, rate: float | None) -> Target:
@@ -42,17 +43,19 @@ async def target_of(name: str, port: int | None, rate: float | None) -> Target:
     address = await resolved(name)
     chosen = rate or default_rate(address)
 
-    def target(way: Way, port: int, why: str, *, answers: bool) -> Target:
-        return Target(name=name, address=address, way=way, port=port, rate=chosen, why=why, answers=answers)
+    def target(way: Way, port: int, why: str, *, answers: bool, prohibited: bool = False) -> Target:
+        return Target(
+            name=name, address=address, way=way, port=port, rate=chosen, why=why, answers=answers, prohibited=prohibited
+        )
 
     if port is not None:
         found = (await _ports(address, [port]))[0]
         if found == "closed":
             raise Problem(f"{_label(name, address)}: port {port} is closed\n  next: --port with one that is open")
         return target("tcp", port, "--port", answers=found == "open")
-    way, answers = await _echo(name, address)
-    if way is not None and answers:
-        return target(way, 0, "", answers=True)
+    way, answer = await _echo(name, address)
+    if way is not None and answer != "none":  # who asks to be left alone is asked at no port, either
+        return target(way, 0, "", answers=answer == "reply", prohibited=answer == "prohibited")
     why = "ICMP echo is not answered" if way is not None else "ICMP needs root or net.ipv4.ping_group_range"
     states = await _ports(address, PORTS)
     if "open" in states:
@@ -169,16 +172,17 @@ async def _clocked(target: Target) -> Target:
     return target.model_copy(update={"clock_port": port, "clock_rate": rate})
 
 
-async def _echo(name: str, address: str) -> tuple[Way | None, bool]:
-    """What ICMP socket there may be, None without one, and whether an echo request was answered."""
+async def _echo(name: str, address: str) -> tuple[Way | None, Answer]:
+    """What ICMP socket there may be, None without one, and what came of echo requests."""
     try:
         opened = EchoSocket(address)
     except PermissionError:
-        return None, False
+        return None, "none"
     except OSError as error:
         raise Problem(f"{_label(name, address)}: {error.strerror}") from error
     with opened as echo:
         way: Way = "icmp-raw" if echo.raw else "icmp-ping"
+        echo.heed()
         begun, seq = mono_s(), 0
         while (took := mono_s() - begun) < _ECHO_LIMIT_S:
             if took >= seq * _ECHO_EVERY_S:
@@ -186,8 +190,10 @@ async def _echo(name: str, address: str) -> tuple[Way | None, bool]:
                 seq += 1
             await asyncio.sleep(0.005)
             if echo.receive(seq):
-                return way, True
-        return way, False
+                return way, "reply"
+            if echo.prohibited():
+                return way, "prohibited"
+        return way, "none"
 
 
 async def _ports(address: str, ports: Sequence[int]) -> list[Port]:
