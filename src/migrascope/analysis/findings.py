@@ -19,6 +19,12 @@ from migrascope.model.verdict import VERDICTS
 TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
 SAID_AT_MOST = 5
+_MOVES = {
+    "moved": "the machine moved",
+    "restarted": "it was started anew",
+    "no sign": "no sign that it moved",
+    "unknown": "not known whether it moved",
+}
 
 _FACTORS = {"µs": 1e-6, "ms": 1e-3, "%": 1e-2}
 _NUMBER = re.compile(rf"([0-9]+(?:\.[0-9]+)?)(?: ({'|'.join(_FACTORS)}|s)(?![A-Za-z]))?")
@@ -42,7 +48,7 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
             where = f" ({name})" if len(groups) > 1 else ""
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
-    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good)]
+    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
@@ -161,6 +167,25 @@ def _as_set(results: Sequence[TrialResult], planned_s: float) -> str:
         return ""
     span = f"{1000 * found[0]:g}" if len(found) == 1 else f"{1000 * found[0]:g} to {1000 * found[-1]:g}"
     return f" (set at the switchover: {span} ms)"
+
+
+def _signs(results: Sequence[TrialResult]) -> list[Finding]:
+    """Whether a machine of others moved, or was started anew, as it showed from outside, and by what."""
+    seen = [(result.facts.number, result.shown) for result in results if result.shown is not None]
+    if not seen:
+        return []
+    verdicts: dict[str, list[int]] = {}
+    because: dict[str, list[int]] = {}
+    for number, shown in seen:
+        verdicts.setdefault(_MOVES[shown.judgement.verdict], []).append(number)
+        because.setdefault(shown.judgement.why, []).append(number)
+    counted = ", ".join(f"{words} in {_trials(len(numbers))}" for words, numbers in verdicts.items())
+    said = [f"trial {ranges(numbers)}: {why}" for why, numbers in because.items()]
+    further = f"; and {len(said) - SAID_AT_MOST} more" if len(said) > SAID_AT_MOST else ""
+    unknown = all(shown.judgement.verdict == "unknown" for _, shown in seen)
+    text = f"From outside: {counted}. {'; '.join(said[:SAID_AT_MOST])}{further}."
+    evidence = {str(number): shown.as_json() for number, shown in seen}
+    return [Finding("signs", "unknown" if unknown else "pass", text, {"trials": evidence})]
 
 
 def _verdicts(results: Sequence[TrialResult]) -> Finding:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from migrascope.metrics.checks import Check
+from migrascope.metrics.signs import Shown
 from migrascope.model.measured import Measured
 from migrascope.model.schedule import Factors
 from migrascope.model.units import at_least_text
@@ -12,7 +13,7 @@ from migrascope.model.verdict import Judgement
 from migrascope.store.recording import TrialFacts
 
 Verdict = Literal["pass", "fail", "unknown"]
-CONCLUSIONS = ("data-time", "data-downtime", "regime", "limit", "scenario", "dose")
+CONCLUSIONS = ("data-time", "data-downtime", "regime", "limit", "scenario", "dose", "signs")
 """The topics of findings that answer a question; the others are checks of the run."""
 
 
@@ -22,7 +23,7 @@ class TrialResult:
 
     limited: the downtime limit decided (reported downtime over 0.7 of it); None where that is unknown. judgement: what
     became of the guest. warnings: sentences on how far the trial can be trusted. checks: what had to hold for it
-    to mean what it says.
+    to mean what it says. shown: of a machine of others, the signs that it moved; None for every other.
     """
 
     facts: TrialFacts
@@ -31,6 +32,7 @@ class TrialResult:
     judgement: Judgement
     warnings: list[str] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Cell:
 @dataclass(frozen=True)
 class Finding:
     """A sentence about the run, with what it rests on. topic: "data-time", "data-downtime", "regime", "limit",
-    "scenario", "dose", "verdict", "check", "accuracy", "environment", "warning"."""
+    "scenario", "dose", "signs", "verdict", "check", "accuracy", "environment", "warning"."""
 
     topic: str
     verdict: Verdict

@@ -105,6 +105,7 @@ def result_of(recording: Recording) -> TrialResult:
         judgement,
         seen.warnings,
         checks(recording, seen.metrics, seen.windows),
+        seen.shown,
     )
 
 

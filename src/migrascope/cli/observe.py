@@ -23,7 +23,7 @@ from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import parse_duration
 from migrascope.report.terminal.observed import line, total
-from migrascope.study.observation.way import clocked, target_of
+from migrascope.study.observation.way import clocked, fitted, target_of
 
 if TYPE_CHECKING:
     from migrascope.store.runfolder import RunFolder
@@ -35,12 +35,18 @@ _MOST_PORT = 65535
 _MOST_REPEATS = 1000
 Rate = Annotated[
     float | None,
-    Parameter(help="Probes a second to each address; by default 10 to public ones, 50 to private ones and loopback."),
+    Parameter(
+        help="Probes a second to each address; by default 50 to private ones and loopback, to public ones 10 in all."
+    ),
 ]
 Port = Annotated[int | None, Parameter(help="TCP handshakes with this port instead of ICMP echo.")]
 For = Annotated[str | None, Parameter(name="--for", help="Ends after so long, as in 10m; without it at Ctrl-C.")]
 UntilQuiet = Annotated[bool, Parameter(negative="", help="Ends when outages were seen, and then none for 10 s.")]
 Url = Annotated[str | None, Parameter(help="Visit this page, too: enough alone where nothing may be probed.")]
+BootUrl = Annotated[
+    str | None,
+    Parameter(help="Where the machine says its boot id: a text as of /proc/sys/kernel/random/boot_id, once a second."),
+]
 Command = Annotated[
     str | None,
     Parameter(
@@ -60,7 +66,7 @@ def observe(
     *addresses: str, rate: Rate = None, port: Port = None, url: Url = None, for_: For = None,
     until_quiet: UntilQuiet = False, plain: Plain = False, json: Json = False, command: Command = None,
     repeat: Repeat = None, pause: Pause = None, prepare: Prepare = None, command_limit: CommandLimit = None,
-    metrics: Metrics = None, runs: Runs = Path("runs"),
+    boot_url: BootUrl = None, metrics: Metrics = None, runs: Runs = Path("runs"),
 ) -> int:  # fmt: skip
     """Tells when addresses fall silent, from when to when, while it happens; needs no lab and no root. With a command
     that moves the machine, it measures what that costs: table, report and run folder as every run's.
@@ -87,12 +93,16 @@ def observe(
         if len(names) > 1:
             raise UsageProblem("with a command one address is observed: that of the machine which it moves")
         with exposing(metrics, _say) as exposition:
-            return _moved(names[0], url or "", port, rate, move, runs, exposition)
+            return _moved(names[0], url or "", port, rate, move, runs, exposition, boot_url or "")
+    if boot_url is not None and len({*addresses}) > 1:
+        raise UsageProblem("--boot-url is of one machine: give its address alone")
     if any(item is not None for item in (repeat, pause, prepare, command_limit)):
         raise UsageProblem("--repeat, --pause, --prepare and --command-limit want a command: -- COMMAND ARG ...")
     with exposing(metrics, _say) as exposition:
         return interruptible(
-            _observed(addresses, url, rate, port, for_s, exposition, quiet=until_quiet, plain=plain, json=json)
+            _observed(
+                addresses, url, rate, port, for_s, exposition, boot_url or "", quiet=until_quiet, plain=plain, json=json
+            )
         )
 
 
@@ -124,8 +134,9 @@ def _move(
 
 
 def _moved(
-    name: str, url: str, port: int | None, rate: float | None, move: "Move", runs: Path, exposition: "Exposition | None"
-) -> int:
+    name: str, url: str, port: int | None, rate: float | None, move: "Move", runs: Path,
+    exposition: "Exposition | None", boot_url: str,
+) -> int:  # fmt: skip
     """Runs the command, and prints what it cost. At Ctrl-C the trial that runs ends, and what there is is printed."""
     from migrascope.cli.output import table_and_report
     from migrascope.cli.owner import hand_over_run, made_in
@@ -141,7 +152,7 @@ def _moved(
         made(run)
 
     async def work() -> int:
-        plan, words = await plan_of_move(name, url, port, rate, move)
+        plan, words = await plan_of_move(name, url, port, rate, move, boot_url)
         progress.step(f"{plan.observed.name}: {words}")
         progress.step(f"runs {move.repeat} times: {shlex.join(move.command)}" if move.repeat > 1 else
                       f"runs: {shlex.join(move.command)}")  # fmt: skip
@@ -174,7 +185,7 @@ def _seconds(option: str, text: str, *, zero: bool = False) -> float:
 
 async def _observed(
     addresses: Sequence[str], url: str | None, rate: float | None, port: int | None, for_s: float | None,
-    exposition: "Exposition | None", *, quiet: bool, plain: bool, json: bool,
+    exposition: "Exposition | None", boot_url: str, *, quiet: bool, plain: bool, json: bool,
 ) -> int:  # fmt: skip
     names = dict.fromkeys(addresses)
     asked = await asyncio.gather(*(target_of(name, port, rate) for name in names), return_exceptions=True)
@@ -191,7 +202,14 @@ async def _observed(
         from migrascope.study.observation.page import page_of
 
         targets.append(await page_of(url, rate if not addresses else None))
+    if boot_url:
+        from migrascope.study.observation.page import need_boot_id
+
+        await need_boot_id(boot_url)
+        targets = [targets[0].model_copy(update={"boot_url": boot_url}), *targets[1:]]
     targets = await clocked(targets)
+    if rate is None:
+        targets = fitted(targets)
     console, several = stdout(), len(targets) > 1
 
     def tell(event: Event) -> None:

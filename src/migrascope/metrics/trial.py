@@ -18,6 +18,7 @@ from migrascope.metrics import (
     outside,
     player,
     quality,
+    signs,
     sniffer,
     steps,
     visitor,
@@ -34,11 +35,13 @@ from migrascope.store.recording import Recording
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one recording says. warnings: sentences on how far it can be trusted."""
+    """What one recording says. warnings: sentences on how far it can be trusted. shown:
+    what the blackout of a machine of others shows of it; None for every other recording."""
 
     metrics: dict[str, Measured]
     windows: Windows
     warnings: list[str]
+    shown: signs.Shown | None = None
 
 
 def measure(recording: Recording) -> dict[str, Measured]:
@@ -86,4 +89,4 @@ def examine(recording: Recording) -> Measurement:
         *link.warnings(found),
         *writer.warnings(recording, found),
     ]
-    return Measurement(found, windows, warnings)
+    return Measurement(found, windows, warnings, signs.measure(recording, packets, windows))

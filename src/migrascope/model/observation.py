@@ -10,22 +10,27 @@ from migrascope.model.steady import OUTAGE_FACTOR
 
 Way = Literal["icmp-raw", "icmp-ping", "tcp", "http"]
 """ICMP echo by a raw socket, by the kernel's ping socket, handshakes with a TCP port, or fetches of a page."""
-FOREIGN_RATE, OWN_RATE, MOST_RATE = 10.0, 50.0, 2000.0
-"""Probes a second by default to public addresses, and to private, link-local and loopback ones; and the most."""
-OWN_SEGMENTS, FOREIGN_SEGMENTS, MOST_SEGMENTS = 50.0, 5.0, 500.0
-"""Keep-alive segments a second, to the same, for the time stamps of their answers; and the most to all together."""
+FOREIGN_RATE, OWN_RATE, MOST_RATE, LEAST_RATE = 10.0, 50.0, 2000.0, 1.0
+"""Probes a second by default to public addresses, where all else that is sent counts among them, and to private,
+link-local and loopback ones; the most; and the fewest that the rest may leave."""
+OWN_SEGMENTS, FOREIGN_SEGMENTS, MOST_SEGMENTS = 50.0, 3.0, 500.0
+"""Keep-alive segments a second, to private addresses and to public ones, for the time stamps of their answers; and the
+most to all together."""
 OWN_VISITS, FOREIGN_VISITS = 10.0, 2.0
-"""Visits of a page a second by default, to the same."""
-ECHO_BYTES, SYN_BYTES, VISIT_BYTES = 64, 40, 400
+"""Visits of a page a second by default, to private addresses and to public ones."""
+BOOT_RATE = 1.0
+"""How often a second a machine is asked for its boot id."""
+ECHO_BYTES, SYN_BYTES, SEGMENT_BYTES, VISIT_BYTES = 64, 40, 33, 400
 """Of a probe, without the IP header; of a TCP one with its options, and the RST that ends it is as long at most; of a
-visit, about: its request and six segments."""
+keep-alive segment; of a visit, about: its request and six segments."""
 
 
 class Target(BaseModel):
     """An address that is observed. name: as it was given; port: of TCP, 0 with ICMP; rate: probes a second; why: why it
     is not asked by ICMP, empty where it is; answers: whether it has answered yet. clock_port: a TCP port to which a
     connection is kept for its time stamps, 0 without one; clock_rate: how many are asked for a second; clock_unseen:
-    why there is none."""
+    why there is none. boot_url: where it says its boot id, empty for nowhere. prohibited: whether ICMP has said
+    while the way was chosen that it is administratively prohibited."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,6 +44,8 @@ class Target(BaseModel):
     clock_port: int = 0
     clock_rate: float = 0.0
     clock_unseen: str = ""
+    boot_url: str = ""
+    prohibited: bool = False
 
     @property
     def label(self) -> str:

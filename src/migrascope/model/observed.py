@@ -18,8 +18,8 @@ class ObservedPlan(Part):
     port of it to which a connection is kept for the time stamps of its segments; 0: none. clock_rate: how many of these
     are asked for a second. command: the program that moves it, with its arguments. prepare: a line for the shell before
     each trial; empty: none. pause: between two trials. command_limit: the longest that the command, and after it the
-    wait for its effect, may take. until_quiet: the command returns before the machine has moved, which is over when an
-    outage was seen and then none for 10 s."""
+    wait for its effect, may take. boot_url: where the machine says its boot id; empty: nowhere. until_quiet: the
+    command returns before the machine has moved, which is over when an outage was seen and then none for 10 s."""
 
     name: str = ""
     address: str = ""
@@ -28,6 +28,7 @@ class ObservedPlan(Part):
     url: str = ""
     clock_port: int = Field(0, ge=0, le=65535)
     clock_rate: float = Field(5.0, gt=0, le=100)
+    boot_url: str = ""
     command: list[str] = Field(default_factory=list)
     prepare: str = ""
     pause: Annotated[Duration, Field(le=DAY_S)] = 10.0
@@ -46,6 +47,8 @@ class ObservedPlan(Part):
             return "port: handshakes need a TCP port"
         if self.url and (problem := url_problem(self.url)):
             return f"url: {problem}"
+        if self.boot_url and (problem := url_problem(self.boot_url)):
+            return f"boot_url: {problem}"
         if self.way == "none" and not self.url:
             return "way: without probes a url to visit is needed"
         return None

@@ -60,8 +60,20 @@ _ALL = [
             "connection": "int", "flags": "int", "tsval": "int", "ttl": "int", "recv_wall_ns": "int", "recv_ns": "int",
         },
         "a TCP segment of the machine on a connection that is kept for its time stamps: the connection's number, the "
-        "segment's flags, its time stamp (RFC 7323; -1: none) and TTL (-1: not known), the kernel's receive stamp "
-        "(wall) and when it was read",
+        "segment's flags, its time stamp (RFC 7323; -1: none) and TTL or hop limit (-1: not known), the kernel's "
+        "receive stamp (wall) and when it was read",
+    ),
+    Table(
+        "neighbour", 1,
+        {"how": "str", "mac": "str", "why": "str", "recv_wall_ns": "int", "recv_ns": "int"},
+        "the MAC of the machine's address as this machine's link has it: by the neighbour table when it is another one "
+        "(table), by RARP, gratuitous ARP or an unsolicited neighbour advertisement (rarp, garp, na), when that came "
+        "(wall) and when it was read; or that there is none to be seen (unseen), and why",
+    ),
+    Table(
+        "boot", 1,
+        {"asked_ns": "int", "answered_ns": "int", "boot_id": "str", "problem": "str"},
+        "the machine was asked for its boot id by HTTP: the id, or what went wrong; answered_ns: when either was known",
     ),
     Table(
         "clock", 1,

@@ -1,12 +1,14 @@
 """Round-trip probes to many addresses from one process: tables echo_sent and echo_reply of each, and back_off of those
 that are asked by ICMP.
 
-Config: targets, each {source, instance, address, port (0: ICMP echo requests, else handshakes with it), rate (1/s)}; a
-target's source names its spools. part_s: seconds after which a spool goes on in another file; None: never.
+Config: targets, each {source, instance, address, port (0: ICMP echo requests, else handshakes with it), rate (1/s),
+prohibited (ICMP has said so before: it begins with a pause)}; a target's source names its spools. part_s: seconds after
+which a spool goes on in another file; None: never.
 """
 
 import resource
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,8 @@ def _stream(config: dict[str, Any], stack: ExitStack, at: int, targets: list[dic
     if isinstance(prober, EchoSocket):
         prober.heed()
         heed = Heed(prober.prohibited, spool("back_off"))
+        if target["prohibited"]:
+            heed.pause(time.monotonic_ns())
     phase = round(at * 1e9 / rate / len(targets))
     return Stream(prober, rate, spool("echo_sent"), spool("echo_reply"), phase - phase % _TICK_NS, heed)
 

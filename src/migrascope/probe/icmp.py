@@ -90,7 +90,7 @@ class EchoSocket(StampedSocket):
         """The replies that have come, `most` packets at a time: (seq, the kernel's receive stamp in wall ns, the
         stamp of reading in ns)."""
         replies = []
-        for data, arrived, now in self.arrived(most, _MOST_BYTES):
+        for data, arrived, now, _ in self.arrived(most, _MOST_BYTES):
             seq = reply_seq(data[(data[0] & 0x0F) * 4 :] if self._headed else data, self._token, self._reply)
             if seq is not None:
                 replies.append((seq, arrived, now))

@@ -53,10 +53,14 @@ class Heed:
         if replied:
             self._pause_s = PAUSE_S
         if told and now_ns >= self.until_ns:
-            self.until_ns = now_ns + round(self._pause_s * 1e9)
-            self._pause_s = min(MOST_DOUBLED_S, 2 * self._pause_s)
-            self.pauses.add(now_ns, self.until_ns, PROHIBITED)
+            self.pause(now_ns)
         self.pauses.tick()
+
+    def pause(self, now_ns: int) -> None:
+        """Begins a pause."""
+        self.until_ns = now_ns + round(self._pause_s * 1e9)
+        self._pause_s = min(MOST_DOUBLED_S, 2 * self._pause_s)
+        self.pauses.add(now_ns, self.until_ns, PROHIBITED)
 
 
 @dataclass(eq=False)

@@ -11,14 +11,16 @@ import socket
 import struct
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from migrascope.node.program import Program
 from migrascope.probe.bpf import EQUAL, HEADER_LENGTH, LOAD_HALF, LOAD_HALF_BEHIND, RETURN, assembled, attach
 from migrascope.probe.icmp import checksum
-from migrascope.probe.stamped import StampedSocket
+from migrascope.probe.stamped import StampedSocket, count_hops
 from migrascope.store.spool import Spool
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -116,6 +118,8 @@ class PeerClock(StampedSocket):
         self._family = socket.AF_INET6 if self._six else socket.AF_INET
         opened = socket.socket(self._family, socket.SOCK_RAW, socket.IPPROTO_TCP)
         self._attach(opened, 0)
+        if self._six:
+            count_hops(opened)
         try:
             super().__init__(opened, (address, 0))
         except OSError:
@@ -168,13 +172,14 @@ class PeerClock(StampedSocket):
     def receive(self, most: int) -> list[Row]:
         """What the peer has answered, `most` segments at a time."""
         rows = []
-        for data, arrived, now in self.arrived(most, _MOST_BYTES):
+        for data, arrived, now, hops in self.arrived(most, _MOST_BYTES):
             head = 0 if self._six else (data[0] & 0x0F) * 4
             length = len(data) - head if self._six else int.from_bytes(data[2:4], "big") - head
             segment = segment_of(data[head:], length)
             if segment is None:
                 continue
-            rows.append((self._number, segment.flags, segment.tsval, NO_TTL if self._six else data[8], arrived, now))
+            ttl = NO_TTL if hops is None else hops
+            rows.append((self._number, segment.flags, segment.tsval, ttl if self._six else data[8], arrived, now))
             if segment.flags & (FIN | RST):
                 self._end()
             elif segment.flags & ACK:
@@ -200,24 +205,40 @@ def refusal(address: str) -> str | None:
 async def main(program: Program) -> None:
     """Asks until the program drains, receives until it ends."""
     config = program.config
-    try:
-        with ExitStack() as stack:
-            peers = []
-            for target in config["targets"]:
+    with ExitStack() as stack:
+        peers = []
+        for target in config["targets"]:
+            where = f"{target['address']}, port {target['port']}"
+            with _ends(f"no connection can be kept to {where}"):
                 peer = stack.enter_context(PeerClock(target["address"], target["port"]))
-                spool = Spool(
-                    Path(config["directory"]), "peer_clock", source=target["source"], host=config["host"],
-                    instance=target["instance"], migration=config["migration"], part_s=config["part_s"],
-                )  # fmt: skip
-                peers.append((peer, stack.enter_context(spool)))
-            program.ready()
-            async for _ in program.grid(1 / config["rate"], drain=False):
-                for peer, spool in peers:
-                    spool.add_all(peer.receive(_MOST_READ))
-                    if not program.draining:
+            with _ends(f"cannot record in {config['directory']}"):
+                spool = stack.enter_context(_spool(config, target))
+            peers.append((where, peer, spool))
+        program.ready()
+        async for _ in program.grid(1 / config["rate"], drain=False):
+            for where, peer, spool in peers:
+                rows = peer.receive(_MOST_READ)
+                with _ends(f"cannot record in {config['directory']}"):
+                    spool.add_all(rows)
+                if not program.draining:
+                    with _ends(f"no connection can be kept to {where}"):
                         peer.ask()
+
+
+def _spool(config: dict[str, Any], target: dict[str, Any]) -> Spool:
+    return Spool(
+        Path(config["directory"]), "peer_clock", source=target["source"], host=config["host"],
+        instance=target["instance"], migration=config["migration"], part_s=config["part_s"],
+    )  # fmt: skip
+
+
+@contextmanager
+def _ends(words: str) -> Iterator[None]:
+    """Where it cannot go on, the process ends with these words and the reason."""
+    try:
+        yield
     except OSError as error:
-        sys.exit(f"cannot record in {config['directory']}: {error.strerror}")
+        sys.exit(f"{words}: {error.strerror}")
 
 
 if __name__ == "__main__":

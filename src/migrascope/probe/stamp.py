@@ -40,7 +40,7 @@ class StampSocket(StampedSocket):
     def receive(self, most: int) -> list[Row]:
         """The answers that have come, `most` packets at a time. Foreign packets are left out."""
         rows = []
-        for data, arrived, now in self.arrived(most, BYTES):
+        for data, arrived, now, _ in self.arrived(most, BYTES):
             try:
                 told = Reply(data)
             except ValueError:

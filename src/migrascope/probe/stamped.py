@@ -4,12 +4,14 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import Self
+from typing import NamedTuple, Self
 
 _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
-_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size)
+_HOPS = struct.Struct("@i")
+_IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
+_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_HOPS.size)
 _RECEIVE_BUFFER = 4 << 20
 _RECVERR: dict[int, tuple[int, int]] = {
     socket.AF_INET: (socket.IPPROTO_IP, 11),
@@ -23,12 +25,51 @@ _PROHIBITED = {_BY_ICMP: (3, {9, 10, 13}), _BY_ICMP6: (1, {1})}
 """Destination unreachable, administratively prohibited: its type and codes (RFC 1122, RFC 1812; RFC 4443)."""
 
 
+class Arrival(NamedTuple):
+    """A packet: its first bytes, the kernel's receive stamp (wall ns), the stamp of reading (ns), and its hop limit;
+    None where the socket does not ask for that."""
+
+    data: bytes
+    wall_ns: int
+    read_ns: int
+    hops: int | None
+
+
+def stamp(opened: socket.socket) -> None:
+    """From now on the kernel stamps what the socket receives."""
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def count_hops(opened: socket.socket) -> None:
+    """From now on the kernel tells the hop limit of what the IPv6 socket receives (RFC 3542, 6.3)."""
+    opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVHOPLIMIT, 1)
+
+
+def arrivals(opened: socket.socket, most: int, size: int) -> Iterator[Arrival]:
+    """What has come to a socket that stamps and never blocks, `most` packets of `size` bytes at a time."""
+    for _ in range(most):
+        try:
+            data, ancillary, _, _ = opened.recvmsg(size, _ANCILLARY)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # an ICMP error about an earlier request; reading it clears it
+        now, wall, hops = time.monotonic_ns(), 0, None
+        for level, kind, value in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                wall = seconds * 10**9 + nanoseconds
+            elif (level, kind) == (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT):
+                (hops,) = _HOPS.unpack(value)
+        yield Arrival(data, wall, now, hops)
+
+
 class StampedSocket:
     """An open socket, connected to (address, port)."""
 
     def __init__(self, opened: socket.socket, peer: tuple[str, int]) -> None:
         self._socket = opened
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        stamp(opened)
         try:
             opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         except PermissionError:
@@ -39,19 +80,9 @@ class StampedSocket:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def arrived(self, most: int, size: int) -> Iterator[tuple[bytes, int, int]]:
-        """What has come, `most` packets of `size` bytes at a time: (data, the kernel's receive stamp in wall ns, the
-        stamp of reading in ns)."""
-        for _ in range(most):
-            try:
-                data, ancillary, _, _ = self._socket.recvmsg(size, _ANCILLARY)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an ICMP error about an earlier request; reading it clears it
-            now = time.monotonic_ns()
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-            yield data, seconds * 10**9 + nanoseconds, now
+    def arrived(self, most: int, size: int) -> Iterator[Arrival]:
+        """What has come, `most` packets of `size` bytes at a time."""
+        return arrivals(self._socket, most, size)
 
     def heed(self) -> None:
         """From now on `prohibited` knows what others report."""

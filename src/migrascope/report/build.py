@@ -92,6 +92,7 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
         "verdict": trial.judgement.as_json(),
         "warnings": trial.warnings,
         "checks": [asdict(check) for check in trial.checks],
+        "signs": trial.shown.as_json() if trial.shown is not None else None,
         "metrics": {key: measured.as_json() for key, measured in trial.metrics.items()},
     }
 

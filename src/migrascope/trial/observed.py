@@ -96,10 +96,12 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
     if unseen := _clock_unseen(observed):
         trial.facts["peer_clock"] = unseen
     else:
-        target = {
-            "source": "clock", "instance": trial.instance_id, "address": observed.address, "port": observed.clock_port
-        }  # fmt: skip
+        target = {**_machine(trial, "clock"), "port": observed.clock_port}
         members.append(_member("clock", "probe.peer_clock", targets=[target], rate=observed.clock_rate, part_s=None))
+    if observed.boot_url:
+        asked = {**_machine(trial, "boot"), "url": observed.boot_url}
+        members.append(_member("boot", "probe.boot", targets=[asked], part_s=None))
+    members.append(_member("neighbour", "probe.neighbour", targets=[_machine(trial, "neighbour")], part_s=None))
     trial.facts["echo_kind"] = observed.way
     await trial.processes.start(members)
     before_s = plan.windows.before
@@ -108,6 +110,10 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
     if observed.url:
         trial.visits = VisitWatch(trial.opened, {"new": new, "kept": kept}, before_s, loaded=True)
     yield
+
+
+def _machine(trial: ObservedTrial, source: str) -> dict[str, Any]:
+    return {"source": source, "instance": trial.instance_id, "address": trial.observed_plan.address}
 
 
 def _clock_unseen(observed: ObservedPlan) -> str | None:
@@ -302,12 +308,14 @@ async def _record_output(trial: ObservedTrial, running: process.Process, last: l
 
 
 async def _ended(running: process.Process) -> None:
-    """Ends it as Ctrl-C does, with all that it has started, where it has not ended."""
+    """Ends it as Ctrl-C does, with all that it has started, where it has not ended; at a second Ctrl-C at once."""
     if running.ended:
         return
     running.send_all(signal.SIGINT)
-    with contextlib.suppress(TimeoutError):
-        await running.wait(_ENDS_S)
-        return
-    running.send_all(signal.SIGKILL)
+    try:
+        with contextlib.suppress(TimeoutError):
+            await running.wait(_ENDS_S)
+    finally:
+        if not running.ended:
+            running.send_all(signal.SIGKILL)
     await running.wait()

@@ -49,6 +49,15 @@ def test_a_pause_leaves_out_what_is_due_in_it_and_no_number(spools: list[Spool])
     assert [seq for _, seq, _, _ in [*before, *after]] == list(range(30))
 
 
+def test_a_pause_that_begins_at_once_is_the_first_of_those_that_double(spools: list[Spool], tmp_path: Path) -> None:
+    heed = Heed(lambda: True, spools[2])
+    heed.pause(7)
+    heed.look(7, replied=False)
+    heed.look(heed.until_ns, replied=False)
+    spools[2].close()
+    assert read(tmp_path / "back_off@a.jsonl")[1] == [[7, 7 + 10 * S, PROHIBITED], [7 + 10 * S, 7 + 30 * S, PROHIBITED]]
+
+
 def test_pauses_double_while_the_answer_is_the_same(spools: list[Spool], tmp_path: Path) -> None:
     told = True
     heed = Heed(lambda: told, spools[2])

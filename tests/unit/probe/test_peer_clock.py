@@ -1,8 +1,12 @@
 """Segments of a peer, and its clock as it comes over a connection that is kept."""
 
+import json
 import socket
 import struct
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from loopback import listening
@@ -83,6 +87,8 @@ def test_each_keep_alive_is_answered_with_a_stamp_that_advances(address: str) ->
     assert {row[0] for row in rows} == {1}
     assert rows[0][1] & SYN
     assert min(row[2] for row in rows) > 0
+    limit = "ipv6/conf/lo/hop_limit" if ":" in address else "ipv4/ip_default_ttl"
+    assert {row[3] for row in rows} == {int(Path("/proc/sys/net", limit).read_text())}
     stamps = [row[2] for row in rows]
     assert stamps == sorted(stamps)
     assert stamps[-1] > stamps[0]
@@ -98,3 +104,21 @@ def test_a_connection_that_is_reset_is_told_and_made_anew(address: str) -> None:
         while not rows[-1][1] & RST:
             rows += rows_until(peer, 1, asks=False)
         assert 2 in {row[0] for row in rows_until(peer, 10)}
+
+
+def ended(address: str, directory: str) -> str:
+    """What a reader of clocks says that ends at once."""
+    config = {
+        "directory": directory, "host": "client", "migration": "", "part_s": None, "rate": 100,
+        "targets": [{"source": "a", "instance": "", "address": address, "port": 1}],
+    }  # fmt: skip
+    code = "import runpy; runpy.run_module('migrascope.probe.peer_clock', run_name='__main__', alter_sys=True)"
+    argv = [sys.executable, "-c", code, json.dumps(config)]
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 1
+    return found.stderr
+
+
+def test_what_the_network_refuses_is_not_called_a_full_disk(address: str, tmp_path: Path) -> None:
+    assert ended("fe80::1", str(tmp_path)) == "no connection can be kept to fe80::1, port 1: Invalid argument\n"
+    assert ended(address, str(tmp_path / "no")) == f"cannot record in {tmp_path}/no: No such file or directory\n"

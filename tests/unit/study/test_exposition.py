@@ -226,7 +226,7 @@ def view() -> View:
     window, now = Sliding(10, 0.5), time.monotonic_ns()
     sent = [(seq, now - (50 - seq) * 10**8) for seq in range(49)]
     window.add(sent, [(seq, at + (2 * 10**8 if seq == 1 else 10**6)) for seq, at in sent if seq != 0])
-    return View(TARGET, window, Beside(TARGET), heard=True)
+    return View(TARGET, window, Beside(""), heard=True)
 
 
 def test_events_and_views_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,8 @@ def test_events_and_views_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[Sequence[Metric]] = []
     counts = ObservationMetrics(published.append)
     counts.tell(BLACKOUT)
-    counts.tell(BLACKOUT.model_copy(update={"seconds": 0.05}))
+    counts.tell(BLACKOUT.model_copy(update={"seconds": 0.3, "kept": True, "paused_s": 0.19, "paused_bound_s": 0.001}))
+    counts.tell(BLACKOUT.model_copy(update={"seconds": 0.05, "kept": False}))
     counts.tell(BLACKOUT.model_copy(update={"at_least": True, "seconds": 9.0}))
     counts.tell(OwnLateness(time=OF["time"], seconds=0.4))
     counts.tell(OwnLateness(time=OF["time"], seconds=0.0))
@@ -247,8 +248,12 @@ def test_events_and_views_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     found = samples(published[-1])
     assert named(found, "migrascope_blackout_seconds_bucket", le="0.05") == 1, "an edge belongs to its bucket"
     assert named(found, "migrascope_blackout_seconds_bucket", le="0.2") == 2
-    assert named(found, "migrascope_blackout_seconds_count") == 2, "one that is not over has no length"
-    assert named(found, "migrascope_blackout_seconds_sum") == pytest.approx(0.25)
+    assert named(found, "migrascope_blackout_seconds_count") == 3, "one that is not over has no length"
+    assert named(found, "migrascope_blackout_seconds_sum") == pytest.approx(0.55)
+    assert named(found, "migrascope_connections_kept_total") == 1
+    assert named(found, "migrascope_connections_lost_total") == 1
+    assert named(found, "migrascope_last_guest_pause_seconds") == 0.19, "of the last one that is known"
+    assert named(found, "migrascope_last_guest_pause_bound_seconds") == 0.001
     assert named(found, "migrascope_last_blackout_seconds") == 0.05
     assert named(found, "migrascope_last_blackout_bound_seconds") == 0.1
     assert named(found, "migrascope_observer_gaps_total", reason="late") == 1
@@ -297,7 +302,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     """All that there is to be shown."""
     published: list[Metric] = list(Exposition().collect())
     counts = ObservationMetrics(published.extend)
-    counts.tell(BLACKOUT)
+    counts.tell(BLACKOUT.model_copy(update={"kept": True, "paused_s": 0.19, "paused_bound_s": 0.001}))
     counts.show([view()])
     RunMetrics(PROGRESS, published.extend).trial_ends(record(tmp_path_factory.mktemp("trial")))
     return published

@@ -25,6 +25,7 @@ from migrascope.metrics.sliding import Sliding
 from migrascope.model.observation import BackOff, Begin, Blackout, End, Event, OwnLateness, Silent, Target, schema
 from migrascope.model.problem import Problem
 from migrascope.node.wait import wait_until
+from migrascope.probe.peer_clock import refusal
 from migrascope.report.terminal.observed import line, total
 from migrascope.study.observation import observe as observing
 from migrascope.study.observation.observe import Until, View, observe
@@ -166,6 +167,16 @@ def test_what_will_be_sent_is_said_in_whole() -> None:
     assert total([tcp, icmp], 90.0).startswith("in all 60 probes a second, ")
     assert total([tcp, icmp], 90.0).endswith("for 1.5min")
     assert total([tcp], None).endswith("until Ctrl-C")
+    kept = icmp.model_copy(update={"rate": 7, "clock_port": 80, "clock_rate": 3})
+    assert total([kept], None) == (
+        "in all 10 probes a second, 3 of them on 1 kept TCP connection, 5.98 kbit/s, until Ctrl-C"
+    )
+    asked = icmp.model_copy(update={"rate": 9, "boot_url": "http://vm/"})
+    assert "in all 10 probes a second, 1 of them for a boot id, " in total([asked], None)
+    assert total([kept.model_copy(update={"boot_url": "x"})], None).startswith("in all 11 probes a second, ")
+    assert "3 of them on 1 kept TCP connection and 1 for a boot id" in total(
+        [kept.model_copy(update={"boot_url": "x"})], None
+    )
 
 
 def test_json_is_an_object_for_each_event_of_the_printed_schema(tmp_path: Path, port: int) -> None:
@@ -194,7 +205,9 @@ def test_into_a_pipe_go_lines_alone(tmp_path: Path, port: int) -> None:
     assert ended.code == 0
     first, second, *_, last = ended.stdout.splitlines()
     assert first.startswith("127.0.0.1: 50 TCP handshakes a second")
-    assert second.startswith("in all 50 probes a second")
+    kept = refusal("127.0.0.1") is None
+    assert second.startswith(f"in all {100 if kept else 50} probes a second, ")
+    assert ("50 of them on 1 kept TCP connection" in second) is kept
     assert last.startswith("127.0.0.1: ")
     assert "\x1b" not in ended.stdout
 
@@ -339,7 +352,7 @@ def test_the_ribbon_of_an_address_shows_answered_late_and_lost(encoding: str, ma
     sent = [(at, now - 30 * second + at * second // 10) for at in range(290)]
     replies = [(seq, at + second // (1 if 100 <= seq < 110 else 1000)) for seq, at in sent if not 50 <= seq < 60]
     window.add(sent, replies)
-    view = View(target(80), window, Beside(target(80)), heard=True)
+    view = View(target(80), window, Beside(""), heard=True)
     written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=written, width=120, force_terminal=True, color_system=None, legacy_windows=False)
     with Ribbons(console) as ribbons:

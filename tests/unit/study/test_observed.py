@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +25,8 @@ from migrascope.model.observation import BackOff, Event, Target
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import schedule
+from migrascope.node.process import Process
+from migrascope.node.wait import wait_until
 from migrascope.probe.fetches import Page as Fetched
 from migrascope.probe.fetches import session
 from migrascope.store.recording import Recording, TrialFacts
@@ -287,6 +292,61 @@ async def test_what_is_interrupted_is_kept_and_nothing_follows(port: int, tmp_pa
         await trials.run(schedule(plan)[1], run.open_trial(2))
 
 
+async def test_a_second_interrupt_leaves_no_command_behind(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, runs, send_all = asyncio.Event(), asyncio.Event(), Process.send_all
+
+    def sending(process: Process, number: signal.Signals) -> None:
+        send_all(process, number)
+        asked.set()
+
+    monkeypatch.setattr(Process, "send_all", sending)
+    plan = plan_for(port, shell("trap '' INT; echo $$; while :; do sleep 1; done"))
+    pid: list[int] = []
+
+    def say(text: str) -> None:
+        if text.startswith("command: "):
+            pid.append(int(text.removeprefix("command: ")))
+            runs.set()
+
+    run = RunFolder.create(tmp_path / "runs", text_of(plan), {})
+    opened = run.open_trial(1)
+    task = asyncio.create_task(ObservedTrials(plan, tmp_path, say).run(schedule(plan)[0], opened))
+    async with asyncio.timeout(60):
+        await runs.wait()
+        task.cancel()
+        await asked.wait()
+        task.cancel()
+        facts: TrialFacts = await task
+
+        async def gone() -> bool:
+            return not Path(f"/proc/{pid[0]}").exists()
+
+        await wait_until(gone, 60, "the command is gone")
+    recording = run.seal_trial(opened, facts)
+    assert (recording.trial.status, recording.trial.reason) == ("failed", INTERRUPTED)
+    assert recording.table("echo_reply").height > 0
+
+
+def test_a_disk_that_fills_is_named_and_what_was_recorded_is_kept(port: int, tmp_path: Path) -> None:
+    """As where the disk is full: no file may be longer than this, which that of the replies is soon."""
+    observed_by = ["observe", "127.0.0.1", "--port", str(port), "--rate", "500", "--", "sleep", "60"]
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({60_000}, {60_000})); "
+        f"sys.argv = ['migrascope', *{observed_by!r}]; from migrascope.cli.main import main; main()"
+    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 4, ended.stderr
+    assert "File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list((tmp_path / "runs").glob("*/trials/1*/*echo_reply*"))
+
+
 def test_an_asynchronous_command_is_over_when_it_is_quiet_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,3 +527,43 @@ async def test_a_server_that_wants_to_be_left_alone_is_told_of(site: Site) -> No
 )
 def test_how_long_it_is_left_alone(given: str | None, seconds: float) -> None:
     assert pause_s(given, 3600.0) == seconds
+
+
+def test_a_boot_id_is_asked_for_beside_a_command(site: Site, port: int, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{site.server_port}/"
+    recording = trial_of(tmp_path, plan_for(port, shell("sleep 1.5"), boot_url=url))
+    assert recording.trial.status == "ok"
+    assert set(recording.table("boot")["boot_id"]) == {"hello"}
+    assert list(recording.table("neighbour")["how"]) == ["unseen"]
+
+
+def test_a_boot_url_is_of_one_machine(tmp_path: Path) -> None:
+    ended = migrascope("observe", "127.0.0.1", "127.0.0.2", "--boot-url", "http://127.0.0.1/", folder=tmp_path)
+    assert ended.code == 2
+    assert "--boot-url is of one machine" in ended.stderr
+
+
+def test_the_signs_of_a_trial_are_in_what_is_shown_of_its_run(
+    site: Site, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{site.server_port}/"
+    monkeypatch.setattr(observed, "refusal", lambda _: "no right to see segments")
+    plan = plan_for(port, shell("sleep 1.5"), boot_url=url)
+    run = asyncio.run(execute(plan, tmp_path / "runs", None, PROGRESS))
+    summary = analyse(run)
+    (finding,) = [finding for finding in summary.findings if finding.topic == "signs"]
+    assert finding.label == "shown"
+    assert finding.text == (
+        "From outside: no sign that it moved in one trial. trial 1: it has not been started anew (hello)."
+    )
+    told = json.loads(migrascope("show", "--json", str(run.path), folder=tmp_path).stdout)
+    assert next(item for item in told["findings"] if item["topic"] == "signs")["evidence"]["trials"]["1"] == {
+        "verdict": "no sign",
+        "why": "it has not been started anew (hello)",
+        "connection_kept": None,
+        "signs": [{"kind": "same-boot", "at_s": finding.evidence["trials"]["1"]["signs"][0]["at_s"], "note": "hello"}],
+    }
+    assert "From outside: no sign that it moved" in migrascope("show", str(run.path), folder=tmp_path).stdout
+    migrascope("report", str(run.path), folder=tmp_path)
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "no sign<small>it has not been started anew (hello)</small>" in page

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from migrascope.model.observation import FOREIGN_RATE, OWN_RATE
+from migrascope.model.observation import FOREIGN_RATE, OWN_RATE, Target
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.probe.icmp import EchoSocket
 from migrascope.study.observation import way
-from migrascope.study.observation.way import target_of
+from migrascope.study.observation.observed import Move, plan_of_move
+from migrascope.study.observation.way import ONE_IS_KEPT, clocked, fitted, target_of
 
 
 @pytest.fixture
@@ -59,6 +60,51 @@ async def test_without_a_way_it_says_why_and_what_to_do(monkeypatch: pytest.Monk
         await target_of("127.0.0.1", None, None)
 
 
+class Forbidden(EchoSocket):
+    """A socket to which a router says that it is administratively prohibited, at its second request."""
+
+    def prohibited(self) -> bool:
+        return len(SENT) >= 2
+
+    def receive(self, most: int) -> list[tuple[int, int, int]]:
+        return []
+
+    def send(self, packet: bytes) -> int:
+        SENT.append(packet)
+        return 0
+
+
+SENT: list[bytes] = []
+
+
+@pytest.fixture
+def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not echo_permitted():
+        pytest.skip("neither raw nor ping sockets are allowed here")
+    SENT.clear()
+    monkeypatch.setattr(way, "EchoSocket", Forbidden)
+
+
+async def test_who_forbids_it_while_the_way_is_chosen_is_heeded(
+    forbidden: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> list[str]:
+        pytest.fail("its ports are asked, too")
+
+    monkeypatch.setattr(way, "_ports", never)
+    target = await target_of("127.0.0.1", None, None)
+    assert (target.port, target.answers, target.prohibited) == (0, False, True)
+    assert len(SENT) == 2
+    (clocked_one,) = await clocked([target])
+    assert clocked_one.clock_port == 0
+
+
+async def test_a_command_is_not_run_where_its_machine_may_not_be_asked(forbidden: None) -> None:
+    move = Move(["true"], 1, 0.0, "", 1.0, False)
+    with pytest.raises(Problem, match=r"127\.0\.0\.1: asks to be left alone \(ICMP: administratively prohibited\)"):
+        await plan_of_move("127.0.0.1", "", None, None, move)
+
+
 async def test_a_port_that_is_asked_for_is_taken(listener: int) -> None:
     target = await target_of("127.0.0.1", listener, 7)
     assert (target.way, target.port, target.rate, target.answers) == ("tcp", listener, 7, True)
@@ -92,3 +138,35 @@ async def test_what_is_not_one_machine_is_refused(address: str) -> None:
 )  # fmt: skip
 def test_public_addresses_are_asked_less_often(address: str, rate: float) -> None:
     assert way.default_rate(address) == rate
+
+
+def at(address: str, **given: object) -> Target:
+    fields = {"name": "vm", "address": address, "way": "icmp-ping", "port": 0, "rate": 10, "why": "", "answers": True}
+    return Target.model_validate(fields | given)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({}, 10),
+        ({"clock_port": 80, "clock_rate": 3}, 7),
+        ({"clock_port": 80, "clock_rate": 3, "boot_url": "http://vm/"}, 6),
+        ({"clock_port": 80, "clock_rate": 20}, 1),
+    ],
+)
+def test_a_public_address_gets_no_more_in_all(given: dict[str, object], rate: float) -> None:
+    page = at("8.8.8.8", way="http", rate=2)
+    alone, private = fitted([at("8.8.4.4", **given), at("10.0.0.1", rate=50, clock_port=80, clock_rate=50)])
+    assert (alone.rate, private.rate) == (rate, OWN_RATE)
+    beside, visited = fitted([at("8.8.8.8", **given), page])
+    assert (beside.rate, visited.rate) == (max(1, rate - 2), 2)
+
+
+async def test_one_connection_is_kept_to_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(way, "refusal", lambda _: None)
+    first, page, other = await clocked(
+        [at("8.8.8.8", port=80, way="tcp"), at("8.8.8.8", name="http://vm/", way="http"), at("8.8.4.4", port=22)]
+    )
+    assert (first.clock_port, first.clock_rate, first.clock_unseen) == (80, 3, "")
+    assert (page.clock_port, page.clock_rate, page.clock_unseen) == (0, 0, ONE_IS_KEPT)
+    assert other.clock_port == 22

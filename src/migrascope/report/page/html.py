@@ -93,6 +93,7 @@ def render(
         tiphon_delays=list(tiphon.DELAYS_S),
         calibration=sections.calibration(summary),
         trials=[sections.trial(trial, shown, summary.calibration) for trial in summary.trials],
+        signs=any(trial.shown is not None for trial in summary.trials),
         factor_titles=[factor_title(name) for name in shown],
         every=sections.every(summary, shown),
         environment=list(sections.flat(summary.environment)),

@@ -249,6 +249,7 @@ def trial(trial: TrialResult, shown: list[str], calibration: list[dict[str, Any]
         "reason": facts.reason,
         "limited": {True: "yes", False: "no", None: "unknown"}[trial.limited],
         "verdict": trial.judgement,
+        "signs": trial.shown.judgement if trial.shown is not None else None,
         "warnings": trial.warnings,
         "values": values,
     }

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from migrascope.model.observation import (
+    BOOT_RATE,
     ECHO_BYTES,
+    SEGMENT_BYTES,
     SYN_BYTES,
     VISIT_BYTES,
     BackOff,
@@ -42,21 +44,43 @@ def line(event: Event, *, several: bool) -> str:
 
 def total(targets: Sequence[Target], for_s: float | None) -> str:
     """All that will be sent, in a sentence. for_s: for how long, None until Ctrl-C."""
-    packets = sum(target.rate for target in targets)
-    bits = sum(8 * target.rate * _bytes(target) for target in targets)
-    kept = [target for target in targets if target.clock_port]
-    clocks = ""
+    kept, booted = ([target for target in targets if wanted(target)] for wanted in (_keeps, _boots))
+    segments, boots = sum(target.clock_rate for target in kept), BOOT_RATE * len(booted)
+    packets = sum(target.rate for target in targets) + segments + boots
+    bits = 8 * (
+        sum(target.rate * _bytes(target) for target in targets)
+        + sum(target.clock_rate * (_header(target) + SEGMENT_BYTES) for target in kept)
+        + sum(BOOT_RATE * _visit_bytes(target) for target in booted)
+    )
+    among = ""
     if kept:
-        segments = sum(target.clock_rate for target in kept)
-        clocks = f", {segments:g} segments a second on {len(kept)} kept TCP connection{'' if len(kept) == 1 else 's'}"
+        among = f", {segments:g} of them on {len(kept)} kept TCP connection{'' if len(kept) == 1 else 's'}"
+    if booted:
+        among += f"{',' if not kept else ' and'} {boots:g} {'of them ' if not kept else ''}for a boot id"
     until = "until Ctrl-C" if for_s is None else f"for {duration_text(for_s)}"
-    return f"in all {packets:g} probes a second, {human(bits, 'bit/s')}{clocks}, {until}"
+    return f"in all {packets:g} probes a second{among}, {human(bits, 'bit/s')}, {until}"
+
+
+def _keeps(target: Target) -> bool:
+    return bool(target.clock_port)
+
+
+def _boots(target: Target) -> bool:
+    return bool(target.boot_url)
+
+
+def _header(target: Target) -> int:
+    return _HEADER_6_BYTES if ":" in target.address else _HEADER_BYTES
+
+
+def _visit_bytes(target: Target) -> int:
+    return 6 * _header(target) + VISIT_BYTES
 
 
 def _bytes(target: Target) -> int:
-    header = _HEADER_6_BYTES if ":" in target.address else _HEADER_BYTES
     if target.way == "http":
-        return 6 * header + VISIT_BYTES
+        return _visit_bytes(target)
+    header = _header(target)
     return 2 * header + 2 * SYN_BYTES if target.port else header + ECHO_BYTES
 
 

@@ -27,6 +27,8 @@ class ObservationMetrics:
         self._published_s: float | None = None
         self._blackouts: dict[tuple[str, str], Histogram] = {}
         self._last: dict[tuple[str, str], Blackout] = {}
+        self._last_pause: dict[tuple[str, str], Blackout] = {}
+        self._connections: Counter[tuple[str, str, bool]] = Counter()
         self._back_offs: Counter[tuple[str, str]] = Counter()
         self._own: Counter[str] = Counter()
         self._own_s = 0.0
@@ -37,6 +39,10 @@ class ObservationMetrics:
             key = event.name, event.address
             self._blackouts.setdefault(key, Histogram(BLACKOUT_EDGES_S)).add(event.seconds)
             self._last[key] = event
+            if event.paused_s is not None:
+                self._last_pause[key] = event
+            if event.kept is not None:
+                self._connections[*key, event.kept] += 1
         elif isinstance(event, BackOff):
             self._back_offs[event.name, event.address] += 1
         elif isinstance(event, OwnLateness):
@@ -70,14 +76,31 @@ class ObservationMetrics:
         asked = CounterMetricFamily(
             "migrascope_back_offs", "How often it asked to be left alone, by ICMP or HTTP.", labels=LABELS
         )
+        kept, lost = (
+            CounterMetricFamily(
+                f"migrascope_connections_{word}", f"Blackouts over which the kept connection {what}.", labels=LABELS
+            )
+            for word, what in (("kept", "lasted"), ("lost", "was lost"))
+        )
+        pause = GaugeMetricFamily(
+            "migrascope_last_guest_pause_seconds", "How long the guest's clock stood still, last time.", labels=LABELS
+        )
+        pause_bound = GaugeMetricFamily(
+            "migrascope_last_guest_pause_bound_seconds", "Half-width of the last guest pause's error.", labels=LABELS
+        )
         for target in targets:
             key = target.name, target.address
+            kept.add_metric(_labels(target), self._connections[*key, True])
+            lost.add_metric(_labels(target), self._connections[*key, False])
+            if (paused := self._last_pause.get(key)) is not None:
+                pause.add_metric(_labels(target), paused.paused_s)
+                pause_bound.add_metric(_labels(target), paused.paused_bound_s)
             asked.add_metric(_labels(target), self._back_offs[key])
             self._blackouts.setdefault(key, Histogram(BLACKOUT_EDGES_S)).into(lengths, _labels(target))
             if (event := self._last.get(key)) is not None:
                 last.add_metric(_labels(target), event.seconds)
                 bound.add_metric(_labels(target), event.bound_s)
-        return [lengths, last, bound, asked]
+        return [lengths, last, bound, kept, lost, pause, pause_bound, asked]
 
     def _of_us(self) -> list[Metric]:
         gaps = CounterMetricFamily(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import signal
 import sys
@@ -15,9 +16,12 @@ import numpy as np
 
 from migrascope.metrics.gaps import Gap
 from migrascope.metrics.packets import NS, STEP_NS, Packets, to_mono
+from migrascope.metrics.peer_clock import LEAST_SEGMENTS
+from migrascope.metrics.signs import Boot, OnLink
 from migrascope.metrics.sliding import Outage, Sliding
 from migrascope.model.clock import WallClock, clock_pair, mono_s
 from migrascope.model.observation import (
+    BOOT_RATE,
     BackOff,
     Blackout,
     End,
@@ -31,7 +35,7 @@ from migrascope.model.observation import (
 from migrascope.model.problem import Problem
 from migrascope.node.process import Process, Where, running, tail
 from migrascope.store.spool import PartFollower
-from migrascope.study.observation.signs import Beside, neighbours
+from migrascope.study.observation.signs import Beside
 
 POLL_S = 0.5
 QUIET_S = 10.0
@@ -39,13 +43,15 @@ QUIET_S = 10.0
 _SETTLE_S, _SETTLE_TCP_S, _SETTLE_HTTP_S = 0.5, 1.5, 2.5
 """So long after a moment every reply that came until then is read: spools wait for their flush, and handshakes for
 those before them to be given up."""
+_SETTLE_BOOT_S = 1 / BOOT_RATE + 1.0
+"""Until then the machine was asked for its boot id, and has answered."""
 _PART_S = 60.0
 _READY_S = 20.0
 _DRAIN_S = 0.3
 _BATCH_NS = 300_000_000
 """A reply is read at most so long after it came, unless the prober could not run."""
 HOST = "client"
-_TABLES = ("echo_sent", "echo_reply", "back_off", "peer_clock")
+_TABLES = ("echo_sent", "echo_reply", "back_off", "peer_clock", "neighbour", "boot")
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,13 @@ class Observation:
     """What a prober records, read while it grows. tell: takes each event when it is known."""
 
     def __init__(self, targets: Sequence[Target], folder: Path, tell: Callable[[Event], None]) -> None:
-        self.views = [View(target, Sliding(target.rate, settle_s(target)), Beside(target)) for target in targets]
+        besides: dict[str, Beside] = {}
+        for target in sorted(targets, key=lambda target: not target.clock_port):
+            # at one address all share what is seen beside the probes
+            besides.setdefault(target.address, Beside(target.clock_unseen))
+        self.views = [
+            View(target, Sliding(target.rate, settle_s(target)), besides[target.address]) for target in targets
+        ]
         self._tell, self._clocks = tell, _Clocks()
         self._spools = [
             tuple(PartFollower(folder / f"{table}@{source_of(at)}.jsonl") for table in _TABLES)
@@ -109,13 +121,10 @@ class Observation:
         """Reads what has come, and tells what it shows."""
         step = self._clocks.read()
         clock = WallClock(self._clocks.pairs)
-        macs = neighbours()
-        for view, (sent, replies, pauses, segments) in zip(self.views, self._spools, strict=True):
-            stamped = [tuple(row) for row in segments.rows()]
-            walls, read = (np.array([row[at] for row in stamped], dtype=np.int64) for at in (4, 5))
-            moments = to_mono(clock, walls, read).tolist()
-            rows = [(*row[:4], at) for row, at in zip(stamped, moments, strict=True)]
-            view.beside.add(rows, macs.get(view.target.address), clock_pair()[0])
+        for view, (sent, replies, pauses, segments, links, boots) in zip(self.views, self._spools, strict=True):
+            kept = [(*row[:4], at) for row, at in _with_moments(clock, segments)]
+            on_link = [OnLink(row[0], row[1], row[2], at) for row, at in _with_moments(clock, links)]
+            view.beside.add(kept, on_link, clock_pair()[0], [Boot(*row) for row in boots.rows()])
             came = list(replies.rows())
             seqs, walls, read = (np.array([row[at] for row in came], dtype=np.int64) for at in range(3))
             arrived = to_mono(clock, walls, read)
@@ -204,15 +213,25 @@ class Observation:
             )  # fmt: skip
 
 
+def _with_moments(clock: WallClock, follower: PartFollower) -> list[tuple[tuple[Any, ...], int]]:
+    """New rows whose last columns are recv_wall_ns and recv_ns, each with when it came (mono ns)."""
+    rows = [tuple(row) for row in follower.rows()]
+    walls, read = (np.array([row[at] for row in rows], dtype=np.int64) for at in (-2, -1))
+    return list(zip(rows, to_mono(clock, walls, read).tolist(), strict=True))
+
+
 def _median_s(packets: Packets) -> float | None:
     return packets.quiet_rtt_ns / NS if (packets.rtt_ns >= 0).any() else None
 
 
 def settle_s(target: Target) -> float:
     """So long after a moment all that was answered until then is read."""
+    settle_s = _SETTLE_BOOT_S if target.boot_url else _SETTLE_S
     if target.way == "http":
-        return _SETTLE_HTTP_S
-    return _SETTLE_TCP_S if target.port or target.clock_port else _SETTLE_S
+        return max(settle_s, _SETTLE_HTTP_S)
+    if target.clock_port:  # a step of its clock wants some segments after it
+        settle_s = max(settle_s, (LEAST_SEGMENTS + 2) / target.clock_rate)
+    return max(settle_s, _SETTLE_TCP_S) if target.port or target.clock_port else settle_s
 
 
 def source_of(at: int) -> str:
@@ -250,16 +269,28 @@ async def observe(
 
 def _argvs(targets: Sequence[Target], folder: Path) -> dict[str, list[str]]:
     """The command lines of the probers, by their names: one for all addresses, one for all pages."""
-    addresses = [_config(at, target, port=target.port) for at, target in enumerate(targets) if target.way != "http"]
+    addresses = [
+        _config(at, target, port=target.port, prohibited=target.prohibited)
+        for at, target in enumerate(targets)
+        if target.way != "http"
+    ]
     pages = [_config(at, target, url=target.name) for at, target in enumerate(targets) if target.way == "http"]
     clocks = [_config(at, target, port=target.clock_port) for at, target in enumerate(targets) if target.clock_port]
+    links = [
+        _config(at, target)
+        for at, target in {target.address: (at, target) for at, target in reversed([*enumerate(targets)])}.values()
+        if not ipaddress.ip_address(target.address).is_loopback
+    ]
+    boots = [_config(at, target, url=target.boot_url) for at, target in enumerate(targets) if target.boot_url]
     clock_rate = max(target.clock_rate for target in targets)
     common = {
         "directory": str(folder), "source": "echo", "host": HOST, "instance": "", "migration": "", "part_s": _PART_S,
         "rate": clock_rate,
     }  # fmt: skip
     wanted = {
-        "prober": ("echoes", addresses), "visitor": ("fetches", pages), "reader of clocks": ("peer_clock", clocks)
+        "prober": ("echoes", addresses), "visitor": ("fetches", pages), "reader of clocks": ("peer_clock", clocks),
+        "watcher of the link": ("neighbour", links),
+        "asker of boot ids": ("boot", boots),
     }  # fmt: skip
     return {
         name: [sys.executable, "-m", f"migrascope.probe.{module}", json.dumps({**common, "targets": found})]

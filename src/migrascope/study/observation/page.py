@@ -4,8 +4,9 @@ import aiohttp
 
 from migrascope.model.manners import TOO_MANY
 from migrascope.model.observation import FOREIGN_VISITS, OWN_RATE, OWN_VISITS, Target
-from migrascope.model.observed import host_of
-from migrascope.model.problem import Problem
+from migrascope.model.observed import host_of, url_problem
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.probe.boot import NoBootId, asked
 from migrascope.probe.fetches import session
 from migrascope.study.observation.way import default_rate, resolved
 
@@ -34,3 +35,24 @@ async def _answers(url: str) -> bool:
     if status != 200:
         raise Problem(f"{url}: status {status} instead of 200\n  next: --url with a page that is there")
     return True
+
+
+async def need_boot_id(url: str) -> None:
+    """Asks once whether a machine says its boot id there. UsageProblem where it is no URL, Problem where nobody says
+    one."""
+    if problem := url_problem(url):
+        raise UsageProblem(f"--boot-url: {problem}")
+    try:
+        async with session(_LIMIT_S) as client:
+            _, left_alone_s = await asked(client, url)
+    except TimeoutError:
+        words = f"no answer within {_LIMIT_S:g} s"
+    except (NoBootId, aiohttp.ClientError, OSError) as error:
+        words = str(error)
+    else:
+        if not left_alone_s:
+            return
+        words = f"the server asks for a pause of {left_alone_s:g} s (status {TOO_MANY})"
+    raise Problem(
+        f"--boot-url {url}: {words}\n  next: --boot-url with a file that holds the machine's boot id, or without"
+    )

@@ -3,13 +3,16 @@
 import asyncio
 import ipaddress
 import socket
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
 from migrascope.model.clock import mono_s
 from migrascope.model.observation import (
+    BOOT_RATE,
     FOREIGN_RATE,
     FOREIGN_SEGMENTS,
+    LEAST_RATE,
     MOST_SEGMENTS,
     OWN_RATE,
     OWN_SEGMENTS,
@@ -27,8 +30,10 @@ _NAME_LIMIT_S = 10.0
 _ECHO_LIMIT_S, _ECHO_EVERY_S = 0.6, 0.2
 _TCP_LIMIT_S = 1.0
 _DISCARD = 9
+ONE_IS_KEPT = "a connection to its address is kept already, and shows it"
 _PRIVATE = [ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
 Port = Literal["open", "closed", "silent"]
+Answer = Literal["reply", "prohibited", "none"]
 
 
 async def target_of(name: str, port: int | None, rate: float | None) -> Target:
@@ -38,17 +43,19 @@ async def target_of(name: str, port: int | None, rate: float | None) -> Target:
     address = await resolved(name)
     chosen = rate or default_rate(address)
 
-    def target(way: Way, port: int, why: str, *, answers: bool) -> Target:
-        return Target(name=name, address=address, way=way, port=port, rate=chosen, why=why, answers=answers)
+    def target(way: Way, port: int, why: str, *, answers: bool, prohibited: bool = False) -> Target:
+        return Target(
+            name=name, address=address, way=way, port=port, rate=chosen, why=why, answers=answers, prohibited=prohibited
+        )
 
     if port is not None:
         found = (await _ports(address, [port]))[0]
         if found == "closed":
             raise Problem(f"{_label(name, address)}: port {port} is closed\n  next: --port with one that is open")
         return target("tcp", port, "--port", answers=found == "open")
-    way, answers = await _echo(name, address)
-    if way is not None and answers:
-        return target(way, 0, "", answers=True)
+    way, answer = await _echo(name, address)
+    if way is not None and answer != "none":  # who asks to be left alone is asked at no port, either
+        return target(way, 0, "", answers=answer == "reply", prohibited=answer == "prohibited")
     why = "ICMP echo is not answered" if way is not None else "ICMP needs root or net.ipv4.ping_group_range"
     states = await _ports(address, PORTS)
     if "open" in states:
@@ -107,6 +114,28 @@ def _label(name: str, address: str) -> str:
     return address if name == address else f"{name} ({address})"
 
 
+def left_rate(address: str, beside: float) -> float:
+    """The same where so much else is sent to it a second: to a public address it is FOREIGN_RATE in all."""
+    rate = default_rate(address)
+    return rate if rate == OWN_RATE else max(LEAST_RATE, rate - beside)
+
+
+def fitted(targets: Sequence[Target]) -> list[Target]:
+    """The same targets, whose rates nobody gave, with as many probes as the visits, segments and boot ids of each
+    address leave."""
+    beside: defaultdict[str, float] = defaultdict(float)
+    for target in targets:
+        visits = target.rate if target.way == "http" else 0.0
+        segments = target.clock_rate if target.clock_port else 0.0
+        beside[target.address] += visits + segments + (BOOT_RATE if target.boot_url else 0.0)
+    return [
+        target
+        if target.way == "http"
+        else target.model_copy(update={"rate": left_rate(target.address, beside[target.address])})
+        for target in targets
+    ]
+
+
 async def clock_port(address: str, known: int) -> int:
     """A TCP port to which a connection can be kept for its time stamps: the one that is known, or the first of PORTS
     that is open; 0 where none is."""
@@ -117,9 +146,15 @@ async def clock_port(address: str, known: int) -> int:
 
 
 async def clocked(targets: Sequence[Target]) -> list[Target]:
-    """The same targets with the port to which a connection to each is kept for its time stamps, or why there is none.
-    All are asked equally often, and all together MOST_SEGMENTS times a second at most."""
-    found = await asyncio.gather(*map(_clocked, targets))
+    """The same targets with the port to which a connection to each is kept for its time stamps, or why there is none:
+    one is enough for an address. All are asked equally often, and all together MOST_SEGMENTS times a second at most."""
+    found = list(await asyncio.gather(*map(_clocked, targets)))
+    kept = set[str]()
+    for at, target in enumerate(found):
+        if target.clock_port and target.address in kept:
+            found[at] = target.model_copy(update={"clock_port": 0, "clock_rate": 0.0, "clock_unseen": ONE_IS_KEPT})
+        elif target.clock_port:
+            kept.add(target.address)
     rates = [target.clock_rate for target in found if target.clock_port]
     rate = min([*rates, MOST_SEGMENTS / max(1, len(rates))])
     return [item.model_copy(update={"clock_rate": rate}) if item.clock_port else item for item in found]
@@ -137,16 +172,17 @@ async def _clocked(target: Target) -> Target:
     return target.model_copy(update={"clock_port": port, "clock_rate": rate})
 
 
-async def _echo(name: str, address: str) -> tuple[Way | None, bool]:
-    """What ICMP socket there may be, None without one, and whether an echo request was answered."""
+async def _echo(name: str, address: str) -> tuple[Way | None, Answer]:
+    """What ICMP socket there may be, None without one, and what came of echo requests."""
     try:
         opened = EchoSocket(address)
     except PermissionError:
-        return None, False
+        return None, "none"
     except OSError as error:
         raise Problem(f"{_label(name, address)}: {error.strerror}") from error
     with opened as echo:
         way: Way = "icmp-raw" if echo.raw else "icmp-ping"
+        echo.heed()
         begun, seq = mono_s(), 0
         while (took := mono_s() - begun) < _ECHO_LIMIT_S:
             if took >= seq * _ECHO_EVERY_S:
@@ -154,8 +190,10 @@ async def _echo(name: str, address: str) -> tuple[Way | None, bool]:
                 seq += 1
             await asyncio.sleep(0.005)
             if echo.receive(seq):
-                return way, True
-        return way, False
+                return way, "reply"
+            if echo.prohibited():
+                return way, "prohibited"
+        return way, "none"
 
 
 async def _ports(address: str, ports: Sequence[int]) -> list[Port]:
