@@ -49,7 +49,8 @@ class Classic:
             self._short = bool(starts[-1] <= SHORT * len(starts))
         header = words(pieces(buffer, starts, RECORD), self.order)
         captured = header[:, 2].astype(np.int64)
-        bad = np.flatnonzero((captured > MOST_BYTES) | ~header.any(axis=1))[:1].tolist()
+        halves = header.view(np.uint64)
+        bad = np.flatnonzero((captured > MOST_BYTES) | (halves[:, 0] | halves[:, 1] == 0))[:1].tolist()
         if bad:
             at, size = int(starts[bad[0]]), int(captured[bad[0]])
             self.damage = Damaged(position + at, f"a record of {size} bytes" if size else "zeros and no record")
@@ -86,10 +87,8 @@ class Classic:
         if last < 0:
             return np.zeros(0, dtype=np.int64)
         upper = (2, 3) if self.order == "<" else (0, 1)
-        alike = (buffer[upper[0] : last + upper[0] + 1] == data[upper[0]]) & (
-            buffer[upper[1] : last + upper[1] + 1] == data[upper[1]]
-        )
-        guesses = np.flatnonzero(alike)
+        guesses = np.flatnonzero(buffer[upper[0] : last + upper[0] + 1] == data[upper[0]])
+        guesses = guesses[buffer[guesses + upper[1]] == data[upper[1]]]
         captured = words(pieces(buffer, guesses, RECORD), self.order)[:, 2].astype(np.int64)
         good = captured <= MOST_BYTES
         guesses, captured = guesses[good], captured[good]
