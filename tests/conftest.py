@@ -1,5 +1,7 @@
 """Markers that say what a test needs, and the results of the soak tier, which outlive a run of it."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,16 @@ from needs import chromium, need_lab
 
 settings.register_profile("however-busy", deadline=None)  # how long one example takes is the machine's affair
 settings.load_profile("however-busy")
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: to look for garbage among them takes as long as to collect them."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,7 +1,6 @@
 """A router that forbids what `observe` sends is heeded: two namespaces, one of which routes into nowhere."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from pyroute2 import IPRoute
 
-from migrascope.node.link import take_up
+from lab.pair import IPV4, IPV6, joined
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 
@@ -26,30 +25,16 @@ def add_route(routes: IPRoute, **route: str) -> None:
 @pytest.fixture
 def client() -> Iterator[Namespace]:
     """A client and its router, which answers for the forbidden addresses: administratively prohibited."""
-    client, router = (Namespace(f"ms-test-{os.getpid()}-{role}") for role in ("client", "router"))
-    try:
-        for namespace in (client, router):
-            namespace.create()
-            namespace.write_sysctl("net/ipv6/conf/default/disable_ipv6", "0")
-            namespace.write_sysctl("net/ipv6/conf/default/accept_dad", "0")
-        peer = {"ifname": "v0", "net_ns_fd": router.name}
-        client.configure(lambda routes: routes.link("add", ifname="v0", kind="veth", peer=peer))
-        for namespace, end in ((client, 1), (router, 2)):
-            namespace.write_sysctl("net/ipv6/conf/v0/disable_ipv6", "0")
-            for address in (f"10.9.8.{end}/24", f"fd00:9:8::{end}/64"):
-                namespace.configure(partial(take_up, interface="v0", address=address))
+    with joined("client", "router") as (client, router):
         router.write_sysctl("net/ipv4/ip_forward", "1")
         # Two limits of Linux share one count for each sender: a prohibit route would spend it on what the other then
         # refuses, and answer steady probes never. Without the second it answers one in a second.
         router.write_sysctl("net/ipv4/icmp_ratelimit", "0")
         router.write_sysctl("net/ipv6/conf/all/forwarding", "1")
-        for network, gateway in (("10.9.9.0/24", "10.9.8.2"), ("fd00:9:9::/64", "fd00:9:8::2")):
+        for network, gateway in (("10.9.9.0/24", IPV4), ("fd00:9:9::/64", IPV6)):
             client.configure(partial(add_route, dst=network, gateway=gateway))
             router.configure(partial(add_route, dst=network, type="prohibit"))
         yield client
-    finally:
-        client.delete()
-        router.delete()
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)

@@ -1,46 +1,30 @@
 """`observe` against known silences of a machine of our own, between two namespaces joined by a veth pair."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from migrascope.node.link import take_up
+from lab.pair import IPV4, IPV6, joined
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 
 pytestmark = pytest.mark.lab
 CUTS_S = (0.03, 0.1, 0.3, 0.05, 2.5, 0.1)
-ADDRESSES = ("10.9.8.2", "fd00:9:8::2")
+ADDRESSES = (IPV4, IPV6)
 NS = 10**9
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Namespace, Namespace]]:
     """A client and a machine, with an IPv4 and an IPv6 address each."""
-    client, machine = (Namespace(f"ms-test-{os.getpid()}-{role}") for role in ("observer", "observed"))
-    try:
-        for namespace in (client, machine):
-            namespace.create()
-            namespace.write_sysctl("net/ipv6/conf/default/disable_ipv6", "0")
-            namespace.write_sysctl("net/ipv6/conf/default/accept_dad", "0")
-        peer = {"ifname": "v0", "net_ns_fd": machine.name}
-        client.configure(lambda routes: routes.link("add", ifname="v0", kind="veth", peer=peer))
-        for namespace, end in ((client, 1), (machine, 2)):
-            namespace.write_sysctl("net/ipv6/conf/v0/disable_ipv6", "0")
-            for address in (f"10.9.8.{end}/24", f"fd00:9:8::{end}/64"):
-                namespace.configure(partial(take_up, interface="v0", address=address))
-        yield client, machine
-    finally:
-        client.delete()
-        machine.delete()
+    with joined("observer", "observed") as both:
+        yield both
 
 
 def silence(machine: Namespace, length_s: float) -> tuple[int, int]:

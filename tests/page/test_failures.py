@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from faketrial import run_of
 from playwright.sync_api import Browser
 
+from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.model.plan import Plan
 from migrascope.report.build import write_results
@@ -22,7 +22,7 @@ AXES = {"scenario": ["none"], "disturbance": [table["name"] for table in TABLES]
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = Plan.model_validate({"blocks": 1, "axes": AXES, "disturbance": TABLES})
-    made = run_of(tmp_path_factory.mktemp("runs"), plan)
+    made = fake_run(tmp_path_factory.mktemp("runs"), plan)
     return write_results(made, analyse(made))
 
 

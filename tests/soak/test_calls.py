@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from faketrial import light, run_of
+from faketrial import light
 
+from fakerun import fake_run
 from kept import Kept
 from soak.tried import Tried
 
@@ -65,7 +66,7 @@ def call(chance: random.Random, sound: Path, folder: Path) -> list[str]:
 
 
 def test_bad_calls_end_with_a_code_and_words(tmp_path: Path, kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    sound = run_of(tmp_path / "sound", light(blocks=1, axes={"scenario": ["none"]})).path
+    sound = fake_run(tmp_path / "sound", light(blocks=1, axes={"scenario": ["none"]})).path
     tried = Tried("bad calls", 185, longest_s=120)
 
     def one(chance: random.Random, at: int) -> str:

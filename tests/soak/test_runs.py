@@ -10,8 +10,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from faketrial import light, run_of
+from faketrial import light
 
+from fakerun import fake_run
 from kept import Kept
 from migrascope.cli.main import app
 from migrascope.model.problem import Problem
@@ -193,7 +194,7 @@ KINDS: dict[str, Callable[[Path, random.Random], None]] = {
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = run_of(tmp_path_factory.mktemp("sound"), light(blocks=2, axes={"scenario": ["none"]}))
+    run = fake_run(tmp_path_factory.mktemp("sound"), light(blocks=2, axes={"scenario": ["none"]}))
     run.keep_load(light().full_load())
     row: dict[str, object] = {"layer": "vm", "truth": "pause", "nominal_s": None, "n": 3}
     row |= dict.fromkeys(["truth_s", "truth_bound_s", "bias_s", "abs_error_median_s", "abs_error_p95_s"], 0.001)

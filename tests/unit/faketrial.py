@@ -1,5 +1,7 @@
 """Helpers for tests on the fake lab: a trial recorded from a script whose truths are known."""
 
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from migrascope.analysis.cells import summarise
 from migrascope.analysis.summary import Summary
 from migrascope.lab.fake.script import Script
 from migrascope.model.plan import Plan
-from migrascope.model.schedule import Factors, TrialSpec, schedule
+from migrascope.model.schedule import Factors, TrialSpec
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.fake import FakeTrials
@@ -38,16 +40,29 @@ def light(**parts: Any) -> Plan:
 def record(
     folder: Path, plan: Plan = PLAN, factors: Factors = FACTORS, *, drop: tuple[str, ...] = (), **changes: Any
 ) -> Recording:
-    """One sealed trial with SCRIPT's truths but for the changes, and without the tables in `drop`."""
-    script = replace(SCRIPT, **changes)
+    """One sealed trial with SCRIPT's truths but for the changes, and without the tables in `drop`. The same truths make
+    the same recording: it is made once, and each test has a copy."""
+    key = repr((text_of(plan), factors, drop, sorted(changes.items())))
+    if key not in _MADE:
+        _MADE[key] = _recorded(Path(_KEPT.name), plan, factors, drop, replace(SCRIPT, **changes))
+    folder.mkdir(parents=True, exist_ok=True)
+    run = shutil.copytree(_MADE[key], tempfile.mkdtemp(dir=folder), dirs_exist_ok=True)
+    return Recording(Path(run) / "trials/1")
+
+
+_KEPT = tempfile.TemporaryDirectory()
+_MADE: dict[str, Path] = {}
+
+
+def _recorded(folder: Path, plan: Plan, factors: Factors, drop: tuple[str, ...], script: Script) -> Path:
     run = RunFolder.create(folder, text_of(plan), {})
     opened = run.open_trial(1)
-    spec = TrialSpec(1, 1, factors, "host-a", "host-b")
-    facts = FakeTrials(plan, lambda _: script).run_now(spec, opened)
+    facts = FakeTrials(plan, lambda _: script).run_now(TrialSpec(1, 1, factors, "host-a", "host-b"), opened)
     for table in drop:
         for path in opened.glob(f"{table}@*"):
             path.unlink()
-    return run.seal_trial(opened, facts)
+    run.seal_trial(opened, facts)
+    return run.path
 
 
 def in_blocks(run: Summary, blocks: int) -> Summary:
@@ -59,13 +74,3 @@ def in_blocks(run: Summary, blocks: int) -> Summary:
         for trial in run.trials
     ]
     return summarise(run.environment, run.plan | {"blocks": blocks}, trials, None)
-
-
-def run_of(folder: Path, plan: Plan, scripts: Any = None) -> RunFolder:
-    """A whole run of a plan on the fake lab."""
-    run = RunFolder.create(folder, text_of(plan), {"lab": "fake", "accelerator": "none", "qemu": "none"})
-    trials = FakeTrials(plan, scripts)
-    for spec in schedule(plan):
-        opened = run.open_trial(spec.number)
-        run.seal_trial(opened, trials.run_now(spec, opened))
-    return run

@@ -47,12 +47,12 @@ class Carried(NamedTuple):
     def basis(self) -> str:
         """For people: the interval, and what it rests on."""
         assert self.seen is not None
-        item, (low, high) = self.seen, (human(PER_DATA * end, "s") for end in (self.seen.low, self.seen.high))
-        within = "" if item.strata == 1 else f" within {item.strata} otherwise equal settings"
+        seen, (low, high) = self.seen, (human(PER_DATA * end, "s") for end in (self.seen.low, self.seen.high))
+        within = "" if seen.strata == 1 else f" within {seen.strata} otherwise equal settings"
         limits = " and ".join(limit_text(limit) for limit in self.limits_s)
         said = self.decided.words.removeprefix("the downtime limit ")
         return (
-            f"95 % interval {low} to {high}, {item.cells} cells of {self.trials} trials, resident memory set{within}; "
+            f"95 % interval {low} to {high}, {seen.cells} cells of {self.trials} trials, resident memory set{within}; "
             f"downtime limit {limits}: {said or 'it decided in none'}"
         )
 

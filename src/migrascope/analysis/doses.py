@@ -71,9 +71,9 @@ def all_series(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[Ser
     """Every load of a run that has undisturbed trials beside it, in the plan's order."""
     bases = {cell.factors: cell for cell in cells if cell.factors.disturbance == NONE}
     tables = [
-        item for trial in trials[:1] for item in trial.facts.plan.get("disturbance") or [] if dose_of(item["kind"])
+        table for trial in trials[:1] for table in trial.facts.plan.get("disturbance") or [] if dose_of(table["kind"])
     ]
-    tables = [item for item in tables if any(cell.factors.disturbance == item["name"] for cell in cells)]
+    tables = [table for table in tables if any(cell.factors.disturbance == table["name"] for cell in cells)]
     names = _names(tables)
     found: dict[tuple[str, Factors], Series] = {}
     for table in tables:

@@ -86,20 +86,20 @@ def _coverage(n: int, k: int) -> float:
 
 def statistic(measured: Sequence[Measured]) -> Statistic:
     """One metric over the trials of a cell that did not fail."""
-    there = [item for item in measured if item.value is not None]
+    there = [figure for figure in measured if figure.value is not None]
     if not there:
-        reasons = Counter(item.reason for item in measured)
+        reasons = Counter(figure.reason for figure in measured)
         reason = reasons.most_common(1)[0][0] if reasons else "every trial failed"
         unit, source = (measured[0].unit, measured[0].source) if measured else ("", "")
         return Statistic(unit, source, reason=reason)
-    values = [known for item in there if (known := bounds_of(item)) is not None]
+    values = [known for figure in there if (known := bounds_of(figure)) is not None]
     least, most = (_numbers(side) for side in ends(values))
     return replace(
         least,
         unit=there[0].unit,
         source=there[0].source,
         n=len(values),
-        censored=sum(item.at_least for item in there),
+        censored=sum(figure.at_least for figure in there),
         at_least=tuple(name for name in _NUMBERS if getattr(least, name) != getattr(most, name)),
     )
 
@@ -137,9 +137,9 @@ def paired_difference(ours: Mapping[int, Value], others: Mapping[int, Value]) ->
     return Paired(median_of(differences), median_interval(differences), len(differences))
 
 
-def _less(item: Value, other: Value) -> Bounds:
+def _less(value: Value, other: Value) -> Bounds:
     """One less the other: of two that were cut off nothing is known, of one its sign may be."""
-    (low,), (high,) = ends([item])
+    (low,), (high,) = ends([value])
     (other_low,), (other_high,) = ends([other])
     return Bounds(low - other_high, high - other_low)
 

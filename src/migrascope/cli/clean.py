@@ -64,7 +64,7 @@ def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones
     found = leftovers.find(where, machine_tag())
     others = [other for other in found.others if images or other.kind not in leftovers.KEPT] if everyones else []
     going = found.left + (found.kept if images else []) + others
-    going.sort(key=lambda item: leftovers.KINDS.index(item.kind))
+    going.sort(key=lambda leftover: leftovers.KINDS.index(leftover.kind))
     kept = [] if images else found.kept
     foreign = [other for other in found.others if other not in going]
 
@@ -81,11 +81,11 @@ def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones
         say("kept (--images):", kept)
         say("kept (--all-machines):", foreign)
     failed = {} if only else leftovers.remove(where, going)
-    removed = [] if only else [item for item in going if item not in failed]
+    removed = [] if only else [leftover for leftover in going if leftover not in failed]
     if json:
         told: dict[str, list[Any]] = {"found": going, "kept": kept, "others": foreign, "removed": removed}
         plain = {key: [asdict(thing) for thing in things] for key, things in told.items()}
-        stays = [{**asdict(item), "reason": reason} for item, reason in failed.items()]
+        stays = [{**asdict(leftover), "reason": reason} for leftover, reason in failed.items()]
         print_json({"schema": 1, "cloud": where.name, "alive": sorted(found.living), **plain, "failed": stays})
     else:
         say("removed", removed)

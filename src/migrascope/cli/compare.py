@@ -82,8 +82,8 @@ def check(
     if json:
         print_json({"schema": 1, "run": summary.run, "checks": [vars(entry) for entry in checks]})
     else:
-        for item in checks:
-            stdout().print(f"{item.outcome:<8}{item.cell}: {item.key}: {item.text}", markup=False, soft_wrap=True)
+        for entry in checks:
+            stdout().print(f"{entry.outcome:<8}{entry.cell}: {entry.key}: {entry.text}", markup=False, soft_wrap=True)
     outcomes = {entry.outcome for entry in checks}
     return damage_of(summary) or next((code for outcome, code in EXITS.items() if outcome in outcomes), 0)
 

@@ -196,8 +196,8 @@ def _graph(name: str, seconds: Sequence[Second], width: int, *, ascii_only: bool
     scale of decades from 0.1 ms to 10 s, or a cross where something was lost."""
     if not seconds:
         return []
-    asked, lost = sum(item.asked for item in seconds), sum(item.lost for item in seconds)
-    known = [item.typical_s for item in seconds if item.typical_s is not None]
+    asked, lost = sum(second.asked for second in seconds), sum(second.lost for second in seconds)
+    known = [second.typical_s for second in seconds if second.typical_s is not None]
     typical = human(known[-1], "s") if known else "—"
     line = Text(f"{name:<12}{typical:>8}  ")
     line.append(f"{_share(lost, asked):>7} lost  ", "red" if lost else "")

@@ -20,15 +20,15 @@ def disturbances(
     every kind, with the phases at which it can be aimed."""
     found = offers(lab)
     if json:
-        print_json([asdict(item) for item in found])
+        print_json([asdict(offer) for offer in found])
         return 0
-    there = [item for item in found if lab in KINDS[item.kind].labs]
-    width = max(len(item.kind) for item in there)
-    for ability in dict.fromkeys(item.abilities[0] for item in there):
+    there = [offer for offer in found if lab in KINDS[offer.kind].labs]
+    width = max(len(offer.kind) for offer in there)
+    for ability in dict.fromkeys(offer.abilities[0] for offer in there):
         _say(f"{ability[0].upper()}{ability[1:]}")
-        stdout().print(_table([item for item in there if item.abilities[0] == ability], width))
-    for why in dict.fromkeys(item.why for item in there if not item.available):
-        lacking = [item.kind for item in there if item.why == why]
+        stdout().print(_table([offer for offer in there if offer.abilities[0] == ability], width))
+    for why in dict.fromkeys(offer.why for offer in there if not offer.available):
+        lacking = [offer.kind for offer in there if offer.why == why]
         _say(f"✗ {why}" if len(lacking) == len(there) else f"✗ {', '.join(lacking)}: {why}")
     elsewhere: dict[str, list[str]] = {}
     for offer in found:

@@ -96,7 +96,7 @@ def observe(
             return _moved(names[0], url or "", port, rate, move, runs, exposition, boot_url or "")
     if boot_url is not None and len({*addresses}) > 1:
         raise UsageProblem("--boot-url is of one machine: give its address alone")
-    if any(item is not None for item in (repeat, pause, prepare, command_limit)):
+    if any(option is not None for option in (repeat, pause, prepare, command_limit)):
         raise UsageProblem("--repeat, --pause, --prepare and --command-limit want a command: -- COMMAND ARG ...")
     with exposing(metrics, _say) as exposition:
         return interruptible(
@@ -190,13 +190,13 @@ async def _observed(
     names = dict.fromkeys(addresses)
     asked = await asyncio.gather(*(target_of(name, port, rate) for name in names), return_exceptions=True)
     found = []
-    for item in asked:
-        if isinstance(item, Target):
-            found.append(item)
-        elif url is None or port is not None or not isinstance(item, Problem) or isinstance(item, UsageProblem):
-            raise item
+    for answer in asked:
+        if isinstance(answer, Target):
+            found.append(answer)
+        elif url is None or port is not None or not isinstance(answer, Problem) or isinstance(answer, UsageProblem):
+            raise answer
         else:
-            stderr().print(f"{str(item).splitlines()[0]}: visits alone show it", soft_wrap=True)
+            stderr().print(f"{str(answer).splitlines()[0]}: visits alone show it", soft_wrap=True)
     targets = list({target.address: target for target in reversed(found)}.values())[::-1]
     if url is not None:
         from migrascope.study.observation.page import page_of

@@ -86,21 +86,21 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
     else the size of its process beside that of another guest's process."""
     if not pasts:
         return NOTHING
-    same = [item for item in pasts if _guest(item.factors) == _guest(factors)]
-    alike = [item for item in pasts if _content(item.factors) == _content(factors)]
-    others = [item for item in pasts if item.resident is not None]
-    copy, spread = statistics.median(item.first_copy for item in pasts), SPREAD_OF_OTHERS
+    same = [earlier for earlier in pasts if _guest(earlier.factors) == _guest(factors)]
+    alike = [earlier for earlier in pasts if _content(earlier.factors) == _content(factors)]
+    others = [earlier for earlier in pasts if earlier.resident is not None]
+    copy, spread = statistics.median(earlier.first_copy for earlier in pasts), SPREAD_OF_OTHERS
     if alike:
-        copy, spread = statistics.median(item.first_copy for item in alike), SPREAD
+        copy, spread = statistics.median(earlier.first_copy for earlier in alike), SPREAD
     elif resident is not None and others:
         beside = statistics.median(other.first_copy - other.resident for other in others if other.resident is not None)
         copy, spread = max(1.0, resident + beside), SPREAD
-    turns = [item.first_turn for item in same if item.first_turn is not None]
-    link = [item.speed_Bps for item in pasts if item.speed_Bps and _link(item.factors) == _link(factors)]
+    turns = [earlier.first_turn for earlier in same if earlier.first_turn is not None]
+    link = [earlier.speed_Bps for earlier in pasts if earlier.speed_Bps and _link(earlier.factors) == _link(factors)]
     return Known(
         copy,
         turns[-1] if turns else None,
-        statistics.median(item.lead_s for item in pasts),
+        statistics.median(earlier.lead_s for earlier in pasts),
         statistics.median(link) if link else None,
         spread,
     )

@@ -63,8 +63,8 @@ def pace(samples: pl.DataFrame, still: list[Still]) -> float | None:
     at, media = samples["mono_ns"].to_numpy(), samples["media_s"].to_numpy()
     moved = np.diff(media)
     playing = moved >= 0
-    for item in still:
-        playing &= (at[1:] < item.since_ns) | (at[:-1] > (at[-1] if item.until_ns is None else item.until_ns))
+    for stall in still:
+        playing &= (at[1:] < stall.since_ns) | (at[:-1] > (at[-1] if stall.until_ns is None else stall.until_ns))
     took = float(np.diff(at)[playing].sum()) / NS
     return float(moved[playing].sum()) / took if took else None
 

@@ -137,10 +137,10 @@ def actions(recording: Recording) -> list[Action]:
         for action in poll.answer:
             if action["action"] == "live-migration":
                 found = [
-                    Action(item["event"], str(item.get("host") or ""), _wall_s(item["start_time"]), _finish(item))
-                    for item in action.get("events") or []
+                    Action(event["event"], str(event.get("host") or ""), _wall_s(event["start_time"]), _finish(event))
+                    for event in action.get("events") or []
                 ]
-                return sorted(found, key=lambda item: item.start_s)
+                return sorted(found, key=lambda event: event.start_s)
     return []
 
 
@@ -168,7 +168,7 @@ def binding_shows(recording: Recording) -> dict[str, Callable[[Any], bool]]:
     source, destination = recording.trial.source, recording.trial.destination
 
     def states(answer: Any) -> dict[str, str]:
-        return {item["host"]: item["status"] for item in answer}
+        return {server["host"]: server["status"] for server in answer}
 
     return {
         "created": lambda answer: destination in states(answer),
@@ -199,12 +199,12 @@ def _accept(recording: Recording, since: int | None) -> Measured:
 
 def _counts(recording: Recording, why: str | None) -> dict[str, Measured]:
     """The most that Nova counted while it ran. Nova writes its counts every 5 s; they vanish with the end."""
-    answers = [item for poll in polls(recording, "running") for item in poll.answer]
+    answers = [migration for poll in polls(recording, "running") for migration in poll.answer]
     counted = [answer for answer in answers if answer.get("memory_total_bytes")]
     found = {}
     for kind in ("memory", "disk"):
         if counted:
-            most = max(int(item[f"{kind}_processed_bytes"] or 0) for item in counted)
+            most = max(int(answer[f"{kind}_processed_bytes"] or 0) for answer in counted)
             found[f"api_{kind}_bytes"] = Measured(float(most), "B", SOURCE, samples=len(counted))
         else:
             reason = "Nova had written no counts before it was over: it does so every 5 s" if answers else _NOT_SEEN

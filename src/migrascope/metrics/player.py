@@ -196,8 +196,8 @@ def _worst(recording: Recording, windows: Windows) -> Lateness | str:
     watched = windows.after[1] if windows.after else windows.during[1]
     span = (windows.during[0], until)
     seen = [viewer.lateness_s(windows.before, span, watched) for viewer in viewers(recording).values()]
-    reasons = [item for item in seen if isinstance(item, str)]
+    reasons = [reason for reason in seen if isinstance(reason, str)]
     if not seen or reasons:
         return reasons[0] if reasons else "no viewer recorded anything"
-    late = [item for item in seen if isinstance(item, Lateness)]
-    return replace(max(late, key=lambda item: item.worst_s), ended=all(item.ended for item in late))
+    late = [lateness for lateness in seen if isinstance(lateness, Lateness)]
+    return replace(max(late, key=lambda lateness: lateness.worst_s), ended=all(lateness.ended for lateness in late))

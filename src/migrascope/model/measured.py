@@ -1,7 +1,7 @@
 """A measured value: never a bare number, and never a 0 that means "not measured"."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -46,7 +46,7 @@ class Measured:
 
     def as_json(self) -> dict[str, Any]:
         """For programs; at_least and errors are there only where they say something."""
-        plain = {**asdict(self), "errors": dict(self.errors)}
+        plain = {name: getattr(self, name) for name in _NAMES} | {"errors": dict(self.errors)}
         return {key: value for key, value in plain.items() if value or key not in ("at_least", "errors")}
 
     def within(self, **errors: float | None) -> "Measured":
@@ -59,6 +59,9 @@ class Measured:
     def censored(self, cut_off: bool = True) -> "Measured":
         """The same value as a lower bound, where it was cut off; what was not measured stays so."""
         return replace(self, at_least=cut_off and self.value is not None)
+
+
+_NAMES = tuple(field.name for field in fields(Measured))
 
 
 def missing(unit: str, source: str, reason: str) -> Measured:

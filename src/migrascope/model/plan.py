@@ -222,29 +222,29 @@ class Plan(Part):
                 raise ValueError(f"disturbance {name}: {problem}")
         return self
 
-    def _refused(self, item: Disturbance) -> str | None:
+    def _refused(self, disturbance: Disturbance) -> str | None:
         axes = self.axes
-        if problem := item.refused_on(self.lab.kind):
+        if problem := disturbance.refused_on(self.lab.kind):
             return problem
-        if self.cloud.name and not item.made.in_guest:
+        if self.cloud.name and not disturbance.made.in_guest:
             return "a cloud of others is not disturbed, only a testbed is; load in the guest goes everywhere"
         for name, policy in self.chosen_policies().items():
-            if problem := item.refused_by(policy):
+            if problem := disturbance.refused_by(policy):
                 return f"policy {name}: {problem}"
         written = max(axes.working_set) if any(axes.write_rate) else 0
         resident = max(max(part.resident) for _, part in self.parts())
         room = min(axes.memory) - resident - written - 256 * 2**20
-        if item.made.guest_bytes(item) > room:
+        if disturbance.made.guest_bytes(disturbance) > room:
             return f"working_set: the guest has {max(0, room) // 2**20}MiB of memory for it"
-        if item.made.in_guest and written:
+        if disturbance.made.in_guest and written:
             return "load in the guest stands alone: axes.write_rate is another"
-        if item.when == "window" and item.offset >= self.windows.before:
+        if disturbance.when == "window" and disturbance.offset >= self.windows.before:
             return "offset: the window before the migration is not that long"
         return None
 
     def disturbances(self) -> dict[str, Disturbance]:
         """The tables [[disturbance]] by name."""
-        return {item.name: item for item in self.disturbance}
+        return {table.name: table for table in self.disturbance}
 
     def chosen_policies(self) -> dict[str, Policy]:
         """The policies of the axis by name: the plan's own, else the built-in ones."""

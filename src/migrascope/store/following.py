@@ -71,37 +71,39 @@ class TrialFollower:
         # which comes first: a trial that is sealed between these two looks is read from its tables the next time
         sealed = self._sealed.exists()
         folder = self._sealed if sealed else self._opened
-        again = self._anew(folder)
-        events = self._events(folder)
+        lines = self._lines(folder)
+        again = self._anew(lines)
+        events = self._events(lines)
         rows = self._from_tables() if sealed else self._from_spools()
         self._over = sealed
         return News(events, rows, again, sealed, dict(self._broken))
 
-    def _anew(self, folder: Path) -> bool:
-        """Whether another attempt at the trial lies in its folder: its first event is another."""
+    def _lines(self, folder: Path) -> list[bytes]:
+        """The events that are written whole."""
         try:
             with open_regular(folder / "events.ndjson") as file:
-                first = file.readline()
-        except (OSError, ValueError):
-            return False
-        if not first.endswith(b"\n") or first == self._first_event:
+                return file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            if self._first_event is not None:
+                self._broken["events.ndjson"] = str(error)
+            return []
+
+    def _anew(self, lines: list[bytes]) -> bool:
+        """Whether another attempt at the trial lies in its folder: its first event is another."""
+        if not lines or lines[0] == self._first_event:
             return False
         again = self._first_event is not None
         if again:
             self._begin()
-        self._first_event = first
+        self._first_event = lines[0]
         return again
 
-    def _events(self, folder: Path) -> tuple[Event, ...]:
-        if self._first_event is None:
-            return ()
+    def _events(self, lines: list[bytes]) -> tuple[Event, ...]:
         try:
-            with open_regular(folder / "events.ndjson") as file:
-                lines = file.read().split(b"\n")[:-1][self._events_given :]
-            found = tuple(Event(**json.loads(line)) for line in lines)
-        except FileNotFoundError:
-            return ()
-        except (OSError, ValueError, TypeError) as error:
+            found = tuple(Event(**json.loads(line)) for line in lines[self._events_given :])
+        except (ValueError, TypeError) as error:
             self._broken["events.ndjson"] = str(error)
             return ()
         self._events_given += len(found)

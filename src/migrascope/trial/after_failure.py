@@ -1,4 +1,5 @@
-"""After a disturbed migration: an operator brings the service back, the lab is healed, the logs are kept."""
+"""How a trial ends: a failure is a result; after a disturbed migration an operator brings the service back, the lab is
+healed; the logs are kept."""
 
 import contextlib
 import shutil
@@ -13,6 +14,7 @@ from migrascope.store.recording import TrialFacts
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.trial.agent_client import AgentClient
 from migrascope.trial.disturbing import Disturbing
+from migrascope.trial.setup import S
 from migrascope.trial.steady_state import Overloaded
 
 _STATUSES: dict[type[Exception], str] = {NotConverged: "not-converged", Overloaded: "overloaded"}
@@ -35,6 +37,20 @@ async def healed(lab: Healable) -> Healing:
         return await lab.heal()
     except (Problem, OSError) as error:
         return Healing("ill", why=str(error))
+
+
+async def to_its_end(trial: S, facts: TrialFacts, run: Callable[[S, TrialFacts], Awaitable[TrialFacts]]) -> TrialFacts:
+    """Runs a trial from its first event to its last, and keeps its logs. One that fails gives its facts with the
+    reason, and no exception."""
+    trial.events.add("trial_start", number=facts.number)
+    try:
+        facts = await run(trial, facts)
+    except (Problem, OSError) as error:
+        facts = failed(facts, error)
+    finally:
+        keep_logs(trial.folder, trial.opened)
+    trial.events.add("trial_end", status=facts.status, reason=facts.reason)
+    return facts
 
 
 def failed(facts: TrialFacts, error: Exception) -> TrialFacts:

@@ -14,7 +14,7 @@ from migrascope.model.problem import Problem
 from migrascope.model.schedule import TrialSpec
 from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.recording import TrialFacts
-from migrascope.trial.after_failure import failed, healed, keep_logs, rescue
+from migrascope.trial.after_failure import failed, healed, rescue, to_its_end
 from migrascope.trial.parts import ORDER, Trial, TrialFailed
 from migrascope.trial.post_checks import Proof, failures, prove
 from migrascope.trial.runtime import MACHINE
@@ -50,15 +50,7 @@ class TrialEngine:
             spec.factors.probes == "all", self._say, facts.facts, lab, spec.factors, facts.source, facts.destination,
             facts.settings,
         )  # fmt: skip
-        trial.events.add("trial_start", number=spec.number)
-        try:
-            facts = await self._run(trial, facts)
-        except (Problem, OSError) as error:
-            facts = failed(facts, error)
-        finally:
-            keep_logs(trial.folder, opened)
-        trial.events.add("trial_end", status=facts.status, reason=facts.reason)
-        return facts
+        return await to_its_end(trial, facts, self._run)
 
     async def _run(self, trial: Trial, facts: TrialFacts) -> TrialFacts:
         trial.phase("arrange")

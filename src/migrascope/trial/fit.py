@@ -20,7 +20,7 @@ from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.spool import Follower
 from migrascope.trial.parts import Trial, instance, ledger, memory, observers, reflector
 from migrascope.trial.processes import Processes
-from migrascope.trial.programs import process_specs
+from migrascope.trial.programs import agent_url, process_specs
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import arranged, programs
 from migrascope.workload.scenario import scenario
@@ -138,7 +138,7 @@ class Fit:
     def _searcher(self, instance: Instance, page_path: str, viewers: int) -> ProcessSpec:
         address, rates = instance.address, self._rates
         config = {
-            "url": f"http://{address}{page_path}", "agent": f"http://{address}:8080", "fixed": rates.fixed,
+            "url": f"http://{address}{page_path}", "agent": agent_url(address), "fixed": rates.fixed,
             "part": rates.part, "most": rates.most, "viewers": viewers, "limit_s": LIMIT_S - _ATTEMPT_S,
             "kept_connections": self._plan.visitors.kept_connections, "processes": list(instance.pids().values()),
         }  # fmt: skip

@@ -19,9 +19,9 @@ from migrascope.node.wait import wait_until
 from migrascope.store.events import EventLog
 from migrascope.store.recording import TrialFacts
 from migrascope.store.spool import Spool
-from migrascope.trial.after_failure import failed
+from migrascope.trial.after_failure import to_its_end
 from migrascope.trial.agent_client import AgentClient
-from migrascope.trial.programs import AGENT_PORT
+from migrascope.trial.programs import agent_url
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import Part, Setup, arranged, begun, machine, programs
 
@@ -97,8 +97,7 @@ async def instances(trial: FleetTrial) -> AsyncIterator[None]:
 
 async def _boot(trial: FleetTrial) -> None:
     waiting = {
-        name: AgentClient(f"http://{address}:{AGENT_PORT}", trial.client, trial.runtime)
-        for name, address in trial.watched.items()
+        name: AgentClient(agent_url(address), trial.client, trial.runtime) for name, address in trial.watched.items()
     }
 
     async def all_booted() -> bool:
@@ -142,13 +141,7 @@ class FleetEngine:
             spec.factors.probes == "all", self._say, facts.facts, lab, spec.factors, facts.source, facts.destination,
             facts.settings,
         )  # fmt: skip
-        trial.events.add("trial_start", number=spec.number)
-        try:
-            facts = await self._run(trial, facts)
-        except (Problem, OSError) as error:
-            facts = failed(facts, error)
-        trial.events.add("trial_end", status=facts.status, reason=facts.reason)
-        return facts
+        return await to_its_end(trial, facts, self._run)
 
     async def _run(self, trial: FleetTrial, facts: TrialFacts) -> TrialFacts:
         trial.phase("arrange")

@@ -24,9 +24,9 @@ from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.probe.peer_clock import refusal
 from migrascope.store.recording import TrialFacts
-from migrascope.trial.after_failure import failed, keep_logs
+from migrascope.trial.after_failure import failed, to_its_end
 from migrascope.trial.runtime import MACHINE
-from migrascope.trial.setup import Part, Setup, arranged, machine, programs
+from migrascope.trial.setup import Part, Setup, arranged, begun, machine, programs
 from migrascope.trial.spool_watch import GRACE_NS, EchoWatch, VisitWatch
 from migrascope.trial.steady_state import NotSteady
 
@@ -144,35 +144,31 @@ class ObservedTrials:
             raise asyncio.CancelledError
         # How busy others keep their machine is no fault of this measurement, as where a plan declares a load.
         busy = {**FACTS, "declared_load": True}
-        facts = TrialFacts(
-            spec.number, spec.block, spec.factors, SOURCE, DESTINATION, _INSTANCE, _MIGRATION, "failed", None,
-            self._plan.base_units(), facts=busy,
-        )  # fmt: skip
+        facts = begun(self._plan, spec, (SOURCE, DESTINATION), _INSTANCE, _MIGRATION, **busy)
+        # The schedule moves to and fro between two hosts; the hosts of others are not known, and keep their roles.
+        facts = replace(facts, source=SOURCE, destination=DESTINATION)
         folder = self._folder / f"trial-{spec.number}"
         folder.mkdir()
         trial = ObservedTrial(
             self._plan, self._runtime, None, opened, folder, _INSTANCE, _MIGRATION, True, self._say, facts.facts
         )
-        trial.events.add("trial_start", number=spec.number)
+        return await to_its_end(trial, facts, self._run_or_interrupted)
+
+    async def _run_or_interrupted(self, trial: ObservedTrial, facts: TrialFacts) -> TrialFacts:
+        """The trial; where it is cancelled, what there is of it."""
         try:
-            facts = await self._run(trial, facts, first=spec.number == 1)
-        except (Problem, OSError) as error:
-            facts = failed(facts, error)
+            return await self._run(trial, facts)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
             self._interrupted = True
-            facts = replace(facts, reason=INTERRUPTED)
-        finally:
-            keep_logs(trial.folder, opened)
-        trial.events.add("trial_end", status=facts.status, reason=facts.reason)
-        return facts
+            return replace(facts, reason=INTERRUPTED)
 
-    async def _run(self, trial: ObservedTrial, facts: TrialFacts, *, first: bool) -> TrialFacts:
+    async def _run(self, trial: ObservedTrial, facts: TrialFacts) -> TrialFacts:
         trial.phase("arrange")
         observed = self._plan.observed
-        if not first:
+        if facts.number > 1:
             await asyncio.sleep(observed.pause)
         if observed.prepare:
             argv = ["/bin/sh", "-c", observed.prepare]

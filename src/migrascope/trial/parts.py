@@ -17,7 +17,7 @@ from migrascope.node.wait import wait_until
 from migrascope.trial.agent_client import SLOW_S, AgentClient
 from migrascope.trial.boot import await_boot
 from migrascope.trial.disturbing import Disturbing
-from migrascope.trial.programs import AGENT_PORT, process_specs
+from migrascope.trial.programs import agent_url, process_specs
 from migrascope.trial.setup import Part, Setup, machine, programs
 from migrascope.trial.witnesses import Ledger
 from migrascope.workload.scenario import ScenarioWorkload, scenario
@@ -72,7 +72,7 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
     made = await trial.lab.create(trial.instance_id, trial.factors, trial.source, trial.folder)
     try:
         trial.instance = made
-        trial.guest = AgentClient(f"http://{made.address}:{AGENT_PORT}", trial.client, trial.runtime)
+        trial.guest = AgentClient(agent_url(made.address), trial.client, trial.runtime)
         await await_boot(made, trial.guest, trial.plan.windows.boot_limit, trial.say)
         trial.facts["boot_s"] = round(mono_s() - began, 3)
         viewers = trial.plan.visitors.viewers
@@ -147,9 +147,9 @@ async def observers(trial: Trial) -> AsyncIterator[None]:
 @asynccontextmanager
 async def load_watch(trial: Trial) -> AsyncIterator[None]:
     """What records how far the load in the guest is, where there is some."""
-    item = trial.disturbance
-    if trial.observed and (trial.factors.write_Bps or (item is not None and item.made.in_guest)):
-        agent = f"http://{trial.instance.address}:{AGENT_PORT}"
+    planned = trial.disturbance
+    if trial.observed and (trial.factors.write_Bps or (planned is not None and planned.made.in_guest)):
+        agent = agent_url(trial.instance.address)
         await trial.processes.start([trial.member("stress", "probe.stress", url=agent, interval_s=_WRITER_EVERY_S)])
     yield
 
@@ -167,15 +167,15 @@ async def ledger(trial: Trial) -> AsyncIterator[None]:
 @asynccontextmanager
 async def disturbance(trial: Trial) -> AsyncIterator[None]:
     """The disturbance, armed; with a sink at the client's where it is the guest's network load."""
-    item = trial.disturbance
-    lasts = item is not None and item.when in ("trial", "window")
+    planned = trial.disturbance
+    lasts = planned is not None and planned.when in ("trial", "window")
     trial.facts["declared_load"] = bool(trial.factors.write_Bps) or lasts
-    if item is None:
+    if planned is None:
         yield
         return
-    sends = item.kind == "guest-network"
+    sends = planned.kind == "guest-network"
     swallows = await _begin_sink(trial) if sends else ""
-    armed = await Disturbing.armed(item, trial.instance, trial.destination, trial.guest, swallows)
+    armed = await Disturbing.armed(planned, trial.instance, trial.destination, trial.guest, swallows)
     trial.disturbing = armed
     try:
         yield

@@ -16,6 +16,11 @@ INTERVAL_S = 0.1
 AGENT_PORT = 8080
 
 
+def agent_url(address: str) -> str:
+    """Where the agent of the guest at an address is asked."""
+    return f"http://{address}:{AGENT_PORT}"
+
+
 def process_specs(
     client: Namespace | None, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool, echo: str
 ) -> list[ProcessSpec]:

@@ -6,11 +6,12 @@ import math
 from dataclasses import replace
 
 import pytest
-from faketrial import in_blocks, light, run_of
+from faketrial import in_blocks, light
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from fakerun import fake_run
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.check import check_run
 from migrascope.analysis.compare import as_json, compare
@@ -46,7 +47,7 @@ SIX_AND_SIX = [*(seconds(0.1 + 0.001 * at) for at in range(6)), *(seconds(4.2, a
 def run(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     half = {"name": "half", "kind": "link-rate", "target": "storage", "rate": "100mbit"}
     plan = light(blocks=1, axes={"scenario": ["none"], "disturbance": ["none", "half"]}, disturbance=[half])
-    return in_blocks(analyse(run_of(tmp_path_factory.mktemp("run"), plan)), 12)
+    return in_blocks(analyse(fake_run(tmp_path_factory.mktemp("run"), plan)), 12)
 
 
 def with_values(run: Summary, measured: list[Measured], disturbance: str = "none") -> Summary:

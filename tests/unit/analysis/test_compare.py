@@ -16,11 +16,14 @@ import polars as pl
 import pytest
 import scipy.stats
 from cloudtrial import record_run
-from faketrial import SCRIPT, light, run_of
+from faketrial import SCRIPT, light
 from rich.console import Console
 
+from fakerun import fake_run
+from migrascope.analysis.cells import summarise
 from migrascope.analysis.check import check_run, junit
 from migrascope.analysis.compare import LAYERS, NotComparable, as_json, compare
+from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.cli.main import app
@@ -59,12 +62,12 @@ def scripts(pause_s: float) -> Any:
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_of(tmp_path_factory.mktemp("short"), plan(), scripts(0.2))
+    return fake_run(tmp_path_factory.mktemp("short"), plan(), scripts(0.2))
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_of(tmp_path_factory.mktemp("long"), plan(policy=["xbzrle"]), scripts(0.3))
+    return fake_run(tmp_path_factory.mktemp("long"), plan(policy=["xbzrle"]), scripts(0.3))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +75,18 @@ def ours(short: RunFolder) -> Summary:
     return analyse(short)
 
 
-def test_what_differs_is_said_and_what_does_not(ours: Summary, long: RunFolder) -> None:
-    found = compare(ours, analyse(long))
+@pytest.fixture(scope="module")
+def theirs(long: RunFolder) -> Summary:
+    return analyse(long)
+
+
+def of_trials(run: Summary, trials: list[TrialResult]) -> Summary:
+    """The run with these trials instead of its own."""
+    return summarise(run.environment, run.plan | {"blocks": len(trials)}, trials, None)
+
+
+def test_what_differs_is_said_and_what_does_not(ours: Summary, theirs: Summary) -> None:
+    found = compare(ours, theirs)
     assert found.facts == {"policy": ("pre-copy", "xbzrle")}
     by_key = {difference.key: difference for difference in found.differences}
     pause, data = by_key["vm_pause_s"], by_key["data_transferred_bytes"]
@@ -85,8 +98,8 @@ def test_what_differs_is_said_and_what_does_not(ours: Summary, long: RunFolder) 
     assert data.seen == 0
 
 
-def test_programs_are_told_the_family_and_where_the_limit_decided(ours: Summary, long: RunFolder) -> None:
-    found = compare(ours, analyse(long))
+def test_programs_are_told_the_family_and_where_the_limit_decided(ours: Summary, theirs: Summary) -> None:
+    found = compare(ours, theirs)
     (public,) = json.loads(json.dumps(as_json([found])))["comparisons"]
     told = [difference for difference in public["differences"] if difference["p"] is not None]
     assert public["differences"][0]["layer"] == "hypervisor"
@@ -112,9 +125,10 @@ def test_a_comparison_is_printed_whole(short: RunFolder, long: RunFolder, capsys
     assert "comparisons: a difference is seen where its interval has one sign and a rank test holds among all" in told
 
 
-def test_below_six_trials_on_a_side_no_difference_is_told(ours: Summary, tmp_path: Path) -> None:
-    other = analyse(run_of(tmp_path, plan(blocks=5), scripts(0.3)))
-    seven = analyse(run_of(tmp_path / "7", plan(blocks=7), scripts(0.3)))
+def test_below_six_trials_on_a_side_no_difference_is_told(ours: Summary, theirs: Summary) -> None:
+    other = of_trials(theirs, theirs.trials[:5])
+    first = theirs.trials[0]
+    seven = of_trials(theirs, [*theirs.trials, replace(first, facts=replace(first.facts, number=7, block=7))])
     five = {difference.key: difference for difference in compare(ours, other).differences}["vm_pause_s"]
     assert (five.seen, five.p, five.reason) == (0, None, "5 trials, 6 are needed")
     assert compare(ours, other).comparisons == 0
@@ -206,7 +220,7 @@ def test_another_lab_on_the_same_machine_is_compared_by_layer(ours: Summary) -> 
 
 
 def test_runs_without_a_common_cell_are_refused(ours: Summary, tmp_path: Path) -> None:
-    other = analyse(run_of(tmp_path, plan(blocks=1, memory=["512MiB", "2GiB"])))
+    other = analyse(fake_run(tmp_path, plan(blocks=1, memory=["512MiB", "2GiB"])))
     with pytest.raises(NotComparable, match="share no cell: every one has another memory_bytes"):
         compare(ours, other)
 
@@ -215,8 +229,7 @@ def test_runs_without_a_common_cell_are_refused(ours: Summary, tmp_path: Path) -
     ("times", "barred"),
     [({"new_rate": 1.04}, False), ({"new_rate": 0.5}, True), ({"kept_rate": 1.2}, True)],
 )
-def test_runs_of_another_load_are_told_apart(short: RunFolder, times: dict[str, float], barred: bool) -> None:
-    ours = analyse(short)
+def test_runs_of_another_load_are_told_apart(ours: Summary, times: dict[str, float], barred: bool) -> None:
     visitors = ours.plan["visitors"]
     plan = {**ours.plan, "visitors": {**visitors, **{key: factor * visitors[key] for key, factor in times.items()}}}
     theirs = replace(ours, run="other", plan=plan)
@@ -242,9 +255,8 @@ def test_thresholds_are_held_against_the_ends_of_intervals(ours: Summary) -> Non
     assert [check.outcome for check in at_least] == ["pass"]
 
 
-def test_too_few_trials_and_failed_ones_are_no_pass(ours: Summary, tmp_path: Path) -> None:
-    few = analyse(run_of(tmp_path, plan(blocks=2), scripts(0.2)))
-    assert outcomes(few, vm_pause_s="300ms") == ["unknown"]
+def test_too_few_trials_and_failed_ones_are_no_pass(ours: Summary) -> None:
+    assert outcomes(of_trials(ours, ours.trials[:2]), vm_pause_s="300ms") == ["unknown"]
     one_failed = replace(ours, cells=[replace(ours.cells[0], failed=1)])
     assert outcomes(one_failed, vm_pause_s="300ms") == ["unknown"]
     assert outcomes(one_failed, vm_pause_s="200ms") == ["fail"]

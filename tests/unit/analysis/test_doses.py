@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import in_blocks, light, run_of
+from faketrial import in_blocks, light
 
+from fakerun import fake_run
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
@@ -30,7 +31,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """Six blocks in which each dose takes so much longer than nothing."""
     axes = {"scenario": ["none"], "disturbance": NAMES}
     plan = light(blocks=1, axes=axes, disturbance=TABLES)
-    seen = in_blocks(analyse(run_of(tmp_path_factory.mktemp("run"), plan)), 6)
+    seen = in_blocks(analyse(fake_run(tmp_path_factory.mktemp("run"), plan)), 6)
     trials = []
     for trial in seen.trials:
         took = 10.0 + trial.facts.block + SLOWER_S.get(trial.facts.factors.disturbance, 0.0)
@@ -128,5 +129,5 @@ def test_the_table_says_where_the_limit_decided(summary: Summary) -> None:
 def test_a_run_without_doses_has_none(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["none", "cut"]}
     plan = light(blocks=1, axes=axes, disturbance=TABLES[-1:])
-    summary = analyse(run_of(tmp_path, plan))
+    summary = analyse(fake_run(tmp_path, plan))
     assert (doses.table(summary), doses.picture(summary), ends(summary)) == (None, None, [])

@@ -4,9 +4,10 @@ from dataclasses import replace
 from io import StringIO
 
 import pytest
-from faketrial import PLAN, run_of
+from faketrial import PLAN
 from rich.console import Console
 
+from fakerun import fake_run
 from migrascope.analysis.outcome import nothing, overload
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
@@ -19,7 +20,7 @@ PLANNED = Load(50.0, 50.0, 2, "plan", 61.0, 24.0)
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    return analyse(run_of(tmp_path_factory.mktemp("run"), PLAN))
+    return analyse(fake_run(tmp_path_factory.mktemp("run"), PLAN))
 
 
 def failed(summary: Summary, count: int, status: str = "overloaded", why: str = WHY) -> Summary:

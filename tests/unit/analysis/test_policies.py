@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faketrial import SCRIPT, light, run_of
+from faketrial import SCRIPT, light
 
+from fakerun import fake_run
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.policies import costs
 from migrascope.analysis.run import analyse
@@ -29,7 +30,7 @@ def scripted(spec: TrialSpec) -> Script:
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    return analyse(run_of(tmp_path_factory.mktemp("runs"), PLAN, scripted))
+    return analyse(fake_run(tmp_path_factory.mktemp("runs"), PLAN, scripted))
 
 
 def test_the_front_holds_what_nothing_beats(summary: Summary) -> None:
@@ -71,7 +72,7 @@ def test_the_table_and_the_picture_have_a_row_for_each(summary: Summary) -> None
 
 def test_a_run_of_one_policy_has_no_such_table(tmp_path: Path) -> None:
     plan = PLAN.model_copy(update={"axes": PLAN.axes.model_copy(update={"policy": ["pre-copy"]})})
-    item = analyse(run_of(tmp_path, plan))
+    item = analyse(fake_run(tmp_path, plan))
     assert policies.table(item) is None
     assert policies.picture(item) is None
 
@@ -87,7 +88,7 @@ def test_each_limit_has_its_sentence(tmp_path: Path) -> None:
         changes = {"pause_s": stopped + 0.02, "gap_s": stopped + 0.05, "lost_s": stopped, "data_bytes": round(data)}
         return Script(**{**vars(SCRIPT), **changes, "reported_downtime_s": stopped})
 
-    found = [f for f in analyse(run_of(tmp_path, plan, script)).findings if f.topic == "regime"]
+    found = [f for f in analyse(fake_run(tmp_path, plan, script)).findings if f.topic == "regime"]
     assert [finding.verdict for finding in found] == ["unknown", "pass"]
     assert found[0].text.startswith("Under a limit of 300 ms: no effect of the data on the VM pause is shown")
     assert "downtime limit 300 ms: decided in 8 of 8 trials" in found[0].text

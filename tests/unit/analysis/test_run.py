@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import FACTORS, SCRIPT, light, run_of
+from faketrial import FACTORS, SCRIPT, light
 from judged import result, said
 from publickeys import PUBLIC
 
+from fakerun import fake_run
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.limit import Decided, limit_text, limited, undecided_limits
@@ -40,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         return replace(script, failure="destination-died") if spec.number == 5 else script
 
     plan = light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1})
-    return run_of(tmp_path_factory.mktemp("run"), plan, scripts)
+    return fake_run(tmp_path_factory.mktemp("run"), plan, scripts)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,7 @@ def test_a_calibration_with_another_load_is_damaged(load: object) -> None:
 
 
 def test_an_empty_run_is_summarised_too(tmp_path: Path) -> None:
-    run = run_of(tmp_path, light(blocks=1, axes={"scenario": ["none"]}))
+    run = fake_run(tmp_path, light(blocks=1, axes={"scenario": ["none"]}))
     summary = summarise(run.manifest, Plan().base_units(), [], None)
     assert summary.cells == []
     assert {finding.verdict for finding in summary.findings} == {"unknown"}
@@ -308,7 +309,7 @@ def test_and_nothing_when_nothing_is_shown() -> None:
 
 
 def test_one_trial_of_each_concludes_nothing(tmp_path: Path) -> None:
-    summary = analyse(run_of(tmp_path, light(blocks=1)))
+    summary = analyse(fake_run(tmp_path, light(blocks=1)))
     for topic in ("data-time", "data-downtime", "scenario"):
         found = [item for item in summary.findings if item.topic == topic]
         assert found
@@ -446,7 +447,7 @@ def test_the_environment_is_told_where_it_matters(accelerator: str, word: str) -
 
 def test_script_truths_reach_the_cells(tmp_path: Path) -> None:
     plan = light(blocks=6, axes={"scenario": ["relay"]})
-    run = run_of(tmp_path, plan, lambda spec: replace(SCRIPT, pause_s=0.1 + 0.01 * spec.number, gap_s=0.26))
+    run = fake_run(tmp_path, plan, lambda spec: replace(SCRIPT, pause_s=0.1 + 0.01 * spec.number, gap_s=0.26))
     (cell,) = analyse(run).cells
     pause = cell.metrics["vm_pause_s"]
     assert pause.median == pytest.approx(0.135, abs=1e-5)

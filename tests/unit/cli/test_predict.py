@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from commandline import migrascope
-from faketrial import light, run_of
+from faketrial import light
 
+from fakerun import fake_run
 from migrascope.lab.fake.script import Failure, Script, default_script
 from migrascope.model.schedule import TrialSpec
 
@@ -24,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was sampled."""
     made = tmp_path_factory.mktemp("predict")
     plan = light(probes={"dirty": True, "echo_rate": 50}, blocks=1, axes=AXES, windows={"before": "1s", "limit": "9s"})
-    run_of(made / "runs", plan, scripts)
+    fake_run(made / "runs", plan, scripts)
     return made
 
 
@@ -59,7 +60,7 @@ def test_its_json_has_the_same_in_base_units(folder: Path) -> None:
 
 
 def test_a_run_without_samples_cannot_be_predicted(tmp_path: Path) -> None:
-    run_of(tmp_path / "runs", light(blocks=1, axes={"scenario": ["none"]}))
+    fake_run(tmp_path / "runs", light(blocks=1, axes={"scenario": ["none"]}))
     ended = migrascope("predict", folder=tmp_path)
     assert ended.code == 3
     assert "set probes.dirty = true in the plan" in ended.stdout

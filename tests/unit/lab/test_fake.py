@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faketrial import FACTORS, PLAN, record, run_of
+from faketrial import FACTORS, PLAN, record
 
+from fakerun import fake_run
 from migrascope.lab.fake.lab import FACTS
 from migrascope.lab.fake.script import default_script
 from migrascope.model.plan import Plan
@@ -45,7 +46,7 @@ def test_a_trial_has_every_table_with_its_columns_and_rows(tmp_path: Path) -> No
 def test_the_same_seed_gives_the_same_recording_and_another_another(tmp_path: Path) -> None:
     def recorded(folder: str, seed: int) -> dict[str, list[tuple[object, ...]]]:
         plan = Plan.model_validate({"blocks": 1, "seed": seed, "axes": {"scenario": ["offline"]}})
-        run = run_of(tmp_path / folder, plan)
+        run = fake_run(tmp_path / folder, plan)
         (recording,) = run.recordings()
         return {name: recording.table(name).rows() for name in RECORDED}
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faketrial import FACTORS, PLAN, SCRIPT, light, record, run_of
+from faketrial import FACTORS, PLAN, SCRIPT, light, record
 from judged import result, said
 
 from captures import ethernet, icmp, ip, tcp
+from fakerun import fake_run
 from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
 from migrascope.metrics import sniffer
@@ -148,7 +149,7 @@ def test_without_captures_nothing_is_said_of_sniffers() -> None:
 def test_the_report_has_its_section_only_with_a_capture(tmp_path: Path) -> None:
     for enabled in (False, True):
         plan = light(blocks=1, axes={"scenario": ["none"]}, capture={"enabled": enabled})
-        page = write_results(made := run_of(tmp_path, plan), analyse(made)).read_text(encoding="utf-8")
+        page = write_results(made := fake_run(tmp_path, plan), analyse(made)).read_text(encoding="utf-8")
         assert ("As a packet sniffer prints it" in page) == enabled
         assert ("no one-way delay (RFC 7679)" in page) == enabled
         assert ("no packet delay variation (RFC 3393)" in page) == enabled

@@ -5,8 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from faketrial import light, run_of
+from faketrial import light
 
+from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.report.build import chosen_trials
 from migrascope.report.page.failures import HEAD, _sides, lines, matrix
@@ -24,7 +25,7 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
     names = ["none", *(str(table["name"]) for table in TABLES)]
     axes = {"scenario": ["none"], "disturbance": names}
     plan = light(blocks=1, axes=axes, disturbance=TABLES)
-    summary = analyse(run_of(tmp_path, plan))
+    summary = analyse(fake_run(tmp_path, plan))
     numbers = {trial.facts.factors.disturbance: trial.facts.number for trial in summary.trials}
     found = matrix(summary, {numbers["cut-early"]})
     assert found is not None
@@ -44,7 +45,7 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
 def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["none", "cut-late"]}
     plan = light(blocks=3, axes=axes, disturbance=TABLES[:1])
-    summary = analyse(run_of(tmp_path, plan))
+    summary = analyse(fake_run(tmp_path, plan))
     disturbed = {trial.facts.number for trial in summary.trials if trial.facts.factors.disturbance != "none"}
     assert len(disturbed) == 3
     chosen = chosen_trials(summary, 1)
@@ -54,7 +55,7 @@ def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:
 
 def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
     plan = light(blocks=1, axes={"scenario": ["none"], "disturbance": ["cut-late"]}, disturbance=TABLES[:1])
-    summary = analyse(run_of(tmp_path, plan))
+    summary = analyse(fake_run(tmp_path, plan))
     (trial,) = summary.trials
     place = trial.facts.proof["place"].evidence.replace(trial.facts.destination, "destination")
     *words, cell = lines(summary)
@@ -74,7 +75,7 @@ def test_the_matrix_in_words_says_what_an_operator_did(tmp_path: Path) -> None:
 def test_trials_alike_are_one_line_whichever_way_they_went(tmp_path: Path) -> None:
     axes = {"scenario": ["none"], "disturbance": ["cut-late"]}
     plan = light(blocks=4, axes=axes, disturbance=TABLES[:1])
-    summary = analyse(run_of(tmp_path, plan))
+    summary = analyse(fake_run(tmp_path, plan))
     assert len({trial.facts.destination for trial in summary.trials}) == 2
     (cell,) = lines(summary)[2:]
     assert cell.startswith("  round:10: unknown ×4, not disturbed as planned, silent ")
@@ -95,7 +96,7 @@ def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) 
     held = {**TABLES[1], "hold": True}
     axes = {"scenario": ["none"], "policy": ["pre-copy", "post-copy"], "disturbance": ["cut-later"]}
     plan = light(blocks=1, axes=axes, disturbance=[held])
-    found = matrix(analyse(run_of(tmp_path, plan)), ())
+    found = matrix(analyse(fake_run(tmp_path, plan)), ())
     assert found is not None
     assert [what for what, _ in found["rows"]] == [
         f"{policy}: link-down migration for 2 s (switchover held)" for policy in ("post-copy", "pre-copy")
@@ -110,7 +111,7 @@ def test_a_row_says_dose_and_time_and_beside_them_whom_and_when(tmp_path: Path) 
         {"name": "full", "kind": "host-memory", "target": "destination", "working_set": "1GB", **aimed},
     ]
     axes = {"scenario": ["none"], "disturbance": [table["name"] for table in tables]}
-    found = matrix(analyse(run_of(tmp_path, light(blocks=1, axes=axes, disturbance=tables))), ())
+    found = matrix(analyse(fake_run(tmp_path, light(blocks=1, axes=axes, disturbance=tables))), ())
     assert found is not None
     assert [what for what, _ in found["rows"]] == [
         "host-memory destination 1.00 GB for 0.5 s",
@@ -121,6 +122,6 @@ def test_a_row_says_dose_and_time_and_beside_them_whom_and_when(tmp_path: Path) 
 
 def test_an_undisturbed_run_has_none(tmp_path: Path) -> None:
     plan = light(blocks=1, axes={"scenario": ["none"]})
-    summary = analyse(run_of(tmp_path, plan))
+    summary = analyse(fake_run(tmp_path, plan))
     assert matrix(summary, []) is None
     assert lines(summary) == []

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from faketrial import light, run_of
+from faketrial import light
 
+from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.cli.main import app
 from migrascope.model.problem import Problem
@@ -30,7 +31,7 @@ TRIAL = 2
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_of(tmp_path_factory.mktemp("sound"), light(blocks=3, axes={"scenario": ["none"]}))
+    return fake_run(tmp_path_factory.mktemp("sound"), light(blocks=3, axes={"scenario": ["none"]}))
 
 
 @pytest.fixture

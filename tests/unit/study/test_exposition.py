@@ -141,6 +141,7 @@ def test_a_run_leaves_its_trials_in_the_file_and_resuming_it_shows_them_again(tm
     assert named(again, "migrascope_migrations_total", outcome="ok", **cell) == 2
 
 
+@pytest.mark.usefixtures("_short_windows")
 def test_a_command_that_moves_a_machine_is_a_run(port: int, tmp_path: Path) -> None:
     argv = ["observe", "127.0.0.1", "--port", str(port), "--metrics", "move.prom", "--", "true"]
     assert migrascope(*argv, folder=tmp_path).code == 0

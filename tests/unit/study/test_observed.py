@@ -38,7 +38,7 @@ from migrascope.study.observation.observed import Move, plan_of_move
 from migrascope.study.observation.page import page_of
 from migrascope.study.plans import PlanError, parse, text_of
 from migrascope.study.runs.run import execute
-from migrascope.trial import observed, setup
+from migrascope.trial import observed
 from migrascope.trial.observed import INTERRUPTED, ObservedTrials
 
 
@@ -50,14 +50,6 @@ class Quiet:
 
 
 PROGRESS: Progress = Quiet()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_is_under_way() -> Iterator[None]:
-    """On loopback no answer is waited for when nothing more is sent."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setup, "T_MAX_S", 0.2)
-        yield
 
 
 def plan_for(port: int, command: list[str], *, blocks: int = 1, **changes: Any) -> Plan:
@@ -183,7 +175,10 @@ def test_a_command_that_fails_is_a_failed_trial_with_its_last_words(port: int, t
     assert "after" in [event.data.get("phase") for event in recording.events]
 
 
-def test_a_command_that_hangs_is_ended_with_all_that_it_started(port: int, tmp_path: Path) -> None:
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observed, "_ENDS_S", 0.5)
     line = f"trap '' INT; sleep 1000 & echo $! > {tmp_path}/pid; wait; wait"
     recording = trial_of(tmp_path / "runs", plan_for(port, shell(line), command_limit="500ms"))
     assert recording.trial.reason == "the command was still running after 0.5 s and was ended"
@@ -440,6 +435,7 @@ def test_a_mistake_is_named(tmp_path: Path, arguments: list[str], words: str) ->
     assert words in ended.stderr
 
 
+@pytest.mark.usefixtures("_short_windows")
 def test_from_the_command_line(port: int, tmp_path: Path) -> None:
     ended = migrascope(
         "observe", "127.0.0.1", "--port", str(port), "--", sys.executable, "-c", "print('moved')", folder=tmp_path

@@ -73,7 +73,7 @@ class Booted(MachineRuntime):
         return 200, b"{}"
 
 
-def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFolder:
+def fleet_run(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFolder:
     """A run of a plan with this [fleet] on the fake cloud."""
     patience = Patience(60.0, time.monotonic, lambda seconds: time.sleep(min(0.01, seconds)))
     cloud = Cloud.connect("fake", fake.clouds_yaml(folder), patience)
@@ -98,7 +98,7 @@ def run_of(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFol
 )
 def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str, at_once: int, most: int) -> None:
     fake.nova.at_once, fake.nova.migration_s, fake.nova.together = at_once, 0.15, most
-    run = run_of(fake, tmp_path, f'count = [4]\nhow = "{how}"\nparallel = 3\nrequests = 50\n')
+    run = fleet_run(fake, tmp_path, f'count = [4]\nhow = "{how}"\nparallel = 3\nrequests = 50\n')
     (recording,) = run.recordings()
     assert (recording.trial.status, recording.trial.factors.instances) == ("ok", 4)
     assert fake.nova.most_at_once == most
@@ -121,7 +121,7 @@ def test_each_way_of_migrating_several(fake: FakeCloud, tmp_path: Path, how: str
 
 def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) -> None:
     fake.nova.migration_s = 0.25
-    run = run_of(fake, tmp_path, "count = [1, 4]\nrequests = 50\n", blocks=6)
+    run = fleet_run(fake, tmp_path, "count = [1, 4]\nrequests = 50\n", blocks=6)
     summary = analyse(run)
     costs = {cost.cell.factors.instances: cost for cost in summary.fleet}
     assert costs[1].slowdown == {}
@@ -158,7 +158,7 @@ def test_several_are_compared_with_one_alone(fake: FakeCloud, tmp_path: Path) ->
 )
 def test_what_does_not_migrate_is_told(fake: FakeCloud, tmp_path: Path, end: str, words: str) -> None:
     fake.nova.end = end
-    (recording,) = run_of(fake, tmp_path, "count = [3]\nrequests = 50\n").recordings()
+    (recording,) = fleet_run(fake, tmp_path, "count = [3]\nrequests = 50\n").recordings()
     assert recording.trial.status == "failed"
     assert recording.trial.reason is not None
     assert recording.trial.reason.startswith("3 of 3 did not migrate; ")
@@ -171,14 +171,14 @@ def test_what_does_not_migrate_is_told(fake: FakeCloud, tmp_path: Path, end: str
 def test_a_request_whose_answer_is_lost_is_not_sent_again(fake: FakeCloud, tmp_path: Path) -> None:
     fake.nova.migration_s = 0.2
     fake.faults.append(Fault("POST .*/action", 502, after=True))
-    (recording,) = run_of(fake, tmp_path, "count = [2]\nrequests = 50\n").recordings()
+    (recording,) = fleet_run(fake, tmp_path, "count = [2]\nrequests = 50\n").recordings()
     assert recording.trial.status == "ok"
     assert len(fake.nova.migrations) == 2
 
 
 def test_without_records_another_host_is_enough(fake: FakeCloud, tmp_path: Path) -> None:
     fake.faults.append(Fault("GET .*/os-migrations", 403, "Policy doesn't allow it.", times=None))
-    (recording,) = run_of(fake, tmp_path, "count = [3]\nrequests = 50\n").recordings()
+    (recording,) = fleet_run(fake, tmp_path, "count = [3]\nrequests = 50\n").recordings()
     assert recording.trial.status == "ok"
     assert fake.asked("GET .*/os-migrations") == 1
     assert measure(recording)["fleet.at_once"].reason == "the migrations' records are not shown to us"
@@ -186,7 +186,7 @@ def test_without_records_another_host_is_enough(fake: FakeCloud, tmp_path: Path)
 
 def test_many_cost_the_api_no_more_than_is_stated(fake: FakeCloud, tmp_path: Path) -> None:
     fake.nova.at_once, fake.nova.migration_s = 20, 0.5
-    (recording,) = run_of(fake, tmp_path, "count = [60]\nrequests = 2\n").recordings()
+    (recording,) = fleet_run(fake, tmp_path, "count = [60]\nrequests = 2\n").recordings()
     assert recording.trial.status == "ok"
     assert measure(recording)["fleet.migrated"].value == 60
     began = next(at for at, asked in fake.requests if asked.endswith("/action"))

@@ -54,9 +54,9 @@ class Objects:
         self._pool.write(f"load-{offset // _PIECE}", data, offset % _PIECE)
 
     def remove(self) -> None:
-        for item in list(self._pool.list_objects()):
-            if item.key.startswith("load-"):
-                self._pool.remove_object(item.key)
+        for stored in list(self._pool.list_objects()):
+            if stored.key.startswith("load-"):
+                self._pool.remove_object(stored.key)
 
 
 class Load:

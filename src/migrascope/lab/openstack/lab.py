@@ -133,7 +133,9 @@ def hypervisors(cloud: Cloud) -> tuple[str, str]:
             return ("", "")
         raise
     names = sorted(
-        item["hypervisor_hostname"] for item in found if (item["state"], item["status"]) == ("up", "enabled")
+        hypervisor["hypervisor_hostname"]
+        for hypervisor in found
+        if (hypervisor["state"], hypervisor["status"]) == ("up", "enabled")
     )
     if len(names) < 2:
         raise CloudError(f"cloud {cloud.name} has {len(names)} host(s) that are up and enabled; a migration needs two")
@@ -146,8 +148,10 @@ def versions(cloud: Cloud) -> dict[str, Any]:
     newest = ".".join(map(str, data.max_microversion)) if data is not None and data.max_microversion else None
     found: dict[str, Any] = {"compute_api": newest, "qemu": None, "accelerator": None}
     with contextlib.suppress(CloudError):
-        item = cloud.compute("GET", "/os-hypervisors/detail")["hypervisors"][0]
-        number = int(item["hypervisor_version"])
+        hypervisor = cloud.compute("GET", "/os-hypervisors/detail")["hypervisors"][0]
+        number = int(hypervisor["hypervisor_version"])
         found["qemu"] = f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
-        found["accelerator"] = {"QEMU": "tcg", "KVM": "kvm"}.get(item["hypervisor_type"], item["hypervisor_type"])
+        found["accelerator"] = {"QEMU": "tcg", "KVM": "kvm"}.get(
+            hypervisor["hypervisor_type"], hypervisor["hypervisor_type"]
+        )
     return found

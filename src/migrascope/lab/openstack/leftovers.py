@@ -54,7 +54,7 @@ def find(cloud: Cloud, machine: str, living: Callable[[], set[str]] = alive) -> 
     living is asked after the cloud: what a run that begins meanwhile makes is not in the list. While a run is alive,
     images and flavors are not told: it may be about to use them.
     """
-    found = sorted(_ours(cloud), key=lambda item: (KINDS.index(item.kind), item.name))
+    found = sorted(_ours(cloud), key=lambda resource: (KINDS.index(resource.kind), resource.name))
     busy = living()
     free = [leftover for leftover in found if leftover.run not in busy and not (busy and leftover.kind in KEPT)]
     own = [leftover for leftover in free if leftover.machine == machine]
@@ -79,9 +79,9 @@ def _ours(cloud: Cloud) -> Iterator[Leftover]:
     for kind, listing in (
         ("floating IP", network.ips), ("port", network.ports), ("security group", network.security_groups)
     ):  # fmt: skip
-        for item in cloud.idempotent(lambda listing=listing: list(listing(**own))):  # type: ignore[misc]
-            name = str(getattr(item, "floating_ip_address", None) or item.name)
-            yield from leftover(kind, item.id, name, str(item.description or "").split())
+        for resource in cloud.idempotent(lambda listing=listing: list(listing(**own))):  # type: ignore[misc]
+            name = str(getattr(resource, "floating_ip_address", None) or resource.name)
+            yield from leftover(kind, resource.id, name, str(resource.description or "").split())
     for volume in cloud.idempotent(lambda: list(storage.volumes())):
         if volume.status != "deleting":  # Cinder takes its time; one that it cannot delete is in another state then
             yield from leftover("volume", volume.id, volume.name, volume.metadata)
@@ -95,13 +95,13 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
     """Removes all, and gives those that stay, each with the API's words. What is gone already is no error."""
     network, storage, images = cloud.connection.network, cloud.connection.block_storage, cloud.connection.image
     deletes: dict[str, Callable[[Leftover], object]] = {
-        "server": lambda item: Server(cloud, item.id).delete(),
-        "floating IP": lambda item: cloud.idempotent(lambda: network.delete_ip(item.id)),
-        "port": lambda item: cloud.idempotent(lambda: network.delete_port(item.id)),
-        "volume": lambda item: cloud.idempotent(lambda: storage.delete_volume(item.id)),
-        "security group": lambda item: cloud.idempotent(lambda: network.delete_security_group(item.id)),
-        "image": lambda item: cloud.idempotent(lambda: images.delete_image(item.id)),
-        "flavor": lambda item: cloud.compute("DELETE", f"/flavors/{item.id}"),
+        "server": lambda resource: Server(cloud, resource.id).delete(),
+        "floating IP": lambda resource: cloud.idempotent(lambda: network.delete_ip(resource.id)),
+        "port": lambda resource: cloud.idempotent(lambda: network.delete_port(resource.id)),
+        "volume": lambda resource: cloud.idempotent(lambda: storage.delete_volume(resource.id)),
+        "security group": lambda resource: cloud.idempotent(lambda: network.delete_security_group(resource.id)),
+        "image": lambda resource: cloud.idempotent(lambda: images.delete_image(resource.id)),
+        "flavor": lambda resource: cloud.compute("DELETE", f"/flavors/{resource.id}"),
     }
     failed: dict[Leftover, str] = {}
     for kind in KINDS:
@@ -117,7 +117,7 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
                 if error.status != 404:
                     failed[leftover] = str(error)
         if kind == "server" and some:
-            failed |= _stay(cloud, [item for item in some if item not in failed])
+            failed |= _stay(cloud, [resource for resource in some if resource not in failed])
     return failed
 
 
@@ -148,8 +148,8 @@ def _release(cloud: Cloud, volumes: list[Leftover]) -> None:
         servers = {str(row["id"]) for row in cloud.listed("/servers", "servers")}
         ids = {leftover.id for leftover in volumes}
         found = cloud.idempotent(lambda: list(cloud.connection.block_storage.volumes())) if volumes else []
-        for item in orphaned((resource for resource in found if resource.id in ids), servers):
-            detach(cloud, item.id)
+        for orphan in orphaned((resource for resource in found if resource.id in ids), servers):
+            detach(cloud, orphan.id)
 
 
 def _await(condition: Callable[[], bool], limit_s: float) -> None:

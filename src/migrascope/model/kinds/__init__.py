@@ -27,8 +27,8 @@ from migrascope.model.kinds.storage_load import StorageLoad
 from migrascope.model.kinds.traffic import Traffic
 
 KINDS: dict[str, Kind] = {
-    item.name: item
-    for item in (
+    made.name: made
+    for made in (
         LinkDown(),
         LinkRate(),
         LinkLoss(),

@@ -26,5 +26,5 @@ class Abort(Kind):
     instant = True
     labs = BOTH
 
-    def injector(self, item: "Disturbance", tools: Tools) -> Injector:
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.abort_migration()

@@ -24,5 +24,5 @@ class ForceComplete(Kind):
     instant = True
     labs = CLOUD
 
-    def injector(self, item: "Disturbance", tools: Tools) -> Injector:
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.force_completion()

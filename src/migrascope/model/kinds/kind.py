@@ -147,23 +147,23 @@ class Kind:
         """What it can be aimed at on a lab."""
         return (*self.targets, *self.beside) if lab == "openstack" else self.targets
 
-    def problem(self, item: "Disturbance") -> str | None:
+    def problem(self, disturbance: "Disturbance") -> str | None:
         """What of a dose, whose keys are the right ones, makes no sense; None where all does."""
         return None
 
-    def memory_bytes(self, item: "Disturbance") -> int:
+    def memory_bytes(self, disturbance: "Disturbance") -> int:
         """The memory of this machine that it takes."""
         return 0
 
-    def disk_bytes(self, item: "Disturbance", lab: str) -> int:
+    def disk_bytes(self, disturbance: "Disturbance", lab: str) -> int:
         """The disk of this machine that it takes."""
         return 0
 
-    def guest_bytes(self, item: "Disturbance") -> int:
+    def guest_bytes(self, disturbance: "Disturbance") -> int:
         """The guest's memory that it takes."""
         return 0
 
-    def injector(self, item: "Disturbance", tools: Tools) -> Injector:
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         """What brings it about. Not of kinds that are steered through the guest."""
         raise NotImplementedError
 

@@ -25,5 +25,5 @@ class NoSpace(Kind):
     how = "the volume's server answers every write: no space left"
     targets = ("storage",)
 
-    def injector(self, item: "Disturbance", tools: Tools) -> Injector:
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.fill_store()

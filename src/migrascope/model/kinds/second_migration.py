@@ -23,5 +23,5 @@ class SecondMigration(Kind):
     instant = True
     labs = BOTH
 
-    def injector(self, item: "Disturbance", tools: Tools) -> Injector:
+    def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.migrate_again()

@@ -33,8 +33,8 @@ def cover(base: Numbers, values: Numbers, edges: Numbers) -> tuple[Numbers, Numb
     last = np.clip(np.searchsorted(base, edges[1:] - 1e-9, side="right") - 1, 0, len(values) - 1)
     outside = (edges[1:] <= base[0]) | (edges[:-1] >= base[-1])
     low, high = np.full(len(first), np.nan), np.full(len(first), np.nan)
-    for at, (item, other, out) in enumerate(zip(first, last, outside, strict=True)):
-        part = values[item : other + 1]
+    for at, (begin, end, out) in enumerate(zip(first, last, outside, strict=True)):
+        part = values[begin : end + 1]
         part = part[~np.isnan(part)]
         if len(part) and not out:
             low[at], high[at] = part.min(), part.max()

@@ -38,10 +38,10 @@ def table(summary: Summary) -> dict[str, Any] | None:
     return {"heads": heads, "rows": rows, "note": NOTE}
 
 
-def _name(item: Series, found: list[Series]) -> str:
+def _name(series: Series, found: list[Series]) -> str:
     """A load, with the other factors that differ between the loads."""
-    beside = [factor_text(name, getattr(item.beside, name)) for name in varying([series.beside for series in found])]
-    return ", ".join([item.what, *beside])
+    beside = [factor_text(name, getattr(series.beside, name)) for name in varying([each.beside for each in found])]
+    return ", ".join([series.what, *beside])
 
 
 def _rows(series: Series, name: str, summary: Summary) -> list[list[tuple[str, str]]]:

@@ -42,13 +42,6 @@ def render(
     """The whole page. timelines: by trial number, those that the page can show; left_out says which it cannot. seen: on
     OpenStack, what its layers saw of these trials.
     files: (relative path, what it holds) of the tables written beside the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("migrascope.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     shown = shown_factors(summary.cells)
     conclusions = [finding for topic in CONCLUSIONS for finding in summary.findings if finding.topic == topic]
     axis = {
@@ -58,7 +51,7 @@ def render(
         "doses-picture": doses.picture(summary),
         "trial-axis": specifications.trial_axis() if timelines else None,
     }
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         run=summary.run,
         first_line=first_line(summary),
         caution=caution(summary),
@@ -102,6 +95,19 @@ def render(
         script=libraries(),
         json=_json,
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    """The page's template: compiled once, since each of its parts takes as long as a page to fill in."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("migrascope.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.j2")
 
 
 @cache
