@@ -164,6 +164,16 @@ def test_each_metrics_page_names_its_function(page: Path) -> None:
     assert [name for name in found if not (ROOT / "src/migrascope" / name).is_file()] == []
 
 
+def test_each_function_on_the_way_back_from_a_number_is_in_its_module() -> None:
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"((?:`\w+`, )*`\w+`) in `([a-z_/]+\.py)`", text)
+    assert len(found) > 20
+    for names, module in found:
+        body = ast.parse((ROOT / "src/migrascope" / module).read_text(encoding="utf-8")).body
+        defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert set(re.findall(r"\w+", names)) <= defined, module
+
+
 def test_the_documents_list_every_package_with_its_own_words() -> None:
     text = (DOCS / "README.md").read_text(encoding="utf-8")
     for package in sorted((ROOT / "src/migrascope").glob("*/__init__.py")):
