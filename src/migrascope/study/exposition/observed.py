@@ -27,7 +27,7 @@ class ObservationMetrics:
         self._published_s: float | None = None
         self._blackouts: dict[tuple[str, str], Histogram] = {}
         self._last: dict[tuple[str, str], Blackout] = {}
-        self._last_pause: dict[tuple[str, str], Blackout] = {}
+        self._last_pause: dict[tuple[str, str], tuple[float, float]] = {}
         self._connections: Counter[tuple[str, str, bool]] = Counter()
         self._back_offs: Counter[tuple[str, str]] = Counter()
         self._own: Counter[str] = Counter()
@@ -39,8 +39,8 @@ class ObservationMetrics:
             key = event.name, event.address
             self._blackouts.setdefault(key, Histogram(BLACKOUT_EDGES_S)).add(event.seconds)
             self._last[key] = event
-            if event.paused_s is not None:
-                self._last_pause[key] = event
+            if event.paused_s is not None and event.paused_bound_s is not None:
+                self._last_pause[key] = event.paused_s, event.paused_bound_s
             if event.kept is not None:
                 self._connections[*key, event.kept] += 1
         elif isinstance(event, BackOff):
@@ -93,8 +93,8 @@ class ObservationMetrics:
             kept.add_metric(_labels(target), self._connections[*key, True])
             lost.add_metric(_labels(target), self._connections[*key, False])
             if (paused := self._last_pause.get(key)) is not None:
-                pause.add_metric(_labels(target), paused.paused_s)
-                pause_bound.add_metric(_labels(target), paused.paused_bound_s)
+                pause.add_metric(_labels(target), paused[0])
+                pause_bound.add_metric(_labels(target), paused[1])
             asked.add_metric(_labels(target), self._back_offs[key])
             self._blackouts.setdefault(key, Histogram(BLACKOUT_EDGES_S)).into(lengths, _labels(target))
             if (event := self._last.get(key)) is not None:
