@@ -6,13 +6,14 @@ import numpy as np
 from qemuloop import Loop, PagedGuest
 
 from migrascope.predict.course import Parameters
-from migrascope.predict.dirtying import Dirtying, WorkingSet
+from migrascope.predict.dirtying import Dirty, Dirtying, WorkingSet
 from migrascope.predict.request import Guest, Request, Settings, Step
 from migrascope.predict.trials import Outcome, Split, Trial
 
 MIB = 2**20
 TRUE = Parameters(speed=0.9, dirty=1.25, pause_s=0.04, lead_s=0.2)
 DEADLINE_S = 20.0
+PERIODS = (0.05, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def made(rate: float, size: int, link: float, limit_s: float, seed: int, split: Split = "fit") -> Trial:
@@ -45,3 +46,8 @@ def campaign(split: Split, rates: Sequence[float], sizes: Sequence[int], first: 
         for limit_s in (0.1, 0.3)
         for _ in range(2 if split == "fit" else 1)
     ]
+
+
+def points(trial: Trial) -> list[Dirty]:
+    """What a sampling of its guest would have seen."""
+    return [Dirty(period, trial.request.guest.dirtying.within(period)) for period in PERIODS]

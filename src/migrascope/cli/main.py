@@ -31,6 +31,8 @@ VERBS = {
     "show": ("show", "Prints a run's table and what it shows."),
     "report": ("show", "Writes a run's report anew from its recordings."),
     "predict": ("predict", "Predicts a run's migrations from what was sampled before them, beside what was measured."),
+    "advise": ("advise", "Says which way of migrating costs a guest the least, and how it is set."),
+    "data": ("data", "Adds the sampled trials of a run to a table from which predictions are fitted."),
     "compare": ("compare", "Holds runs against one another."),
     "check": ("compare", "Holds a run against thresholds."),
     "export": ("export", "Writes a run's tables and figures for others to use."),

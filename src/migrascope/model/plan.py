@@ -113,7 +113,8 @@ class VerdictPlan(Part):
 
 
 class Plan(Part):
-    """A whole plan. blocks: how often each combination of the axes is tried, once in every block. also: combinations of
+    """A whole plan. blocks: how often each combination of the axes is tried, once in every block. cells: so many of the
+    combinations, drawn at random by the seed, where all would be too many; 0: all of them. also: combinations of
     other levels, tried in fewer blocks. policies: what the names in axes.policy stand for; they go before built-in ones
     of the same name. thresholds: what its figures are held against, by their keys. disturbance: what the names in
     axes.disturbance stand for."""
@@ -121,6 +122,7 @@ class Plan(Part):
     name: Name = "plan"
     seed: int = Field(1, ge=0, lt=2**63)
     blocks: int = Field(6, ge=1, le=1000)
+    cells: int = Field(0, ge=0, le=MOST_TRIALS)
     lab: LabPlan = LabPlan()
     cloud: CloudPlan = CloudPlan()
     observed: ObservedPlan = ObservedPlan()
@@ -144,7 +146,13 @@ class Plan(Part):
                 raise ValueError(f"also.blocks: {self.also.blocks}, and the plan has {self.blocks}")
             if problem := self.also.axes(self.axes).problem():
                 raise ValueError(f"also.{problem}")
-        trials = sum(blocks * _combinations(axes) for blocks, axes in self.parts()) * (len(self.fleet.count) or 1)
+        each = len(self.fleet.count) or 1
+        if self.cells:
+            if self.also is not None:
+                raise ValueError("cells: a plan that draws its cells has no second part, [also]")
+            if self.cells > (there := _combinations(self.axes) * each):
+                raise ValueError(f"cells: {self.cells}, and the axes make {there}")
+        trials = self.blocks * self.cells or sum(blocks * _combinations(axes) for blocks, axes in self.parts()) * each
         if trials > MOST_TRIALS:
             raise ValueError(f"blocks and axes make {trials} trials, {MOST_TRIALS} at most: fewer blocks, or two plans")
         return self
@@ -268,8 +276,14 @@ class Plan(Part):
         return values
 
 
+_OF_WRITERS = ("write_rate", "working_set", "pattern")
+
+
 def _combinations(axes: Axes) -> int:
-    return math.prod(len(levels) for _, levels in axes if levels)
+    """A writer that writes nothing has neither a working set nor a pattern."""
+    writing = sum(map(bool, axes.write_rate))
+    writers = writing * len(axes.working_set) * len(axes.pattern) + (writing < len(axes.write_rate))
+    return writers * math.prod(len(levels) for name, levels in axes if levels and name not in _OF_WRITERS)
 
 
 def _plain(value: Any) -> Any:

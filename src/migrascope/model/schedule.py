@@ -78,7 +78,16 @@ class TrialSpec:
 
 def cells(plan: Plan) -> list[Factors]:
     """Each combination of the plan's axes once, in the order in which they are written, its second part's last."""
-    return list(dict.fromkeys(cell for _, axes in plan.parts() for cell in _crossed(plan, axes)))
+    return list(dict.fromkeys(cell for _, axes in plan.parts() for cell in _chosen(plan, axes)))
+
+
+def _chosen(plan: Plan, axes: Axes) -> list[Factors]:
+    """Those of its combinations that the plan tries, in the order in which they are written."""
+    crossed = _crossed(plan, axes)
+    if not plan.cells:
+        return crossed
+    drawn = random.Random(f"cells {plan.seed}").sample(range(len(crossed)), plan.cells)
+    return [crossed[at] for at in sorted(drawn)]
 
 
 def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
@@ -133,7 +142,7 @@ def schedule(plan: Plan) -> list[TrialSpec]:
     """All trials in running order; the same plan and seed give the same order."""
     shuffle = random.Random(plan.seed).shuffle
     trials: list[TrialSpec] = []
-    parts = [(blocks, _crossed(plan, axes)) for blocks, axes in plan.parts()]
+    parts = [(blocks, _chosen(plan, axes)) for blocks, axes in plan.parts()]
     for block in range(1, plan.blocks + 1):
         order = list(dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed))
         shuffle(order)

@@ -11,30 +11,33 @@ import polars as pl
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.problem import UsageProblem
 from migrascope.predict.dirtying import Dirty, Dirtying
-from migrascope.predict.request import Guest, Request, Settings, Step
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step
 from migrascope.predict.trials import Outcome, Split, Trial
 from migrascope.store.atomic import write_whole
 
 SCHEMA: dict[str, type[pl.DataType]] = {
+    "run": pl.String, "why": pl.String,
     "cell": pl.String, "split": pl.String, "accelerator": pl.String, "memory_bytes": pl.Float64,
     "held_bytes": pl.Float64, "dirty": pl.String, "link_Bps": pl.Float64, "form": pl.String, "limits": pl.String,
     "deadline_s": pl.Float64, "slows": pl.String, "turns": pl.String, "paused": pl.String, "wire": pl.Float64,
     "again": pl.Float64, "channel_Bps": pl.Float64, "ended": pl.Boolean, "time_s": pl.Float64, "pause_s": pl.Float64,
     "data_bytes": pl.Float64, "rounds": pl.Int64, "throttle": pl.Float64,
 }  # fmt: skip
-"""dirty: [[period in s, bytes], ...]; limits: [[from, limit], ...] in s; slows: [initial, increment, maximum] in per
-cent; turns and paused: [after so many rounds, after so many s]; all of them JSON, null where there is none."""
+"""run: its id. why: what keeps the trial from being one for a model; empty where nothing does, else the columns after
+it may be null. dirty: [[period in s, bytes], ...]; limits: [[from, limit], ...] in s; slows: [initial, increment,
+maximum] in per cent; turns and paused: [after so many rounds, after so many s]; all JSON, null where there is none."""
 
 
 class BadDataset(UsageProblem):
     """A file that is no table of trials; the message names it and what is wrong."""
 
 
-def row_of(trial: Trial, points: Sequence[Dirty]) -> dict[str, Any]:
-    """A row. points: what its D(t) was fitted to."""
+def row_of(trial: Trial, points: Sequence[Dirty], run: str = "") -> dict[str, Any]:
+    """A row. points: what its D(t) was fitted to. run: the id of the run that it is of."""
     request, settings = trial.request, trial.request.settings
     slows = settings.slows
     return {
+        "run": run, "why": "",
         "cell": trial.cell, "split": trial.split, "accelerator": request.accelerator,
         "memory_bytes": request.guest.memory_bytes, "held_bytes": request.guest.held_bytes,
         "dirty": json.dumps(points), "link_Bps": request.link_Bps, "form": settings.form,
@@ -48,13 +51,18 @@ def row_of(trial: Trial, points: Sequence[Dirty]) -> dict[str, Any]:
 
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Writes the table as a whole."""
+    keep(path, pl.DataFrame(list(rows), schema=SCHEMA))
+
+
+def keep(path: Path, table: pl.DataFrame) -> None:
+    """Writes a table of trials, which may have more columns."""
     buffer = io.BytesIO()
-    pl.DataFrame(list(rows), schema=SCHEMA).write_parquet(buffer)
+    table.write_parquet(buffer, compression="zstd", compression_level=19)
     write_whole(path, buffer.getvalue())
 
 
-def read(path: Path) -> list[Trial]:
-    """The trials of a table, in its order. BadDataset where it is none."""
+def table_of(path: Path) -> pl.DataFrame:
+    """The table with all of its columns. BadDataset where it is none of trials."""
     try:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -62,11 +70,19 @@ def read(path: Path) -> list[Trial]:
     for name, kind in SCHEMA.items():
         if frame.schema.get(name) != kind:
             raise BadDataset(f"{path}: its column {name} is {frame.schema.get(name)}, not {kind}")
+    return frame
+
+
+def read(path: Path, *, without: str | None = None) -> list[Trial]:
+    """The trials for a model, in the table's order. without: a run whose trials are left out. BadDataset where it is no
+    table of trials."""
     trials = []
-    for number, row in enumerate(frame.rows(named=True), start=1):
+    for number, row in enumerate(table_of(path).select(list(SCHEMA)).rows(named=True), start=1):
+        if row["why"] or (without is not None and row["run"] == without):
+            continue
         try:
             trials.append(_trial(row))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, NotPredicted) as error:
             raise BadDataset(f"{path}: row {number}: {error}") from error
     return trials
 

@@ -27,7 +27,7 @@ def request_of(recording: Recording, policy: Policy) -> Request:
         raise NotPredicted(
             "cannot be predicted, because what the guest dirties was not sampled; set probes.dirty = true in the plan"
         )
-    points = _points(rows)
+    points = points_of(recording)
     if factors.write_Bps and not any(point.dirty_bytes for point in points):
         raise NotPredicted(
             f"cannot be predicted, because the guest writes {factors.write_Bps / 1e6:.0f} MB/s and no sampled page "
@@ -45,8 +45,9 @@ def request_of(recording: Recording, policy: Policy) -> Request:
     )
 
 
-def _points(rows: pl.DataFrame) -> list[Dirty]:
-    dirty = rows.filter(pl.col("what") == "dirty")
+def points_of(recording: Recording) -> list[Dirty]:
+    """D(t) as it was sampled before the migration. NotPredicted where no period was."""
+    dirty = recording.table("sample").filter(pl.col("what") == "dirty")
     points = []
     for period_s, answer in dirty.filter(pl.col("answer") != "").select("period_s", "answer").rows():
         rate = json.loads(answer)["dirty-rate"]

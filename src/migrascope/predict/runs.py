@@ -1,16 +1,18 @@
 """The trials of a run, predicted from what was sampled before each, against what was measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse, planned
-from migrascope.predict.predictor import FIGURES, Prediction, Predictor
+from migrascope.predict.conformal import LEVEL
+from migrascope.predict.learnt import Predicts
+from migrascope.predict.predictor import FIGURES, Figure, Prediction
 from migrascope.predict.recorded import outcome_of, request_of
 from migrascope.predict.request import NotPredicted
-from migrascope.predict.score import DASH, Error, Scored, errors, ms, percent
+from migrascope.predict.score import DASH, Error, Scored, coverage, errors, ms, percent
 from migrascope.predict.trials import Outcome, Trial
 from migrascope.store.recording import DAMAGED, Recording
 from migrascope.store.runfolder import RunFolder
@@ -37,7 +39,7 @@ class Row:
         return {"trial": facts.number, "status": facts.status, "predicted": predicted, **why, "measured": measured}
 
 
-def rows_of(run: RunFolder, predictor: Predictor) -> list[Row]:
+def rows_of(run: RunFolder, predictor: Predicts) -> list[Row]:
     """Every trial of a run, by its number."""
     policies = planned(run).chosen_policies()
     rows = []
@@ -95,9 +97,9 @@ def lines(rows: Sequence[Row], based_on: str) -> list[str]:
             continue
         figures = [
             cell
-            for name, text in (("time_s", _seconds), ("pause_s", ms), ("data_bytes", _mb))
+            for name, text in _TEXTS.items()
             for cell in (
-                text(getattr(row.prediction.course, name) if row.prediction.course.ends else None),
+                _predicted(row.prediction, name, text),
                 text(getattr(row.measured, name) if row.measured is not None else None),
             )
         ]
@@ -115,9 +117,28 @@ def lines(rows: Sequence[Row], based_on: str) -> list[str]:
             "",
             f"off by (median, 90th percentile): time {percent(time.p50)}, {percent(time.p90)}; "
             f"data {percent(data.p50)}, {percent(data.p90)}; pause {ms(pause.p50)}, {ms(pause.p90)}",
+            *_within(each, [row.prediction for row in rows if row.prediction is not None]),
             f"based on {based_on}",
         ]
     return [*shown, *said]
+
+
+def _predicted(prediction: Prediction, figure: Figure, text: Callable[[float | None], str]) -> str:
+    """The likeliest value, and its interval where it has one."""
+    value = text(getattr(prediction.course, figure) if prediction.course.ends else None)
+    interval = prediction.intervals.get(figure)
+    return value if interval is None else f"{value} ({text(interval.low)} to {text(interval.high)})"
+
+
+def _within(each: Sequence[Scored], predictions: Sequence[Prediction]) -> list[str]:
+    """How many were within their intervals, or why there are none."""
+    if any(prediction.intervals for prediction in predictions):
+        time, data, pause = (percent(coverage(figure, each).of) for figure in ("time_s", "data_bytes", "pause_s"))
+        return [f"within their intervals of {percent(LEVEL)}: time {time}, data {data}, pause {pause}"]
+    whys = dict.fromkeys(
+        why for prediction in predictions if prediction.course.ends for why in prediction.whys.values()
+    )
+    return [f"no intervals: {'; '.join(whys)}"] if whys else []
 
 
 def _seconds(value: float | None) -> str:
@@ -126,3 +147,6 @@ def _seconds(value: float | None) -> str:
 
 def _mb(value: float | None) -> str:
     return DASH if value is None else f"{value / 1e6:.0f} MB"
+
+
+_TEXTS: dict[Figure, Callable[[float | None], str]] = {"time_s": _seconds, "pause_s": ms, "data_bytes": _mb}

@@ -1,5 +1,6 @@
 """Migrations that were made, as data for a model: what was known before each, and what came of it."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +8,11 @@ from typing import Literal
 from migrascope.predict.request import Request
 
 Split = Literal["fit", "calibrate", "held-out"]
+HELD_OUT_PATTERNS = ("hot",)
+"""Whole patterns of a writer that no fit and no interval has seen."""
+HELD_OUT_LINKS_BPS = (500e6,)
+"""And a link rate."""
+_ONE_IN = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,14 @@ class Trial:
     request: Request
     outcome: Outcome
     split: Split = "fit"
+
+
+def split_of(cell: str, pattern: str, link_bps: float) -> Split:
+    """What a cell is for, by its name alone, so that it stays so whatever is measured later: held out by its pattern or
+    its link; of the others each third, by the SHA-256 of its name, calibrates."""
+    if pattern in HELD_OUT_PATTERNS or link_bps in HELD_OUT_LINKS_BPS:
+        return "held-out"
+    return "fit" if int(hashlib.sha256(cell.encode()).hexdigest()[:8], 16) % _ONE_IN else "calibrate"
 
 
 def by_cell(trials: Iterable[Trial]) -> dict[str, list[Trial]]:

@@ -33,6 +33,8 @@ VERBS = [
     "disturbances",
     "observe",
     "predict",
+    "data",
+    "advise",
 ]
 
 

@@ -39,7 +39,7 @@ def test_it_shows_predicted_beside_measured_and_why_one_is_missing(folder: Path)
     ]
     assert {row.split()[1] for row in rows} == {"pre-copy", "post-copy"}
     assert {row.split()[1]: row.split()[-1] for row in rows} == {"pre-copy": "yes", "post-copy": "no"}
-    assert "based on QEMU's rule alone: it was fitted to no trials" in said
+    assert "no intervals: QEMU's rule alone: it was fitted to no trials\nbased on QEMU's rule alone" in said
     assert "cannot be predicted, because how much of its pages a guest changes is not known" in said
 
 
@@ -70,3 +70,43 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     ended = migrascope("predict", "2020", folder=tmp_path)
     assert ended.code == 2
     assert ended.stdout == ""
+
+
+def test_a_run_becomes_data_once(folder: Path) -> None:
+    ended = migrascope("data", "-1", folder=folder)
+    assert ended.code == 0
+    assert ended.stdout.strip() == "data/trials.parquet: 3 trials added, 3 in all"
+    assert {path.name for path in (folder / "data").iterdir()} == {"trials.parquet", "README.md", "dictionary.csv"}
+    assert "0 trials added, 3 in all" in migrascope("data", "-1", folder=folder).stdout
+
+
+def test_what_was_not_fitted_is_refused_with_what_would_help(folder: Path) -> None:
+    """All trials of the table are of the run that is predicted, so that none is left to fit to."""
+    migrascope("data", "-1", folder=folder)
+    ended = migrascope("predict", "--data", "data", folder=folder)
+    assert ended.code == 3
+    assert "the accelerator none was not fitted: there are no trials with it" in ended.stdout
+    assert "add trials: migrascope data RUN" in ended.stdout
+    missing = migrascope("predict", "--data", "nowhere.parquet", folder=folder)
+    assert missing.code == 2
+    assert "nowhere.parquet cannot be read" in missing.stderr
+
+
+def test_advice_names_a_policy_and_how_it_is_set(folder: Path) -> None:
+    ended = migrascope("advise", "--mind", "time", "--never-lose-guest", folder=folder)
+    assert ended.code == 0
+    (advice,) = [line for line in ended.stdout.splitlines() if line.startswith("advice: ")]
+    assert ", for time; how much more it may cost than another is not known" in advice
+    assert "migrate_set_parameter downtime-limit" in ended.stdout
+    assert "virsh migrate --live" in ended.stdout
+    assert "live_migration_permit_post_copy = False" in ended.stdout
+    found = json.loads(migrascope("advise", "--json", folder=folder).stdout)
+    assert found["wish"] == {"mind": "blackout", "must_end_within_s": None, "never_lose": False}
+    assert found["options"][0]["cost"] == min(each["cost"] for each in found["options"] if each["cost"] is not None)
+    assert found["regret"] is None
+
+
+def test_advice_on_what_is_not_there_is_refused(folder: Path) -> None:
+    assert migrascope("advise", "--trial", "77", folder=folder).code == 2
+    assert migrascope("advise", "--must-end-within", "0", folder=folder).code == 2
+    assert migrascope("advise", "--mind", "luck", folder=folder).code == 2

@@ -20,6 +20,8 @@ WHERE_ASKED_FOR = {
     "browser_event",
     "back_off",
     "peer_clock",
+    "neighbour",
+    "boot",
     "hold",
     "capture",
     "stress",

@@ -297,3 +297,12 @@ def test_plans_with_a_second_part_take_no_longer_than_people_wait_and_are_listed
     until = next(place for place, line in enumerate(lines) if line.startswith("missing here: "))
     assert all(len(line) <= 80 for line in lines[:until])
     assert ["trial", "block", "direction", "scenario", "downtime_limit", "resident"] in [line.split() for line in lines]
+
+
+def test_no_more_cells_are_drawn_than_there_are() -> None:
+    axes = "[axes]\nscenario = ['none']\nwrite_rate = ['0B/s', '1MB/s']\npattern = ['random', 'hot']"
+    assert parse(f"cells = 3\n{axes}", "mine").cells == 3
+    with pytest.raises(PlanError, match="cells: 4, and the axes make 3"):
+        parse(f"cells = 4\n{axes}", "mine")
+    with pytest.raises(PlanError, match="has no second part"):
+        parse(f"cells = 1\n{axes}\n[also]\nscenario = ['online']", "mine")

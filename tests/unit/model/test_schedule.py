@@ -35,6 +35,19 @@ def test_the_same_seed_gives_the_same_order_and_another_another() -> None:
     assert first != other
 
 
+def test_cells_are_drawn_once_and_are_the_same_in_each_block() -> None:
+    axes = Axes.model_validate({"write_rate": ["0MB/s", "1MB/s", "2MB/s"], "pattern": ["random", "hot"]})
+    full = cells(Plan(axes=axes))
+    drawn = [cells(Plan(axes=axes, cells=7, seed=seed)) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(set(drawn[0])) == 7 < len(full) == 20
+    assert set(drawn[0]) < set(full)
+    trials = schedule(Plan(axes=axes, cells=7, seed=1, blocks=3))
+    for block in (1, 2, 3):
+        assert Counter(trial.factors for trial in trials if trial.block == block) == Counter(drawn[0])
+    assert len(cells(Plan(axes=axes, cells=20))) == 20
+
+
 ALSO = {"blocks": 2, "scenario": ["none"], "resident": ["0B", "128MiB"], "downtime_limit": ["300ms", "10s"]}
 
 

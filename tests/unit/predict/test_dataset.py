@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from madetrials import campaign, made
+from madetrials import campaign, made, points
 
 import prediction
 from migrascope.model.policy import AutoConverge, Moment
@@ -15,12 +15,6 @@ from migrascope.predict.dirtying import Dirty
 from migrascope.predict.fit import NotFitted
 from migrascope.predict.request import Settings, nova_limits
 from migrascope.predict.trials import Trial
-
-PERIODS = (0.05, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-
-
-def points(trial: Trial) -> list[Dirty]:
-    return [Dirty(period, trial.request.guest.dirtying.within(period)) for period in PERIODS]
 
 
 def written(path: Path, trials: list[Trial]) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import SCRIPT, light, record
+from faketrial import SCRIPT, light, record, record_anew
 
 from migrascope.lab.fake.lab import FakeInstance
 from migrascope.model.events import PHASES
@@ -54,7 +54,7 @@ def test_a_sample_that_fails_is_a_row_with_the_reason(tmp_path: Path, monkeypatc
         raise Problem("calc-dirty-rate: it is too old")
 
     monkeypatch.setattr(FakeInstance, "dirtied", refused)
-    recording = sampled(tmp_path)
+    recording = record_anew(tmp_path, light(**SAMPLED))
     dirty = recording.table("sample").filter(what="dirty")
     assert set(dirty["error"]) == {"calc-dirty-rate: it is too old"}
     assert (set(dirty["answer"]), set(dirty["answered_ns"])) == ({""}, {0})

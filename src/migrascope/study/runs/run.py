@@ -19,6 +19,7 @@ from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials
 from migrascope.study.plans import plan_in, text_of
 from migrascope.study.runs.environment import manifest
 from migrascope.study.runs.load import Chooser, KeptLoads
+from migrascope.trial.sampling import PERIODS_S
 
 LOCK = ".lock"
 """In the run folder: held by the process that writes it."""
@@ -36,12 +37,13 @@ def locked(run: RunFolder) -> Iterator[None]:
 
 def expected_trial_s(plan: Plan) -> float:
     """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 75 s on OpenStack (thesis on the
-    testbed), and the windows. How long a command takes is not known; 30 s are said."""
+    testbed), the windows, and the sampling. How long a command takes is not known; 30 s are said."""
     if plan.lab.kind == "fake":
         return 0.3
     if plan.lab.kind == "address":
         return 30.0 + plan.observed.pause + 2 * plan.windows.before
-    return (75.0 if plan.lab.kind == "openstack" else 12.5) + 2 * plan.windows.before
+    sampled_s = sum(PERIODS_S) if plan.probes.dirty else 0.0
+    return (75.0 if plan.lab.kind == "openstack" else 12.5) + sampled_s + 2 * plan.windows.before
 
 
 def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:

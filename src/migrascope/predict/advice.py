@@ -1,0 +1,216 @@
+"""Which way of migrating costs a guest the least, of what its user minds, and how it is set."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from migrascope.model.policy import BUILT_IN, Policy
+from migrascope.predict.learnt import Predicts
+from migrascope.predict.predictor import Figure, Prediction
+from migrascope.predict.request import NotPredicted, Request, Settings, Step
+from migrascope.predict.score import DASH, ms, percent
+
+SCHEMA = 1
+
+Mind = Literal["time", "blackout", "data", "guest-speed"]
+MINDS: tuple[Mind, ...] = get_args(Mind)
+LIMITS_S = (0.03, 0.1, 0.3, 0.5, 1.0)
+"""Downtime limits that are tried."""
+POLICIES = ("pre-copy", "auto-converge", "post-copy", "post-copy-preempt", "multifd")
+SURE = 0.9
+"""What ends with a smaller probability is advised only where nothing else ends with a larger one."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """must_end_within_s: None for the request's own deadline. never_lose: no post-copy, in which a guest is lost if
+    either host dies meanwhile."""
+
+    mind: Mind = "blackout"
+    must_end_within_s: float | None = None
+    never_lose: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """A way to migrate, and what it would cost: cost is of what is minded, in s, bytes, or s of the guest's work."""
+
+    name: str
+    policy: Policy
+    limit_s: float
+    prediction: Prediction
+    cost: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """options: all that were tried, the best first. refused: those of which nothing can be predicted, with the reason.
+    regret: by how much, as a share, the best may cost more than another, with the intervals' level; None where there
+    are none."""
+
+    wish: Wish
+    options: Sequence[Option]
+    refused: Sequence[tuple[str, str]]
+    regret: float | None
+
+    @property
+    def best(self) -> Option:
+        return self.options[0]
+
+
+def advised(request: Request, predictor: Predicts, wish: Wish) -> Advice:
+    """Of all policies and limits that can be predicted. The guest, link and accelerator are the request's.
+    NotPredicted where that is none."""
+    deadline_s = wish.must_end_within_s or request.settings.deadline_s
+    options, refused = [], {}
+    for name in POLICIES:
+        policy = BUILT_IN[name]
+        if wish.never_lose and policy.post_copy is not None:
+            refused[name] = "the guest is lost if a host dies while it fetches pages"
+            continue
+        for limit_s in LIMITS_S:
+            try:
+                settings = Settings.of(policy, (Step(0.0, limit_s),), deadline_s)
+                prediction = predictor.predict(replace(request, settings=settings))
+            except NotPredicted as error:
+                refused.setdefault(name, str(error))
+                continue
+            options.append(Option(name, policy, limit_s, prediction, cost(wish.mind, prediction, deadline_s)))
+    if not options:
+        raise NotPredicted(next(iter(refused.values())))
+    options.sort(key=_order)
+    return Advice(wish, options, sorted(refused.items()), _regret(wish.mind, options))
+
+
+def _order(option: Option) -> tuple[bool, float, float]:
+    """Those that surely end by their cost; of the rest those first that are likelier to end."""
+    ends = option.prediction.ends
+    return (False, option.cost, -ends) if _sure(option) else (True, -ends, option.cost)
+
+
+def _sure(option: Option) -> bool:
+    return option.prediction.course.ends and option.prediction.ends >= SURE
+
+
+def cost(mind: Mind, prediction: Prediction, deadline_s: float) -> float:
+    """What is to be expected: a migration that does not end takes until its deadline, and is asked for again. Blackout:
+    the pause, and in post-copy the most that the guest waits for pages. guest-speed: the work that it loses, in seconds
+    of its processors, at most: as if it were held all the time as it is at last."""
+    course = prediction.course
+    if not course.ends or course.time_s is None or course.pause_s is None:
+        return float("inf")
+    still_s = course.pause_s + course.waits_s
+    costs: dict[Mind, Callable[[], float]] = {
+        "time": lambda: course.time_s + (1 / prediction.ends - 1) * deadline_s if course.time_s is not None else 0.0,
+        "blackout": lambda: still_s,
+        "data": lambda: course.data_bytes / prediction.ends,
+        "guest-speed": lambda: still_s + course.throttle * (course.time_s or 0.0),
+    }
+    return costs[mind]()
+
+
+_FIGURES: dict[Mind, Figure] = {"time": "time_s", "blackout": "pause_s", "data": "data_bytes"}
+
+
+def _regret(mind: Mind, options: Sequence[Option]) -> float | None:
+    """At most: the best's cost at the upper end of its interval, beside the least at a lower end of any other that
+    surely ends."""
+    figure = _FIGURES.get(mind)
+    ends = [option for option in options if _sure(option)]
+    if figure is None or not ends or any(figure not in option.prediction.intervals for option in ends):
+        return None
+
+    def at(option: Option, *, high: bool) -> float:
+        interval = option.prediction.intervals[figure]
+        value = getattr(option.prediction.course, figure)
+        return option.cost + (interval.high if high else interval.low) - float(value)
+
+    others = [at(option, high=False) for option in ends[1:]]
+    if not others:
+        return 0.0
+    least = min(others)
+    return max(0.0, at(ends[0], high=True) / least - 1) if least > 0 else None
+
+
+def settings_for(option: Option) -> dict[str, list[str]]:
+    """How it is set: QEMU's monitor (HMP), libvirt's virsh, Nova's options; a sentence where something has no way."""
+    policy, limit_ms = option.policy, round(1000 * option.limit_s)
+    qemu = [f"migrate_set_parameter downtime-limit {limit_ms}"]
+    flags, after = ["--live"], [f"virsh migrate-setmaxdowntime DOMAIN {limit_ms}"]
+    # the least steps: it begins with a third of the limit, and reaches it soonest
+    nova = [
+        f"live_migration_downtime = {max(100, limit_ms)}",
+        "live_migration_downtime_steps = 3",
+        "live_migration_downtime_delay = 3",
+        f"live_migration_permit_auto_converge = {policy.auto_converge is not None}",
+        f"live_migration_permit_post_copy = {policy.post_copy is not None}",
+    ]
+    if limit_ms < 100:
+        nova.append(f"# Nova takes no limit below 100 ms; {limit_ms} ms is advised")
+    if policy.auto_converge is not None:
+        qemu.append("migrate_set_capability auto-converge on")
+        flags.append("--auto-converge")
+    if policy.post_copy is not None:
+        qemu.append("migrate_set_capability postcopy-ram on")
+        flags += ["--postcopy", "--postcopy-after-precopy"]
+        if policy.post_copy.preempt:
+            qemu.append("migrate_set_capability postcopy-preempt on")
+            nova.append("# Nova has no option for preempt")
+    if policy.multifd is not None:
+        channels = policy.multifd.channels
+        qemu += ["migrate_set_capability multifd on", f"migrate_set_parameter multifd-channels {channels}"]
+        flags += ["--parallel", "--parallel-connections", str(channels)]
+        nova.append("# none for multifd is known here")
+    return {
+        "QEMU, on both sides where it is a capability": qemu,
+        "libvirt": [f"virsh migrate {' '.join(flags)} DOMAIN URI", *after],
+        "Nova, [libvirt] in nova.conf": nova,
+    }
+
+
+def lines(advice: Advice, based_on: str) -> list[str]:
+    """What `advise` prints: the best of each policy, the advice, and how it is set."""
+    shown: dict[str, Option] = {}
+    for option in advice.options:
+        shown.setdefault(option.name, option)
+    rows = [["policy", "limit", "time", "pause", "waits", "data", "ends"]]
+    rows += [_row(option) for option in shown.values()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    said = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    said += [f"{name}: {why}" for name, why in advice.refused]
+    best = advice.best
+    regret = "how much more it may cost than another is not known" if advice.regret is None else (
+        f"it may cost {percent(advice.regret)} more than another, at most"
+    )  # fmt: skip
+    doubt = "" if _sure(best) else f"; nothing ends with {percent(SURE)}"
+    said += ["", f"advice: {best.name} with a limit of {ms(best.limit_s)}, for {advice.wish.mind}; {regret}{doubt}"]
+    for where, how in settings_for(best).items():
+        said += [f"  {where}:", *(f"    {line}" for line in how)]
+    return [*said, f"based on {based_on}"]
+
+
+def _row(option: Option) -> list[str]:
+    course = option.prediction.course
+    time_s = DASH if course.time_s is None else f"{course.time_s:.2f} s"
+    data = f"{course.data_bytes / 1e6:.0f} MB" if course.ends else DASH
+    waits = f"up to {ms(course.waits_s)}" if course.waits_s else DASH
+    return [
+        option.name, ms(option.limit_s), time_s, ms(course.pause_s), waits, data, percent(option.prediction.ends),
+    ]  # fmt: skip
+
+
+def as_json(advice: Advice, based_on: str, trial: int) -> dict[str, Any]:
+    """The public JSON of `advise`, in base units; a cost without bound is null."""
+    options = [
+        {
+            "policy": option.name,
+            "limit_s": option.limit_s,
+            "cost": None if option.cost == float("inf") else option.cost,
+            "predicted": option.prediction.as_json(),
+        }
+        for option in advice.options
+    ]
+    return {
+        "schema": SCHEMA, "trial": trial, "based_on": based_on, "wish": vars(advice.wish), "options": options,
+        "refused": dict(advice.refused), "regret": advice.regret, "settings": settings_for(advice.best),
+    }  # fmt: skip
