@@ -6,8 +6,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from faketrial import light, run_of
+from faketrial import light
 
+from fakerun import fake_run
 from migrascope.lab.fake.script import Failure, Script, default_script
 from migrascope.metrics.trial import measure
 from migrascope.model.schedule import TrialSpec
@@ -29,7 +30,7 @@ def scripts(spec: TrialSpec) -> Script:
 
 def made(folder: Path, **parts: object) -> RunFolder:
     plan = light(probes={"dirty": True, "echo_rate": 50}, blocks=1, **{"axes": AXES, **parts})
-    return run_of(folder, plan, scripts)
+    return fake_run(folder, plan, scripts)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_what_is_held_out_is_so_by_its_cell_alone() -> None:
 
 
 def test_a_run_that_was_not_sampled_is_refused(tmp_path: Path) -> None:
-    plain = run_of(tmp_path / "runs", light(blocks=1, axes={"scenario": ["none"]}), scripts)
+    plain = fake_run(tmp_path / "runs", light(blocks=1, axes={"scenario": ["none"]}), scripts)
     with pytest.raises(NotSampled, match=r"set probes\.dirty = true"):
         collect(plain, tmp_path / FILE, "")
     assert not (tmp_path / FILE).exists()
