@@ -1,6 +1,7 @@
 """Conditions over what the probes have written so far: is the workload steady, has the service recovered."""
 
 from collections import deque
+from math import floor
 from pathlib import Path
 from statistics import median
 
@@ -10,7 +11,8 @@ from migrascope.store.spool import Follower
 
 GRACE_NS = 200_000_000
 """So long after it was due, what has come in time is written."""
-_RECOVERY_NS = 500_000_000
+_RECOVERY_NS, _RECOVERY_INTERVALS = 500_000_000, 2
+"""A service has recovered after so long without a lost probe, and so many intervals of the probes at least."""
 _VIEWER_NS = 3_000_000_000
 """A viewer asks for a stretch of media at least so often."""
 _LEDGER_NS = 15_000_000_000
@@ -64,17 +66,19 @@ class EchoWatch:
         return len(seqs), sum(seq in self._answered for seq in seqs) / len(seqs) if seqs else 0.0
 
     def whole(self, from_ns: int, until_ns: int) -> bool:
-        """Whether nine tenths of the rate were sent in [from, until) and every one of them was answered."""
+        """Whether nine tenths of the rate, in whole probes, were sent in [from, until) and each was answered."""
         sent, answered = self._share(from_ns, until_ns)
-        return sent >= 0.9 * self._rate * (until_ns - from_ns) / NS and answered == 1.0
+        return sent >= floor(0.9 * self._rate * (until_ns - from_ns) / NS) and answered == 1.0
 
     def recovered(self, since_ns: int) -> int | None:
-        """The start of the first 500 ms after `since_ns` in which no request was lost so far; None if not yet."""
+        """The start of the first 500 ms after `since_ns`, two intervals at least, in which no request was lost so far;
+        None if not yet."""
         self.update()
         lost = [sent for seq, sent in self._recent if sent >= since_ns and seq not in self._answered]
         now = mono_ns() - GRACE_NS
         start = max([since_ns, *(sent + 1 for sent in lost if sent <= now)])
-        return start if start + _RECOVERY_NS <= now and self.whole(start, start + _RECOVERY_NS) else None
+        until = start + max(_RECOVERY_NS, round(_RECOVERY_INTERVALS * NS / self._rate))
+        return start if until <= now and self.whole(start, until) else None
 
     def unsteady(self, from_ns: int, until_ns: int) -> str | None:
         """Why the window [from, until) is not steady: probes that were not sent, or not answered."""

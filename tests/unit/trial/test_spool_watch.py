@@ -129,3 +129,24 @@ def test_probes_that_were_held_back_are_an_outage_up_to_their_answer(tmp_path: P
 
 def test_what_was_before_the_request_is_no_outage_of_it(tmp_path: Path) -> None:
     assert outage_of(tmp_path, {50: None, 51: None}, since=60)[0] is None
+
+
+@pytest.mark.parametrize("rate", [1, 3, 5, 10, 50])
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.6, 0.9])
+def test_a_service_recovers_at_every_rate_of_probes_wherever_in_their_grid_it_was_asked(
+    tmp_path: Path, rate: int, phase: float
+) -> None:
+    begin, interval = mono_ns() - 5 * NS, NS // rate
+    sent = [(seq, begin + seq * interval, begin + seq * interval) for seq in range(4 * rate)]
+    write(tmp_path, "echo_sent", "echo", sent)
+    write(tmp_path, "echo_reply", "echo", [(seq, due, due) for seq, due, _ in sent])
+    since = begin + round(phase * interval)
+    assert EchoWatch(tmp_path, rate).recovered(since) == since
+
+
+@pytest.mark.parametrize("rate", [1, 5, 50])
+def test_and_not_while_probes_are_lost(tmp_path: Path, rate: int) -> None:
+    begin, interval = mono_ns() - 5 * NS, NS // rate
+    write(tmp_path, "echo_sent", "echo", [(seq, *2 * (begin + seq * interval,)) for seq in range(5 * rate)])
+    write(tmp_path, "echo_reply", "echo", [(0, begin, begin)])
+    assert EchoWatch(tmp_path, rate).recovered(begin) is None
