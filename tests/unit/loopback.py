@@ -1,6 +1,10 @@
-"""A port on loopback that is open."""
+"""A port on loopback that is open, and a web server behind one."""
 
+import contextlib
 import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def listening(port: int = 0) -> socket.socket:
@@ -10,3 +14,35 @@ def listening(port: int = 0) -> socket.socket:
     server.bind(("127.0.0.1", port))
     server.listen(1000)
     return server
+
+
+class Site(ThreadingHTTPServer):
+    """Answers every request alike. asked: how often it was."""
+
+    status, body, asked = 200, b"hello", 0
+
+
+class _Page(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Site)
+        self.server.asked += 1
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextlib.contextmanager
+def served() -> Iterator[Site]:
+    """A site that serves while the block runs."""
+    with Site(("127.0.0.1", 0), _Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

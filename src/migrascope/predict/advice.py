@@ -1,6 +1,6 @@
 """Which way of migrating costs a guest the least, of what its user minds, and how it is set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -100,13 +100,15 @@ def cost(mind: Mind, prediction: Prediction, deadline_s: float) -> float:
     if not course.ends or course.time_s is None or course.pause_s is None:
         return float("inf")
     still_s = course.pause_s + course.waits_s
-    costs: dict[Mind, Callable[[], float]] = {
-        "time": lambda: course.time_s + (1 / prediction.ends - 1) * deadline_s if course.time_s is not None else 0.0,
-        "blackout": lambda: still_s,
-        "data": lambda: course.data_bytes / prediction.ends,
-        "guest-speed": lambda: still_s + course.throttle * (course.time_s or 0.0),
-    }
-    return costs[mind]()
+    match mind:
+        case "time":
+            return course.time_s + (1 / prediction.ends - 1) * deadline_s
+        case "blackout":
+            return still_s
+        case "data":
+            return course.data_bytes / prediction.ends
+        case "guest-speed":
+            return still_s + course.throttle * course.time_s
 
 
 _FIGURES: dict[Mind, Figure] = {"time": "time_s", "blackout": "pause_s", "data": "data_bytes"}

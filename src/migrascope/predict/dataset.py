@@ -73,11 +73,11 @@ def table_of(path: Path) -> pl.DataFrame:
     return frame
 
 
-def read(path: Path, *, without: str | None = None) -> list[Trial]:
-    """The trials for a model, in the table's order. without: a run whose trials are left out. BadDataset where it is no
-    table of trials."""
+def trials_of(table: pl.DataFrame, path: Path, *, without: str | None = None) -> list[Trial]:
+    """The trials for a model, in the table's order. path: where it is from. without: a run whose trials are left out.
+    BadDataset where a row is none."""
     trials = []
-    for number, row in enumerate(table_of(path).select(list(SCHEMA)).rows(named=True), start=1):
+    for number, row in enumerate(table.select(list(SCHEMA)).rows(named=True), start=1):
         if row["why"] or (without is not None and row["run"] == without):
             continue
         try:
@@ -85,6 +85,11 @@ def read(path: Path, *, without: str | None = None) -> list[Trial]:
         except (ValueError, TypeError, NotPredicted) as error:
             raise BadDataset(f"{path}: row {number}: {error}") from error
     return trials
+
+
+def read(path: Path, *, without: str | None = None) -> list[Trial]:
+    """The same of a file. BadDataset where it is no table of trials."""
+    return trials_of(table_of(path), path, without=without)
 
 
 def _trial(row: dict[str, Any]) -> Trial:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from migrascope.predict.baselines import MODELS
-from migrascope.predict.dataset import read, table_of
-from migrascope.predict.fit import Fitted, NotFitted, fit
+from migrascope.predict.dataset import table_of, trials_of
+from migrascope.predict.fit import NotFitted, fit
 from migrascope.predict.predictor import Prediction, Predictor
 from migrascope.predict.request import NotPredicted, Request
 from migrascope.predict.trials import Trial
@@ -52,22 +52,18 @@ class Learnt:
 def learnt(path: Path, *, without: str | None = None) -> Learnt:
     """From a table. without: a run that is to be predicted, and must not be fitted to. Trials that are held out stay
     so. BadDataset where it is no table of trials."""
-    trials = read(path, without=without)
+    table = table_of(path)
+    trials = trials_of(table, path, without=without)
     predictors: dict[str, Predictor] = {}
     whys: dict[str, str] = {}
     for accelerator in sorted({trial.request.accelerator for trial in trials}):
         mine = [trial for trial in trials if trial.request.accelerator == accelerator]
         try:
-            predictors[accelerator] = Predictor.calibrated(_fitted(mine), _of(mine, "calibrate"))
+            predictors[accelerator] = Predictor.calibrated(fit(MODELS[0], _of(mine, "fit")), _of(mine, "calibrate"))
         except NotFitted as error:
             whys[accelerator] = str(error)
-    table = table_of(path)
     machines = table["machine"].drop_nulls().unique().to_list() if "machine" in table.columns else []
     return Learnt(predictors, whys, frozenset(machines))
-
-
-def _fitted(trials: list[Trial]) -> Fitted:
-    return fit(MODELS[0], _of(trials, "fit"))
 
 
 def _of(trials: list[Trial], split: str) -> list[Trial]:

@@ -4,14 +4,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from migrascope.model.units import human
 from migrascope.qos.result import Direction, FlowQos, Qos, Window
 from migrascope.qos.text import act_line, flow_ends, flow_name, moment_line, remarks, silence_line
 from migrascope.report.charts.specifications import CONFIG, PALETTE, SCHEMA, Spec
-from migrascope.report.page.html import libraries
+from migrascope.report.page.html import libraries, template
 
 DRAWN = 8
 """So many of the largest flows are drawn, in both directions."""
@@ -29,15 +28,11 @@ _PANELS: tuple[tuple[str, str, Callable[[Window], float | None]], ...] = (
 
 def page(qos: Qos) -> str:
     """The whole page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("migrascope.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     largest = sorted(qos.flows, key=lambda flow: flow.bytes, reverse=True)
     drawn = [(number, flow, way) for number, flow in enumerate(largest[:DRAWN]) for way in flow.directions]
     specs = {"silences": _silences(qos), **{name: _lines(qos, drawn, title, of) for name, title, of in _PANELS}}
     totals = qos.totals
-    return environment.get_template("capture.html.j2").render(
+    return template("capture.html.j2").render(
         file=qos.file,
         meta=[f"{totals.packets} packets", human(totals.bytes, "B"), human(totals.duration_s, "s")],
         remarks=remarks(totals),

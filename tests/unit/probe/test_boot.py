@@ -1,12 +1,11 @@
 """The boot id of a machine, as it is asked for by HTTP."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Site, served
 
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.probe.boot import Asker, NoBootId, boot_id_of
@@ -17,30 +16,11 @@ from migrascope.study.observation.page import need_boot_id
 ID = "5f0c1a52-6d1c-4a0e-9a52-0d4c6a3a6f10"
 
 
-class Site(ThreadingHTTPServer):
-    status, body, asked = 200, ID.encode() + b"\n", 0
-
-
-class Page(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Site)
-        self.server.asked += 1
-        self.send_response(self.server.status)
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with Site(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with served() as server:
+        server.body = ID.encode() + b"\n"
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(

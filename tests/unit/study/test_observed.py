@@ -9,13 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commandline import migrascope
-from loopback import listening
+from loopback import Site, listening, served
 
 from migrascope.analysis.run import analyse
 from migrascope.cli.main import _arguments
@@ -231,32 +230,10 @@ def test_what_prepares_runs_before_each_trial_and_may_fail(port: int, tmp_path: 
     assert str(second.trial.reason).startswith("prepare failed with 1")
 
 
-class Site(ThreadingHTTPServer):
-    status = 200
-
-
-class Page(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Site)
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "5")
-        self.end_headers()
-        self.wfile.write(b"hello")
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with Site(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with served() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_visits_alone_are_enough(site: Site, tmp_path: Path) -> None:

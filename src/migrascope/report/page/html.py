@@ -51,7 +51,7 @@ def render(
         "doses-picture": doses.picture(summary),
         "trial-axis": specifications.trial_axis() if timelines else None,
     }
-    return _template().render(
+    return template("report.html.j2").render(
         run=summary.run,
         first_line=first_line(summary),
         caution=caution(summary),
@@ -98,8 +98,8 @@ def render(
 
 
 @cache
-def _template() -> jinja2.Template:
-    """The page's template: compiled once, since each of its parts takes as long as a page to fill in."""
+def template(name: str) -> jinja2.Template:
+    """A page's template: compiled once, since each of its parts takes as long as a page to fill in."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("migrascope.report"),
         autoescape=True,
@@ -107,7 +107,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 @cache

@@ -44,7 +44,8 @@ def line(event: Event, *, several: bool) -> str:
 
 def total(targets: Sequence[Target], for_s: float | None) -> str:
     """All that will be sent, in a sentence. for_s: for how long, None until Ctrl-C."""
-    kept, booted = ([target for target in targets if wanted(target)] for wanted in (_keeps, _boots))
+    kept = [target for target in targets if target.clock_port]
+    booted = [target for target in targets if target.boot_url]
     segments, boots = sum(target.clock_rate for target in kept), BOOT_RATE * len(booted)
     packets = sum(target.rate for target in targets) + segments + boots
     bits = 8 * (
@@ -59,14 +60,6 @@ def total(targets: Sequence[Target], for_s: float | None) -> str:
         among += f"{',' if not kept else ' and'} {boots:g} {'of them ' if not kept else ''}for a boot id"
     until = "until Ctrl-C" if for_s is None else f"for {duration_text(for_s)}"
     return f"in all {packets:g} probes a second{among}, {human(bits, 'bit/s')}, {until}"
-
-
-def _keeps(target: Target) -> bool:
-    return bool(target.clock_port)
-
-
-def _boots(target: Target) -> bool:
-    return bool(target.boot_url)
 
 
 def _header(target: Target) -> int:
