@@ -10,30 +10,19 @@ Goals: of a hundred pauses, 95 within 5 ms; blackouts 2.5 ms off at p95.
 """
 
 import asyncio
-import json
 import random
-import signal
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-from rich.console import Console
 
-from common import folder, machine, verdict
-from migrascope.cli.progress import ConsoleProgress
+from common import machine, verdict
 from migrascope.lab.qemu.lab import QemuInstance
 from migrascope.model.clock import clock_pair
-from migrascope.model.plan import Plan
-from migrascope.model.schedule import Factors
-from migrascope.node.process import Where
-from migrascope.study.labs.images import prepare
-from migrascope.study.labs.labs import qemu_lab
-from migrascope.trial.parts import Trial, instance
-from migrascope.trial.runtime import MACHINE
-from migrascope.trial.setup import arranged
+from migrascope.trial.parts import Trial
+from observer_process import Observer, guest_up
 
 LENGTHS_S = (0.1, 0.2, 0.5, 1.0)
 QUIET_S, REST_S = 15.0, 4.0
@@ -71,27 +60,14 @@ async def pauses(trial: Trial, repeats: int) -> list[Pause]:
 
 async def observed(repeats: int) -> tuple[dict[str, Any], list[Pause], list[dict[str, Any]]]:
     """The lab's facts, the pauses that were made, and the blackouts that were told."""
-    progress, plan = ConsoleProgress(Console(stderr=True)), Plan()
-    images = await prepare(progress.step)
-    async with qemu_lab(plan, images, progress) as (lab, up):
-        opened = folder()
-        factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
-        trial = Trial(
-            plan, MACHINE, lab.client, opened, lab.folder / "outside", "vm-1", "", True, lambda phase: None, {}, lab,
-            factors, "host-a", "host-a", {},
-        )  # fmt: skip
-        async with arranged(trial, (instance,)):
-            watch = ["observe", trial.instance.address, "--json", "--rate", str(RATE)]
-            argv = Where(lab.client).command([sys.executable, "-m", "migrascope", *watch])
-            observer = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-            reading = asyncio.create_task(observer.communicate())
-            try:
-                made = await pauses(trial, repeats)
-            finally:
-                with suppress(ProcessLookupError):
-                    observer.send_signal(signal.SIGINT)
-            told = [json.loads(line) for line in (await reading)[0].splitlines()]
-        return up.facts, made, [event for event in told if event["event"] == "blackout"]
+    async with guest_up() as (trial, facts):
+        observer = Observer(trial.lab.client, trial.instance.address, RATE)
+        await observer.start()
+        try:
+            made = await pauses(trial, repeats)
+        finally:
+            told = await observer.stop()
+        return facts, made, [event for event in told if event["event"] == "blackout"]
 
 
 def table(facts: dict[str, Any], made: list[Pause], told: list[dict[str, Any]]) -> str:

@@ -126,6 +126,7 @@ class PeerClock(StampedSocket):
             opened.close()
             raise
         self._kept: socket.socket | None = None
+        self._source = ("", 0)
         self._seen: Segment | None = None
         self._number, self._tried_ns = 0, 0
 
@@ -136,14 +137,15 @@ class PeerClock(StampedSocket):
     def ask(self) -> None:
         """Makes the peer answer; without a connection, begins one, if the last one was begun long enough ago."""
         now = time.monotonic_ns()
-        if self._kept is not None and self._over(now):
-            self._end()
+        established = self._kept is not None and self._established()
+        if not established and (self._seen is not None or now - self._tried_ns > _GIVEN_UP_NS):
+            self._end()  # it has ended, or does not come about
         if self._kept is None:
             if now - self._tried_ns >= _AGAIN_NS:
                 self._begin(now)
-        elif self._seen is not None and self._established():
+        elif established and self._seen is not None:
             try:
-                self._socket.send(keep_alive(self._kept.getsockname()[:2], self._target, self._seen))
+                self._socket.send(keep_alive(self._source, self._target, self._seen))
             except OSError:
                 return  # no route, no buffer: it is a lost one
 
@@ -153,16 +155,11 @@ class PeerClock(StampedSocket):
         self._kept.bind(("", 0))
         self._attach(self._socket, self._kept.getsockname()[1])
         self._kept.connect_ex(self._target)
+        self._source = self._kept.getsockname()[:2]
 
     def _established(self) -> bool:
         assert self._kept is not None
         return self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0] == _ESTABLISHED
-
-    def _over(self, now: int) -> bool:
-        """Whether the connection has ended, or does not come about."""
-        if self._established():
-            return False
-        return self._seen is not None or now - self._tried_ns > _GIVEN_UP_NS
 
     def _end(self) -> None:
         if self._kept is not None:
@@ -202,7 +199,7 @@ def refusal(address: str) -> str | None:
         return f"no way to see segments: {error.strerror}"
 
 
-async def main(program: Program) -> None:
+def main(program: Program) -> None:
     """Asks until the program drains, receives until it ends."""
     config = program.config
     with ExitStack() as stack:
@@ -215,7 +212,7 @@ async def main(program: Program) -> None:
                 spool = stack.enter_context(_spool(config, target))
             peers.append((where, peer, spool))
         program.ready()
-        async for _ in program.grid(1 / config["rate"], drain=False):
+        for _ in program.ticks(1 / config["rate"]):
             for where, peer, spool in peers:
                 rows = peer.receive(_MOST_READ)
                 with _ends(f"cannot record in {config['directory']}"):
@@ -242,4 +239,4 @@ def _ends(words: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    Program.from_argv().run(main)
+    main(Program.from_argv())
