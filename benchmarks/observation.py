@@ -82,16 +82,16 @@ def precede(pids: Iterable[int]) -> None:
 
 @asynccontextmanager
 async def busy() -> AsyncIterator[None]:
-    """Up to four programs that count, for 1 to 8 s at a time, with breaks as long."""
+    """Up to three programs that count, for 1 to 5 s at a time, with breaks as long."""
     chance = random.Random(1)
 
     async def bursts() -> None:
         while True:
-            seconds = chance.uniform(1, 8)
+            seconds = chance.uniform(1, 5)
             argv = [sys.executable, "-c", COUNTING.format(seconds)]
-            counting = [await asyncio.create_subprocess_exec(*argv) for _ in range(chance.randint(1, 4))]
+            counting = [await asyncio.create_subprocess_exec(*argv) for _ in range(chance.randint(1, 3))]
             await asyncio.gather(*(process.wait() for process in counting))
-            await asyncio.sleep(chance.uniform(1, 8))
+            await asyncio.sleep(chance.uniform(1, 5))
 
     going = asyncio.create_task(bursts())
     try:
