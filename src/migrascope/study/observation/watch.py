@@ -108,7 +108,7 @@ class _Trials:
         factors = self.specs[number].factors
 
         def learnt(resident: int | None) -> Known:
-            return known(factors, [past for item, past in sorted(self._pasts.items()) if item < number], resident)
+            return known(factors, [past for earlier, past in sorted(self._pasts.items()) if earlier < number], resident)
 
         visitors = self.plan.visitors
         buffer_s = visitors.file_buffer if factors.scenario == "offline" else visitors.live_buffer

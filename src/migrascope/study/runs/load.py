@@ -52,7 +52,7 @@ class KeptLoads:
 
     def put(self, key: str, load: Load) -> None:
         """Keeps it; the oldest goes where there are many."""
-        others = {name: item for name, item in self._all().items() if name != key}
+        others = {name: kept for name, kept in self._all().items() if name != key}
         newest = list(others.items())[-_MOST_KEPT + 1 :]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._path, {**dict(newest), key: load.as_json()})
