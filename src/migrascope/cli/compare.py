@@ -17,7 +17,6 @@ from migrascope.report.terminal.comparison import show
 from migrascope.store.atomic import write_whole
 from migrascope.store.runfolder import find_run
 from migrascope.study.plans import thresholds
-from migrascope.study.runs.run import plan_of
 
 EXITS = {FAIL: 1, UNKNOWN: 3}
 
@@ -75,7 +74,7 @@ def check(
     if not wanted:
         raise UsageProblem(f"{source} has no [thresholds]; write one, or name a file with --thresholds")
     summary = analyse(folder)
-    planned = [trial.factors for trial in schedule(plan_of(folder))]
+    planned = [trial.factors for trial in schedule(folder.plan())]
     checks = check_run(summary, wanted) + unfinished(summary, planned)
     if junit_ is not None:
         _write_junit(junit_, junit(summary.run, checks))

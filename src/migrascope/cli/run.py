@@ -28,7 +28,7 @@ from migrascope.study.labs.images import prepare
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import Options, load
 from migrascope.study.runs.load import SEARCH_S, another_runs
-from migrascope.study.runs.run import execute, expected_trial_s, finished, plan_of, resume
+from migrascope.study.runs.run import execute, expected_trial_s, finished, resume
 
 BYTES_PER_TRIAL = 1_000_000
 Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
@@ -90,7 +90,7 @@ def run(
     if folder is not None and load_from is not None:
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
     borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
-    loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
+    loaded = folder.plan() if folder is not None else load(plan, Options(quick, lab, cloud, instances))
     if folder is not None:
         need_ours(folder.path, loaded)
     made = made_in(runs)

@@ -15,7 +15,6 @@ from migrascope.store.document import read_object
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.labs import Progress, Up
-from migrascope.study.plans import plan_in
 from migrascope.study.runs.environment import environment
 from migrascope.trial.fit import heaviest
 from migrascope.workload.search import conclude
@@ -160,5 +159,5 @@ _SOURCES = {
 
 def another_runs(run: RunFolder) -> Load:
     """The load that a run had, for another one. One that was made before loads were found has its plan's numbers."""
-    found = run.load() or plan_in(run.path / "plan.toml").full_load()
+    found = run.load() or run.plan().full_load()
     return replace(found, how="run", tried=())
