@@ -10,7 +10,8 @@ from migrascope.analysis.compare import as_json
 from migrascope.analysis.compare import compare as compare_runs
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
-from migrascope.cli.output import damage_of, print_json
+from migrascope.cli.output import print_json
+from migrascope.cli.results import damage_of
 from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.report.terminal.comparison import show

@@ -13,9 +13,10 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.metrics import Metrics, counted, exposing
-from migrascope.cli.output import print_json, table_and_report
+from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
+from migrascope.cli.results import table_and_report
 from migrascope.cli.window import Window, on_terminal
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem

@@ -30,6 +30,8 @@ from migrascope.store.removal import remove_tree
 SCHEMA = 1
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
 PLAN, LOAD = "plan.toml", "load.json"
+LOCK = ".lock"
+"""In the run folder: held by the process that writes it."""
 OPEN = ".open"
 """What the folder of a trial is called beside its number, until it is sealed."""
 

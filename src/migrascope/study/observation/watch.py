@@ -19,8 +19,7 @@ from migrascope.model.schedule import COMMAND, Factors, TrialSpec, schedule
 from migrascope.node.lock import holder
 from migrascope.store.following import TrialFollower
 from migrascope.store.recording import DAMAGED, Recording
-from migrascope.store.runfolder import RunError, RunFolder
-from migrascope.study.runs.run import LOCK
+from migrascope.store.runfolder import LOCK, RunError, RunFolder
 
 QUIET_S = 5.0
 """A trial that has written nothing for so long is told to be silent: every probe writes several times a second."""

@@ -10,20 +10,15 @@ from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.node.lock import free
-from migrascope.node.paths import STATE
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
-from migrascope.store.runfolder import RunError, RunFolder
+from migrascope.store.runfolder import LOCK, RunError, RunFolder
 from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, qemu_trials
 from migrascope.study.plans import text_of
-from migrascope.study.runs.environment import manifest
+from migrascope.study.runs.environment import CALIBRATION, manifest
 from migrascope.study.runs.load import Chooser, KeptLoads
 from migrascope.trial.sampling import PERIODS_S
-
-LOCK = ".lock"
-"""In the run folder: held by the process that writes it."""
-CALIBRATION = STATE / "calibration.json"
 
 
 @contextlib.contextmanager
