@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from cloudtrial import record_run
+from tworuns import short_run
 
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
@@ -23,6 +24,16 @@ from migrascope.report.charts.figures import figures
 from migrascope.report.export.dictionary import CELL, FACTORS, TRIAL, dictionary
 from migrascope.report.export.export import export
 from migrascope.store.runfolder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def short() -> RunFolder:
+    return short_run()
+
+
+@pytest.fixture(scope="module")
+def ours(short: RunFolder) -> Summary:
+    return analyse(short)
 
 
 def test_a_folder_that_others_can_use(

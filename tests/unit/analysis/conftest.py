@@ -1,22 +1,21 @@
 """Two runs of six blocks, of which the second pauses longer."""
 
 import pytest
-from tworuns import plan, scripts
+from tworuns import long_run, short_run
 
-from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.store.runfolder import RunFolder
 
 
 @pytest.fixture(scope="session")
-def short(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return fake_run(tmp_path_factory.mktemp("short"), plan(), scripts(0.2))
+def short() -> RunFolder:
+    return short_run()
 
 
 @pytest.fixture(scope="session")
-def long(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return fake_run(tmp_path_factory.mktemp("long"), plan(policy=["xbzrle"]), scripts(0.3))
+def long() -> RunFolder:
+    return long_run()
 
 
 @pytest.fixture(scope="session")
