@@ -27,6 +27,8 @@ from migrascope.model.schedule import TrialSpec
 from migrascope.store.atomic import write_json
 from migrascope.store.runfolder import RunFolder
 
+VISITORS = {"new_rate": 10, "kept_rate": 10, "viewers": 1}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
@@ -36,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         script = default_script(spec, 1)
         return replace(script, failure="destination-died") if spec.number == 5 else script
 
-    plan = light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1})
+    plan = light(visitors=VISITORS)
     return fake_run(tmp_path_factory.mktemp("run"), plan, scripts)
 
 
@@ -125,18 +127,16 @@ ROW: dict[str, Any] = {
     "n": 70,
 }
 ROWS = [ROW, ROW | {"load": "idle"}, ROW | {"added_rtt_s": 0.05}]
-HAD = light(visitors={"new_rate": 10, "kept_rate": 10, "viewers": 1}).full_load()
+HAD = light(visitors=VISITORS).full_load()
 RATE = light().probes.echo_rate
 
 
-def test_calibration_is_read_from_the_run(run: RunFolder) -> None:
+def test_calibration_is_read_from_the_run(tmp_path: Path) -> None:
     """Only what was made under a load like the run's is quoted."""
-    path = run.path / "calibration.json"
-    write_json(path, {"rows": ROWS, "load": replace(HAD, new_rate=14.0).as_json(), "echo_rate": RATE})
-    try:
-        seen = analyse(run)
-    finally:
-        path.unlink()
+    run = fake_run(tmp_path, light(blocks=1, axes={"scenario": ["none"]}, visitors=VISITORS))
+    made = {"rows": ROWS, "load": replace(HAD, new_rate=14.0).as_json(), "echo_rate": RATE}
+    write_json(run.path / "calibration.json", made)
+    seen = analyse(run)
     assert seen.calibration is not None
     assert [row["quoted"] for row in seen.calibration] == [True, False, False]
     (accuracy,) = [finding for finding in seen.findings if finding.topic == "accuracy"]
