@@ -57,8 +57,9 @@ def segments_of(recording: Recording) -> Segments:
     """The segments that came on connections kept for their time stamps."""
     table = recording.table(SOURCE)
     names = ("connection", "flags", "tsval", "ttl", "recv_wall_ns", "recv_ns")
-    *columns, walls, read = (np.asarray(table[name].to_numpy(), dtype=np.int64) for name in names)
-    return Segments(*columns, to_mono(recording.wall_clock, walls, read))
+    columns = (np.asarray(table[name].to_numpy(), dtype=np.int64) for name in names)
+    connection, flags, tsval, ttl, walls, read = columns
+    return Segments(connection, flags, tsval, ttl, to_mono(recording.wall_clock, walls, read))
 
 
 def unseen_of(recording: Recording) -> str:

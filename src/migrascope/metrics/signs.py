@@ -100,7 +100,10 @@ def evidence_of(recording: Recording) -> Evidence:
     return Evidence(
         segments,
         "" if segments else unseen_of(recording),
-        [OnLink(*row, at) for row, at in zip(links.select("how", "mac", "why").iter_rows(), heard, strict=True)],
+        [
+            OnLink(how, mac, why, at)
+            for (how, mac, why), at in zip(links.select("how", "mac", "why").iter_rows(), heard, strict=True)
+        ],
         [Boot(*row) for row in recording.table("boot").select(Boot._fields).iter_rows()],
     )
 
