@@ -41,7 +41,7 @@ def doctor(
 def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json: bool) -> int:
     from migrascope.cloud.client import IMPATIENT  # openstacksdk is an extra, and takes a second
     from migrascope.study.doctor.cloud import CloudDoctor
-    from migrascope.study.doctor.metric_availability import prospect
+    from migrascope.study.doctor.metric_availability import availability
     from migrascope.study.labs.access import connect
 
     if os.geteuid() != 0:
@@ -49,7 +49,7 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
     plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
     doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, hosts_in_reach=testbed is not None)
     found = doctor.checks()
-    reasons = prospect(plan, doctor.reach)
+    reasons = availability(plan, doctor.reach)
     ready = not any(check.blocks for check in found)
     if json:
         metrics = {key: {"there": reason is None, "reason": reason} for key, reason in reasons.items()}

@@ -13,9 +13,10 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.metrics import Metrics, counted, exposing
-from migrascope.cli.output import print_json, table_and_report
+from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
+from migrascope.cli.results import table_and_report
 from migrascope.cli.window import Window, on_terminal
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
@@ -28,7 +29,7 @@ from migrascope.study.labs.images import prepare
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import Options, load
 from migrascope.study.runs.load import SEARCH_S, another_runs
-from migrascope.study.runs.run import execute, expected_trial_s, finished, plan_of, resume
+from migrascope.study.runs.run import execute, expected_trial_s, finished, resume
 
 BYTES_PER_TRIAL = 1_000_000
 Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
@@ -90,7 +91,7 @@ def run(
     if folder is not None and load_from is not None:
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
     borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
-    loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
+    loaded = folder.plan() if folder is not None else load(plan, Options(quick, lab, cloud, instances))
     if folder is not None:
         need_ours(folder.path, loaded)
     made = made_in(runs)

@@ -57,7 +57,7 @@ def query_migrate(recording: Recording) -> list[tuple[int, dict[str, Any]]]:
             for answered, host, command, answer in rows
             if answer and host == recording.trial.source and command == STATUS and answered >= request.mono_ns
         ),
-        key=lambda item: item[0],
+        key=lambda status: status[0],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.analysis.results import TrialResult
-from migrascope.analysis.run import analyse, planned
+from migrascope.analysis.run import analyse
 from migrascope.predict.conformal import LEVEL
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import FIGURES, Figure, Prediction
@@ -41,7 +41,7 @@ class Row:
 
 def rows_of(run: RunFolder, predictor: Predicts) -> list[Row]:
     """Every trial of a run, by its number."""
-    policies = planned(run).chosen_policies()
+    policies = run.plan().chosen_policies()
     rows = []
     for result in analyse(run).trials:
         facts = result.facts

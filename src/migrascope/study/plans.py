@@ -16,7 +16,6 @@ from migrascope.lab.openstack.policy import refused
 from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
-from migrascope.store.document import read_text
 
 MOST_PROBLEMS = 20
 """So many mistakes are listed."""
@@ -166,15 +165,6 @@ def _small_text(path: Path) -> str:
 def parse(text: str, origin: str) -> Plan:
     """The plan of a TOML text. PlanError lists every mistake."""
     return _validated(_read(text, origin), origin)
-
-
-def plan_in(path: Path) -> Plan:
-    """The plan of a run's file. PlanError where it is none."""
-    try:
-        text = read_text(path)
-    except (OSError, ValueError) as error:
-        raise PlanError(str(path), [str(error)]) from error
-    return parse(text, str(path))
 
 
 def _read(text: str, origin: str) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from migrascope.node.register import registers
 from migrascope.probe.ring import Ring, filter_program
 from migrascope.store.document import read_object
 from migrascope.study.doctor import disturbances
-from migrascope.study.runs.environment import environment
-from migrascope.study.runs.run import CALIBRATION
+from migrascope.study.runs.environment import CALIBRATION, environment
 from migrascope.workload.devtools import chromium
 
 Verdict = Literal["pass", "fail", "unknown"]
