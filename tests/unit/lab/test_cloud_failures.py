@@ -15,16 +15,17 @@ from migrascope.cloud.server import Server
 from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.injectors.store_load import StoreLoad
+from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.testbed import taps
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.disturbing import Aim, injector
-from migrascope.lab.testbed.events import EventWatch
 from migrascope.lab.testbed.injectors import commands
-from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu, qemu_of
+from migrascope.lab.testbed.injectors.processes import NodeOff, qemu_of
 from migrascope.lab.testbed.injectors.recovery import Recovery
 from migrascope.lab.testbed.injectors.services import Service, number_inside
 from migrascope.lab.testbed.instance import TestbedInstance
@@ -204,8 +205,8 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
     }
     kinds = {
-        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress, "qemu-kill": Qemu,
-        "qemu-freeze": Qemu, "abort": commands.Abort, "second-migration": commands.SecondMigration,
+        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress, "qemu-kill": QemuSignal,
+        "qemu-freeze": QemuSignal, "abort": commands.Abort, "second-migration": commands.SecondMigration,
         "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
