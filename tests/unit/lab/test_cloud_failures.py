@@ -205,9 +205,10 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
     }
     kinds = {
-        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress, "qemu-kill": QemuSignal,
-        "qemu-freeze": QemuSignal, "abort": commands.Abort, "second-migration": commands.SecondMigration,
-        "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress,
+        "qemu-kill": QemuSignal, "qemu-freeze": QemuSignal, "abort": commands.Abort,
+        "second-migration": commands.SecondMigration, "force-complete": commands.ForceComplete,
+        "service-kill": Service, "service-down": Service, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(item) for name, item in found.items()} == kinds

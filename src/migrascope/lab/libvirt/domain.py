@@ -16,8 +16,8 @@ _DOMAIN_TYPE = {"kvm": "kvm", "tcg": "qemu"}
 
 @dataclass(frozen=True)
 class DomainSpec:
-    """A domain to be made, with a UUID of its own. run: whose it is. export: address and port of the NBD server that has
-    its volume, under its name. tap: of its interface in each host, on that bridge. serial: the file to which its
+    """A domain to be made, with a UUID of its own. run: whose it is. export: address and port of the NBD server that
+    has its volume, under its name. tap: of its interface in each host, on that bridge. serial: the file to which its
     console goes."""
 
     name: str
