@@ -93,7 +93,6 @@ def _devices(spec: DomainSpec) -> Element:
     SubElement(serial, "target", port="0")
     SubElement(devices, "controller", type="usb", model="none")
     SubElement(devices, "memballoon", model="none")
-    SubElement(devices, "audio", id="1", type="none")
     return devices
 
 

@@ -15,8 +15,11 @@ _READY_S = 30.0
 _FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "state": "/var/lib/libvirt", "cache": "/var/cache/libvirt"}
 _LOGS = "log", "/var/log/libvirt"
 # /sys of this machine shows its own network; libvirt looks there for the bridges of the host.
-_BEGIN = 'hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys && exec libvirtd --listen'
-# A host is a namespace of this machine: nothing confines a QEMU there but that, and cgroups are this machine's.
+_BEGIN = """
+hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys &&
+exec libvirtd --listen --pid-file=/run/libvirt/libvirtd.pid
+"""
+# A host is a namespace of this machine: nothing confines a QEMU there but that; cgroups and /dev are this machine's.
 _QEMU = """\
 user = "root"
 group = "root"
@@ -25,6 +28,7 @@ remember_owner = 0
 security_driver = "none"
 cgroup_controllers = []
 namespaces = []
+hugetlbfs_mount = ""
 stdio_handler = "file"
 """
 
