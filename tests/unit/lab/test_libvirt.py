@@ -14,6 +14,7 @@ from migrascope.lab.libvirt.policy import refused, request_of
 from migrascope.lab.libvirt.rescue import next_step
 from migrascope.lab.operator import AGAIN, PATIENCE_S
 from migrascope.model.policy import BUILT_IN, AutoConverge, Moment, Policy, PostCopy
+from migrascope.study.plans import Options, PlanError, load
 
 ALWAYS = {"VIR_MIGRATE_LIVE", "VIR_MIGRATE_PEER2PEER"}
 
@@ -184,3 +185,32 @@ async def test_a_libvirt_that_takes_no_connection_is_an_error(tmp_path: Path) ->
     (tmp_path / "libvirt.py").write_text("raise SystemExit(1)")
     with pytest.raises(LibvirtError, match="host-a: libvirt takes no connection"):
         await Connection("host-a").open(["env", f"PYTHONPATH={tmp_path}", sys.executable])
+
+
+def plan(tmp_path: Path, text: str) -> str:
+    """The path of a plan's file."""
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_plan_names_the_lab_and_a_command_line_too(tmp_path: Path) -> None:
+    assert load(plan(tmp_path, '[lab]\nkind = "libvirt"\n')).lab.kind == "libvirt"
+    assert load(plan(tmp_path, ""), Options(lab="libvirt")).lab.kind == "libvirt"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[axes]\npolicy = ["tls"]\n', "policy tls: tls: the lab gives its hosts no certificates"),
+        ('[lab]\nqemu_program = "/usr/bin/qemu"\n', "lab.qemu_program: the lab libvirt runs the QEMU of its hosts"),
+        ("[probes]\ndirty = true\n", "probes.dirty: .* not in libvirt"),
+        ('[axes]\ndisturbance = ["off"]\n[[disturbance]]\nname = "off"\nkind = "node-off"\ntarget = "source"\n'
+         'when = "first-copy"\nduration = "5s"\n', "the lab libvirt has no node-off"),
+        ('[axes]\ndisturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\ntarget = "migration"\n'
+         'when = "switchover"\nduration = "5s"\nhold = true\n', "hold: the lab libvirt cannot hold"),
+    ],
+)  # fmt: skip
+def test_what_the_lab_does_not_have_is_refused_before_it_is_brought_up(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        load(plan(tmp_path, text), Options(lab="libvirt"))

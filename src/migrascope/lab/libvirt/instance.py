@@ -28,8 +28,8 @@ from migrascope.node.process import Where
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import wait_until
 
-GONE = "no domain"
-"""The state of an instance where a host's libvirt does not know it."""
+GONE, SILENT = "no domain", "no answer"
+"""What stands for its state where a host's libvirt does not know it, or says nothing."""
 _STATES = ("no state", "running", "blocked", "paused", "in shutdown", "shut off", "crashed", "suspended by the guest")
 """virDomainState, by number."""
 _GONE_S = 10.0
@@ -70,13 +70,13 @@ class LibvirtInstance:
         return _STATES[number]
 
     async def states(self) -> dict[str, str]:
-        """The same of both hosts; "no answer" where one gives none."""
+        """The same of both hosts; SILENT where one gives no answer."""
         found = {}
         for host in self.hosts:
             try:
                 found[host] = await self.state(host)
             except LibvirtError:
-                found[host] = "no answer"
+                found[host] = SILENT
         return found
 
     def problem(self) -> str | None:
@@ -145,7 +145,7 @@ class LibvirtInstance:
         """Whether it runs on the destination, and the other host's libvirt does not know it."""
         found = await self.states()
         words = ", ".join(f"{host}: {state}" for host, state in found.items())
-        if "no answer" in found.values():
+        if SILENT in found.values():
             return PostCheck("unknown", words)
         here = {host for host, state in found.items() if state != GONE} == {destination}
         return PostCheck("pass" if here and found[destination] == "running" else "fail", words)
@@ -159,7 +159,11 @@ class LibvirtInstance:
                     os.kill(pid, signal.SIGKILL)
 
         async def gone() -> bool:
-            return set((await self.states()).values()) <= {GONE, "no answer"}
+            left = [host for host, state in (await self.states()).items() if state not in (GONE, SILENT)]
+            for host in left:
+                with contextlib.suppress(LibvirtError):
+                    await self.call(host, "destroy")
+            return not left
 
         await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.05)
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from migrascope.lab.libvirt.instance import LibvirtInstance
 
 _LOOK_S, _TURN_S = 0.05, 0.01
-_ABORTED_S = 20.0
+_ABORTED_S, _ENDING_S = 20.0, 1.0
+"""Maximum time for a migration to end that was aborted, or that could not be, for it was about to end."""
 COMPLETED = ["VIR_DOMAIN_JOB_STATS_COMPLETED", "VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED"]
 
 
@@ -89,16 +90,15 @@ async def _due(instance: "LibvirtInstance", source: str, moment: Moment, elapsed
 
 
 async def _give_up(instance: "LibvirtInstance", source: str, moving: "asyncio.Task[Any]", limit_s: float) -> None:
-    """Aborts a migration that takes too long. NotConverged, unless it came to its end meanwhile."""
+    """Aborts a migration that takes too long. NotConverged, unless it comes to its end meanwhile."""
+    words, wait_s = f"still migrating after {limit_s:g} s; aborted", _ABORTED_S
     try:
         await instance.call(source, "abortJob")
     except LibvirtError as error:
-        if moving.done() and moving.exception() is None:
-            return
-        raise NotConverged(f"still migrating after {limit_s:g} s, and not to be aborted: {error}") from error
+        words, wait_s = f"still migrating after {limit_s:g} s, and not to be aborted: {error}", _ENDING_S
     try:
-        await asyncio.wait_for(asyncio.shield(moving), _ABORTED_S)
+        await asyncio.wait_for(asyncio.shield(moving), wait_s)
     except LibvirtError as error:
-        raise NotConverged(f"still migrating after {limit_s:g} s; aborted: {error}") from error
+        raise NotConverged(f"{words}: {error}") from error
     except TimeoutError:
-        raise NotConverged(f"still migrating after {limit_s:g} s, and {_ABORTED_S:g} s after its abortion") from None
+        raise NotConverged(f"{words}, and it goes on") from None
