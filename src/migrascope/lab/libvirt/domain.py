@@ -1,8 +1,8 @@
 """An instance as libvirt's XML: the same machine as the QEMU lab's, and the mark by which it is ours."""
 
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from migrascope.lab.accelerator import CPU_MODEL
@@ -31,7 +31,7 @@ class DomainSpec:
     tap: str
     bridge: str
     serial: Path
-    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    uuid: str = field(default_factory=lambda: str(uuid4()))
 
 
 def xml(spec: DomainSpec) -> str:

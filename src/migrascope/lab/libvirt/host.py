@@ -12,8 +12,14 @@ from migrascope.node.wait import wait_until
 
 PORT = 16509
 _READY_S = 30.0
-_FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "state": "/var/lib/libvirt", "cache": "/var/cache/libvirt"}
-_LOGS = "log", "/var/log/libvirt"
+_FOLDERS = {
+    "etc": "/etc/libvirt",
+    "run": "/run/libvirt",
+    "state": "/var/lib/libvirt",
+    "cache": "/var/cache/libvirt",
+    "log": "/var/log/libvirt",
+}
+"""What libvirt writes: folders of a host's own, and where they are in its root."""
 # /sys of this machine shows its own network; libvirt looks there for the bridges of the host.
 _BEGIN = """
 hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys &&
@@ -38,14 +44,13 @@ class Host:
 
     def __init__(self, name: str, namespace: Namespace, root: Path, folder: Path) -> None:
         self.name, self._folder = name, folder
-        laid = {**_FOLDERS, _LOGS[0]: _LOGS[1]}
-        self._where = Where(namespace, root, laid=tuple((folder / part, where) for part, where in laid.items()))
+        self._where = Where(namespace, root, laid=tuple((folder / part, at) for part, at in _FOLDERS.items()))
         self._process: Process | None = None
         self.connection = Connection(name)
 
     async def up(self) -> None:
         """Starts libvirt and connects to it. ProcessError or LibvirtError with its words when it does not come up."""
-        for part in (*_FOLDERS, _LOGS[0]):
+        for part in _FOLDERS:
             (self._folder / part).mkdir(parents=True, exist_ok=True)
         (self._folder / "etc/libvirtd.conf").write_text(self._settings(), encoding="utf-8")
         (self._folder / "etc/qemu.conf").write_text(_QEMU, encoding="utf-8")
