@@ -67,7 +67,7 @@ class Host:
         await self.connection.open(self.python)
 
     def _settings(self) -> str:
-        """Others reach it on the hosts' management link only, which nothing but they are on."""
+        """It listens on the management link only, which the lab's own nodes alone are on."""
         return (
             f'host_uuid = "{uuid.uuid4()}"\nlisten_tls = 0\nlisten_tcp = 1\nauth_tcp = "none"\n'
             f'listen_addr = "{address(self.name, "management")}"\ntcp_port = "{PORT}"\n'
