@@ -85,10 +85,11 @@ def test_a_policy_is_flags_and_parameters(name: str, flags: set[str], parameters
     assert request.parameters == parameters
 
 
-@pytest.mark.parametrize(("bit_s", "mib_s"), [(8e6, 1), (200e6, 24), (1e9, 119)])
-def test_a_bandwidth_is_whole_mebibytes_a_second(bit_s: float, mib_s: int) -> None:
-    assert request_of(Policy(bandwidth=bit_s)).parameters == {"bandwidth": mib_s}
-    both = Policy(bandwidth=bit_s, post_copy=PostCopy(after_round=1))
+@pytest.mark.parametrize(("rate", "mib_s"), [("8mbit", 1), ("200mbit", 24), ("1gbit", 119)])
+def test_a_bandwidth_is_whole_mebibytes_a_second(rate: str, mib_s: int) -> None:
+    limited = Policy.model_validate({"bandwidth": rate})
+    assert request_of(limited).parameters == {"bandwidth": mib_s}
+    both = limited.model_copy(update={"post_copy": PostCopy(after_round=1)})
     assert request_of(both).parameters == {"bandwidth": mib_s, "bandwidth.postcopy": mib_s}
 
 

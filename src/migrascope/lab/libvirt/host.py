@@ -34,7 +34,7 @@ remember_owner = 0
 security_driver = "none"
 cgroup_controllers = []
 namespaces = []
-hugetlbfs_mount = ""
+hugetlbfs_mount = []
 stdio_handler = "file"
 """
 
