@@ -18,7 +18,7 @@ from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.results import table_and_report
 from migrascope.cli.window import Window, on_terminal
-from migrascope.model.plan import Plan
+from migrascope.model.plan import EMBEDDED, Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human
@@ -33,7 +33,7 @@ from migrascope.study.runs.run import execute, expected_trial_s, finished, resum
 
 BYTES_PER_TRIAL = 1_000_000
 Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
-Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")]
+Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, libvirt, openstack or fake.")]
 CloudName = Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")]
 Instances = Annotated[
     int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
@@ -43,12 +43,12 @@ Instances = Annotated[
 def need_lab(plan: Plan) -> None:
     """Problem, with every problem, if this machine cannot run the plan's lab, or bring about what disturbs it."""
     if problems := _missing(plan):
-        what = "the QEMU lab" if plan.lab.kind == "qemu" else "the plan"
+        what = {"qemu": "the QEMU lab", "libvirt": "the libvirt lab"}.get(plan.lab.kind, "the plan")
         raise Problem(f"this machine cannot run {what}:\n  " + "\n  ".join(problems))
 
 
 def _missing(plan: Plan) -> list[str]:
-    if plan.lab.kind == "qemu":
+    if plan.lab.kind in EMBEDDED:
         return problems_of(plan)
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
     return blocking(browser(plan)) + (disturbances.problems_of(plan) if on_testbed else [])
@@ -103,7 +103,7 @@ def run(
         if shown is not None:
             shown.open(run.path)
 
-    needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
+    needs_lab = loaded.lab.kind in EMBEDDED and not (folder is not None and finished(folder))
     if needs_lab:
         need_lab(loaded)
 

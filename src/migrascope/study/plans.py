@@ -12,7 +12,8 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from migrascope.lab.openstack.policy import refused
+from migrascope.lab.libvirt.policy import refused as refused_by_libvirt
+from migrascope.lab.openstack.policy import refused as refused_by_nova
 from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
@@ -26,6 +27,12 @@ CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
 """What is allowed where an API and a network of others are between the request and its effect."""
 CLOUD_OUTAGE_S = 10.0
 """The longest silence that is no loss of service there: a switch's agent takes seconds to learn of a migration."""
+
+_REFUSED: Mapping[str, Callable[[Policy], str | None]] = {
+    "openstack": refused_by_nova,
+    "libvirt": refused_by_libvirt,
+}
+"""By lab: why what migrates there cannot carry out a policy."""
 
 
 class PlanError(UsageProblem):
@@ -104,13 +111,16 @@ def load(name: str, options: Options | None = None) -> Plan:
 def fitted(plan: Plan) -> Plan:
     """The plan with what a cloud takes longer for, or bears less of, where the plan itself does not say it.
 
-    PlanError for scenarios that need an address of the origin, where the plan names none.
+    PlanError for policies that what migrates there does not have, and for scenarios that need an address of the origin,
+    where the plan names none.
     """
+    policies = plan.chosen_policies()
+    if refused := _REFUSED.get(plan.lab.kind):
+        beyond = [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]
+        if beyond:
+            raise PlanError(plan.name, beyond)
     if plan.lab.kind != "openstack":
         return plan
-    policies = plan.chosen_policies()
-    if beyond := [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]:
-        raise PlanError(plan.name, beyond)
     if plan.cloud.name and len(policies) > 1:
         words = "axes.policy: others set how their cloud migrates: a plan can state one policy, not compare several"
         raise PlanError(plan.name, [words])

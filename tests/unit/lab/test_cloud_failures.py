@@ -14,6 +14,7 @@ from migrascope.cloud.server import Server
 from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.ownership import InstanceRequest
@@ -22,7 +23,7 @@ from migrascope.lab.testbed import taps
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.disturbing import Aim, injector
 from migrascope.lab.testbed.injectors import commands
-from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu
+from migrascope.lab.testbed.injectors.processes import NodeOff
 from migrascope.lab.testbed.injectors.recovery import Recovery
 from migrascope.lab.testbed.injectors.services import Service
 from migrascope.lab.testbed.instance import TestbedInstance
@@ -201,9 +202,10 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
     }
     kinds = {
-        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress, "qemu-kill": Qemu,
-        "qemu-freeze": Qemu, "abort": commands.Abort, "second-migration": commands.SecondMigration,
-        "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress,
+        "qemu-kill": QemuSignal, "qemu-freeze": QemuSignal, "abort": commands.Abort,
+        "second-migration": commands.SecondMigration, "force-complete": commands.ForceComplete,
+        "service-kill": Service, "service-down": Service, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(item) for name, item in found.items()} == kinds

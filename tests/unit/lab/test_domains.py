@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from migrascope.lab.testbed.events import EventWatch
+from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.testbed.injectors.processes import qemu_of
 from migrascope.lab.testbed.injectors.services import number_inside
 from migrascope.node.wait import wait_until

@@ -28,7 +28,6 @@ from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
 
-FRAMES_S = 0.05
 _PLAIN = {"pre-copy": BUILT_IN["pre-copy"]}
 
 
@@ -46,16 +45,9 @@ class QemuInstance(Instance):
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """QEMU's events and status, the links' counters, and the instance's frames by host."""
         topology = self._lab.topology
-        qmp = {"hosts": self.probe_sockets(), "interval_s": interval_s}
-        link = {"ports": topology.ports(), "interval_s": interval_s}
-        tenant = {port: node for port, (name, node) in topology.ports().items() if name == "tenant"}
-        frames = {"mac": self.spec.mac, "ports": tenant, "interval_s": FRAMES_S}
-        always = [
-            ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, qmp),
-            ProcessSpec("link", "migrascope.probe.link", "fabric", topology.fabric, link),
-        ]
-        counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", topology.fabric, frames)
-        return [*always, counter] if interval_s else always
+        config = {"hosts": self.probe_sockets(), "interval_s": interval_s}
+        qmp = ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, config)
+        return [qmp, *topology.watchers(self.spec.mac, interval_s)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.

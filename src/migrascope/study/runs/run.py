@@ -14,7 +14,7 @@ from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
 from migrascope.store.runfolder import LOCK, RunError, RunFolder
 from migrascope.study.labs.images import Images
-from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, qemu_trials
+from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, libvirt_trials, qemu_trials
 from migrascope.study.plans import text_of
 from migrascope.study.runs.environment import CALIBRATION, manifest
 from migrascope.study.runs.load import Chooser, KeptLoads
@@ -48,6 +48,8 @@ def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsync
         return cloud_trials(plan, progress)
     if plan.lab.kind == "address":
         return address_trials(progress)
+    if plan.lab.kind == "libvirt" and images is not None:
+        return libvirt_trials(plan, images, progress)
     return fake_trials() if images is None else qemu_trials(plan, images, progress)
 
 
