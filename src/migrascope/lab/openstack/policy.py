@@ -8,6 +8,11 @@ _NOT_THERE = {
     "xbzrle": "XBZRLE",
     "multifd": "multifd",
     "dirty_limit": "a dirty limit",
+    "fixed": "a limit of a policy's own: axes.downtime_limit sets it",
+    "nova": "what it does by its own settings; leave this policy out",
+    "ovirt": "oVirt's schedule",
+    "proxmox": "Proxmox's doubling",
+    "advised": "advised limits",
     "capabilities": "single capabilities",
     "parameters": "single parameters",
 }
