@@ -15,7 +15,7 @@ from migrascope.predict.collected import FILE, machine_of
 from migrascope.predict.course import Parameters
 from migrascope.predict.dataset import table_of
 from migrascope.predict.fit import Fitted
-from migrascope.predict.learnt import Learnt, Predicts, learnt
+from migrascope.predict.learnt import Learnt, Predicts, learnt, learnt_of
 from migrascope.predict.planned import HELPS, Known
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted
@@ -80,7 +80,7 @@ def predictor_for(run: RunFolder, data: Path | None) -> tuple[Predicts, str]:
     """What predicts a run's trials, fitted to a table without them, or to nothing; and what it is based on."""
     if data is None:
         return Predictor.alone(Fitted(MODELS[0], Parameters()), UNFITTED), UNFITTED
-    found = learnt(_table(data), without=run.id)
+    found = learnt(_file(data), without=run.id)
     return found, found.words(machine_of(run.manifest))
 
 
@@ -92,9 +92,11 @@ def known_for(plan: Plan, data: Path | None) -> tuple[Known, Learnt, str]:
             f"cannot be predicted, because no trial on this machine is known: give earlier ones with --data; {HELPS}"
         )
     machine = machine_of({"environment": environment()})
-    found = learnt(_table(data))
-    return Known(plan, table_of(_table(data)), machine), found, found.words(machine)
+    path = _file(data)
+    table = table_of(path)
+    found = learnt_of(table, path)
+    return Known(plan, table, machine), found, found.words(machine)
 
 
-def _table(data: Path) -> Path:
+def _file(data: Path) -> Path:
     return data / FILE if data.is_dir() else data

@@ -51,10 +51,13 @@ class Known:
         """table: of trials with all of its columns. NotPredicted where none of them is of the plan's lab and this
         machine."""
         self._plan = plan
+        if missing := {"facts", "machine", *(SET + name for name in LOAD)} - set(table.columns):
+            raise NotPredicted(
+                f"cannot be predicted, because the table does not say of its trials {', '.join(sorted(missing))}; write "
+                "one with migrascope data RUN"
+            )
         there = table.filter((pl.col("dirty").is_not_null()) & (pl.col("held_bytes").is_not_null()))
-        there = there.filter(
-            pl.col("facts").map_elements(lambda text: json.loads(text).get("lab"), pl.String) == plan.lab.kind
-        )
+        there = there.filter([json.loads(text or "{}").get("lab") == plan.lab.kind for text in there["facts"]])
         if plan.lab.accelerator != "auto":
             there = there.filter(pl.col("accelerator") == plan.lab.accelerator)
         self._rows = there.filter(pl.col("machine") == machine)

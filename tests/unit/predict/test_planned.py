@@ -109,3 +109,8 @@ def test_a_disturbed_cell_is_refused(table: pl.DataFrame) -> None:
         Known(plan, table, machine(table)).request(
             replace(factors, disturbance="it"), plan.chosen_policies()["pre-copy"]
         )
+
+
+def test_a_table_of_trials_alone_says_nothing_of_guests(table: pl.DataFrame) -> None:
+    with pytest.raises(NotPredicted, match="does not say of its trials facts, machine"):
+        Known(planned(), table.drop("facts", "machine"), "any")

@@ -224,8 +224,8 @@ class World:
             raise
         finally:
             step.cancel()
-            if steered is not None:
-                steered.cancel()
+            if steered is not None and not steered.cancel():
+                steered.result()  # a mistake here must not look like a manager that does nothing
             self.copying.slow("over", 0.0)
 
     async def _steered(self, steering: Steering) -> None:
