@@ -53,8 +53,8 @@ class Known:
         self._plan = plan
         if missing := {"facts", "machine", *(SET + name for name in LOAD)} - set(table.columns):
             raise NotPredicted(
-                f"cannot be predicted, because the table does not say of its trials {', '.join(sorted(missing))}; write "
-                "one with migrascope data RUN"
+                f"cannot be predicted, because the table does not say of its trials {', '.join(sorted(missing))}; "
+                "write one with migrascope data RUN"
             )
         there = table.filter((pl.col("dirty").is_not_null()) & (pl.col("held_bytes").is_not_null()))
         there = there.filter([json.loads(text or "{}").get("lab") == plan.lab.kind for text in there["facts"]])
