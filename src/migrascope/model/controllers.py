@@ -164,7 +164,7 @@ class Advised:
     """Begins with the limit that was advised. A round that begins with no less than STALLED of the one before shows
     that it does not come nearer: the limit rises to what that round would take to send, with HEADROOM, if the user
     bears so much; else the guest is turned over to post-copy where it may be, or the limit is what the user bears.
-    most_s: the longest that the guest may stand. begins: what each round so far began with, by looks so
+    most_s: the longest limit that the user bears. begins: what each round so far began with, by looks so
     often that little of it is sent before."""
 
     first_s: float

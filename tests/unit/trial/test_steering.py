@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from migrascope.lab.steering import Steering
 from migrascope.metrics.trial import measure
 from migrascope.model.controllers import Advised, SetLimit
+from migrascope.model.managers import STOP_S, AdvisedLimit
 from migrascope.model.schedule import schedule
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -123,7 +124,7 @@ def test_ours_turns_to_post_copy_where_the_user_bears_no_more(tmp_path: Path) ->
 def test_ours_without_post_copy_does_not_end_rather_than_exceed_what_the_user_bears(tmp_path: Path) -> None:
     recording = trial(tmp_path, {"advised": {}}, needs_s=0.9, most="20s")
     assert recording.trial.status == "not-converged"
-    assert [limit for _, limit in limits(recording)] == [0.5]
+    assert [limit for _, limit in limits(recording)] == [0.5 - STOP_S]
 
 
 @settings(max_examples=30, deadline=None)
@@ -144,3 +145,10 @@ def test_ours_is_never_told_more_than_the_user_bears(needs_s: float, most_s: flo
 def test_a_migration_that_has_not_counted_its_memory_is_not_judged() -> None:
     steering = Steering(Advised(0.1, 0.5), lambda *_: pytest.fail("nothing was to be done"))
     assert steering.action({"status": "active"}, 5.0) is None
+
+
+@pytest.mark.parametrize(("borne_s", "most_s"), [(0.5, 0.435), (0.1, 0.05), (0.03, 0.015)])
+def test_ours_leaves_room_for_what_the_guest_stands_beside_the_limit(borne_s: float, most_s: float) -> None:
+    controller = AdvisedLimit(first=2.0).controller(borne_s, 2**30)
+    assert controller.most_s == pytest.approx(most_s)
+    assert controller.first_s == pytest.approx(most_s)
