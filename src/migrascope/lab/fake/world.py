@@ -232,7 +232,7 @@ class World:
         """Its manager looks at it, and what is decided is done, until the guest stops."""
         assert self.request is not None
         while self.stop is None:
-            await asyncio.sleep(steering.look_s)
+            await asyncio.sleep(_LOOK_S)
             now = mono_ns()
             elapsed_s = (now - self.request) / NS
             action = steering.action(self.query_migrate(), elapsed_s)
@@ -337,7 +337,8 @@ class World:
             rate_Bps = script.data_bytes / (script.precopy_s + script.reported_downtime_s)
             left_s = script.precopy_s - FIRST_PASS_S + self.again_s - self.copying.done_s
             ram |= {
-                "remaining": round(rate_Bps * max(0.0, left_s)), "mbps": rate_Bps * 8e-6,
+                "remaining": round(rate_Bps * max(0.0, left_s)),
+                "transferred": round(rate_Bps * self.copying.done_s), "mbps": rate_Bps * 8e-6,
                 "dirty-sync-count": max(1, self.rounds),
             }  # fmt: skip
         if self.complete is not None:
