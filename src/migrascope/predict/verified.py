@@ -69,7 +69,8 @@ def verifying(plan: Plan, factors: Factors, option: Option, wish: Wish) -> Plan:
     if not factors.write_Bps:
         words = {name: text for name, text in words.items() if name not in ("write_rate", "working_set", "pattern")}
     words |= {"policy": [ADVISED, *DEFAULTS], "downtime_limit": [duration_text(NOVA_DOWNTIME_S)]}
-    own = option.policy.model_copy(update={"fixed": FixedLimit(downtime=option.limit_s)})
+    limit = FixedLimit.model_validate({"downtime": duration_text(option.limit_s)})
+    own = option.policy.model_copy(update={"fixed": limit})
     tried = {ADVISED: own, **DEFAULTS}
     if wish.must_end_within_s is not None:
         value["windows"]["limit"] = duration_text(wish.must_end_within_s)

@@ -126,11 +126,11 @@ def test_a_plan_is_not_predicted_without_earlier_trials(tmp_path: Path) -> None:
     assert migrascope("advise", "policies", folder=tmp_path).code == 3
 
 
-def test_a_plan_whose_guests_were_never_sampled_says_so_for_each_cell(folder: Path) -> None:
+def test_a_plan_is_not_predicted_by_another_machine_s_trials(folder: Path) -> None:
     migrascope("data", "-1", folder=folder)
     ended = migrascope("predict", "policies", "--lab", "fake", "--data", "data", folder=folder)
     assert ended.code == 3
-    assert "no such guest was sampled on this machine" in ended.stdout
+    assert "no trial on this machine is known in the lab fake, only on " in ended.stderr
 
 
 def test_advice_is_verified_by_a_run_of_its_own(folder: Path) -> None:

@@ -43,7 +43,9 @@ def test_the_plan_tries_the_advised_policy_and_the_defaults_on_the_one_guest() -
         (20e6, 64 * 2**20, 500e6)
     }
     policies = found.chosen_policies()
-    assert policies[ADVISED] == BUILT_IN["post-copy"].model_copy(update={"fixed": FixedLimit(downtime=0.03)})
+    assert policies[ADVISED] == BUILT_IN["post-copy"].model_copy(
+        update={"fixed": FixedLimit.model_validate({"downtime": "30ms"})}
+    )
     assert policies["nova-default"].controller(0.5, 2**30) is not None
     assert found.axes.downtime_limit == [0.5]
     assert found.windows.limit == 20.0

@@ -149,6 +149,6 @@ def test_a_migration_that_has_not_counted_its_memory_is_not_judged() -> None:
 
 @pytest.mark.parametrize(("borne_s", "most_s"), [(0.5, 0.435), (0.1, 0.05), (0.03, 0.015)])
 def test_ours_leaves_room_for_what_the_guest_stands_beside_the_limit(borne_s: float, most_s: float) -> None:
-    controller = AdvisedLimit(first=2.0).controller(borne_s, 2**30)
+    controller = AdvisedLimit.model_validate({"first": "2s"}).controller(borne_s, 2**30)
     assert controller.most_s == pytest.approx(most_s)
     assert controller.first_s == pytest.approx(most_s)
