@@ -130,6 +130,32 @@ def run(
             hand_over_run(run_folder.path)
 
 
+def run_plan(plan: Plan, runs: Path) -> RunFolder | None:
+    """Runs a plan that another verb has made, and gives its run; None where it was interrupted."""
+    progress, made, written = ConsoleProgress(stderr()), made_in(runs), list[RunFolder]()
+    if plan.lab.kind == "qemu":
+        need_lab(plan)
+
+    def begun(run: RunFolder) -> None:
+        written.append(run)
+        made(run)
+
+    async def work() -> int:
+        images = await prepare(progress.step, progress.waiting) if plan.lab.kind == "qemu" else None
+        try:
+            await execute(plan, runs, images, progress, None, begun)
+        finally:
+            progress.give()
+        return 0
+
+    try:
+        code = interruptible(work())
+    finally:
+        for folder in written:
+            hand_over_run(folder.path)
+    return written[0] if code == 0 else None
+
+
 def _listed(trials: Sequence[TrialSpec], width: int) -> Iterator[str]:
     """What all trials have, within so many columns, and a line for each with what sets it apart."""
     factors = [trial.factors.words() for trial in trials]

@@ -4,6 +4,7 @@ import difflib
 import reprlib
 import tomllib
 import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from migrascope.lab.libvirt.policy import refused as refused_by_libvirt
 from migrascope.lab.openstack.policy import refused as refused_by_nova
 from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
+from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
 

@@ -187,6 +187,19 @@ def _policy(body: str) -> str:
         ("capabilities = { zero-copy-send = true }", "needs multifd"),
         ("parameters = { max-bandwidth = 1 }", "max-bandwidth is written as bandwidth"),
         ("multifd = { chanels = 2 }", "did you mean 'channels'"),
+        ("nova = {}\novirt = {}", "nova and ovirt: one manager changes the limit, not several"),
+        ("proxmox = {}\npause = { after = '1s' }", "proxmox: a guest that is paused has no limit left to change"),
+        (
+            "advised = { turn = 'post-copy' }\nmultifd = {}",
+            "it decides itself when the guest is turned over, without multifd",
+        ),
+        ("advised = { turn = 'post-copy' }\npost_copy = { after_round = 1 }", "without post_copy"),
+        ("advised = { turn = 'postcopy' }", "did you mean 'post-copy'"),
+        ("advised = { first = '0s' }", "policies.mine.advised.first"),
+        ("nova = { steps = 2 }", "policies.mine.nova.steps"),
+        ("nova = { delay = '1s' }", "policies.mine.nova.delay"),
+        ("ovirt = { look = '10ms' }", "policies.mine.ovirt.look"),
+        ("proxmox = { downtime = '1h' }", "policies.mine.proxmox.downtime"),
     ],
 )
 def test_a_policy_that_qemu_would_refuse_is_refused_with_the_plan(body: str, words: str) -> None:
@@ -280,6 +293,16 @@ def test_what_options_made_of_a_plan_can_be_read_again(name: str, options: Optio
     except PlanError:
         return
     assert parse(text_of(plan), name) == plan
+
+
+@pytest.mark.parametrize(("options", "most_min"), [((), 60), (("--quick",), 10)])
+def test_managers_are_compared_within_an_hour(
+    options: tuple[str, ...], most_min: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(["plan", "controllers", *options, "--json"], result_action="return_value") == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] <= 60 * most_min
+    managers = {policy.manager for policy in load("controllers").chosen_policies().values()}
+    assert managers == {None, "nova", "ovirt", "proxmox", "advised"}
 
 
 @pytest.mark.parametrize(("name", "trials", "second"), [("thesis", 34, 16), ("website", 34, 10)])

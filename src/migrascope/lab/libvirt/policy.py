@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrascope.model.managers import MANAGERS
 from migrascope.model.policy import AutoConverge, Policy
 
 _NOT_THERE = {
+    **dict.fromkeys(MANAGERS, "the lab does not change the limit of a migration that runs"),
     "dirty_limit": "libvirt's migration has no dirty limit",
     "capabilities": "libvirt sets QEMU's capabilities itself, by its flags",
     "parameters": "libvirt sets QEMU's parameters itself, by its own",

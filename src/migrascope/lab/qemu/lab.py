@@ -17,6 +17,7 @@ from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.lab.steering import Steering
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
@@ -40,6 +41,7 @@ class QemuInstance(Instance):
         super().__init__(spec, host, folder, lab.topology, lab.image_root)
         self._lab = lab
         self._recovery: Recovery | None = None
+        self._steering: Steering | None = None
         self._downtime_limit_s = 0.0
 
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
@@ -75,13 +77,17 @@ class QemuInstance(Instance):
         """By what is in the memory of its process."""
         return sampling.filled(self.processes[self.host].pid, self.spec.memory_bytes, pages)
 
+    def steer(self, steering: Steering) -> None:
+        """By our monitor of the source."""
+        self._steering = steering
+
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
         policy = self.spec.policy
         if policy.post_copy is not None and policy.post_copy.recover:
             self._recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
         return await migration.migrate(
-            self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery
+            self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery, self._steering
         )
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
