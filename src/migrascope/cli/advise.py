@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from migrascope.analysis.run import analyse, planned
+from migrascope.analysis.run import analyse
 from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs, stdout
 from migrascope.cli.output import print_json
 from migrascope.cli.predict import Data, is_plan, known_for, predictor_for
@@ -86,7 +86,7 @@ def _of_run(run: RunFolder, number: int | None, data: Path | None) -> _Guest:
     predictor, based_on = predictor_for(run, data)
     recording = _chosen(run, number)
     request = request_of(recording, BUILT_IN["pre-copy"])
-    return _Guest(request, predictor, based_on, planned(run), recording.trial.factors, recording.trial.number)
+    return _Guest(request, predictor, based_on, run.plan(), recording.trial.factors, recording.trial.number)
 
 
 def _of_plan(name: str, number: int | None, data: Path | None) -> _Guest:
