@@ -32,7 +32,7 @@ _AGAIN_NS = 1_000_000_000
 _GIVEN_UP_NS = 5_000_000_000
 _HEADER = struct.Struct("!HHIIBBHHH")
 _STAMP_OPTION = struct.Struct("!BBBBII")
-_ESTABLISHED = 1
+_ESTABLISHED, _SYN_SENT = 1, 2  # of TCP_INFO (linux/tcp_states.h)
 Row = tuple[int, int, int, int, int, int]
 """A row of peer_clock."""
 
@@ -137,13 +137,15 @@ class PeerClock(StampedSocket):
     def ask(self) -> None:
         """Makes the peer answer; without a connection, begins one, if the last one was begun long enough ago."""
         now = time.monotonic_ns()
-        established = self._kept is not None and self._established()
-        if not established and (self._seen is not None or now - self._tried_ns > _GIVEN_UP_NS):
-            self._end()  # it has ended, or does not come about
+        state = self._state()
+        # The peer's answer to its SYN is read here before the kernel's TCP has it.
+        coming = state == _SYN_SENT and now - self._tried_ns <= _GIVEN_UP_NS
+        if state != _ESTABLISHED and not coming:
+            self._end()
         if self._kept is None:
             if now - self._tried_ns >= _AGAIN_NS:
                 self._begin(now)
-        elif established and self._seen is not None:
+        elif state == _ESTABLISHED and self._seen is not None:
             try:
                 self._socket.send(keep_alive(self._source, self._target, self._seen))
             except OSError:
@@ -157,9 +159,11 @@ class PeerClock(StampedSocket):
         self._kept.connect_ex(self._target)
         self._source = self._kept.getsockname()[:2]
 
-    def _established(self) -> bool:
-        assert self._kept is not None
-        return self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0] == _ESTABLISHED
+    def _state(self) -> int | None:
+        """Of the kept connection, as the kernel has it; None without one."""
+        if self._kept is None:
+            return None
+        return self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0]
 
     def _end(self) -> None:
         if self._kept is not None:
