@@ -1,4 +1,7 @@
-"""A real migration seen from outside, beside QEMU's own events: the guest's pause, the blackout, that it moved."""
+"""A real migration seen from outside, beside QEMU's own events: the guest's pause, the blackout, that it moved.
+
+In the soak tier, because an observer that does not run for a while on an overloaded machine tells that instead.
+"""
 
 import asyncio
 import json
@@ -16,10 +19,13 @@ from migrascope.model.schedule import Factors
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
 
-pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.asyncio(loop_scope="module")]
 NS = 10**9
 MOST_OFF_S, MOST_LONGER_S = 0.005, 0.5
 """Of the pause, and of what a busy host lets the guest wait until it answers."""
+TOLD_S = 30.0
+EARLY_S = 0.01
+"""A blackout begins at the reply before it, whose time is told in ms."""
 
 
 class Observer:
@@ -33,20 +39,35 @@ class Observer:
     async def start(self) -> None:
         """Until it has begun."""
         self.process = await asyncio.create_subprocess_exec(*self.argv, stdout=asyncio.subprocess.PIPE)
-        await self.read("begin")
+        assert (await self.next())["event"] == "begin"
 
-    async def read(self, event: str) -> dict[str, Any]:
-        """The next event of that name."""
+    async def next(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.events.append(json.loads(line))
-            if self.events[-1]["event"] == event:
-                return self.events[-1]
-        raise AssertionError(f"no {event}: {self.events}")
+        self.events.append(json.loads(await self.process.stdout.readline()))
+        return self.events[-1]
+
+    async def blackout_at(self, wall_s: float) -> dict[str, Any]:
+        """That in which the moment lies: on a busy machine the guest may be silent at others, too."""
+        try:
+            async with asyncio.timeout(TOLD_S):
+                while True:
+                    event = await self.next()
+                    if (
+                        event["event"] == "blackout"
+                        and 0 <= wall_s - began(event) + EARLY_S <= event["seconds"] + EARLY_S
+                    ):
+                        return event
+        except TimeoutError:
+            raise AssertionError(f"no blackout at {wall_s} s: {self.events}") from None
 
     async def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         await self.process.communicate()
+
+
+def began(event: dict[str, Any]) -> float:
+    """Wall s."""
+    return datetime.fromisoformat(event["time"]).timestamp()
 
 
 def note(told: dict[tuple[str, str], int], host: str, event: str, _: dict[str, Any], at_ns: int) -> None:
@@ -68,18 +89,18 @@ async def test_a_migration_is_seen_from_outside_as_qemu_tells_it(booted: Booted)
             instance.monitors[host].listen(partial(note, told, host))
         await asyncio.sleep(6)  # what a blackout is compared with
         await instance.migrate(destination, 120, lambda: None)
-        seen = {observer: await asyncio.wait_for(observer.read("blackout"), 20) for observer in (routed, beside)}
+        stop, resume = told[source, "STOP"], told[destination, "RESUME"]
+        mono, wall = clock_pair()
+        stopped_s = (wall - (mono - stop)) / NS
+        seen = {each: await each.blackout_at(stopped_s) for each in (routed, beside)}
     finally:
         for observer in (routed, beside):
             await observer.stop()
-    stop, resume = told[source, "STOP"], told[destination, "RESUME"]
     pause_s = (resume - stop) / NS
-    mono, wall = clock_pair()
     for event in seen.values():
+        assert event["paused_s"] is not None, event["pause_unknown"]
         assert abs(event["paused_s"] - pause_s) <= max(MOST_OFF_S, event["paused_bound_s"]), (event, pause_s)
         assert pause_s - 0.004 <= event["seconds"] <= pause_s + MOST_LONGER_S, (event, pause_s)
-        began = datetime.fromisoformat(event["time"]).timestamp()
-        assert abs(began - (wall - (mono - stop)) / NS) < MOST_LONGER_S, event
         assert event["kept"], event
         assert event["verdict"] == "moved", event
     assert {sign["kind"] for sign in seen[routed]["signs"]} == {"clock-stopped"}
