@@ -76,7 +76,7 @@ class WatchApp(App[None]):
 
     def _draw(self, width: int | None = None) -> None:
         """width: of the terminal where it has just become another; None for what it was."""
-        if self.status is None:
+        if self.status is None or not self.query("#now"):  # when it ends, its widgets go before its last look
             return
         found = dashboard.lines(self.status, width or self.size.width, ascii_only=self._ascii_only)
         self.query_one("#now", Static).update(Text("\n").join(found))

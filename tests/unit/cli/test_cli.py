@@ -131,7 +131,7 @@ def test_plan_says_trials_time_disk_and_what_is_missing(tmp_path: Path) -> None:
     assert [line[:5] for line in listed] == [[str(at), "1", "host-a", "to", "host-b"] for at in range(1, 5)]
     assert {line[5] for line in listed} == {"none", "offline", "online", "relay"}
     told = json.loads(migrascope("plan", "website", "--json", folder=tmp_path).stdout)
-    assert len(told["trials"]) == 40
+    assert len(told["trials"]) == 34
     assert {"seconds", "disk_bytes", "free_bytes", "missing"} <= set(told)
 
 

@@ -116,13 +116,15 @@ async def test_visits_stay_due_while_answers_are_missing(tmp_path: Path) -> None
 
 
 async def test_a_visit_fails_some_time_after_it_was_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visitors, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(visitors, "TIMEOUT_S", 0.5)
+
+    def served_again() -> bool:
+        errors = [row["error"] for row in rows(tmp_path, "visit")]
+        return any(errors) and "" in errors[errors.index(next(filter(None, errors))) :]
+
     async with site(lambda number: None if number == 1 else page()) as (_, url):
-        seen = await record(tmp_path, url, lambda: len(rows(tmp_path, "visit")) >= 6, kept=100, connections=1)
-    errors = [row["error"] for row in seen]
-    assert errors[0] == ""
-    assert errors.count("no answer within 0.05 s") >= 1
-    assert errors[-1] == "", "the connection is opened anew"
+        seen = await record(tmp_path, url, served_again, kept=100, connections=1)
+    assert "no answer within 0.5 s" in {row["error"] for row in seen}
 
 
 @pytest.mark.parametrize(
@@ -185,10 +187,13 @@ async def test_a_guest_that_serves_a_tenth_is_not_buried_and_each_visit_leaves_a
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/none.html"
     async with server:
         seen = await record(tmp_path, url, lambda: served >= 20, new=50, kept=50)
-    assert {row["error"] for row in seen if not row["done_ns"]} <= {
-        f"not served: {visitors.LEAST_MOST} visits of its kind are under way",
-        "",
-    }
+    refused = {row["error"] for row in seen if not row["done_ns"]} - {""}
+    assert refused
+    for error in refused:
+        found = re.fullmatch(r"not served: (\d+) visits of its kind are under way", error)
+        assert found, error
+        # those whose connections were not made yet come on top
+        assert visitors.LEAST_MOST <= int(found[1]) < 2 * visitors.LEAST_MOST
     for kind in ("new", "kept"):
         mine = sorted((row for row in seen if row["kind"] == kind), key=lambda row: row["seq"])
         assert [row["seq"] for row in mine] == list(range(len(mine)))

@@ -251,11 +251,11 @@ async def observe(
                 await stack.enter_async_context(running(name, argv, Where(), folder / f"{name}.log", piped=True))
                 for name, argv in _argvs(targets, folder).items()
             ]
-            for prober in probers:
-                await prober.ready(_READY_S)
             observation = Observation(targets, folder, tell)
             drained = False
             try:
+                for prober in probers:
+                    await prober.ready(_READY_S)
                 await _follow(probers, observation, until, show)
                 for prober in probers:
                     prober.send(signal.SIGUSR1)
