@@ -44,7 +44,9 @@ def of_qemu(answer: dict[str, Any], at_s: float) -> Sample | None:
     if not ram or not ram.get("total"):
         return None
     page = ram.get("page-size", 4096)
-    pages = ram.get("normal", 0) + ram.get("duplicate", 0) + answer.get("xbzrle-cache", {}).get("pages", 0)
+    encoded = answer.get("xbzrle-cache", {})
+    # a page that is sent whole after all, for its difference takes more room, is counted among normal ones, too
+    pages = ram.get("normal", 0) + ram.get("duplicate", 0) + encoded.get("pages", 0) - encoded.get("overflow", 0)
     expected = answer.get("expected-downtime")
     return Sample(
         at_s,
@@ -68,12 +70,13 @@ def of_libvirt(job: dict[str, Any], at_s: float) -> Sample | None:
     page = job.get("memory_page_size", 4096)
     downtime = job.get("downtime")
     zero = job.get("memory_constant", 0) * page
+    encoded = (job.get("compression_pages", 0) - job.get("compression_overflow", 0)) * page
     return Sample(
         at_s,
         "active" if job.get("type") in (1, _RUNNING) else "completed",
         job["memory_total"],
         job.get("memory_remaining", 0),
-        job.get("memory_normal_bytes", 0) + zero,
+        job.get("memory_normal_bytes", 0) + zero + encoded,
         zero,
         job.get("memory_processed", 0),
         job.get("memory_iteration"),
