@@ -9,9 +9,9 @@ from migrascope.cli.console import Json, Runs, stdout
 from migrascope.cli.output import print_json
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.collected import FILE, machine_of
-from migrascope.predict.course import Parameters
 from migrascope.predict.fit import Fitted
 from migrascope.predict.learnt import Predicts, learnt
+from migrascope.predict.parameters import Parameters
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted
 from migrascope.predict.runs import as_json, lines, rows_of

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from migrascope.live.estimate import PAYLOAD
+from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.rules import PAYLOAD, Step
 from migrascope.model.measured import Measured
 from migrascope.model.policy import Policy
-from migrascope.predict.dirtying import Dirty, Dirtying
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings
 from migrascope.predict.trials import Outcome
 from migrascope.store.recording import Recording
 
