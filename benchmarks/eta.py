@@ -22,7 +22,7 @@ from pathlib import Path
 from common import machine, verdict
 from migrascope.live.eta import Forecast, at_request
 from migrascope.live.experience import Past, known
-from migrascope.live.recorded import limited, past_of, resident_of, samples_of
+from migrascope.live.recorded import limited, past_of, resident_of, samples_of, writing_of
 from migrascope.live.terms import terms_of
 from migrascope.metrics.windows import windows_of
 from migrascope.model.problem import Problem
@@ -90,7 +90,7 @@ def scores(run: RunFolder) -> Iterator[Score]:
             factors = recording.trial.factors
             terms = limited(terms_of(plan, factors), recording)
             learnt = known(factors, pasts, resident_of(recording))
-            said = [at_request(terms, learnt)]
+            said = [at_request(terms.writing(writing_of(recording)), learnt)]
             for sample in samples:
                 said.append(said[-1].then(sample, terms, learnt))
             yield Score(recording.trial.number, factors, _took(recording), tuple(said))

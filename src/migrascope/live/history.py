@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from migrascope.live.sample import Sample
+from migrascope.mechanism.rules import Judge
 
 RECENT_S = 1.0
 """How far back a rate is taken from."""
@@ -17,9 +18,9 @@ LEARNT_S = 0.5
 class Turn:
     """From one look at the dirty bitmap to the next that was seen.
 
-    at_s: when it was seen. took_s: since the look before. left: bytes that the old round had not sent when it was last
-    seen, less what went over since. dirtied: bytes that the look added. remaining: bytes to be sent when the new round
-    was first seen. throttle: share of the time for which the guest was held.
+    at_s: when it was, or where that is not known, was first seen. took_s: since the look before. left: bytes that the
+    old round had not sent. dirtied: bytes that the look added. remaining: bytes to be sent after it. throttle: share of
+    the time for which the guest was held.
     """
 
     at_s: float
@@ -33,18 +34,23 @@ class Turn:
 @dataclass(frozen=True)
 class History:
     """recent: the samples of the last RECENT_S, the newest last. turns: the rounds that are over, the newest last.
-    round_s: when the running round began. rounds: how many have begun. first: the first sample."""
+    round_s: when the running round began. rounds: how many have begun. first: the first sample. judge: by what QEMU
+    slows the guest, as far as it can be seen; on_link: bytes on the link at its last look."""
 
     recent: tuple[Sample, ...]
     turns: tuple[Turn, ...]
     round_s: float
     rounds: int
     first: Sample
+    judge: Judge
+    on_link: int = 0
 
     @classmethod
     def of(cls, sample: Sample) -> Self:
         """Of the first sample."""
-        return cls((sample,), (), sample.at_s, sample.rounds or 1, sample)
+        begun_s = sample.at_s if sample.looked_s is None else min(sample.at_s, sample.looked_s)
+        judge = Judge(begun_s, throttle=sample.throttle)
+        return cls((sample,), (), begun_s, sample.rounds or 1, sample, judge)
 
     @property
     def last(self) -> Sample:
@@ -59,7 +65,7 @@ class History:
         recent = (*(item for item in self.recent if item.at_s >= sample.at_s - RECENT_S), sample)
         if len(recent) == 1:
             recent = (last, sample)
-        grown = replace(self, recent=recent)
+        grown = replace(self, recent=recent, judge=replace(self.judge, throttle=sample.throttle))
         return grown._turned(last, sample) if self._has_turned(last, sample) else grown
 
     def _has_turned(self, last: Sample, sample: Sample) -> bool:
@@ -68,12 +74,19 @@ class History:
         return sample.remaining > last.remaining
 
     def _turned(self, last: Sample, sample: Sample) -> Self:
+        at_s = sample.at_s if sample.looked_s is None else min(sample.at_s, max(last.at_s, sample.looked_s))
+        before = (at_s - last.at_s) / (sample.at_s - last.at_s)
         sent = max(0, sample.sent - last.sent)
-        left = max(0, last.remaining - sent)
+        left = max(0, last.remaining - round(before * sent))
         dirtied = max(0, sample.remaining - last.remaining + sent)
-        turn = Turn(sample.at_s, sample.at_s - self.round_s, left, dirtied, sample.remaining, last.throttle)
+        turn = Turn(at_s, at_s - self.round_s, left, dirtied, left + dirtied, last.throttle)
         rounds = sample.rounds if sample.rounds is not None else self.rounds + 1
-        return replace(self, turns=(*self.turns, turn)[-KEPT:], round_s=sample.at_s, rounds=rounds)
+        on_link = last.transferred + round(before * (sample.transferred - last.transferred))
+        # what it has decided shows in the sample
+        judge = replace(self.judge.looked(at_s, on_link - self.on_link, dirtied, None), throttle=sample.throttle)
+        return replace(
+            self, turns=(*self.turns, turn)[-KEPT:], round_s=at_s, rounds=rounds, judge=judge, on_link=on_link
+        )  # fmt: skip
 
     def speed_Bps(self, expected: float | None = None) -> float | None:
         """Bytes of guest memory that hold something and go over in a second, lately; None where too little is known.

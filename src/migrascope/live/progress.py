@@ -4,19 +4,22 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from migrascope.live.eta import Forecast, at_request
 from migrascope.live.experience import Known
 from migrascope.live.history import History
-from migrascope.live.recorded import PARAMETERS
+from migrascope.live.recorded import PARAMETERS, PASS
+from migrascope.live.replay import written_ns
 from migrascope.live.sample import NS, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
 from migrascope.live.view import Migration
+from migrascope.live.writer import Writer
 from migrascope.model.events import Event
 from migrascope.store.following import Row
 
-TABLES = ("qmp_status", "qmp_event", "libvirt_job", "api", "link", "process_cpu")
+TABLES = ("qmp_event", "qmp_status", "libvirt_job", "api", "stress", "link", "process_cpu")
 _KEPT = 400
 """Rows that are kept until the request is known: events and rows are written by different processes."""
 _LINK_NS = NS // 4
@@ -31,6 +34,7 @@ class Progress:
         self._plan_terms, self._known_by = terms, known
         self._rows: deque[tuple[str, Row]] = deque(maxlen=_KEPT)
         self._resident: dict[str, int] = {}
+        self._writer = Writer()
         self._request: Event | None = None
         self._reset()
 
@@ -43,6 +47,7 @@ class Progress:
         self._resume_ns: int | None = None
         self._end_ns: int | None = None
         self._outcome = ""
+        self._passes: dict[int, float] = {}
         self._counted: tuple[int, int] | None = None
         self._link_Bps: float | None = None
 
@@ -57,7 +62,7 @@ class Progress:
             self._request = event
             self._reset()
             self._known = self._known_by(self._resident.get(f"qemu-{event.data['source']}"))
-            self._forecast = at_request(self._terms, self._known)
+            self._forecast = at_request(self._terms.writing(self._writer.rate_Bps()), self._known)
             for table, row in self._rows:
                 self._row(table, row)
         elif event.name == "migrate_done":
@@ -70,12 +75,15 @@ class Progress:
         for row in rows.get("process_cpu", ()):
             if self._request is None:
                 self._resident[row.values[1]] = row.values[3]
-        for table in TABLES[:-1]:
-            for row in rows.get(table, ()):
-                if self._request is None:
-                    self._rows.append((table, row))
-                else:
-                    self._row(table, row)
+        found = [(written_ns(table, row.values), table, row) for table in TABLES[:-1] for row in rows.get(table, ())]
+        for _, table, row in sorted(found, key=itemgetter(0)):
+            if table == "stress":
+                _, _, worker, work, state, done, _, guest_s, *_ = row.values
+                self._writer.take(worker, work, state, done, guest_s)
+            elif self._request is None:
+                self._rows.append((table, row))
+            else:
+                self._row(table, row)
 
     def _row(self, table: str, row: Row) -> None:
         if table == "qmp_event":
@@ -112,14 +120,17 @@ class Progress:
         sample = reader(json.loads(answer), (at_ns - self._request.mono_ns) / NS)
         if sample is None:
             return
+        sample = replace(sample, looked_s=self._passes.get(sample.rounds or 0), written_Bps=self._writer.rate_Bps())
         if who != self._asked:
             self._asked, self._history = who, None
         self._history = self._history.then(sample) if self._history is not None else History.of(sample)
 
     def _qemu_said(self, row: Row) -> None:
-        event, _, read_ns, _ = row.values
+        event, _, read_ns, data = row.values
         if self._request is None or not self._since(read_ns):
             return
+        if event == PASS and row.host == self._request.data["source"]:
+            self._passes[json.loads(data)["pass"]] = (read_ns - self._request.mono_ns) / NS
         if event == "STOP" and row.host == self._request.data["source"] and self._resume_ns is None:
             self._stop_ns = read_ns
         if event == "RESUME" and row.host == self._request.data["destination"] and self._resume_ns is None:

@@ -1,7 +1,9 @@
 """The samples of a migration from its recorded rows: of QEMU where it was asked, else of libvirt, else of Nova."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -9,10 +11,12 @@ import polars as pl
 from migrascope.live.experience import Past, past
 from migrascope.live.sample import NS, OVER, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
+from migrascope.live.writer import Writer
 from migrascope.model.events import Event
 from migrascope.store.recording import Recording
 
 PARAMETERS = "query-migrate-parameters"
+PASS = "MIGRATION_PASS"
 
 
 def request_ns(events: Iterable[Event]) -> int | None:
@@ -30,15 +34,48 @@ def samples_of(recording: Recording) -> list[Sample]:
     qemu = recording.table("qmp_status").filter(source & (pl.col("command") == "query-migrate"))
     libvirt = recording.table("libvirt_job").filter(source & (pl.col("kind") == "running"))
     nova = recording.table("api").filter((pl.col("what") == "running") & (pl.col("error") == ""))
+    passes, writer = _passes(recording, request), _Writes(recording)
     readers: list[tuple[pl.DataFrame, Callable[[Any, float], Sample | None]]] = [
         (qemu, of_qemu), (libvirt, of_libvirt), (nova, of_nova),
     ]  # fmt: skip
     for rows, reader in readers:
         answers = rows.select("answered_ns", "answer").sort("answered_ns").rows()
-        found = [reader(json.loads(text), (at - request) / NS) for at, text in answers if text and at >= request]
-        if samples := [sample for sample in found if sample is not None]:
+        samples = []
+        for at, text in answers:
+            sample = reader(json.loads(text), (at - request) / NS) if text and at >= request else None
+            if sample is not None:
+                looked_s = passes.get(sample.rounds or 0)
+                samples.append(replace(sample, looked_s=looked_s, written_Bps=writer.rate_at(at)))
+        if samples:
             return _until_over(samples)
     return []
+
+
+def writing_of(recording: Recording) -> float | None:
+    """What the writer in the guest wrote in a second when the migration was asked for; None where nobody counted."""
+    request = request_ns(recording.events)
+    return _Writes(recording).rate_at(request) if request is not None else None
+
+
+class _Writes:
+    """The counts of the guest's writer, as far as they had been answered by a moment that only moves on."""
+
+    def __init__(self, recording: Recording) -> None:
+        columns = ("answered_ns", "worker", "work", "state", "bytes", "guest_s")
+        self._rows = deque(recording.table("stress").select(columns).sort("answered_ns").rows())
+        self._writer = Writer()
+
+    def rate_at(self, at_ns: int) -> float | None:
+        while self._rows and self._rows[0][0] <= at_ns:
+            self._writer.take(*self._rows.popleft()[1:])
+        return self._writer.rate_Bps()
+
+
+def _passes(recording: Recording, request: int) -> dict[int, float]:
+    """When QEMU began each pass over the memory, in seconds since the request, by its number."""
+    heard = (pl.col("host") == recording.trial.source) & (pl.col("event") == PASS) & (pl.col("recv_ns") >= request)
+    rows = recording.table("qmp_event").filter(heard).select("recv_ns", "data").rows()
+    return {json.loads(data)["pass"]: (at - request) / NS for at, data in rows}
 
 
 def limited(terms: Terms, recording: Recording) -> Terms:

@@ -21,7 +21,9 @@ class Sample:
     of guest memory that were dealt with so far, zero_bytes: of it what held nothing but zeros; sent_is_exact: False
     where it was counted as it went over the link. transferred: bytes that went over the link. rounds: passes begun so
     far; None where nobody counts them. dirty_Bps, expected_downtime_s: QEMU's own, None where it has none yet.
-    throttle: share of its time that the guest is held.
+    throttle: share of its time that the guest is held. looked_s: when the newest pass began, by QEMU's event, None
+    where nobody heard of it. written_Bps: what the writer in the guest writes lately by its own count, None where there
+    is none or it did not say.
     """
 
     at_s: float
@@ -36,6 +38,8 @@ class Sample:
     throttle: float = 0.0
     expected_downtime_s: float | None = None
     sent_is_exact: bool = True
+    looked_s: float | None = None
+    written_Bps: float | None = None
 
 
 def of_qemu(answer: dict[str, Any], at_s: float) -> Sample | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.plan import Plan
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.schedule import COMMAND, Factors
@@ -11,8 +12,8 @@ from migrascope.model.schedule import COMMAND, Factors
 @dataclass(frozen=True)
 class Terms:
     """limit_s: the downtime limit in force. may_rise: its controller will raise it. deadline_s: seconds from the
-    request after which it is cancelled, None where it never is. slows: auto-converge. turns: when the guest is turned
-    over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
+    request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
+    turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
     link_Bps: what the migration link carries in a second, None where that is not known."""
 
     limit_s: float
@@ -23,11 +24,21 @@ class Terms:
     write_Bps: float = 0.0
     write_set_bytes: int = 0
     link_Bps: float | None = None
+    paused: Moment | None = None
 
     @property
     def helped(self) -> bool:
         """Whether something will end it that its rounds do not show."""
-        return self.may_rise or self.turns is not None
+        return self.may_rise or self.turns is not None or self.paused is not None
+
+    @property
+    def rules(self) -> Rules:
+        """What of it QEMU's loop goes by. That it may be cancelled is left to who reads the end."""
+        return Rules((Step(0.0, self.limit_s),), HORIZON_S, self.slows, self.turns, self.paused)
+
+    def writing(self, rate_Bps: float | None) -> "Terms":
+        """By the count of the plan's writer, which reaches less than its rate where its processor is short."""
+        return replace(self, write_Bps=rate_Bps) if self.write_Bps and rate_Bps else self
 
     def limited(self, parameters: dict[str, Any]) -> "Terms":
         """By an answer of QEMU to query-migrate-parameters: the limit that is in force, which Nova raises by steps up
@@ -53,8 +64,9 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         plan.windows.limit,
         plan.lab.kind == "openstack",
         policy.auto_converge,
-        policy.post_copy or policy.pause,
+        policy.post_copy,
         writes,
         size,
         factors.link_bps / 8 if plan.lab.kind != "openstack" or not plan.cloud.name else None,
+        policy.pause,
     )
