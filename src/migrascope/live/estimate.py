@@ -10,7 +10,7 @@ from migrascope.live.sample import POST_COPY, SWITCHOVER
 from migrascope.live.terms import Terms
 from migrascope.mechanism.copying import Copy, Part, Way, course
 from migrascope.mechanism.dirtying import WorkingSet
-from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, PAYLOAD, Judge
+from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, PAYLOAD, Judge, pace
 from migrascope.model.units import human
 
 Verdict = Literal["unknown", "ends", "late", "never"]
@@ -19,7 +19,7 @@ SETTLE_S = 0.04
 """From the end of sending to a guest that runs: device state, start. 20 to 40 ms were seen on the QEMU lab."""
 SPREAD = 0.1
 """How far speed and dirty rate may be off either way, as a share: what makes the interval."""
-LATELY_S = 0.5
+LATELY_S = 1.5
 """The dirty rate is that of the last rounds that took so long together."""
 EVIDENCE_ROUNDS = 3
 EVIDENCE_S = 2.0
@@ -72,7 +72,6 @@ class _Rest:
 def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     """From all that has been seen."""
     last = history.last
-    terms = terms.writing(last.written_Bps)
     speed, link = _speeds(history, terms, known)
     if history.stalled_s() >= STALLED_S:
         return Estimate("unknown", f"nothing has gone over for {history.stalled_s():.1f} s")
@@ -90,8 +89,8 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
         way = Way((link or speed) / speed, 1 / (speed * faster))
         copy = Copy(
             terms.rules, _parts(data, zeros, rest.held, way, written, faster), way, SETTLE_S, history.first.at_s,
-            last.at_s, history.round_s, history.judge, (1 - last.throttle) * (last.at_s - history.round_s),
-            rounds=history.rounds,
+            last.at_s, history.round_s, history.judge, pace(last.throttle, terms.busy) * (last.at_s - history.round_s),
+            terms.busy, rounds=history.rounds,
         )  # fmt: skip
         return course(copy).time_s
 
@@ -107,7 +106,9 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
         return Estimate("never", why, basis=basis)
     if terms.deadline_s is not None and low is not None and low > terms.deadline_s:
         why = f"it is cancelled after {human(terms.deadline_s, 's')}"
-        return Estimate("late", why, likely, low, high, basis)
+        soonest_s = last.at_s + rest.least / (speed * (1 + SPREAD))
+        if soonest_s > terms.deadline_s or _has_evidence(history):
+            return Estimate("late", why, likely, low, high, basis)
     if likely is None:
         return Estimate("unknown", "by its rounds and rates it may not converge", None, low, None, basis)
     return Estimate("ends", "", likely, low, high, basis)
@@ -122,7 +123,7 @@ def expected(terms: Terms, known: Known) -> Estimate:
     for faster in (1.0, 1 + SPREAD, 1 - SPREAD):
         way, begin_s = Way(1.0, 1 / (known.speed_Bps * faster)), known.lead_s / faster
         parts = _parts(known.first_copy, 0.0, known.first_copy, way, written, faster)
-        copy = Copy(terms.rules, parts, way, SETTLE_S, begin_s, begin_s, begin_s, Judge(begin_s))
+        copy = Copy(terms.rules, parts, way, SETTLE_S, begin_s, begin_s, begin_s, Judge(begin_s), busy=terms.busy)
         ends.append(course(copy).time_s)
     likely, high = ends[0], ends[2]
     low = min((end for end in ends if end is not None), default=None)
@@ -170,21 +171,25 @@ def _rest(history: History, known: Known) -> _Rest:
 
 def _written(history: History, terms: Terms, known: Known) -> WorkingSet | None:
     """What the guest writes to, by its last rounds; None for nothing."""
-    held = known.first_copy or float(history.last.sent - history.last.zero_bytes)
+    last = history.last
+    held = known.first_copy or float(last.sent - last.zero_bytes)
     size = _set_bytes(terms, held)
     # where more was left than the guest writes to, nothing was clean that it could dirty
     turns = [turn for turn in history.lately(LATELY_S) if turn.left < size]
     telling = [turn for turn in turns if turn.dirtied < TELLING * (size - turn.left)]
     if telling or (turns and not terms.write_Bps):
-        return fitted(telling or turns, size)
+        return fitted(telling or turns, size, terms.busy)
+    if terms.write_Bps and last.written_Bps is not None:
+        return WorkingSet(size, last.written_Bps / pace(last.throttle, terms.busy))
     return _before(terms, known, held)
 
 
 def _before(terms: Terms, known: Known, held: float) -> WorkingSet | None:
     """What it writes to, before its rounds tell."""
+    size = _set_bytes(terms, held)
     if terms.write_Bps:
-        return WorkingSet(float(terms.write_set_bytes), terms.write_Bps)
-    return fitted([known.first_turn], _set_bytes(terms, held)) if known.first_turn is not None else None
+        return WorkingSet(size, terms.write_Bps)
+    return fitted([known.first_turn], size, terms.busy) if known.first_turn is not None else None
 
 
 def _set_bytes(terms: Terms, held: float) -> float:
@@ -199,10 +204,15 @@ def _begins_with(history: History) -> int:
 def _stuck(history: History, terms: Terms, threshold: float) -> bool:
     """Whether its rounds show that it does not come nearer to its end, and nothing else will bring that about."""
     turns = history.turns[-EVIDENCE_ROUNDS:]
-    if terms.helped or len(turns) < EVIDENCE_ROUNDS or history.last.at_s - history.turns[0].at_s < EVIDENCE_S:
+    if terms.helped or not _has_evidence(history):
         return False
     if terms.slows is not None and history.last.throttle < terms.slows.maximum / 100:
         return False
     return all(turn.remaining > threshold for turn in turns) and turns[-1].remaining >= turns[0].remaining * (
         1 - SPREAD
     )
+
+
+def _has_evidence(history: History) -> bool:
+    """Whether there were rounds enough to say what people will cancel it by."""
+    return len(history.turns) >= EVIDENCE_ROUNDS and history.last.at_s - history.turns[0].at_s >= EVIDENCE_S

@@ -1,9 +1,10 @@
 """What the samples of a migration say so far: its rounds, what the guest dirtied in each, how fast memory goes over."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
-from migrascope.live.sample import Sample
+from migrascope.live.sample import POST_COPY, Sample
 from migrascope.mechanism.rules import Judge
 
 RECENT_S = 1.0
@@ -35,7 +36,8 @@ class Turn:
 class History:
     """recent: the samples of the last RECENT_S, the newest last. turns: the rounds that are over, the newest last.
     round_s: when the running round began. rounds: how many have begun. first: the first sample. judge: by what QEMU
-    slows the guest, as far as it can be seen; on_link: bytes on the link at its last look."""
+    slows the guest, as far as it can be seen; on_link: bytes on the link at its last look. since_s: when what it sends
+    was last of another kind: its beginning, or the switch to post-copy; before_Bps: how fast memory went over then."""
 
     recent: tuple[Sample, ...]
     turns: tuple[Turn, ...]
@@ -44,13 +46,15 @@ class History:
     first: Sample
     judge: Judge
     on_link: int = 0
+    since_s: float = 0.0
+    before_Bps: float | None = None
 
     @classmethod
     def of(cls, sample: Sample) -> Self:
         """Of the first sample."""
         begun_s = sample.at_s if sample.looked_s is None else min(sample.at_s, sample.looked_s)
         judge = Judge(begun_s, throttle=sample.throttle)
-        return cls((sample,), (), begun_s, sample.rounds or 1, sample, judge)
+        return cls((sample,), (), begun_s, sample.rounds or 1, sample, judge, since_s=sample.at_s)
 
     @property
     def last(self) -> Sample:
@@ -66,6 +70,9 @@ class History:
         if len(recent) == 1:
             recent = (last, sample)
         grown = replace(self, recent=recent, judge=replace(self.judge, throttle=sample.throttle))
+        if sample.state in POST_COPY and last.state not in POST_COPY:
+            # single pages may take another time than a stream
+            grown = replace(grown, recent=(last, sample), since_s=last.at_s, before_Bps=self.speed_Bps())
         return grown._turned(last, sample) if self._has_turned(last, sample) else grown
 
     def _has_turned(self, last: Sample, sample: Sample) -> bool:
@@ -92,17 +99,30 @@ class History:
         """Bytes of guest memory that hold something and go over in a second, lately; None where too little is known.
 
         expected: what earlier migrations showed. At first it counts as much as half a second of looking, after a second
-        nothing: the first megabytes only fill the sockets' buffers, and QEMU counts in steps.
+        nothing: the first megabytes only fill the sockets' buffers, and QEMU counts in steps. After the switch to
+        post-copy it is what was seen before.
         """
-        before, now = self.recent[0], self.last
-        took = now.at_s - before.at_s
-        moved = (now.sent - now.zero_bytes) - (before.sent - before.zero_bytes)
-        if not now.sent_is_exact:
-            moved = before.remaining - now.remaining
+        now, (took, moved, _) = self.last, self._lately()
+        expected = expected if self.before_Bps is None else self.before_Bps
         if took <= 0 or moved <= 0:
             return expected
-        learnt_s = max(0.0, LEARNT_S - (now.at_s - self.first.at_s) / 2) if expected is not None else 0.0
+        learnt_s = max(0.0, LEARNT_S - (now.at_s - self.since_s) / 2) if expected is not None else 0.0
         return (moved + (expected or 0.0) * learnt_s) / (took + learnt_s)
+
+    def link_Bps(self) -> float | None:
+        """Bytes a second on the link, lately: that by which QEMU judges what fits into the downtime limit."""
+        took, _, moved = self._lately()
+        return moved / took if took > 0 and moved > 0 else None
+
+    def _lately(self) -> tuple[float, int, int]:
+        """(seconds, bytes of memory that hold something, bytes on the link), without the looks between which most of
+        what went over was empty, unless there are no others: going through that takes time of its own."""
+        spans = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(self.recent)]
+        telling = [(took, data, link) for took, data, zeros, link in spans if zeros <= data]
+        chosen = telling or [(took, data, link) for took, data, _, link in spans]
+        return (
+            sum(took for took, _, _ in chosen), sum(data for _, data, _ in chosen), sum(link for _, _, link in chosen)
+        )  # fmt: skip
 
     def stalled_s(self) -> float:
         """For how long nothing has gone over the link, by the samples of the last RECENT_S; 0 where something has."""
@@ -119,11 +139,13 @@ class History:
                 return self.turns[-at:]
         return self.turns
 
-    def link_Bps(self) -> float | None:
-        """Bytes a second on the link, lately: that by which QEMU judges what fits into the downtime limit."""
-        before, now = self.recent[0], self.last
-        took, moved = now.at_s - before.at_s, now.transferred - before.transferred
-        return moved / took if took > 0 and moved > 0 else None
+
+def _moved(old: Sample, new: Sample) -> tuple[int, int, int]:
+    """(bytes of memory that hold something, that are empty, bytes on the link) that went over between two samples."""
+    zeros, link = new.zero_bytes - old.zero_bytes, new.transferred - old.transferred
+    if not new.sent_is_exact:
+        return old.remaining - new.remaining, 0, link
+    return new.sent - old.sent - zeros, zeros, link
 
 
 def _counts(sample: Sample) -> tuple[int, int]:

@@ -39,7 +39,8 @@ class Progress:
         self._reset()
 
     def _reset(self) -> None:
-        self._terms, self._known = self._plan_terms, self._known_by(None)
+        self._terms = self._at_request = self._plan_terms
+        self._known = self._known_by(None)
         self._asked: str = ""
         self._history: History | None = None
         self._forecast: Forecast | None = None
@@ -62,7 +63,8 @@ class Progress:
             self._request = event
             self._reset()
             self._known = self._known_by(self._resident.get(f"qemu-{event.data['source']}"))
-            self._forecast = at_request(self._terms.writing(self._writer.rate_Bps()), self._known)
+            self._terms = self._at_request = self._plan_terms.writing(self._writer.lately())
+            self._forecast = at_request(self._terms, self._known)
             for table, row in self._rows:
                 self._row(table, row)
         elif event.name == "migrate_done":
@@ -78,8 +80,8 @@ class Progress:
         found = [(written_ns(table, row.values), table, row) for table in TABLES[:-1] for row in rows.get(table, ())]
         for _, table, row in sorted(found, key=itemgetter(0)):
             if table == "stress":
-                _, _, worker, work, state, done, _, guest_s, *_ = row.values
-                self._writer.take(worker, work, state, done, guest_s)
+                _, _, worker, work, state, done, _, guest_s, cpu_s, _ = row.values
+                self._writer.take(worker, work, state, done, guest_s, cpu_s)
             elif self._request is None:
                 self._rows.append((table, row))
             else:
@@ -95,7 +97,7 @@ class Progress:
             if command == "query-migrate" and self._of_source(row):
                 self._answered("qemu", of_qemu, answered_ns, answer)
             elif command == PARAMETERS and self._of_source(row) and answer and self._since(answered_ns):
-                self._terms = self._plan_terms.limited(json.loads(answer))
+                self._terms = self._at_request.limited(json.loads(answer))
         elif table == "libvirt_job":
             _, answered_ns, kind, answer = row.values
             if kind == "running" and self._of_source(row):
@@ -120,7 +122,7 @@ class Progress:
         sample = reader(json.loads(answer), (at_ns - self._request.mono_ns) / NS)
         if sample is None:
             return
-        sample = replace(sample, looked_s=self._passes.get(sample.rounds or 0), written_Bps=self._writer.rate_Bps())
+        sample = sample.beside(self._passes, self._writer.lately())
         if who != self._asked:
             self._asked, self._history = who, None
         self._history = self._history.then(sample) if self._history is not None else History.of(sample)

@@ -3,7 +3,6 @@
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -11,7 +10,7 @@ import polars as pl
 from migrascope.live.experience import Past, past
 from migrascope.live.sample import NS, OVER, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
-from migrascope.live.writer import Writer
+from migrascope.live.writer import Writer, Writing
 from migrascope.model.events import Event
 from migrascope.store.recording import Recording
 
@@ -44,31 +43,30 @@ def samples_of(recording: Recording) -> list[Sample]:
         for at, text in answers:
             sample = reader(json.loads(text), (at - request) / NS) if text and at >= request else None
             if sample is not None:
-                looked_s = passes.get(sample.rounds or 0)
-                samples.append(replace(sample, looked_s=looked_s, written_Bps=writer.rate_at(at)))
+                samples.append(sample.beside(passes, writer.at(at)))
         if samples:
             return _until_over(samples)
     return []
 
 
-def writing_of(recording: Recording) -> float | None:
-    """What the writer in the guest wrote in a second when the migration was asked for; None where nobody counted."""
+def writing_of(recording: Recording) -> Writing | None:
+    """What the writer in the guest did when the migration was asked for; None where nobody counted."""
     request = request_ns(recording.events)
-    return _Writes(recording).rate_at(request) if request is not None else None
+    return _Writes(recording).at(request) if request is not None else None
 
 
 class _Writes:
     """The counts of the guest's writer, as far as they had been answered by a moment that only moves on."""
 
     def __init__(self, recording: Recording) -> None:
-        columns = ("answered_ns", "worker", "work", "state", "bytes", "guest_s")
+        columns = ("answered_ns", "worker", "work", "state", "bytes", "guest_s", "cpu_s")
         self._rows = deque(recording.table("stress").select(columns).sort("answered_ns").rows())
         self._writer = Writer()
 
-    def rate_at(self, at_ns: int) -> float | None:
+    def at(self, at_ns: int) -> Writing | None:
         while self._rows and self._rows[0][0] <= at_ns:
             self._writer.take(*self._rows.popleft()[1:])
-        return self._writer.rate_Bps()
+        return self._writer.lately()
 
 
 def _passes(recording: Recording, request: int) -> dict[int, float]:

@@ -1,7 +1,10 @@
 """One answer to how far a migration is, whoever gave it: QEMU, libvirt or Nova."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from migrascope.live.writer import Writing
 
 MS = 1e-3
 NS = 1_000_000_000
@@ -40,6 +43,11 @@ class Sample:
     sent_is_exact: bool = True
     looked_s: float | None = None
     written_Bps: float | None = None
+
+    def beside(self, passes: Mapping[int, float], writing: Writing | None) -> "Sample":
+        """With what others knew by then: when each pass began, and what the writer in the guest does."""
+        looked_s = passes.get(self.rounds) if self.rounds is not None else None
+        return replace(self, looked_s=looked_s, written_Bps=writing.rate_Bps if writing is not None else None)
 
 
 def of_qemu(answer: dict[str, Any], at_s: float) -> Sample | None:

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from migrascope.live.writer import Writing
 from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.plan import Plan
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.schedule import COMMAND, Factors
+
+LEAST_BUSY = 0.01
+"""A writer that needs less of its processor than the highest throttle leaves is never slowed."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,8 @@ class Terms:
     """limit_s: the downtime limit in force. may_rise: its controller will raise it. deadline_s: seconds from the
     request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
     turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
-    link_Bps: what the migration link carries in a second, None where that is not known."""
+    link_Bps: what the migration link carries in a second, None where that is not known. busy: the
+    share of its processor that the guest needs for what it writes."""
 
     limit_s: float
     deadline_s: float | None = None
@@ -25,6 +30,7 @@ class Terms:
     write_set_bytes: int = 0
     link_Bps: float | None = None
     paused: Moment | None = None
+    busy: float = 1.0
 
     @property
     def helped(self) -> bool:
@@ -36,9 +42,12 @@ class Terms:
         """What of it QEMU's loop goes by. That it may be cancelled is left to who reads the end."""
         return Rules((Step(0.0, self.limit_s),), HORIZON_S, self.slows, self.turns, self.paused)
 
-    def writing(self, rate_Bps: float | None) -> "Terms":
-        """By the count of the plan's writer, which reaches less than its rate where its processor is short."""
-        return replace(self, write_Bps=rate_Bps) if self.write_Bps and rate_Bps else self
+    def writing(self, seen: Writing | None) -> "Terms":
+        """By what the plan's writer counted before the migration: it reaches less than its rate where its processor is
+        short, and has that to spare which it does not need."""
+        if not self.write_Bps or seen is None or seen.rate_Bps <= 0:
+            return self
+        return replace(self, write_Bps=seen.rate_Bps, busy=min(1.0, max(LEAST_BUSY, seen.busy)))
 
     def limited(self, parameters: dict[str, Any]) -> "Terms":
         """By an answer of QEMU to query-migrate-parameters: the limit that is in force, which Nova raises by steps up

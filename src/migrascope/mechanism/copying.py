@@ -10,7 +10,7 @@ that is left, and a working set dirties its clean pages by its own D(t).
 from dataclasses import dataclass, replace
 
 from migrascope.mechanism.dirtying import WorkingSet
-from migrascope.mechanism.rules import COUNTED_S, HEADER, HORIZON_S, PAGE, TICK_S, TURN_S, Judge, Rules
+from migrascope.mechanism.rules import COUNTED_S, HEADER, HORIZON_S, PAGE, TICK_S, TURN_S, Judge, Rules, pace
 from migrascope.model.policy import Moment
 
 _ROUNDS = 20_000
@@ -73,7 +73,8 @@ class Copy:
 
     parts: the guest's memory. again: how a page goes that is sent once more. settle_s: from the end of sending to a
     guest that runs. now: seconds since the request; began: when its first page was sent, looked: when QEMU last looked
-    at the dirty bitmap. guest_s: how long the guest has run since. data: bytes on the link so far. rounds: looks so
+    at the dirty bitmap. guest_s: how long the guest has written since, as fast as it wants to; busy: the share of its
+    processor that it needs for that. data: bytes on the link so far. rounds: looks so
     far, the one at the beginning counted.
     """
 
@@ -86,6 +87,7 @@ class Copy:
     looked: float
     judge: Judge
     guest_s: float = 0.0
+    busy: float = 1.0
     data: float = 0.0
     rounds: int = 1
 
@@ -119,7 +121,7 @@ class Copy:
         self.data += sent
         self.judge = replace(self.judge, sent=self.judge.sent + sent)
         self.now += seconds
-        self.guest_s += (1 - self.judge.throttle) * seconds
+        self.guest_s += pace(self.judge.throttle, self.busy) * seconds
 
     def look(self) -> None:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""

@@ -85,6 +85,12 @@ class Judge:
         return Judge(at_s, 0.0, 0.0, high, throttle)
 
 
+def pace(throttle: float, busy: float) -> float:
+    """The share of what it wants to do that a guest does which is held for so large a share of the time. busy: the
+    share of its processor that it needs for that; what it has to spare it loses first."""
+    return min(1.0, (1 - throttle) / busy)
+
+
 def slowed(throttle: float, slows: AutoConverge | None) -> float:
     """The next step of the throttle, a share; the same without auto-converge."""
     if slows is None:
