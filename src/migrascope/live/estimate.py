@@ -9,7 +9,7 @@ from migrascope.live.history import History
 from migrascope.live.sample import POST_COPY, SWITCHOVER
 from migrascope.live.terms import Terms
 from migrascope.mechanism.copying import Copy, Part, Way, course
-from migrascope.mechanism.dirtying import WorkingSet
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
 from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, PAYLOAD, Judge, pace
 from migrascope.model.units import human
 
@@ -25,7 +25,8 @@ EVIDENCE_ROUNDS = 3
 EVIDENCE_S = 2.0
 """Rounds, and seconds since the first of them ended, before it is said that a migration does not converge."""
 TELLING = 0.5
-"""A round that dirtied a larger share of what was clean says little of the rate: the most of it was written again."""
+"""A round in which a larger share of what is written to must have become dirty says little of the rate: the most of it
+was written again."""
 STALLED_S = 0.5
 """After so long without a byte on the link no end is said."""
 WHOLE = 0.999
@@ -79,7 +80,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
         return Estimate("unknown", "no memory has gone over yet")
     rest = _rest(history, known)
     written = _written(history, terms, known)
-    rate = written.rate_Bps if written is not None else 0.0
+    rate = sum(each.rate_Bps for each in written.sets)
     basis = Basis(history.rounds, _begins_with(history), speed, rate, rest.held)
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
 
@@ -118,7 +119,8 @@ def expected(terms: Terms, known: Known) -> Estimate:
     """From earlier trials alone, before there is a sample."""
     if known.lead_s is None or not known.first_copy or not known.speed_Bps:
         return Estimate("unknown", "nothing has been sent yet")
-    written = _before(terms, known, known.first_copy)
+    shape = _shape(terms, known.first_copy)
+    written = shape if terms.known else _learnt(terms, known, shape)
     ends = []
     for faster in (1.0, 1 + SPREAD, 1 - SPREAD):
         way, begin_s = Way(1.0, 1 / (known.speed_Bps * faster)), known.lead_s / faster
@@ -131,16 +133,17 @@ def expected(terms: Terms, known: Known) -> Estimate:
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
 
 
-def _parts(data: float, zeros: float, held: float, way: Way, written: WorkingSet | None, faster: float) -> list[Part]:
-    """The memory that is still to be sent: in the first copy the working set is a part of it as of all that holds
-    something (held bytes), later it is what is left at all."""
+def _parts(data: float, zeros: float, held: float, way: Way, written: Dirtying, faster: float) -> list[Part]:
+    """The memory that is still to be sent: in the first copy the working sets are a part of it as of all that holds
+    something (held bytes), later they are what is left at all."""
     zero = (HEADER + 1) / PAGE
     parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + 1 / EMPTY_BPS))]
-    if written is None:
+    if not written.size:
         return [*parts, Part(data, way)]
     mine = data * min(1.0, written.size / held) if held else min(data, written.size)
-    slower = WorkingSet(written.size, written.rate_Bps / faster)
-    return [*parts, Part(data - mine, way), Part(mine, way, slower)]
+    slower = written.times(1 / faster)
+    sets = [Part(mine * each.size / slower.size, way, each) for each in slower.sets]
+    return [*parts, Part(data - mine, way), *sets]
 
 
 def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:
@@ -169,32 +172,35 @@ def _rest(history: History, known: Known) -> _Rest:
     return _Rest(least, likely, most, last.remaining - likely, held)
 
 
-def _written(history: History, terms: Terms, known: Known) -> WorkingSet | None:
-    """What the guest writes to, by its last rounds; None for nothing."""
+def _written(history: History, terms: Terms, known: Known) -> Dirtying:
+    """What the guest writes to, by its last rounds."""
     last = history.last
-    held = known.first_copy or float(last.sent - last.zero_bytes)
-    size = _set_bytes(terms, held)
+    shape = _shape(terms, known.first_copy or float(last.sent - last.zero_bytes))
     # where more was left than the guest writes to, nothing was clean that it could dirty
-    turns = [turn for turn in history.lately(LATELY_S) if turn.left < size]
-    telling = [turn for turn in turns if turn.dirtied < TELLING * (size - turn.left)]
-    if telling or (turns and not terms.write_Bps):
-        return fitted(telling or turns, size, terms.busy)
+    turns = [turn for turn in history.lately(LATELY_S) if turn.left < shape.size]
+    if not terms.known:
+        return fitted(turns, shape, terms.busy) if turns else _learnt(terms, known, shape)
     if terms.write_Bps and last.written_Bps is not None:
-        return WorkingSet(size, last.written_Bps / pace(last.throttle, terms.busy))
-    return _before(terms, known, held)
+        shape = shape.times(max(1.0, last.written_Bps) / pace(last.throttle, terms.busy) / terms.write_Bps)
+    # chosen by how long they were, not by what they dirtied: else those would count in which the guest was slow
+    telling = [
+        turn for turn in turns if shape.within(pace(turn.throttle, terms.busy) * turn.took_s) < TELLING * shape.size
+    ]
+    return fitted(telling, shape, terms.busy) if telling else shape
 
 
-def _before(terms: Terms, known: Known, held: float) -> WorkingSet | None:
-    """What it writes to, before its rounds tell."""
-    size = _set_bytes(terms, held)
+def _learnt(terms: Terms, known: Known, shape: Dirtying) -> Dirtying:
+    """What it wrote to in an earlier migration."""
+    return fitted([known.first_turn], shape, terms.busy) if known.first_turn is not None else Dirtying()
+
+
+def _shape(terms: Terms, held: float) -> Dirtying:
+    """What it was seen to write to before, or is known to; else anywhere in what it holds, nobody knows how fast."""
+    if terms.sampled.sets:
+        return terms.sampled
     if terms.write_Bps:
-        return WorkingSet(size, terms.write_Bps)
-    return fitted([known.first_turn], size, terms.busy) if known.first_turn is not None else None
-
-
-def _set_bytes(terms: Terms, held: float) -> float:
-    """The guest writes where it is known to, else anywhere in what it holds."""
-    return float(terms.write_set_bytes) if terms.write_Bps else held
+        return Dirtying((WorkingSet(float(terms.write_set_bytes), terms.write_Bps),))
+    return Dirtying((WorkingSet(held, 1.0),)) if held > 0 else Dirtying()
 
 
 def _begins_with(history: History) -> int:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
+from migrascope.live.before import TABLES as BEFORE
+from migrascope.live.before import Before
 from migrascope.live.eta import Forecast, at_request
 from migrascope.live.experience import Known
 from migrascope.live.history import History
@@ -15,11 +17,10 @@ from migrascope.live.replay import written_ns
 from migrascope.live.sample import NS, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
 from migrascope.live.view import Migration
-from migrascope.live.writer import Writer
 from migrascope.model.events import Event
 from migrascope.store.following import Row
 
-TABLES = ("qmp_event", "qmp_status", "libvirt_job", "api", "stress", "link", "process_cpu")
+TABLES = ("qmp_event", "qmp_status", "libvirt_job", "api", *BEFORE, "link", "process_cpu")
 _KEPT = 400
 """Rows that are kept until the request is known: events and rows are written by different processes."""
 _LINK_NS = NS // 4
@@ -34,7 +35,7 @@ class Progress:
         self._plan_terms, self._known_by = terms, known
         self._rows: deque[tuple[str, Row]] = deque(maxlen=_KEPT)
         self._resident: dict[str, int] = {}
-        self._writer = Writer()
+        self._before = Before()
         self._request: Event | None = None
         self._reset()
 
@@ -63,7 +64,8 @@ class Progress:
             self._request = event
             self._reset()
             self._known = self._known_by(self._resident.get(f"qemu-{event.data['source']}"))
-            self._terms = self._at_request = self._plan_terms.writing(self._writer.lately())
+            self._terms = self._at_request = self._before.terms(self._plan_terms)
+            self._known = self._before.known(self._known, self._plan_terms)
             self._forecast = at_request(self._terms, self._known)
             for table, row in self._rows:
                 self._row(table, row)
@@ -79,9 +81,8 @@ class Progress:
                 self._resident[row.values[1]] = row.values[3]
         found = [(written_ns(table, row.values), table, row) for table in TABLES[:-1] for row in rows.get(table, ())]
         for _, table, row in sorted(found, key=itemgetter(0)):
-            if table == "stress":
-                _, _, worker, work, state, done, _, guest_s, cpu_s, _ = row.values
-                self._writer.take(worker, work, state, done, guest_s, cpu_s)
+            if table in BEFORE:
+                self._before.take(table, row.values)
             elif self._request is None:
                 self._rows.append((table, row))
             else:
@@ -122,7 +123,7 @@ class Progress:
         sample = reader(json.loads(answer), (at_ns - self._request.mono_ns) / NS)
         if sample is None:
             return
-        sample = sample.beside(self._passes, self._writer.lately())
+        sample = sample.beside(self._passes, self._before.writer.lately())
         if who != self._asked:
             self._asked, self._history = who, None
         self._history = self._history.then(sample) if self._history is not None else History.of(sample)

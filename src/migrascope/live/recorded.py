@@ -7,15 +7,18 @@ from typing import Any
 
 import polars as pl
 
+from migrascope.live.before import TABLES as BEFORE
+from migrascope.live.before import Before
 from migrascope.live.experience import Past, past
 from migrascope.live.sample import NS, OVER, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
-from migrascope.live.writer import Writer, Writing
 from migrascope.model.events import Event
+from migrascope.model.tables import TABLES
 from migrascope.store.recording import Recording
 
 PARAMETERS = "query-migrate-parameters"
 PASS = "MIGRATION_PASS"
+_ANSWERED = 1
 
 
 def request_ns(events: Iterable[Event]) -> int | None:
@@ -33,7 +36,7 @@ def samples_of(recording: Recording) -> list[Sample]:
     qemu = recording.table("qmp_status").filter(source & (pl.col("command") == "query-migrate"))
     libvirt = recording.table("libvirt_job").filter(source & (pl.col("kind") == "running"))
     nova = recording.table("api").filter((pl.col("what") == "running") & (pl.col("error") == ""))
-    passes, writer = _passes(recording, request), _Writes(recording)
+    passes, seen = _passes(recording, request), _Seen(recording)
     readers: list[tuple[pl.DataFrame, Callable[[Any, float], Sample | None]]] = [
         (qemu, of_qemu), (libvirt, of_libvirt), (nova, of_nova),
     ]  # fmt: skip
@@ -43,30 +46,31 @@ def samples_of(recording: Recording) -> list[Sample]:
         for at, text in answers:
             sample = reader(json.loads(text), (at - request) / NS) if text and at >= request else None
             if sample is not None:
-                samples.append(sample.beside(passes, writer.at(at)))
+                samples.append(sample.beside(passes, seen.until(at).writer.lately()))
         if samples:
             return _until_over(samples)
     return []
 
 
-def writing_of(recording: Recording) -> Writing | None:
-    """What the writer in the guest did when the migration was asked for; None where nobody counted."""
+def before_of(recording: Recording) -> Before:
+    """What was seen of the guest when the migration was asked for."""
     request = request_ns(recording.events)
-    return _Writes(recording).at(request) if request is not None else None
+    seen = _Seen(recording)
+    return seen.until(request) if request is not None else seen.before
 
 
-class _Writes:
-    """The counts of the guest's writer, as far as they had been answered by a moment that only moves on."""
+class _Seen:
+    """What had been answered of the guest by a moment that only moves on."""
 
     def __init__(self, recording: Recording) -> None:
-        columns = ("answered_ns", "worker", "work", "state", "bytes", "guest_s", "cpu_s")
-        self._rows = deque(recording.table("stress").select(columns).sort("answered_ns").rows())
-        self._writer = Writer()
+        rows = [(name, row) for name in BEFORE for row in recording.table(name).select(*TABLES[name].columns).rows()]
+        self._rows = deque(sorted(rows, key=lambda item: int(item[1][_ANSWERED])))
+        self.before = Before()
 
-    def at(self, at_ns: int) -> Writing | None:
-        while self._rows and self._rows[0][0] <= at_ns:
-            self._writer.take(*self._rows.popleft()[1:])
-        return self._writer.lately()
+    def until(self, at_ns: int) -> Before:
+        while self._rows and self._rows[0][1][_ANSWERED] <= at_ns:
+            self.before.take(*self._rows.popleft())
+        return self.before
 
 
 def _passes(recording: Recording, request: int) -> dict[int, float]:

@@ -1,9 +1,10 @@
 """How a migration was set, as far as its end depends on it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from migrascope.live.writer import Writing
+from migrascope.mechanism.dirtying import Dirtying
 from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.plan import Plan
 from migrascope.model.policy import AutoConverge, Moment
@@ -19,7 +20,8 @@ class Terms:
     request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
     turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
     link_Bps: what the migration link carries in a second, None where that is not known. busy: the
-    share of its processor that the guest needs for what it writes."""
+    share of its processor that the guest needs for what it writes. sampled: what it was seen to dirty before, without
+    sets where nobody looked. memory_bytes: its memory, 0 where that is not known."""
 
     limit_s: float
     deadline_s: float | None = None
@@ -31,11 +33,18 @@ class Terms:
     link_Bps: float | None = None
     paused: Moment | None = None
     busy: float = 1.0
+    sampled: Dirtying = field(default_factory=Dirtying)
+    memory_bytes: int = 0
 
     @property
     def helped(self) -> bool:
         """Whether something will end it that its rounds do not show."""
         return self.may_rise or self.turns is not None or self.paused is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known before the migration what the guest dirties."""
+        return bool(self.write_Bps or self.sampled.sets)
 
     @property
     def rules(self) -> Rules:
@@ -78,4 +87,5 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         size,
         factors.link_bps / 8 if plan.lab.kind != "openstack" or not plan.cloud.name else None,
         policy.pause,
+        memory_bytes=factors.memory_bytes,
     )
