@@ -49,6 +49,7 @@ class Progress:
         self._resume_ns: int | None = None
         self._end_ns: int | None = None
         self._outcome = ""
+        self._parameters: dict[str, Any] = {}
         self._passes: dict[int, float] = {}
         self._counted: tuple[int, int] | None = None
         self._link_Bps: float | None = None
@@ -63,10 +64,7 @@ class Progress:
         if event.name == "migrate_request":
             self._request = event
             self._reset()
-            self._known = self._known_by(self._resident.get(f"qemu-{event.data['source']}"))
-            self._terms = self._at_request = self._before.terms(self._plan_terms)
-            self._known = self._before.known(self._known, self._plan_terms)
-            self._forecast = at_request(self._terms, self._known)
+            self._expect()
             for table, row in self._rows:
                 self._row(table, row)
         elif event.name == "migrate_done":
@@ -74,19 +72,36 @@ class Progress:
         elif event.name == "migrate_failed":
             self._end_ns, self._outcome = event.mono_ns, str(event.data.get("reason") or "failed")
 
+    def _expect(self) -> None:
+        """What is expected by all that was seen before the request."""
+        assert self._request is not None
+        learnt = self._known_by(self._resident.get(f"qemu-{self._request.data['source']}"))
+        self._at_request = self._before.terms(self._plan_terms)
+        self._known = self._before.known(learnt, self._plan_terms)
+        self._terms = self._at_request.limited(self._parameters)
+        if self._history is None:
+            self._forecast = at_request(self._terms, self._known)
+
     def take(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """The rows of a look."""
         for row in rows.get("process_cpu", ()):
             if self._request is None:
                 self._resident[row.values[1]] = row.values[3]
         found = [(written_ns(table, row.values), table, row) for table in TABLES[:-1] for row in rows.get(table, ())]
-        for _, table, row in sorted(found, key=itemgetter(0)):
+        request_ns, late = self.request_ns, False
+        for at_ns, table, row in sorted(found, key=itemgetter(0)):
+            asked = request_ns is not None and at_ns > request_ns
+            if late and asked:  # what was seen before the request was read after it
+                self._expect()
+            late = request_ns is not None and not asked
             if table in BEFORE:
                 self._before.take(table, row.values)
             elif self._request is None:
                 self._rows.append((table, row))
             else:
                 self._row(table, row)
+        if late:
+            self._expect()
 
     def _row(self, table: str, row: Row) -> None:
         if table == "qmp_event":
@@ -98,7 +113,8 @@ class Progress:
             if command == "query-migrate" and self._of_source(row):
                 self._answered("qemu", of_qemu, answered_ns, answer)
             elif command == PARAMETERS and self._of_source(row) and answer and self._since(answered_ns):
-                self._terms = self._at_request.limited(json.loads(answer))
+                self._parameters = json.loads(answer)
+                self._terms = self._at_request.limited(self._parameters)
         elif table == "libvirt_job":
             _, answered_ns, kind, answer = row.values
             if kind == "running" and self._of_source(row):
