@@ -36,7 +36,7 @@ def traced(
         if not seen or run.now >= seen[-1].at_s + ASKED_S:
             sample = of_qemu(run.query_migrate(), run.now)
             assert sample is not None
-            seen.append(sample)
+            seen.append(sample.beside(run.passes_began, None))
 
     run = Loop(guest, link_Bps, lambda now: 1000 * limit_s, until_s=until_s, seed=seed, at_turn=ask, **loop)
     result = run.run()

@@ -65,7 +65,7 @@ class Loop:
     what the destination takes of single pages, where that is less than the link. xbzrle: pages that its cache holds;
     delta_share: what an encoded difference takes of a page, 1 and more for one that overflows. busy: the share of its
     processor that the guest needs for what it writes; a throttle below 1 - busy takes nothing from it. at_turn: called
-    after each turn.
+    after each turn. passes_began: when, as the event MIGRATION_PASS says.
     """
 
     guest: PagedGuest
@@ -92,6 +92,7 @@ class Loop:
     dirty_pages_rate: float = 0.0
     transferred: float = 0.0
     dirty_sync_count: int = 0
+    passes_began: dict[int, float] = field(default_factory=dict)
     throttle_pct: int = 0
     dirty_rate_high_cnt: int = 0
     num_dirty_pages_period: int = 0
@@ -166,7 +167,8 @@ class Loop:
         """Which of them XBZRLE's cache holds: after the first round, a page in a slot of its own number."""
         if not self.xbzrle or self.dirty_sync_count < 2 or self.status != "active":
             return np.zeros(len(pages), dtype=bool)
-        return self.slots[pages % self.xbzrle] == pages
+        held: NDArray[np.bool_] = self.slots[pages % self.xbzrle] == pages
+        return held
 
     def wires(self, pages: NDArray[np.int64]) -> NDArray[np.float64]:
         """Bytes on the link for each."""
@@ -202,6 +204,7 @@ class Loop:
 
     def migration_bitmap_sync(self) -> None:
         self.dirty_sync_count += 1
+        self.passes_began[self.dirty_sync_count] = self.now
         new = self.log & ~self.bmap
         self.num_dirty_pages_period += int(new.sum())
         self.bmap |= self.log

@@ -84,7 +84,9 @@ class History:
         at_s = sample.at_s if sample.looked_s is None else min(sample.at_s, max(last.at_s, sample.looked_s))
         before = (at_s - last.at_s) / (sample.at_s - last.at_s)
         sent = max(0, sample.sent - last.sent)
-        left = max(0, last.remaining - round(before * sent))
+        # empty pages are of the first copy, and go over before the look that ends it
+        empty = min(sent, max(0, sample.zero_bytes - last.zero_bytes))
+        left = max(0, last.remaining - empty - round(before * (sent - empty)))
         dirtied = max(0, sample.remaining - last.remaining + sent)
         turn = Turn(at_s, at_s - self.round_s, left, dirtied, left + dirtied, last.throttle)
         rounds = sample.rounds if sample.rounds is not None else self.rounds + 1
