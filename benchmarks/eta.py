@@ -29,7 +29,6 @@ from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder, find_run
-from migrascope.study.runs.run import plan_of
 
 WITHIN, WITHIN_GOAL = 0.10, 0.90
 FALSE_GOAL = 0.05
@@ -84,7 +83,7 @@ class Score:
 
 def scores(run: RunFolder) -> Iterator[Score]:
     """Every trial whose migration was followed, in running order."""
-    plan, pasts = plan_of(run), list[Past]()
+    plan, pasts = run.plan(), list[Past]()
     for recording in run.recordings():
         if samples := samples_of(recording):
             factors = recording.trial.factors

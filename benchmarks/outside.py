@@ -1,128 +1,122 @@
-"""What `observe` tells from outside, against pauses of a guest of known lengths: its blackouts, and how long it says
-that the guest itself was paused.
+"""What `observe` tells from outside, against pauses of a guest and cuts of its link of known lengths: its blackouts,
+and how long it says that the guest itself was paused.
 
     sudo .venv/bin/python benchmarks/outside.py [REPEATS]
 
-The QEMU lab's instance is stopped and continued by QMP, 0.1 to 1 s each time, REPEATS times each length. The observer
-runs where the visitors are, and knows nothing but the address.
+The QEMU lab's instance is stopped and continued by QMP, 0.1 to 1 s each time, REPEATS times each length; and half as
+often its port is cut for as long. The observer runs where the visitors are, and knows nothing but the address.
 
 Goals: of a hundred pauses, 95 within 5 ms; blackouts 2.5 ms off at p95.
 """
 
 import asyncio
-import json
 import random
-import signal
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-from rich.console import Console
 
-from common import folder, machine, verdict
-from migrascope.cli.progress import ConsoleProgress
-from migrascope.lab.qemu.lab import QemuInstance
+from common import machine, verdict
+from migrascope.lab.qemu.lab import QemuInstance, QemuLab
 from migrascope.model.clock import clock_pair
-from migrascope.model.plan import Plan
-from migrascope.model.schedule import Factors
-from migrascope.node.process import Where
-from migrascope.study.labs.images import prepare
-from migrascope.study.labs.labs import qemu_lab
-from migrascope.trial.parts import Trial, instance
-from migrascope.trial.runtime import MACHINE
-from migrascope.trial.setup import arranged
+from migrascope.node.link import PortSwitch
+from migrascope.trial.parts import Trial
+from observer_process import Observer, guest_up
 
 LENGTHS_S = (0.1, 0.2, 0.5, 1.0)
-QUIET_S, REST_S = 15.0, 4.0
+QUIET_S, REST_S = 15.0, 3.5
 RATE = 500
 WITHIN_S, SHARE, BLACKOUT_S = 0.005, 0.95, 0.0025
 
 
 @dataclass(frozen=True)
-class Pause:
-    """One that was made: its begin (wall, s), and its length (s)."""
+class Outage:
+    """One that was made, a pause or a cut: its begin (wall, s), and its length (s)."""
 
+    kind: str
     begin_s: float
     length_s: float
 
 
-async def pauses(trial: Trial, repeats: int) -> list[Pause]:
+async def outages(trial: Trial, repeats: int) -> list[Outage]:
     """Makes them, in shuffled order."""
-    made = cast(QemuInstance, trial.instance)
-    monitor, found = made.monitors[made.host], []
-    lengths = [length for length in LENGTHS_S for _ in range(repeats)]
-    random.Random(1).shuffle(lengths)
+    made, found = cast(QemuInstance, trial.instance), []
+    monitor, space = made.monitors[made.host], cast(QemuLab, trial.lab).topology.nodes[made.host]
+    kinds = ["pause"] * repeats + ["cut"] * (repeats // 2)
+    series = [(kind, length) for kind in kinds for length in LENGTHS_S]
+    random.Random(1).shuffle(series)
     await asyncio.sleep(QUIET_S)
-    for length in lengths:
-        before, wall = clock_pair()
-        await monitor.execute("stop")
-        stopped, _ = clock_pair()
-        await asyncio.sleep(length * random.uniform(0.9, 1.1))
-        asked, _ = clock_pair()
-        await monitor.execute("cont")
-        after, _ = clock_pair()
-        found.append(Pause(wall / 1e9, (asked + after - before - stopped) / 2e9))
-        await asyncio.sleep(REST_S)
+    with PortSwitch(space, made.spec.tap) as port:
+        for kind, length in series:
+            before, wall = clock_pair()
+            if kind == "cut":
+                port.set(cut=True)
+            else:
+                await monitor.execute("stop")
+            begun, _ = clock_pair()
+            await asyncio.sleep(length * random.uniform(0.9, 1.1))
+            asked, _ = clock_pair()
+            if kind == "cut":
+                port.set(cut=False)
+            else:
+                await monitor.execute("cont")
+            after, _ = clock_pair()
+            found.append(Outage(kind, wall / 1e9, (asked + after - before - begun) / 2e9))
+            await asyncio.sleep(REST_S)
     return found
 
 
-async def observed(repeats: int) -> tuple[dict[str, Any], list[Pause], list[dict[str, Any]]]:
-    """The lab's facts, the pauses that were made, and the blackouts that were told."""
-    progress, plan = ConsoleProgress(Console(stderr=True)), Plan()
-    images = await prepare(progress.step)
-    async with qemu_lab(plan, images, progress) as (lab, up):
-        opened = folder()
-        factors = Factors("none", "pre-copy", plan.axes.memory[0], 0.0, 0.0, "warm", vcpus=plan.instance.vcpus)
-        trial = Trial(
-            plan, MACHINE, lab.client, opened, lab.folder / "outside", "vm-1", "", True, lambda phase: None, {}, lab,
-            factors, "host-a", "host-a", {},
-        )  # fmt: skip
-        async with arranged(trial, (instance,)):
-            watch = ["observe", trial.instance.address, "--json", "--rate", str(RATE)]
-            argv = Where(lab.client).command([sys.executable, "-m", "migrascope", *watch])
-            observer = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-            reading = asyncio.create_task(observer.communicate())
-            try:
-                made = await pauses(trial, repeats)
-            finally:
-                with suppress(ProcessLookupError):
-                    observer.send_signal(signal.SIGINT)
-            told = [json.loads(line) for line in (await reading)[0].splitlines()]
-        return up.facts, made, [event for event in told if event["event"] == "blackout"]
+async def observed(repeats: int) -> tuple[dict[str, Any], list[Outage], list[dict[str, Any]]]:
+    """The lab's facts, the outages that were made, and the blackouts that were told."""
+    async with guest_up() as (trial, facts):
+        observer = Observer(trial.lab.client, trial.instance.address, RATE)
+        await observer.start()
+        try:
+            made = await outages(trial, repeats)
+        finally:
+            told = await observer.stop()
+        return facts, made, [event for event in told if event["event"] == "blackout"]
 
 
-def table(facts: dict[str, Any], made: list[Pause], told: list[dict[str, Any]]) -> str:
-    """Each pause with the blackout that began nearest to it; a pause of which none was told counts as missed."""
+def table(facts: dict[str, Any], made: list[Outage], told: list[dict[str, Any]]) -> str:
+    """Each outage with the blackout that began nearest to it; one of which none was told counts as missed."""
     begins = np.array([datetime.fromisoformat(event["time"]).timestamp() for event in told])
-    off: list[float] = []
-    blackouts: list[float] = []
+    off: dict[str, list[float]] = {"guest's pause": [], "blackout, paused": [], "blackout, cut": []}
     unknown: dict[str, int] = {}
-    for pause in made:
-        near = int(np.argmin(np.abs(begins - pause.begin_s))) if len(begins) else -1
-        if near < 0 or abs(begins[near] - pause.begin_s) > 1:
-            unknown["no blackout was told"] = unknown.get("no blackout was told", 0) + 1
-            continue
-        event = told[near]
-        blackouts.append(event["seconds"] - pause.length_s)
-        if event["paused_s"] is None:
-            unknown[event["pause_unknown"]] = unknown.get(event["pause_unknown"], 0) + 1
+    for each in made:
+        near = int(np.argmin(np.abs(begins - each.begin_s))) if len(begins) else -1
+        why = ""
+        if near < 0 or abs(begins[near] - each.begin_s) > 1:
+            why = f"no blackout was told of a {each.kind}"
         else:
-            off.append(event["paused_s"] - pause.length_s)
-    within = sum(abs(error) <= WITHIN_S for error in off)
-    lines = [machine(facts), f"{len(made)} pauses of 0.1 to 1 s; errors in ms"]
-    for name, errors in (("guest's pause", off), ("blackout", blackouts)):
+            event = told[near]
+            off["blackout, paused" if each.kind == "pause" else "blackout, cut"].append(
+                event["seconds"] - each.length_s
+            )
+            if each.kind == "pause" and event["paused_s"] is not None:
+                off["guest's pause"].append(event["paused_s"] - each.length_s)
+            elif each.kind == "pause":
+                why = f"how long it was paused is not known: {event['pause_unknown']}"
+            elif event["paused_s"] is not None:
+                why = f"a cut was told as a pause of {1e3 * event['paused_s']:.0f} ms"
+        if why:
+            unknown[why] = unknown.get(why, 0) + 1
+    lines = [machine(facts), f"outages of 0.1 to 1 s, {RATE} probes a second; errors in ms"]
+    for name, errors in off.items():
         size = 1e3 * np.abs(errors) if errors else np.full(1, np.nan)
         lines.append(
             f"{name:16} n {len(errors):4}  bias {1e3 * np.median(errors) if errors else np.nan:7.2f}  |error| "
             f"{np.median(size):6.2f}  p95 {np.percentile(size, 95):6.2f}  worst {size.max():6.2f}"
         )
-    lines += [f"not known: {count} of {len(made)}: {why}" for why, count in unknown.items()]
-    worst = float(np.percentile(np.abs(blackouts), 95)) if blackouts else float("inf")
-    lines.append(f"within 5 ms: {within} of {len(made)} (goal 95 %: {verdict(within >= SHARE * len(made))})")
-    lines.append(f"blackout at p95 (goal 2.5 ms): {verdict(worst <= BLACKOUT_S)}")
+    lines += [f"{count} times: {why}" for why, count in unknown.items()]
+    within = sum(abs(error) <= WITHIN_S for error in off["guest's pause"])
+    pauses = sum(each.kind == "pause" for each in made)
+    lines.append(f"pauses within 5 ms: {within} of {pauses} (goal 95 %: {verdict(within >= SHARE * pauses)})")
+    for name in ("blackout, paused", "blackout, cut"):
+        worst = float(np.percentile(np.abs(off[name]), 95)) if off[name] else float("inf")
+        lines.append(f"{name} at p95 (goal 2.5 ms): {verdict(worst <= BLACKOUT_S)}")
     return "\n".join(lines)
 
 

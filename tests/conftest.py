@@ -1,6 +1,7 @@
 """Markers that say what a test needs, and the results of the soak tier, which outlive a run of it."""
 
 import gc
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,22 @@ from needs import chromium, need_lab
 
 settings.register_profile("however-busy", deadline=None)  # how long one example takes is the machine's affair
 settings.load_profile("however-busy")
+
+
+UNIT = Path(__file__).parent / "unit"
+MARKS = ("lab", "browser", "soak")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Outside of tests/unit each test has a mark: ./test looks for those without one in that folder alone."""
+    lost = [
+        test.nodeid
+        for test in items
+        if UNIT not in test.path.parents and not any(test.get_closest_marker(mark) for mark in MARKS)
+    ]
+    if lost:
+        raise pytest.UsageError(f"outside of tests/unit and without a mark of {', '.join(MARKS)}: {lost[0]}")
 
 
 def pytest_collection() -> None:

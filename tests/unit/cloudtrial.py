@@ -1,9 +1,12 @@
 """A trial as the OpenStack lab records it: a scripted migration, and what API, libvirt, journals and taps say of it."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from faketrial import FACTORS, PLAN, SCRIPT
 
 from migrascope.metrics.windows import Windows, windows_of
 from migrascope.model.schedule import TrialSpec
-from migrascope.store.recording import Recording
+from migrascope.store.recording import Recording, TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.store.spool import Spool
 from migrascope.study.labs.fake import FakeTrials
@@ -27,6 +30,8 @@ HYPERVISOR = (
 )  # fmt: skip
 POLL = S // 2
 ANSWER = 100 * MS
+_KEPT = tempfile.TemporaryDirectory()
+_SEALED: dict[str, Path] = {}
 
 
 @dataclass(frozen=True)
@@ -178,19 +183,22 @@ class Cloud:
 
 
 def record(folder: Path, *, drop: tuple[str, ...] = (), **changes: Any) -> Recording:
-    """One sealed trial; changes are those of a Cloud."""
-    return record_run(folder, [changes], drop=drop).recordings()[0]
+    """One sealed trial; changes are those of a Cloud. The same are made once, and each test has a copy."""
+    key = repr((drop, sorted(changes.items())))
+    if key not in _SEALED:
+        _SEALED[key] = record_run(_kept(), [changes], drop=drop).path
+    folder.mkdir(parents=True, exist_ok=True)
+    run = shutil.copytree(_SEALED[key], tempfile.mkdtemp(dir=folder), dirs_exist_ok=True)
+    return Recording(Path(run) / "trials/1")
 
 
 def record_run(folder: Path, trials: Sequence[dict[str, Any]], *, drop: tuple[str, ...] = ()) -> RunFolder:
     """A run with a trial for each of these changes of a Cloud."""
     axes = PLAN.axes.model_copy(update={"scenario": [FACTORS.scenario]})
     plan = text_of(PLAN.model_copy(update={"blocks": len(trials), "axes": axes}))
-    first, run = (RunFolder.create(folder / name, plan, {}) for name in ("plain", "cloud"))
+    run = RunFolder.create(folder, plan, {})
     for number, changes in enumerate(trials, 1):
-        plain = _fake(first, number, (), {})
-        cloud = replace(Cloud(plain, windows_of(plain)), **changes)
-        _fake(run, number, drop, cloud.tables(), cloud)
+        _told(run, number, drop, replace(_plain(number), **changes))
     return run
 
 
@@ -199,33 +207,51 @@ def api_only(folder: Path, **changes: Any) -> Recording:
     return record(folder, drop=HYPERVISOR, **changes)
 
 
-def _fake(
-    run: RunFolder,
-    number: int,
-    drop: tuple[str, ...],
-    tables: dict[tuple[str, str], Iterable[tuple[Any, ...]]],
-    cloud: Cloud | None = None,
-) -> Recording:
-    opened = run.open_trial(number)
-    spec = replace(SPEC, number=number)
-    facts = FakeTrials(PLAN, lambda _: SCRIPT).run_now(spec, opened)
-    for (table, host), rows in tables.items():
+def _kept() -> Path:
+    """A folder that stays as long as this process."""
+    return Path(tempfile.mkdtemp(dir=_KEPT.name))
+
+
+@cache
+def _made(number: int) -> tuple[Path, TrialFacts]:
+    """What the scripted trial of that number has written, not yet sealed, and its facts. It is made once."""
+    folder = _kept()
+    return folder, FakeTrials(PLAN, lambda _: SCRIPT).run_now(replace(SPEC, number=number), folder)
+
+
+@cache
+def _plain(number: int) -> Cloud:
+    """A cloud without changes around the scripted trial of that number."""
+    run = RunFolder.create(_kept(), text_of(PLAN), {})
+    spools, facts = _made(number)
+    plain = run.seal_trial(_copied(spools, run, number), facts)
+    return Cloud(plain, windows_of(plain))
+
+
+def _copied(spools: Path, run: RunFolder, number: int) -> Path:
+    return Path(shutil.copytree(spools, run.open_trial(number), dirs_exist_ok=True))
+
+
+def _told(run: RunFolder, number: int, drop: tuple[str, ...], cloud: Cloud) -> Recording:
+    """The scripted trial, with what the cloud tells of it, and without the tables in `drop`."""
+    spools, facts = _made(number)
+    opened = _copied(spools, run, number)
+    for (table, host), rows in cloud.tables().items():
         with Spool(opened, table, source=f"{table}-{host}", host=host) as spool:
             spool.add_all(rows)
     for table in drop:
         for path in opened.glob(f"{table}@*"):
             path.unlink()
-    for host, ahead in (cloud.clocks_ns if cloud is not None else {}).items():
+    for host, ahead in cloud.clocks_ns.items():
         _ahead(opened / f"qmp_event@qmp-{host}.jsonl", ahead)
-    if cloud is not None:
-        name = "" if cloud.one_clock else "elsewhere"
-        facts = replace(facts, plan={**facts.plan, "cloud": {"name": name}}, facts={**facts.facts, "lab": "openstack"})
-        facts = replace(facts, settings={} if cloud.nova is None else {"nova": cloud.nova})
-        events = [json.loads(line) for line in (opened / "events.ndjson").read_text().splitlines()]
-        for event in events:
-            if event["name"] == "migrate_done":
-                event["data"] = {"answer": {"status": "completed", "record": {}, "accepted_ns": cloud.at(200 * MS)}}
-        (opened / "events.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
+    name = "" if cloud.one_clock else "elsewhere"
+    facts = replace(facts, plan={**facts.plan, "cloud": {"name": name}}, facts={**facts.facts, "lab": "openstack"})
+    facts = replace(facts, settings={} if cloud.nova is None else {"nova": cloud.nova})
+    events = [json.loads(line) for line in (opened / "events.ndjson").read_text().splitlines()]
+    for event in events:
+        if event["name"] == "migrate_done":
+            event["data"] = {"answer": {"status": "completed", "record": {}, "accepted_ns": cloud.at(200 * MS)}}
+    (opened / "events.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
     return run.seal_trial(opened, facts)
 
 

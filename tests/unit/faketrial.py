@@ -37,6 +37,13 @@ def light(**parts: Any) -> Plan:
     return Plan.model_validate({**few, "windows": {"before": "1s"}, **parts})
 
 
+def small_plan(folder: Path, *scenarios: str) -> str:
+    """The path of a plan of one light trial for each of these scenarios: for tests of how a run goes as a command."""
+    path = folder / "small.toml"
+    path.write_text(text_of(light(blocks=1, axes={"scenario": scenarios})), encoding="utf-8")
+    return str(path)
+
+
 def record(
     folder: Path, plan: Plan = PLAN, factors: Factors = FACTORS, *, drop: tuple[str, ...] = (), **changes: Any
 ) -> Recording:

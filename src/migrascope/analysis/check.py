@@ -108,7 +108,7 @@ def _text(statistic: Statistic, name: str) -> str:
 
 def junit(run: str, checks: Sequence[Check]) -> str:
     """The checks as JUnit XML: a test case each; what cannot be told is skipped."""
-    counted = Counter(item.outcome for item in checks)
+    counted = Counter(check.outcome for check in checks)
     suite = ElementTree.Element(
         "testsuite",
         {"name": f"migrascope {run}", "tests": str(len(checks)), "failures": str(counted["fail"]),

@@ -265,7 +265,7 @@ def _warnings(results: Sequence[TrialResult]) -> list[Finding]:
             kinds.setdefault(_NUMBER.sub("#", warning), []).append((result.facts.number, warning))
     found = []
     for said in sorted(kinds.values(), key=len, reverse=True)[:SAID_AT_MOST]:
-        worst, words = max(said, key=lambda item: _largest(item[1]))
+        worst, words = max(said, key=lambda warning: _largest(warning[1]))
         trials = sorted({number for number, _ in said})
         where = f"in {len(trials)} of {len(results)} trials; at worst, in trial {worst}" if len(trials) > 1 else ""
         text = f"{words} ({where})." if where else f"Trial {worst}: {words}."

@@ -45,7 +45,7 @@ class FleetCost:
             "factors": vars(self.cell.factors),
             "total_s": asdict(self.total),
             "figures": {key: asdict(figure) for key, figure in self.figures.items()},
-            "slowdown": {key: item and asdict(item) for key, item in self.slowdown.items()},
+            "slowdown": {key: slowdown and asdict(slowdown) for key, slowdown in self.slowdown.items()},
         }
 
 

@@ -71,7 +71,7 @@ def _beside_none(
     order = {level: place for place, level in enumerate(axes.get(factor, []))}
     beside = [factors for factors, trials in by_block.items() if len(trials) >= FEWEST] or list(by_block)
     found = []
-    for factors, ours in sorted(by_block.items(), key=lambda item: order.get(getattr(item[0], factor), 0)):
+    for factors, ours in sorted(by_block.items(), key=lambda group: order.get(getattr(group[0], factor), 0)):
         level = str(getattr(factors, factor))
         base = Factors(**{**vars(factors), factor: "none"})
         if level != "none" and base in by_block:

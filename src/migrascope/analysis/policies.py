@@ -53,7 +53,7 @@ def costs(cells: Sequence[Cell], trials: Sequence[TrialResult]) -> list[PolicyCo
         loads.setdefault(replace(cell.factors, policy=""), []).append(cell)
     return [
         PolicyCost(cell, load, _outcomes(trials, cell), cell in _front(alike))
-        for load, alike in sorted(loads.items(), key=lambda item: tuple(vars(item[0]).values()))
+        for load, alike in sorted(loads.items(), key=lambda group: tuple(vars(group[0]).values()))
         for cell in alike
     ]
 

@@ -1,7 +1,6 @@
 """A run folder, recomputed: every number from the recorded tables alone."""
 
 import reprlib
-import tomllib
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,9 @@ from migrascope.metrics.verdict.judge import judge
 from migrascope.metrics.verdict.recorded import evidence_of
 from migrascope.model.calibration import Calibration
 from migrascope.model.measured import missing
-from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.model.verdict import VERDICTS
-from migrascope.store.document import read_object, read_text
+from migrascope.store.document import read_object
 from migrascope.store.recording import DAMAGED, Damaged, Recording, TrialFacts
 from migrascope.store.runfolder import RunFolder
 
@@ -33,22 +31,13 @@ CALIBRATION = "calibration.json"
 def analyse(run: RunFolder) -> Summary:
     """Measures every sealed trial and summarises the run. A trial whose recording is damaged is in it, without a
     figure. Damaged where a file of the run itself is."""
-    made = planned(run)
+    made = run.plan()
     load = run.load() or made.full_load()
     plan = made.loaded(load).base_units()
     specs = {spec.number: spec for spec in schedule(made)}
     numbers = sorted(run.finished() & set(specs))
     results = [_result(run.trial(number), specs[number], plan) for number in numbers]
     return summarise(run.manifest, plan, results, _calibration(run.path / CALIBRATION), load)
-
-
-def planned(run: RunFolder) -> Plan:
-    """The plan of a run, as it ran. Damaged where it is none."""
-    path = run.path / "plan.toml"
-    try:
-        return Plan.model_validate(tomllib.loads(read_text(path)))
-    except (OSError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: {error}") from error
 
 
 def _calibration(path: Path) -> Calibration | None:

@@ -68,10 +68,10 @@ def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones
     kept = [] if images else found.kept
     foreign = [other for other in found.others if other not in going]
 
-    def say(words: str, things: Iterable[leftovers.Leftover]) -> None:
-        for thing in things:
-            run = f"  of run {thing.run}" if thing.run else ""
-            stdout().print(f"{words} {thing.kind} {thing.name}{run}", markup=False, soft_wrap=True)
+    def say(words: str, rows: Iterable[leftovers.Leftover]) -> None:
+        for leftover in rows:
+            run = f"  of run {leftover.run}" if leftover.run else ""
+            stdout().print(f"{words} {leftover.kind} {leftover.name}{run}", markup=False, soft_wrap=True)
 
     if not json:
         if found.living:
@@ -84,7 +84,7 @@ def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones
     removed = [] if only else [leftover for leftover in going if leftover not in failed]
     if json:
         told: dict[str, list[Any]] = {"found": going, "kept": kept, "others": foreign, "removed": removed}
-        plain = {key: [asdict(thing) for thing in things] for key, things in told.items()}
+        plain = {key: [asdict(leftover) for leftover in rows] for key, rows in told.items()}
         stays = [{**asdict(leftover), "reason": reason} for leftover, reason in failed.items()]
         print_json({"schema": 1, "cloud": where.name, "alive": sorted(found.living), **plain, "failed": stays})
     else:

@@ -10,14 +10,14 @@ from migrascope.analysis.compare import as_json
 from migrascope.analysis.compare import compare as compare_runs
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
-from migrascope.cli.output import damage_of, print_json
+from migrascope.cli.output import print_json
+from migrascope.cli.results import damage_of
 from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import schedule
 from migrascope.report.terminal.comparison import show
 from migrascope.store.atomic import write_whole
 from migrascope.store.runfolder import find_run
 from migrascope.study.plans import thresholds
-from migrascope.study.runs.run import plan_of
 
 EXITS = {FAIL: 1, UNKNOWN: 3}
 
@@ -75,7 +75,7 @@ def check(
     if not wanted:
         raise UsageProblem(f"{source} has no [thresholds]; write one, or name a file with --thresholds")
     summary = analyse(folder)
-    planned = [trial.factors for trial in schedule(plan_of(folder))]
+    planned = [trial.factors for trial in schedule(folder.plan())]
     checks = check_run(summary, wanted) + unfinished(summary, planned)
     if junit_ is not None:
         _write_junit(junit_, junit(summary.run, checks))

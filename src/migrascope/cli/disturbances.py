@@ -14,7 +14,7 @@ from migrascope.study.doctor.disturbances import Offer, offers
 
 
 def disturbances(
-    *, lab: Annotated[str, Parameter(help="The lab: qemu or openstack.")] = "qemu", json: Json = False
+    *, lab: Annotated[str, Parameter(help="The lab: qemu, libvirt or openstack.")] = "qemu", json: Json = False
 ) -> int:
     """Lists the kinds of disturbances of a lab, how each is brought about, and what this machine lacks for it. As JSON:
     every kind, with the phases at which it can be aimed."""

@@ -2,24 +2,33 @@
 
 import os
 from dataclasses import asdict
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from rich.table import Table
 
 from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.axes import Axes
-from migrascope.model.plan import Plan
+from migrascope.model.plan import LabPlan, Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor.machine import Check, checks
 from migrascope.study.plans import Options, load
 
 
 def doctor(
-    plan: str | None = None, /, *, cloud: CloudName = None, testbed: TestbedName = None, json: Json = False
+    plan: str | None = None,
+    /,
+    *,
+    lab: Annotated[Literal["qemu", "libvirt"] | None, Parameter(help="Another lab than the plan's.")] = None,
+    cloud: CloudName = None,
+    testbed: TestbedName = None,
+    json: Json = False,
 ) -> int:
-    """Says what this machine has and lacks for the QEMU lab, with the next command; with --cloud or --testbed what that
-    cloud and our rights there allow, and which metrics will be there. 4 if a run cannot be carried out.
+    """Says what this machine has and lacks for the QEMU lab or the libvirt lab, with the next command; with --cloud or
+    --testbed what that cloud and our rights there allow, and which metrics will be there. 4 if a run cannot be carried
+    out.
 
     Parameters
     ----------
@@ -28,7 +37,7 @@ def doctor(
     """
     if cloud is not None or testbed is not None:
         return _doctor_cloud(plan, cloud, testbed, json)
-    found = checks(load(plan) if plan else None)
+    found = checks(load(plan, Options(lab=lab)) if plan else Plan(lab=LabPlan(kind=lab or "qemu")))
     ready = not any(check.blocks for check in found)
     if json:
         print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})
@@ -41,7 +50,7 @@ def doctor(
 def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json: bool) -> int:
     from migrascope.cloud.client import IMPATIENT  # openstacksdk is an extra, and takes a second
     from migrascope.study.doctor.cloud import CloudDoctor
-    from migrascope.study.doctor.metric_availability import prospect
+    from migrascope.study.doctor.metric_availability import availability
     from migrascope.study.labs.access import connect
 
     if os.geteuid() != 0:
@@ -49,7 +58,7 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
     plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
     doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, hosts_in_reach=testbed is not None)
     found = doctor.checks()
-    reasons = prospect(plan, doctor.reach)
+    reasons = availability(plan, doctor.reach)
     ready = not any(check.blocks for check in found)
     if json:
         metrics = {key: {"there": reason is None, "reason": reason} for key, reason in reasons.items()}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Runs, stdout
-from migrascope.cli.output import damage_of
+from migrascope.cli.results import damage_of
 from migrascope.report.export.export import export as write
 from migrascope.store.runfolder import find_run
 

@@ -138,8 +138,8 @@ def _moved(
     exposition: "Exposition | None", boot_url: str,
 ) -> int:  # fmt: skip
     """Runs the command, and prints what it cost. At Ctrl-C the trial that runs ends, and what there is is printed."""
-    from migrascope.cli.output import table_and_report
     from migrascope.cli.owner import hand_over_run, made_in
+    from migrascope.cli.results import table_and_report
     from migrascope.study.observation.observed import plan_of_move
     from migrascope.study.runs.run import execute
     from migrascope.trial.observed import INTERRUPTED

@@ -13,11 +13,12 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.metrics import Metrics, counted, exposing
-from migrascope.cli.output import print_json, table_and_report
+from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
+from migrascope.cli.results import table_and_report
 from migrascope.cli.window import Window, on_terminal
-from migrascope.model.plan import Plan
+from migrascope.model.plan import EMBEDDED, Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human
@@ -28,11 +29,11 @@ from migrascope.study.labs.images import prepare
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import Options, load
 from migrascope.study.runs.load import SEARCH_S, another_runs
-from migrascope.study.runs.run import execute, expected_trial_s, finished, plan_of, resume
+from migrascope.study.runs.run import execute, expected_trial_s, finished, resume
 
 BYTES_PER_TRIAL = 1_000_000
 Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
-Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, openstack or fake.")]
+Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, libvirt, openstack or fake.")]
 CloudName = Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")]
 Instances = Annotated[
     int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
@@ -42,12 +43,12 @@ Instances = Annotated[
 def need_lab(plan: Plan) -> None:
     """Problem, with every problem, if this machine cannot run the plan's lab, or bring about what disturbs it."""
     if problems := _missing(plan):
-        what = "the QEMU lab" if plan.lab.kind == "qemu" else "the plan"
+        what = {"qemu": "the QEMU lab", "libvirt": "the libvirt lab"}.get(plan.lab.kind, "the plan")
         raise Problem(f"this machine cannot run {what}:\n  " + "\n  ".join(problems))
 
 
 def _missing(plan: Plan) -> list[str]:
-    if plan.lab.kind == "qemu":
+    if plan.lab.kind in EMBEDDED:
         return problems_of(plan)
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
     return blocking(browser(plan)) + (disturbances.problems_of(plan) if on_testbed else [])
@@ -90,7 +91,7 @@ def run(
     if folder is not None and load_from is not None:
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
     borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
-    loaded = plan_of(folder) if folder is not None else load(plan, Options(quick, lab, cloud, instances))
+    loaded = folder.plan() if folder is not None else load(plan, Options(quick, lab, cloud, instances))
     if folder is not None:
         need_ours(folder.path, loaded)
     made = made_in(runs)
@@ -102,7 +103,7 @@ def run(
         if shown is not None:
             shown.open(run.path)
 
-    needs_lab = loaded.lab.kind == "qemu" and not (folder is not None and finished(folder))
+    needs_lab = loaded.lab.kind in EMBEDDED and not (folder is not None and finished(folder))
     if needs_lab:
         need_lab(loaded)
 
@@ -127,6 +128,32 @@ def run(
     finally:
         for run_folder in written:
             hand_over_run(run_folder.path)
+
+
+def run_plan(plan: Plan, runs: Path) -> RunFolder | None:
+    """Runs a plan that another verb has made, and gives its run; None where it was interrupted."""
+    progress, made, written = ConsoleProgress(stderr()), made_in(runs), list[RunFolder]()
+    if plan.lab.kind == "qemu":
+        need_lab(plan)
+
+    def begun(run: RunFolder) -> None:
+        written.append(run)
+        made(run)
+
+    async def work() -> int:
+        images = await prepare(progress.step, progress.waiting) if plan.lab.kind == "qemu" else None
+        try:
+            await execute(plan, runs, images, progress, None, begun)
+        finally:
+            progress.give()
+        return 0
+
+    try:
+        code = interruptible(work())
+    finally:
+        for folder in written:
+            hand_over_run(folder.path)
+    return written[0] if code == 0 else None
 
 
 def _listed(trials: Sequence[TrialSpec], width: int) -> Iterator[str]:

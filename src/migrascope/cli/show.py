@@ -6,7 +6,8 @@ from typing import Literal
 from migrascope.analysis.export import summary_json
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import Json, Runs, stdout
-from migrascope.cli.output import damage_of, print_json
+from migrascope.cli.output import print_json
+from migrascope.cli.results import damage_of
 from migrascope.model import observation
 from migrascope.model.plan import Plan
 from migrascope.model.tables import CONSTANTS, TABLES

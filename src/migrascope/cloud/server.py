@@ -49,7 +49,7 @@ class Server:
 
     def newest_migration(self) -> dict[str, Any]:
         """The record of its newest live migration, {} where there is none."""
-        return max(self.migrations(), key=lambda item: int(item["id"]), default={})
+        return max(self.migrations(), key=lambda record: int(record["id"]), default={})
 
     def running_migrations(self) -> list[dict[str, Any]]:
         """Its migrations that have not ended, with the counts of their bytes."""

@@ -66,7 +66,7 @@ class History:
         last = self.last
         if sample.at_s <= last.at_s or (not sample.sent_is_exact and _counts(sample) == _counts(last)):
             return self
-        recent = (*(item for item in self.recent if item.at_s >= sample.at_s - RECENT_S), sample)
+        recent = (*(earlier for earlier in self.recent if earlier.at_s >= sample.at_s - RECENT_S), sample)
         if len(recent) == 1:
             recent = (last, sample)
         grown = replace(self, recent=recent, judge=replace(self.judge, throttle=sample.throttle))

@@ -27,7 +27,7 @@ class Replay:
             for table, found in news.rows.items()
             for at, row in enumerate(found)
         ]
-        self._rows: list[tuple[int, int, str, Row]] = sorted(rows, key=lambda item: item[:3])
+        self._rows: list[tuple[int, int, str, Row]] = sorted(rows, key=lambda row: row[:3])
         self._events: list[Event] = sorted(news.events, key=lambda event: event.mono_ns)
         self._broken = news.broken
         self._row = self._event = 0

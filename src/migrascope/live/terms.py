@@ -77,10 +77,11 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
     writes, size = factors.write_Bps, factors.write_set_bytes
     if disturbance is not None and disturbance.kind == "guest-memory":
         writes, size = disturbance.write_rate or 0.0, disturbance.working_set or 0
+    manager = policy.controller(factors.downtime_limit_s, factors.memory_bytes)
     return Terms(
-        factors.downtime_limit_s,
+        factors.downtime_limit_s if manager is None else manager.first_s,
         plan.windows.limit,
-        plan.lab.kind == "openstack",
+        plan.lab.kind == "openstack" or manager is not None,
         policy.auto_converge,
         policy.post_copy,
         writes,

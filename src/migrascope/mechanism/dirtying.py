@@ -86,7 +86,7 @@ def _bounded(sets: Sequence[WorkingSet], memory_bytes: float) -> tuple[WorkingSe
     """Together no larger than the memory: the slowest are made smaller first, at the same rate, since of them the
     least was seen."""
     left, kept = memory_bytes, []
-    for each in sorted(sets, key=lambda item: item.size / item.rate_Bps):
+    for each in sorted(sets, key=lambda each: each.size / each.rate_Bps):
         size = min(each.size, left)
         if size > 0:
             kept.append(WorkingSet(size, each.rate_Bps))

@@ -149,7 +149,7 @@ def over(figures: list[Measured], name: str, key: str) -> Measured:
         return missing("s", SOURCE, f"of no instance {_UNSEEN[key]}")
     value = total([measured.value or 0.0 for measured in there])
     most = total([inf if measured.at_least else measured.value or 0.0 for measured in there])
-    widest = max(there, key=lambda item: item.bound or 0.0)
+    widest = max(there, key=lambda measured: measured.bound or 0.0)
     errors = summed(*(measured.errors for measured in (there if name == "sum" else [widest])))
     return Measured(float(value), "s", SOURCE, samples=len(there), at_least=most > value).within(**errors)
 

@@ -86,7 +86,9 @@ def blackout(visits: Visits, late_after_ns: float, span: Span, stop: Span | None
     at_stop = [
         stretch for stretch in stretches if stop is not None and stretch.due_ns < stop[1] and stretch.over_ns >= stop[0]
     ]
-    chosen = max(at_stop or stretches, key=lambda item: item.end_ns - item.due_ns, default=_Stretch(0, 0, 0, True))
+    chosen = max(
+        at_stop or stretches, key=lambda stretch: stretch.end_ns - stretch.due_ns, default=_Stretch(0, 0, 0, True)
+    )
     return Blackout(chosen.due_ns, chosen.end_ns, chosen.ended, failed_count, late_count, worst)
 
 

@@ -1,6 +1,7 @@
 """What the hypervisor and its events say of a migration: times, data, rounds and the dirty rate."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ def query_migrate(recording: Recording) -> list[tuple[int, dict[str, Any]]]:
             for answered, host, command, answer in rows
             if answer and host == recording.trial.source and command == STATUS and answered >= request.mono_ns
         ),
-        key=lambda item: item[0],
+        key=lambda status: status[0],
     )
 
 
@@ -157,7 +158,8 @@ def _reported(answer: dict[str, Any], *, post_copy: bool) -> dict[str, Measured]
 
 def _limit(recording: Recording, windows: Windows) -> Measured:
     """The downtime limit as QEMU on the source said it last before STOP. Where it was last asked longer before, the
-    limit may have been raised since: at least that. Else what the source read back when the lab had set it."""
+    limit may have been raised since: at least that. Else what the source read back when the lab, or whoever changes the
+    migration while it runs, had set it; where that was being set when the guest stopped, at least the one before."""
     if windows.request is None:
         return missing("s", PARAMETERS, "no migration was requested")
     source = recording.trial.source
@@ -172,10 +174,16 @@ def _limit(recording: Recording, windows: Windows) -> Measured:
         if limit_ms:
             stale = windows.stop is None or windows.stop - int(last["answered_ns"][0]) > LIMIT_STALE_NS
             return Measured(limit_ms * 1e-3, "s", PARAMETERS, samples=rows.height, at_least=stale)
+    changes = [event for event in recording.events if event.name == "controller" and "read_s" in event.data]
+    stop = windows.stop if windows.stop is not None else math.inf
+    before = [event for event in changes if event.mono_ns <= stop]
+    between = any(event.data["asked_ns"] <= stop < event.mono_ns for event in changes)
+    if before:
+        return Measured(before[-1].data["read_s"], "s", "controller", samples=len(before), at_least=between)
     settings = recording.trial.settings.get(source)
     limit_ms = settings.get("parameters", {}).get("downtime-limit") if isinstance(settings, dict) else None
     if limit_ms:
-        return Measured(limit_ms * 1e-3, "s", "settings", samples=1)
+        return Measured(limit_ms * 1e-3, "s", "settings", samples=1, at_least=between)
     return missing("s", PARAMETERS, "QEMU did not say which downtime limit was set")
 
 

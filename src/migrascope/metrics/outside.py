@@ -1,5 +1,7 @@
 """The guest's pause as it shows from outside: how long its clock stood still over the network blackout, in a trial."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from migrascope.metrics.network import migration_gap
@@ -41,14 +43,35 @@ def measure(recording: Recording, packets: Packets, windows: Windows) -> dict[st
     }
 
 
+class Segments(NamedTuple):
+    """The table peer_clock by columns; tsval is -1 where a segment has no stamp, arrived is in mono ns."""
+
+    connection: Ints
+    flags: Ints
+    tsval: Ints
+    ttl: Ints
+    arrived: Ints
+
+
+def segments_of(recording: Recording) -> Segments:
+    """The segments that came on connections kept for their time stamps."""
+    table = recording.table(SOURCE)
+    names = ("connection", "flags", "tsval", "ttl", "recv_wall_ns", "recv_ns")
+    columns = (np.asarray(table[name].to_numpy(), dtype=np.int64) for name in names)
+    connection, flags, tsval, ttl, walls, read = columns
+    return Segments(connection, flags, tsval, ttl, to_mono(recording.wall_clock, walls, read))
+
+
+def unseen_of(recording: Recording) -> str:
+    """Why no segment came."""
+    return str(recording.trial.facts.get(NOT_ASKED) or "no connection was kept for its time stamps")
+
+
 def of_recording(recording: Recording, over: Span) -> Step:
     """How long the guest's clock stood still over the span (mono ns). Unknown where it cannot be said."""
-    table = recording.table(SOURCE)
-    if not table.height:
-        raise Unknown(str(recording.trial.facts.get(NOT_ASKED) or "no connection was kept for its time stamps"))
-    stamped = [table[name].to_numpy() for name in ("connection", "flags", "tsval", "recv_wall_ns", "recv_ns")]
-    connection, flags, tsval, walls, read = (np.asarray(column, dtype=np.int64) for column in stamped)
-    arrived = to_mono(recording.wall_clock, walls, read)
+    if not recording.table(SOURCE).height:
+        raise Unknown(unseen_of(recording))
+    connection, flags, tsval, _, arrived = segments_of(recording)
     return of_segments(connection, flags, tsval, arrived, over)
 
 

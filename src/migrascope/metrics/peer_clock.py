@@ -4,7 +4,8 @@ off.
 A stamp counts ticks of the peer's clock. The moment at which a segment came minus what its stamp says is the delay plus
 a constant, as long as the clock runs. While the guest is paused its clock stands still: after that the difference is
 larger by the length of the pause. Delay only adds to it: so the least of each stretch of time counts, and a line with a
-step goes through these, whose slope takes up the drift of the clock.
+step goes through these, whose slope takes up the drift of the clock. Where the clock stood still at another time, too,
+only what lies between that and the span counts.
 """
 
 from dataclasses import dataclass
@@ -22,12 +23,17 @@ NEAR = 0.01
 BINS = 12
 """Stretches of time on each side, of which each gives its least difference."""
 LEAST_SEGMENTS = 5
+SILENCE = 3
+"""So many usual intervals without a segment may be a pause."""
 LEAST_SIDE_NS = 200_000_000
 MOST_DRIFT = 5e-4
 """A clock that is kept in time runs so much faster or slower at most (MAXFREQ, timex.h)."""
 CERTAIN = 3
 """The step is off by no more than so many times its standard error."""
 _WRAP, _HALF = 1 << 32, 1 << 31
+
+
+SHORT = "time stamps were seen for too short a time before it"
 
 
 class Unknown(Exception):
@@ -79,18 +85,22 @@ def step(connection: Ints, tsval: Ints, arrived_ns: Ints, over: Span) -> Step:
         raise Unknown(f"fewer than {LEAST_SEGMENTS} segments with time stamps came before or after it")
     at = arrived[same]
     ticks = _unwrapped(np.asarray(tsval)[same])
-    begun, ended = int((at <= over[0]).sum()), int((at >= over[1]).sum())
-    first, last = slice(0, begun), slice(len(at) - ended, len(at))
-    if at[first][-1] - at[0] < LEAST_SIDE_NS:
-        raise Unknown("time stamps were seen for too short a time before it")
-    rate = _rate(at[first], ticks[first])
+    before, after = np.flatnonzero(at <= over[0])[::-1], np.flatnonzero(at >= over[1])
+    if at[before[0]] - at[0] < LEAST_SIDE_NS:
+        raise Unknown(SHORT)
+    rate = _rate(at, ticks, _pieces(at, before))
     own: Floats = ticks.astype(np.float64) * (
         NS / rate
     )  # the peer's time, for what its clock drifts it drifts only while it runs
     behind: Floats = (at - at[0]).astype(np.float64) - own
-    least = [_least(own[side], behind[side]) for side in (first, last)]
+    before, after = _unbroken(at, behind, before)[::-1], _unbroken(at, behind, after)
+    if min(len(before), len(after)) < LEAST_SEGMENTS:
+        raise Unknown("the clock stood still more than once within fewer than 5 segments")
+    if at[before[-1]] - at[before[0]] < LEAST_SIDE_NS:
+        raise Unknown(SHORT)
+    least = [_least(own[side], behind[side]) for side in (before, after)]
     seconds, drift, scatter = _fit(*least)
-    return Step(seconds / NS, rate, drift, 1 / rate, scatter / NS, begun + ended)
+    return Step(seconds / NS, rate, drift, 1 / rate, scatter / NS, len(before) + len(after))
 
 
 def _unwrapped(tsval: Ints) -> Ints:
@@ -99,10 +109,34 @@ def _unwrapped(tsval: Ints) -> Ints:
     return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(steps)))
 
 
-def _rate(at: Ints, ticks: Ints) -> float:
-    """Ticks a second: the usual one that is near what was seen, or that itself where none is."""
-    span = float(at[-1] - at[0]) / NS
-    seen = float(ticks[-1] - ticks[0]) / span
+def _pieces(at: Ints, side: Ints) -> list[Ints]:
+    """The segments of a side, from the span outwards, in pieces without a silence that may be a pause."""
+    apart = np.abs(np.diff(at[side]))
+    return list(np.split(side, np.flatnonzero(apart > SILENCE * np.median(apart)) + 1)) if len(side) > 1 else [side]
+
+
+def _unbroken(at: Ints, behind: Floats, side: Ints) -> Ints:
+    """The segments of a side, from the span outwards, until the clock stood still once more: where over a silence the
+    least that segments are behind grows for good, by more than half of that silence."""
+    first, *further = _pieces(at, side)
+    kept = first
+    usual = np.median(np.abs(np.diff(at[side]))) if further else 0.0
+    for piece in further:
+        silence, apart = (float(at[piece[0]] - at[kept[-1]]), float(at[piece[-1]] - at[kept[0]]))
+        grown = np.sign(silence) * (behind[piece].min() - behind[kept].min())
+        if len(kept) >= LEAST_SEGMENTS and grown > (abs(silence) - usual) / 2 + MOST_DRIFT * abs(apart):
+            break
+        kept = np.concatenate((kept, piece))
+    return kept
+
+
+def _rate(at: Ints, ticks: Ints, pieces: list[Ints]) -> float:
+    """Ticks a second: the usual one that is near what was seen in the longest piece, or that itself where none is."""
+    longest = max(pieces, key=lambda piece: abs(int(at[piece[0]] - at[piece[-1]])))
+    span = float(at[longest[0]] - at[longest[-1]]) / NS
+    if span <= 0:
+        raise Unknown(SHORT)
+    seen = float(ticks[longest[0]] - ticks[longest[-1]]) / span
     if seen <= 0:
         raise Unknown("the peer's time stamps do not advance")
     doubt = NEAR + 2 / (seen * span)  # a tick at each end

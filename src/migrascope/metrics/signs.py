@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from migrascope.metrics.network import migration_gap
-from migrascope.metrics.outside import ADVANCED, NOT_ASKED, RESET, of_segments
+from migrascope.metrics.outside import ADVANCED, RESET, of_segments, segments_of, unseen_of
 from migrascope.metrics.packets import NS, Ints, Packets, Span, to_mono
 from migrascope.metrics.peer_clock import Step, Unknown
 from migrascope.metrics.windows import Windows
@@ -93,28 +93,19 @@ def measure(recording: Recording, packets: Packets, windows: Windows) -> Shown |
 
 def evidence_of(recording: Recording) -> Evidence:
     """What a trial has recorded beside its probes."""
-    segments, links = recording.table("peer_clock"), recording.table("neighbour")
-    unseen = "" if segments.height else str(recording.trial.facts.get(NOT_ASKED) or "no connection was kept")
-    columns = ("connection", "flags", "tsval", "ttl")
-    moments = _moments(recording, "peer_clock")
+    segments = list(zip(*(column.tolist() for column in segments_of(recording)), strict=True))
+    links = recording.table("neighbour")
+    walls, read = (np.asarray(links[name].to_numpy(), dtype=np.int64) for name in ("recv_wall_ns", "recv_ns"))
+    heard = to_mono(recording.wall_clock, walls, read).tolist()
     return Evidence(
-        [(*row, at) for row, at in zip(segments.select(columns).iter_rows(), moments, strict=True)],
-        unseen,
+        segments,
+        "" if segments else unseen_of(recording),
         [
-            OnLink(row[0], row[1], row[2], at)
-            for row, at in zip(
-                links.select("how", "mac", "why").iter_rows(), _moments(recording, "neighbour"), strict=True
-            )
+            OnLink(how, mac, why, at)
+            for (how, mac, why), at in zip(links.select("how", "mac", "why").iter_rows(), heard, strict=True)
         ],
         [Boot(*row) for row in recording.table("boot").select(Boot._fields).iter_rows()],
     )
-
-
-def _moments(recording: Recording, table: str) -> list[int]:
-    rows = recording.table(table)
-    walls, read = (np.asarray(rows[name].to_numpy(), dtype=np.int64) for name in ("recv_wall_ns", "recv_ns"))
-    found: list[int] = to_mono(recording.wall_clock, walls, read).tolist()
-    return found
 
 
 def shown(seen: Evidence, over: Span, silent: Span | None = None) -> Shown:

@@ -68,24 +68,38 @@ class Fixed:
         return self, None
 
 
+def nova_steps(downtime_s: float, steps: int, delay_s: float, memory_gb: float) -> tuple[tuple[float, float], ...]:
+    """(s since the request, limit in s) of the limits that Nova sets one after the other: from downtime/steps on, up to
+    downtime, one more each delay_s for a gigabyte of memory, at least two of them, in whole seconds and ms
+    (`downtime_steps` in nova/virt/libvirt/migration.py; the options live_migration_downtime, _steps, _delay with their
+    least values of 100 ms, 3 and 3 s)."""
+    downtime_ms, steps, delay_s = max(100.0, 1000 * downtime_s), max(3, steps), max(3.0, delay_s)
+    wait_s = int(delay_s * max(2.0, memory_gb))
+    first_ms = downtime_ms / steps
+    rise_ms = (downtime_ms - first_ms) / steps
+    return tuple((float(wait_s * step), int(first_ms + rise_ms * step + 1e-6) / 1000) for step in range(steps + 1))
+
+
 @dataclass(frozen=True)
 class Nova:
-    """The limit rises in steps of time (nova/virt/libvirt/migration.py: downtime_steps, update_downtime; driver.py asks
-    each half second and counts whole seconds). steps: (seconds since the request, limit in s) to come; at most one is
-    taken at a look."""
+    """The limit rises by the clock: the last step that is due (nova/virt/libvirt/migration.py: update_downtime;
+    driver.py, _live_migration_monitor, asks each half second). steps: of nova_steps. The first is set before QEMU has
+    begun, which libvirt asks after Nova has begun to look. limit_s: what was set last, None for that."""
 
     steps: tuple[tuple[float, float], ...]
     look_s: float = 0.5
+    limit_s: float | None = None
 
     @property
     def first_s(self) -> float:
-        """Nova sets its first step at its first look; until then the limit is QEMU's own."""
-        return 0.3
+        return self.steps[0][1]
 
     def decided(self, look: Look) -> tuple[Self, Action | None]:
-        if not self.steps or int(look.at_s) < self.steps[0][0]:
+        due = [limit_s for at_s, limit_s in self.steps if look.at_s > at_s]
+        limit_s = due[-1] if due else self.first_s
+        if limit_s == (self.first_s if self.limit_s is None else self.limit_s):
             return self, None
-        return replace(self, steps=self.steps[1:]), SetLimit(self.steps[0][1])
+        return replace(self, limit_s=limit_s), SetLimit(limit_s)
 
 
 @dataclass(frozen=True)
@@ -150,12 +164,13 @@ class Advised:
     """Begins with the limit that was advised. A round that begins with no less than STALLED of the one before shows
     that it does not come nearer: the limit rises to what that round would take to send, with HEADROOM, if the user
     bears so much; else the guest is turned over to post-copy where it may be, or the limit is what the user bears.
-    most_s: the longest that the guest may stand. begins: what each round so far began with."""
+    most_s: the longest limit that the user bears. begins: what each round so far began with, by looks so
+    often that little of it is sent before."""
 
     first_s: float
     most_s: float
     may_turn: bool = False
-    look_s: float = 0.1
+    look_s: float = 0.02
     limit_s: float = 0.0
     rounds: int = 0
     begins: tuple[float, ...] = ()

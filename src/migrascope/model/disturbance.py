@@ -14,7 +14,7 @@ from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Share, Siz
 
 NONE = "none"
 """The name on the axis that stands for an undisturbed trial."""
-LATE_S = {"qemu": 0.02, "openstack": 1.0}
+LATE_S = {"qemu": 0.02, "libvirt": 0.05, "openstack": 1.0}
 """By lab: a disturbance aimed at a phase that takes effect later than this after its due time has missed."""
 _ROUND = re.compile(r"round:([0-9]{1,3})")
 

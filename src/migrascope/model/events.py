@@ -12,6 +12,7 @@ Name = Literal[
     "recovered",
     "probes_stopping",
     "disturbance",
+    "controller",
     "command",
     "note",
     "trial_end",

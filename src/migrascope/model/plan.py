@@ -23,14 +23,17 @@ FOREIGN_ECHO_RATE = 50.0
 FOREIGN_VISITS = 10.0
 """The most visits a second of each kind that are found to fit there, where a plan does not allow more."""
 MOST_TRIALS = 10_000
+EMBEDDED = ("qemu", "libvirt")
+"""The labs that are brought up on this machine for a run."""
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
 class LabPlan(Part):
-    """Where instances live; "address": anywhere, a command of the user moves one. qemu_program: another QEMU than the
-    host image's, a path on this machine."""
+    """Where instances live; "qemu" and "libvirt": on two hosts that are brought up on this machine; "address":
+    anywhere, a command of the user moves one. qemu_program: another QEMU than the host image's, a path on this machine;
+    the lab "qemu" only."""
 
-    kind: Literal["qemu", "openstack", "fake", "address"] = "qemu"
+    kind: Literal["qemu", "openstack", "libvirt", "fake", "address"] = "qemu"
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     qemu_program: str | None = None
 
@@ -168,6 +171,12 @@ class Plan(Part):
         for name in self.axes.policy:
             if name not in known:
                 raise ValueError(f"axes.policy: {name!r} has no table [policies.{name}]; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _programmed(self) -> Self:
+        if self.lab.qemu_program is not None and self.lab.kind == "libvirt":
+            raise ValueError("lab.qemu_program: the lab libvirt runs the QEMU of its hosts' image; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from migrascope.model.controllers import Controller
+from migrascope.model.managers import MANAGERS, AdvisedLimit, FixedLimit, NovaSteps, OvirtSchedule, ProxmoxDoubling
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Size
 
 Rounds = Annotated[int, Field(ge=0, le=1000)]
@@ -111,8 +113,9 @@ class Policy(Part):
     """One way of migrating; without any key it is plain pre-copy.
 
     bandwidth: what the migration may send; 0: as much as the link takes. pause: the guest is stopped at a moment and
-    runs on at the destination. tls: the stream is encrypted, and both ends show certificates. capabilities, parameters:
-    whatever else QEMU offers, by its QMP name.
+    runs on at the destination. tls: the stream is encrypted, and both ends show certificates. fixed: one limit of its
+    own. nova, ovirt, proxmox, advised: who looks at the migration while it runs and changes its downtime limit. At
+    most one of these. capabilities, parameters: whatever else QEMU offers, by its QMP name.
     """
 
     bandwidth: Rate = 0.0
@@ -123,6 +126,11 @@ class Policy(Part):
     dirty_limit: DirtyLimit | None = None
     pause: Moment | None = None
     tls: bool = False
+    fixed: FixedLimit | None = None
+    nova: NovaSteps | None = None
+    ovirt: OvirtSchedule | None = None
+    proxmox: ProxmoxDoubling | None = None
+    advised: AdvisedLimit | None = None
     capabilities: dict[str, bool] = Field(default_factory=dict)
     parameters: dict[str, int | bool | str] = Field(default_factory=dict)
 
@@ -137,6 +145,8 @@ class Policy(Part):
         for text, other, words in together:
             if getattr(self, text) and getattr(self, other):
                 raise ValueError(words)
+        if problem := self._managed():
+            raise ValueError(problem)
         if 0 < self.bandwidth < 8e6:
             raise ValueError("bandwidth: 8mbit at least, or 0 for no limit")
         for name in self.capabilities:
@@ -155,6 +165,41 @@ class Policy(Part):
             raise ValueError("capabilities: switchover-ack needs return-path")
         return self
 
+    @property
+    def manager(self) -> str | None:
+        """Who changes the migration while it runs, by its key; None for nobody."""
+        return next((name for name in MANAGERS if getattr(self, name) is not None), None)
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether its guest may be turned over to post-copy."""
+        return self.post_copy is not None or (self.advised is not None and self.advised.turn != "never")
+
+    @property
+    def preempts(self) -> bool:
+        """Whether in post-copy what the guest waits for has a connection of its own."""
+        own = self.advised is not None and self.advised.turn == "post-copy-preempt"
+        return own or (self.post_copy is not None and self.post_copy.preempt)
+
+    def controller(self, downtime_limit_s: float, memory_bytes: int) -> Controller | None:
+        """What decides while a migration runs, from its beginning; None where nothing does. downtime_limit_s: what the
+        axis says; memory_bytes: of the guest."""
+        manager = None if self.manager is None else getattr(self, self.manager)
+        found: Controller | None = None if manager is None else manager.controller(downtime_limit_s, memory_bytes)
+        return found
+
+    def _managed(self) -> str | None:
+        """Why nobody can change such a migration while it runs, or None."""
+        given = [name for name in MANAGERS if getattr(self, name) is not None]
+        if len(given) > 1:
+            return f"{' and '.join(given)}: one manager changes the limit, not several"
+        if given and self.pause:
+            return f"{given[0]}: a guest that is paused has no limit left to change"
+        if self.advised is not None and self.advised.turn != "never" and (self.multifd or self.post_copy):
+            other = "multifd" if self.multifd else "post_copy"
+            return f"advised.turn: it decides itself when the guest is turned over, without {other}"
+        return None
+
 
 BUILT_IN = {
     "pre-copy": Policy(),
@@ -166,5 +211,9 @@ BUILT_IN = {
     "multifd-zstd": Policy(multifd=Multifd(compression="zstd")),
     "dirty-limit": Policy(dirty_limit=DirtyLimit()),
     "tls": Policy(tls=True),
+    "nova": Policy(nova=NovaSteps()),
+    "ovirt": Policy(ovirt=OvirtSchedule()),
+    "proxmox": Policy(proxmox=ProxmoxDoubling()),
+    "advised": Policy(advised=AdvisedLimit()),
 }
 """What these names stand for where a plan has no table of that name."""

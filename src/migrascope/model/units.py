@@ -62,7 +62,7 @@ def parse_share(text: str) -> float:
 def _exact(value: float, units: dict[str, float]) -> str:
     exact = _decimal(value)
     base = min(units, key=lambda name: abs(math.log(units[name])))
-    for name, factor in sorted(units.items(), key=lambda item: -item[1]):
+    for name, factor in sorted(units.items(), key=lambda unit: -unit[1]):
         number = round(exact / _decimal(factor), 3)
         if number >= 1 and number * _decimal(factor) == exact:
             return f"{_plain(number)}{name}"

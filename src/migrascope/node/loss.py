@@ -83,13 +83,13 @@ class Loss:
 
 def _losing(key: int, port: str, share: float) -> list[list[Any]]:
     """The rule: numgen random mod 1000000 < N drop, for one port."""
-    item = Regs.NFT_REG_1
-    numgen = [("NFTA_NG_DREG", item), ("NFTA_NG_MODULUS", _PARTS), ("NFTA_NG_TYPE", 1), ("NFTA_NG_OFFSET", 0)]
+    register = Regs.NFT_REG_1
+    numgen = [("NFTA_NG_DREG", register), ("NFTA_NG_MODULUS", _PARTS), ("NFTA_NG_TYPE", 1), ("NFTA_NG_OFFSET", 0)]
     return [
-        [genex("meta", {"dreg": item, "key": key})],
+        [genex("meta", {"dreg": register, "key": key})],
         [_compared(Cmp.NFT_CMP_EQ, port.encode().ljust(16, b"\0"))],
         [{"attrs": [("NFTA_EXPR_NAME", "numgen"), ("NFTA_EXPR_DATA", {"attrs": numgen})]}],
-        [genex("byteorder", {"sreg": item, "dreg": item, "op": 1, "len": 4, "size": 4})],
+        [genex("byteorder", {"sreg": register, "dreg": register, "op": 1, "len": 4, "size": 4})],
         [_compared(Cmp.NFT_CMP_LT, round(share * _PARTS).to_bytes(4, "big"))],
         verdict(_DROP),
     ]

@@ -35,19 +35,22 @@ class Where:
     """Where a program runs: namespace None is this machine's network, root None is this machine's files.
 
     only: the one folder of this machine that it sees in the root, at ONLY; None: the kernel's and Migrascope's own, in
-    their places."""
+    their places. laid: further folders of this machine, which it may write to, each with where it is seen in the root.
+    """
 
     namespace: Namespace | None = None
     root: Path | None = None
     only: Path | None = None
+    laid: tuple[tuple[Path, str], ...] = ()
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line that starts argv there."""
+        shown = {str(self.only): ONLY} if self.only else {path: path for path in _SHOWN}
         how = {
             "parent": os.getpid(),
             "namespace": str(self.namespace.path) if self.namespace else "",
             "root": str(self.root) if self.root else "",
-            "folders": {str(self.only): ONLY} if self.only else {path: path for path in _SHOWN},
+            "folders": shown | {str(folder): where for folder, where in self.laid},
             "argv": list(argv),
             "environment": _ENVIRONMENT if self.root else None,  # None: its own, which is ours
         }

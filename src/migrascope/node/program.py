@@ -12,7 +12,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,15 @@ class Program:
         while await self.due(due, drain=drain):
             yield due
             due += interval * max(1, -((due - time.monotonic_ns()) // interval))
+
+    def ticks(self, interval_s: float) -> Iterator[None]:
+        """As `grid`, until the program ends, for a process that waits for nothing else: without an event loop a wake-up
+        costs half."""
+        interval, due = round(interval_s * 1e9), time.monotonic_ns()
+        while not self.ending:
+            yield
+            due += interval * max(1, -((due - time.monotonic_ns()) // interval))
+            time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
 
     async def schedule(self, first_ns: int, rate: float) -> AsyncIterator[int]:
         """Due stamps from first_ns on, `rate` of them a second, until the program drains. None is left out: one that

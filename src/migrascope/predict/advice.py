@@ -9,7 +9,7 @@ from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Figure, Prediction
 from migrascope.predict.request import NotPredicted, Request, Settings
-from migrascope.predict.score import DASH, ms, percent
+from migrascope.predict.texts import DASH, aligned, megabytes, ms, percent, seconds
 
 SCHEMA = 1
 
@@ -178,8 +178,7 @@ def lines(advice: Advice, based_on: str) -> list[str]:
         shown.setdefault(option.name, option)
     rows = [["policy", "limit", "time", "pause", "waits", "data", "ends"]]
     rows += [_row(option) for option in shown.values()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    said = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    said = aligned(rows)
     said += [f"{name}: {why}" for name, why in advice.refused]
     best = advice.best
     regret = "how much more it may cost than another is not known" if advice.regret is None else (
@@ -194,15 +193,15 @@ def lines(advice: Advice, based_on: str) -> list[str]:
 
 def _row(option: Option) -> list[str]:
     course = option.prediction.course
-    time_s = DASH if course.time_s is None else f"{course.time_s:.2f} s"
-    data = f"{course.data_bytes / 1e6:.0f} MB" if course.ends else DASH
+    data = megabytes(course.data_bytes if course.ends else None)
     waits = f"up to {ms(course.waits_s)}" if course.waits_s else DASH
     return [
-        option.name, ms(option.limit_s), time_s, ms(course.pause_s), waits, data, percent(option.prediction.ends),
+        option.name, ms(option.limit_s), seconds(course.time_s), ms(course.pause_s), waits, data,
+        percent(option.prediction.ends),
     ]  # fmt: skip
 
 
-def as_json(advice: Advice, based_on: str, trial: int) -> dict[str, Any]:
+def as_json(advice: Advice, based_on: str, trial: int | None) -> dict[str, Any]:
     """The public JSON of `advise`, in base units; a cost without bound is null."""
     options = [
         {

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from migrascope.analysis.results import TrialResult
-from migrascope.analysis.run import analyse, planned
+from migrascope.analysis.run import analyse
 from migrascope.metrics.migration import rounds
 from migrascope.metrics.windows import event_of
 from migrascope.model.policy import Policy
@@ -18,7 +18,7 @@ from migrascope.predict.request import NotPredicted
 from migrascope.predict.runs import cell_of
 from migrascope.predict.trials import Trial, split_of
 from migrascope.store.recording import DAMAGED, Recording
-from migrascope.store.runfolder import RunFolder
+from migrascope.store.runfolder import RunFolder, machine_text
 
 NS = 1e9
 FILE = "trials.parquet"
@@ -61,7 +61,7 @@ def _kind(name: str, rows: list[dict[str, Any]]) -> type[pl.DataType]:
 
 def _rows(run: RunFolder, beside: str) -> Iterator[dict[str, Any]]:
     """A row for each trial whose recording is whole."""
-    policies = planned(run).chosen_policies()
+    policies = run.plan().chosen_policies()
     results = [result for result in analyse(run).trials if result.facts.status != DAMAGED]
     recordings = [Recording(run.trial(result.facts.number)) for result in results]
     if all(recording.table("sample").is_empty() for recording in recordings):
@@ -75,10 +75,8 @@ def _rows(run: RunFolder, beside: str) -> Iterator[dict[str, Any]]:
 
 
 def machine_of(manifest: dict[str, Any]) -> str:
-    """The machine of a run, in words."""
-    found = manifest.get("environment", {})
-    memory = found.get("memory_bytes", 0) / 2**30
-    return f"{found.get('cpu', '')}, {found.get('cores', 0)} cores, {memory:.0f} GiB, Linux {found.get('kernel', '')}"
+    """The machine of a run, and its kernel."""
+    return f"{machine_text(manifest)}, Linux {manifest.get('environment', {}).get('kernel', '')}"
 
 
 def _model(run: str, result: TrialResult, recording: Recording, policy: Policy | None) -> dict[str, Any]:

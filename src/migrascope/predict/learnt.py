@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import polars as pl
+
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.dataset import table_of, trials_of
 from migrascope.predict.fit import NotFitted, fit
@@ -50,9 +52,13 @@ class Learnt:
 
 
 def learnt(path: Path, *, without: str | None = None) -> Learnt:
-    """From a table. without: a run that is to be predicted, and must not be fitted to. Trials that are held out stay
-    so. BadDataset where it is no table of trials."""
-    table = table_of(path)
+    """From a table. BadDataset where it is no table of trials."""
+    return learnt_of(table_of(path), path, without=without)
+
+
+def learnt_of(table: pl.DataFrame, path: Path, *, without: str | None = None) -> Learnt:
+    """The same of a table that was read from a path. without: a run that is to be predicted, and must not be fitted to.
+    Trials that are held out stay so. BadDataset where a row is no trial."""
     trials = trials_of(table, path, without=without)
     predictors: dict[str, Predictor] = {}
     whys: dict[str, str] = {}

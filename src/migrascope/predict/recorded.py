@@ -9,7 +9,8 @@ from migrascope.mechanism.rules import PAYLOAD, Step
 from migrascope.mechanism.sampled import dirtied, share_held
 from migrascope.model.measured import Measured
 from migrascope.model.policy import Policy
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings
+from migrascope.model.schedule import Factors
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings, nova_limits
 from migrascope.predict.trials import Outcome
 from migrascope.store.recording import Recording
 
@@ -29,16 +30,34 @@ def request_of(recording: Recording, policy: Policy) -> Request:
             f"cannot be predicted, because the guest writes {factors.write_Bps / 1e6:.0f} MB/s and no sampled page "
             "changed: too few pages are looked at for what it writes to"
         )
+    memory = float(factors.memory_bytes)
+    guest = Guest(memory, _share_held(rows) * memory, Dirtying.fitted(points, memory))
+    accelerator = str(trial.facts.get("accelerator", "unknown"))
+    return request_for(guest, factors, policy, accelerator, float(trial.plan["windows"]["limit"]))
+
+
+def request_for(guest: Guest, factors: Factors, policy: Policy, accelerator: str, deadline_s: float) -> Request:
+    """What is asked for with these factors. NotPredicted where there is no rule for it."""
     link_Bps = factors.link_bps / 8 * PAYLOAD
     if policy.bandwidth:
         link_Bps = min(link_Bps, policy.bandwidth / 8) if link_Bps else policy.bandwidth / 8
-    memory = float(factors.memory_bytes)
-    guest = Guest(memory, _share_held(rows) * memory, Dirtying.fitted(points, memory))
-    limits = (Step(0.0, factors.downtime_limit_s),)
-    deadline_s = float(trial.plan["windows"]["limit"])
-    return Request(
-        str(trial.facts.get("accelerator", "unknown")), guest, link_Bps, Settings.of(policy, limits, deadline_s)
-    )
+    return Request(accelerator, guest, link_Bps, Settings.of(policy, limits_of(policy, factors), deadline_s))
+
+
+def limits_of(policy: Policy, factors: Factors) -> tuple[Step, ...]:
+    """The downtime limits of a migration, as far as they are known before. NotPredicted where they depend on how it
+    goes."""
+    if policy.nova is not None:
+        gb = factors.memory_bytes / 2**30
+        return nova_limits(factors.downtime_limit_s, policy.nova.steps, policy.nova.delay, gb)
+    if policy.fixed is not None:
+        return (Step(0.0, policy.fixed.downtime),)
+    if policy.manager is not None:
+        raise NotPredicted(
+            f"cannot be predicted, because {policy.manager} changes the limit by how it goes, for which there "
+            "is no rule here"
+        )
+    return (Step(0.0, factors.downtime_limit_s),)
 
 
 def points_of(recording: Recording) -> list[Dirty]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from migrascope.mechanism.dirtying import Dirtying
 from migrascope.mechanism.rules import HORIZON_S, Rules, Step
+from migrascope.model.controllers import nova_steps
 from migrascope.model.policy import AutoConverge, Moment, Policy
 from migrascope.model.problem import Problem
 
@@ -119,11 +120,5 @@ class Request:
 
 
 def nova_limits(downtime_s: float, steps: int, delay_s: float, memory_gb: float) -> tuple[Step, ...]:
-    """The downtime limits that Nova sets one after the other: from downtime/steps on, up to downtime, one more step
-    each delay_s for a gigabyte of memory, at least two of them (`downtime_steps` in nova/virt/libvirt/migration.py;
-    the options live_migration_downtime, _steps, _delay with their least values of 0.1 s, 3 and 3 s)."""
-    downtime_s, steps, delay_s = max(0.1, downtime_s), max(3, steps), max(3.0, delay_s)
-    wait_s = int(delay_s * max(2.0, memory_gb))
-    first = downtime_s / steps
-    rise = (downtime_s - first) / steps
-    return tuple(Step(float(wait_s * step), round(first + rise * step, 3)) for step in range(steps + 1))
+    """The downtime limits that Nova sets one after the other, by `nova_steps`."""
+    return tuple(Step(*step) for step in nova_steps(downtime_s, steps, delay_s, memory_gb))

@@ -1,18 +1,19 @@
 """The trials of a run, predicted from what was sampled before each, against what was measured."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from migrascope.analysis.results import TrialResult
-from migrascope.analysis.run import analyse, planned
+from migrascope.analysis.run import analyse
 from migrascope.predict.conformal import LEVEL
 from migrascope.predict.learnt import Predicts
-from migrascope.predict.predictor import FIGURES, Figure, Prediction
+from migrascope.predict.predictor import FIGURES, Prediction
 from migrascope.predict.recorded import outcome_of, request_of
 from migrascope.predict.request import NotPredicted
-from migrascope.predict.score import DASH, Error, Scored, coverage, errors, ms, percent
+from migrascope.predict.score import Error, Scored, coverage, errors
+from migrascope.predict.texts import DASH, FIGURE_TEXTS, aligned, figure_text, ms, percent
 from migrascope.predict.trials import Outcome, Trial
 from migrascope.store.recording import DAMAGED, Recording
 from migrascope.store.runfolder import RunFolder
@@ -41,7 +42,7 @@ class Row:
 
 def rows_of(run: RunFolder, predictor: Predicts) -> list[Row]:
     """Every trial of a run, by its number."""
-    policies = planned(run).chosen_policies()
+    policies = run.plan().chosen_policies()
     rows = []
     for result in analyse(run).trials:
         facts = result.facts
@@ -97,9 +98,9 @@ def lines(rows: Sequence[Row], based_on: str) -> list[str]:
             continue
         figures = [
             cell
-            for name, text in _TEXTS.items()
+            for name, text in FIGURE_TEXTS.items()
             for cell in (
-                _predicted(row.prediction, name, text),
+                figure_text(row.prediction, name),
                 text(getattr(row.measured, name) if row.measured is not None else None),
             )
         ]
@@ -107,10 +108,7 @@ def lines(rows: Sequence[Row], based_on: str) -> list[str]:
         table.append([str(facts.number), facts.factors.policy, *figures, percent(row.prediction.ends), ended])
     shown = []
     if len(table) > 1:
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        shown = [
-            "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip() for cells in table
-        ]
+        shown = aligned(table)
         each = scored(rows)
         time, data, pause = (errors(figure, each) for figure in ("time_s", "data_bytes", "pause_s"))
         shown += [
@@ -123,13 +121,6 @@ def lines(rows: Sequence[Row], based_on: str) -> list[str]:
     return [*shown, *said]
 
 
-def _predicted(prediction: Prediction, figure: Figure, text: Callable[[float | None], str]) -> str:
-    """The likeliest value, and its interval where it has one."""
-    value = text(getattr(prediction.course, figure) if prediction.course.ends else None)
-    interval = prediction.intervals.get(figure)
-    return value if interval is None else f"{value} ({text(interval.low)} to {text(interval.high)})"
-
-
 def _within(each: Sequence[Scored], predictions: Sequence[Prediction]) -> list[str]:
     """How many were within their intervals, or why there are none."""
     if any(prediction.intervals for prediction in predictions):
@@ -139,14 +130,3 @@ def _within(each: Sequence[Scored], predictions: Sequence[Prediction]) -> list[s
         why for prediction in predictions if prediction.course.ends for why in prediction.whys.values()
     )
     return [f"no intervals: {'; '.join(whys)}"] if whys else []
-
-
-def _seconds(value: float | None) -> str:
-    return DASH if value is None else f"{value:.2f} s"
-
-
-def _mb(value: float | None) -> str:
-    return DASH if value is None else f"{value / 1e6:.0f} MB"
-
-
-_TEXTS: dict[Figure, Callable[[float | None], str]] = {"time_s": _seconds, "pause_s": ms, "data_bytes": _mb}

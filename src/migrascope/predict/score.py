@@ -9,6 +9,7 @@ import numpy as np
 from migrascope.mechanism.copying import Course
 from migrascope.predict.conformal import coverage_of
 from migrascope.predict.predictor import FIGURES, Figure, Interval, Prediction
+from migrascope.predict.texts import DASH, ms, percent
 from migrascope.predict.trials import Outcome, Trial
 
 RESAMPLED = 2000
@@ -127,18 +128,3 @@ def table(scored: Mapping[str, Sequence[Scored]]) -> list[list[str]]:
             DASH if score is None else f"{score:.3f}", percent(covered), str(len(each)),
         ])  # fmt: skip
     return rows
-
-
-DASH = "-"
-
-
-def percent(value: float | None) -> str:
-    if value is None:
-        return DASH
-    return "never ends" if math.isinf(value) else f"{100 * value:.0f} %"
-
-
-def ms(value: float | None) -> str:
-    if value is None:
-        return DASH
-    return "never ends" if math.isinf(value) else f"{1000 * value:.0f} ms"

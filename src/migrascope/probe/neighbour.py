@@ -25,7 +25,7 @@ from migrascope.probe.bpf import EQUAL, LOAD_BYTE, LOAD_HALF, RETURN, assembled,
 from migrascope.probe.stamped import Arrival, arrivals, stamp
 from migrascope.store.spool import Spool
 
-_LOOK_S, _LOOKS = 0.05, 10
+_LOOK_S, _LOOKS = 0.1, 5
 """Frames are read so often, and the neighbour table every so many times."""
 _MOST = 200
 _SNAPLEN = 128
@@ -178,10 +178,7 @@ def main(program: Program) -> None:
                 for spool in spools:
                     spool.add("unseen", "", f"the kernel does not tell its neighbours: {error}", *_now())
             program.ready()
-            looks = 0
-            while not program.ending:
-                time.sleep(_LOOK_S)
-                looks += 1
+            for looks, _ in enumerate(program.ticks(_LOOK_S), 1):
                 if machines and looks % _LOOKS == 0:
                     _look(routes, machines)
                 for index, listener in listeners.items():

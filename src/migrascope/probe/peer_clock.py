@@ -32,7 +32,7 @@ _AGAIN_NS = 1_000_000_000
 _GIVEN_UP_NS = 5_000_000_000
 _HEADER = struct.Struct("!HHIIBBHHH")
 _STAMP_OPTION = struct.Struct("!BBBBII")
-_ESTABLISHED = 1
+_ESTABLISHED, _SYN_SENT = 1, 2  # of TCP_INFO (linux/tcp_states.h)
 Row = tuple[int, int, int, int, int, int]
 """A row of peer_clock."""
 
@@ -126,6 +126,7 @@ class PeerClock(StampedSocket):
             opened.close()
             raise
         self._kept: socket.socket | None = None
+        self._source = ("", 0)
         self._seen: Segment | None = None
         self._number, self._tried_ns = 0, 0
 
@@ -136,14 +137,17 @@ class PeerClock(StampedSocket):
     def ask(self) -> None:
         """Makes the peer answer; without a connection, begins one, if the last one was begun long enough ago."""
         now = time.monotonic_ns()
-        if self._kept is not None and self._over(now):
+        state = self._state()
+        # The peer's answer to its SYN is read here before the kernel's TCP has it.
+        coming = state == _SYN_SENT and now - self._tried_ns <= _GIVEN_UP_NS
+        if state != _ESTABLISHED and not coming:
             self._end()
         if self._kept is None:
             if now - self._tried_ns >= _AGAIN_NS:
                 self._begin(now)
-        elif self._seen is not None and self._established():
+        elif state == _ESTABLISHED and self._seen is not None:
             try:
-                self._socket.send(keep_alive(self._kept.getsockname()[:2], self._target, self._seen))
+                self._socket.send(keep_alive(self._source, self._target, self._seen))
             except OSError:
                 return  # no route, no buffer: it is a lost one
 
@@ -153,16 +157,13 @@ class PeerClock(StampedSocket):
         self._kept.bind(("", 0))
         self._attach(self._socket, self._kept.getsockname()[1])
         self._kept.connect_ex(self._target)
+        self._source = self._kept.getsockname()[:2]
 
-    def _established(self) -> bool:
-        assert self._kept is not None
-        return self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0] == _ESTABLISHED
-
-    def _over(self, now: int) -> bool:
-        """Whether the connection has ended, or does not come about."""
-        if self._established():
-            return False
-        return self._seen is not None or now - self._tried_ns > _GIVEN_UP_NS
+    def _state(self) -> int | None:
+        """Of the kept connection, as the kernel has it; None without one."""
+        if self._kept is None:
+            return None
+        return self._kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[0]
 
     def _end(self) -> None:
         if self._kept is not None:
@@ -202,7 +203,7 @@ def refusal(address: str) -> str | None:
         return f"no way to see segments: {error.strerror}"
 
 
-async def main(program: Program) -> None:
+def main(program: Program) -> None:
     """Asks until the program drains, receives until it ends."""
     config = program.config
     with ExitStack() as stack:
@@ -215,7 +216,7 @@ async def main(program: Program) -> None:
                 spool = stack.enter_context(_spool(config, target))
             peers.append((where, peer, spool))
         program.ready()
-        async for _ in program.grid(1 / config["rate"], drain=False):
+        for _ in program.ticks(1 / config["rate"]):
             for where, peer, spool in peers:
                 rows = peer.receive(_MOST_READ)
                 with _ends(f"cannot record in {config['directory']}"):
@@ -242,4 +243,4 @@ def _ends(words: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    Program.from_argv().run(main)
+    main(Program.from_argv())

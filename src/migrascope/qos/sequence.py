@@ -25,13 +25,13 @@ def unwrapped(state: State, batch: Batch, segments: Segments) -> tuple[Ints, Int
     where there is no acknowledgement. Numbers in the state that have grown far are brought back: those of STATE, of
     `top` (of the sender's space) and `ack` (of the other's)."""
     _near(state)
-    item, acks, rst = batch.side == 1, segments.having(ACK), segments.having(RST)
+    second, acks, rst = batch.side == 1, segments.having(ACK), segments.having(RST)
     found = []
-    for space, mine in enumerate((~item, item)):
+    for space, mine in enumerate((~second, second)):
         number = np.where(mine, segments.seq, segments.ack)
         found.append(_space(state, batch, space, number, (mine | acks) & ~rst, mine & rst))
-    x = np.where(item, found[1], found[0])
-    a = np.where(item, found[0], found[1])
+    x = np.where(second, found[1], found[0])
+    a = np.where(second, found[0], found[1])
     return x, np.where(acks, a, 0)
 
 

@@ -57,7 +57,7 @@ class _Pass:
         self.tcp, self.batch, self.segments = tcp, batch, segments
         self.n = len(batch)
         self.rows = np.arange(self.n)
-        self.one = batch.side == 1
+        self.second = batch.side == 1
         self.both = batch.group * 2 + batch.side
         self.state = {name: values[batch.flows] for name, values in tcp._ints.items()}
         self.syn, self.fin, self.rst = (segments.having(bit) for bit in (SYN, FIN, RST))
@@ -108,10 +108,10 @@ class _Pass:
     def _previous(self) -> tuple[Ints, Ints]:
         """The row before of the same side, and of the other; it may be of another flow, which the caller checks."""
         sides = []
-        for side in (~self.one, self.one):
+        for side in (~self.second, self.second):
             last = np.maximum.accumulate(np.where(side, self.rows, -1))
             sides.append(np.concatenate(([-1], last[:-1])))
-        return np.where(self.one, sides[1], sides[0]), np.where(self.one, sides[0], sides[1])
+        return np.where(self.second, sides[1], sides[0]), np.where(self.second, sides[0], sides[1])
 
     def _last(self, name: str, values: NDArray[Any], previous: Ints) -> NDArray[Any]:
         """A number of the row before of the same side; of its first row here what the batches before have left."""
@@ -132,11 +132,11 @@ class _Pass:
         above, floors = self.batch.group << shift, np.arange(len(starts)) << shift
         raised = np.where(self.rst, 0, end) + above
         found = []
-        for side, mine in enumerate((~self.one, self.one)):
+        for side, mine in enumerate((~self.second, self.second)):
             before = np.concatenate(([0], np.where(mine, raised, above)[:-1]))
             before[starts] = self.state["top"][:, side] + floors
             found.append(np.maximum.accumulate(before))
-        return np.asarray(np.where(self.one, found[1], found[0]) - above, dtype=np.int64)
+        return np.asarray(np.where(self.second, found[1], found[0]) - above, dtype=np.int64)
 
     def _parted(self, gap: Bools, advancing: Bools) -> Bools | None:
         """Takes the gaps back that lie behind a first fragment, whose further ones fill them; says which segments
@@ -157,9 +157,9 @@ class _Pass:
         """The row before each of these that was the highest of the same side; it may be of another flow."""
         latest = [
             np.concatenate(([-1], np.maximum.accumulate(np.where(advancing & side, self.rows, -1))[:-1]))[rows]
-            for side in (~self.one, self.one)
+            for side in (~self.second, self.second)
         ]
-        return np.where(self.one[rows], latest[1], latest[0])
+        return np.where(self.second[rows], latest[1], latest[0])
 
     def _out_of_order(
         self, rows: Ints, x: Ints, end: Ints, top: Ints, other_ack: Ints, previous_other: Ints, runs: Ints | None,
@@ -199,8 +199,8 @@ class _Pass:
             answers = np.where(bare, self.acks & (a > last_ack), answers)
             carried, taken = np.where(bare, end & 0xFFFFFFFF, carried), np.where(bare, a & 0xFFFFFFFF, taken)
         flow = self.batch.flows[self.batch.group]
-        asking = [np.flatnonzero(asks & side) for side in (~self.one, self.one)]
-        answering = [np.flatnonzero(answers & side) for side in (self.one, ~self.one)]
+        asking = [np.flatnonzero(asks & side) for side in (~self.second, self.second)]
+        answering = [np.flatnonzero(answers & side) for side in (self.second, ~self.second)]
         keys, answer_keys = (
             np.concatenate([(side << 62) | (flow[rows] << 33) | number[rows] for side, rows in enumerate(chosen)])
             for chosen, number in ((asking, carried), (answering, taken))
@@ -219,7 +219,7 @@ class _Pass:
         """What the next batch must know."""
         s, state, time = self.segments, self.state, self.batch.time_ns
         for side in (0, 1):
-            mine = self.one if side else ~self.one
+            mine = self.second if side else ~self.second
             last = np.maximum.reduceat(np.where(mine, self.rows, -1), self.batch.starts)
             there = np.flatnonzero(last >= 0)
             rows = last[there]

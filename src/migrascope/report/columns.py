@@ -11,6 +11,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.metrics.catalogue import metric_of
 from migrascope.model.schedule import Factors
 from migrascope.model.units import byte_rate_text, duration_text, human, rate_text, size_text
+from migrascope.store.runfolder import machine_text
 
 DASH = "—"
 
@@ -160,10 +161,11 @@ def cell_name(factors: Factors, shown: list[str]) -> str:
 def first_line(summary: Summary) -> str:
     """Lab, accelerator, QEMU and machine: what no figure may be read without. Of a machine of others only its address
     is known."""
+    machine = machine_text(summary.environment)
     if summary.lab == "address":
         observed = summary.plan["observed"]
-        return f"{observed['name']}, moved by {Path(observed['command'][0]).name} · observed from {machine(summary)}"
-    parts = [f"lab {summary.lab}", summary.accelerator, f"QEMU {summary.qemu}", machine(summary)]
+        return f"{observed['name']}, moved by {Path(observed['command'][0]).name} · observed from {machine}"
+    parts = [f"lab {summary.lab}", summary.accelerator, f"QEMU {summary.qemu}", machine]
     return " · ".join(part for part in parts if not part.endswith("none"))
 
 
@@ -180,14 +182,6 @@ def widened(summary: Summary) -> str | None:
     if not longer:
         return None
     return "The network blackout reaches beyond 1 s before the stop to 4 s after. Window (median): " + ", ".join(longer)
-
-
-def machine(summary: Summary) -> str:
-    """This machine in a few words, as far as the manifest knows it."""
-    facts = summary.environment.get("environment", {})
-    if not facts:
-        return "machine unknown"
-    return f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_bytes'] / 2**30:.0f} GiB"
 
 
 def caution(summary: Summary) -> str | None:

@@ -8,6 +8,7 @@ import reprlib
 import secrets
 import shutil
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +19,19 @@ from pydantic import BaseModel, Field, ValidationError
 
 from migrascope.model.load import Load
 from migrascope.model.name import OURS
+from migrascope.model.plan import Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.store import spool
 from migrascope.store.atomic import write_json, write_whole
-from migrascope.store.document import read_json, read_object
-from migrascope.store.recording import Recording, TrialFacts, digest, parquet, polars_schema
+from migrascope.store.document import read_json, read_object, read_text
+from migrascope.store.recording import Damaged, Recording, TrialFacts, digest, parquet, polars_schema
 from migrascope.store.removal import remove_tree
 
 SCHEMA = 1
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
-LOAD = "load.json"
+PLAN, LOAD = "plan.toml", "load.json"
+LOCK = ".lock"
+"""In the run folder: held by the process that writes it."""
 OPEN = ".open"
 """What the folder of a trial is called beside its number, until it is sealed."""
 
@@ -47,6 +51,14 @@ class _Machine(BaseModel):
     lab: str = ""
     accelerator: str = ""
     qemu: str = ""
+
+
+def machine_text(manifest: dict[str, Any]) -> str:
+    """The machine of a run in a few words, as far as its manifest knows it."""
+    facts = manifest.get("environment", {})
+    if not facts:
+        return "machine unknown"
+    return f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_bytes'] / 2**30:.0f} GiB"
 
 
 class RunError(UsageProblem):
@@ -87,7 +99,7 @@ class RunFolder:
         path = parent / name
         try:
             (path / "trials").mkdir(parents=True)
-            (path / "plan.toml").write_text(plan_text, encoding="utf-8")
+            (path / PLAN).write_text(plan_text, encoding="utf-8")
             write_json(path / "manifest.json", {"schema": SCHEMA, "id": name, **manifest})
             fresh = parent / f".latest.{name}"
             fresh.symlink_to(name)
@@ -101,6 +113,14 @@ class RunFolder:
     @property
     def id(self) -> str:
         return str(self.manifest["id"])
+
+    def plan(self) -> Plan:
+        """The plan as it ran. Damaged where its file cannot be read, or holds none."""
+        path = self.path / PLAN
+        try:
+            return Plan.model_validate(tomllib.loads(read_text(path)))
+        except (OSError, ValueError, RecursionError) as error:
+            raise Damaged(f"{path}: {error}") from error
 
     def load(self) -> Load | None:
         """The load of its trials; None where none was chosen yet, or its plan holds all the numbers. RunError where the

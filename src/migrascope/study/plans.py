@@ -4,6 +4,7 @@ import difflib
 import reprlib
 import tomllib
 import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from migrascope.lab.openstack.policy import refused
+from migrascope.lab.libvirt.policy import refused as refused_by_libvirt
+from migrascope.lab.openstack.policy import refused as refused_by_nova
 from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
+from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
 from migrascope.model.threshold import Threshold
-from migrascope.store.document import read_text
 
 MOST_PROBLEMS = 20
 """So many mistakes are listed."""
@@ -27,6 +29,12 @@ CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
 """What is allowed where an API and a network of others are between the request and its effect."""
 CLOUD_OUTAGE_S = 10.0
 """The longest silence that is no loss of service there: a switch's agent takes seconds to learn of a migration."""
+
+_REFUSED: Mapping[str, Callable[[Policy], str | None]] = {
+    "openstack": refused_by_nova,
+    "libvirt": refused_by_libvirt,
+}
+"""By lab: why what migrates there cannot carry out a policy."""
 
 
 class PlanError(UsageProblem):
@@ -105,13 +113,16 @@ def load(name: str, options: Options | None = None) -> Plan:
 def fitted(plan: Plan) -> Plan:
     """The plan with what a cloud takes longer for, or bears less of, where the plan itself does not say it.
 
-    PlanError for scenarios that need an address of the origin, where the plan names none.
+    PlanError for policies that what migrates there does not have, and for scenarios that need an address of the origin,
+    where the plan names none.
     """
+    policies = plan.chosen_policies()
+    if refused := _REFUSED.get(plan.lab.kind):
+        beyond = [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]
+        if beyond:
+            raise PlanError(plan.name, beyond)
     if plan.lab.kind != "openstack":
         return plan
-    policies = plan.chosen_policies()
-    if beyond := [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]:
-        raise PlanError(plan.name, beyond)
     if plan.cloud.name and len(policies) > 1:
         words = "axes.policy: others set how their cloud migrates: a plan can state one policy, not compare several"
         raise PlanError(plan.name, [words])
@@ -166,15 +177,6 @@ def _small_text(path: Path) -> str:
 def parse(text: str, origin: str) -> Plan:
     """The plan of a TOML text. PlanError lists every mistake."""
     return _validated(_read(text, origin), origin)
-
-
-def plan_in(path: Path) -> Plan:
-    """The plan of a run's file. PlanError where it is none."""
-    try:
-        text = read_text(path)
-    except (OSError, ValueError) as error:
-        raise PlanError(str(path), [str(error)]) from error
-    return parse(text, str(path))
 
 
 def _read(text: str, origin: str) -> dict[str, Any]:

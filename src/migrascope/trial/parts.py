@@ -3,10 +3,11 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from migrascope.lab.contract import Instance, Lab
+from migrascope.lab.steering import Steered, Steering
 from migrascope.model import stamp
 from migrascope.model.clock import mono_s
 from migrascope.model.disturbance import Disturbance
@@ -84,8 +85,17 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def settings(trial: Trial) -> AsyncIterator[None]:
-    """The migration is ready to be asked for."""
-    trial.settings.update(await trial.instance.prepare(trial.destination, trial.factors))
+    """The migration is ready to be asked for, with the limit with which whoever changes it while it runs begins.
+    TrialFailed where somebody is to, and the lab has no way."""
+    factors = trial.factors
+    controller = trial.plan.chosen_policies()[factors.policy].controller(factors.downtime_limit_s, factors.memory_bytes)
+    if controller is not None:
+        if not isinstance(trial.instance, Steered):
+            raise TrialFailed(f"policy {factors.policy}: this lab cannot change a migration that runs")
+        steering = Steering(controller, lambda at_ns, done: trial.events.add_at("controller", at_ns, **done))
+        trial.instance.steer(steering)
+        factors = replace(factors, downtime_limit_s=controller.first_s)
+    trial.settings.update(await trial.instance.prepare(trial.destination, factors))
     yield
 
 

@@ -108,7 +108,7 @@ async def count_cpu(program: Program, devtools: Devtools, spool: Spool) -> None:
     async for _ in program.grid(CPU_EVERY_S, drain=False):
         told = await devtools.ask("SystemInfo.getProcessInfo")
         now = time.monotonic_ns()
-        used |= {item["id"]: item["cpuTime"] for item in told["processInfo"]}
+        used |= {process["id"]: process["cpuTime"] for process in told["processInfo"]}
         spool.add(now, "chromium", sum(used.values()), 0)
 
 

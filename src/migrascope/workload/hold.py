@@ -49,7 +49,7 @@ class Holds:
     def __init__(self, schedule: list[dict[str, Any]], start_ns: int, spool: Spool) -> None:
         self._spool = spool
         self._coming: dict[str, deque[Hold]] = {"http": deque(), "player": deque()}
-        for row in sorted(schedule, key=lambda item: float(item["at_s"])):
+        for row in sorted(schedule, key=lambda row: float(row["at_s"])):
             hold_s = float(row["hold_s"])
             at_ns = start_ns + round(row["at_s"] * NS)
             hold = Hold(row["kind"], at_ns, hold_s, float(row.get("nominal_s", hold_s)))

@@ -14,7 +14,7 @@ _INTERVAL_S = 0.1
 async def main(program: Program) -> None:
     received = 0
 
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal received
         try:
             while data := await reader.read(2**16):
@@ -24,7 +24,7 @@ async def main(program: Program) -> None:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(swallow, program.config["address"], program.config["port"])
+    server = await asyncio.start_server(discard, program.config["address"], program.config["port"])
     with program.spool("sink") as spool:
         program.ready()
         async for _ in program.grid(_INTERVAL_S, drain=False):

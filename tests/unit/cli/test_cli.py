@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from commandline import migrascope
+from faketrial import small_plan
 from publickeys import PUBLIC
 
 from migrascope.cli import show as show_command
@@ -210,7 +211,8 @@ def test_a_verdict_survives_a_reader_that_goes_away(folder: Path) -> None:
 
 
 def test_a_run_whose_reader_goes_away_writes_its_report(tmp_path: Path) -> None:
-    command = f"{sys.executable} -P -m migrascope run --quick --lab fake | true; exit ${{PIPESTATUS[0]}}"
+    plan = small_plan(tmp_path, "none")
+    command = f"{sys.executable} -P -m migrascope run {plan} --lab fake | true; exit ${{PIPESTATUS[0]}}"
     seen = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )

@@ -24,7 +24,8 @@ def scripts(spec: TrialSpec) -> Script:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was sampled."""
     made = tmp_path_factory.mktemp("predict")
-    plan = light(probes={"dirty": True, "echo_rate": 50}, blocks=1, axes=AXES, windows={"before": "1s", "limit": "9s"})
+    short = {"before": "1s", "limit": "9s"}
+    plan = light(lab={"kind": "fake"}, probes={"dirty": True, "echo_rate": 50}, blocks=1, axes=AXES, windows=short)
     fake_run(made / "runs", plan, scripts)
     return made
 
@@ -110,3 +111,36 @@ def test_advice_on_what_is_not_there_is_refused(folder: Path) -> None:
     assert migrascope("advise", "--trial", "77", folder=folder).code == 2
     assert migrascope("advise", "--must-end-within", "0", folder=folder).code == 2
     assert migrascope("advise", "--mind", "luck", folder=folder).code == 2
+
+
+def test_a_plan_is_not_predicted_without_earlier_trials(tmp_path: Path) -> None:
+    for arguments in (("policies",), ("--lab", "fake"), ("limits", "--lab", "fake")):
+        ended = migrascope("predict", *arguments, folder=tmp_path)
+        assert ended.code == 3
+        assert "cannot be predicted, because no trial on this machine is known: give earlier ones with --data" in (
+            ended.stderr
+        )
+        assert "probes.dirty = true, then: migrascope data RUN" in ended.stderr
+    assert migrascope("predict", "policies", "--lab", "nowhere", folder=tmp_path).code == 2
+    assert migrascope("predict", "nowhere.toml", folder=tmp_path).code == 2
+    assert migrascope("advise", "policies", folder=tmp_path).code == 3
+
+
+def test_a_plan_is_not_predicted_by_another_machine_s_trials(folder: Path) -> None:
+    migrascope("data", "-1", folder=folder)
+    ended = migrascope("predict", "policies", "--lab", "fake", "--data", "data", folder=folder)
+    assert ended.code == 3
+    assert "no trial on this machine is known in the lab fake, only on " in ended.stderr
+
+
+def test_advice_is_verified_by_a_run_of_its_own(folder: Path) -> None:
+    ended = migrascope("advise", "-1", "--mind", "time", "--verify", "--json", folder=folder)
+    found = json.loads(ended.stdout)
+    assert ended.code == {True: 0, False: 1, None: 3}[found["right"]]
+    assert [each["default"] for each in found["against"]] == ["qemu-default", "nova-default"]
+    assert {each["blocks"] for each in found["against"]} == {6}
+    assert (folder / "runs" / found["run"]).is_dir()
+    assert (
+        "guest-speed is no figure that is measured"
+        in migrascope("advise", found["run"], "--mind", "guest-speed", "--verify", folder=folder).stderr
+    )

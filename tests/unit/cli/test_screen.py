@@ -15,11 +15,10 @@ from fakerun import MANIFEST, fake_run
 from migrascope.cli.screen import ReplayApp, WatchApp
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
-from migrascope.store.runfolder import RunError, RunFolder
+from migrascope.store.runfolder import LOCK, RunError, RunFolder
 from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.observation.watch import Afterwards, Beside, Status, watch_of
 from migrascope.study.plans import text_of
-from migrascope.study.runs.run import LOCK
 
 NS = 1_000_000_000
 PLAN = light(blocks=2, axes={"scenario": ["none", "online"]}, visitors={"new_rate": 5, "kept_rate": 5, "viewers": 1})

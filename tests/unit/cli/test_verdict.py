@@ -11,8 +11,8 @@ from rich.console import Console
 
 from fakerun import fake_run
 from migrascope.analysis.run import analyse, result_of
-from migrascope.cli import output
-from migrascope.cli.output import table_and_report
+from migrascope.cli import results
+from migrascope.cli.results import table_and_report
 from migrascope.model.plan import Plan
 from migrascope.store.recording import LEDGER, VOLUME
 from migrascope.store.runfolder import RunFolder
@@ -68,7 +68,7 @@ def test_verdicts_are_counted_and_told(run: RunFolder) -> None:
 def test_a_worse_verdict_than_the_plan_allows_is_exit_code_1(
     allow: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "write_results", lambda run, summary: run.path)
+    monkeypatch.setattr(results, "write_results", lambda run, summary: run.path)
     run = fake_run(tmp_path, plan(allow), lambda spec: replace(SCRIPT, whole=spec.number != 3))
     with (tmp_path / "out").open("w") as out:
         assert table_and_report(run, Console(file=out)) == code

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import light
+from faketrial import light, small_plan
 from rich.console import Console
 
 from fakerun import fake_run
@@ -133,16 +133,18 @@ def test_one_who_is_ended_gives_the_terminal_back(run: RunFolder) -> None:
 
 
 def test_a_run_shows_itself_and_prints_its_results_afterwards(tmp_path: Path) -> None:
-    terminal = Terminal("run", "--lab", "fake", "--quick", "--watch", "--runs", str(tmp_path / "runs"))
+    plan = small_plan(tmp_path, "none", "online")
+    terminal = Terminal("run", plan, "--lab", "fake", "--watch", "--runs", str(tmp_path / "runs"))
     assert terminal.end() == 0
     assert b"Traceback" not in terminal.shown
     assert b"report.html" in terminal.shown.replace(b"\r\n", b"")
-    assert b"4 trials; about" in terminal.shown
+    assert b"2 trials; about" in terminal.shown
     assert terminal.after == terminal.before
 
 
 def test_a_run_without_a_terminal_goes_on_without(tmp_path: Path) -> None:
-    ended = piped("run", "--lab", "fake", "--quick", "--watch", "--runs", str(tmp_path / "runs"))
+    plan = small_plan(tmp_path, "none")
+    ended = piped("run", plan, "--lab", "fake", "--watch", "--runs", str(tmp_path / "runs"))
     assert ended.returncode == 0
     assert "--watch: there is no terminal to show the run on" in ended.stderr
     assert "report.html" in ended.stdout

@@ -1,7 +1,6 @@
 """Failures on OpenStack: what an operator does next, who is where, and which injector brings a kind about."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +9,12 @@ from typing import Any, cast
 import pytest
 import requests
 
-from migrascope.cloud.client import Cloud, CloudError
+from migrascope.cloud.client import Cloud
 from migrascope.cloud.server import Server
 from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.ownership import InstanceRequest
@@ -22,11 +22,10 @@ from migrascope.lab.openstack.resources import Made, Resources
 from migrascope.lab.testbed import taps
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.disturbing import Aim, injector
-from migrascope.lab.testbed.events import EventWatch
 from migrascope.lab.testbed.injectors import commands
-from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu, qemu_of
+from migrascope.lab.testbed.injectors.processes import NodeOff
 from migrascope.lab.testbed.injectors.recovery import Recovery
-from migrascope.lab.testbed.injectors.services import Service, number_inside
+from migrascope.lab.testbed.injectors.services import Service
 from migrascope.lab.testbed.instance import TestbedInstance
 from migrascope.lab.testbed.nodes import UNITS, Nodes
 from migrascope.lab.testbed.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
@@ -35,7 +34,6 @@ from migrascope.model.kinds import KINDS
 from migrascope.model.kinds.services import SERVICES
 from migrascope.node.link import Link, Port
 from migrascope.node.namespace import Namespace
-from migrascope.node.wait import wait_until
 
 
 @pytest.mark.parametrize(
@@ -204,9 +202,10 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
     }
     kinds = {
-        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress, "qemu-kill": Qemu,
-        "qemu-freeze": Qemu, "abort": commands.Abort, "second-migration": commands.SecondMigration,
-        "force-complete": commands.ForceComplete, "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress,
+        "qemu-kill": QemuSignal, "qemu-freeze": QemuSignal, "abort": commands.Abort,
+        "second-migration": commands.SecondMigration, "force-complete": commands.ForceComplete,
+        "service-kill": Service, "service-down": Service, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(item) for name, item in found.items()} == kinds
@@ -217,108 +216,6 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
 
 def test_every_service_has_its_units() -> None:
     assert set(UNITS) == set(SERVICES)
-
-
-class Api:
-    """A cloud with one migration, that refuses with a status where it has one."""
-
-    def __init__(self, refuses: int | None = None, migrations: int = 1) -> None:
-        self.asked: list[Any] = []
-        self.refuses, self.migrations = refuses, migrations
-
-    def compute(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        if "os-migrations" in path:
-            row = {"id": 7, "status": "running", "dest_compute": "two"}
-            return {"migrations": [row, row | {"id": 6}][: self.migrations]}
-        self.asked.append((method, path, body))
-        if self.refuses is not None:
-            raise CloudError("no", self.refuses)
-        return {}
-
-
-@pytest.mark.parametrize(
-    ("command", "asked"),
-    [
-        (commands.Abort, ("DELETE", "/servers/s/migrations/7", None)),
-        (commands.ForceComplete, ("POST", "/servers/s/migrations/7/action", {"force_complete": None})),
-        (
-            commands.SecondMigration,
-            ("POST", "/servers/s/action", {"os-migrateLive": {"host": "two", "block_migration": "auto"}}),
-        ),
-    ],
-)
-async def test_a_command_is_one_request(command: type[commands.Command], asked: Any) -> None:
-    api = Api(migrations=2)
-    assert await command(Server(cast(Cloud, api), "s")).apply() == "Nova took it, the migration being running"
-    assert api.asked == [asked]
-
-
-async def test_only_a_second_migration_is_answered_by_a_refusal() -> None:
-    assert await commands.SecondMigration(Server(cast(Cloud, Api(409)), "s")).apply() == "refused (409): no"
-    for command in (commands.Abort, commands.ForceComplete):
-        with pytest.raises(CloudError, match="no"):
-            await command(Server(cast(Cloud, Api(400)), "s")).apply()
-
-
-@pytest.mark.parametrize("api", [Api(500), Api(0), Api(migrations=0)])
-@pytest.mark.parametrize("command", [commands.Abort, commands.SecondMigration])
-async def test_no_answer_is_no_effect(command: type[commands.Command], api: Api) -> None:
-    with pytest.raises(CloudError):
-        await command(Server(cast(Cloud, api), "s")).apply()
-
-
-class Here:
-    """A node whose processes are this machine's."""
-
-    name = "here"
-
-    def pid(self) -> int:
-        return 1
-
-
-def test_a_qemu_is_found_by_its_instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = "migrascope.lab.testbed.injectors.processes"
-    monkeypatch.setattr(f"{module}.members", lambda pid: [10, 20, 30])
-    for pid, comm, words in ((10, "python3", b"server-1"), (20, "qemu-system-x86", b"-uuid\0server-2"),
-                             (30, "qemu-system-x86", b"-uuid\0server-1")):  # fmt: skip
-        (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "comm").write_text(f"{comm}\n")
-        (tmp_path / str(pid) / "cmdline").write_bytes(words)
-    monkeypatch.setattr(f"{module}.Path", lambda text: tmp_path / text.removeprefix("/proc/"))
-    assert qemu_of(cast(Any, Here()), "server-1") == 30
-    with pytest.raises(ProcessLookupError, match="on here"):
-        qemu_of(cast(Any, Here()), "server-3")
-
-
-def test_a_process_that_is_gone_has_no_number() -> None:
-    assert number_inside(2**22 + 1) == 0
-    assert number_inside(1) > 0
-
-
-EVENTS = """
-import json, sys
-print(json.dumps(["ready", 0, {}]), flush=True)
-print(json.dumps(["STOP", 5, {"uuid": sys.argv[4]}]), flush=True)
-print('["cut off', end="", flush=True)
-"""
-
-
-async def test_events_are_told_by_their_own_stamps(tmp_path: Path) -> None:
-    stand_in = tmp_path / "python"
-    stand_in.write_text(f"#!{sys.executable}\n{EVENTS}")
-    stand_in.chmod(0o755)
-    seen: list[Any] = []
-    watch = EventWatch([str(stand_in)], "uri", "server-1", lambda *event: seen.append(event))
-    await watch.begin()
-
-    async def heard() -> bool:
-        return bool(seen)
-
-    await wait_until(heard, 10, "the event is told")
-    await watch.close()
-    ((name, data, at_ns),) = seen
-    assert (name, data) == ("STOP", {"uuid": "server-1"})
-    assert at_ns < 0  # 5 ns after the epoch lies before this machine's boot
 
 
 class Storage:

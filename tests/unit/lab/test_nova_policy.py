@@ -15,7 +15,10 @@ def test_these_built_in_ones_nova_can_do(name: str) -> None:
     assert refused(BUILT_IN[name]) is None
 
 
-@pytest.mark.parametrize("name", ["xbzrle", "multifd", "multifd-zstd", "dirty-limit", "post-copy-preempt"])
+@pytest.mark.parametrize(
+    "name",
+    ["xbzrle", "multifd", "multifd-zstd", "dirty-limit", "post-copy-preempt", "nova", "ovirt", "proxmox", "advised"],
+)
 def test_these_it_cannot(name: str) -> None:
     assert "Nova has no setting for" in (refused(BUILT_IN[name]) or "")
 

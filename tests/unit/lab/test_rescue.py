@@ -2,7 +2,8 @@
 
 import pytest
 
-from migrascope.lab.qemu.rescue import PATIENCE_S, next_step
+from migrascope.lab.operator import PATIENCE_S
+from migrascope.lab.qemu.rescue import next_step
 
 AGAIN = "start it again from its volume"
 

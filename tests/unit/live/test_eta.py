@@ -153,7 +153,7 @@ def test_a_controller_that_will_raise_the_limit_is_waited_for() -> None:
 
 
 def test_of_one_that_a_tenth_would_let_converge_nobody_says_it_will_not() -> None:
-    """It writes 3 % faster than the link carries: within the interval it ends, and so no end is said, and no "never"."""
+    """It writes 3 % faster than the link carries; with a tenth less it ends, so that it is not said never to."""
     guest = Guest(write_Bps=120e6, limit_s=0.03, give_up_s=8.0)
     samples, took_s = migrated(guest)
     assert took_s is None

@@ -82,6 +82,15 @@ def test_a_round_that_is_over_says_what_was_dirtied_in_it() -> None:
     assert history.rounds == 2
 
 
+def test_empty_pages_are_no_part_of_what_the_first_copy_left() -> None:
+    """They went over in no time before the look, however long before the sample that was."""
+    old = sample(2.0, 113_000_000, 400_000_000)
+    new = replace(sample(2.1, 67_000_000, 508_000_000, 2), zero_bytes=97_000_000, looked_s=2.03)
+    turn = History.of(old).then(new).turns[-1]
+    assert turn.left == pytest.approx(113e6 - 97e6 - 0.3 * 11e6, rel=0.01)
+    assert turn.dirtied == 62_000_000
+
+
 def test_where_nobody_counts_rounds_one_begins_when_more_is_left() -> None:
     history = History.of(sample(0.0, 1000, 0, None)).then(sample(1.0, 400, 600, None))
     assert history.speed_Bps() == 600

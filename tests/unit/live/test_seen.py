@@ -148,7 +148,7 @@ def test_a_player_whose_media_are_held_back_runs_empty(tmp_path: Path) -> None:
 def test_one_that_failed_says_why(tmp_path: Path) -> None:
     script = replace(SCRIPT, failure="not-converged")
     news = sealed(tmp_path, script)
-    view = at(news, Times.of(news).end)
+    view = at(news, Times.of(news).end, NS)
     assert view.migration is not None
     assert view.migration.outcome == "still active after 60 s; cancelled"
     assert view.over.startswith("not-converged: ")

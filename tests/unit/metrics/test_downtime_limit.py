@@ -11,6 +11,7 @@ from migrascope.metrics.migration import measure
 from migrascope.metrics.packets import NS, Packets
 from migrascope.metrics.trial import measure as whole
 from migrascope.metrics.windows import Windows, end_of, windows_of
+from migrascope.store.events import EventLog
 from migrascope.store.recording import Recording
 
 
@@ -52,3 +53,29 @@ def test_the_last_one_before_stop_counts(
 
 def test_where_nobody_asked_it_is_what_was_read_back_when_it_was_set(tmp_path: Path) -> None:
     assert whole(record(tmp_path))["set_downtime_limit_s"].value == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit_s", "at_least"),
+    [
+        ([(0.9, 0.8, 0.1), (0.3, 0.2, 0.2)], 0.2, False),
+        ([(0.3, 0.2, 0.2), (0.1, -0.1, 0.4)], 0.2, True),
+        ([(0.1, -0.1, 0.4)], 0.3, True),
+        ([(-0.1, -0.2, 0.4)], 0.3, False),
+    ],
+)
+def test_what_changes_it_while_it_runs_counts_as_far_as_it_was_read_back_before_stop(
+    changes: list[tuple[float, float, float]], limit_s: float, at_least: bool, tmp_path: Path
+) -> None:
+    """Each change: asked for and answered so many seconds before STOP, and the limit that was read back. One that was
+    under way then may have been in force."""
+    recording = record(tmp_path)
+    windows: Windows = windows_of(recording, Packets.of(recording, end_of(recording)))
+    assert windows.stop is not None
+    log = EventLog(recording.folder / "events.ndjson", "engine")
+    for asked, answered, read_s in changes:
+        stamps = [windows.stop - round(before * NS) for before in (asked, answered)]
+        log.add_at("controller", stamps[1], action="limit", read_s=read_s, asked_ns=stamps[0])
+    found = measure(Recording(recording.folder), windows)["set_downtime_limit_s"]
+    assert found.value == pytest.approx(limit_s)
+    assert found.at_least == at_least

@@ -93,6 +93,50 @@ def test_a_few_segments_after_it_are_enough_for_a_wider_bound() -> None:
     assert abs(told.seconds - 0.2) <= told.bound_s < 0.01
 
 
+def several(pauses_s: list[tuple[float, float]], noise_s: float = 0.0005) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Segments, 50 a second for 30 s, of a guest that is paused at these seconds for so long."""
+    random = np.random.default_rng(2)
+    rows = []
+    for sent in np.arange(0, 30, 0.02):
+        at = float(sent)
+        for begin, length in pauses_s:
+            if begin <= at < begin + length:
+                at = begin + length
+        stood = sum(length for begin, length in pauses_s if begin < at)
+        rows.append((PAUSE_AT + round((at + random.exponential(noise_s)) * S), int((at - stood) * 1000)))
+    rows.sort()
+    arrived, stamps = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+    return np.ones(len(rows), dtype=np.int64), stamps, arrived
+
+
+@pytest.mark.parametrize("asked", range(6))
+def test_each_of_several_pauses_is_found_beside_the_others(asked: int) -> None:
+    pauses = [(4.0, 0.5), (8.0, 1.0), (12.0, 0.1), (13.0, 0.2), (18.0, 0.07), (22.0, 2.0)]
+    begin, length = pauses[asked]
+    over = PAUSE_AT + round((begin - 0.001) * S), PAUSE_AT + round((begin + length) * S)
+    told = step(*several(pauses), over)
+    assert told.rate == 1000
+    assert abs(told.seconds - length) <= told.bound_s < 0.005
+
+
+def test_a_network_that_was_cut_at_other_times_breaks_nothing() -> None:
+    connection, stamps, arrived = several([(20.0, 0.3)])
+    cut = np.zeros(len(arrived), dtype=bool)
+    for begin in (5, 9, 14, 24):
+        cut |= (arrived > PAUSE_AT + begin * S) & (arrived < PAUSE_AT + begin * S + S)
+    told = step(
+        connection[~cut], stamps[~cut], arrived[~cut], (PAUSE_AT + 20 * S - S // 1000, PAUSE_AT + 203 * S // 10)
+    )
+    assert told.segments == (~cut).sum()
+    assert abs(told.seconds - 0.3) <= told.bound_s < 0.004
+
+
+def test_pauses_too_near_to_one_another_are_not_told_apart() -> None:
+    pauses = [(10.0, 0.2), (10.25, 0.2)]
+    with pytest.raises(Unknown, match="time stamps were seen for too short a time"):
+        step(*several(pauses), (PAUSE_AT + 10_249 * S // 1000, PAUSE_AT + 1045 * S // 100))
+
+
 def test_stamps_of_another_connection_are_not_compared() -> None:
     connection, stamps, arrived, outage = series(pause_s=0.2)
     connection[arrived >= outage[1]] = 2

@@ -1,28 +1,19 @@
 """Every metric against the truths of the script that the trial was recorded from."""
 
-import os
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from faketrial import FACTORS, PLAN, SCRIPT, record
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from metricvalues import value
 from publickeys import PUBLIC
 
-from migrascope.metrics import link, migration, visitor
+from migrascope.metrics import migration
 from migrascope.metrics.trial import Measurement, examine, measure
 from migrascope.metrics.windows import RECOVERY_NS, windows_of
-from migrascope.model.measured import Measured
 from migrascope.model.plan import Plan
-from migrascope.model.steady import IN_TIME_NS
-from migrascope.model.tables import TABLES
-from migrascope.model.units import human
 from migrascope.store.recording import Recording
 from migrascope.trial.setup import T_MAX_S
 from migrascope.trial.spool_watch import GRACE_NS
@@ -31,37 +22,6 @@ MS = 1e-3
 BEFORE_NS = PLAN.windows.before * 1e9 + GRACE_NS
 """The window before: the plan's, and so long until the last probes of it were written."""
 INTERVAL = 0.002
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return record(tmp_path_factory.mktemp("truth"))
-
-
-@pytest.fixture(scope="module")
-def failures(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Recording]:
-    """A trial that went well, and one that failed in each way."""
-    ways = ("destination-died", "source-killed", "not-converged")
-    return {None: recording, **{way: record(tmp_path_factory.mktemp(way), failure=way) for way in ways}}
-
-
-def without(recording: Recording, folder: Path, *dropped: str) -> Recording:
-    """The same trial without these tables; its files are links, so that whoever changes one must replace it."""
-    shutil.copytree(recording.folder, folder, copy_function=os.link)
-    for table in dropped:
-        (folder / f"{table}.parquet").unlink(missing_ok=True)
-    return Recording(folder)
-
-
-@pytest.fixture(scope="module")
-def seen(recording: Recording) -> Measurement:
-    return examine(recording)
-
-
-def value(found: dict[str, Measured], key: str) -> float:
-    got = found[key].value
-    assert got is not None, (key, found[key].reason)
-    return got
 
 
 def test_every_public_key_is_measured(seen: Measurement) -> None:
@@ -212,152 +172,6 @@ def test_metric_follows_its_input(tmp_path: Path, seen: Measurement, key: str) -
     assert value(changed, key) != pytest.approx(value(seen.metrics, key), rel=0.02, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("table", "keys"),
-    [
-        ("echo_sent", ["network_blackout_s", "network_lost_time_s", "probe.rtt_s.during.p50", "budget.until_reply_s"]),
-        ("echo_reply", ["network_blackout_s", "probe.rtt_s.during.p50", "probe.rtt_variation_s.before.p50"]),
-        ("qmp_event", ["vm_pause_s", "rounds", "link_payload_bps"]),
-        ("visit", ["http_new_blackout_s", "http_kept_blackout_s"]),
-        ("tcp_info", ["visitor.rtt_s.before.p50", "visitor.retransmit_ratio.during"]),
-        ("segment", ["player_stall_s"]),
-        ("arrival", ["player_stall_s"]),
-        ("link", ["data_transferred_bytes", "link_payload_bps"]),
-        ("machine", ["quality.cpu_pressure", "quality.steal"]),
-    ],
-)
-def test_without_its_table_a_metric_is_missing_and_says_why(
-    recording: Recording, tmp_path: Path, table: str, keys: list[str]
-) -> None:
-    found = measure(without(recording, tmp_path / "trial", table))
-    for key in keys:
-        assert found[key].value is None, key
-        assert found[key].reason
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    dropped=st.sets(st.sampled_from(sorted(set(TABLES) - {"hold"})), min_size=1),
-    failure=st.sampled_from([None, "destination-died", "source-killed", "not-converged"]),
-    events=st.integers(0, 16),
-)
-def test_whatever_is_missing_nothing_raises_and_no_key_goes(
-    failures: dict[str | None, Recording],
-    tmp_path: Path,
-    seen: Measurement,
-    dropped: set[str],
-    failure: str | None,
-    events: int,
-) -> None:
-    recording = without(failures[failure], Path(tempfile.mkdtemp(dir=tmp_path)) / "trial", *dropped)
-    path = recording.folder / "events.ndjson"
-    kept = path.read_text().splitlines(keepends=True)[:events]
-    path.unlink()
-    path.write_text("".join(kept))
-    found = measure(recording)
-    assert set(found) == set(seen.metrics)
-    for key, measured in found.items():
-        assert measured.unit == seen.metrics[key].unit, key
-
-
-def test_no_events_and_no_tables_at_all(tmp_path: Path) -> None:
-    recording = record(tmp_path, drop=tuple(TABLES))
-    (recording.folder / "events.ndjson").write_text("")
-    found = measure(Recording(recording.folder))
-    assert [key for key, measured in found.items() if measured.value is not None] == []
-
-
-def test_a_migration_that_failed_in_pre_copy(tmp_path: Path) -> None:
-    found = examine(record(tmp_path, failure="destination-died"))
-    assert found.metrics["migration_time_s"].reason == "the migration did not complete"
-    assert found.metrics["vm_pause_s"].reason == "no STOP on the source"
-    assert found.metrics["reported_downtime_s"].value is None
-    assert value(found.metrics, "network_blackout_s") < 0.002
-    assert value(found.metrics, "network_lost_time_s") == 0
-    assert value(found.metrics, "data_transferred_bytes") > 0
-    assert found.windows.switchover is not None
-    assert found.windows.recovered is not None
-
-
-def test_a_source_killed_after_stop(tmp_path: Path) -> None:
-    found = measure(record(tmp_path, failure="source-killed"))
-    assert found["vm_pause_s"].reason == "no RESUME on the destination"
-    assert found["budget.until_reply_s"].reason == "no RESUME on the destination"
-    for key in ("network_blackout_s", "network_outage_total_s", "network_lost_time_s", "player_stall_s",
-                "http_new_blackout_s", "http_kept_blackout_s", "http_new_worst_s"):  # fmt: skip
-        assert found[key].at_least, key
-        assert value(found, key) > 1.0, key
-    assert found["player_least_buffer_s"] == Measured(0.0, "s", "arrival", samples=found["player_stall_s"].samples)
-    assert value(found, "probe.loss_ratio.during") > 0.6
-    assert found["probe.rtt_s.after.p50"].reason == "the trial has no window after"
-
-
-def before(recording: Recording, table: str, at: str) -> pl.DataFrame:
-    """A table's rows of the window before, by this stamp."""
-    span = windows_of(recording).before
-    assert span is not None
-    return recording.table(table).filter(pl.col(at) >= span[0], pl.col(at) < span[1])
-
-
-def slowed(recording: Recording, seconds: pl.Expr, until: str = "before") -> dict[str, Measured]:
-    """The trial with the visits up to the end of a window answered so much later."""
-    span = windows_of(recording).span(until)
-    assert span is not None
-    later = pl.when(pl.col("due_ns") < span[1]).then(seconds * 10**9).otherwise(0).cast(pl.Int64)
-    visits = recording.table("visit").with_columns(done_ns=pl.col("done_ns") + later)
-    visits.write_parquet(recording.folder / "visit.parquet")
-    return measure(Recording(recording.folder))
-
-
-LOADED = replace(FACTORS, write_Bps=40e6, write_set_bytes=2**27, write_pattern="random")
-"""A load that the plan declares: what is late before the migration belongs to it."""
-
-
-def test_a_blackout_that_a_declared_load_hides_is_not_nothing(tmp_path: Path) -> None:
-    found = slowed(record(tmp_path, factors=LOADED), pl.when(pl.col("seq") % 5 == 0).then(0.5).otherwise(0.0))
-    for kind in ("new", "kept"):
-        assert value(found, f"http_{kind}_late_after_s") == pytest.approx(1.5, abs=0.05)
-        assert value(found, f"http_{kind}_late") == 0
-        assert value(found, f"http_{kind}_worst_s") > 0.2
-        assert found[f"http_{kind}_blackout_s"].value is None
-        assert "only over 1.5" in str(found[f"http_{kind}_blackout_s"].reason)
-
-
-def test_a_window_before_that_was_not_steady_spoils_what_is_compared_with_it(tmp_path: Path) -> None:
-    whole = examine(record(tmp_path / "whole"))
-    assert value(whole.metrics, "load.in_time_ratio.new") == 1.0
-    assert not [warning for warning in whole.warnings if "not steady" in warning]
-    recording = record(tmp_path / "late")
-    slowed(recording, pl.when(pl.col("seq") % 50 == 0).then(0.5).otherwise(0.0))
-    late = examine(Recording(recording.folder))
-    reason = "the window before the migration was not steady: 98 % of visits in time (new)"
-    request = windows_of(recording).request
-    assert request is not None
-    judged = before(recording, "visit", "due_ns").filter(pl.col("due_ns") < request - IN_TIME_NS)
-    new = judged.filter(pl.col("kind") == "new")["seq"]
-    assert value(late.metrics, "load.in_time_ratio.new") == pytest.approx((new % 50 != 0).mean())
-    for key in ("http_new_worst_s", "http_kept_worst_s", "player_stall_s", "visitor.lost_s.during"):
-        assert late.metrics[key].reason == reason
-    for key in ("vm_pause_s", "network_blackout_s", "visitor.goodput_bps.switchover"):
-        assert late.metrics[key] == replace(whole.metrics[key], bound=late.metrics[key].bound), key
-    assert [warning for warning in late.warnings if reason in warning]
-
-
-@pytest.mark.parametrize(("share", "spoiled", "warned"), [(0.5, False, False), (0.65, False, True), (0.8, True, True)])
-def test_a_guest_that_the_load_saturates_spoils_what_visitors_saw(
-    tmp_path: Path, share: float, spoiled: bool, warned: bool
-) -> None:
-    recording = record(tmp_path)
-    counts = recording.table("guest_load")
-    counts.with_columns(idle_s=pl.col("uptime_s") * (1 - share)).write_parquet(recording.folder / "guest_load.parquet")
-    found = examine(Recording(recording.folder))
-    assert value(found.metrics, "load.guest_busy_ratio") == pytest.approx(share)
-    assert (found.metrics["http_new_blackout_s"].value is None) == spoiled
-    if spoiled:
-        assert "the load saturates the guest: 80 % of a core" in str(found.metrics["http_new_blackout_s"].reason)
-    assert any("catches up late" in warning for warning in found.warnings) == warned
-
-
 def test_no_visit_around_the_switchover_is_no_blackout_of_nothing(tmp_path: Path) -> None:
     recording = record(tmp_path)
     switchover = windows_of(recording).switchover
@@ -366,60 +180,6 @@ def test_no_visit_around_the_switchover_is_no_blackout_of_nothing(tmp_path: Path
     recording.table("visit").filter(early).write_parquet(recording.folder / "visit.parquet")
     found = measure(Recording(recording.folder))["http_new_blackout_s"]
     assert found.reason == "no visit was due around the switchover"
-
-
-WITHOUT_VIDEO = replace(FACTORS, scenario="none")
-
-
-def uneven(recording: Recording) -> pl.Expr:
-    """Of four bins of 100 ms since the window before began one is empty and the next twice as full."""
-    span = windows_of(recording).before
-    assert span is not None
-    bins = (pl.col("due_ns") - span[0]) // 10**8
-    return pl.when(bins % 4 == 0).then(0.1).otherwise(0.0)
-
-
-def test_what_visitors_lost_is_the_gap(tmp_path: Path) -> None:
-    found = measure(record(tmp_path, factors=WITHOUT_VIDEO))["visitor.lost_s.during"]
-    assert found.value == pytest.approx(SCRIPT.gap_s, abs=0.1)
-    assert found.bound == pytest.approx(0.2, abs=0.02)
-
-
-def test_what_unevenly_served_visitors_lost_is_the_gap_within_its_bound(tmp_path: Path) -> None:
-    recording = record(tmp_path, factors=replace(LOADED, scenario="none"))
-    found = slowed(recording, uneven(recording), "during")["visitor.lost_s.during"]
-    assert found.value is not None
-    assert found.bound is not None
-    assert found.bound > 0.4
-    assert abs(found.value - SCRIPT.gap_s) < found.bound
-
-
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.8])
-@pytest.mark.parametrize(("before", "during"), [(50, 20), (50, 50), (100, 300)])
-def test_the_bound_of_what_visitors_lost_holds_where_bins_are_alike(
-    before: int, during: int, correlation: float
-) -> None:
-    """Quiet recordings of bins that follow one another (AR(1)): at most 8 % are beyond a bound of 95 %; by the scatter
-    of single bins 20 to 60 % were."""
-    chance, runs, beyond = np.random.default_rng(5), 400, 0
-    for _ in range(runs):
-        steps, level, bins = chance.normal(size=before + during + 50), 0.0, []
-        for step in steps:
-            level = correlation * level + (1 - correlation**2) ** 0.5 * float(step)
-            bins.append(max(0.0, 1 + 0.2 * level))
-        seen = np.array(bins[50:])
-        usual = np.median(seen[:before])
-        short, missed = np.maximum(0, 1 - seen[:before] / usual), np.maximum(0, 1 - seen[before:] / usual)
-        lost = missed.sum() - during * short.mean()
-        beyond += abs(lost) > 2.0 + visitor.spread(short) * (during * (1 + during / before)) ** 0.5
-    assert beyond / runs <= 0.08
-
-
-def test_visitors_who_were_served_worse_before_lost_less_than_nothing(tmp_path: Path) -> None:
-    recording = record(tmp_path, factors=replace(LOADED, scenario="none"))
-    found = slowed(recording, uneven(recording))["visitor.lost_s.during"]
-    assert found.value is not None
-    assert found.value < 0
 
 
 def test_a_step_of_the_wall_clock_voids_the_pause_alone(tmp_path: Path) -> None:
@@ -456,43 +216,16 @@ def test_packets_that_are_all_lost(tmp_path: Path) -> None:
     assert found["network_blackout_s"].bound == pytest.approx(sum(errors.values()) + INTERVAL, rel=0.02)
 
 
-def test_warnings_name_their_number(tmp_path: Path) -> None:
-    recording = record(tmp_path, prober_late_s=0.03, lost_before=5)
-    found = examine(recording)
-    slept, lost = found.warnings
-    assert value(found.metrics, "quality.prober_late_max_s") == pytest.approx(0.03, abs=0.002)
-    assert human(value(found.metrics, "quality.prober_late_max_s"), "s") in slept
-    share = 5 / before(recording, "echo_sent", "sent_ns").height
-    assert value(found.metrics, "probe.loss_ratio.before") == pytest.approx(share)
-    assert f"{100 * share:.3g} %" in lost
-
-
 def test_a_video_stored_on_the_instance_is_judged_by_the_file_s_buffer(tmp_path: Path) -> None:
     factors = replace(FACTORS, scenario="offline")
     found = measure(record(tmp_path, factors=factors, hold_s=2.7))
     assert value(found, "player_stall_s") == pytest.approx(0.7, abs=1 * MS)
 
 
-def test_downtime_that_qemu_has_not_set_yet_is_not_zero(tmp_path: Path, recording: Recording) -> None:
-    unset = {"status": "completed", "total-time": 0, "downtime": 0}
-    assert migration.final_answer(recording, [(1, unset)])["downtime"] > 0
-    bare = record(tmp_path, drop=("qmp_status",))
-    path = bare.folder / "events.ndjson"
-    path.write_text(path.read_text().replace('"downtime": 160', '"downtime": 0'))
-    assert measure(Recording(bare.folder))["reported_downtime_s"].value is None
-
-
 def test_a_dirty_rate_without_qemu_s_own_is_from_pages_sent_again(tmp_path: Path) -> None:
     found = measure(record(tmp_path, drop=("qmp_status",)))["dirty_rate_Bps"]
     assert found.source == "query-migrate pages sent again"
     assert found.value == pytest.approx(SCRIPT.dirty_rate_Bps, rel=0.01)
-
-
-def test_without_probes_the_hypervisor_s_figures_stay(tmp_path: Path) -> None:
-    found = measure(record(tmp_path, factors=replace(FACTORS, probes="none")))
-    for key in ("migration_time_s", "vm_pause_s", "data_transferred_bytes", "reported_downtime_s"):
-        assert found[key].value is not None
-    assert found["network_blackout_s"].reason == "no echo probes in during"
 
 
 def test_the_direction_does_not_matter(tmp_path: Path, recording: Recording) -> None:
@@ -525,87 +258,6 @@ def test_plan_windows_shorter_than_the_switchover(tmp_path: Path) -> None:
     found = measure(record(tmp_path, quick))
     assert [key for key in PUBLIC if found[key].value is None] == []
     assert PLAN.windows.before == 3
-
-
-def test_probes_still_on_their_way_when_a_trial_broke_off_are_not_lost(tmp_path: Path) -> None:
-    recording = record(tmp_path, failure="source-killed")
-    path = recording.folder / "events.ndjson"
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if '"collect"' not in line))
-    broken = Recording(recording.folder)
-    whole, cut = record(tmp_path, failure="source-killed"), examine(broken)
-    assert cut.windows.end == broken.table("echo_sent")["sent_ns"][-1]
-    lost = value(cut.metrics, "network_lost_time_s")
-    assert 0 < value(measure(whole), "network_lost_time_s") - lost == pytest.approx(3.0, abs=0.01)
-
-
-def test_data_counts_both_directions_less_headers(recording: Recording, seen: Measurement) -> None:
-    """A destination that answers with 1000 bytes in each of its packets."""
-    changed = recording.table("link").with_columns(
-        to_node_bytes=pl.col("to_node_bytes") + 1000 * pl.col("to_node_packets")
-    )
-    windows = seen.windows
-    assert windows.during is not None
-    port = changed.filter(pl.col("link") == "migration", pl.col("node") == "host-a").sort("mono_ns")
-    acks = port["to_node_packets"]
-    measured = link.data(link.Counters.of(changed, "migration", "host-a"), windows)
-    assert measured.value == SCRIPT.data_bytes + 1000 * (acks[-1] - acks[0])
-
-
-SOURCES_PORT = (pl.col("link") == "migration") & (pl.col("node") == "host-a")
-COUNTERS = [f"{way}_node_{what}" for way in ("from", "to") for what in ("bytes", "packets")]
-
-
-def made_anew(recording: Recording, begun: int) -> pl.DataFrame:
-    """The source's port on the migration link counts from 0 again since the sample before begun."""
-    table = recording.table("link")
-    base = table.filter(SOURCES_PORT).sort("mono_ns").filter(pl.col("mono_ns") < begun).row(-1, named=True)
-    chosen = SOURCES_PORT & (pl.col("mono_ns") >= begun)
-    return table.with_columns(
-        pl.when(chosen).then(pl.col(name) - base[name]).otherwise(pl.col(name)).alias(name) for name in COUNTERS
-    )
-
-
-def check_made_anew(recording: Recording) -> None:
-    found = examine(Recording(recording.folder))
-    data = found.metrics["data_transferred_bytes"]
-    assert data.at_least
-    assert data.value == pytest.approx(SCRIPT.data_bytes)
-    assert found.metrics["link_payload_bps"].value is None
-    assert any("made anew" in warning for warning in found.warnings)
-
-
-@pytest.mark.parametrize("share", [0.25, 0.6])
-def test_a_port_that_is_made_anew_is_noticed(tmp_path: Path, share: float) -> None:
-    """Its counters begin again at 0 after so much of what the source sent, before STOP."""
-    recording = record(tmp_path)
-    rows = recording.table("link").filter(SOURCES_PORT).sort("mono_ns")
-    first, last = rows["from_node_bytes"][0], rows["from_node_bytes"][-1]
-    begun = rows.filter(pl.col("from_node_bytes") > first + share * (last - first))["mono_ns"][0]
-    made_anew(recording, begun).write_parquet(recording.folder / "link.parquet")
-    check_made_anew(recording)
-
-
-def test_a_port_whose_new_counters_exceed_the_old_ones_is_noticed_by_its_number(tmp_path: Path) -> None:
-    """Made anew after the first sample of the copy: at the next one it has carried more than the old port ever did."""
-    recording = record(tmp_path)
-    rows = recording.table("link").filter(SOURCES_PORT).sort("mono_ns")
-    begun = rows.filter(pl.col("from_node_bytes") > rows["from_node_bytes"][0])["mono_ns"][1]
-    table = made_anew(recording, begun)
-    for name in COUNTERS:
-        assert (table.filter(SOURCES_PORT).sort("mono_ns")[name].diff().drop_nulls() >= 0).all(), name
-    later = SOURCES_PORT & (pl.col("mono_ns") >= begun)
-    table = table.with_columns(ifindex=pl.when(later).then(pl.col("ifindex") + 40).otherwise(pl.col("ifindex")))
-    table.write_parquet(recording.folder / "link.parquet")
-    check_made_anew(recording)
-
-
-def test_a_recording_of_before_there_were_numbers_of_ports_is_read(tmp_path: Path) -> None:
-    recording = record(tmp_path)
-    whole = examine(recording).metrics
-    recording.table("link").drop("ifindex").write_parquet(recording.folder / "link.parquet")
-    older = Recording(recording.folder)
-    assert older.table("link")["ifindex"].unique().to_list() == [0]
-    assert examine(older).metrics == whole
 
 
 def test_a_stop_after_which_the_source_went_on_is_not_the_pause(tmp_path: Path) -> None:

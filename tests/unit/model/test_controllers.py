@@ -18,6 +18,7 @@ from migrascope.model.controllers import (
     Proxmox,
     SetLimit,
     TurnToPostCopy,
+    nova_steps,
 )
 
 MB = 1e6
@@ -48,16 +49,23 @@ def test_a_fixed_limit_decides_nothing() -> None:
 
 def test_nova_raises_its_limit_by_the_clock_alone() -> None:
     """The example of downtime_steps' own documentation: 10 steps, 30 s, 3 GB, 400 ms."""
-    steps = tuple((90.0 * step, round(0.04 + 0.036 * step, 3)) for step in range(11))
+    steps = nova_steps(0.4, 10, 30, 3)
+    assert steps == tuple((90.0 * step, (40 + 36 * step) / 1000) for step in range(11))
     looks = [Look(0.5 * half, 1e9, half * MB, 1) for half in range(1, 1900)]
+    assert Nova(steps).first_s == 0.04
     found = actions(Nova(steps), looks)
-    assert [action for _, action in found] == [SetLimit(limit) for _, limit in steps]
-    assert [at for at, _ in found] == [0.5, *(90.0 * step for step in range(1, 11))]
+    assert [action for _, action in found] == [SetLimit(limit) for _, limit in steps[1:]]
+    assert [at for at, _ in found] == [90.0 * step + 0.5 for step in range(1, 11)]
 
 
-def test_nova_takes_one_step_at_a_look() -> None:
+def test_nova_takes_the_last_step_that_is_due() -> None:
     late = [Look(500.0, 1e9, MB, 1), Look(500.5, 1e9, 2 * MB, 1)]
-    assert [action for _, action in actions(Nova(((0.0, 0.1), (75.0, 0.2))), late)] == [SetLimit(0.1), SetLimit(0.2)]
+    assert actions(Nova(((0.0, 0.1), (75.0, 0.2), (150.0, 0.3))), late) == [(500.0, SetLimit(0.3))]
+
+
+def test_nova_s_options_have_least_values() -> None:
+    """100 ms, three steps, 3 s, two gigabytes; whole seconds and milliseconds."""
+    assert nova_steps(0.05, 1, 1, 0.5) == ((0.0, 0.033), (6.0, 0.055), (12.0, 0.077), (18.0, 0.1))
 
 
 def test_ovirt_acts_on_stalled_rounds_and_aborts_at_last() -> None:

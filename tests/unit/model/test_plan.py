@@ -26,7 +26,7 @@ def test_website_is_four_scenarios_in_six_blocks() -> None:
     assert plan.blocks == 6
 
 
-@pytest.mark.parametrize(("name", "trials"), [("thesis", 34), ("website", 40)])
+@pytest.mark.parametrize(("name", "trials"), [("thesis", 34), ("website", 34)])
 def test_the_studies_have_a_part_that_can_carry_a_conclusion_on_data(name: str, trials: int) -> None:
     """Doses enough within else equal cells, under a limit of which the tenth that Nova begins with decides in none."""
     plan = load(name)
@@ -39,7 +39,7 @@ def test_the_studies_have_a_part_that_can_carry_a_conclusion_on_data(name: str, 
     for factors in second:
         assert 8 * (factors.resident_bytes + 250e6) / factors.link_bps < 0.7 * factors.downtime_limit_s / 10
     assert plan.also.outage == 15.0
-    assert all(len({other.resident_bytes for other in same}) == 4 for same in by_scenario.values())
+    assert all(len({other.resident_bytes for other in same}) == len(same) >= 4 for same in by_scenario.values())
 
 
 def test_a_quick_run_and_a_fleet_have_no_second_part() -> None:
@@ -187,6 +187,19 @@ def _policy(body: str) -> str:
         ("capabilities = { zero-copy-send = true }", "needs multifd"),
         ("parameters = { max-bandwidth = 1 }", "max-bandwidth is written as bandwidth"),
         ("multifd = { chanels = 2 }", "did you mean 'channels'"),
+        ("nova = {}\novirt = {}", "nova and ovirt: one manager changes the limit, not several"),
+        ("proxmox = {}\npause = { after = '1s' }", "proxmox: a guest that is paused has no limit left to change"),
+        (
+            "advised = { turn = 'post-copy' }\nmultifd = {}",
+            "it decides itself when the guest is turned over, without multifd",
+        ),
+        ("advised = { turn = 'post-copy' }\npost_copy = { after_round = 1 }", "without post_copy"),
+        ("advised = { turn = 'postcopy' }", "did you mean 'post-copy'"),
+        ("advised = { first = '0s' }", "policies.mine.advised.first"),
+        ("nova = { steps = 2 }", "policies.mine.nova.steps"),
+        ("nova = { delay = '1s' }", "policies.mine.nova.delay"),
+        ("ovirt = { look = '10ms' }", "policies.mine.ovirt.look"),
+        ("proxmox = { downtime = '1h' }", "policies.mine.proxmox.downtime"),
     ],
 )
 def test_a_policy_that_qemu_would_refuse_is_refused_with_the_plan(body: str, words: str) -> None:
@@ -282,10 +295,20 @@ def test_what_options_made_of_a_plan_can_be_read_again(name: str, options: Optio
     assert parse(text_of(plan), name) == plan
 
 
-@pytest.mark.parametrize(("name", "trials"), [("thesis", 34), ("website", 40)])
+@pytest.mark.parametrize(("options", "most_min"), [((), 60), (("--quick",), 10)])
+def test_managers_are_compared_within_an_hour(
+    options: tuple[str, ...], most_min: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(["plan", "controllers", *options, "--json"], result_action="return_value") == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] <= 60 * most_min
+    managers = {policy.manager for policy in load("controllers").chosen_policies().values()}
+    assert managers == {None, "nova", "ovirt", "proxmox", "advised"}
+
+
+@pytest.mark.parametrize(("name", "trials", "second"), [("thesis", 34, 16), ("website", 34, 10)])
 @pytest.mark.parametrize(("lab", "most_min"), [("qemu", 20), ("openstack", 60)])
 def test_plans_with_a_second_part_take_no_longer_than_people_wait_and_are_listed_in_80_columns(
-    name: str, trials: int, lab: str, most_min: int, capsys: pytest.CaptureFixture[str]
+    name: str, trials: int, second: int, lab: str, most_min: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert app(["plan", name, "--lab", lab, "--json"], result_action="return_value") == 0
     told = json.loads(capsys.readouterr().out)
@@ -293,7 +316,7 @@ def test_plans_with_a_second_part_take_no_longer_than_people_wait_and_are_listed
     assert told["seconds"] <= 60 * most_min
     assert app(["plan", name, "--lab", lab], result_action="return_value") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"plan {name}: {trials} trials in 6 block(s) on the {lab} lab, 16 in a second part"
+    assert lines[0] == f"plan {name}: {trials} trials in 6 block(s) on the {lab} lab, {second} in a second part"
     until = next(place for place, line in enumerate(lines) if line.startswith("missing here: "))
     assert all(len(line) <= 80 for line in lines[:until])
     assert ["trial", "block", "direction", "scenario", "downtime_limit", "resident"] in [line.split() for line in lines]

@@ -26,8 +26,8 @@ def written(path: Path, trials: list[Trial]) -> Path:
 def trials() -> list[Trial]:
     """Of all three splits."""
     return [
-        *campaign("fit", (1e6, 5e6, 12e6), (8, 32), 0),
-        *campaign("calibrate", (2e6, 8e6, 15e6), (12,), 20_000),
+        *campaign("fit", (5e6,), (8, 32), 0),
+        *campaign("calibrate", (2e6, 8e6), (12,), 20_000),
         *campaign("held-out", (4e6, 7e6), (16,), 40_000),
     ]
 

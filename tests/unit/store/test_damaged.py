@@ -23,7 +23,6 @@ from migrascope.store.runfolder import RunError, RunFolder, find_run
 from migrascope.study.doctor import machine
 from migrascope.study.runs import run as study_run
 from migrascope.study.runs.load import another_runs
-from migrascope.study.runs.run import plan_of
 from migrascope.trial.agent_client import AgentClient
 
 TRIAL = 2
@@ -282,11 +281,11 @@ def test_a_plan_of_a_run_that_is_none_is_named(run: RunFolder, content: bytes) -
         with pytest.raises(Problem, match=r"plan\.toml"):
             analyse(run)
         with pytest.raises(Problem, match=r"plan\.toml"):
-            plan_of(run)
+            run.plan()
     (run.path / "load.json").unlink(missing_ok=True)
     (run.path / "plan.toml").unlink()
     (run.path / "plan.toml").symlink_to("/dev/zero")
-    for read in (plan_of, another_runs, analyse):
+    for read in (RunFolder.plan, another_runs, analyse):
         with pytest.raises(Problem, match=r"plan\.toml"):
             read(run)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from loopback import listening
+from loopback import Site, listening, served
 
 from migrascope.model.plan import Plan
 from migrascope.study.observation import observed
@@ -15,6 +15,12 @@ from migrascope.trial import setup
 def port() -> Iterator[int]:
     with listening() as server:
         yield server.getsockname()[1]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with served() as server:
+        yield server
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,9 +16,8 @@ from migrascope.lab.openstack.ownership import TAG
 from migrascope.metrics.catalogue import Need
 from migrascope.model.axes import Axes
 from migrascope.model.plan import CapturePlan, Plan
-from migrascope.study.doctor import cloud
-from migrascope.study.doctor import metric_availability as prospects
-from migrascope.study.doctor.metric_availability import WHY, prospect
+from migrascope.study.doctor import cloud, metric_availability
+from migrascope.study.doctor.metric_availability import WHY, availability
 
 OURS = f"{TAG}-aaaaaaaaaaaa"
 OF_HYPERVISORS = {
@@ -36,11 +35,11 @@ Ask = Callable[..., tuple[int, dict[str, Any]]]
 _known: dict[tuple[str, frozenset[str]], dict[str, str | None]] = {}
 
 
-def prospect_once(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
-    """The prospect, which is the same for the same plan and reach: a second of work in most of these tests."""
+def availability_once(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
+    """The availability, which is the same for the same plan and reach: a second of work in most of these tests."""
     key = (plan.model_dump_json(), frozenset(reach))
     if key not in _known:
-        _known[key] = prospect(plan, reach)
+        _known[key] = availability(plan, reach)
     return _known[key]
 
 
@@ -55,7 +54,7 @@ def ask(fake: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask
     """The exit code and what doctor --json says, its checks by name."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(cloud, "machine_tag", lambda: OURS)
-    monkeypatch.setattr(prospects, "prospect", prospect_once)
+    monkeypatch.setattr(metric_availability, "availability", availability_once)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(fake.clouds_yaml(tmp_path)))
 
     def asked(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -168,14 +167,14 @@ def test_it_reads_well_without_json(ask: Ask, tmp_path: Path) -> None:
 
 def test_what_is_in_reach_decides_the_metrics() -> None:
     plan = Plan(axes=Axes(scenario=["none", "online"]), capture=CapturePlan(enabled=True))
-    whole = prospect(plan, set(WHY))
+    whole = availability(plan, set(WHY))
     absent = {key for key, reason in whole.items() if reason}
     assert {whole[key] for key in absent} <= {"the plan has no writer", "no connection was kept for its time stamps"}
-    assert prospect(plan, set(WHY) - {"stamp"})["probe.loss_back_ratio.after"] == WHY["stamp"]
-    hosts = prospect(plan, set(WHY) - {"links"})
+    assert availability(plan, set(WHY) - {"stamp"})["probe.loss_back_ratio.after"] == WHY["stamp"]
+    hosts = availability(plan, set(WHY) - {"links"})
     assert {key for key, reason in hosts.items() if reason and "wiring" not in key} - absent == {
         "data_transferred_bytes", "link_payload_bps",
     }  # fmt: skip
-    api = prospect(plan, {"api"})
+    api = availability(plan, {"api"})
     assert (api["api_task_s"], api["api_migration_time_s"]) == (None, WHY["records"])
     assert api["libvirt_downtime_s"] == api["step_s.copy"] == WHY["hypervisors"]

@@ -8,11 +8,11 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commandline import migrascope
 from faketrial import light, record
+from observedrun import PROGRESS
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text_format
@@ -29,7 +29,6 @@ from migrascope.study.exposition import runs
 from migrascope.study.exposition.exposition import Exposition, Place, exposed, place_of
 from migrascope.study.exposition.observed import ObservationMetrics
 from migrascope.study.exposition.runs import RunMetrics
-from migrascope.study.labs.labs import Progress
 from migrascope.study.observation.observe import View
 from migrascope.study.observation.signs import Beside
 from migrascope.study.plans import text_of
@@ -39,16 +38,6 @@ OF = {"time": "2026-03-01T14:03:22.118+01:00", "name": "vm", "address": "192.0.2
 TARGET = Target(name="vm", address="192.0.2.1", way="icmp-ping", port=0, rate=10, why="", answers=True)
 BLACKOUT = Blackout(**OF, seconds=0.2, bound_s=0.1, low_s=0.1, high_s=0.3, lost=2, late=False, at_least=False)
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-class Quiet:
-    """Progress that nobody reads."""
-
-    def __getattr__(self, _: str) -> Any:
-        return lambda *_: None
-
-
-PROGRESS: Progress = Quiet()
 
 
 def samples(families: Sequence[Metric]) -> Samples:

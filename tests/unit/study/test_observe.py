@@ -1,25 +1,19 @@
 """`observe` as people use it, against ports of our own on loopback, and a listener that goes and comes back."""
 
 import asyncio
-import contextlib
 import io
 import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commandline import migrascope
 from loopback import listening
 from rich.console import Console
 
-from migrascope.cli.observe import _stop_at_interrupt
 from migrascope.cli.ribbon import Ribbons
 from migrascope.metrics.sliding import Sliding
 from migrascope.model.observation import BackOff, Begin, Blackout, End, Event, OwnLateness, Silent, Target, schema
@@ -255,94 +249,6 @@ def test_what_never_answers_is_named_at_the_end(tmp_path: Path) -> None:
     assert "it does not answer yet" in ended.stdout
     assert "none answered" in ended.stdout
     assert "nothing has answered: 127.0.0.1\n  next: " in ended.stderr
-
-
-@contextlib.contextmanager
-def observing_it(port: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`observe --json` as a process of its own, which has begun, and the pid of its prober."""
-    argv = [sys.executable, "-m", "migrascope", "observe", "127.0.0.1", "--port", str(port), "--json", *options]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["event"] == "begin"
-        yield process, prober_of(process.pid)
-
-
-def prober_of(pid: int) -> int:
-    """The prober of an observation, when its first replies are recorded."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for child in children.read_text().split():
-            if any(os.path.getsize(path) > 500 for path in spools_of(int(child))):
-                return int(child)
-        time.sleep(0.1)
-    pytest.fail("the prober did not begin")
-
-
-def spools_of(pid: int) -> list[str]:
-    found = []
-    for handle in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.append(os.readlink(handle))
-    return [path for path in found if "echo_reply@" in path]
-
-
-@pytest.mark.parametrize(("options", "code"), [([], 0), (["--for", "10m"], 130), (["--until-quiet"], 130)])
-def test_ctrl_c_ends_it_with_the_whole(port: int, options: list[str], code: int) -> None:
-    with observing_it(port, *options) as (process, _):
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (code, "")
-    assert json.loads(rest.splitlines()[-1])["event"] == "end"
-
-
-def test_it_ends_when_nobody_reads_any_more(port: int) -> None:
-    with observing_it(port, "--for", "10m") as (process, _):
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.wait(120) == 0
-        assert process.stderr.read() == ""
-
-
-def test_being_terminated_ends_it_with_the_whole_and_takes_the_prober_along(port: int) -> None:
-    with observing_it(port) as (process, prober):
-        process.terminate()
-        rest, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (130, "")
-    assert json.loads(rest.splitlines()[-1])["event"] == "end"
-    assert not Path(f"/proc/{prober}").exists()
-
-
-async def test_a_second_ctrl_c_ends_it_at_once() -> None:
-    async def observed() -> None:
-        stop = _stop_at_interrupt()
-        os.kill(os.getpid(), signal.SIGINT)
-        await stop.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.Event().wait()
-
-    try:
-        async with asyncio.timeout(60):
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.create_task(observed())
-    finally:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-
-def test_while_the_prober_itself_does_not_run_nothing_is_an_outage(port: int) -> None:
-    with observing_it(port) as (process, prober):
-        assert process.stdout is not None
-        os.kill(prober, signal.SIGSTOP)
-        time.sleep(1)
-        os.kill(prober, signal.SIGCONT)
-        told: list[dict[str, Any]] = []
-        while not told or told[-1].get("seconds", 0) < 0.5:
-            told.append(json.loads(process.stdout.readline()))
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=120)
-    told += [json.loads(text) for text in rest.splitlines()]
-    assert {event["event"] for event in told} == {"own-lateness", "end"}
 
 
 @pytest.mark.parametrize(("encoding", "marks"), [("utf-8", " ▁▄█"), ("ascii", " .oX")])

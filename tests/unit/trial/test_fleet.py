@@ -75,7 +75,7 @@ class Booted(MachineRuntime):
 
 def fleet_run(fake: FakeCloud, folder: Path, fleet: str, blocks: int = 1) -> RunFolder:
     """A run of a plan with this [fleet] on the fake cloud."""
-    patience = Patience(60.0, time.monotonic, lambda seconds: time.sleep(min(0.01, seconds)))
+    patience = Patience(60.0, time.monotonic, lambda seconds: time.sleep(min(0.02, seconds)))
     cloud = Cloud.connect("fake", fake.clouds_yaml(folder), patience)
     register = Register.create(folder / "labs")
     resources = Resources(cloud, InstanceRequest(register.id, OURS))

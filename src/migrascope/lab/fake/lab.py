@@ -18,6 +18,7 @@ from migrascope.lab.fake.time import VirtualClock
 from migrascope.lab.fake.world import World
 from migrascope.lab.fleet import Look, State
 from migrascope.lab.offline import OfflineVolume
+from migrascope.lab.steering import Steering
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
@@ -63,6 +64,7 @@ class FakeInstance:
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """What both QEMUs would have read back."""
+        self.world.limit_s = factors.downtime_limit_s
         read = {
             "capabilities": {"events": True, "auto-converge": False, "xbzrle": False, "multifd": False},
             "parameters": {"downtime-limit": round(1000 * factors.downtime_limit_s), "max-bandwidth": 0},
@@ -79,6 +81,10 @@ class FakeInstance:
     def filled(self, pages: int) -> int:
         """A quarter of them."""
         return pages // 4
+
+    def steer(self, steering: Steering) -> None:
+        """Whatever is decided, its world does at once."""
+        self.world.steering = steering
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""

@@ -17,7 +17,8 @@ class Script:
     it ends. hold_s is how long the first segment that viewer-1 asks for after STOP is held back. failure:
     destination-died fails in pre-copy and the guest runs on; source-killed ends after STOP without RESUME;
     not-converged never stops, and is cancelled at the plan's limit. wall_step_s steps the wall clock between request
-    and STOP. whole: the guest's memory witness finds its pages as it wrote them.
+    and STOP. whole: the guest's memory witness finds its pages as it wrote them. needs_s: under a lower downtime limit
+    each further round leaves as much again as takes so long to send.
     """
 
     precopy_s: float
@@ -35,6 +36,7 @@ class Script:
     lost_before: int = 0
     quiet_rtt_s: float = 0.0003
     whole: bool = True
+    needs_s: float = 0.0
 
     @property
     def reported_total_s(self) -> float:

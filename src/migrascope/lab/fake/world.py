@@ -10,7 +10,9 @@ from uuid import UUID
 from migrascope.lab.contract import MigrationFailed, NotConverged
 from migrascope.lab.fake.script import Script
 from migrascope.lab.fake.time import NS, VirtualClock
+from migrascope.lab.steering import Steering
 from migrascope.model.clock import mono_ns
+from migrascope.model.controllers import SetLimit, TurnToPostCopy
 from migrascope.model.schedule import Factors
 from migrascope.model.witness import chained
 
@@ -98,6 +100,11 @@ class World:
         self.failed: str | None = None
         self.copying: Copying | None = None
         self.slowed: dict[str, float] = {}
+        self.steering: Steering | None = None
+        self.limit_s = factors.downtime_limit_s
+        self.turned = False
+        self.rounds, self.again_s = 0, 0.0
+        """Rounds that have begun, and how long those took that left as much again as they sent."""
         self.ledger_rate = 0.0
         self.records: list[tuple[int, int, str, int]] = []
         """Of the ledger: when each was written (mono ns), its number, its boot, the receipt in it."""
@@ -200,6 +207,7 @@ class World:
         for cause, factor in self.slowed.items():
             self.copying.slow(cause, factor)
         step = asyncio.get_running_loop().call_later(script.precopy_s / 2, self._step_wall_clock)
+        steered = asyncio.ensure_future(self._steered(self.steering)) if self.steering is not None else None
         try:
             async with asyncio.timeout(limit_s) as limit:
                 await self._precopy()
@@ -209,14 +217,36 @@ class World:
             self.emit(self.source, "MIGRATION", status="cancelled")
             self.failed = "cancelled"
             raise NotConverged(f"still active after {limit_s:g} s; cancelled") from None
-        except MigrationFailed:
-            self.failed = self.failed or "failed"
+        except MigrationFailed as error:
+            self.failed = self.failed or ("cancelled" if isinstance(error, NotConverged) else "failed")
             if self.source not in self.ended:
                 self.emit(self.source, "MIGRATION", status=self.failed)
             raise
         finally:
             step.cancel()
+            if steered is not None and not steered.cancel():
+                steered.result()  # a mistake here must not look like a manager that does nothing
             self.copying.slow("over", 0.0)
+
+    async def _steered(self, steering: Steering) -> None:
+        """Its manager looks at it, and what is decided is done, until the guest stops."""
+        assert self.request is not None
+        while self.stop is None:
+            await asyncio.sleep(_LOOK_S)
+            now = mono_ns()
+            elapsed_s = (now - self.request) / NS
+            action = steering.action(self.query_migrate(), elapsed_s)
+            if action is None:
+                continue
+            if isinstance(action, SetLimit):
+                self.limit_s = action.limit_s
+                steering.done(action, now, self.limit_s)
+                continue
+            steering.done(action, now)
+            if isinstance(action, TurnToPostCopy):
+                self.turned = True
+            else:
+                self.fail(NotConverged(f"its manager gave it up after {elapsed_s:.1f} s; cancelled"))
 
     def _step_wall_clock(self) -> None:
         self.clock.offset_ns += round(self.script.wall_step_s * NS)
@@ -234,15 +264,25 @@ class World:
         self.emit(self.source, "MIGRATION", status="active")
         for at in range(script.rounds):
             await self.copying.reach(at * work / (script.rounds + 1))
-            self.emit(self.source, "MIGRATION_PASS", **{"pass": at + 1})
+            self._pass()
         await self.copying.reach(float("inf") if script.failure == "not-converged" else work)
+        while self.limit_s < script.needs_s and not self.turned:
+            self.again_s += script.needs_s
+            self._pass()
+            await self.copying.reach(work + self.again_s)
         if script.failure == "destination-died":
             self.kill(self.destination, "the QEMU on the destination ended in pre-copy")
             await self.copying.reach(work)
 
+    def _pass(self) -> None:
+        self.rounds += 1
+        self.emit(self.source, "MIGRATION_PASS", **{"pass": self.rounds})
+
     async def _switchover(self) -> dict[str, Any]:
-        script, work = self.script, self.script.precopy_s - FIRST_PASS_S
+        script, work = self.script, self.script.precopy_s - FIRST_PASS_S + self.again_s
         assert self.copying is not None
+        if self.turned:
+            self.emit(self.source, "MIGRATION", status="postcopy-active")
         self.stop = mono_ns()
         silence = self.mute(stands=True, lost_until=self.stop + round(script.lost_s * NS))
         self.emit(self.source, "STOP")
@@ -293,6 +333,14 @@ class World:
             "duplicate": round(done * (pages + again - script.data_bytes / _PAGE)),
             "dirty-sync-count": script.rounds,
         }
+        if self.steering is not None and self.copying is not None:
+            rate_Bps = script.data_bytes / (script.precopy_s + script.reported_downtime_s)
+            left_s = script.precopy_s - FIRST_PASS_S + self.again_s - self.copying.done_s
+            ram |= {
+                "remaining": round(rate_Bps * max(0.0, left_s)),
+                "transferred": round(rate_Bps * self.copying.done_s), "mbps": rate_Bps * 8e-6,
+                "dirty-sync-count": max(1, self.rounds),
+            }  # fmt: skip
         if self.complete is not None:
             total, down = round(1000 * script.reported_total_s), round(1000 * script.reported_downtime_s)
             return {"status": "completed", "total-time": total, "downtime": down, "setup-time": 5, "ram": ram}

@@ -205,8 +205,8 @@ class CloudInstance:
             actions = await asyncio.to_thread(self._server.actions)
             newest = next(action for action in actions if action["action"] == "live-migration")
             detail = await asyncio.to_thread(self._server.action, newest["request_id"])
-            failed = [item for item in detail.get("events") or [] if item.get("result") != "Success"]
-            return ": " + "; ".join(str(item.get("details") or item["event"]) for item in failed) if failed else ""
+            failed = [event for event in detail.get("events") or [] if event.get("result") != "Success"]
+            return ": " + "; ".join(str(event.get("details") or event["event"]) for event in failed) if failed else ""
         return ""
 
     async def _abort(self, record: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def _ours(cloud: Cloud) -> Iterator[Leftover]:
         yield from leftover("flavor", flavor["id"], flavor["name"], str(flavor.get("description") or "").split())
 
 
-def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
+def remove(cloud: Cloud, found: list[Leftover]) -> dict[Leftover, str]:
     """Removes all, and gives those that stay, each with the API's words. What is gone already is no error."""
     network, storage, images = cloud.connection.network, cloud.connection.block_storage, cloud.connection.image
     deletes: dict[str, Callable[[Leftover], object]] = {
@@ -105,7 +105,7 @@ def remove(cloud: Cloud, things: list[Leftover]) -> dict[Leftover, str]:
     }
     failed: dict[Leftover, str] = {}
     for kind in KINDS:
-        some = [thing for thing in things if thing.kind == kind]
+        some = [leftover for leftover in found if leftover.kind == kind]
         if kind == "volume":
             _await(partial(_free, cloud, some), _JUST_S)
             _release(cloud, some)

@@ -8,6 +8,11 @@ _NOT_THERE = {
     "xbzrle": "XBZRLE",
     "multifd": "multifd",
     "dirty_limit": "a dirty limit",
+    "fixed": "a limit beside axes.downtime_limit",
+    "nova": "steps of a single migration: its own are those of each host",
+    "ovirt": "oVirt's schedule",
+    "proxmox": "Proxmox's doubling",
+    "advised": "advised limits",
     "capabilities": "single capabilities",
     "parameters": "single parameters",
 }

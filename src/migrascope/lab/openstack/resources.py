@@ -189,7 +189,7 @@ class Resources:
         with contextlib.suppress(CloudError):
             said = self.cloud.idempotent(lambda: answered(self._storage.get(query, microversion="3.3")))["messages"]
             if said:
-                return "; ".join(str(item["user_message"]) for item in said)
+                return "; ".join(str(message["user_message"]) for message in said)
         return "no reason is told"
 
     def _is_active(self, server: str) -> bool:

@@ -1,6 +1,7 @@
 """What disturbances are brought about with on the QEMU lab."""
 
 import sys
+from pathlib import Path
 
 from migrascope.lab.injectors import store_writer
 from migrascope.lab.injectors.capacity import need_capacity
@@ -15,6 +16,7 @@ from migrascope.lab.qemu.injectors.processes import Freeze, Kill
 from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
+from migrascope.lab.qemu.volume import Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.node.process import Process, Where
@@ -26,13 +28,17 @@ def injector(disturbance: Disturbance, instance: Instance, topology: Topology, d
     return Held(made, instance) if disturbance.hold else made
 
 
-class QemuTools(Tools):
-    """What the QEMU lab brings a disturbance about with."""
+class HostTools(Tools):
+    """What disturbances of the links, the hosts and the store are brought about with: on each lab of this topology.
+    lab: its kind. hosts: source and destination. volume: the instance's. folder: of the trial."""
 
-    def __init__(self, disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> None:
-        self._one, self._instance, self._topology = disturbance, instance, topology
-        self._hosts = {"source": instance.host, "destination": destination}
-        self._log = instance.folder / f"{disturbance.name}.log"
+    def __init__(
+        self, disturbance: Disturbance, lab: str, topology: Topology, hosts: tuple[str, str], volume: Volume,
+        folder: Path,
+    ) -> None:  # fmt: skip
+        self._one, self._lab, self._topology, self._volume = disturbance, lab, topology, volume
+        self._hosts = dict(zip(("source", "destination"), hosts, strict=True))
+        self._log = folder / f"{disturbance.name}.log"
 
     def cut_link(self, link: str, way: Way | None, side: Side | None) -> Injector:
         if way in ("from-source", "from-destination"):
@@ -55,41 +61,22 @@ class QemuTools(Tools):
         to = self._hosts["destination"] if link == "migration" else "storage"
         return self._beside("source", 1, "udp", address(to, link), str(rate))
 
-    def kill_qemu(self, side: str) -> Injector:
-        return Kill(self._process(side))
-
-    def freeze_qemu(self, side: str) -> Injector:
-        return Freeze(self._process(side))
-
-    def starve_qemu(self, side: str) -> Injector:
-        return NoMemory(self._topology.register, self._process(side))
-
     def fill_store(self) -> Injector:
-        return NoSpace(self._instance.volume)
+        return NoSpace(self._volume)
 
     def load_store(self, size: int, rate: float) -> Injector:
         """A writer in the node `storage`, beside the instance's volume."""
-        need_capacity(self._one, "qemu")
-        words = ["file", str(self._instance.volume.path.parent), str(size), str(rate)]
+        need_capacity(self._one, self._lab)
+        words = ["file", str(self._volume.path.parent), str(size), str(rate)]
         argv = [sys.executable, "-I", "-S", store_writer.__file__, *words]
         return StoreLoad(Where(self._topology.nodes["storage"]).command(argv), rate, self._log)
 
     def hold_memory(self, side: str, size: int) -> Injector:
-        need_capacity(self._one, "qemu")
+        need_capacity(self._one, self._lab)
         return self._beside(side, 1, "memory", str(size))
 
     def occupy_processors(self, side: str, count: int) -> Injector:
         return self._beside(side, count, "cpu")
-
-    def abort_migration(self) -> Injector:
-        return Abort(self._instance.monitors[self._instance.host])
-
-    def migrate_again(self) -> Injector:
-        uri = migration.uri_of(self._hosts["destination"])
-        return SecondMigration(self._instance.monitors[self._instance.host], uri)
-
-    def _process(self, side: str) -> Process:
-        return self._instance.processes[self._hosts[side]]
 
     def _beside(self, side: str, count: int, *words: str) -> HostStress:
         where = Where(self._topology.nodes[self._hosts[side]])
@@ -101,6 +88,34 @@ class QemuTools(Tools):
             return [self._hosts[side]]
         own = {"migration": [self._hosts["source"]], "storage": ["storage"], "external": ["client"]}
         return own.get(link, list(self._hosts.values()))
+
+
+class QemuTools(HostTools):
+    """What the QEMU lab brings a disturbance about with."""
+
+    def __init__(self, disturbance: Disturbance, instance: Instance, topology: Topology, destination: str) -> None:
+        hosts = (instance.host, destination)
+        super().__init__(disturbance, "qemu", topology, hosts, instance.volume, instance.folder)
+        self._instance = instance
+
+    def kill_qemu(self, side: str) -> Injector:
+        return Kill(self._process(side))
+
+    def freeze_qemu(self, side: str) -> Injector:
+        return Freeze(self._process(side))
+
+    def starve_qemu(self, side: str) -> Injector:
+        return NoMemory(self._topology.register, self._process(side))
+
+    def abort_migration(self) -> Injector:
+        return Abort(self._instance.monitors[self._instance.host])
+
+    def migrate_again(self) -> Injector:
+        uri = migration.uri_of(self._hosts["destination"])
+        return SecondMigration(self._instance.monitors[self._instance.host], uri)
+
+    def _process(self, side: str) -> Process:
+        return self._instance.processes[self._hosts[side]]
 
 
 def _directions(way: Way | None) -> tuple[bool, bool]:

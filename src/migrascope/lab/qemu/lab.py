@@ -17,6 +17,7 @@ from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.lab.steering import Steering
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
@@ -28,7 +29,6 @@ from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
 
-FRAMES_S = 0.05
 _PLAIN = {"pre-copy": BUILT_IN["pre-copy"]}
 
 
@@ -41,21 +41,15 @@ class QemuInstance(Instance):
         super().__init__(spec, host, folder, lab.topology, lab.image_root)
         self._lab = lab
         self._recovery: Recovery | None = None
+        self._steering: Steering | None = None
         self._downtime_limit_s = 0.0
 
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """QEMU's events and status, the links' counters, and the instance's frames by host."""
         topology = self._lab.topology
-        qmp = {"hosts": self.probe_sockets(), "interval_s": interval_s}
-        link = {"ports": topology.ports(), "interval_s": interval_s}
-        tenant = {port: node for port, (name, node) in topology.ports().items() if name == "tenant"}
-        frames = {"mac": self.spec.mac, "ports": tenant, "interval_s": FRAMES_S}
-        always = [
-            ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, qmp),
-            ProcessSpec("link", "migrascope.probe.link", "fabric", topology.fabric, link),
-        ]
-        counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", topology.fabric, frames)
-        return [*always, counter] if interval_s else always
+        config = {"hosts": self.probe_sockets(), "interval_s": interval_s}
+        qmp = ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, config)
+        return [qmp, *topology.watchers(self.spec.mac, interval_s)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.
@@ -83,13 +77,17 @@ class QemuInstance(Instance):
         """By what is in the memory of its process."""
         return sampling.filled(self.processes[self.host].pid, self.spec.memory_bytes, pages)
 
+    def steer(self, steering: Steering) -> None:
+        """By our monitor of the source."""
+        self._steering = steering
+
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives the source's final query-migrate."""
         policy = self.spec.policy
         if policy.post_copy is not None and policy.post_copy.recover:
             self._recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
         return await migration.migrate(
-            self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery
+            self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery, self._steering
         )
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:

@@ -10,6 +10,9 @@ from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.topology import address
+from migrascope.lab.steering import Steering
+from migrascope.model.clock import mono_ns
+from migrascope.model.controllers import Action, SetLimit, TurnToPostCopy
 from migrascope.model.policy import Moment, Policy
 from migrascope.node.wait import WaitTimeout, wait_until
 
@@ -32,10 +35,10 @@ async def prepare(instance: Instance, destination: str) -> None:
 
 async def migrate(
     instance: Instance, destination: str, policy: Policy, limit_s: float, downtime_limit_s: float,
-    requested: Requested, recovery: Recovery | None,
+    requested: Requested, recovery: Recovery | None, steering: Steering | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Migrates a prepared instance and gives the source's final query-migrate. recovery: what is done about a post-copy
-    without its link, None for nothing.
+    without its link, None for nothing. steering: who changes it while it runs, None for nobody.
 
     QEMU answers nobody while it sends the rest of a stopped guest, so it may be silent for the downtime limit more than
     otherwise. requested is called right before the command goes to QEMU. MigrationFailed with the reason;
@@ -52,7 +55,8 @@ async def migrate(
     turn = _turn(policy)
     began = asyncio.get_running_loop().time()
     while True:
-        answer = await _ask(instance, source, _ANSWERS_S + downtime_limit_s)
+        in_force_s = downtime_limit_s if steering is None else steering.limit_s
+        answer = await _ask(instance, source, _ANSWERS_S + in_force_s)
         status = answer.get("status")
         elapsed = asyncio.get_running_loop().time() - began
         if status == "completed" and answer.get("total-time"):
@@ -72,12 +76,14 @@ async def migrate(
         if elapsed > limit_s:
             if str(status).startswith("postcopy"):
                 raise NotConverged(f"still {status} after {limit_s:g} s; post-copy cannot be cancelled")
-            await _cancel(instance, source)
+            await _cancelled(instance, source)
             raise NotConverged(f"still {status} after {limit_s:g} s; cancelled")
+        if steering and status == "active" and (action := steering.action(answer, elapsed)):
+            await _carry_out(action, instance, source, steering, elapsed)
         if turn and status == "active" and turn.due(elapsed, answer):
             await monitor.execute(turn.command)
             turn = None
-        await asyncio.sleep(_TURN_S if turn else _ASK_S)
+        await asyncio.sleep(_TURN_S if turn else min(_ASK_S, steering.look_s) if steering else _ASK_S)
 
     async def runs() -> bool:
         if problem := instance.processes[destination].ended and instance.dead():
@@ -95,6 +101,29 @@ async def migrate(
     await wait_until(runs, 10, f"the instance runs on {destination}")
     instance.host = destination
     return answer
+
+
+async def _carry_out(action: Action, instance: Instance, source: str, steering: Steering, elapsed_s: float) -> None:
+    """Does what was decided, and stamps it with what QEMU made of it. NotConverged where that is to give up."""
+    monitor, asked_ns = instance.monitors[source], mono_ns()
+    answers_s = _ANSWERS_S + steering.limit_s
+    try:
+        match action:
+            case SetLimit(limit_s):
+                wanted = {"downtime-limit": round(1000 * limit_s)}
+                await monitor.execute("migrate-set-parameters", wanted, answers_s)
+                read = await monitor.execute("query-migrate-parameters", timeout_s=answers_s)
+                steering.done(action, asked_ns, read["downtime-limit"] / 1000)
+            case TurnToPostCopy():
+                await monitor.execute("migrate-start-postcopy", timeout_s=answers_s)
+                steering.done(action, asked_ns)
+            case _:
+                status = await _cancelled(instance, source)
+                steering.done(action, asked_ns)
+                if status != "completed":
+                    raise NotConverged(f"its manager gave it up after {elapsed_s:.1f} s; cancelled")
+    except MonitorError as error:  # a migration that was over, or has failed, by then: its status tells
+        steering.done(action, asked_ns, refused=str(error))
 
 
 @dataclass(frozen=True)
@@ -138,10 +167,15 @@ async def _ask(instance: Instance, source: str, answers_s: float = _ANSWERS_S) -
     return answer
 
 
-async def _cancel(instance: Instance, source: str) -> None:
+async def _cancelled(instance: Instance, source: str) -> str:
+    """Cancels it, and gives how it is over."""
     await instance.monitors[source].execute("migrate_cancel")
+    over = ""
 
     async def cancelled() -> bool:
-        return (await _ask(instance, source)).get("status") in ("cancelled", "failed", "completed")
+        nonlocal over
+        over = str((await _ask(instance, source)).get("status"))
+        return over in ("cancelled", "failed", "completed")
 
     await wait_until(cancelled, 10, "the migration is cancelled")
+    return over

@@ -37,8 +37,8 @@ def settings_of(policy: Policy, downtime_limit_s: float) -> Settings:
     if policy.xbzrle:
         on.add("xbzrle")
         parameters["xbzrle-cache-size"] = policy.xbzrle.cache
-    if policy.post_copy:
-        on |= {"postcopy-ram", "postcopy-preempt"} if policy.post_copy.preempt else {"postcopy-ram"}
+    if policy.may_turn:
+        on |= {"postcopy-ram", "postcopy-preempt"} if policy.preempts else {"postcopy-ram"}
     if many := policy.multifd:
         on.add("multifd")
         parameters |= {"multifd-channels": many.channels, "multifd-compression": many.compression}

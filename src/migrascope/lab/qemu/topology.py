@@ -19,6 +19,7 @@ from migrascope.model.plan import LINKS
 from migrascope.model.schedule import HOSTS
 from migrascope.node.link import Link, add_bridge, add_to_bridge
 from migrascope.node.namespace import Namespace, index_of
+from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
 
 NODES = (*HOSTS, "storage", "client", "origin")
@@ -37,6 +38,8 @@ _JOINED = {
     "tenant": HOSTS,
     "external": ("client", "origin"),
 }
+BRIDGE = "instances"
+FRAMES_S = 0.05
 INSTANCE_ADDRESS = "10.0.4.100"
 GATEWAY = "10.0.4.1"
 
@@ -74,8 +77,8 @@ class Topology:
         for node in ("client", "origin"):
             self.nodes[node].configure(_default_route)
         for host in HOSTS:
-            add_bridge(self.nodes[host], "instances")
-            add_to_bridge(self.nodes[host], "tenant", "instances")
+            add_bridge(self.nodes[host], BRIDGE)
+            add_to_bridge(self.nodes[host], "tenant", BRIDGE)
 
     @property
     def lab_links(self) -> LabLinks:
@@ -84,7 +87,7 @@ class Topology:
     def add_tap(self, host: str, name: str) -> None:
         """A tap for an instance in a host, joined to its tenant link."""
         self.nodes[host].configure(lambda routes: routes.link("add", ifname=name, kind="tuntap", mode="tap"))
-        add_to_bridge(self.nodes[host], name, "instances")
+        add_to_bridge(self.nodes[host], name, BRIDGE)
 
     def remove_tap(self, host: str, name: str) -> None:
         self.nodes[host].configure(lambda routes: routes.link("del", index=index_of(routes, name)))
@@ -92,6 +95,15 @@ class Topology:
     def ports(self) -> dict[str, tuple[str, str]]:
         """Every port in the fabric with its link and node, as the link probe wants them."""
         return {port.port: (link.name, node) for link in self.links.values() for node, port in link.ports.items()}
+
+    def watchers(self, mac: str, interval_s: float) -> list[ProcessSpec]:
+        """What counts on the links, and an instance's frames by host unless interval_s is 0."""
+        link = {"ports": self.ports(), "interval_s": interval_s}
+        tenant = {port: node for port, (name, node) in self.ports().items() if name == "tenant"}
+        frames = {"mac": mac, "ports": tenant, "interval_s": FRAMES_S}
+        always = [ProcessSpec("link", "migrascope.probe.link", "fabric", self.fabric, link)]
+        counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)
+        return [*always, counter] if interval_s else always
 
 
 def _default_route(routes: IPRoute) -> None:

@@ -1,6 +1,7 @@
 """What disturbances are brought about with on the testbed."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from migrascope.cloud.server import Server
@@ -8,10 +9,11 @@ from migrascope.lab.injectors import store_writer
 from migrascope.lab.injectors.capacity import need_capacity
 from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
+from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, SecondMigration
-from migrascope.lab.testbed.injectors.processes import NodeOff, Qemu
+from migrascope.lab.testbed.injectors.processes import NodeOff, qemu_of
 from migrascope.lab.testbed.injectors.recovery import NAMESPACE, Recovery, on_node
 from migrascope.lab.testbed.injectors.services import Service
 from migrascope.lab.testbed.nodes import UNITS
@@ -59,10 +61,10 @@ class TestbedTools(Tools):
         return self._beside("source", 1, "udp", self._nodes.address(self._aim.destination, link), str(rate))
 
     def kill_qemu(self, side: str) -> Injector:
-        return Qemu(self._node(side), self._aim.server.id, freeze=False)
+        return self._signal(side, freeze=False)
 
     def freeze_qemu(self, side: str) -> Injector:
-        return Qemu(self._node(side), self._aim.server.id, freeze=True)
+        return self._signal(side, freeze=True)
 
     def load_store(self, size: int, rate: float) -> Injector:
         need_capacity(self._one, "openstack")
@@ -90,6 +92,9 @@ class TestbedTools(Tools):
 
     def power_off(self, side: str) -> Injector:
         return NodeOff(self._node(side), self._boot)
+
+    def _signal(self, side: str, *, freeze: bool) -> Injector:
+        return QemuSignal(partial(qemu_of, self._node(side), self._aim.server.id), freeze=freeze)
 
     @property
     def _monitor(self) -> Namespace:

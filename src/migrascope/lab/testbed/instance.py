@@ -10,12 +10,12 @@ from migrascope.cloud.client import CloudError
 from migrascope.cloud.server import Server
 from migrascope.lab.contract import Requested
 from migrascope.lab.disturbable import Rescue, See
+from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.offline import OfflineVolume
 from migrascope.lab.openstack.instance import CloudInstance
 from migrascope.lab.testbed import domains, taps
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.disturbing import Aim, injector
-from migrascope.lab.testbed.events import EventWatch
 from migrascope.lab.testbed.rescue import END, RESCUE_S, UNPLUG, Seen, agree, next_step, place_text
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
@@ -41,7 +41,6 @@ class TestbedInstance(CloudInstance):
         super().__init__(*given, persist=persist)
         self._control, self._host, self._folder = control, host, folder
         self._watch: EventWatch | None = None
-        self._listening: asyncio.Future[None] | None = None
         self._see: See | None = None
 
     def listen(self, see: See) -> None:
@@ -49,7 +48,7 @@ class TestbedInstance(CloudInstance):
         self._see = see
         source = self._access.hosts[self._host]
         self._watch = EventWatch(source.python, source.uri, self.made.server, see)
-        self._listening = asyncio.ensure_future(self._watch.begin())
+        self._watch.start()
 
     def injector(self, disturbance: Disturbance, destination: str) -> Injector:
         """What brings it about. Not for kinds that are steered through the guest."""
@@ -57,14 +56,11 @@ class TestbedInstance(CloudInstance):
         return injector(disturbance, aim, self._control)
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
-        if self._listening is not None:
-            await self._listening
+        if self._watch is not None:
+            await self._watch.ready()
         return await super().migrate(destination, limit_s, requested)
 
     async def destroy(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
         if self._watch is not None:
             await self._watch.close()
         await super().destroy()

@@ -47,7 +47,7 @@ import openstack
 cloud, deadline = openstack.connect(cloud=sys.argv[1]), time.monotonic() + {_ANSWERS_S}
 while True:
     answer = cloud.compute.get("/os-hypervisors/detail", microversion="2.88")
-    if answer.ok and all(one.get("uptime") for one in answer.json()["hypervisors"]):
+    if answer.ok and all(host.get("uptime") for host in answer.json()["hypervisors"]):
         break
     if time.monotonic() > deadline:
         raise SystemExit("nova-compute does not answer in {_ANSWERS_S} s: " + answer.text)

@@ -12,7 +12,7 @@ refusal's words, and is *unknown*. One that is taken may still come too late: th
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, OPERATOR, Injector, Kind, Tools
+from migrascope.model.kinds.kind import EVERY, OPERATOR, Injector, Kind, Tools
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -24,7 +24,7 @@ class Abort(Kind):
     does = "the operator aborts the migration"
     how = "migrate_cancel on the source"
     instant = True
-    labs = BOTH
+    labs = EVERY
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.abort_migration()

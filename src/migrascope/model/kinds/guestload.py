@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, Kind
+from migrascope.model.kinds.kind import EVERY, Kind
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -15,7 +15,7 @@ class GuestLoad(Kind):
     """A kind whose name is guest- and what guest/stress.py calls it."""
 
     ability = "stress in the guest"
-    labs = BOTH
+    labs = EVERY
     in_guest = True
 
     def told(self, disturbance: "Disturbance", sink: str) -> dict[str, str]:

@@ -8,7 +8,7 @@
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, HOST_SIDES, Injector, Kind, Tools
+from migrascope.model.kinds.kind import EVERY, HOST_SIDES, Injector, Kind, Tools
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -21,7 +21,7 @@ class HostCpu(Kind):
     how = "busy processes in the host"
     targets = HOST_SIDES
     needs = ("workers",)
-    labs = BOTH
+    labs = EVERY
     dose = ("workers", "workers")
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:

@@ -11,7 +11,7 @@ Way = Literal["both", "from-source", "from-destination"]
 Side = Literal["source", "destination"]
 HOST_SIDES = ("source", "destination")
 LINKS = ("migration", "storage", "tenant", "external")
-BOTH, CLOUD = ("qemu", "openstack"), ("openstack",)
+EVERY, CLOUD = ("qemu", "libvirt", "openstack"), ("openstack",)
 ACCEPTED = "accepted"
 """The phase before all others where an API is asked: it has taken the request."""
 PHASES = ("setup", "first-copy", "switchover", "post-copy", "finish")

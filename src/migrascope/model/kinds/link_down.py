@@ -15,7 +15,7 @@ direction a token bucket (tbf) that is smaller than any frame drops all that the
 from typing import TYPE_CHECKING
 
 from migrascope.model.kinds.frames import FrameKind
-from migrascope.model.kinds.kind import BOTH, BUCKET, Injector, Tools
+from migrascope.model.kinds.kind import BUCKET, EVERY, Injector, Tools
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -27,7 +27,7 @@ class LinkDown(FrameKind):
     does = "a link carries nothing, in both directions or in one"
     how = "closes bridge ports; one way, a token bucket drops all"
     beside = ("management",)
-    labs = BOTH
+    labs = EVERY
     kernel = (BUCKET,)
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:

@@ -10,7 +10,7 @@ origin send).
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, BUCKET, LINKS, Injector, Kind, Tools, given
+from migrascope.model.kinds.kind import BUCKET, EVERY, LINKS, Injector, Kind, Tools, given
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -23,7 +23,7 @@ class LinkRate(Kind):
     how = "a token bucket (tbf) in each node"
     targets = LINKS
     needs = ("rate",)
-    labs = BOTH
+    labs = EVERY
     kernel = (BUCKET,)
     dose = ("rate", "bit/s")
     less_is_worse = True

@@ -10,7 +10,7 @@ sockets."""
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, HOST_SIDES, Injector, Kind, Tools
+from migrascope.model.kinds.kind import EVERY, HOST_SIDES, Injector, Kind, Tools
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -22,7 +22,7 @@ class QemuFreeze(Kind):
     does = "QEMU stands still"
     how = "SIGSTOP, and SIGCONT"
     targets = HOST_SIDES
-    labs = BOTH
+    labs = EVERY
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.freeze_qemu(disturbance.target)

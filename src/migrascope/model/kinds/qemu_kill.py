@@ -9,7 +9,7 @@ nowhere."""
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, HOST_SIDES, Injector, Kind, Tools
+from migrascope.model.kinds.kind import EVERY, HOST_SIDES, Injector, Kind, Tools
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -22,7 +22,7 @@ class QemuKill(Kind):
     how = "SIGKILL"
     targets = HOST_SIDES
     instant = True
-    labs = BOTH
+    labs = EVERY
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.kill_qemu(disturbance.target)

@@ -9,7 +9,7 @@ once more, which Nova refuses with 409.
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, OPERATOR, Injector, Kind, Tools
+from migrascope.model.kinds.kind import EVERY, OPERATOR, Injector, Kind, Tools
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -21,7 +21,7 @@ class SecondMigration(Kind):
     does = "the same migration is asked for again"
     how = "the same migration asked for again"
     instant = True
-    labs = BOTH
+    labs = EVERY
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.migrate_again()

@@ -19,7 +19,7 @@ this machine's disk, for its next objects, until the testbed is purged."""
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, Injector, Tools, given
+from migrascope.model.kinds.kind import EVERY, Injector, Tools, given
 from migrascope.model.kinds.stores import StoreKind
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class StorageLoad(StoreKind):
     how = "a client of the store writes blocks at a set rate"
     targets = ("storage",)
     needs = ("write_rate", "working_set")
-    labs = BOTH
+    labs = EVERY
     dose = ("write_rate", "B/s")
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 4 * 2**30
 """The most that load on a store, or its recovery, writes there."""
-_COPIES = {"qemu": 1, "openstack": 2}
+_COPIES = {"qemu": 1, "libvirt": 1, "openstack": 2}
 
 
 class StoreKind(Kind):

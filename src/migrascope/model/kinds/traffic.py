@@ -10,7 +10,7 @@ migration's. What could not be sent in time is given up.
 
 from typing import TYPE_CHECKING
 
-from migrascope.model.kinds.kind import BOTH, Injector, Kind, Tools, given
+from migrascope.model.kinds.kind import EVERY, Injector, Kind, Tools, given
 
 if TYPE_CHECKING:
     from migrascope.model.disturbance import Disturbance
@@ -23,7 +23,7 @@ class Traffic(Kind):
     how = "UDP at a set rate from the source, in the link's own queue"
     targets = ("migration", "storage")
     needs = ("rate",)
-    labs = BOTH
+    labs = EVERY
     dose = ("rate", "bit/s")
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:

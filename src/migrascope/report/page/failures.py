@@ -54,7 +54,7 @@ def _what(trial: TrialResult) -> tuple[str, str]:
 
 def _disturbed(trial: TrialResult) -> tuple[str, str]:
     name = trial.facts.factors.disturbance
-    table = next(item for item in trial.facts.plan["disturbance"] if item["name"] == name)
+    table = next(spec for spec in trial.facts.plan["disturbance"] if spec["name"] == name)
     if table["when"] in ("trial", "window"):
         return name, table["when"]
     key, unit = dose_of(table["kind"]) or ("", "")

@@ -78,7 +78,7 @@ def render(
         left_out=left_out,
         data=sections.data(timelines),
         steps=step_durations.steps(summary, shown),
-        layers={number: layers.drawn(item) for number, item in seen.items()},
+        layers={number: layers.drawn(states) for number, states in seen.items()},
         quality=sections.quality(summary, shown),
         grades=sections.grades(summary, shown),
         sniffer=sections.sniffer(summary, shown),

@@ -77,8 +77,8 @@ def _port(recording: Recording, since: Any, over: float) -> list[Span]:
     """Where the port is bound; the host whose binding is active comes first."""
     told = []
     for poll in openstack.polls(recording, "bindings"):
-        order = sorted(poll.answer, key=lambda item: item["status"] != "ACTIVE")
-        told.append((poll, " + ".join(item["host"] for item in order)))
+        order = sorted(poll.answer, key=lambda binding: binding["status"] != "ACTIVE")
+        told.append((poll, " + ".join(binding["host"] for binding in order)))
     return _changes(told, since, over)
 
 

@@ -165,7 +165,7 @@ def grades(summary: Summary, shown: list[str]) -> list[dict[str, Any]]:
             delay, loss = _median(cell, f"probe.rtt_s.{window}.p95"), _median(cell, f"probe.loss_ratio.{window}")
             jitter = max(
                 (_median(cell, f"probe.{name}.{window}.p95") for name in ("rtt_variation_s", "rtt_pdv_s")),
-                key=lambda item: -1.0 if item[0] is None else item[0],
+                key=lambda median: -1.0 if median[0] is None else median[0],
             )
             reached, usual = (_median(cell, f"visitor.goodput_bps.{at}")[0] for at in (window, "before"))
             delays = tiphon.delay(delay[0], at_least=delay[1])
@@ -286,7 +286,7 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             yield from flat(inner, f"{path} {name.replace('_', ' ')}".strip())
     elif isinstance(value, list):
-        yield path, " ".join(str(item) for item in value)
+        yield path, " ".join(str(inner) for inner in value)
     elif path.endswith(" bytes"):
         yield path.removesuffix(" bytes"), human(value, "B")
     else:

@@ -133,5 +133,5 @@ def _told(trials: list[TrialResult], key: str) -> str:
     known = [trial.metrics[key] for trial in trials if key in trial.metrics and trial.metrics[key].value is not None]
     if not known:
         return next((trial.metrics[key].reason or "" for trial in trials if key in trial.metrics), "")
-    worst = max(known, key=lambda item: item.bound or 0.0)
+    worst = max(known, key=lambda measured: measured.bound or 0.0)
     return f"{worst.source} (±{human(worst.bound, 's')})" if worst.bound else worst.source

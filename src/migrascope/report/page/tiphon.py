@@ -88,5 +88,5 @@ def overall(grades: Sequence[Grade]) -> Overall:
     known = [(grade.index, grade) for grade in grades if grade.index is not None]
     if not known or len(known) < len(grades):
         return Overall(NONE, None)
-    worst = min(known, key=lambda item: item[0])[1]
+    worst = min(known, key=lambda grade: grade[0])[1]
     return Overall(replace(worst, scale=""), round(sum(index for index, _ in known) / len(known), 2))

@@ -78,7 +78,7 @@ class CloudDoctor:
             words = "not told to us: Compute chooses, and only the server's hostId proves another host"
             return Check("hosts", "unknown", words, "", needed=False)
         up = sorted(
-            item["hypervisor_hostname"] for item in found if (item["state"], item["status"]) == ("up", "enabled")
+            host["hypervisor_hostname"] for host in found if (host["state"], host["status"]) == ("up", "enabled")
         )
         remedy = "a migration needs two hosts that are up and enabled"
         return Check("hosts", "pass" if len(up) > 1 else "fail", f"{len(up)} up: {', '.join(up)}", remedy)

@@ -26,15 +26,15 @@ class Offer:
 
 
 def offers(lab: str = "qemu") -> list[Offer]:
-    """Each kind on a lab (qemu, openstack) of this machine. UsageProblem for another lab."""
+    """Each kind on a lab (qemu, libvirt, openstack) of this machine. UsageProblem for another lab."""
     if lab not in LATE_S:
-        raise UsageProblem(f"the lab {lab} has no disturbances: {' and '.join(LATE_S)} have")
+        raise UsageProblem(f"the lab {lab} has no disturbances: {', '.join(LATE_S)} have")
     here = _here()
     return [_offer(kind, here, lab) for kind in KINDS]
 
 
 def problems_of(plan: Plan) -> list[str]:
-    """Why this machine cannot bring about what a plan for the QEMU lab or the testbed names, one sentence each."""
+    """Why this machine cannot bring about what a plan for a lab of its own or the testbed names, one sentence each."""
     tables = plan.disturbances()
     wanted = [tables[name] for name in plan.axes.disturbance if name != NONE]
     here = _here() if wanted else None

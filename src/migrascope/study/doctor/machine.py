@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the QEMU lab, each with the next command."""
+"""What this machine has and lacks for the labs that are brought up on it, each with the next command."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from typing import Literal
 
 from migrascope.guest.image import ROOT
 from migrascope.lab.host_image import HOST
+from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.qemu import tls
 from migrascope.model.calibration import Calibration
 from migrascope.model.kinds.kind import LOSS
@@ -21,8 +22,7 @@ from migrascope.node.register import registers
 from migrascope.probe.ring import Ring, filter_program
 from migrascope.store.document import read_object
 from migrascope.study.doctor import disturbances
-from migrascope.study.runs.environment import environment
-from migrascope.study.runs.run import CALIBRATION
+from migrascope.study.runs.environment import CALIBRATION, environment
 from migrascope.workload.devtools import chromium
 
 Verdict = Literal["pass", "fail", "unknown"]
@@ -48,9 +48,10 @@ class Check:
 
 
 def checks(plan: Plan | None = None) -> list[Check]:
-    """All that the QEMU lab needs of this machine for a plan (by default the default one), and what else is worth
-    knowing. Changes nothing."""
+    """All that a plan (by default the default one) needs of this machine for the lab qemu or libvirt, and what else is
+    worth knowing. Changes nothing."""
     plan = plan or Plan()
+    recipes = [HOST, ROOT, *([LIBVIRT_HOST] if plan.lab.kind == "libvirt" else [])]
     return [
         *_rights(),
         *_programs(),
@@ -58,8 +59,8 @@ def checks(plan: Plan | None = None) -> list[Check]:
         *capture(plan),
         *browser(plan),
         _kvm(plan),
-        *_machine(max(plan.axes.memory)),
-        *(_image(recipe) for recipe in (HOST, ROOT)),
+        *_machine(max(plan.axes.memory), recipes),
+        *(_image(recipe) for recipe in recipes),
         _leftovers(),
         _calibration(),
     ]
@@ -71,7 +72,7 @@ def blocking(checked: Iterable[Check]) -> list[str]:
 
 
 def problems_of(plan: Plan) -> list[str]:
-    """What is missing here for a plan on the QEMU lab, one sentence each with the next command."""
+    """What is missing here for a plan on the lab qemu or libvirt, one sentence each with the next command."""
     problems = blocking(checks(plan))
     problems += disturbances.problems_of(plan)
     program = plan.lab.qemu_program
@@ -152,7 +153,7 @@ def _kvm(plan: Plan) -> Check:
     return _check("KVM", False, words, "set lab.accelerator to auto or tcg" if wanted else "", needed=wanted)
 
 
-def _machine(guest_memory: int) -> Iterator[Check]:
+def _machine(guest_memory: int, recipes: list[Recipe]) -> Iterator[Check]:
     facts = environment()
     cores = facts["cores"]
     words = f"{cores} for both hosts and everything else"
@@ -161,7 +162,7 @@ def _machine(guest_memory: int) -> Iterator[Check]:
     total = facts["memory_bytes"]
     words = f"{human(total, 'B')}, {human(wanted, 'B')} wanted for the instance on both hosts"
     yield _check("memory", total >= wanted, words, "lower axes.memory in the plan")
-    wanted = _RUN_BYTES + sum(recipe.wanted_bytes for recipe in (HOST, ROOT) if not _built(recipe))
+    wanted = _RUN_BYTES + sum(recipe.wanted_bytes for recipe in recipes if not _built(recipe))
     folder = next(path for path in (CACHE, *CACHE.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     words = f"{human(free, 'B')} free on {folder}, {human(wanted, 'B')} wanted"

@@ -35,7 +35,7 @@ _TABLES: dict[Need, tuple[str, ...]] = {
 _SHORT = {"windows": Windows.model_validate({"before": "2s"}), "blocks": 1, "also": None}
 
 
-def prospect(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
+def availability(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
     """Each metric's key with the reason why it will be None, None where it will be there: in one of the plan's
     scenarios at least. reach: what can be asked."""
     plan = plan.model_copy(update=_SHORT)

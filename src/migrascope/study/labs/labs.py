@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from migrascope.lab.contract import Lab
 from migrascope.lab.fake.lab import FACTS
+from migrascope.lab.libvirt.image import LIBVIRT_HOST
+from migrascope.lab.libvirt.lab import LibvirtLab
 from migrascope.lab.qemu.lab import QemuLab
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
+from migrascope.node.image import root_image
 from migrascope.store.recording import Recording, TrialFacts
 from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.labs.images import Images
@@ -46,6 +50,15 @@ class Up:
     fit: Callable[[Plan], Awaitable[Load]] | None = None
 
 
+def _guest_trials(lab: Lab, images: Images, progress: Progress) -> Up:
+    """A lab of this machine that runs trials of our guest."""
+    return Up(
+        lab.facts | {"guest": images.guest},
+        lambda loaded: TrialEngine(lab, loaded, progress.phase, images.site).run,
+        lambda loaded: Fit(lab, loaded, progress.waiting).find(),
+    )
+
+
 @contextlib.asynccontextmanager
 async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[tuple[QemuLab, Up]]:
     """The QEMU lab with its origin, up; and as something that runs trials."""
@@ -54,12 +67,7 @@ async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncItera
     async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies) as lab:
         space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
         async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
-            up = Up(
-                lab.facts | {"guest": images.guest},
-                lambda loaded: TrialEngine(lab, loaded, progress.phase, images.site).run,
-                lambda loaded: Fit(lab, loaded, progress.waiting).find(),
-            )
-            yield lab, up
+            yield lab, _guest_trials(lab, images, progress)
 
 
 @contextlib.asynccontextmanager
@@ -67,6 +75,18 @@ async def qemu_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIt
     """The QEMU lab, up, as something that runs trials."""
     async with qemu_lab(plan, images, progress) as (_, up):
         yield up
+
+
+@contextlib.asynccontextmanager
+async def libvirt_trials(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[Up]:
+    """The libvirt lab with its origin, up, as something that runs trials."""
+    root = await root_image(LIBVIRT_HOST, say=progress.step, meanwhile=progress.waiting)
+    progress.step("bringing up the lab: two hosts with libvirt, storage, client, origin")
+    wanted, policies = plan.lab.accelerator, plan.chosen_policies()
+    async with LibvirtLab.up(root, images.host_root, images.boot, wanted=wanted, policies=policies) as lab:
+        space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
+        async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
+            yield _guest_trials(lab, images, progress)
 
 
 @contextlib.asynccontextmanager

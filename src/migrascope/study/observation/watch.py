@@ -19,8 +19,7 @@ from migrascope.model.schedule import COMMAND, Factors, TrialSpec, schedule
 from migrascope.node.lock import holder
 from migrascope.store.following import TrialFollower
 from migrascope.store.recording import DAMAGED, Recording
-from migrascope.store.runfolder import RunError, RunFolder
-from migrascope.study.runs.run import LOCK, plan_of
+from migrascope.store.runfolder import LOCK, RunError, RunFolder
 
 QUIET_S = 5.0
 """A trial that has written nothing for so long is told to be silent: every probe writes several times a second."""
@@ -76,7 +75,7 @@ class _Trials:
     """What both ways of watching share: the run's plan, and what its finished trials tell."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.run, self.plan = run, plan_of(run)
+        self.run, self.plan = run, run.plan()
         self.specs = {spec.number: spec for spec in schedule(self.plan)}
         self._read: dict[int, Finished] = {}
         self._pasts: dict[int, Past] = {}
@@ -108,7 +107,7 @@ class _Trials:
         factors = self.specs[number].factors
 
         def learnt(resident: int | None) -> Known:
-            return known(factors, [past for item, past in sorted(self._pasts.items()) if item < number], resident)
+            return known(factors, [past for earlier, past in sorted(self._pasts.items()) if earlier < number], resident)
 
         visitors = self.plan.visitors
         buffer_s = visitors.file_buffer if factors.scenario == "offline" else visitors.live_buffer

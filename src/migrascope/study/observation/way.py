@@ -157,7 +157,7 @@ async def clocked(targets: Sequence[Target]) -> list[Target]:
             kept.add(target.address)
     rates = [target.clock_rate for target in found if target.clock_port]
     rate = min([*rates, MOST_SEGMENTS / max(1, len(rates))])
-    return [item.model_copy(update={"clock_rate": rate}) if item.clock_port else item for item in found]
+    return [target.model_copy(update={"clock_rate": rate}) if target.clock_port else target for target in found]
 
 
 async def _clocked(target: Target) -> Target:

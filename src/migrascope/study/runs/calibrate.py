@@ -14,9 +14,8 @@ from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress, qemu_lab
 from migrascope.study.plans import text_of
-from migrascope.study.runs.environment import manifest
+from migrascope.study.runs.environment import CALIBRATION, manifest
 from migrascope.study.runs.load import Chooser, KeptLoads
-from migrascope.study.runs.run import CALIBRATION
 from migrascope.trial.calibration_trial import Series, Truths
 
 SCHEMA = 2

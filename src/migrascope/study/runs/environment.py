@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from migrascope import __version__
+from migrascope.node.paths import STATE
+
+CALIBRATION = STATE / "calibration.json"
+"""What `calibrate` has measured on this machine."""
 
 
 def environment() -> dict[str, Any]:

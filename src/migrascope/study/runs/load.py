@@ -15,7 +15,6 @@ from migrascope.store.document import read_object
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.labs import Progress, Up
-from migrascope.study.plans import plan_in
 from migrascope.study.runs.environment import environment
 from migrascope.trial.fit import heaviest
 from migrascope.workload.search import conclude
@@ -52,7 +51,7 @@ class KeptLoads:
 
     def put(self, key: str, load: Load) -> None:
         """Keeps it; the oldest goes where there are many."""
-        others = {name: item for name, item in self._all().items() if name != key}
+        others = {name: kept for name, kept in self._all().items() if name != key}
         newest = list(others.items())[-_MOST_KEPT + 1 :]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._path, {**dict(newest), key: load.as_json()})
@@ -160,5 +159,5 @@ _SOURCES = {
 
 def another_runs(run: RunFolder) -> Load:
     """The load that a run had, for another one. One that was made before loads were found has its plan's numbers."""
-    found = run.load() or plan_in(run.path / "plan.toml").full_load()
+    found = run.load() or run.plan().full_load()
     return replace(found, how="run", tried=())

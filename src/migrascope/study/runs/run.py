@@ -10,20 +10,15 @@ from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
 from migrascope.node.lock import free
-from migrascope.node.paths import STATE
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
-from migrascope.store.runfolder import RunError, RunFolder
+from migrascope.store.runfolder import LOCK, RunError, RunFolder
 from migrascope.study.labs.images import Images
-from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, qemu_trials
-from migrascope.study.plans import plan_in, text_of
-from migrascope.study.runs.environment import manifest
+from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, libvirt_trials, qemu_trials
+from migrascope.study.plans import text_of
+from migrascope.study.runs.environment import CALIBRATION, manifest
 from migrascope.study.runs.load import Chooser, KeptLoads
 from migrascope.trial.sampling import PERIODS_S
-
-LOCK = ".lock"
-"""In the run folder: held by the process that writes it."""
-CALIBRATION = STATE / "calibration.json"
 
 
 @contextlib.contextmanager
@@ -53,6 +48,8 @@ def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsync
         return cloud_trials(plan, progress)
     if plan.lab.kind == "address":
         return address_trials(progress)
+    if plan.lab.kind == "libvirt" and images is not None:
+        return libvirt_trials(plan, images, progress)
     return fake_trials() if images is None else qemu_trials(plan, images, progress)
 
 
@@ -84,7 +81,7 @@ async def execute(
 
 async def resume(run: RunFolder, images: Images | None, progress: Progress) -> RunFolder:
     """Runs the trials of a run that are not finished. RunError when QEMU or accelerator are not those it began with."""
-    plan = plan_of(run)
+    plan = run.plan()
     if finished(run):
         return run
     with locked(run):
@@ -99,14 +96,9 @@ async def resume(run: RunFolder, images: Images | None, progress: Progress) -> R
     return run
 
 
-def plan_of(run: RunFolder) -> Plan:
-    """The plan as it ran."""
-    return plan_in(run.path / "plan.toml")
-
-
 def finished(run: RunFolder) -> bool:
     """Whether every trial of its plan is sealed."""
-    return run.finished() >= {spec.number for spec in schedule(plan_of(run))}
+    return run.finished() >= {spec.number for spec in schedule(run.plan())}
 
 
 async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:

@@ -57,7 +57,7 @@ class Groups:
 
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
-        (pool,) = (item for item in ask(cluster, prefix="osd dump")["pools"] if item["pool_name"] == "volumes")
+        (pool,) = (pool for pool in ask(cluster, prefix="osd dump")["pools"] if pool["pool_name"] == "volumes")
         self._names = [f"{pool['pool']}.{number:x}" for number in range(pool["pg_num"])]
         self.states: list[str] = []
         self.homes: list[list[int]] = []
@@ -179,7 +179,7 @@ def allow(cluster: Any) -> list[str]:
 
 def empty(pool: Any) -> int:
     """How many objects it removed."""
-    left = [item.key for item in pool.list_objects()]
+    left = [stored.key for stored in pool.list_objects()]
     for key in left:
         pool.remove_object(key)
     return len(left)
@@ -194,23 +194,23 @@ def listen(words: "queue.Queue[str]") -> None:
 def behind(namespace: str, osd: int, size: int) -> None:
     words: queue.Queue[str] = queue.Queue()
     threading.Thread(target=listen, args=(words,), daemon=True).start()
-    item = Behind(namespace, osd, size, words)
+    recovery = Behind(namespace, osd, size, words)
     said = ""
     try:
-        item.forbid()
+        recovery.forbid()
         say("ready")
         while word := words.get():
             if word == "go":
-                say(item.go())
-                item.follow()
+                say(recovery.go())
+                recovery.follow()
             else:
-                {"down": item.down, "up": item.up}[word]()
+                {"down": recovery.down, "up": recovery.up}[word]()
                 say(word)
-        said = item.end()
+        said = recovery.end()
     except Ended:
         pass
     finally:
-        item.undo()
+        recovery.undo()
     say(said)
 
 

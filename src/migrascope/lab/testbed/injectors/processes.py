@@ -1,7 +1,5 @@
-"""The QEMU of an instance on a node, killed or frozen; a node that loses its power."""
+"""The QEMU of an instance on a node; a node that loses its power."""
 
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,31 +17,6 @@ def qemu_of(node: Container, server: str) -> int:
         if server.encode() in words:
             return pid
     raise ProcessLookupError(f"no QEMU of the instance runs on {node.name}")
-
-
-class Qemu:
-    """SIGKILL to a QEMU, or SIGSTOP and SIGCONT. It is looked for when it is struck: the destination's begins late."""
-
-    def __init__(self, node: Container, server: str, *, freeze: bool) -> None:
-        self._node, self._server, self._freeze = node, server, freeze
-        self._stopped = 0
-
-    async def arm(self) -> None:
-        return
-
-    async def apply(self) -> str:
-        pid = qemu_of(self._node, self._server)
-        os.kill(pid, signal.SIGSTOP if self._freeze else signal.SIGKILL)
-        self._stopped = pid if self._freeze else 0
-        return ""
-
-    async def heal(self) -> None:
-        pid, self._stopped = self._stopped, 0
-        if pid:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                return
 
 
 class NodeOff:

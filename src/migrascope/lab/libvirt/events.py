@@ -15,13 +15,23 @@ _READY_S = 20.0
 
 
 class EventWatch:
-    """Tells every event of one domain. Close it."""
+    """Tells every event of one domain, the UUID of which is given. Close it."""
 
     def __init__(self, python: Sequence[str], uri: str, domain: str, see: See) -> None:
         self._argv = [*python, "-c", SCRIPT.read_text(encoding="utf-8"), uri, domain]
         self._see = see
         self._child: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins; `ready` waits for it."""
+        self._beginning = asyncio.create_task(self.begin())
+
+    async def ready(self) -> None:
+        """Returns when it hears. Problem when libvirt cannot be heard."""
+        if self._beginning is not None:
+            await self._beginning
 
     async def begin(self) -> None:
         """Returns when it hears. Problem when libvirt cannot be heard."""
@@ -46,6 +56,9 @@ class EventWatch:
 
     async def close(self) -> None:
         """Ends it, whatever became of it."""
+        if self._beginning is not None:
+            self._beginning.cancel()
+            await asyncio.gather(self._beginning, return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
         if self._child is not None:

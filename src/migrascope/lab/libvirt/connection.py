@@ -1,0 +1,96 @@
+"""libvirt's API on a host of the lab, through a Python that runs there."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from migrascope.model.problem import Problem
+
+AGENT = Path(__file__).parent / "files" / "agent.py"
+_READY_S = 30.0
+_LINE_BYTES = 2**22
+NONE = "Domain not found"
+"""How libvirt's words begin where there is no domain of a name."""
+
+
+class LibvirtError(Problem):
+    """libvirt refused, or is gone; the message names the host and holds libvirt's words."""
+
+
+class Connection:
+    """One host's libvirt. versions: its own and QEMU's, as it numbers them. Close it."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.versions: dict[str, int] = {}
+        self._child: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+
+    async def open(self, python: Sequence[str]) -> None:
+        """python: the command of a Python in the host that has its module. LibvirtError where libvirt takes no
+        connection in 30 s."""
+        self._child = child = await asyncio.create_subprocess_exec(
+            *python, "-c", AGENT.read_text(encoding="utf-8"),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES, start_new_session=True,
+        )  # fmt: skip
+        assert child.stdout is not None
+        try:
+            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
+        except TimeoutError:
+            line = b""
+        if not line:
+            await self.close()
+            raise LibvirtError(f"{self.host}: libvirt takes no connection")
+        self.versions = json.loads(line)["result"]
+        self._reader = asyncio.create_task(self._read(child.stdout))
+
+    async def _read(self, lines: asyncio.StreamReader) -> None:
+        async for line in lines:
+            answer = json.loads(line)
+            waiting = self._waiting.pop(answer["id"], None)
+            if waiting is None or waiting.done():
+                continue
+            if "error" in answer:
+                waiting.set_exception(LibvirtError(f"{self.host}: {answer['error']}"))
+            else:
+                waiting.set_result(answer["result"])
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(LibvirtError(f"{self.host}: libvirt's client has ended"))
+        self._waiting.clear()
+
+    async def call(self, name: str, *args: Any, on: str | None = None, timeout_s: float | None = 20.0) -> Any:
+        """What a method of the connection, or of the domain of a name, gives. timeout_s: None for a call that may take
+        as long as it takes. LibvirtError with libvirt's words where it refuses or does not answer in time."""
+        if self._child is None or self._reader is None or self._reader.done():
+            raise LibvirtError(f"{self.host}: libvirt's client has ended")
+        assert self._child.stdin is not None
+        number = next(self._numbers)
+        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        text = json.dumps({"id": number, "on": on, "call": name, "args": args})
+        self._child.stdin.write(text.encode() + b"\n")
+        try:
+            await self._child.stdin.drain()
+            return await asyncio.wait_for(waiting, timeout_s)
+        except TimeoutError:
+            raise LibvirtError(f"{self.host}: {name} had no answer in {timeout_s:g} s") from None
+        except ConnectionError as error:
+            raise LibvirtError(f"{self.host}: libvirt's client has ended") from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def close(self) -> None:
+        """Ends it, whatever became of it."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+            await self._child.wait()
+        if self._reader is not None:
+            await asyncio.gather(self._reader, return_exceptions=True)

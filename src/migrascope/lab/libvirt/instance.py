@@ -1,0 +1,187 @@
+"""An instance: a domain on one of the hosts, with its volume on the storage that both reach."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab.contract import Requested, panic_in
+from migrascope.lab.disturbable import Rescue, See
+from migrascope.lab.libvirt import disturbing, migration, policy
+from migrascope.lab.libvirt.connection import NONE, LibvirtError
+from migrascope.lab.libvirt.domain import DomainSpec, xml
+from migrascope.lab.libvirt.events import EventWatch
+from migrascope.lab.libvirt.host import Host
+from migrascope.lab.libvirt.rescue import rescue
+from migrascope.lab.offline import OfflineVolume, examine
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology
+from migrascope.lab.qemu.volume import Volume
+from migrascope.model.disturbance import Disturbance
+from migrascope.model.kinds.kind import Injector
+from migrascope.model.policy import Policy
+from migrascope.model.postcheck import PostCheck
+from migrascope.model.schedule import Factors
+from migrascope.node.process import Where
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
+
+GONE, SILENT = "no domain", "no answer"
+"""What stands for its state where a host's libvirt does not know it, or says nothing."""
+_STATES = ("no state", "running", "blocked", "paused", "in shutdown", "shut off", "crashed", "suspended by the guest")
+"""virDomainState, by number."""
+_GONE_S = 10.0
+
+
+class LibvirtInstance:
+    """An instance as a trial uses it. host: where it runs; moving: a migration of it goes on."""
+
+    address = INSTANCE_ADDRESS
+
+    def __init__(
+        self, spec: DomainSpec, wanted: Policy, host: str, folder: Path, hosts: Mapping[str, Host], topology: Topology,
+        root: Path,
+    ) -> None:  # fmt: skip
+        """folder: of its trial. hosts: by their names. root: the root image in which its volume is served and read."""
+        self.spec, self.policy, self.host, self.folder = spec, wanted, host, folder
+        self.hosts, self.topology, self._root = hosts, topology, root
+        self.volume = Volume(spec.name, spec.image.disk, folder, root, topology.nodes["storage"])
+        self._watch: EventWatch | None = None
+        self.moving = False
+
+    async def start(self) -> None:
+        """Boots it on its host. LibvirtError with libvirt's words, and QEMU's, when it does not begin."""
+        await self.hosts[self.host].connection.call("createXML", xml(self.spec), 0)
+
+    async def call(self, host: str, name: str, *args: Any, timeout_s: float | None = 20.0) -> Any:
+        """A call about it to a host's libvirt."""
+        return await self.hosts[host].connection.call(name, *args, on=self.spec.name, timeout_s=timeout_s)
+
+    async def state(self, host: str) -> str:
+        """What a host's libvirt says of it, in a word. LibvirtError where it says nothing."""
+        try:
+            number, _ = await self.call(host, "state")
+        except LibvirtError as error:
+            if NONE in str(error):
+                return GONE
+            raise
+        return _STATES[number]
+
+    async def states(self) -> dict[str, str]:
+        """The same of both hosts; SILENT where one gives no answer."""
+        found = {}
+        for host in self.hosts:
+            try:
+                found[host] = await self.state(host)
+            except LibvirtError:
+                found[host] = SILENT
+        return found
+
+    def problem(self) -> str | None:
+        """Why its QEMU, or its kernel, does not go on; None while it moves, for then there is another each moment."""
+        if not self.moving and self.hosts[self.host].qemu(self.spec.name) is None:
+            words = self.hosts[self.host].words(self.spec.name)
+            return f"the QEMU of {self.spec.name} on {self.host} has ended: {words}"
+        return panic_in(self._console())
+
+    async def console(self) -> str:
+        """What it wrote on its console so far, on both hosts."""
+        return self._console()
+
+    def _console(self) -> str:
+        serial = self.spec.serial
+        return serial.read_text(errors="replace") if serial.exists() else ""
+
+    def pids(self) -> dict[str, int]:
+        """Its QEMUs that run now; the destination's begins with the migration."""
+        found = {f"qemu-{name}": host.qemu(self.spec.name) for name, host in self.hosts.items()}
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    def watchers(self, interval_s: float) -> list[ProcessSpec]:
+        """libvirt's events and statistics and QEMU's through it, the links' counters, and its frames by host."""
+        hosts = {name: {"uri": "qemu:///system", "python": host.python} for name, host in self.hosts.items()}
+        config = {"hosts": hosts, "domain": self.spec.uuid, "interval_s": interval_s, "persist": False}
+        probe = ProcessSpec("libvirt", "migrascope.probe.libvirt", "fabric", None, config)
+        return [probe, *self.topology.watchers(self.spec.mac, interval_s)]
+
+    async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
+        """Sets the downtime limit on the source, which libvirt leaves as it is. The destination's QEMU is begun by
+        libvirt when it is asked to migrate, and all else is set then.
+
+        Gives what the call will be given, the source's parameters as QEMU reads them back, and the links' rates.
+        """
+        source = self.host
+        await self.call(source, "migrateSetMaxDowntime", round(factors.downtime_limit_s * 1000), 0)
+        parameters = await self.call(source, "qmp", "query-migrate-parameters")
+        links = {name: link.rate_bps for name, link in self.topology.links.items()}
+        return {"libvirt": vars(policy.request_of(self.policy)), source: {"parameters": parameters}, "links": links}
+
+    async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+        """Gives libvirt's statistics of the completed job, as the destination has them."""
+        if self._watch is not None:
+            await self._watch.ready()
+        self.moving = True
+        try:
+            return await migration.migrate(self, destination, limit_s, requested)
+        finally:
+            self.moving = False
+
+    def listen(self, see: See) -> None:
+        """Tells every event of the source's QEMU from now on, as libvirt passes them on."""
+        self._watch = EventWatch(self.hosts[self.host].python, "qemu:///system", self.spec.uuid, see)
+        self._watch.start()
+
+    def injector(self, disturbance: Disturbance, destination: str) -> Injector:
+        """What brings a disturbance about."""
+        return disturbing.injector(disturbance, self, destination)
+
+    async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
+        """Does what an operator would until the service answers."""
+        return await rescue(self, answers)
+
+    async def place(self, destination: str) -> PostCheck:
+        """Whether it runs on the destination, and the other host's libvirt does not know it."""
+        found = await self.states()
+        words = ", ".join(f"{host}: {state}" for host, state in found.items())
+        if SILENT in found.values():
+            return PostCheck("unknown", words)
+        here = {host for host, state in found.items() if state != GONE} == {destination}
+        return PostCheck("pass" if here and found[destination] == "running" else "fail", words)
+
+    async def end(self) -> None:
+        """Ends it on both hosts as a power cut would. What libvirt does not let go ends with the lab."""
+        for host in self.hosts.values():
+            pid = host.qemu(self.spec.name)
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+        async def gone() -> bool:
+            left = [host for host, state in (await self.states()).items() if state not in (GONE, SILENT)]
+            for host in left:
+                with contextlib.suppress(LibvirtError):
+                    await self.call(host, "destroy")
+            return not left
+
+        await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.05)
+
+    async def offline(self) -> OfflineVolume:
+        """Ends it as a power cut would, and reads its volume."""
+        await self.end()
+        disk = self.folder / "offline.raw"
+        try:
+            await self.volume.raw(disk)
+            return await examine(disk, Where(None, self._root), self.folder)
+        finally:
+            disk.unlink(missing_ok=True)
+
+    async def destroy(self) -> None:
+        """Ends everything of it."""
+        if self._watch is not None:
+            await self._watch.close()
+        try:
+            await self.end()
+        finally:
+            await asyncio.shield(self.volume.destroy())

@@ -1,0 +1,100 @@
+"""The lab: the hosts, storage and links of the QEMU lab, and on each host a libvirt that runs and migrates."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab import accelerator
+from migrascope.lab.boot_image import BootImage
+from migrascope.lab.libvirt.domain import DomainSpec
+from migrascope.lab.libvirt.host import Host
+from migrascope.lab.libvirt.instance import LibvirtInstance
+from migrascope.lab.qemu.disturbing import heal_links
+from migrascope.lab.qemu.topology import BRIDGE, Topology, address
+from migrascope.lab.qemu.volume import EXPORT_PORT
+from migrascope.model.policy import Policy
+from migrascope.model.schedule import HOSTS, Factors
+from migrascope.node.namespace import Namespace
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, remove
+
+_MAC, _TAP = "52:54:00:6d:73:01", "vm-1"
+
+
+class LibvirtLab:
+    """A lab that is up. Use `LibvirtLab.up` as a context manager; everything goes when it ends."""
+
+    hosts = HOSTS
+    origin = address("origin", "external")
+
+    def __init__(
+        self, register: Register, topology: Topology, hosts: Mapping[str, Host], image_root: Path, boot: BootImage,
+        chosen: str, policies: Mapping[str, Policy],
+    ) -> None:  # fmt: skip
+        self.register, self.topology, self._hosts, self._image_root = register, topology, hosts, image_root
+        self._boot, self._accelerator, self._policies = boot, chosen, policies
+        versions = {name: _version(number) for name, number in hosts[HOSTS[0]].connection.versions.items()}
+        self.facts: dict[str, Any] = {"lab": "libvirt", "accelerator": chosen, **versions}
+
+    @property
+    def folder(self) -> Path:
+        return self.register.folder
+
+    @property
+    def client(self) -> Namespace:
+        return self.topology.nodes["client"]
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def up(
+        cls, libvirt_root: Path, image_root: Path, boot: BootImage, *, wanted: str, policies: Mapping[str, Policy]
+    ) -> AsyncIterator["LibvirtLab"]:
+        """Namespaces, links, the accelerator that a boot has proved, and both libvirts.
+
+        libvirt_root: the hosts' root image. image_root: that of the storage. boot: what instances boot, and the proof.
+        policies: those of the trials to come. ProcessError or LibvirtError where something does not come up.
+        """
+        register = Register.create()
+        register.uses(libvirt_root, image_root, boot.disk)
+        hosts: dict[str, Host] = {}
+        try:
+            topology = Topology(register)
+            topology.create()
+            chosen = await accelerator.choose(wanted, "qemu-system-x86_64", libvirt_root, boot.kernel, register.folder)
+            for name in HOSTS:
+                hosts[name] = Host(name, topology.nodes[name], libvirt_root, register.folder / name)
+            await asyncio.gather(*(host.up() for host in hosts.values()))
+            yield cls(register, topology, hosts, image_root, boot, chosen, policies)
+        finally:
+            try:
+                await asyncio.gather(*(host.down() for host in hosts.values()))
+            finally:
+                remove(register, Cleaned())
+
+    async def create(self, name: str, factors: Factors, host: str, folder: Path) -> LibvirtInstance:
+        """A fresh instance that boots on `host`, with the migration link at the trial's rate (0: as fast as it is);
+        the caller destroys it. Nothing of it is left when this raises."""
+        folder.mkdir(exist_ok=True)
+        heal_links(self.topology)
+        self.topology.links["migration"].set_rate(factors.link_bps or None)
+        export = (address("storage", "storage"), EXPORT_PORT)
+        spec = DomainSpec(
+            name, self.register.id, factors.memory_bytes, factors.vcpus, self._boot, self._accelerator, export,
+            _MAC, _TAP, BRIDGE, folder / f"{name}.serial",
+        )  # fmt: skip
+        wanted = self._policies[factors.policy]
+        instance = LibvirtInstance(spec, wanted, host, folder, self._hosts, self.topology, self._image_root)
+        try:
+            await instance.volume.create()
+            await instance.start()
+        except BaseException:
+            await instance.destroy()
+            raise
+        return instance
+
+
+def _version(number: int) -> str:
+    """libvirt writes 11.3.0 as 11003000."""
+    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"

@@ -1,0 +1,104 @@
+"""One live migration, asked of the source's libvirt, which speaks to the destination's."""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
+from migrascope.lab.libvirt.connection import LibvirtError
+from migrascope.lab.libvirt.policy import request_of
+from migrascope.lab.qemu.topology import address
+from migrascope.model.policy import Moment
+from migrascope.node.wait import wait_until
+
+if TYPE_CHECKING:
+    from migrascope.lab.libvirt.instance import LibvirtInstance
+
+_LOOK_S, _TURN_S = 0.05, 0.01
+_ABORTED_S, _ENDING_S = 20.0, 1.0
+"""Maximum time for a migration to end that was aborted, or that could not be, for it was about to end."""
+COMPLETED = ["VIR_DOMAIN_JOB_STATS_COMPLETED", "VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED"]
+
+
+def arguments(instance: "LibvirtInstance", destination: str) -> tuple[Any, ...]:
+    """What virDomainMigrateToURI3 is given: the stream goes over the migration link, libvirts talk over management."""
+    request = request_of(instance.policy)
+    to = address(destination, "migration")
+    parameters = {"migrate_uri": f"tcp://{to}", "listen_address": to} | request.parameters
+    return instance.hosts[destination].uri, parameters, {"flags": request.flags}
+
+
+async def migrate(
+    instance: "LibvirtInstance", destination: str, limit_s: float, requested: Requested
+) -> dict[str, Any]:
+    """Migrates and gives {"status": "completed", "job": the completed job's statistics}.
+
+    requested is called right before libvirt is asked. MigrationFailed with libvirt's words; NotConverged after limit_s,
+    when it has been aborted, or, in post-copy, where nobody can abort it.
+    """
+    source, loop = instance.host, asyncio.get_running_loop()
+    requested()
+    began = loop.time()
+    moving = asyncio.create_task(
+        instance.call(source, "migrateToURI3", *arguments(instance, destination), timeout_s=None)
+    )
+    try:
+        turn = _turn(instance)
+        while not (await asyncio.wait([moving], timeout=_TURN_S if turn else _LOOK_S))[0]:
+            elapsed = loop.time() - began
+            if elapsed > limit_s:
+                await _give_up(instance, source, moving, limit_s)
+            if turn and await _due(instance, source, turn[1], elapsed):
+                with contextlib.suppress(LibvirtError):  # it is over already, or has not quite begun
+                    await instance.call(source, turn[0], *turn[2])
+                    turn = None
+        await moving
+    except LibvirtError as error:
+        raise MigrationFailed(str(error)) from error
+    finally:
+        moving.cancel()
+
+    async def runs() -> bool:
+        return await instance.state(destination) == "running"
+
+    await wait_until(runs, 10, f"the instance runs on {destination}")
+    instance.host = destination
+    job = await instance.call(destination, "jobStats", {"flags": COMPLETED})
+    return {"status": "completed", "job": job}
+
+
+_Turn = tuple[str, Moment, tuple[Any, ...]]
+"""A call that a policy makes once while the migration runs, its moment, and its arguments."""
+
+
+def _turn(instance: "LibvirtInstance") -> _Turn | None:
+    policy = instance.policy
+    if policy.post_copy:
+        return "migrateStartPostCopy", policy.post_copy, (0,)
+    return ("suspend", policy.pause, ()) if policy.pause else None
+
+
+async def _due(instance: "LibvirtInstance", source: str, moment: Moment, elapsed_s: float) -> bool:
+    """libvirt counts the rounds that have begun as QEMU does."""
+    if moment.after is not None and elapsed_s < moment.after:
+        return False
+    try:
+        job = await instance.call(source, "jobStats", 0)
+    except LibvirtError:
+        return False
+    return int(job.get("memory_iteration", 0)) > (moment.after_round or 0)
+
+
+async def _give_up(instance: "LibvirtInstance", source: str, moving: "asyncio.Task[Any]", limit_s: float) -> None:
+    """Aborts a migration that takes too long. NotConverged, unless it comes to its end meanwhile."""
+    words, wait_s = f"still migrating after {limit_s:g} s; aborted", _ABORTED_S
+    try:
+        await instance.call(source, "abortJob")
+    except LibvirtError as error:
+        words, wait_s = f"still migrating after {limit_s:g} s, and not to be aborted: {error}", _ENDING_S
+    try:
+        await asyncio.wait_for(asyncio.shield(moving), wait_s)
+    except LibvirtError as error:
+        raise NotConverged(f"{words}: {error}") from error
+    except TimeoutError:
+        raise NotConverged(f"{words}, and it goes on") from None

@@ -1,0 +1,63 @@
+"""A policy as libvirt carries it out: by flags and parameters of the call that migrates."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrascope.model.managers import MANAGERS
+from migrascope.model.policy import AutoConverge, Policy
+
+_NOT_THERE = {
+    **dict.fromkeys(MANAGERS, "the lab does not change the limit of a migration that runs"),
+    "dirty_limit": "libvirt's migration has no dirty limit",
+    "capabilities": "libvirt sets QEMU's capabilities itself, by its flags",
+    "parameters": "libvirt sets QEMU's parameters itself, by its own",
+    "tls": "the lab gives its hosts no certificates",
+}
+_MIB = 2**20
+_ALWAYS = ("VIR_MIGRATE_LIVE", "VIR_MIGRATE_PEER2PEER")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What virDomainMigrateToURI3 is given: flags by their names, parameters by theirs, without where to."""
+
+    flags: list[str]
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def refused(policy: Policy) -> str | None:
+    """Why libvirt cannot do it, or this lab does not ask it to; None where it can."""
+    for key, words in _NOT_THERE.items():
+        if getattr(policy, key):
+            return f"{key}: {words}"
+    if policy.auto_converge and policy.auto_converge.maximum != AutoConverge().maximum:
+        return "auto_converge.maximum: libvirt has no parameter for it, QEMU's own is 99"
+    if policy.post_copy and policy.post_copy.recover:
+        return "post_copy.recover: the lab does not take up a broken post-copy again"
+    return None
+
+
+def request_of(policy: Policy) -> Request:
+    """Flags and parameters of a policy that is not refused. A bandwidth is rounded to whole MiB/s, the unit of libvirt;
+    without one nothing limits but the link."""
+    flags, parameters = list(_ALWAYS), dict[str, Any]()
+    if policy.bandwidth:
+        rate = max(1, round(policy.bandwidth / 8 / _MIB))
+        parameters["bandwidth"] = rate
+        if policy.post_copy:
+            parameters["bandwidth.postcopy"] = rate
+    if slow := policy.auto_converge:
+        flags.append("VIR_MIGRATE_AUTO_CONVERGE")
+        parameters |= {"auto_converge.initial": slow.initial, "auto_converge.increment": slow.increment}
+    if policy.xbzrle:
+        flags.append("VIR_MIGRATE_COMPRESSED")
+        parameters |= {"compression": "xbzrle", "compression.xbzrle.cache": policy.xbzrle.cache}
+    if policy.post_copy:
+        flags.append("VIR_MIGRATE_POSTCOPY")
+    if many := policy.multifd:
+        flags.append("VIR_MIGRATE_PARALLEL")
+        parameters["parallel.connections"] = many.channels
+        if many.compression != "none":
+            flags.append("VIR_MIGRATE_COMPRESSED")
+            parameters["compression"] = many.compression
+    return Request(flags, parameters)

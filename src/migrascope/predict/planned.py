@@ -1,0 +1,141 @@
+"""What a plan is going to cost, before anything of it is run: its guests as they were sampled in earlier trials."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.model.disturbance import NONE
+from migrascope.model.plan import Plan
+from migrascope.model.policy import Policy
+from migrascope.model.schedule import Factors, cells
+from migrascope.predict.collected import SET
+from migrascope.predict.learnt import Predicts
+from migrascope.predict.predictor import Prediction
+from migrascope.predict.recorded import request_for
+from migrascope.predict.request import Guest, NotPredicted, Request
+from migrascope.predict.texts import FIGURE_TEXTS, aligned, figure_text, percent
+
+SCHEMA = 1
+HELPS = "run a plan with such a guest and probes.dirty = true, then: migrascope data RUN"
+LOAD = (
+    "scenario", "memory_bytes", "cache", "resident_bytes", "vcpus", "write_Bps", "write_set_bytes", "write_pattern",
+)  # fmt: skip
+"""The factors by which a guest holds and dirties what it does."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A cell of a plan. prediction: None for the reason why. sampled: of how many earlier trials its guest is known."""
+
+    factors: Factors
+    prediction: Prediction | None
+    sampled: int
+    why: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs, in base units."""
+        predicted = self.prediction.as_json() if self.prediction is not None else None
+        why = {"why": self.why} if self.why else {}
+        return {"factors": vars(self.factors), "predicted": predicted, "sampled_trials": self.sampled, **why}
+
+
+class Known:
+    """What earlier trials on this machine say of guests."""
+
+    def __init__(self, plan: Plan, table: pl.DataFrame, machine: str) -> None:
+        """table: of trials with all of its columns. NotPredicted where none of them is of the plan's lab and this
+        machine."""
+        self._plan = plan
+        if missing := {"facts", "machine", *(SET + name for name in LOAD)} - set(table.columns):
+            raise NotPredicted(
+                f"cannot be predicted, because the table does not say of its trials {', '.join(sorted(missing))}; "
+                "write one with migrascope data RUN"
+            )
+        there = table.filter((pl.col("dirty").is_not_null()) & (pl.col("held_bytes").is_not_null()))
+        there = there.filter([json.loads(text or "{}").get("lab") == plan.lab.kind for text in there["facts"]])
+        if plan.lab.accelerator != "auto":
+            there = there.filter(pl.col("accelerator") == plan.lab.accelerator)
+        self._rows = there.filter(pl.col("machine") == machine)
+        if self._rows.is_empty():
+            others = "; ".join(sorted(there["machine"].drop_nulls().unique().to_list()))
+            raise NotPredicted(
+                f"cannot be predicted, because no trial on this machine is known in the lab {plan.lab.kind}"
+                + (f", only on {others}" if others else "") + f"; {HELPS}"
+            )  # fmt: skip
+
+    def request(self, factors: Factors, policy: Policy) -> tuple[Request, int]:
+        """What a cell asks for, and in how many trials its guest was sampled: the median of their samples. The
+        accelerator is that of the last of them. NotPredicted where its guest is not known."""
+        if factors.disturbance != NONE:
+            raise NotPredicted("cannot be predicted, because there is no rule here for a disturbance")
+        alike = self._rows
+        for name in LOAD:
+            alike = alike.filter(pl.col(SET + name) == getattr(factors, name))
+        if alike.is_empty():
+            raise NotPredicted(f"cannot be predicted, because no such guest was sampled on this machine; {HELPS}")
+        accelerator = alike["accelerator"][-1]
+        alike = alike.filter(pl.col("accelerator") == accelerator)
+        periods: dict[float, list[float]] = {}
+        for text in alike["dirty"]:
+            for period_s, dirty_bytes in json.loads(text):
+                periods.setdefault(period_s, []).append(dirty_bytes)
+        points = [Dirty(period_s, float(np.median(seen))) for period_s, seen in sorted(periods.items())]
+        held = float(np.median(alike["held_bytes"].to_numpy()))
+        memory = float(factors.memory_bytes)
+        guest = Guest(memory, held, Dirtying.fitted(points, memory))
+        return request_for(guest, factors, policy, accelerator, self._plan.windows.limit), alike.height
+
+
+def expected(plan: Plan, known: Known, predictor: Predicts) -> Iterator[Expected]:
+    """Each cell of a plan, in the order in which they are written."""
+    policies = plan.chosen_policies()
+    for factors in cells(plan):
+        sampled = 0
+        try:
+            request, sampled = known.request(factors, policies[factors.policy])
+            yield Expected(factors, predictor.predict(request), sampled)
+        except NotPredicted as error:
+            yield Expected(factors, None, sampled, str(error))
+
+
+def guest_of(plan: Plan, number: int | None) -> Factors:
+    """The cell of which advice is wanted, by its place in the order in which they are written; None: the only guest
+    there is. NotPredicted where there are several, or no such cell."""
+    there = cells(plan)
+    if number is not None:
+        if not 1 <= number <= len(there):
+            raise NotPredicted(f"plan {plan.name} has no cell {number}, only 1 to {len(there)}")
+        return there[number - 1]
+    guests = {(cell.link_bps, *(getattr(cell, name) for name in LOAD)) for cell in there}
+    if len(guests) > 1:
+        raise NotPredicted(
+            f"plan {plan.name} has {len(guests)} guests and links, and advice is of one: say which with --trial N, the "
+            f"cell's place in `migrascope predict {plan.name}`"
+        )
+    return there[0]
+
+
+def as_json(plan: Plan, rows: Sequence[Expected], based_on: str) -> dict[str, Any]:
+    """The public JSON of `predict PLAN`."""
+    return {"schema": SCHEMA, "plan": plan.name, "based_on": based_on, "cells": [row.as_json() for row in rows]}
+
+
+def lines(rows: Sequence[Expected], based_on: str) -> list[str]:
+    """What `predict PLAN` prints."""
+    factors = [row.factors for row in rows]
+    table = [["cell", "", "time", "pause", "data", "ends", "sampled"]]
+    said = []
+    for number, row in enumerate(rows, start=1):
+        label = row.factors.label(factors)
+        if row.prediction is None:
+            said.append(f"{number} {label}: {row.why}")
+            continue
+        figures = [figure_text(row.prediction, name) for name in FIGURE_TEXTS]
+        table.append([str(number), label, *figures, percent(row.prediction.ends), f"{row.sampled} trials"])
+    shown = [*aligned(table), "", f"based on {based_on}"] if len(table) > 1 else []
+    return [*shown, *said]

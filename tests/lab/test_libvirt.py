@@ -1,0 +1,218 @@
+"""The lab libvirt end to end: a scenario with every figure, a policy of each sort, one failure of each sort."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from lab.machine import COMMAND, GONE, LIGHT, foreign, listening, migrascope, only_trial, owned_by, traces
+from migrascope.analysis.run import result_of
+from migrascope.metrics.trial import measure
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+
+pytestmark = pytest.mark.lab
+HEAD = f"""
+name = "libvirt"
+blocks = 1
+[lab]
+kind = "libvirt"
+[windows]
+before = "2s"
+limit = "2min"
+boot_limit = "3min"
+steady_limit = "3min"
+{LIGHT}
+"""
+ONE = f"""{HEAD}
+[axes]
+scenario = ["offline"]
+"""
+POLICIES = f"""{HEAD}
+[axes]
+scenario = ["none"]
+policy = ["pre-copy", "auto-converge", "xbzrle", "early", "multifd-zstd", "narrow", "paused"]
+memory = ["512MiB"]
+write_rate = ["10MB/s"]
+working_set = ["64MiB"]
+[policies.early]
+post_copy = {{ after = "300ms" }}
+[policies.narrow]
+bandwidth = "200mbit"
+[policies.paused]
+pause = {{ after_round = 1 }}
+"""
+CAPABILITIES = {
+    "pre-copy": set(),
+    "auto-converge": {"auto-converge"},
+    "xbzrle": {"xbzrle"},
+    "early": {"postcopy-ram"},
+    "multifd-zstd": {"multifd"},
+    "narrow": set(),
+    "paused": set(),
+}
+ASKED_FOR = {"auto-converge", "xbzrle", "postcopy-ram", "multifd"}
+"""What only the policy can have set; libvirt sets others itself, as it likes."""
+FAILURES = f"""{HEAD}
+[axes]
+scenario = ["none"]
+disturbance = ["aborted", "cut", "killed"]
+[[disturbance]]
+name = "aborted"
+kind = "abort"
+when = "first-copy"
+offset = "200ms"
+[[disturbance]]
+name = "cut"
+kind = "link-down"
+target = "migration"
+when = "first-copy"
+offset = "200ms"
+duration = "3s"
+[[disturbance]]
+name = "killed"
+kind = "qemu-kill"
+target = "destination"
+when = "first-copy"
+offset = "200ms"
+"""
+
+
+def trials(folder: Path, plan: str, factor: str) -> dict[str, Recording]:
+    """Of a plan's run, by a factor."""
+    (folder / "plan.toml").write_text(plan)
+    done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"))
+    assert done.returncode in (0, 1), done.stderr
+    recordings = RunFolder(folder / "runs" / "latest").recordings()
+    return {str(getattr(recording.trial.factors, factor)): recording for recording in recordings}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return only_trial(tmp_path_factory.mktemp("one"), ONE)
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    return trials(tmp_path_factory.mktemp("policies"), POLICIES, "policy")
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    return trials(tmp_path_factory.mktemp("failures"), FAILURES, "disturbance")
+
+
+def test_a_migration_by_libvirt_is_measured_on_every_layer(one: Recording) -> None:
+    found = measure(one)
+    for key in (
+        "migration_time_s", "vm_pause_s", "network_blackout_s", "data_transferred_bytes", "reported_downtime_s",
+        "set_downtime_limit_s", "rounds", "libvirt_total_s", "libvirt_downtime_s", "libvirt_transferred_bytes",
+    ):  # fmt: skip
+        assert found[key].value, (key, found[key].reason)
+    assert found["set_downtime_limit_s"].value == pytest.approx(0.3)
+    assert result_of(one).judgement.verdict == "intact"
+
+
+def test_the_link_and_libvirt_count_the_same_data(one: Recording) -> None:
+    found = measure(one)
+    link, said = found["data_transferred_bytes"].value, found["libvirt_transferred_bytes"].value
+    assert link is not None
+    assert said is not None
+    assert link / said == pytest.approx(1, abs=0.01)
+
+
+def test_libvirt_counts_no_shorter_a_downtime_than_qemu_s_events_show(one: Recording) -> None:
+    found = measure(one)
+    pause, downtime = found["vm_pause_s"], found["libvirt_downtime_s"]
+    assert pause.value is not None
+    assert downtime.value is not None
+    assert downtime.value >= pause.value - (pause.bound or 0) - 0.05
+
+
+def capabilities(recording: Recording) -> set[str]:
+    """Those that QEMU on the source said were on while it migrated."""
+    rows = recording.table("qmp_status").filter(
+        (pl.col("command") == "query-migrate-capabilities")
+        & (pl.col("host") == recording.trial.source)
+        & (pl.col("answer") != "")
+    )
+    told: list[dict[str, Any]] = json.loads(rows["answer"][-1])
+    return {entry["capability"] for entry in told if entry["state"]}
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_a_policy_moves_the_guest_by_its_own_flags(policies: dict[str, Recording], name: str) -> None:
+    trial = policies[name].trial
+    assert (trial.status, trial.reason) == ("ok", None)
+    assert {check.verdict for check in trial.proof.values()} == {"pass"}
+    assert capabilities(policies[name]) & ASKED_FOR == CAPABILITIES[name]
+    found = measure(policies[name])
+    for key in ("migration_time_s", "vm_pause_s", "network_blackout_s", "data_transferred_bytes"):
+        assert found[key].value, (key, found[key].reason)
+
+
+def test_post_copy_runs_before_all_has_come(policies: dict[str, Recording]) -> None:
+    assert policies["early"].table("qmp_event")["data"].str.contains("postcopy-active").any()
+
+
+def test_a_narrow_stream_takes_longer(policies: dict[str, Recording]) -> None:
+    narrow, plain = (measure(policies[name])["migration_time_s"].value for name in ("narrow", "pre-copy"))
+    assert narrow is not None
+    assert plain is not None
+    assert narrow > 2 * plain
+
+
+def happened(recording: Recording) -> dict[str, Any]:
+    (row,) = recording.table("disturbance").rows(named=True)
+    return row
+
+
+@pytest.mark.parametrize("name", ["aborted", "killed"])
+def test_a_migration_that_comes_to_nothing_leaves_the_guest_where_it_was(
+    failures: dict[str, Recording], name: str
+) -> None:
+    recording = failures[name]
+    assert happened(recording)["effect_ns"], happened(recording)["note"]
+    assert recording.trial.status == "failed"
+    assert recording.trial.source in (recording.trial.reason or "")
+    assert result_of(recording).judgement.verdict == "intact"
+    assert recording.trial.proof["place"].verdict == "pass"
+
+
+def test_a_link_that_comes_back_delays_the_migration(failures: dict[str, Recording]) -> None:
+    recording = failures["cut"]
+    assert happened(recording)["effect_ns"], happened(recording)["note"]
+    assert result_of(recording).judgement.verdict == "intact"
+    assert recording.trial.proof["place"].verdict == "pass"
+
+
+@pytest.mark.parametrize("part", [0.2, 0.6])
+def test_a_run_that_is_killed_leaves_what_clean_removes(tmp_path: Path, part: float) -> None:
+    (tmp_path / "plan.toml").write_text(ONE)
+    before, heard = foreign(), listening()
+    argv = [*COMMAND, "run", str(tmp_path / "plan.toml"), "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 300
+        phase = {0.2: "steady", 0.6: "migrate"}[part]
+        while process.poll() is None and time.monotonic() < deadline:
+            events = list(tmp_path.glob("runs/*/trials/*/events.ndjson"))
+            if any(f'"{phase}"' in path.read_text(encoding="utf-8") for path in events):
+                break
+            time.sleep(0.01)
+        labs = owned_by(process.pid)
+        assert labs, "it made no lab"
+        assert listening() == heard, "it listens on this machine"
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    done = migrascope("clean")
+    assert done.returncode == 0, done.stderr
+    assert {lab: traces(lab) for lab in labs} == dict.fromkeys(labs, GONE)
+    assert foreign() == before
