@@ -22,7 +22,7 @@ from pathlib import Path
 from common import machine, verdict
 from migrascope.live.eta import Forecast, at_request
 from migrascope.live.experience import Past, known
-from migrascope.live.recorded import limited, past_of, resident_of, samples_of
+from migrascope.live.recorded import before_of, limited, past_of, resident_of, samples_of
 from migrascope.live.terms import terms_of
 from migrascope.metrics.windows import windows_of
 from migrascope.model.problem import Problem
@@ -87,8 +87,9 @@ def scores(run: RunFolder) -> Iterator[Score]:
     for recording in run.recordings():
         if samples := samples_of(recording):
             factors = recording.trial.factors
-            terms = limited(terms_of(plan, factors), recording)
-            learnt = known(factors, pasts, resident_of(recording))
+            planned, before = terms_of(plan, factors), before_of(recording)
+            terms = limited(before.terms(planned), recording)
+            learnt = before.known(known(factors, pasts, resident_of(recording)), planned)
             said = [at_request(terms, learnt)]
             for sample in samples:
                 said.append(said[-1].then(sample, terms, learnt))

@@ -78,7 +78,9 @@ class _Run:
         )  # fmt: skip
 
     def turn(self, *, writes: bool = True) -> None:
-        """One turn of the loop: pages go over in their order while the guest writes."""
+        """One turn of the loop: pages go over in their order while the guest writes. It is over sooner where nothing is
+        left."""
+        before = int(self.dirty.sum())
         wanted = np.flatnonzero(self.dirty)[: round(self.speed * TURN_S / PAGE) + ZERO_PAGES_A_TURN]
         full = np.cumsum(self.holds[wanted]) <= self.speed * TURN_S / PAGE
         gone = wanted[full & (np.cumsum(~self.holds[wanted]) <= ZERO_PAGES_A_TURN)]
@@ -86,10 +88,11 @@ class _Run:
         zero = int((~self.holds[gone]).sum())
         self.sent, self.zeros = self.sent + len(gone), self.zeros + zero
         self.transferred += (len(gone) - zero) * (PAGE + 8) + 8 * zero
+        took = TURN_S if len(gone) < before else max(0.001, (len(gone) - zero) * PAGE / self.speed)
         if writes and self.set:
-            count = round(self.guest.write_Bps * (1 - self.throttle) * TURN_S / PAGE)
+            count = round(self.guest.write_Bps * (1 - self.throttle) * took / PAGE)
             self.written[len(self.written) - 1 - self.chance.integers(0, self.set, count)] = True
-        self.at_s += TURN_S
+        self.at_s += took
 
     def look(self) -> None:
         """A look at the dirty bitmap."""

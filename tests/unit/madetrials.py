@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from qemuloop import Loop, PagedGuest
 
-from migrascope.predict.course import Parameters
-from migrascope.predict.dirtying import Dirty, Dirtying, WorkingSet
-from migrascope.predict.request import Guest, Request, Settings, Step
+from migrascope.mechanism.dirtying import Dirty, Dirtying, WorkingSet
+from migrascope.mechanism.rules import Step
+from migrascope.predict.parameters import Parameters
+from migrascope.predict.request import Guest, Request, Settings
 from migrascope.predict.trials import Outcome, Split, Trial
 
 MIB = 2**20

@@ -4,11 +4,13 @@ migration/cpu-throttle.c, as of version 10) and from no model: what the mechanis
 Kept: the order of the loop, the estimate and the exact count of what is pending, the threshold by the rate of the last
 100 ms, the turns of 50 ms that look at the clock each 64 pages, the scan that goes round the memory, the look at the
 bitmap that counts only pages which were clean, the judgement over periods of a second, the throttle and its timer, the
-last look when the guest stands. Left out: devices, block migration, errors, dirty limits.
+last look when the guest stands, XBZRLE's cache with its slots and overflows, what query-migrate counts. Left out:
+devices, block migration, errors, dirty limits.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ PAGE, HEADER, ZERO_PAGE = 4096, 8, 9
 MAX_WAIT_MS, BUFFER_DELAY_MS, SYNC_TIMER_MS = 50, 100, 5000
 ZERO_BPS = 14e9
 HOUR_S = 3600.0
+CACHED_PAGE_LIFETIME = 2
 
 
 @dataclass
@@ -54,19 +57,42 @@ class Result:
 
 @dataclass
 class Loop:
-    """One migration. limit_ms: the downtime limit at a time in s. start_postcopy_after: looks after which the user asks
-    for post-copy. slows: initial, increment and maximum of the throttle in per cent."""
+    """One migration.
+
+    limit_ms: the downtime limit at a time in s. start_postcopy_after: looks after which the user asks for post-copy;
+    start_postcopy_s: or when. slows: initial, increment and maximum of the throttle in per cent. wire_share: what
+    compression leaves of a page; page_s: CPU time for a page, if that is longer than the link takes; postcopy_Bps:
+    what the destination takes of single pages, where that is less than the link. xbzrle: pages that its cache holds;
+    delta_share: what an encoded difference takes of a page, 1 and more for one that overflows. busy: the share of its
+    processor that the guest needs for what it writes; a throttle below 1 - busy takes nothing from it. at_turn: called
+    after each turn. passes_began: when, as the event MIGRATION_PASS says.
+    """
 
     guest: PagedGuest
     link_Bps: float
     limit_ms: Callable[[float], float]
     slows: tuple[int, int, int] | None = None
     start_postcopy_after: int | None = None
+    start_postcopy_s: float = HOUR_S
+    wire_share: float = 1.0
+    page_s: float = 0.0
+    postcopy_Bps: float = 0.0
+    xbzrle: int = 0
+    delta_share: float = 1.0
+    busy: float = 1.0
+    at_turn: Callable[["Loop"], None] = lambda loop: None
     until_s: float = HOUR_S
     seed: int = 1
+    status: str = "active"
     now: float = 0.0
+    normal: int = 0
+    zero_pages: int = 0
+    xbzrle_pages: int = 0
+    xbzrle_overflow: int = 0
+    dirty_pages_rate: float = 0.0
     transferred: float = 0.0
     dirty_sync_count: int = 0
+    passes_began: dict[int, float] = field(default_factory=dict)
     throttle_pct: int = 0
     dirty_rate_high_cnt: int = 0
     num_dirty_pages_period: int = 0
@@ -86,8 +112,10 @@ class Loop:
         self.random = np.random.default_rng(self.seed)
         self.bmap = np.ones(len(self.guest.rates), dtype=bool)
         self.log = np.zeros(len(self.guest.rates), dtype=bool)
-        wire = np.where(self.guest.zeros, float(ZERO_PAGE), float(PAGE + HEADER))
-        self.wire, self.took = wire, wire / self.link_Bps + np.where(self.guest.zeros, PAGE / ZERO_BPS, 0.0)
+        whole = PAGE * self.wire_share + HEADER
+        self.wire = np.where(self.guest.zeros, float(ZERO_PAGE), whole)
+        self.slots = np.full(max(1, self.xbzrle), -1)
+        self.ages = np.zeros(max(1, self.xbzrle), dtype=int)
 
     def run(self) -> Result:
         self.migration_bitmap_sync()
@@ -96,7 +124,8 @@ class Loop:
             if pending < self.threshold_size:
                 self.migration_bitmap_sync()
                 pending = self.pending_estimate()
-            if self.start_postcopy_after is not None and self.dirty_sync_count > self.start_postcopy_after:
+            asked = self.start_postcopy_after is not None and self.dirty_sync_count > self.start_postcopy_after
+            if asked or self.now >= self.start_postcopy_s:
                 return self.postcopy()
             if not pending or pending < self.threshold_size:
                 return self.migration_completion()
@@ -104,6 +133,7 @@ class Loop:
             self.migration_update_counters()
             if self.slows is not None and 1000 * self.now >= self.timer_ms:
                 self.cpu_throttle_dirty_sync_timer_tick()
+            self.at_turn(self)
         return Result(False, self.now, 0.0, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
 
     def pending_estimate(self) -> float:
@@ -113,21 +143,56 @@ class Loop:
         """Time in which the guest writes, as far as it is let."""
         self.now += seconds
         if not self.stopped:
-            runs = seconds * (1 - self.throttle_pct / 100)
+            runs = seconds * min(1.0, (1 - self.throttle_pct / 100) / self.busy)
             self.log |= self.random.random(len(self.log)) < -np.expm1(-self.guest.rates * runs)
 
     def ram_save_iterate(self) -> None:
         dirty = np.flatnonzero(self.bmap)
         order = np.concatenate([dirty[dirty >= self.last_page], dirty[dirty < self.last_page]])
-        took = np.cumsum(self.took[order])
+        wire = self.wires(order)
+        took = np.cumsum(self.takes(order, wire))
         checked = took[64::64]  # the clock is looked at before each 64th page after the first
         over = np.flatnonzero((1000 * (took[63::64][: len(checked)])).astype(int) > MAX_WAIT_MS)
         count = int(64 * (over[0] + 1) + 1) if len(over) else len(order)
-        sent = order[:count]
-        self.bmap[sent] = False
-        self.last_page = int(sent[-1]) + 1 if len(sent) else 0
-        self.transferred += float(self.wire[sent].sum())
+        self.send(order[:count], wire[:count])
+        self.last_page = int(order[count - 1]) + 1 if count else 0
         self.passes(float(took[count - 1]) if count else 0.0)
+
+    def takes(self, pages: NDArray[np.int64], wire: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds for each page: the link's or the processor's, whichever is slower."""
+        rate = self.postcopy_Bps if self.stopped and self.postcopy_Bps else self.link_Bps
+        return np.where(self.guest.zeros[pages], PAGE / ZERO_BPS + wire / rate, np.maximum(wire / rate, self.page_s))
+
+    def cached(self, pages: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of them XBZRLE's cache holds: after the first round, a page in a slot of its own number."""
+        if not self.xbzrle or self.dirty_sync_count < 2 or self.status != "active":
+            return np.zeros(len(pages), dtype=bool)
+        held: NDArray[np.bool_] = self.slots[pages % self.xbzrle] == pages
+        return held
+
+    def wires(self, pages: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Bytes on the link for each."""
+        encoded = PAGE * self.delta_share + HEADER + 3
+        hits = self.cached(pages) & (self.delta_share < 1)
+        return np.where(hits & ~self.guest.zeros[pages], encoded, self.wire[pages])
+
+    def send(self, sent: NDArray[np.int64], wire: NDArray[np.float64]) -> None:
+        zeros = self.guest.zeros[sent]
+        hits = self.cached(sent) & ~zeros
+        overflows = hits if self.delta_share >= 1 else np.zeros_like(hits)
+        self.xbzrle_pages += int(hits.sum())
+        self.xbzrle_overflow += int(overflows.sum())
+        self.zero_pages += int(zeros.sum())
+        self.normal += int((~zeros & (~hits | overflows)).sum())
+        if self.xbzrle and self.dirty_sync_count > 1:
+            missed = sent[~zeros & ~hits]
+            slots = missed % self.xbzrle
+            free = (self.slots[slots] < 0) | (self.ages[slots] + CACHED_PAGE_LIFETIME <= self.dirty_sync_count)
+            self.slots[slots[free]] = missed[free]
+            used = np.concatenate([slots[free], sent[hits] % self.xbzrle])
+            self.ages[used] = self.dirty_sync_count
+        self.bmap[sent] = False
+        self.transferred += float(wire.sum())
 
     def migration_update_counters(self) -> None:
         spent_ms = 1000 * (self.now - self.iteration_start_time)
@@ -139,12 +204,14 @@ class Loop:
 
     def migration_bitmap_sync(self) -> None:
         self.dirty_sync_count += 1
+        self.passes_began[self.dirty_sync_count] = self.now
         new = self.log & ~self.bmap
         self.num_dirty_pages_period += int(new.sum())
         self.bmap |= self.log
         self.log[:] = False
         if self.now > self.time_last_bitmap_sync + 1.0:
             self.migration_trigger_throttle()
+            self.dirty_pages_rate = self.num_dirty_pages_period / (self.now - self.time_last_bitmap_sync)
             self.time_last_bitmap_sync = self.now
             self.num_dirty_pages_period = 0
             self.bytes_xfer_prev = self.transferred
@@ -176,11 +243,35 @@ class Loop:
     def postcopy(self) -> Result:
         self.stopped = True
         self.migration_bitmap_sync()
-        self.send_rest()
+        self.status = "postcopy-active"
+        while self.bmap.any():
+            self.at_turn(self)
+            self.ram_save_iterate()
         return Result(True, self.now, 0.0, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
 
     def send_rest(self) -> None:
         rest = np.flatnonzero(self.bmap)
-        self.transferred += float(self.wire[rest].sum())
-        self.bmap[:] = False
-        self.passes(float(self.took[rest].sum()))
+        wire = self.wires(rest)
+        self.send(rest, wire)
+        self.passes(float(self.takes(rest, wire).sum()))
+
+    def query_migrate(self) -> dict[str, Any]:
+        """What the monitor answers."""
+        answer: dict[str, Any] = {
+            "status": self.status,
+            "ram": {
+                "total": len(self.bmap) * PAGE,
+                "remaining": int(self.bmap.sum()) * PAGE,
+                "transferred": int(self.transferred),
+                "page-size": PAGE,
+                "normal": self.normal,
+                "duplicate": self.zero_pages,
+                "dirty-sync-count": self.dirty_sync_count,
+                "dirty-pages-rate": int(self.dirty_pages_rate),
+            },
+        }
+        if self.slows is not None:
+            answer["cpu-throttle-percentage"] = self.throttle_pct
+        if self.xbzrle:
+            answer["xbzrle-cache"] = {"pages": self.xbzrle_pages, "overflow": self.xbzrle_overflow}
+        return answer

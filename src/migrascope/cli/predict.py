@@ -12,10 +12,10 @@ from migrascope.predict import planned
 from migrascope.predict import runs as predicted_runs
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.collected import FILE, machine_of
-from migrascope.predict.course import Parameters
 from migrascope.predict.dataset import table_of
 from migrascope.predict.fit import Fitted
 from migrascope.predict.learnt import Learnt, Predicts, learnt, learnt_of
+from migrascope.predict.parameters import Parameters
 from migrascope.predict.planned import HELPS, Known
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted

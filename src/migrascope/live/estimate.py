@@ -1,33 +1,32 @@
 """The end of a migration by what its history says now, by itself: each estimate knows nothing of the one before."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from migrascope.live.copying import Copy, Dirtying, ends_in
+from migrascope.live.dirtied import fitted
 from migrascope.live.experience import Known
 from migrascope.live.history import History
 from migrascope.live.sample import POST_COPY, SWITCHOVER
 from migrascope.live.terms import Terms
+from migrascope.mechanism.copying import Copy, Part, Way, course
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
+from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, PAYLOAD, Judge, pace
 from migrascope.model.units import human
 
 Verdict = Literal["unknown", "ends", "late", "never"]
 """late: it would end, but it is cancelled before; never: it does not converge."""
 SETTLE_S = 0.04
 """From the end of sending to a guest that runs: device state, start. 20 to 40 ms were seen on the QEMU lab."""
-HORIZON_S = 3600.0
-"""An end that is further away is none."""
 SPREAD = 0.1
 """How far speed and dirty rate may be off either way, as a share: what makes the interval."""
-LATELY_S = 0.5
+LATELY_S = 1.5
 """The dirty rate is that of the last rounds that took so long together."""
 EVIDENCE_ROUNDS = 3
 EVIDENCE_S = 2.0
 """Rounds, and seconds since the first of them ended, before it is said that a migration does not converge."""
 TELLING = 0.5
-"""A round that dirtied a larger share of what was clean says little of the rate: the most of it was written again."""
-PAYLOAD = 1448 / 1514
-"""Share of an Ethernet frame that TCP has for data."""
+"""A round in which a larger share of what is written to must have become dirty says little of the rate: the most of it
+was written again."""
 STALLED_S = 0.5
 """After so long without a byte on the link no end is said."""
 WHOLE = 0.999
@@ -80,34 +79,37 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     if not speed:
         return Estimate("unknown", "no memory has gone over yet")
     rest = _rest(history, known)
-    dirtying = _dirtying(history, terms, known)
-    threshold = terms.limit_s * (link or speed)
-    basis = Basis(history.rounds, _begins_with(history), speed, dirtying.rate_Bps, rest.held)
+    written = _written(history, terms, known)
+    rate = sum(each.rate_Bps for each in written.sets)
+    basis = Basis(history.rounds, _begins_with(history), speed, rate, rest.held)
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
 
     def end(data: float, zeros: float, faster: float) -> float | None:
         if stopped:
             return last.at_s + data / (speed * faster) + SETTLE_S
-        turns_s, turns_round = _turning(terms, last.at_s, history.rounds)
+        way = Way((link or speed) / speed, 1 / (speed * faster))
         copy = Copy(
-            data, zeros, last.at_s - history.round_s, speed * faster, threshold * faster, SETTLE_S,
-            dirtying.times(1 / faster), last.throttle, terms.slows, turns_s, turns_round,
+            terms.rules, _parts(data, zeros, rest.held, way, written, faster), way, SETTLE_S, history.first.at_s,
+            last.at_s, history.round_s, history.judge, pace(last.throttle, terms.busy) * (last.at_s - history.round_s),
+            terms.busy, rounds=history.rounds,
         )  # fmt: skip
-        seconds = ends_in(copy, HORIZON_S)
-        return last.at_s + seconds if seconds is not None else None
+        return course(copy).time_s
 
     likely = end(rest.likely, rest.zeros, 1.0)
     early, high = end(rest.least, 0.0, 1 + SPREAD), end(rest.most, 0.0, 1 - SPREAD)
     # a guest that writes less may be slowed later, so that the better case need not end first
     low = min((value for value in (likely, early, high) if value is not None), default=None)
     high = max(likely, high) if likely is not None and high is not None else None
+    threshold = terms.limit_s * (link or speed)
     if low is None and _stuck(history, terms, threshold):
         least = min(turn.remaining for turn in history.turns[-EVIDENCE_ROUNDS:])
         why = f"{human(threshold, 'B')} fit into the downtime limit, its rounds leave {human(least, 'B')} and more"
         return Estimate("never", why, basis=basis)
     if terms.deadline_s is not None and low is not None and low > terms.deadline_s:
         why = f"it is cancelled after {human(terms.deadline_s, 's')}"
-        return Estimate("late", why, likely, low, high, basis)
+        soonest_s = last.at_s + rest.least / (speed * (1 + SPREAD))
+        if soonest_s > terms.deadline_s or _has_evidence(history):
+            return Estimate("late", why, likely, low, high, basis)
     if likely is None:
         return Estimate("unknown", "by its rounds and rates it may not converge", None, low, None, basis)
     return Estimate("ends", "", likely, low, high, basis)
@@ -117,23 +119,31 @@ def expected(terms: Terms, known: Known) -> Estimate:
     """From earlier trials alone, before there is a sample."""
     if known.lead_s is None or not known.first_copy or not known.speed_Bps:
         return Estimate("unknown", "nothing has been sent yet")
-    turn = known.first_turn
-    dirtying = Dirtying.fitted([turn], _set_bytes(terms, known.first_copy)) if turn else _declared(terms)
-    turns_s, turns_round = _turning(terms, known.lead_s, 1)
+    shape = _shape(terms, known.first_copy)
+    written = shape if terms.known else _learnt(terms, known, shape)
     ends = []
     for faster in (1.0, 1 + SPREAD, 1 - SPREAD):
-        speed = known.speed_Bps * faster
-        seconds = ends_in(
-            Copy(
-                known.first_copy, 0.0, 0.0, speed, speed * terms.limit_s, SETTLE_S, dirtying.times(1 / faster),
-                slows=terms.slows, turns_s=turns_s, turns_round=turns_round,
-            ), HORIZON_S,
-        )  # fmt: skip
-        ends.append(known.lead_s / faster + seconds if seconds is not None else None)
+        way, begin_s = Way(1.0, 1 / (known.speed_Bps * faster)), known.lead_s / faster
+        parts = _parts(known.first_copy, 0.0, known.first_copy, way, written, faster)
+        copy = Copy(terms.rules, parts, way, SETTLE_S, begin_s, begin_s, begin_s, Judge(begin_s), busy=terms.busy)
+        ends.append(course(copy).time_s)
     likely, high = ends[0], ends[2]
     low = min((end for end in ends if end is not None), default=None)
     high = max(likely, high) if likely is not None and high is not None else None
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
+
+
+def _parts(data: float, zeros: float, held: float, way: Way, written: Dirtying, faster: float) -> list[Part]:
+    """The memory that is still to be sent: in the first copy the working sets are a part of it as of all that holds
+    something (held bytes), later they are what is left at all."""
+    zero = (HEADER + 1) / PAGE
+    parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + 1 / EMPTY_BPS))]
+    if not written.size:
+        return [*parts, Part(data, way)]
+    mine = data * min(1.0, written.size / held) if held else min(data, written.size)
+    slower = written.times(1 / faster)
+    sets = [Part(mine * each.size / slower.size, way, each) for each in slower.sets]
+    return [*parts, Part(data - mine, way), *sets]
 
 
 def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:
@@ -162,36 +172,35 @@ def _rest(history: History, known: Known) -> _Rest:
     return _Rest(least, likely, most, last.remaining - likely, held)
 
 
-def _dirtying(history: History, terms: Terms, known: Known) -> Dirtying:
-    held = known.first_copy or float(history.last.sent - history.last.zero_bytes)
-    size = _set_bytes(terms, held)
+def _written(history: History, terms: Terms, known: Known) -> Dirtying:
+    """What the guest writes to, by its last rounds."""
+    last = history.last
+    shape = _shape(terms, known.first_copy or float(last.sent - last.zero_bytes))
     # where more was left than the guest writes to, nothing was clean that it could dirty
-    turns = [turn for turn in history.lately(LATELY_S) if turn.left < size]
-    telling = [turn for turn in turns if turn.dirtied < TELLING * (size - turn.left)]
-    if telling or (turns and not terms.write_Bps):
-        return Dirtying.fitted(telling or turns, size)
+    turns = [turn for turn in history.lately(LATELY_S) if turn.left < shape.size]
+    if not terms.known:
+        return fitted(turns, shape, terms.busy) if turns else _learnt(terms, known, shape)
+    if terms.write_Bps and last.written_Bps is not None:
+        shape = shape.times(max(1.0, last.written_Bps) / pace(last.throttle, terms.busy) / terms.write_Bps)
+    # chosen by how long they were, not by what they dirtied: else those would count in which the guest was slow
+    telling = [
+        turn for turn in turns if shape.within(pace(turn.throttle, terms.busy) * turn.took_s) < TELLING * shape.size
+    ]
+    return fitted(telling, shape, terms.busy) if telling else shape
+
+
+def _learnt(terms: Terms, known: Known, shape: Dirtying) -> Dirtying:
+    """What it wrote to in an earlier migration."""
+    return fitted([known.first_turn], shape, terms.busy) if known.first_turn is not None else Dirtying()
+
+
+def _shape(terms: Terms, held: float) -> Dirtying:
+    """What it was seen to write to before, or is known to; else anywhere in what it holds, nobody knows how fast."""
+    if terms.sampled.sets:
+        return terms.sampled
     if terms.write_Bps:
-        return _declared(terms)
-    return Dirtying.fitted([known.first_turn], size) if known.first_turn is not None else _declared(terms)
-
-
-def _set_bytes(terms: Terms, held: float) -> float:
-    """The guest writes where it is known to, else anywhere in what it holds."""
-    return float(terms.write_set_bytes) if terms.write_Bps else held
-
-
-def _declared(terms: Terms) -> Dirtying:
-    return Dirtying(terms.write_Bps, float(terms.write_set_bytes) if terms.write_Bps else math.inf)
-
-
-def _turning(terms: Terms, at_s: float, rounds: int) -> tuple[float | None, int | None]:
-    """When it is turned over: in so many seconds, or when so many rounds are over, the running one counted."""
-    if terms.turns is None:
-        return None, None
-    if terms.turns.after is not None:
-        return max(0.0, terms.turns.after - at_s), None
-    more = (terms.turns.after_round or 0) - (rounds - 1)
-    return (0.0, None) if more <= 0 else (None, more)
+        return Dirtying((WorkingSet(float(terms.write_set_bytes), terms.write_Bps),))
+    return Dirtying((WorkingSet(held, 1.0),)) if held > 0 else Dirtying()
 
 
 def _begins_with(history: History) -> int:
@@ -201,10 +210,15 @@ def _begins_with(history: History) -> int:
 def _stuck(history: History, terms: Terms, threshold: float) -> bool:
     """Whether its rounds show that it does not come nearer to its end, and nothing else will bring that about."""
     turns = history.turns[-EVIDENCE_ROUNDS:]
-    if terms.helped or len(turns) < EVIDENCE_ROUNDS or history.last.at_s - history.turns[0].at_s < EVIDENCE_S:
+    if terms.helped or not _has_evidence(history):
         return False
     if terms.slows is not None and history.last.throttle < terms.slows.maximum / 100:
         return False
     return all(turn.remaining > threshold for turn in turns) and turns[-1].remaining >= turns[0].remaining * (
         1 - SPREAD
     )
+
+
+def _has_evidence(history: History) -> bool:
+    """Whether there were rounds enough to say what people will cancel it by."""
+    return len(history.turns) >= EVIDENCE_ROUNDS and history.last.at_s - history.turns[0].at_s >= EVIDENCE_S

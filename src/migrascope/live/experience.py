@@ -75,9 +75,9 @@ def _first_turn(history: History, samples: Sequence[Sample], held: float) -> Tur
     if not history.turns:
         return None
     turn = history.turns[0]
-    before = max(sample.at_s for sample in samples if sample.at_s < turn.at_s)
-    seen = next(sample for sample in samples if sample.at_s == turn.at_s)
-    stopped = seen.state != "active" and turn.at_s - before > STOPPED * turn.took_s
+    at = next(at for at, sample in enumerate(samples) if at and sample.at_s >= turn.at_s)
+    before, seen = samples[at - 1], samples[at]
+    stopped = seen.state != "active" and seen.at_s - before.at_s > STOPPED * turn.took_s
     return None if turn.left >= held or stopped else turn
 
 

@@ -1,9 +1,11 @@
 """What the samples of a migration say so far: its rounds, what the guest dirtied in each, how fast memory goes over."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
-from migrascope.live.sample import Sample
+from migrascope.live.sample import POST_COPY, Sample
+from migrascope.mechanism.rules import Judge
 
 RECENT_S = 1.0
 """How far back a rate is taken from."""
@@ -17,9 +19,9 @@ LEARNT_S = 0.5
 class Turn:
     """From one look at the dirty bitmap to the next that was seen.
 
-    at_s: when it was seen. took_s: since the look before. left: bytes that the old round had not sent when it was last
-    seen, less what went over since. dirtied: bytes that the look added. remaining: bytes to be sent when the new round
-    was first seen. throttle: share of the time for which the guest was held.
+    at_s: when it was, or where that is not known, was first seen. took_s: since the look before. left: bytes that the
+    old round had not sent. dirtied: bytes that the look added. remaining: bytes to be sent after it. throttle: share of
+    the time for which the guest was held.
     """
 
     at_s: float
@@ -33,18 +35,26 @@ class Turn:
 @dataclass(frozen=True)
 class History:
     """recent: the samples of the last RECENT_S, the newest last. turns: the rounds that are over, the newest last.
-    round_s: when the running round began. rounds: how many have begun. first: the first sample."""
+    round_s: when the running round began. rounds: how many have begun. first: the first sample. judge: by what QEMU
+    slows the guest, as far as it can be seen; on_link: bytes on the link at its last look. since_s: when what it sends
+    was last of another kind: its beginning, or the switch to post-copy; before_Bps: how fast memory went over then."""
 
     recent: tuple[Sample, ...]
     turns: tuple[Turn, ...]
     round_s: float
     rounds: int
     first: Sample
+    judge: Judge
+    on_link: int = 0
+    since_s: float = 0.0
+    before_Bps: float | None = None
 
     @classmethod
     def of(cls, sample: Sample) -> Self:
         """Of the first sample."""
-        return cls((sample,), (), sample.at_s, sample.rounds or 1, sample)
+        begun_s = sample.at_s if sample.looked_s is None else min(sample.at_s, sample.looked_s)
+        judge = Judge(begun_s, throttle=sample.throttle)
+        return cls((sample,), (), begun_s, sample.rounds or 1, sample, judge, since_s=sample.at_s)
 
     @property
     def last(self) -> Sample:
@@ -59,7 +69,10 @@ class History:
         recent = (*(earlier for earlier in self.recent if earlier.at_s >= sample.at_s - RECENT_S), sample)
         if len(recent) == 1:
             recent = (last, sample)
-        grown = replace(self, recent=recent)
+        grown = replace(self, recent=recent, judge=replace(self.judge, throttle=sample.throttle))
+        if sample.state in POST_COPY and last.state not in POST_COPY:
+            # single pages may take another time than a stream
+            grown = replace(grown, recent=(last, sample), since_s=last.at_s, before_Bps=self.speed_Bps())
         return grown._turned(last, sample) if self._has_turned(last, sample) else grown
 
     def _has_turned(self, last: Sample, sample: Sample) -> bool:
@@ -68,28 +81,50 @@ class History:
         return sample.remaining > last.remaining
 
     def _turned(self, last: Sample, sample: Sample) -> Self:
+        at_s = sample.at_s if sample.looked_s is None else min(sample.at_s, max(last.at_s, sample.looked_s))
+        before = (at_s - last.at_s) / (sample.at_s - last.at_s)
         sent = max(0, sample.sent - last.sent)
-        left = max(0, last.remaining - sent)
+        # empty pages are of the first copy, and go over before the look that ends it
+        empty = min(sent, max(0, sample.zero_bytes - last.zero_bytes))
+        left = max(0, last.remaining - empty - round(before * (sent - empty)))
         dirtied = max(0, sample.remaining - last.remaining + sent)
-        turn = Turn(sample.at_s, sample.at_s - self.round_s, left, dirtied, sample.remaining, last.throttle)
+        turn = Turn(at_s, at_s - self.round_s, left, dirtied, left + dirtied, last.throttle)
         rounds = sample.rounds if sample.rounds is not None else self.rounds + 1
-        return replace(self, turns=(*self.turns, turn)[-KEPT:], round_s=sample.at_s, rounds=rounds)
+        on_link = last.transferred + round(before * (sample.transferred - last.transferred))
+        # what it has decided shows in the sample
+        judge = replace(self.judge.looked(at_s, on_link - self.on_link, dirtied, None), throttle=sample.throttle)
+        return replace(
+            self, turns=(*self.turns, turn)[-KEPT:], round_s=at_s, rounds=rounds, judge=judge, on_link=on_link
+        )  # fmt: skip
 
     def speed_Bps(self, expected: float | None = None) -> float | None:
         """Bytes of guest memory that hold something and go over in a second, lately; None where too little is known.
 
         expected: what earlier migrations showed. At first it counts as much as half a second of looking, after a second
-        nothing: the first megabytes only fill the sockets' buffers, and QEMU counts in steps.
+        nothing: the first megabytes only fill the sockets' buffers, and QEMU counts in steps. After the switch to
+        post-copy it is what was seen before.
         """
-        before, now = self.recent[0], self.last
-        took = now.at_s - before.at_s
-        moved = (now.sent - now.zero_bytes) - (before.sent - before.zero_bytes)
-        if not now.sent_is_exact:
-            moved = before.remaining - now.remaining
+        now, (took, moved, _) = self.last, self._lately()
+        expected = expected if self.before_Bps is None else self.before_Bps
         if took <= 0 or moved <= 0:
             return expected
-        learnt_s = max(0.0, LEARNT_S - (now.at_s - self.first.at_s) / 2) if expected is not None else 0.0
+        learnt_s = max(0.0, LEARNT_S - (now.at_s - self.since_s) / 2) if expected is not None else 0.0
         return (moved + (expected or 0.0) * learnt_s) / (took + learnt_s)
+
+    def link_Bps(self) -> float | None:
+        """Bytes a second on the link, lately: that by which QEMU judges what fits into the downtime limit."""
+        took, _, moved = self._lately()
+        return moved / took if took > 0 and moved > 0 else None
+
+    def _lately(self) -> tuple[float, int, int]:
+        """(seconds, bytes of memory that hold something, bytes on the link), without the looks between which most of
+        what went over was empty, unless there are no others: going through that takes time of its own."""
+        spans = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(self.recent)]
+        telling = [(took, data, link) for took, data, zeros, link in spans if zeros <= data]
+        chosen = telling or [(took, data, link) for took, data, _, link in spans]
+        return (
+            sum(took for took, _, _ in chosen), sum(data for _, data, _ in chosen), sum(link for _, _, link in chosen)
+        )  # fmt: skip
 
     def stalled_s(self) -> float:
         """For how long nothing has gone over the link, by the samples of the last RECENT_S; 0 where something has."""
@@ -106,11 +141,13 @@ class History:
                 return self.turns[-at:]
         return self.turns
 
-    def link_Bps(self) -> float | None:
-        """Bytes a second on the link, lately: that by which QEMU judges what fits into the downtime limit."""
-        before, now = self.recent[0], self.last
-        took, moved = now.at_s - before.at_s, now.transferred - before.transferred
-        return moved / took if took > 0 and moved > 0 else None
+
+def _moved(old: Sample, new: Sample) -> tuple[int, int, int]:
+    """(bytes of memory that hold something, that are empty, bytes on the link) that went over between two samples."""
+    zeros, link = new.zero_bytes - old.zero_bytes, new.transferred - old.transferred
+    if not new.sent_is_exact:
+        return old.remaining - new.remaining, 0, link
+    return new.sent - old.sent - zeros, zeros, link
 
 
 def _counts(sample: Sample) -> tuple[int, int]:

@@ -4,19 +4,23 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
+from migrascope.live.before import TABLES as BEFORE
+from migrascope.live.before import Before
 from migrascope.live.eta import Forecast, at_request
 from migrascope.live.experience import Known
 from migrascope.live.history import History
-from migrascope.live.recorded import PARAMETERS
+from migrascope.live.recorded import PARAMETERS, PASS
+from migrascope.live.replay import written_ns
 from migrascope.live.sample import NS, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
 from migrascope.live.view import Migration
 from migrascope.model.events import Event
 from migrascope.store.following import Row
 
-TABLES = ("qmp_status", "qmp_event", "libvirt_job", "api", "link", "process_cpu")
+TABLES = ("qmp_event", "qmp_status", "libvirt_job", "api", *BEFORE, "link", "process_cpu")
 _KEPT = 400
 """Rows that are kept until the request is known: events and rows are written by different processes."""
 _LINK_NS = NS // 4
@@ -31,11 +35,13 @@ class Progress:
         self._plan_terms, self._known_by = terms, known
         self._rows: deque[tuple[str, Row]] = deque(maxlen=_KEPT)
         self._resident: dict[str, int] = {}
+        self._before = Before()
         self._request: Event | None = None
         self._reset()
 
     def _reset(self) -> None:
-        self._terms, self._known = self._plan_terms, self._known_by(None)
+        self._terms = self._at_request = self._plan_terms
+        self._known = self._known_by(None)
         self._asked: str = ""
         self._history: History | None = None
         self._forecast: Forecast | None = None
@@ -43,6 +49,8 @@ class Progress:
         self._resume_ns: int | None = None
         self._end_ns: int | None = None
         self._outcome = ""
+        self._parameters: dict[str, Any] = {}
+        self._passes: dict[int, float] = {}
         self._counted: tuple[int, int] | None = None
         self._link_Bps: float | None = None
 
@@ -56,8 +64,7 @@ class Progress:
         if event.name == "migrate_request":
             self._request = event
             self._reset()
-            self._known = self._known_by(self._resident.get(f"qemu-{event.data['source']}"))
-            self._forecast = at_request(self._terms, self._known)
+            self._expect()
             for table, row in self._rows:
                 self._row(table, row)
         elif event.name == "migrate_done":
@@ -65,17 +72,36 @@ class Progress:
         elif event.name == "migrate_failed":
             self._end_ns, self._outcome = event.mono_ns, str(event.data.get("reason") or "failed")
 
+    def _expect(self) -> None:
+        """What is expected by all that was seen before the request."""
+        assert self._request is not None
+        learnt = self._known_by(self._resident.get(f"qemu-{self._request.data['source']}"))
+        self._at_request = self._before.terms(self._plan_terms)
+        self._known = self._before.known(learnt, self._plan_terms)
+        self._terms = self._at_request.limited(self._parameters)
+        if self._history is None:
+            self._forecast = at_request(self._terms, self._known)
+
     def take(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """The rows of a look."""
         for row in rows.get("process_cpu", ()):
             if self._request is None:
                 self._resident[row.values[1]] = row.values[3]
-        for table in TABLES[:-1]:
-            for row in rows.get(table, ()):
-                if self._request is None:
-                    self._rows.append((table, row))
-                else:
-                    self._row(table, row)
+        found = [(written_ns(table, row.values), table, row) for table in TABLES[:-1] for row in rows.get(table, ())]
+        request_ns, late = self.request_ns, False
+        for at_ns, table, row in sorted(found, key=itemgetter(0)):
+            asked = request_ns is not None and at_ns > request_ns
+            if late and asked:  # what was seen before the request was read after it
+                self._expect()
+            late = request_ns is not None and not asked
+            if table in BEFORE:
+                self._before.take(table, row.values)
+            elif self._request is None:
+                self._rows.append((table, row))
+            else:
+                self._row(table, row)
+        if late:
+            self._expect()
 
     def _row(self, table: str, row: Row) -> None:
         if table == "qmp_event":
@@ -87,7 +113,8 @@ class Progress:
             if command == "query-migrate" and self._of_source(row):
                 self._answered("qemu", of_qemu, answered_ns, answer)
             elif command == PARAMETERS and self._of_source(row) and answer and self._since(answered_ns):
-                self._terms = self._plan_terms.limited(json.loads(answer))
+                self._parameters = json.loads(answer)
+                self._terms = self._at_request.limited(self._parameters)
         elif table == "libvirt_job":
             _, answered_ns, kind, answer = row.values
             if kind == "running" and self._of_source(row):
@@ -112,14 +139,17 @@ class Progress:
         sample = reader(json.loads(answer), (at_ns - self._request.mono_ns) / NS)
         if sample is None:
             return
+        sample = sample.beside(self._passes, self._before.writer.lately())
         if who != self._asked:
             self._asked, self._history = who, None
         self._history = self._history.then(sample) if self._history is not None else History.of(sample)
 
     def _qemu_said(self, row: Row) -> None:
-        event, _, read_ns, _ = row.values
+        event, _, read_ns, data = row.values
         if self._request is None or not self._since(read_ns):
             return
+        if event == PASS and row.host == self._request.data["source"]:
+            self._passes[json.loads(data)["pass"]] = (read_ns - self._request.mono_ns) / NS
         if event == "STOP" and row.host == self._request.data["source"] and self._resume_ns is None:
             self._stop_ns = read_ns
         if event == "RESUME" and row.host == self._request.data["destination"] and self._resume_ns is None:

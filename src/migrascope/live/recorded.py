@@ -1,18 +1,24 @@
 """The samples of a migration from its recorded rows: of QEMU where it was asked, else of libvirt, else of Nova."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import polars as pl
 
+from migrascope.live.before import TABLES as BEFORE
+from migrascope.live.before import Before
 from migrascope.live.experience import Past, past
 from migrascope.live.sample import NS, OVER, Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms
 from migrascope.model.events import Event
+from migrascope.model.tables import TABLES
 from migrascope.store.recording import Recording
 
 PARAMETERS = "query-migrate-parameters"
+PASS = "MIGRATION_PASS"
+_ANSWERED = 1
 
 
 def request_ns(events: Iterable[Event]) -> int | None:
@@ -30,15 +36,48 @@ def samples_of(recording: Recording) -> list[Sample]:
     qemu = recording.table("qmp_status").filter(source & (pl.col("command") == "query-migrate"))
     libvirt = recording.table("libvirt_job").filter(source & (pl.col("kind") == "running"))
     nova = recording.table("api").filter((pl.col("what") == "running") & (pl.col("error") == ""))
+    passes, seen = _passes(recording, request), _Seen(recording)
     readers: list[tuple[pl.DataFrame, Callable[[Any, float], Sample | None]]] = [
         (qemu, of_qemu), (libvirt, of_libvirt), (nova, of_nova),
     ]  # fmt: skip
     for rows, reader in readers:
         answers = rows.select("answered_ns", "answer").sort("answered_ns").rows()
-        found = [reader(json.loads(text), (at - request) / NS) for at, text in answers if text and at >= request]
-        if samples := [sample for sample in found if sample is not None]:
+        samples = []
+        for at, text in answers:
+            sample = reader(json.loads(text), (at - request) / NS) if text and at >= request else None
+            if sample is not None:
+                samples.append(sample.beside(passes, seen.until(at).writer.lately()))
+        if samples:
             return _until_over(samples)
     return []
+
+
+def before_of(recording: Recording) -> Before:
+    """What was seen of the guest when the migration was asked for."""
+    request = request_ns(recording.events)
+    seen = _Seen(recording)
+    return seen.until(request) if request is not None else seen.before
+
+
+class _Seen:
+    """What had been answered of the guest by a moment that only moves on."""
+
+    def __init__(self, recording: Recording) -> None:
+        rows = [(name, row) for name in BEFORE for row in recording.table(name).select(*TABLES[name].columns).rows()]
+        self._rows = deque(sorted(rows, key=lambda item: int(item[1][_ANSWERED])))
+        self.before = Before()
+
+    def until(self, at_ns: int) -> Before:
+        while self._rows and self._rows[0][1][_ANSWERED] <= at_ns:
+            self.before.take(*self._rows.popleft())
+        return self.before
+
+
+def _passes(recording: Recording, request: int) -> dict[int, float]:
+    """When QEMU began each pass over the memory, in seconds since the request, by its number."""
+    heard = (pl.col("host") == recording.trial.source) & (pl.col("event") == PASS) & (pl.col("recv_ns") >= request)
+    rows = recording.table("qmp_event").filter(heard).select("recv_ns", "data").rows()
+    return {json.loads(data)["pass"]: (at - request) / NS for at, data in rows}
 
 
 def limited(terms: Terms, recording: Recording) -> Terms:

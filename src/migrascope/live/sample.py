@@ -1,7 +1,10 @@
 """One answer to how far a migration is, whoever gave it: QEMU, libvirt or Nova."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from migrascope.live.writer import Writing
 
 MS = 1e-3
 NS = 1_000_000_000
@@ -21,7 +24,9 @@ class Sample:
     of guest memory that were dealt with so far, zero_bytes: of it what held nothing but zeros; sent_is_exact: False
     where it was counted as it went over the link. transferred: bytes that went over the link. rounds: passes begun so
     far; None where nobody counts them. dirty_Bps, expected_downtime_s: QEMU's own, None where it has none yet.
-    throttle: share of its time that the guest is held.
+    throttle: share of its time that the guest is held. looked_s: when the newest pass began, by QEMU's event, None
+    where nobody heard of it. written_Bps: what the writer in the guest writes lately by its own count, None where there
+    is none or it did not say.
     """
 
     at_s: float
@@ -36,6 +41,13 @@ class Sample:
     throttle: float = 0.0
     expected_downtime_s: float | None = None
     sent_is_exact: bool = True
+    looked_s: float | None = None
+    written_Bps: float | None = None
+
+    def beside(self, passes: Mapping[int, float], writing: Writing | None) -> "Sample":
+        """With what others knew by then: when each pass began, and what the writer in the guest does."""
+        looked_s = passes.get(self.rounds) if self.rounds is not None else None
+        return replace(self, looked_s=looked_s, written_Bps=writing.rate_Bps if writing is not None else None)
 
 
 def of_qemu(answer: dict[str, Any], at_s: float) -> Sample | None:
@@ -44,7 +56,9 @@ def of_qemu(answer: dict[str, Any], at_s: float) -> Sample | None:
     if not ram or not ram.get("total"):
         return None
     page = ram.get("page-size", 4096)
-    pages = ram.get("normal", 0) + ram.get("duplicate", 0) + answer.get("xbzrle-cache", {}).get("pages", 0)
+    encoded = answer.get("xbzrle-cache", {})
+    # a page that is sent whole after all, for its difference takes more room, is counted among normal ones, too
+    pages = ram.get("normal", 0) + ram.get("duplicate", 0) + encoded.get("pages", 0) - encoded.get("overflow", 0)
     expected = answer.get("expected-downtime")
     return Sample(
         at_s,
@@ -68,12 +82,13 @@ def of_libvirt(job: dict[str, Any], at_s: float) -> Sample | None:
     page = job.get("memory_page_size", 4096)
     downtime = job.get("downtime")
     zero = job.get("memory_constant", 0) * page
+    encoded = (job.get("compression_pages", 0) - job.get("compression_overflow", 0)) * page
     return Sample(
         at_s,
         "active" if job.get("type") in (1, _RUNNING) else "completed",
         job["memory_total"],
         job.get("memory_remaining", 0),
-        job.get("memory_normal_bytes", 0) + zero,
+        job.get("memory_normal_bytes", 0) + zero + encoded,
         zero,
         job.get("memory_processed", 0),
         job.get("memory_iteration"),

@@ -1,19 +1,27 @@
 """How a migration was set, as far as its end depends on it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from migrascope.live.writer import Writing
+from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.plan import Plan
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.schedule import COMMAND, Factors
+
+LEAST_BUSY = 0.01
+"""A writer that needs less of its processor than the highest throttle leaves is never slowed."""
 
 
 @dataclass(frozen=True)
 class Terms:
     """limit_s: the downtime limit in force. may_rise: its controller will raise it. deadline_s: seconds from the
-    request after which it is cancelled, None where it never is. slows: auto-converge. turns: when the guest is turned
-    over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
-    link_Bps: what the migration link carries in a second, None where that is not known."""
+    request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
+    turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
+    link_Bps: what the migration link carries in a second, None where that is not known. busy: the
+    share of its processor that the guest needs for what it writes. sampled: what it was seen to dirty before, without
+    sets where nobody looked. memory_bytes: its memory, 0 where that is not known."""
 
     limit_s: float
     deadline_s: float | None = None
@@ -23,11 +31,32 @@ class Terms:
     write_Bps: float = 0.0
     write_set_bytes: int = 0
     link_Bps: float | None = None
+    paused: Moment | None = None
+    busy: float = 1.0
+    sampled: Dirtying = field(default_factory=Dirtying)
+    memory_bytes: int = 0
 
     @property
     def helped(self) -> bool:
         """Whether something will end it that its rounds do not show."""
-        return self.may_rise or self.turns is not None
+        return self.may_rise or self.turns is not None or self.paused is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known before the migration what the guest dirties."""
+        return bool(self.write_Bps or self.sampled.sets)
+
+    @property
+    def rules(self) -> Rules:
+        """What of it QEMU's loop goes by. That it may be cancelled is left to who reads the end."""
+        return Rules((Step(0.0, self.limit_s),), HORIZON_S, self.slows, self.turns, self.paused)
+
+    def writing(self, seen: Writing | None) -> "Terms":
+        """By what the plan's writer counted before the migration: it reaches less than its rate where its processor is
+        short, and has that to spare which it does not need."""
+        if not self.write_Bps or seen is None or seen.rate_Bps <= 0:
+            return self
+        return replace(self, write_Bps=seen.rate_Bps, busy=min(1.0, max(LEAST_BUSY, seen.busy)))
 
     def limited(self, parameters: dict[str, Any]) -> "Terms":
         """By an answer of QEMU to query-migrate-parameters: the limit that is in force, which Nova raises by steps up
@@ -54,8 +83,10 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         plan.windows.limit,
         plan.lab.kind == "openstack" or manager is not None,
         policy.auto_converge,
-        policy.post_copy or policy.pause,
+        policy.post_copy,
         writes,
         size,
         factors.link_bps / 8 if plan.lab.kind != "openstack" or not plan.cloud.name else None,
+        policy.pause,
+        memory_bytes=factors.memory_bytes,
     )

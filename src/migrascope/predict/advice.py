@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from migrascope.mechanism.rules import Step
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Figure, Prediction
-from migrascope.predict.request import NotPredicted, Request, Settings, Step
+from migrascope.predict.request import NotPredicted, Request, Settings
 from migrascope.predict.texts import DASH, aligned, megabytes, ms, percent, seconds
 
 SCHEMA = 1

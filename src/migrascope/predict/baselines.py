@@ -6,11 +6,12 @@ They are of pre-copy alone and know one downtime limit, the last of its steps.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from migrascope.mechanism.copying import Course
+from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.rules import HEADER, HORIZON_S, PAGE
 from migrascope.predict import mechanism
-from migrascope.predict.course import Course, Parameters
-from migrascope.predict.dirtying import Dirtying
-from migrascope.predict.mechanism import HEADER, PAGE
-from migrascope.predict.request import HORIZON_S, Request
+from migrascope.predict.parameters import Parameters
+from migrascope.predict.request import Request
 
 _ROUNDS = 20_000
 _LOOK_S = 1.0

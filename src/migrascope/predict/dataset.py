@@ -8,10 +8,11 @@ from typing import Any, cast, get_args
 
 import polars as pl
 
+from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.rules import Step
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.problem import UsageProblem
-from migrascope.predict.dirtying import Dirty, Dirtying
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings
 from migrascope.predict.trials import Outcome, Split, Trial
 from migrascope.store.atomic import write_whole
 

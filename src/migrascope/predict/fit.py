@@ -8,9 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from migrascope.mechanism.copying import Course
 from migrascope.model.problem import Problem
 from migrascope.predict.baselines import Model
-from migrascope.predict.course import Course, Parameters
+from migrascope.predict.parameters import Parameters
 from migrascope.predict.request import NotPredicted, Request
 from migrascope.predict.trials import Trial, by_cell
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from migrascope.mechanism.dirtying import Dirty, Dirtying
 from migrascope.model.disturbance import NONE
 from migrascope.model.plan import Plan
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors, cells
 from migrascope.predict.collected import SET
-from migrascope.predict.dirtying import Dirty, Dirtying
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Prediction
 from migrascope.predict.recorded import request_for

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import exp, inf, log
 from typing import Any, Literal
 
+from migrascope.mechanism.copying import Course
 from migrascope.predict.conformal import LEVEL, Margin, margin
-from migrascope.predict.course import Course
 from migrascope.predict.fit import Fitted, NotFitted
 from migrascope.predict.request import Request
 from migrascope.predict.trials import Outcome, Trial, by_cell

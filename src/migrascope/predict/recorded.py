@@ -1,22 +1,18 @@
 """Recorded trials as data for a model: what was known before the migration (table sample), and what came of it."""
 
-import json
 from collections.abc import Mapping
 
 import polars as pl
 
-from migrascope.live.estimate import PAYLOAD
+from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.rules import PAYLOAD, Step
+from migrascope.mechanism.sampled import dirtied, share_held
 from migrascope.model.measured import Measured
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors
-from migrascope.predict.dirtying import Dirty, Dirtying
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step, nova_limits
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings, nova_limits
 from migrascope.predict.trials import Outcome
 from migrascope.store.recording import Recording
-
-MIB = 2**20
-ROUNDED_MIB = 0.5
-"""QEMU rounds its rate down to whole MiB/s: half of one is lost on average."""
 
 
 def request_of(recording: Recording, policy: Policy) -> Request:
@@ -69,8 +65,7 @@ def points_of(recording: Recording) -> list[Dirty]:
     dirty = recording.table("sample").filter(pl.col("what") == "dirty")
     points = []
     for period_s, answer in dirty.filter(pl.col("answer") != "").select("period_s", "answer").rows():
-        rate = json.loads(answer)["dirty-rate"]
-        points.append(Dirty(period_s, (rate + ROUNDED_MIB) * MIB * period_s if rate else 0.0))
+        points.append(dirtied(period_s, answer))
     if not points:
         why = dirty["error"][0] if dirty.height else "it was not asked"
         raise NotPredicted(f"cannot be predicted, because QEMU gave no dirty rate: {why}")
@@ -84,7 +79,7 @@ def _share_held(rows: pl.DataFrame) -> float:
     if good.is_empty():
         why = held["error"][0] if held.height else "nobody looked"
         raise NotPredicted(f"cannot be predicted, because how much the guest's memory holds is not known: {why}")
-    return min(1.0, float(json.loads(good["answer"][0])) / int(good["pages"][0]))
+    return share_held(int(good["pages"][0]), str(good["answer"][0]))
 
 
 def outcome_of(status: str, metrics: Mapping[str, Measured]) -> Outcome | None:

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.controllers import nova_steps
 from migrascope.model.policy import AutoConverge, Moment, Policy
 from migrascope.model.problem import Problem
-from migrascope.predict.dirtying import Dirtying
-
-HORIZON_S = 3600.0
-"""An end that is further away is none."""
 
 
 class NotPredicted(Problem):
@@ -24,14 +22,6 @@ class Guest:
     memory_bytes: float
     held_bytes: float
     dirtying: Dirtying = field(default_factory=Dirtying)
-
-
-@dataclass(frozen=True)
-class Step:
-    """From at_s after the request on, the downtime limit is limit_s."""
-
-    at_s: float
-    limit_s: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +43,11 @@ class Settings:
     wire: float = 1.0
     again: float = 1.0
     channel_Bps: float | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """What of it QEMU's loop goes by."""
+        return Rules(self.limits, self.deadline_s, self.slows, self.turns, self.paused)
 
     @classmethod
     def of(

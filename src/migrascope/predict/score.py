@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from migrascope.mechanism.copying import Course
 from migrascope.predict.conformal import coverage_of
-from migrascope.predict.course import Course
 from migrascope.predict.predictor import FIGURES, Figure, Interval, Prediction
 from migrascope.predict.texts import DASH, ms, percent
 from migrascope.predict.trials import Outcome, Trial

@@ -142,7 +142,7 @@ def test_a_pause_after_a_round_ends_what_would_never_end() -> None:
 
 
 def test_a_controller_that_will_raise_the_limit_is_waited_for() -> None:
-    guest = Guest(write_Bps=120e6, limit_s=0.03, give_up_s=8.0)
+    guest = Guest(write_Bps=150e6, limit_s=0.03, give_up_s=8.0)
     samples, took_s = migrated(guest)
     assert took_s is None
     how = terms(guest, deadline_s=None)
@@ -150,6 +150,16 @@ def test_a_controller_that_will_raise_the_limit_is_waited_for() -> None:
     assert "never" not in {
         forecast.verdict for forecast in foretold(samples, replace(how, may_rise=True), learnt(guest))
     }
+
+
+def test_of_one_that_a_tenth_would_let_converge_nobody_says_it_will_not() -> None:
+    """It writes 3 % faster than the link carries; with a tenth less it ends, so that it is not said never to."""
+    guest = Guest(write_Bps=120e6, limit_s=0.03, give_up_s=8.0)
+    samples, took_s = migrated(guest)
+    assert took_s is None
+    said = foretold(samples, terms(guest, deadline_s=None), learnt(guest))[-1]
+    assert (said.verdict, said.end_s) == ("unknown", None)
+    assert "may not converge" in said.why
 
 
 def test_a_slower_link_moves_the_end_and_says_so() -> None:

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
+from migrascope.mechanism.rules import Step
 from migrascope.predict.advice import MINDS, POLICIES, Advice, Mind, Wish, advised, settings_for
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.conformal import Margin
-from migrascope.predict.course import Parameters
-from migrascope.predict.dirtying import Dirtying, WorkingSet
 from migrascope.predict.fit import Fitted, Scope
+from migrascope.predict.parameters import Parameters
 from migrascope.predict.predictor import FIGURES, Predictor
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings
 
 MIB = 2**20
 FITTED = Fitted(MODELS[0], Parameters())

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
+from migrascope.mechanism.rules import Step
 from migrascope.predict.baselines import MODELS, constant_rate, gudkov, nathan
-from migrascope.predict.course import Parameters
-from migrascope.predict.dirtying import Dirtying, WorkingSet
-from migrascope.predict.request import Guest, Request, Settings, Step
+from migrascope.predict.parameters import Parameters
+from migrascope.predict.request import Guest, Request, Settings
 
 MIB = 2**20
 SHARE = 4104 / 4096

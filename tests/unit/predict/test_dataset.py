@@ -9,9 +9,9 @@ import pytest
 from madetrials import campaign, made, points
 
 import prediction
+from migrascope.mechanism.dirtying import Dirty
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.predict.dataset import BadDataset, read, row_of, write
-from migrascope.predict.dirtying import Dirty
 from migrascope.predict.fit import NotFitted
 from migrascope.predict.request import Settings, nova_limits
 from migrascope.predict.trials import Trial

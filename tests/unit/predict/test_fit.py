@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from madetrials import TRUE, campaign, made
 
+from migrascope.mechanism.copying import Course
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
+from migrascope.mechanism.rules import Step
 from migrascope.predict.baselines import MODELS
-from migrascope.predict.course import Course
-from migrascope.predict.dirtying import Dirtying, WorkingSet
 from migrascope.predict.fit import Fitted, NotFitted, fit, probability
 from migrascope.predict.predictor import FIGURES, Predictor
-from migrascope.predict.request import Guest, NotPredicted, Settings, Step
+from migrascope.predict.request import Guest, NotPredicted, Settings
 from migrascope.predict.score import Scored, better_p90, brier, coverage, errors, table
 from migrascope.predict.trials import Outcome, Trial
 

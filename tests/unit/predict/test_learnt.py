@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from madetrials import TRUE, campaign, points
 
+from migrascope.mechanism.rules import Step
 from migrascope.predict.dataset import row_of, write
 from migrascope.predict.learnt import Learnt, learnt
-from migrascope.predict.request import NotPredicted, Request, Step
+from migrascope.predict.request import NotPredicted, Request
 from migrascope.predict.trials import Trial
 
 

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qemuloop import Loop, PagedGuest
 
+from migrascope.mechanism.copying import Course
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
+from migrascope.mechanism.rules import Step
 from migrascope.model.policy import BUILT_IN, AutoConverge, Moment, Multifd, Policy, PostCopy, Xbzrle
-from migrascope.predict.course import Course, Parameters
-from migrascope.predict.dirtying import Dirtying, WorkingSet
 from migrascope.predict.mechanism import course
-from migrascope.predict.request import Guest, NotPredicted, Request, Settings, Step, nova_limits
+from migrascope.predict.parameters import Parameters
+from migrascope.predict.request import Guest, NotPredicted, Request, Settings, nova_limits
 
 MIB = 2**20
 GIGABIT = 117e6

@@ -14,8 +14,8 @@ from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec, cells
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.collected import FILE, collect
-from migrascope.predict.course import Parameters
 from migrascope.predict.fit import Fitted
+from migrascope.predict.parameters import Parameters
 from migrascope.predict.planned import Known, as_json, expected, guest_of, lines
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted

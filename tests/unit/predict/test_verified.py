@@ -11,13 +11,13 @@ from fakerun import fake_run
 from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
 from migrascope.lab.fake.script import Failure, Script, default_script
+from migrascope.mechanism.copying import Course
 from migrascope.model.managers import FixedLimit
 from migrascope.model.plan import Plan
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.problem import UsageProblem
 from migrascope.model.schedule import TrialSpec, cells, schedule
 from migrascope.predict.advice import Mind, Option, Wish
-from migrascope.predict.course import Course
 from migrascope.predict.predictor import Prediction
 from migrascope.predict.verified import ADVISED, DEFAULTS, as_json, compared, lines, right, verifying
 

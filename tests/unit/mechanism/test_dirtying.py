@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qemuloop import PagedGuest
 
-from migrascope.predict.dirtying import Dirty, Dirtying, WorkingSet, nonnegative_least_squares
+from migrascope.mechanism.dirtying import Dirty, Dirtying, WorkingSet, nonnegative_least_squares
 
 MIB = 2**20
 PERIODS = (0.05, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)

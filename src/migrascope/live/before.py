@@ -1,0 +1,47 @@
+"""What was seen of a guest before its migration: what it holds and dirties by samples, and what its writer reaches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from migrascope.live.experience import SPREAD, Known
+from migrascope.live.terms import Terms
+from migrascope.live.writer import Writer
+from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.sampled import dirtied, share_held
+
+TABLES = ("sample", "stress")
+
+
+class Before:
+    """Of one trial. Take the rows of these tables as they come; the writer counts on while the guest is migrated."""
+
+    def __init__(self) -> None:
+        self.writer = Writer()
+        self._points: list[Dirty] = []
+        self._share: float | None = None
+
+    def take(self, table: str, values: Sequence[Any]) -> None:
+        """A row, in the order of the table's columns. Samples that failed tell nothing."""
+        if table == "stress":
+            _, _, worker, work, state, done, _, guest_s, cpu_s, _ = values
+            self.writer.take(worker, work, state, done, guest_s, cpu_s)
+        else:
+            _, _, what, period_s, pages, answer, _ = values
+            if answer and what == "dirty":
+                self._points.append(dirtied(period_s, answer))
+            elif answer and what == "held":
+                self._share = share_held(pages, answer)
+
+    def terms(self, planned: Terms) -> Terms:
+        """How the migration is set, with what the guest dirties when it is asked for."""
+        terms = planned.writing(self.writer.lately())
+        dirtying = Dirtying.fitted(self._points, planned.memory_bytes) if self._points else Dirtying()
+        # a rate of 0 says that too few pages were looked at for what is written to
+        return replace(terms, sampled=dirtying) if dirtying.sets else terms
+
+    def known(self, learnt: Known, planned: Terms) -> Known:
+        """What earlier migrations told, with what this guest holds."""
+        if self._share is None or not planned.memory_bytes:
+            return learnt
+        return replace(learnt, first_copy=self._share * planned.memory_bytes, spread=SPREAD)

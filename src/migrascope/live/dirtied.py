@@ -1,0 +1,33 @@
+"""What a guest dirties, by the rounds of its migration."""
+
+from collections.abc import Sequence
+
+from migrascope.live.history import Turn
+from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.rules import pace
+
+_FULL = 4.0
+"""A set of which all but exp(-4) = 2 % is dirty counts as dirty as a whole."""
+_STEPS = 60
+
+
+def fitted(turns: Sequence[Turn], shape: Dirtying, busy: float) -> Dirtying:
+    """Working sets as these, dirtied so many times as fast that rounds, one at least, together add what they did, of a
+    guest that is not held. Sets that were dirty as a whole say only that it is at least so fast. busy: the share of its
+    processor that the guest needs for it."""
+    ran = [(pace(turn.throttle, busy) * turn.took_s, turn) for turn in turns]
+    took = sum(seconds for seconds, _ in ran)
+    if took <= 0 or not shape.sets:
+        return Dirtying()
+    dirtied = sum(turn.dirtied for turn in turns)
+    low, high = 0.0, _FULL * len(turns) / took * max(each.size / each.rate_Bps for each in shape.sets)
+    for _ in range(_STEPS):
+        times = (low + high) / 2
+        added = sum(_clean(turn, shape) * shape.within(times * seconds) for seconds, turn in ran)
+        low, high = (times, high) if added < dirtied else (low, times)
+    return shape.times((low + high) / 2)
+
+
+def _clean(turn: Turn, shape: Dirtying) -> float:
+    """The share of them that was clean when the round was over."""
+    return max(0.0, 1 - turn.left / shape.size)

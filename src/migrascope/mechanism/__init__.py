@@ -1,0 +1,1 @@
+"""How QEMU copies a running guest, computed ahead from any state of it: of one to come, and of one under way."""

@@ -1,0 +1,216 @@
+"""How a copy of a running guest goes on by QEMU's own loop, computed ahead from a state of it.
+
+QEMU (migration/migration.c: migration_iteration_run, migration_update_counters; migration/ram.c: ram_save_iterate,
+migration_bitmap_sync, migration_trigger_throttle; migration/cpu-throttle.c) sends dirty pages until fewer are left than
+the link carries within the downtime limit, by its rate of the last 100 ms. Then it looks at the dirty bitmap: the guest
+is stopped if there are still fewer, else it goes on. Here a round is one step: what is sent in it has the mix of all
+that is left, and a working set dirties its clean pages by its own D(t).
+"""
+
+from dataclasses import dataclass, replace
+
+from migrascope.mechanism.dirtying import WorkingSet
+from migrascope.mechanism.rules import COUNTED_S, HEADER, HORIZON_S, PAGE, TICK_S, TURN_S, Judge, Rules, pace
+from migrascope.model.policy import Moment
+
+_ROUNDS = 20_000
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a byte of memory goes over: wire bytes on the link, in cost_s seconds."""
+
+    wire: float
+    cost_s: float
+
+
+@dataclass
+class Part:
+    """Pages of one kind. left: bytes of them to be sent; way: how these go. written: the working set that they are,
+    None for what is never written."""
+
+    left: float
+    way: Way
+    written: WorkingSet | None = None
+
+    def dirtied(self, seconds: float, again: Way) -> float:
+        """Looks at what the guest has written in so long since the last look: bytes that were clean and are to be sent
+        again, in that way."""
+        if self.written is None:
+            return 0.0
+        added = max(0.0, self.written.size - self.left) * self.written.share_within(seconds)
+        if added > 0:
+            left = self.left + added
+            old, new = self.left / left, added / left
+            wire = old * self.way.wire + new * again.wire
+            self.way = Way(wire, old * self.way.cost_s + new * again.cost_s)
+            self.left = left
+        return added
+
+
+@dataclass(frozen=True)
+class Course:
+    """ends: whether it ends before it is cancelled; of one that does not, time_s and pause_s are None, and the rest is
+    as of its cancellation. time_s: from the request to a guest that runs at the destination and needs nothing more from
+    the source. pause_s: STOP to RESUME. data_bytes: on the link. rounds: looks at the dirty bitmap, by QEMU's count.
+    throttle: the share of the time for which the guest was held at last. waits_s: the most that a guest in post-copy
+    waits for pages, 0 elsewhere.
+    """
+
+    ends: bool
+    time_s: float | None
+    pause_s: float | None
+    data_bytes: float
+    rounds: int
+    throttle: float = 0.0
+    waits_s: float = 0.0
+
+
+@dataclass
+class Copy:
+    """The state of a copy that goes on, changed as it is computed ahead.
+
+    parts: the guest's memory. again: how a page goes that is sent once more. settle_s: from the end of sending to a
+    guest that runs. now: seconds since the request; began: when its first page was sent, looked: when QEMU last looked
+    at the dirty bitmap. guest_s: how long the guest has written since, as fast as it wants to; busy: the share of its
+    processor that it needs for that. data: bytes on the link so far. rounds: looks so
+    far, the one at the beginning counted.
+    """
+
+    rules: Rules
+    parts: list[Part]
+    again: Way
+    settle_s: float
+    began: float
+    now: float
+    looked: float
+    judge: Judge
+    guest_s: float = 0.0
+    busy: float = 1.0
+    data: float = 0.0
+    rounds: int = 1
+
+    @property
+    def pending(self) -> float:
+        return sum(part.left for part in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        """To send all that is left."""
+        return sum(part.left * part.way.cost_s for part in self.parts)
+
+    @property
+    def on_link(self) -> float:
+        """Bytes on the link for all that is left."""
+        return sum(part.left * part.way.wire for part in self.parts)
+
+    def threshold(self) -> float:
+        """Bytes of pages below which QEMU would stop the guest, by its rate of late."""
+        if self.now - self.began < COUNTED_S - _SAME or not self.pending:
+            return 0.0
+        return self.on_link / self.seconds * self.rules.limit_at(self.now + _SAME)
+
+    def send(self, seconds: float) -> None:
+        """Sends for so long, or until nothing is left."""
+        all_s = self.seconds
+        share = min(1.0, seconds / all_s) if all_s > 0 else 1.0
+        sent = share * self.on_link
+        for part in self.parts:
+            part.left *= 1 - share
+        self.data += sent
+        self.judge = replace(self.judge, sent=self.judge.sent + sent)
+        self.now += seconds
+        self.guest_s += pace(self.judge.throttle, self.busy) * seconds
+
+    def look(self) -> None:
+        """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
+        dirtied = sum(part.dirtied(self.guest_s, self.again) for part in self.parts)
+        self.judge = self.judge.looked(self.now, 0.0, dirtied, self.rules.slows)
+        self.rounds += 1
+        self.guest_s, self.looked = 0.0, self.now
+
+    def next_moment(self) -> float | None:
+        """When it is next looked at, or something is changed, whatever is left; None for never."""
+        rules = self.rules
+        moments = [step.at_s for step in rules.limits]
+        moments += [moment.after for moment in (rules.turns, rules.paused) if moment and moment.after]
+        moments.append(self.began + COUNTED_S)
+        if rules.slows is not None and self.rounds > 1:
+            moments.append(self.looked + TICK_S)
+        return min((moment for moment in moments if moment > self.now + _SAME), default=None)
+
+    def is_due(self, moment: Moment | None) -> bool:
+        """QEMU counts the rounds that have begun, so that one is over when the second has begun."""
+        if moment is None:
+            return False
+        if moment.after is not None:
+            return self.now >= moment.after - _SAME
+        return self.rounds > (moment.after_round or 0)
+
+    def may_change(self) -> bool:
+        """Whether something is to come that its rounds do not show."""
+        more_limits = any(step.at_s > self.now + _SAME for step in self.rules.limits)
+        return more_limits or self.rules.may_change(self.judge.throttle)
+
+    def over(self, pause_s: float, waits_s: float = 0.0, rest_s: float = 0.0) -> Course:
+        """Ends with a pause, after which the rest of post-copy goes over; too late, it was cancelled before."""
+        end = self.now + pause_s + rest_s
+        if end > self.rules.deadline_s:
+            return self.cancelled()
+        return Course(True, end, pause_s, self.data + self.on_link, self.rounds, self.judge.throttle, waits_s)
+
+    def cancelled(self) -> Course:
+        return Course(False, None, None, self.data, self.rounds, self.judge.throttle)
+
+
+def course(copy: Copy) -> Course:
+    """How a copy goes on from its state, which is used up. Constant but for what its rules say: how its pages go, and
+    what the guest writes."""
+    rules, before = copy.rules, -1.0
+    for _ in range(_ROUNDS):
+        if copy.is_due(rules.turns):
+            return _post_copy(copy)
+        if copy.is_due(rules.paused):
+            return _stopped(copy)
+        threshold, all_s = copy.threshold(), copy.seconds
+        rest_s = all_s if copy.pending <= 0 else (copy.pending - threshold) / copy.pending * all_s
+        # a turn of the loop is whole, so that a round ends half of one late on average
+        send_s = min(all_s, max(TURN_S, rest_s + TURN_S / 2))
+        cut = copy.next_moment()
+        if cut is not None and cut < copy.now + send_s:
+            ticks = rules.slows is not None and copy.rounds > 1 and cut >= copy.looked + TICK_S - _SAME
+            copy.send(cut - copy.now)
+            if ticks:
+                copy.look()
+            if copy.now > min(rules.deadline_s, HORIZON_S):
+                return copy.cancelled()
+            continue
+        copy.send(send_s)
+        if threshold <= 0 and copy.pending <= 0:
+            # nothing is left and nothing fits into the limit: QEMU stops the guest without a look
+            return _stopped(copy)
+        copy.look()
+        if copy.pending < threshold:
+            return _stopped(copy)
+        stuck = copy.pending >= before * (1 - _SAME) > 0 and not copy.may_change()
+        if stuck or copy.now > min(rules.deadline_s, HORIZON_S):
+            return copy.cancelled()
+        before = copy.pending
+    return copy.cancelled()
+
+
+def _stopped(copy: Copy) -> Course:
+    """The guest stands still; QEMU looks a last time, and sends what is left."""
+    copy.look()
+    return copy.over(copy.seconds + copy.settle_s)
+
+
+def _post_copy(copy: Copy) -> Course:
+    """The guest is stopped for its devices' state alone; then what is dirty goes over, as it is asked for or in order.
+    It waits for no more than all of its working sets' missing pages, one after the other."""
+    copy.look()
+    waits_s = sum(
+        part.left / PAGE * (PAGE + HEADER) * part.way.cost_s / part.way.wire for part in copy.parts if part.written
+    )
+    return copy.over(copy.settle_s, waits_s, copy.seconds)

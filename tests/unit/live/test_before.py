@@ -1,0 +1,80 @@
+"""What is seen of a guest before its migration, and what it does for the first forecast."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from looptraces import GIGABIT_BPS, MIB, traced
+
+from migrascope.live.before import Before
+from migrascope.live.dirtied import fitted
+from migrascope.live.eta import at_request
+from migrascope.live.experience import NOTHING, Known
+from migrascope.live.history import Turn
+from migrascope.live.terms import Terms
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
+
+PERIODS_S = (0.05, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+PLANNED = Terms(0.3, link_Bps=125e6, memory_bytes=512 * MIB)
+
+
+def sampled(true: Dirtying, held: float) -> Before:
+    before = Before()
+    before.take("sample", (1, 2, "held", 0.0, 4096, json.dumps(round(held * 4096)), ""))
+    for period_s in PERIODS_S:
+        rate = int(true.within(period_s) / period_s / MIB)
+        before.take("sample", (1, 2, "dirty", period_s, 16384, json.dumps({"dirty-rate": rate}), ""))
+    before.take("sample", (1, 0, "dirty", 8.0, 16384, "", "it was not asked"))
+    return before
+
+
+def test_samples_of_the_guest_say_what_it_holds_and_dirties() -> None:
+    true = Dirtying((WorkingSet(128 * MIB, 60e6),))
+    before = sampled(true, 228 / 512)
+    terms, known = before.terms(PLANNED), before.known(NOTHING, PLANNED)
+    assert terms.known
+    assert terms.sampled.within(1.5) == pytest.approx(true.within(1.5), rel=0.05)
+    assert known.first_copy == pytest.approx(228 * MIB, rel=0.01)
+
+
+def test_with_samples_the_first_end_is_near_where_no_earlier_trial_tells() -> None:
+    trace = traced(60e6)
+    before = sampled(Dirtying((WorkingSet(128 * MIB, 60e6),)), 228 / 512)
+    learnt = Known(lead_s=0.0, speed_Bps=GIGABIT_BPS)
+    said = at_request(before.terms(PLANNED), before.known(learnt, PLANNED))
+    assert said.end_s == pytest.approx(trace.took_s, rel=0.1)
+
+
+def test_without_samples_nothing_is_known_before() -> None:
+    assert Before().terms(PLANNED) == PLANNED
+    assert Before().known(NOTHING, PLANNED) == NOTHING
+
+
+def test_pages_that_were_not_looked_at_do_not_say_that_a_guest_writes_nothing() -> None:
+    before = Before()
+    before.take("sample", (1, 2, "dirty", 1.0, 16384, json.dumps({"dirty-rate": 0}), ""))
+    assert before.terms(replace(PLANNED, write_Bps=1e6, write_set_bytes=MIB)).known
+    assert not before.terms(PLANNED).known
+
+
+def turn(took_s: float, true: Dirtying, throttle: float = 0.0, left: float = 0.0) -> Turn:
+    clean = 1 - left / true.size
+    dirtied = round(clean * true.within((1 - throttle) * took_s))
+    return Turn(took_s, took_s, round(left), dirtied, round(left) + dirtied, throttle)
+
+
+@pytest.mark.parametrize(
+    "true", [Dirtying((WorkingSet(1e8, 6e7),)), Dirtying((WorkingSet(1e7, 9e7), WorkingSet(1e8, 1e7)))]
+)
+def test_rounds_say_how_much_faster_it_writes_than_was_seen_before(true: Dirtying) -> None:
+    seen = true.times(0.4)
+    found = fitted([turn(0.3, true), turn(0.2, true, 0.3, 2e7)], seen, 1.0)
+    for got, wanted in zip(found.sets, true.sets, strict=True):
+        assert got.size == wanted.size
+        assert got.rate_Bps == pytest.approx(wanted.rate_Bps, rel=0.01)
+
+
+def test_rounds_in_which_nothing_was_written_say_so() -> None:
+    shape = Dirtying((WorkingSet(1e8, 6e7),))
+    assert fitted([Turn(1.0, 1.0, 0, 0, 0)], shape, 1.0).within(1.0) == pytest.approx(0.0, abs=1.0)
+    assert fitted([Turn(0.0, 0.0, 0, 0, 0)], shape, 1.0) == Dirtying()

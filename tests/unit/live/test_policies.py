@@ -1,0 +1,133 @@
+"""The end of a migration, foretold under each policy: against QEMU's loop, page by page (qemuloop.py)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from looptraces import GIGABIT_BPS, MIB, Trace, traced
+
+from migrascope.live.eta import Forecast, at_request
+from migrascope.live.experience import Known
+from migrascope.live.terms import Terms
+from migrascope.model.policy import AutoConverge, Moment
+
+SET = 128 * MIB
+LINK_BPS = 1e9 / 8
+
+
+def terms(write_Bps: float, **changes: Any) -> Terms:
+    how = Terms(0.3, 60.0, False, None, None, write_Bps, SET if write_Bps else 0, LINK_BPS)
+    return replace(how, **changes)
+
+
+def learnt(write_Bps: float, held_mib: int = 100) -> Known:
+    """What the plan's earlier trials told."""
+    return Known(held_mib * MIB + (SET if write_Bps else 0), None, 0.01, GIGABIT_BPS)
+
+
+def foretold(trace: Trace, how: Terms, known: Known) -> list[Forecast]:
+    said = [at_request(how, known)]
+    for sample in trace.samples:
+        said.append(said[-1].then(sample, how, known))
+    return said
+
+
+def worst(said: Sequence[Forecast], took_s: float | None) -> float:
+    """The largest error from half-time on, as a share of the whole time."""
+    assert took_s is not None
+    judged = [forecast for forecast in said if took_s / 2 <= forecast.at_s < took_s]
+    assert judged
+    return max(abs(forecast.end_s - took_s) / took_s if forecast.end_s is not None else 9.0 for forecast in judged)
+
+
+def reasoned(said: Sequence[Forecast]) -> bool:
+    ends = [(old.end_s, new.end_s, new.why) for old, new in pairwise(said)]
+    return all(why or old is None or new is None or new <= old for old, new, why in ends)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("rate", [0.0, 40e6, 80e6])
+def test_pre_copy(rate: float, seed: int) -> None:
+    trace = traced(rate, seed=seed)
+    said = foretold(trace, terms(rate), learnt(rate))
+    assert worst(said, trace.took_s) < 0.1
+    assert reasoned(said)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("rate", [200e6, 400e6])
+def test_auto_converge_is_foretold_to_slow_the_guest_when_qemu_will(rate: float, seed: int) -> None:
+    """From the second look on it is known in which period QEMU is, and how often it has found too much: QEMU's event
+    says when each look was."""
+    trace = traced(rate, seed=seed, until_s=60.0, slows=(20, 10, 99))
+    said = foretold(trace, terms(rate, slows=AutoConverge()), learnt(rate))
+    assert {forecast.verdict for forecast in said} <= {"ends", "unknown"}
+    assert worst(said, trace.took_s) < 0.1
+    assert reasoned(said)
+
+
+def test_a_guest_with_time_to_spare_is_slowed_later() -> None:
+    """Half of its processor is idle: nothing is won until the throttle takes more than that."""
+    slows: dict[str, Any] = {"slows": (20, 10, 99)}
+    idle, busy = traced(250e6, busy=0.5, until_s=60.0, **slows), traced(250e6, until_s=60.0, **slows)
+    assert idle.took_s is not None
+    assert busy.took_s is not None
+    assert idle.took_s > busy.took_s + 2
+    how = terms(250e6, slows=AutoConverge())
+    assert worst(foretold(idle, replace(how, busy=0.5), learnt(250e6)), idle.took_s) < 0.1
+    assert worst(foretold(busy, how, learnt(250e6)), busy.took_s) < 0.1
+
+
+@pytest.mark.parametrize("rate", [0.0, 40e6, 160e6, 400e6])
+@pytest.mark.parametrize("slow_Bps", [0.0, 60e6])
+def test_post_copy_pulls_the_rest_once(rate: float, slow_Bps: float) -> None:
+    """Where the destination takes single pages more slowly than the stream, that shows soon after the switch."""
+    trace = traced(rate, start_postcopy_s=0.5, postcopy_Bps=slow_Bps)
+    said = foretold(trace, terms(rate, turns=Moment.model_validate({"after": "500ms"})), learnt(rate))
+    late = [forecast for forecast in said if forecast.at_s > 1.0] if slow_Bps else said
+    if not slow_Bps or rate:
+        assert worst(late, trace.took_s) < 0.1
+    assert reasoned(said)
+
+
+def test_compression_sends_more_pages_than_the_link_carries_bytes() -> None:
+    trace = traced(80e6, wire_share=0.5)
+    said = foretold(trace, terms(80e6), replace(learnt(80e6), speed_Bps=2 * GIGABIT_BPS))
+    assert worst(said, trace.took_s) < 0.1
+
+
+def test_a_stream_that_its_processor_holds_up_ends_when_that_is_done() -> None:
+    """As with TLS: 60 MB/s of pages on a link that carries 117."""
+    trace = traced(30e6, page_s=4096 / 60e6)
+    said = foretold(trace, terms(30e6), replace(learnt(30e6), speed_Bps=60e6))
+    assert worst(said, trace.took_s) < 0.1
+
+
+@pytest.mark.parametrize("delta", [0.05, 2.0], ids=["few bytes change", "whole pages change"])
+def test_xbzrle_is_neither_late_nor_without_end(delta: float) -> None:
+    """Pages that overflow are sent whole; QEMU counts them twice."""
+    trace = traced(80e6, xbzrle=2**14, delta_share=delta)
+    said = foretold(trace, terms(80e6, deadline_s=15.0), learnt(80e6))
+    assert {forecast.verdict for forecast in said} <= {"ends", "unknown"}
+    if delta > 1:
+        assert worst(said, trace.took_s) < 0.1
+
+
+def test_what_a_writer_reaches_counts_and_not_what_it_was_asked_for() -> None:
+    trace = traced(60e6)
+    samples = [replace(sample, written_Bps=60e6) for sample in trace.samples]
+    said = foretold(Trace(samples, trace.took_s), terms(160e6), learnt(160e6))
+    assert worst(said, trace.took_s) < 0.1
+
+
+@pytest.mark.parametrize("rate", [200e6, 400e6])
+def test_nobody_says_it_is_too_late_before_there_are_rounds_to_show_it(rate: float) -> None:
+    trace = traced(rate, until_s=60.0, slows=(20, 10, 99))
+    how = terms(rate, slows=AutoConverge(), deadline_s=6.0)
+    said = foretold(trace, how, learnt(rate))
+    assert trace.took_s is not None
+    assert trace.took_s > 6.0
+    assert said[-1].verdict == "late"
+    assert "late" not in {forecast.verdict for forecast in said if forecast.at_s < 2.0}
