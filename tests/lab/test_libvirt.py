@@ -191,7 +191,7 @@ def test_a_link_that_comes_back_delays_the_migration(failures: dict[str, Recordi
     assert recording.trial.proof["place"].verdict == "pass"
 
 
-@pytest.mark.parametrize("part", [0.2, 0.6])
+@pytest.mark.parametrize("part", [0.2, pytest.param(0.6, marks=pytest.mark.soak)])
 def test_a_run_that_is_killed_leaves_what_clean_removes(tmp_path: Path, part: float) -> None:
     (tmp_path / "plan.toml").write_text(ONE)
     before, heard = foreign(), listening()
