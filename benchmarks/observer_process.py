@@ -45,10 +45,17 @@ class Observer:
     def __init__(self, source: Namespace | None, address: str, rate: int) -> None:
         watch = ["observe", address, "--json", "--rate", str(rate)]
         self.argv = Where(source).command([sys.executable, "-m", "migrascope", *watch])
+        self.events: list[dict[str, Any]] = []
+        """What it has told so far."""
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(*self.argv, stdout=asyncio.subprocess.PIPE)
-        self.reading = asyncio.create_task(self.process.communicate())
+        assert self.process.stdout is not None
+        self.reading = asyncio.create_task(self._read(self.process.stdout))
+
+    async def _read(self, lines: asyncio.StreamReader) -> None:
+        async for line in lines:
+            self.events.append(json.loads(line))
 
     def pids(self) -> list[int]:
         """Its processes: the first one, and those that it started."""
@@ -63,4 +70,6 @@ class Observer:
         """Ends it as Ctrl-C does, and returns its events."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGINT)
-        return [json.loads(line) for line in (await self.reading)[0].splitlines()]
+        await self.reading
+        await self.process.wait()
+        return self.events

@@ -49,19 +49,20 @@ async def outages(trial: Trial, repeats: int) -> list[Outage]:
     random.Random(1).shuffle(series)
     await asyncio.sleep(QUIET_S)
     with PortSwitch(space, made.spec.tap) as port:
+
+        async def silence(kind: str, *, begins: bool) -> None:
+            if kind == "cut":
+                port.set(cut=begins)
+            else:
+                await monitor.execute("stop" if begins else "cont")
+
         for kind, length in series:
             before, wall = clock_pair()
-            if kind == "cut":
-                port.set(cut=True)
-            else:
-                await monitor.execute("stop")
+            await silence(kind, begins=True)
             begun, _ = clock_pair()
             await asyncio.sleep(length * random.uniform(0.9, 1.1))
             asked, _ = clock_pair()
-            if kind == "cut":
-                port.set(cut=False)
-            else:
-                await monitor.execute("cont")
+            await silence(kind, begins=False)
             after, _ = clock_pair()
             found.append(Outage(kind, wall / 1e9, (asked + after - before - begun) / 2e9))
             await asyncio.sleep(REST_S)

@@ -4,9 +4,6 @@ In the soak tier, because an observer that does not run for a while on an overlo
 """
 
 import asyncio
-import json
-import signal
-import sys
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,8 +13,8 @@ import pytest
 from lab.booted import Booted
 from migrascope.model.clock import clock_pair
 from migrascope.model.schedule import Factors
-from migrascope.node.namespace import Namespace
-from migrascope.node.process import Where
+from migrascope.node.wait import WaitTimeout, wait_until
+from observer_process import Observer
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.asyncio(loop_scope="module")]
 NS = 10**9
@@ -28,46 +25,29 @@ EARLY_S = 0.01
 """A blackout begins at the reply before it, whose time is told in ms."""
 
 
-class Observer:
-    """`observe ADDRESS --json` in a namespace."""
-
-    def __init__(self, source: Namespace, address: str) -> None:
-        observe = [sys.executable, "-m", "migrascope", "observe", address, "--json", "--rate", "500"]
-        self.argv = Where(source).command(observe)
-        self.events: list[dict[str, Any]] = []
-
-    async def start(self) -> None:
-        """Until it has begun."""
-        self.process = await asyncio.create_subprocess_exec(*self.argv, stdout=asyncio.subprocess.PIPE)
-        assert (await self.next())["event"] == "begin"
-
-    async def next(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        self.events.append(json.loads(await self.process.stdout.readline()))
-        return self.events[-1]
-
-    async def blackout_at(self, wall_s: float) -> dict[str, Any]:
-        """That in which the moment lies: on a busy machine the guest may be silent at others, too."""
-        try:
-            async with asyncio.timeout(TOLD_S):
-                while True:
-                    event = await self.next()
-                    if (
-                        event["event"] == "blackout"
-                        and 0 <= wall_s - began(event) + EARLY_S <= event["seconds"] + EARLY_S
-                    ):
-                        return event
-        except TimeoutError:
-            raise AssertionError(f"no blackout at {wall_s} s: {self.events}") from None
-
-    async def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        await self.process.communicate()
-
-
 def began(event: dict[str, Any]) -> float:
     """Wall s."""
     return datetime.fromisoformat(event["time"]).timestamp()
+
+
+async def begun(observer: Observer) -> bool:
+    return bool(observer.events)
+
+
+async def blackout_at(observer: Observer, wall_s: float) -> dict[str, Any]:
+    """That in which the moment lies: on a busy machine the guest may be silent at others, too."""
+    found: list[dict[str, Any]] = []
+
+    async def told() -> bool:
+        blackouts = [event for event in observer.events if event["event"] == "blackout"]
+        found[:] = [event for event in blackouts if 0 <= wall_s - began(event) + EARLY_S <= event["seconds"] + EARLY_S]
+        return bool(found)
+
+    try:
+        await wait_until(told, TOLD_S, f"a blackout at {wall_s} s is told")
+    except WaitTimeout as error:
+        raise AssertionError(f"{error}: {observer.events}") from None
+    return found[0]
 
 
 def note(told: dict[tuple[str, str], int], host: str, event: str, _: dict[str, Any], at_ns: int) -> None:
@@ -79,10 +59,13 @@ async def test_a_migration_is_seen_from_outside_as_qemu_tells_it(booted: Booted)
     instance, lab = booted.instance, booted.lab
     source, destination = "host-a", "host-b"
     told: dict[tuple[str, str], int] = {}
-    routed, beside = (Observer(space, instance.address) for space in (lab.client, lab.topology.fabric))
+    routed, beside = (Observer(space, instance.address, 500) for space in (lab.client, lab.topology.fabric))
     for observer in (routed, beside):
         await observer.start()
     try:
+        for observer in (routed, beside):
+            await wait_until(partial(begun, observer), TOLD_S, "the observer begins")
+            assert observer.events[0]["event"] == "begin"
         factors = Factors("none", "pre-copy", 2**30, 0.0, 0.3, "warm")
         await instance.prepare(destination, factors)
         for host in (source, destination):
@@ -92,7 +75,7 @@ async def test_a_migration_is_seen_from_outside_as_qemu_tells_it(booted: Booted)
         stop, resume = told[source, "STOP"], told[destination, "RESUME"]
         mono, wall = clock_pair()
         stopped_s = (wall - (mono - stop)) / NS
-        seen = {each: await each.blackout_at(stopped_s) for each in (routed, beside)}
+        seen = {each: await blackout_at(each, stopped_s) for each in (routed, beside)}
     finally:
         for observer in (routed, beside):
             await observer.stop()

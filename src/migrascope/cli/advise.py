@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from migrascope.analysis.run import analyse
-from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs, stdout
-from migrascope.cli.output import print_json
+from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs
+from migrascope.cli.output import print_either
 from migrascope.cli.predict import Data, is_plan, known_for, predictor_for
 from migrascope.cli.run import run_plan
 from migrascope.model.plan import Plan
@@ -61,11 +61,10 @@ def advise(
     guest = _of_plan(name, trial, data) if is_plan(name) else _of_run(find_run(runs, name), trial, data)
     advice = advised(guest.request, guest.predictor, wish)
     plan = verified.verifying(guest.plan, guest.factors, advice.best, wish) if verify else None
-    if json and plan is None:
-        print_json(as_json(advice, guest.based_on, guest.trial))
-    elif not json:
-        for line in lines(advice, guest.based_on):
-            stdout().print(line, soft_wrap=True)
+    if plan is None or not json:  # of a verified one the one document is what was measured
+        print_either(
+            lambda: as_json(advice, guest.based_on, guest.trial), lambda: lines(advice, guest.based_on), json=json
+        )
     return 0 if plan is None else _verified(plan, mind, runs, json=json)
 
 
@@ -103,11 +102,7 @@ def _verified(plan: Plan, mind: Mind, runs: Path, *, json: bool) -> int:
     if done is None:
         return EXIT_INTERRUPTED
     found = verified.compared(analyse(done).trials, mind)
-    if json:
-        print_json(verified.as_json(done.id, found))
-    else:
-        for line in verified.lines(found, mind):
-            stdout().print(line, soft_wrap=True)
+    print_either(lambda: verified.as_json(done.id, found), lambda: verified.lines(found, mind), json=json)
     return {True: 0, False: 1, None: NotPredicted.code}[verified.right(found)]
 
 

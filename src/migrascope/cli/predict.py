@@ -5,8 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from migrascope.cli.console import Json, Runs, stdout
-from migrascope.cli.output import print_json
+from migrascope.cli.console import Json, Runs
+from migrascope.cli.output import print_either
 from migrascope.model.plan import Plan
 from migrascope.predict import planned
 from migrascope.predict import runs as predicted_runs
@@ -51,11 +51,9 @@ def predict(
     folder = find_run(runs, name)
     predictor, based_on = predictor_for(folder, data)
     rows = predicted_runs.rows_of(folder, predictor)
-    if json:
-        print_json(predicted_runs.as_json(folder, rows, based_on))
-    else:
-        for line in predicted_runs.lines(rows, based_on):
-            stdout().print(line, soft_wrap=True)
+    print_either(
+        lambda: predicted_runs.as_json(folder, rows, based_on), lambda: predicted_runs.lines(rows, based_on), json=json
+    )
     return 0 if any(row.prediction is not None for row in rows) else NotPredicted.code
 
 
@@ -63,11 +61,7 @@ def _plan(name: str, lab: str | None, data: Path | None, *, json: bool) -> int:
     plan = load(name, Options(lab=lab))
     known, predictor, based_on = known_for(plan, data)
     rows = list(planned.expected(plan, known, predictor))
-    if json:
-        print_json(planned.as_json(plan, rows, based_on))
-    else:
-        for line in planned.lines(rows, based_on):
-            stdout().print(line, soft_wrap=True)
+    print_either(lambda: planned.as_json(plan, rows, based_on), lambda: planned.lines(rows, based_on), json=json)
     return 0 if any(row.prediction is not None for row in rows) else NotPredicted.code
 
 

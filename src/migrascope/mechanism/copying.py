@@ -141,12 +141,7 @@ class Copy:
         return min((moment for moment in moments if moment > self.now + _SAME), default=None)
 
     def is_due(self, moment: Moment | None) -> bool:
-        """QEMU counts the rounds that have begun, so that one is over when the second has begun."""
-        if moment is None:
-            return False
-        if moment.after is not None:
-            return self.now >= moment.after - _SAME
-        return self.rounds > (moment.after_round or 0)
+        return moment is not None and moment.is_due(self.now + _SAME, self.rounds)
 
     def may_change(self) -> bool:
         """Whether something is to come that its rounds do not show."""

@@ -51,6 +51,10 @@ class Moment(Part):
             raise ValueError("say when: either after_round or after")
         return self
 
+    def is_due(self, elapsed_s: float, begun: int) -> bool:
+        """So long after the request. begun: rounds that have begun, as QEMU counts; one is over when the next has."""
+        return elapsed_s >= self.after if self.after is not None else begun > (self.after_round or 0)
+
 
 class PostCopy(Moment):
     """From a moment on the guest runs at the destination and fetches what it misses. preempt: what it waits for has a

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from migrascope.node.child import first_line, kill
 from migrascope.node.program import Program
 from migrascope.store.spool import Spool
 
@@ -31,15 +32,8 @@ async def _asker(config: dict[str, Any]) -> asyncio.subprocess.Process:
         *config["python"], "-c", SCRIPT.read_text(encoding="utf-8"), told,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    assert child.stdout is not None
-    try:
-        line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
-    except TimeoutError:
-        line = b""
-    if line.strip() != b'["ready"]':
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+    if (await first_line(child, _READY_S)).strip() != b'["ready"]':
+        await kill(child)
         raise ClusterFailed("Ceph cannot be asked how it is")
     return child
 

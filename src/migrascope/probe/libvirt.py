@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from migrascope.node.child import first_line, kill
 from migrascope.node.program import Program
 
 SCRIPT = Path(__file__).parent / "files" / "domain.py"
@@ -44,16 +45,9 @@ class Host:
             *self._python, "-c", SCRIPT.read_text(encoding="utf-8"), json.dumps(self._config),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**20,
         )  # fmt: skip
-        assert child.stdout is not None
         self._child = child
-        try:
-            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
-        except TimeoutError:
-            line = b""
-        if line.strip() != b'["ready"]':
-            with suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+        if (await first_line(child, _READY_S)).strip() != b'["ready"]':
+            await kill(child)
             raise HostFailed(f"libvirt on {self._name} ({self._uri}) cannot be watched")
 
     async def record(self, *, persist: bool) -> None:

@@ -1,11 +1,11 @@
 """A program that is told what to do by its standard input, a word a line, and answers each with a line of its own."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from migrascope.model.problem import Problem
+from migrascope.node.child import kill
 from migrascope.node.process import tail
 
 _END_S = 120.0
@@ -68,9 +68,7 @@ class ControlledProcess:
             said = await asyncio.wait_for(child.stdout.read(), _END_S)
             code = await asyncio.wait_for(child.wait(), _END_S)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+            await kill(child)
             raise Problem(f"{self._name} did not end in {_END_S:g} s, and was killed") from None
         finally:
             if child.returncode is not None:

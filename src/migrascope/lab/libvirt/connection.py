@@ -1,7 +1,6 @@
 """libvirt's API on a host of the lab, through a Python that runs there."""
 
 import asyncio
-import contextlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from migrascope.model.problem import Problem
+from migrascope.node.child import first_line, kill
 
 AGENT = Path(__file__).parent / "files" / "agent.py"
 _READY_S = 30.0
@@ -39,15 +39,12 @@ class Connection:
             *python, "-c", AGENT.read_text(encoding="utf-8"),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES, start_new_session=True,
         )  # fmt: skip
-        assert child.stdout is not None
-        try:
-            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
-        except TimeoutError:
-            line = b""
+        line = await first_line(child, _READY_S)
         if not line:
             await self.close()
             raise LibvirtError(f"{self.host}: libvirt takes no connection")
         self.versions = json.loads(line)["result"]
+        assert child.stdout is not None
         self._reader = asyncio.create_task(self._read(child.stdout))
 
     async def _read(self, lines: asyncio.StreamReader) -> None:
@@ -89,8 +86,6 @@ class Connection:
     async def close(self) -> None:
         """Ends it, whatever became of it."""
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
-            await self._child.wait()
+            await kill(self._child)
         if self._reader is not None:
             await asyncio.gather(self._reader, return_exceptions=True)

@@ -1,7 +1,6 @@
 """The events of the QEMU that is the source of a migration, as they come: through libvirt, stamped by QEMU."""
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from migrascope.lab.disturbable import See
 from migrascope.model.problem import Problem
+from migrascope.node.child import first_line, kill
 
 SCRIPT = Path(__file__).parent / "files" / "events.py"
 _READY_S = 20.0
@@ -38,11 +38,8 @@ class EventWatch:
         self._child = child = await asyncio.create_subprocess_exec(
             *self._argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=2**20
         )
+        line = await first_line(child, _READY_S)
         assert child.stdout is not None
-        try:
-            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
-        except TimeoutError:
-            line = b""
         self._task = asyncio.create_task(self._tell(child.stdout))
         if not line.startswith(b'["ready"'):
             await self.close()
@@ -62,6 +59,4 @@ class EventWatch:
         if self._task is not None:
             self._task.cancel()
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
-            await self._child.wait()
+            await kill(self._child)

@@ -11,40 +11,29 @@ from migrascope.lab.boot_image import BootImage
 from migrascope.lab.libvirt.domain import DomainSpec
 from migrascope.lab.libvirt.host import Host
 from migrascope.lab.libvirt.instance import LibvirtInstance
-from migrascope.lab.qemu.disturbing import heal_links
 from migrascope.lab.qemu.topology import BRIDGE, Topology, address
+from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.qemu.volume import EXPORT_PORT
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import HOSTS, Factors
-from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
 
 _MAC, _TAP = "52:54:00:6d:73:01", "vm-1"
 
 
-class LibvirtLab:
+class LibvirtLab(TopologyLab):
     """A lab that is up. Use `LibvirtLab.up` as a context manager; everything goes when it ends."""
-
-    hosts = HOSTS
-    origin = address("origin", "external")
 
     def __init__(
         self, register: Register, topology: Topology, hosts: Mapping[str, Host], image_root: Path, boot: BootImage,
         chosen: str, policies: Mapping[str, Policy],
     ) -> None:  # fmt: skip
-        self.register, self.topology, self._hosts, self._image_root = register, topology, hosts, image_root
-        self._boot, self._accelerator, self._policies = boot, chosen, policies
+        super().__init__(register, topology)
+        self._hosts, self._image_root, self._boot = hosts, image_root, boot
+        self._accelerator, self._policies = chosen, policies
         versions = {name: _version(number) for name, number in hosts[HOSTS[0]].connection.versions.items()}
         self.facts: dict[str, Any] = {"lab": "libvirt", "accelerator": chosen, **versions}
-
-    @property
-    def folder(self) -> Path:
-        return self.register.folder
-
-    @property
-    def client(self) -> Namespace:
-        return self.topology.nodes["client"]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -76,9 +65,7 @@ class LibvirtLab:
     async def create(self, name: str, factors: Factors, host: str, folder: Path) -> LibvirtInstance:
         """A fresh instance that boots on `host`, with the migration link at the trial's rate (0: as fast as it is);
         the caller destroys it. Nothing of it is left when this raises."""
-        folder.mkdir(exist_ok=True)
-        heal_links(self.topology)
-        self.topology.links["migration"].set_rate(factors.link_bps or None)
+        self.make_way(factors, folder)
         export = (address("storage", "storage"), EXPORT_PORT)
         spec = DomainSpec(
             name, self.register.id, factors.memory_bytes, factors.vcpus, self._boot, self._accelerator, export,

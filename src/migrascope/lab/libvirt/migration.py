@@ -79,14 +79,15 @@ def _turn(instance: "LibvirtInstance") -> _Turn | None:
 
 
 async def _due(instance: "LibvirtInstance", source: str, moment: Moment, elapsed_s: float) -> bool:
-    """libvirt counts the rounds that have begun as QEMU does."""
+    """libvirt counts the rounds as QEMU does; it is not asked before a moment in time has come."""
     if moment.after is not None and elapsed_s < moment.after:
         return False
     try:
         job = await instance.call(source, "jobStats", 0)
     except LibvirtError:
         return False
-    return int(job.get("memory_iteration", 0)) > (moment.after_round or 0)
+    begun = int(job.get("memory_iteration", 0))
+    return begun > 0 and moment.is_due(elapsed_s, begun)
 
 
 async def _give_up(instance: "LibvirtInstance", source: str, moving: "asyncio.Task[Any]", limit_s: float) -> None:

@@ -17,13 +17,13 @@ from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.steering import Steering
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import HOSTS, Factors
-from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where, run
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
@@ -118,27 +118,16 @@ class QemuInstance(Instance):
         return PostCheck("pass" if here else "fail", words)
 
 
-class QemuLab:
+class QemuLab(TopologyLab):
     """A lab that is up. Use `QemuLab.up` as a context manager; everything goes when it ends."""
-
-    hosts = HOSTS
-    origin = address("origin", "external")
 
     def __init__(
         self, register: Register, topology: Topology, program: Program, image_root: Path, boot: BootImage,
         policies: Mapping[str, Policy], version: str,
     ) -> None:  # fmt: skip
-        self.register, self.topology, self.program, self.image_root = register, topology, program, image_root
-        self._boot, self._policies = boot, policies
+        super().__init__(register, topology)
+        self.program, self.image_root, self._boot, self._policies = program, image_root, boot, policies
         self.facts: dict[str, Any] = {"lab": "qemu", "accelerator": program.accelerator, "qemu": version}
-
-    @property
-    def folder(self) -> Path:
-        return self.register.folder
-
-    @property
-    def client(self) -> Namespace:
-        return self.topology.nodes["client"]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -174,9 +163,7 @@ class QemuLab:
     async def create(self, name: str, factors: Factors, host: str, folder: Path) -> QemuInstance:
         """A fresh instance that boots on `host`, with the migration link at the trial's rate (0: as fast as it is);
         the caller destroys it, also when this raises."""
-        folder.mkdir(exist_ok=True)
-        disturbing.heal_links(self.topology)
-        self.topology.links["migration"].set_rate(factors.link_bps or None)
+        self.make_way(factors, folder)
         policy = self._policies[factors.policy]
         spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy)
         instance = QemuInstance(self, spec, host, folder)

@@ -134,12 +134,7 @@ class _Turn:
     moment: Moment
 
     def due(self, elapsed_s: float, answer: dict[str, Any]) -> bool:
-        """QEMU counts the rounds that have begun."""
-        if self.moment.after is not None:
-            return elapsed_s >= self.moment.after
-        assert self.moment.after_round is not None
-        begun: int = answer.get("ram", {}).get("dirty-sync-count", 0)
-        return begun > self.moment.after_round
+        return self.moment.is_due(elapsed_s, answer.get("ram", {}).get("dirty-sync-count", 0))
 
 
 def _turn(policy: Policy) -> _Turn | None:

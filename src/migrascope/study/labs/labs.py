@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from migrascope.lab.fake.lab import FACTS
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.libvirt.lab import LibvirtLab
 from migrascope.lab.qemu.lab import QemuLab
+from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
@@ -59,15 +61,20 @@ def _guest_trials(lab: Lab, images: Images, progress: Progress) -> Up:
     )
 
 
+def _origin(lab: TopologyLab, images: Images) -> AbstractAsyncContextManager[None]:
+    """Where the online video comes from, in the lab's node of that name."""
+    space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
+    return origin(space, lab.origin, images.host_root, images.live_loop, folder)
+
+
 @contextlib.asynccontextmanager
 async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncIterator[tuple[QemuLab, Up]]:
     """The QEMU lab with its origin, up; and as something that runs trials."""
     progress.step("bringing up the lab: two hosts, storage, client, origin")
     wanted, program, policies = plan.lab.accelerator, plan.lab.qemu_program, plan.chosen_policies()
-    async with QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies) as lab:
-        space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
-        async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
-            yield lab, _guest_trials(lab, images, progress)
+    up = QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies)
+    async with up as lab, _origin(lab, images):
+        yield lab, _guest_trials(lab, images, progress)
 
 
 @contextlib.asynccontextmanager
@@ -83,10 +90,9 @@ async def libvirt_trials(plan: Plan, images: Images, progress: Progress) -> Asyn
     root = await root_image(LIBVIRT_HOST, say=progress.step, meanwhile=progress.waiting)
     progress.step("bringing up the lab: two hosts with libvirt, storage, client, origin")
     wanted, policies = plan.lab.accelerator, plan.chosen_policies()
-    async with LibvirtLab.up(root, images.host_root, images.boot, wanted=wanted, policies=policies) as lab:
-        space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
-        async with origin(space, lab.origin, images.host_root, images.live_loop, folder):
-            yield _guest_trials(lab, images, progress)
+    up = LibvirtLab.up(root, images.host_root, images.boot, wanted=wanted, policies=policies)
+    async with up as lab, _origin(lab, images):
+        yield _guest_trials(lab, images, progress)
 
 
 @contextlib.asynccontextmanager
