@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.dirtying import Dirty
 from migrascope.mechanism.rules import Step
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.problem import UsageProblem
@@ -98,7 +98,7 @@ def _trial(row: dict[str, Any]) -> Trial:
         raise ValueError(f"split is {row['split']!r}, and none of {', '.join(SPLITS)}")
     points = [Dirty(*point) for point in json.loads(row["dirty"])]
     memory = row["memory_bytes"]
-    guest = Guest(memory, row["held_bytes"], Dirtying.fitted(points, memory))
+    guest = Guest.sampled(memory, row["held_bytes"], points)
     slows = json.loads(row["slows"]) if row["slows"] else None
     settings = Settings(
         row["form"], tuple(Step(*step) for step in json.loads(row["limits"])), row["deadline_s"],

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.dirtying import Dirty
 from migrascope.mechanism.rules import PAYLOAD, Step
 from migrascope.mechanism.sampled import dirtied, share_held
 from migrascope.model.measured import Measured
@@ -31,7 +31,7 @@ def request_of(recording: Recording, policy: Policy) -> Request:
             "changed: too few pages are looked at for what it writes to"
         )
     memory = float(factors.memory_bytes)
-    guest = Guest(memory, _share_held(rows) * memory, Dirtying.fitted(points, memory))
+    guest = Guest.sampled(memory, _share_held(rows) * memory, points)
     accelerator = str(trial.facts.get("accelerator", "unknown"))
     return request_for(guest, factors, policy, accelerator, float(trial.plan["windows"]["limit"]))
 
