@@ -12,6 +12,7 @@ import pytest
 
 from lab.machine import COMMAND, GONE, LIGHT, foreign, listening, migrascope, only_trial, owned_by, traces
 from migrascope.analysis.run import result_of
+from migrascope.metrics.phases import PHASES
 from migrascope.metrics.trial import measure
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -124,6 +125,20 @@ def test_the_link_and_libvirt_count_the_same_data(one: Recording) -> None:
     assert link is not None
     assert said is not None
     assert link / said == pytest.approx(1, abs=0.01)
+
+
+def test_libvirt_s_phases_add_up_to_its_call_and_name_what_is_not_qemu_s_in_the_pause(one: Recording) -> None:
+    found = measure(one)
+    lasted = [found[f"phase_s.{name}"] for name in PHASES]
+    assert [phase.reason for phase in lasted if phase.value is None] == []
+    assert sum(phase.value or 0 for phase in lasted) >= (found["migration_time_s"].value or 0)
+    paused = {name: found[f"phase_pause_s.{name}"].value for name in PHASES}
+    assert {name for name, part in paused.items() if part} == {"perform", "finish"}
+    pause = found["vm_pause_s"].value
+    assert sum(part or 0 for part in paused.values()) == pytest.approx(pause, abs=0.002)
+    waits = found["handover.wait_s"].value, found["handover.start_s"].value
+    assert all(waits), [found[f"handover.{name}_s"].reason for name in ("wait", "start")]
+    assert sum(wait or 0 for wait in waits) < (pause or 0)
 
 
 def test_libvirt_counts_no_shorter_a_downtime_than_qemu_s_events_show(one: Recording) -> None:

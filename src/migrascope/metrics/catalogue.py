@@ -8,14 +8,15 @@ from itertools import product
 from typing import Literal
 
 from migrascope.metrics.http import KINDS
+from migrascope.metrics.phases import PHASES
 from migrascope.metrics.player import BUFFERS_S
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.steps import STEPS
 from migrascope.metrics.windows import WINDOWS
 
-Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser"]
+Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log"]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
-frames of its networks."""
+frames of its networks; log: libvirt's own."""
 _OF_WINDOW = {
     "before": "in the steady state before the request",
     "during": "from the request to the end of the migration and the recovery",
@@ -57,7 +58,8 @@ _TITLES = {
     "one-way-variation": "One-way delay variation", "one-way-loss": "Loss by direction",
     "guest-clock": "The guest's clock", "throughput": "Throughput", "sniffer-delay": "Sniffer delay",
     "sniffer-jitter": "Sniffer jitter", "downtime-budget": "Downtime budget", "api": "What the cloud's API says",
-    "libvirt": "What libvirt reports", "steps": "Steps of a migration through OpenStack",
+    "libvirt": "What libvirt reports", "phases": "libvirt's phases and the handover",
+    "steps": "Steps of a migration through OpenStack",
     "network-wiring": "Network wiring", "writer": "What the writer reached", "load": "The load before the migration",
     "hypervisor-cpu": "CPU of both sides", "fleet": "Several instances", "quality": "Quality of the measurement",
     "statistics": "Statistics",
@@ -152,6 +154,12 @@ METRICS = [
     Metric("api_{memory,disk}_bytes", "B", _BY_OTHERS, "api", needs="records"),
     Metric("libvirt_{total,downtime,downtime_net,setup}_s", "s", _BY_OTHERS, "libvirt", needs="hypervisors"),
     Metric("libvirt_transferred_bytes", "B", _BY_OTHERS, "libvirt", needs="hypervisors"),
+    *(Metric(key + ".{" + ",".join(PHASES) + "}", "s", f"a phase of libvirt's by its own log{within}", "phases",
+             needs="log")
+      for key, within in (("phase_s", ""), ("phase_pause_s", ", what of it lies within VM pause"),
+                          ("phase_blackout_s", ", what of it lies within the network blackout"))),
+    Metric("handover.{wait,start}_s", "s", "how long the source, stopped, and the destination, complete, waited for a "
+           "manager's word", "phases", needs="hypervisors"),
     *(Metric(f"step_s.{step}", "s", _BY_OTHERS, "steps", needs=_STEP_NEEDS.get(step, "api")) for step in STEPS),
     Metric("network_wiring_s", "s", _WIRING, "network-wiring", needs="links"),
     Metric("wiring.{left,came,announced,heard,spoke,router}_s", "s", _WIRING, "network-wiring", needs="links"),

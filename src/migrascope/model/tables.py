@@ -256,6 +256,12 @@ _ALL = [
         "libvirt's job statistics of the domain on `host` as JSON; kind: running, or completed",
     ),
     Table(
+        "libvirt_log", 1,
+        {"wall_ns": "int", "thread": "int", "function": "str", "message": "str"},
+        "a line of libvirt's own log on `host` that names a phase of a migration: libvirt's stamp (wall, whole ms, cut "
+        "off), the number of its thread, the function that wrote it and its words",
+    ),
+    Table(
         "host_clock", 1,
         {"asked_ns": "int", "answered_ns": "int", "wall_ns": "int"},
         "what the clock of `host` said (wall, us) between a command to its QEMU and the answer: QEMU's own stamp of an "

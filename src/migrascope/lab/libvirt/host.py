@@ -39,6 +39,15 @@ stdio_handler = "file"
 """
 
 
+_LOG = "/var/log/libvirt/phases.log"
+_LOGGED = """\
+log_filters = "4:qemu.qemu_migration_cookie 4:qemu.qemu_migration_params 1:qemu.qemu_migration 1:qemu.qemu_domainjob"
+log_outputs = "1:file:%s 3:stderr"
+"""
+"""What libvirt writes of its phases, and little else: some 30 lines a migration. The first filter that matches counts,
+and each matches all sources that begin so."""
+
+
 class Host:
     """One host. folder: its own, where what libvirt writes lies, and its logs."""
 
@@ -72,12 +81,17 @@ class Host:
             f'host_uuid = "{uuid.uuid4()}"\nlisten_tls = 0\nlisten_tcp = 1\nauth_tcp = "none"\n'
             f'listen_addr = "{address(self.name, "management")}"\ntcp_port = "{PORT}"\n'
             'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
-        )
+        ) + _LOGGED % _LOG
 
     @property
     def uri(self) -> str:
         """By which the other host's libvirt reaches this one."""
         return f"qemu+tcp://{address(self.name, 'management')}:{PORT}/system"
+
+    @property
+    def phases(self) -> Path:
+        """The log in which it names the phases of migrations."""
+        return self._folder / "log" / Path(_LOG).name
 
     @property
     def python(self) -> list[str]:

@@ -100,11 +100,14 @@ class LibvirtInstance:
         return {name: pid for name, pid in found.items() if pid is not None}
 
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
-        """libvirt's events and statistics and QEMU's through it, the links' counters, and its frames by host."""
+        """libvirt's events and statistics and QEMU's through it, its phases, the links' counters, and its frames by
+        host."""
         hosts = {name: {"uri": "qemu:///system", "python": host.python} for name, host in self.hosts.items()}
         config = {"hosts": hosts, "domain": self.spec.uuid, "interval_s": interval_s, "persist": False}
         probe = ProcessSpec("libvirt", "migrascope.probe.libvirt", "fabric", None, config)
-        return [probe, *self.topology.watchers(self.spec.mac, interval_s)]
+        logs = {"logs": {name: str(host.phases) for name, host in self.hosts.items()}}
+        phases = ProcessSpec("libvirt_log", "migrascope.probe.libvirt_log", "fabric", None, logs)
+        return [probe, phases, *self.topology.watchers(self.spec.mac, interval_s)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Sets the downtime limit on the source, which libvirt leaves as it is. The destination's QEMU is begun by
