@@ -12,11 +12,14 @@ from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task, Units
 
+# Debian's log is a file in the node; in the journal it is with what the other services say.
+_LOG = '"-vconsole:emer -vsyslog:info -vfile:off"'
+_CONTROLLER_OPTIONS = f"OVN_CTL_OPTS='--ovn-controller-log={_LOG}'\n"
 # Each database takes connections on the management link as soon as it is made.
-_OPTIONS = " ".join(
+_REMOTES = " ".join(
     f"--db-{database}-create-insecure-remote=yes --db-{database}-addr={CONTROL}" for database in ("nb", "sb")
 )
-
+_CENTRAL_OPTIONS = f"OVN_CTL_OPTS='{_REMOTES} --ovn-northd-log={_LOG}'\n"
 _DATABASES = ("ovn-ovsdb-server-nb.service", "ovn-ovsdb-server-sb.service")
 
 
@@ -31,7 +34,7 @@ def _central() -> Task:
         CONTROLLER,
         (base.name(CONTROLLER),),
         (
-            File("/etc/default/ovn-central", f"OVN_CTL_OPTS='{_OPTIONS}'\n"),
+            File("/etc/default/ovn-central", _CENTRAL_OPTIONS),
             Units(start=_DATABASES),
             Await(served, 60, "OVN's databases answer"),
             Units(start=("ovn-northd.service",)),
@@ -66,6 +69,7 @@ def _chassis(settings: Settings, secrets: Secrets, node: str) -> Task:
         (switch.name(node), privsep.name(node), neutron.NEUTRON),
         (
             *own,
+            File("/etc/default/ovn-host", _CONTROLLER_OPTIONS),
             Command(tuple(tell)),
             Units(start=("ovn-controller.service",)),
             Await(("sh", "-c", registered), 60, f"{node} is a chassis of OVN"),
