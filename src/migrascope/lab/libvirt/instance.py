@@ -172,7 +172,7 @@ class LibvirtInstance:
         await self.end()
         disk = self.folder / "offline.raw"
         try:
-            await self.volume.raw(disk)
+            await self.volume.raw(disk, self.host)
             return await examine(disk, Where(None, self._root), self.folder)
         finally:
             disk.unlink(missing_ok=True)
