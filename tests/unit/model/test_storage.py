@@ -25,9 +25,13 @@ def test_storage_is_a_factor_and_shared_unless_a_plan_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize("lab", ["qemu", "libvirt"])
-@pytest.mark.parametrize("table", [CUT, FULL, {"name": "off", "kind": "abort", "when": "storage-copy"}])
+@pytest.mark.parametrize("table", [CUT, {"name": "off", "kind": "abort", "when": "storage-copy"}])
 def test_a_copy_can_be_disturbed(lab: str, table: dict[str, Any]) -> None:
     assert cells(plan(lab, table, storage=["copied"]))[0].disturbance == table["name"]
+
+
+def test_the_destination_s_disk_can_be_full() -> None:
+    assert cells(plan("qemu", FULL, storage=["copied"]))[0].disturbance == "full"
 
 
 AWAY = {"name": "away", "kind": "link-down", "target": "storage", "when": "first-copy", "duration": "2s"}

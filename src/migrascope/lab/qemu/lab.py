@@ -52,7 +52,7 @@ class QemuInstance(Instance):
         topology = self._lab.topology
         config = {"hosts": self.probe_sockets(), "interval_s": interval_s}
         qmp = ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, config)
-        return [qmp, *topology.watchers(self.spec.mac, interval_s)]
+        return [qmp, *topology.watchers(self.spec.mac, interval_s, self.spec.storage)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.

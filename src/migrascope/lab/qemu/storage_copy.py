@@ -11,11 +11,10 @@ from typing import Any
 from migrascope.lab.contract import NotConverged
 from migrascope.lab.qemu.machine import VOLUME_NODE
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
+from migrascope.lab.qemu.topology import COPY_PORT
 from migrascope.model.problem import Problem
 from migrascope.node.wait import WaitTimeout, wait_until
 
-COPY_PORT = 10810
-"""Where the destination's QEMU takes the volume, on the migration link."""
 JOB = "storage-copy"
 _TARGET = "copy"
 _LOOK_S = 0.5

@@ -26,11 +26,6 @@ class NoSpace(Kind):
     does = "the volume's store, or the disk that it is copied to, takes no more writes"
     how = "the volume's server, or the destination's QEMU, may write to no file"
     targets = ("storage", "destination")
-    labs = ("qemu", "libvirt")
-
-    def targets_of(self, lab: str) -> tuple[str, ...]:
-        """The lab libvirt fills a host's own disk only."""
-        return ("destination",) if lab == "libvirt" else self.targets
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.fill_store() if disturbance.target == "storage" else tools.fill_host(disturbance.target)

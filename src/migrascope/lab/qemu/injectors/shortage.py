@@ -38,8 +38,7 @@ class NoSpace:
     QEMU then stops the guest (werror=enospc, its default); of a destination, the copy of the volume fails."""
 
     def __init__(self, pid: Callable[[], int | None]) -> None:
-        """pid: of the process that writes; None where there is none any more. ProcessLookupError where there should
-        be one."""
+        """pid: of the process that writes; None where there is none any more."""
         self._pid = pid
 
     def _limit(self, size: int) -> None:
