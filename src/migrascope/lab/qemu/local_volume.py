@@ -26,9 +26,8 @@ class LocalVolume:
         await run("qemu-img", argv, self._where)
 
     def node(self, host: str) -> dict[str, Any]:
-        """The host's file. What is discarded takes no room any more, and so do the zeros of a copy."""
-        file = {"driver": "file", "filename": str(self._files[host])}
-        return {"driver": "qcow2", "discard": "unmap", "file": file | {"discard": "unmap"}}
+        """The host's file."""
+        return {"driver": "qcow2", "file": {"driver": "file", "filename": str(self._files[host])}}
 
     async def raw(self, target: Path, host: str) -> None:
         """Writes what the host's file holds. ProcessError when qemu-img fails."""

@@ -54,7 +54,7 @@ class StorageCopy:
         self.under_way = True
         try:
             server = {"type": "inet", "host": self._to, "port": str(COPY_PORT)}
-            node = {"driver": "nbd", "node-name": _TARGET, "server": server, "export": VOLUME_NODE, "discard": "unmap"}
+            node = {"driver": "nbd", "node-name": _TARGET, "server": server, "export": VOLUME_NODE}
             await self._source.execute("blockdev-add", node)
             mirror = {"job-id": JOB, "device": VOLUME_NODE, "target": _TARGET, "sync": "full", "auto-dismiss": False}
             await self._source.execute("blockdev-mirror", mirror | {"speed": self._speed_Bps})
