@@ -42,7 +42,7 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         **_reported(answer, post_copy=turned_to_post_copy(recording)),
         "set_downtime_limit_s": _limit(recording, windows),
         "rounds": _round_count(recording),
-        "dirty_rate_Bps": _dirty_rate(statuses, answer, windows),
+        "dirty_rate_Bps": _dirty_rate(statuses, answer, volume_ready_ns(recording) or windows.request, windows.stop),
     }
 
 
@@ -89,6 +89,12 @@ def rounds(recording: Recording) -> list[Round]:
 def first_pass_ns(recording: Recording) -> int | None:
     """Mono ns of the first MIGRATION_PASS; None where there was none."""
     return next((event.mono_ns for event in _passes(recording)), None)
+
+
+def volume_ready_ns(recording: Recording) -> int | None:
+    """When the copy of a volume had come so far that the memory's could begin (mono ns); None where none did."""
+    events = qmp_events(recording, ("BLOCK_JOB_READY",))
+    return next((event.mono_ns for event in events if event.host == recording.trial.source), None)
 
 
 def _passes(recording: Recording) -> list[QmpEvent]:
@@ -200,15 +206,18 @@ def _dirty_Bps(answer: dict[str, Any]) -> float | None:
     return float(rate) if rate else None
 
 
-def _dirty_rate(statuses: list[tuple[int, dict[str, Any]]], answer: dict[str, Any], windows: Windows) -> Measured:
+def _dirty_rate(
+    statuses: list[tuple[int, dict[str, Any]]], answer: dict[str, Any], begin: int | None, stop: int | None
+) -> Measured:
     """The last rate that QEMU itself reported. It computes one only after a second; a shorter migration's is from the
-    pages sent more than once, over the time until STOP (a lower bound: a page counts once in a round)."""
+    pages sent more than once, over the time from the beginning of the memory's copy until STOP (a lower bound: a page
+    counts once in a round)."""
     rates = [rate for rate in (_dirty_Bps(status) for _, status in statuses) if rate is not None]
     if rates:
         return Measured(rates[-1], "B/s", "query-migrate dirty-pages-rate", samples=len(rates))
     source = "query-migrate pages sent again"
     ram = answer.get("ram", {})
-    if windows.request is None or windows.stop is None or not {"normal", "duplicate", "total", "page-size"} <= set(ram):
+    if begin is None or stop is None or not {"normal", "duplicate", "total", "page-size"} <= set(ram):
         return missing("B/s", source, "QEMU reported neither a dirty rate nor its final page counts")
     again = max(0, (ram["normal"] + ram["duplicate"]) * ram["page-size"] - ram["total"])
-    return Measured(again * SECOND / (windows.stop - windows.request), "B/s", source, samples=1)
+    return Measured(again * SECOND / (stop - begin), "B/s", source, samples=1)

@@ -13,6 +13,7 @@ from migrascope.model.name import ForeignName, Name, OptionalForeignName
 from migrascope.model.observed import ObservedPlan
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import DAY_S, Duration, Part
+from migrascope.model.storage import refused as refused_storage
 from migrascope.model.threshold import Threshold
 from migrascope.model.verdict import Verdict
 from migrascope.model.visitors import Visitors
@@ -237,6 +238,14 @@ class Plan(Part):
                 raise ValueError(f"axes.disturbance: {name!r} has no table [[disturbance]]; known: {known}")
             if problem := self._refused(tables[name]):
                 raise ValueError(f"disturbance {name}: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _stored(self) -> Self:
+        tables = self.disturbances()
+        chosen = [tables[name] for name in self.axes.disturbance if name != NONE]
+        if problem := refused_storage(self.axes.storage, self.lab.kind, self.chosen_policies(), chosen):
+            raise ValueError(problem)
         return self
 
     def _refused(self, disturbance: Disturbance) -> str | None:

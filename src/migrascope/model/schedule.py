@@ -9,6 +9,7 @@ from typing import Any
 from migrascope.model import units
 from migrascope.model.axes import Axes, Scenario
 from migrascope.model.plan import Plan
+from migrascope.model.storage import SHARED, Storage
 
 HOSTS = ("host-a", "host-b")
 """The two hosts of a schedule; a lab has names of its own for them."""
@@ -21,7 +22,8 @@ COMMAND = "command"
 @dataclass(frozen=True)
 class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
-    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one."""
+    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one. storage: shared in
+    recordings from before volumes were copied."""
 
     scenario: Scenario
     policy: str
@@ -37,6 +39,7 @@ class Factors:
     write_Bps: float = 0.0
     write_set_bytes: int = 0
     write_pattern: str = "none"
+    storage: Storage = SHARED
 
     def label(self, beside: "list[Factors]") -> str:
         """The factors that differ among `beside`, as a short name in the units of plans."""
@@ -118,8 +121,10 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
             write_set_bytes=size,
             write_pattern=pattern,
             instances=instances,
+            storage=storage,
         )
         for level in levels
+        for storage in axes.storage
         for instances in plan.fleet.count or [1]
         for vcpus, (rate, size, pattern) in guests
     ]

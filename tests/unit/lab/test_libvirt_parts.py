@@ -1,7 +1,8 @@
 """The libvirt lab without a libvirt: its XML, its flags, its operator, and the client that calls libvirt."""
 
 import sys
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -215,3 +216,19 @@ def test_a_plan_names_the_lab_and_a_command_line_too(tmp_path: Path) -> None:
 def test_what_the_lab_does_not_have_is_refused_before_it_is_brought_up(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         load(plan(tmp_path, text), Options(lab="libvirt"))
+
+
+def test_a_volume_that_is_copied_is_a_file_of_each_host_s() -> None:
+    made = replace(spec(), volume=PurePath("/var/lib/libvirt/images/vm-1.qcow2"))
+    assert (spec().storage, made.storage) == ("shared", "copied")
+    disk = ElementTree.fromstring(xml(made)).find("devices/disk")
+    assert disk is not None
+    source, driver, target = (disk.find(name) for name in ("source", "driver", "target"))
+    assert source is not None
+    assert driver is not None
+    assert target is not None
+    assert source.attrib == {"file": "/var/lib/libvirt/images/vm-1.qcow2"}
+    assert (driver.get("type"), target.get("dev")) == ("qcow2", "vda")
+    request = request_of(BUILT_IN["pre-copy"], "copied")
+    assert set(request.flags) == ALWAYS | {"VIR_MIGRATE_NON_SHARED_DISK"}
+    assert request.parameters == {"migrate_disks": ["vda"], "disks_port": 10810}

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from migrascope.lab.contract import Requested, panic_in
@@ -17,8 +17,9 @@ from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.libvirt.host import Host
 from migrascope.lab.libvirt.rescue import rescue
 from migrascope.lab.offline import OfflineVolume, examine
+from migrascope.lab.qemu.local_volume import LocalVolume
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology
-from migrascope.lab.qemu.volume import Volume
+from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import Policy
@@ -47,7 +48,12 @@ class LibvirtInstance:
         """folder: of its trial. hosts: by their names. root: the root image in which its volume is served and read."""
         self.spec, self.policy, self.host, self.folder = spec, wanted, host, folder
         self.hosts, self.topology, self._root = hosts, topology, root
-        self.volume = Volume(spec.name, spec.image.disk, folder, root, topology.nodes["storage"])
+        self.volume: Stored
+        if isinstance(spec.volume, PurePath):
+            files = {name: there.image(spec.volume.name) for name, there in hosts.items()}
+            self.volume = LocalVolume(spec.image.disk, files, host, root)
+        else:
+            self.volume = Volume(spec.name, spec.image.disk, folder, root, topology.nodes["storage"])
         self._watch: EventWatch | None = None
         self.moving = False
 
@@ -107,19 +113,25 @@ class LibvirtInstance:
         probe = ProcessSpec("libvirt", "migrascope.probe.libvirt", "fabric", None, config)
         logs = {"logs": {name: str(host.phases) for name, host in self.hosts.items()}}
         phases = ProcessSpec("libvirt_log", "migrascope.probe.libvirt_log", "fabric", None, logs)
-        return [probe, phases, *self.topology.watchers(self.spec.mac, interval_s)]
+        return [probe, phases, *self.topology.watchers(self.spec.mac, interval_s, self.spec.storage)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Sets the downtime limit on the source, which libvirt leaves as it is. The destination's QEMU is begun by
-        libvirt when it is asked to migrate, and all else is set then.
+        libvirt when it is asked to migrate, and all else is set then; an empty file for a volume that is copied has to
+        be there before.
 
         Gives what the call will be given, the source's parameters as QEMU reads them back, and the links' rates.
         """
         source = self.host
+        await self.volume.make_ready(destination)
         await self.call(source, "migrateSetMaxDowntime", round(factors.downtime_limit_s * 1000), 0)
         parameters = await self.call(source, "qmp", "query-migrate-parameters")
         links = {name: link.rate_bps for name, link in self.topology.links.items()}
-        return {"libvirt": vars(policy.request_of(self.policy)), source: {"parameters": parameters}, "links": links}
+        return {
+            "libvirt": vars(policy.request_of(self.policy, self.spec.storage)),
+            source: {"parameters": parameters},
+            "links": links,
+        }
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives libvirt's statistics of the completed job, as the destination has them."""
@@ -171,11 +183,14 @@ class LibvirtInstance:
         await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.05)
 
     async def offline(self) -> OfflineVolume:
-        """Ends it as a power cut would, and reads its volume."""
+        """Ends it as a power cut would, and reads its volume: that of the only host on which it runs, else of the one
+        where it was last."""
+        running = [host for host, state in (await self.states()).items() if state == "running"]
+        holder = running[0] if len(running) == 1 else self.host
         await self.end()
         disk = self.folder / "offline.raw"
         try:
-            await self.volume.raw(disk)
+            await self.volume.raw(disk, holder)
             return await examine(disk, Where(None, self._root), self.folder)
         finally:
             disk.unlink(missing_ok=True)

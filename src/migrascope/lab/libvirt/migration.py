@@ -22,7 +22,7 @@ COMPLETED = ["VIR_DOMAIN_JOB_STATS_COMPLETED", "VIR_DOMAIN_JOB_STATS_KEEP_COMPLE
 
 def arguments(instance: "LibvirtInstance", destination: str) -> tuple[Any, ...]:
     """What virDomainMigrateToURI3 is given: the stream goes over the migration link, libvirts talk over management."""
-    request = request_of(instance.policy)
+    request = request_of(instance.policy, instance.spec.storage)
     to = address(destination, "migration")
     parameters = {"migrate_uri": f"tcp://{to}", "listen_address": to} | request.parameters
     return instance.hosts[destination].uri, parameters, {"flags": request.flags}

@@ -18,6 +18,7 @@ FACTORS = {
     "write_Bps": "rate of the steady writer in the guest; 0 without one",
     "write_set_bytes": "its working set",
     "write_pattern": "the order in which it writes",
+    "storage": "whether both hosts reach the volume (shared), or the migration copied it",
 }
 TRIAL = {
     "trial": "number of the trial in running order",
