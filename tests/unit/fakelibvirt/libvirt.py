@@ -34,14 +34,17 @@ def __getattr__(name: str) -> int:
 
 @contextlib.contextmanager
 def _state() -> Iterator[dict[str, Any]]:
+    """The state, which is kept as it is left. A client that ends meanwhile leaves all of it or nothing."""
     path = Path(os.environ["FAKE_LIBVIRT"])
-    with path.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        state = json.load(file)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = path.read_text()
+        state = json.loads(before)
         yield state
-        file.seek(0)
-        file.truncate()
-        json.dump(state, file)
+        if (after := json.dumps(state)) != before:
+            new = path.with_suffix(".new")
+            new.write_text(after)
+            new.replace(path)
 
 
 def registerErrorHandler(*_: object) -> None:
