@@ -15,6 +15,7 @@ from migrascope.model.schedule import COMMAND
 from migrascope.store.recording import Recording
 
 EVENTS = "qmp_event"
+UNHEARD = "qemu-unheard"
 STATUS = "query-migrate"
 PARAMETERS = "query-migrate-parameters"
 LIMIT_STALE_NS = NS
@@ -116,9 +117,9 @@ def _time(recording: Recording, windows: Windows) -> Measured:
 
 def _pause(recording: Recording, windows: Windows) -> Measured:
     if windows.stop is None:
-        return missing("s", EVENTS, "no STOP on the source")
+        return missing("s", EVENTS, _unheard(recording) or "no STOP on the source")
     if windows.resume is None:
-        return missing("s", EVENTS, "no RESUME on the destination")
+        return missing("s", EVENTS, _unheard(recording) or "no RESUME on the destination")
     stop, resume = event_at(recording, "STOP", windows.stop), event_at(recording, "RESUME", windows.resume)
     if not one_clock(recording):
         return _pause_by_two_clocks(recording, stop, resume)
@@ -129,9 +130,17 @@ def _pause(recording: Recording, windows: Windows) -> Measured:
     return pause.within(resolution=2 * STAMP_NS / NS, clock=step / NS)
 
 
+def _unheard(recording: Recording) -> str:
+    """Why QEMU's events were not told; empty where nobody refused them."""
+    refused = recording.table("libvirt_event").filter(pl.col("event") == UNHEARD)
+    return f"libvirt refused QEMU's events: {json.loads(refused['data'][0])['why']}" if refused.height else ""
+
+
 def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent) -> Measured:
     if stop.bound_ns is None or resume.bound_ns is None:
-        return missing("s", EVENTS, "by how much the hosts' clocks differ is not known")
+        asked = recording.trial.plan.get("libvirt", {}).get("monitor", True)
+        words = "" if asked else ": QEMU is asked for them where libvirt.monitor = true"
+        return missing("s", EVENTS, f"by how much the hosts' clocks differ is not known{words}")
     for host, clock in host_clocks(recording).items():
         if (step := clock.step_ns()) > 0:
             return missing("s", EVENTS, f"the clock of {host} stepped by {step / 1e6:.1f} ms in the trial")

@@ -1,4 +1,5 @@
-"""The trials that a plan stands for: randomised blocks, the direction alternating by block."""
+"""The trials that a plan stands for: randomised blocks, the direction alternating by block, or, of a domain that is
+nowhere put back, by trial."""
 
 import itertools
 import random
@@ -94,9 +95,13 @@ def _chosen(plan: Plan, axes: Axes) -> list[Factors]:
 
 
 def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
-    """At an address of others nothing is known of the machine and set of its migration but the command."""
+    """At an address of others nothing is known of the machine and set of its migration but the command, on their hosts
+    what libvirt is told."""
     if plan.lab.kind == "address":
         return [Factors("none", COMMAND, 0, 0.0, 0.0, "unknown")]
+    if plan.libvirt.hosts:
+        told = itertools.product(axes.policy, axes.downtime_limit)
+        return [Factors("none", policy, 0, 0.0, limit, "unknown") for policy, limit in told]
     writers = [
         (rate, size, pattern) if rate else (0.0, 0, "none")
         for rate, size, pattern in itertools.product(axes.write_rate, axes.working_set, axes.pattern)
@@ -151,7 +156,9 @@ def schedule(plan: Plan) -> list[TrialSpec]:
     for block in range(1, plan.blocks + 1):
         order = list(dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed))
         shuffle(order)
-        ends = HOSTS if block % 2 else HOSTS[::-1]
-        done = len(trials)
-        trials += [TrialSpec(done + at, block, factors, *ends) for at, factors in enumerate(order, start=1)]
+        for factors in order:
+            number = len(trials) + 1
+            # A domain of others is where the trial before has left it.
+            turn = number if plan.libvirt.hosts else block
+            trials.append(TrialSpec(number, block, factors, *(HOSTS if turn % 2 else HOSTS[::-1])))
     return trials

@@ -132,9 +132,12 @@ def test_an_operator_never_has_it_run_twice(states: dict[str, str], waited_s: fl
 
 
 LIBVIRT = """
+import time
 VIR_A, VIR_B = 1, 4
 class libvirtError(Exception): pass
 def registerErrorHandler(*args): pass
+def virEventRegisterDefaultImpl(): pass
+def virEventRunDefaultImpl(): time.sleep(1)
 class Domain:
     def name(self): return "vm-1"
     def sum(self, *args): return list(args)
@@ -170,17 +173,17 @@ async def test_calls_are_answered_or_refused_in_libvirt_s_words(python: list[str
     await connection.open(python)
     try:
         assert connection.versions == {"libvirt": 11003000, "qemu": 10000002}
-        assert await connection.call("sum", 7, {"flags": ["VIR_A", "VIR_B"]}, on="vm-1") == [7, 5]
-        assert await connection.call("made", on="vm-1") is None
-        assert await connection.call("qmp", "query-status", on="vm-1") == {"asked": "query-status"}
+        assert await connection.call("sum", 7, {"flags": ["VIR_A", "VIR_B"]}, on=("name", "vm-1")) == [7, 5]
+        assert await connection.call("made", on=("name", "vm-1")) is None
+        assert await connection.call("qmp", "query-status", on=("name", "vm-1")) == {"asked": "query-status"}
         with pytest.raises(LibvirtError, match="host-a: Domain not found"):
-            await connection.call("name", on="vm-2")
+            await connection.call("name", on=("name", "vm-2"))
         with pytest.raises(LibvirtError, match="this libvirt has no VIR_NEW"):
-            await connection.call("sum", {"flags": ["VIR_NEW"]}, on="vm-1")
+            await connection.call("sum", {"flags": ["VIR_NEW"]}, on=("name", "vm-1"))
     finally:
         await connection.close()
     with pytest.raises(LibvirtError, match="client has ended"):
-        await connection.call("name", on="vm-1")
+        await connection.call("name", on=("name", "vm-1"))
 
 
 async def test_a_libvirt_that_takes_no_connection_is_an_error(tmp_path: Path) -> None:

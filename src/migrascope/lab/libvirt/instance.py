@@ -11,10 +11,11 @@ from typing import Any
 from migrascope.lab.contract import Requested, panic_in
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.libvirt import disturbing, migration, policy
-from migrascope.lab.libvirt.connection import NONE, LibvirtError
+from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.domain import DomainSpec, xml
 from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.libvirt.host import Host
+from migrascope.lab.libvirt.placed import GONE, SILENT, Placed
 from migrascope.lab.libvirt.rescue import rescue
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.qemu.local_volume import LocalVolume
@@ -23,20 +24,15 @@ from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import Policy
-from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import Factors
 from migrascope.node.process import Where
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import wait_until
 
-GONE, SILENT = "no domain", "no answer"
-"""What stands for its state where a host's libvirt does not know it, or says nothing."""
-_STATES = ("no state", "running", "blocked", "paused", "in shutdown", "shut off", "crashed", "suspended by the guest")
-"""virDomainState, by number."""
 _GONE_S = 10.0
 
 
-class LibvirtInstance:
+class LibvirtInstance(Placed):
     """An instance as a trial uses it. host: where it runs; moving: a migration of it goes on."""
 
     address = INSTANCE_ADDRESS
@@ -48,6 +44,7 @@ class LibvirtInstance:
         """folder: of its trial. hosts: by their names. root: the root image in which its volume is served and read."""
         self.spec, self.policy, self.host, self.folder = spec, wanted, host, folder
         self.hosts, self.topology, self._root = hosts, topology, root
+        super().__init__({name: host.connection for name, host in hosts.items()}, spec.uuid)
         self.volume: Stored
         if isinstance(spec.volume, PurePath):
             files = {name: there.image(spec.volume.name) for name, there in hosts.items()}
@@ -61,29 +58,10 @@ class LibvirtInstance:
         """Boots it on its host. LibvirtError with libvirt's words, and QEMU's, when it does not begin."""
         await self.hosts[self.host].connection.call("createXML", xml(self.spec), 0)
 
-    async def call(self, host: str, name: str, *args: Any, timeout_s: float | None = 20.0) -> Any:
-        """A call about it to a host's libvirt."""
-        return await self.hosts[host].connection.call(name, *args, on=self.spec.name, timeout_s=timeout_s)
-
-    async def state(self, host: str) -> str:
-        """What a host's libvirt says of it, in a word. LibvirtError where it says nothing."""
-        try:
-            number, _ = await self.call(host, "state")
-        except LibvirtError as error:
-            if NONE in str(error):
-                return GONE
-            raise
-        return _STATES[number]
-
-    async def states(self) -> dict[str, str]:
-        """The same of both hosts; SILENT where one gives no answer."""
-        found = {}
-        for host in self.hosts:
-            try:
-                found[host] = await self.state(host)
-            except LibvirtError:
-                found[host] = SILENT
-        return found
+    async def ask(self, destination: str) -> None:
+        """Has it migrated: peer to peer. LibvirtError with libvirt's words."""
+        arguments = migration.arguments(self, destination)
+        await self.call(self.host, "migrateToURI3", *arguments, timeout_s=None)
 
     def problem(self) -> str | None:
         """Why its QEMU, or its kernel, does not go on; None while it moves, for then there is another each moment."""
@@ -155,15 +133,6 @@ class LibvirtInstance:
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
         """Does what an operator would until the service answers."""
         return await rescue(self, answers)
-
-    async def place(self, destination: str) -> PostCheck:
-        """Whether it runs on the destination, and the other host's libvirt does not know it."""
-        found = await self.states()
-        words = ", ".join(f"{host}: {state}" for host, state in found.items())
-        if SILENT in found.values():
-            return PostCheck("unknown", words)
-        here = {host for host, state in found.items() if state != GONE} == {destination}
-        return PostCheck("pass" if here and found[destination] == "running" else "fail", words)
 
     async def end(self) -> None:
         """Ends it on both hosts as a power cut would. What libvirt does not let go ends with the lab."""

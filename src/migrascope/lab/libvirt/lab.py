@@ -8,6 +8,7 @@ from typing import Any
 
 from migrascope.lab import accelerator
 from migrascope.lab.boot_image import BootImage
+from migrascope.lab.libvirt.connection import version_text
 from migrascope.lab.libvirt.domain import DomainSpec
 from migrascope.lab.libvirt.host import IMAGES, Host
 from migrascope.lab.libvirt.instance import LibvirtInstance
@@ -33,7 +34,7 @@ class LibvirtLab(TopologyLab):
         super().__init__(register, topology)
         self._hosts, self._image_root, self._boot = hosts, image_root, boot
         self._accelerator, self._policies = chosen, policies
-        versions = {name: _version(number) for name, number in hosts[HOSTS[0]].connection.versions.items()}
+        versions = {name: version_text(number) for name, number in hosts[HOSTS[0]].connection.versions.items()}
         self.facts: dict[str, Any] = {"lab": "libvirt", "accelerator": chosen, **versions}
 
     @classmethod
@@ -82,8 +83,3 @@ class LibvirtLab(TopologyLab):
             await instance.destroy()
             raise
         return instance
-
-
-def _version(number: int) -> str:
-    """libvirt writes 11.3.0 as 11003000."""
-    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
