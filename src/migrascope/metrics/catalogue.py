@@ -2,18 +2,20 @@
 a cloud can measure and the documents' index are made from it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Literal
 
+from migrascope.metrics.family import COMPARED, DIFFERENCE
 from migrascope.metrics.http import KINDS
 from migrascope.metrics.player import BUFFERS_S
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.steps import STEPS
 from migrascope.metrics.windows import WINDOWS
+from migrascope.model.family import key_of
 
-Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser"]
+Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "ipv6"]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
 frames of its networks."""
 _OF_WINDOW = {
@@ -60,7 +62,7 @@ _TITLES = {
     "libvirt": "What libvirt reports", "steps": "Steps of a migration through OpenStack",
     "network-wiring": "Network wiring", "writer": "What the writer reached", "load": "The load before the migration",
     "hypervisor-cpu": "CPU of both sides", "fleet": "Several instances", "quality": "Quality of the measurement",
-    "statistics": "Statistics",
+    "ipv6": "IPv6 beside IPv4", "statistics": "Statistics",
 }  # fmt: skip
 _BY_OTHERS = "of the layers of OpenStack: libvirt's account, the API's answers, named steps"
 _REPORTED = "as the hypervisor reports it of itself"
@@ -76,7 +78,7 @@ _STEP_NEEDS: dict[str, Need] = {
     "completion": "records", "port_binding": "bindings", "dispatch": "bindings", "start": "hypervisors",
     "copy": "hypervisors", "switchover": "hypervisors", "port_activation": "hypervisors",
 }  # fmt: skip
-METRICS = [
+_OVER_IPV4 = [
     Metric("switchover_s", "s", "length of the window switchover", "windows"),
     Metric("migration_time_s", "s", "from the request to the end on both sides", "migration-time", "Migration time"),
     Metric("vm_pause_s", "s", "from STOP on the source to RESUME on the destination, by QEMU's stamps", "vm-pause",
@@ -174,6 +176,29 @@ METRICS = [
 ]  # fmt: skip
 
 
+_OF_FAMILIES = (
+    "network-blackout", "network-outage", "network-lost-time", "http-blackout", "delay", "jitter", "loss", "throughput",
+)  # fmt: skip
+"""The pages whose figures are measured over each address family."""
+
+
+_TITLE_OF = {metric.key: metric.title for metric in _OVER_IPV4}
+
+
+def _over_ipv6(metric: Metric) -> Metric:
+    """The same over IPv6: on the page of the first, since only the packets differ."""
+    title = metric.title and f"{metric.title}, IPv6"
+    return replace(metric, key=key_of(metric.key), meaning=f"{metric.meaning}, over IPv6", title=title, needs="ipv6")
+
+
+METRICS = [
+    *_OVER_IPV4,
+    *(_over_ipv6(metric) for metric in _OVER_IPV4 if metric.page in _OF_FAMILIES),
+    *(Metric(key_of(key, DIFFERENCE), "s", f"{key_of(key)} less {key}, of one trial", "ipv6",
+             f"{_TITLE_OF[key]}, IPv6 less IPv4", needs="ipv6") for key in COMPARED),
+]  # fmt: skip
+
+
 @cache
 def _by_key() -> dict[str, Metric]:
     return {key: metric for metric in METRICS for key in metric.expanded()}
@@ -200,6 +225,7 @@ def index() -> str:
     keys = dict.fromkeys(_TITLES, "")
     keys |= {"windows": "the WINDOW in other keys", "statistics": "median, interval, coverage, what is pooled"}
     for metric in METRICS:
-        keys[metric.page] += f"{', ' if keys[metric.page] else ''}`{metric.key}`"
+        page = "ipv6" if metric.needs == "ipv6" else metric.page
+        keys[page] += f"{', ' if keys[page] else ''}`{metric.key}`"
     rows = [f"| [{_TITLES[page]}]({page}.md) | {words} |" for page, words in keys.items()]
     return "\n".join(["| page | keys |", "|---|---|", *rows]) + "\n"

@@ -7,6 +7,7 @@ from migrascope.metrics import (
     budget,
     cpu,
     echo,
+    family,
     fleet,
     http,
     libvirt,
@@ -76,8 +77,10 @@ def examine(recording: Recording) -> Measurement:
         **quality.measure(recording, packets, windows),
     }
     found |= budget.measure(found, packets, windows)
+    found |= family.over_second(recording)
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)
+    found |= family.differences(found)
     if fleet.is_fleet(recording):
         own = {key: measured for key, measured in found.items() if key.startswith("quality.")}
         of_one = {key: missing(measured.unit, measured.source, fleet.ELSEWHERE) for key, measured in found.items()}

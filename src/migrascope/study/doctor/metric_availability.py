@@ -27,6 +27,7 @@ WHY: dict[Need, str] = {
     "capture": "the plan has no capture",
     "stamp": "the plan sends no STAMP packets (probes.stamp_rate)",
     "browser": "the plan has no browser (visitors.browser)",
+    "ipv6": "a cloud is measured over IPv4 alone",
 }
 _TABLES: dict[Need, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
