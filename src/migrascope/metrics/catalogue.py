@@ -60,7 +60,8 @@ _TITLES = {
     "guest-clock": "The guest's clock", "throughput": "Throughput", "sniffer-delay": "Sniffer delay",
     "sniffer-jitter": "Sniffer jitter", "downtime-budget": "Downtime budget", "api": "What the cloud's API says",
     "libvirt": "What libvirt reports", "steps": "Steps of a migration through OpenStack",
-    "network-wiring": "Network wiring", "writer": "What the writer reached", "load": "The load before the migration",
+    "network-wiring": "Network wiring", "announced": "How the guest is announced",
+    "writer": "What the writer reached", "load": "The load before the migration",
     "hypervisor-cpu": "CPU of both sides", "fleet": "Several instances", "quality": "Quality of the measurement",
     "ipv6": "IPv6 beside IPv4", "statistics": "Statistics",
 }  # fmt: skip
@@ -73,6 +74,7 @@ _PLAYER = "viewers' players: stall, least buffer, lateness of the media"
 _OF_BROWSER = "of the video in a browser's own player, from the request to the recovery"
 _GIVEN = "whether the browser had the CPU that it wanted, from the steady state before to the recovery"
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
+_ANNOUNCED = "first RARP, gratuitous ARP and unsolicited neighbour advertisement from the destination, and how many"
 _OF_FLEET = "over the instances of a trial"
 _STEP_NEEDS: dict[str, Need] = {
     "completion": "records", "port_binding": "bindings", "dispatch": "bindings", "start": "hypervisors",
@@ -157,6 +159,8 @@ _OVER_IPV4 = [
     *(Metric(f"step_s.{step}", "s", _BY_OTHERS, "steps", needs=_STEP_NEEDS.get(step, "api")) for step in STEPS),
     Metric("network_wiring_s", "s", _WIRING, "network-wiring", needs="links"),
     Metric("wiring.{left,came,announced,heard,spoke,router}_s", "s", _WIRING, "network-wiring", needs="links"),
+    Metric("announced.{rarp,garp,na}_s", "s", _ANNOUNCED, "announced", needs="links"),
+    Metric("announced.frames.{rarp,garp,na}", "1", _ANNOUNCED, "announced", needs="links"),
     Metric("writer_Bps.{before,during}", "B/s", "what the steady writer reached, by its own count", "writer"),
     Metric("load.in_time_ratio.{new,kept}", "ratio",
            "visits before the migration that were answered within 100 ms, over new or kept ones", "load"),

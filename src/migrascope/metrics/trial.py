@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from migrascope.metrics import (
+    announced,
     browser,
     budget,
     cpu,
@@ -71,6 +72,7 @@ def examine(recording: Recording) -> Measurement:
         **openstack.measure(recording),
         **steps.measure(recording, windows),
         **wiring.measure(recording, windows),
+        **announced.measure(recording, windows),
         **writer.measure(recording, windows),
         **cpu.measure(recording, windows),
         **load.measure(recording, windows),

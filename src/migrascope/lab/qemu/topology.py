@@ -124,8 +124,13 @@ class Topology:
         tenant = {port: node for port, (name, node) in self.ports().items() if name == "tenant"}
         frames = {"mac": mac, "ports": tenant, "interval_s": FRAMES_S}
         always = [ProcessSpec("link", "migrascope.probe.link", "fabric", self.fabric, link)]
-        counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)
-        return [*always, counter] if interval_s else always
+        if not interval_s:
+            return always
+        found = [*always, ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)]
+        if SECOND in self.families:
+            seen = {"mac": mac, "address": "", "ports": {port: (node, "port") for port, node in tenant.items()}}
+            found.append(ProcessSpec("announce", "migrascope.probe.announce", "fabric", self.fabric, seen))
+        return found
 
 
 def _default_route(routes: IPRoute) -> None:
