@@ -1,6 +1,6 @@
 """The second address family: the first one's figures over it, and how much longer the instance is gone over it."""
 
-from migrascope.metrics import echo, http, network, visitor
+from migrascope.metrics import echo, http, network, sniffer, visitor
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.model.family import FIRST, SECOND, key_of
@@ -14,14 +14,15 @@ _CUT_OFF = "the figure over IPv4 was cut off: how much more the one over IPv6 is
 
 
 def over_second(recording: Recording) -> dict[str, Measured]:
-    """The figures of echo probes, visits and visitors' flows over IPv6, each under its own key. Their windows are those
-    of the same migration; *during* ends where the service has recovered over IPv6."""
+    """The figures of echo probes, visits, visitors' flows and the capture over IPv6, each under its own key. Their
+    windows are those of the same migration; *during* ends where the service has recovered over IPv6."""
     planned = SECOND in recording.trial.plan.get("families", [])
     view = recording.over(SECOND)
     packets = Packets.of(view, end_of(view))
     windows = windows_of(view, packets)
     found = {
         **network.measure(packets, windows),
+        **sniffer.measure(view, windows),
         **http.measure(view, windows),
         **echo.measure(packets, windows),
         **visitor.measure(view, windows),

@@ -132,7 +132,7 @@ class Recording:
     def __init__(
         self, folder: Path, instance: str | None = None, trial: TrialFacts | None = None, family: Family = FIRST
     ) -> None:
-        self.folder, self._instance, self._family = folder, instance, family
+        self.folder, self._instance, self.family = folder, instance, family
         self._tables: dict[str, pl.DataFrame] = {}
         self.trial = trial or self._facts(folder / "trial.json")
 
@@ -181,7 +181,7 @@ class Recording:
         rows = self._tables[name]
         if name in RECORDED_BY_FAMILY:
             second = pl.col("source").str.ends_with(source_of("", SECOND))
-            rows = rows.filter(second if self._family == SECOND else ~second)
+            rows = rows.filter(second if self.family == SECOND else ~second)
         return rows if self._instance is None else rows.filter(pl.col("instance") == self._instance)
 
     def _table(self, name: str) -> pl.DataFrame:
@@ -200,7 +200,7 @@ class Recording:
 
     def of(self, instance: str) -> "Recording":
         """The same trial with the rows of one instance."""
-        return self._same(instance, self._family)
+        return self._same(instance, self.family)
 
     def over(self, family: Family) -> "Recording":
         """The same trial as it was recorded over an address family."""

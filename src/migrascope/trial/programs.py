@@ -50,7 +50,8 @@ def process_specs(
         probes.append(member("stamp", "probe.stamp", target=instance.address, port=stamp.PORT, rate=rate))
     if plan.capture.enabled:
         origins = [urlsplit(viewer.url).hostname for viewer in workload.viewers]
-        probes.append(capture_member(client, [instance.address, *filter(None, origins)], plan.capture))
+        website = [address_over(instance, family) for family in plan.families]
+        probes.append(capture_member(client, [*website, *filter(None, origins)], plan.capture))
     everybody = people(client, instance.address, plan, workload)
     if SECOND in plan.families:
         everybody += visitors(client, address_over(instance, SECOND), plan, workload, SECOND)
@@ -89,7 +90,7 @@ def _url(address: str, workload: ScenarioWorkload) -> str:
 
 
 def capture_member(client: Namespace | None, addresses: Sequence[str], plan: CapturePlan) -> ProcessSpec:
-    """Captures what passes between the client and these IPv4 addresses, the website's first."""
+    """Captures what passes between the client and these addresses, the website's first, which is of IPv4."""
     config = {"addresses": list(dict.fromkeys(addresses)), "snaplen": plan.snaplen}
     return ProcessSpec(SNIFFER, "migrascope.probe.capture", "client", client, config)
 
