@@ -25,8 +25,8 @@ AGENT_PORT = 8080
 
 @dataclass(frozen=True)
 class Sniffed:
-    """The visitors' TCP packets over an address family, in the order of time: mono ns, whether the visitor received each,
-    and a number that tells flows apart."""
+    """The visitors' TCP packets over an address family, in the order of time: mono ns, whether the visitor received
+    each, and a number that tells flows apart."""
 
     time_ns: Ints
     received: Bools
