@@ -41,9 +41,9 @@ class Metric:
     title: str | None = None
     needs: Need | None = None
 
-    def expanded(self) -> list[str]:
-        """All keys of the family."""
-        parts = re.split(r"\{([^}]*)\}", self.key.replace("WINDOW", _ALL_WINDOWS))
+    def expanded(self, windows: str = _ALL_WINDOWS) -> list[str]:
+        """All keys of the family. windows: what stands for WINDOW."""
+        parts = re.split(r"\{([^}]*)\}", self.key.replace("WINDOW", windows))
         choices = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
         return ["".join(chosen) for chosen in product(*choices)]
 
@@ -234,3 +234,9 @@ def index() -> str:
         keys[page] += f"{', ' if keys[page] else ''}`{metric.key}`"
     rows = [f"| [{_TITLES[page]}]({page}.md) | {words} |" for page, words in keys.items()]
     return "\n".join(["| page | keys |", "|---|---|", *rows]) + "\n"
+
+
+def keys_over_ipv6() -> str:
+    """The paragraph of docs/metrics/ipv6.md that names each key."""
+    keys = [f"`{key}`" for metric in METRICS if metric.needs == "ipv6" for key in metric.expanded("WINDOW")]
+    return f"Keys: {', '.join(keys)}\n"
