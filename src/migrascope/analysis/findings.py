@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
+from migrascope.analysis.families import families
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
 from migrascope.analysis.paired_effects import disturbances, scenarios
@@ -48,7 +49,8 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
             where = f" ({name})" if len(groups) > 1 else ""
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
-    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good), *_signs(results)]
+    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good)]
+    found += [*families(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 

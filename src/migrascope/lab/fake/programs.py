@@ -10,6 +10,7 @@ from typing import Any
 from migrascope.lab.fake.time import NS
 from migrascope.lab.fake.world import World
 from migrascope.model.clock import clock_pair, mono_ns
+from migrascope.model.family import family_of
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.store.spool import Spool
 
@@ -33,6 +34,7 @@ class Recorder:
 
     def __init__(self, world: World, member: ProcessSpec, config: dict[str, Any]) -> None:
         self.world, self.source, self.host, self.config = world, member.source, member.host, config
+        self.family = family_of(member.source)
         self.chance = random.Random(f"{member.source}/{world.number}")
         self.began, self.draining, self._stopped = mono_ns(), False, False
         self._stepped = 0
@@ -193,7 +195,7 @@ class Liveness(Recorder):
         if self.draining:
             return
         request, self._seq = str(self._seq), self._seq + 1
-        if self.world.silence_at(now) is not None:
+        if self.world.silence_at(now, self.family) is not None:
             self.at(now, "liveness", now, 0, request, "", 0, "", "timeout")
         else:
             answer = self.world.alive(request)
