@@ -111,17 +111,23 @@ class Recorder:
         if now > self._stepped:
             self._stepped = now
             self.step(now)
-        due = sorted((row for row in self._due if row[0] <= now), key=lambda row: row[0])
+        due = [row for row in self._due if row[0] <= now]
         if not due:
             return
         self._due = [row for row in self._due if row[0] > now]
-        for table, spool in self._spools.items():
-            spool.add_all(row for _, name, row in due if name == table)
-            spool.flush()
+        due.sort(key=lambda row: row[0])
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        for _, table, row in due:
+            rows.setdefault(table, []).append(row)
+        for table, several in rows.items():
+            self._spools[table].add_all(several)
+            self._spools[table].flush()
 
 
 class Nothing(Recorder):
     """A program that the fake lab does not model: it records nothing."""
+
+    _periodic = False
 
 
 class Qmp(Recorder):
