@@ -7,13 +7,14 @@ from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
 from migrascope.analysis.families import families
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
-from migrascope.analysis.paired_effects import disturbances, scenarios
+from migrascope.analysis.paired_effects import disturbances, scenarios, storages
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.results import Finding, TrialResult, Verdict
 from migrascope.analysis.statistics import FEWEST
 from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
 from migrascope.model.schedule import COMMAND
+from migrascope.model.storage import SHARED
 from migrascope.model.units import human, rate_text
 from migrascope.model.verdict import VERDICTS
 
@@ -49,20 +50,20 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
             where = f" ({name})" if len(groups) > 1 else ""
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
-    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good)]
+    found += [*regimes(good), *_limit(good), *scenarios(good), *storages(good), *disturbances(good)]
     found += [*families(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
 def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
-    """Trials in which nothing but what the guest carries differs: same link, policy, probes and disturbance."""
+    """Trials in which nothing but what the guest carries differs: link, policy, probes, disturbance, storage alike."""
     groups: dict[str, list[TrialResult]] = {}
     for result in good:
         factors = result.facts.factors
         name = (
             f"{factors.policy} over {rate_text(factors.link_bps)}, probes {factors.probes}, "
-            f"disturbance {factors.disturbance}"
+            f"disturbance {factors.disturbance}{'' if factors.storage == SHARED else f', storage {factors.storage}'}"
         )
         groups.setdefault(name, []).append(result)
     return groups

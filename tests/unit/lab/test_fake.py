@@ -29,6 +29,7 @@ WHERE_ASKED_FOR = {
     "sample",
     "stamp_sent",
     "stamp_reply",
+    "flow",
     "disturbance",
 }
 BEFORE_A_RUN = {"tried", "borne"}
