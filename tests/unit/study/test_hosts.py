@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from commandline import Ended, migrascope
-from loopback import Site
+from loopback import Site, listening
 from theirhosts import HOSTS, OFF, PAUSED, RUNNING, UUID, A, B, TheirHosts, their_hosts
 
 from migrascope.lab.hosts.record import Record
 from migrascope.metrics.trial import measure
+from migrascope.node.wait import WaitTimeout
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.trial import hosts
 
 __all__ = ["their_hosts"]
 PLAN = """
@@ -156,7 +158,7 @@ def test_it_is_migrated_to_and_fro_and_is_as_it_was(their_hosts: TheirHosts, tmp
         found = measure(recording)
         for key in ("migration_time_s", "rounds", "set_downtime_limit_s"):
             assert found[key].value, (key, found[key].reason)
-        assert found["set_downtime_limit_s"].value == 0.7
+        assert found["set_downtime_limit_s"].value == pytest.approx(0.7)
         assert "libvirt.monitor = true" in str(found["vm_pause_s"].reason)
         assert recording.table("qmp_status").height == recording.table("host_clock").height == 0
     after = their_hosts.read()
@@ -180,7 +182,22 @@ def test_a_migration_that_fails_is_a_failed_trial_of_a_domain_that_stays(
     assert (their_hosts.read()["states"], their_hosts.read()["limits"]) == ({"a": RUNNING}, {"a": 450})
 
 
-def test_only_who_may_restart_it_does(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:
+async def test_a_reboot_is_awaited(port: int) -> None:
+    """Where nothing goes down within the limit nothing was rebooted."""
+    with pytest.raises(WaitTimeout, match=r"127\.0\.0\.1 goes down, which was asked to reboot"):
+        await hosts.went_down("127.0.0.1", port, 0.1)
+    with listening() as closed:
+        gone = closed.getsockname()[1]
+    await hosts.went_down("127.0.0.1", gone, 60)
+
+
+def test_only_who_may_restart_it_does(
+    their_hosts: TheirHosts, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: object) -> None:
+        """The page of this test does not go down."""
+
+    monkeypatch.setattr(hosts, "went_down", down)
     assert run(tmp_path, site, f"{PLAN}[libvirt]\nmay_restart = true\n").code == 0
     assert their_hosts.read()["asked"].count("reboot") == 2
     assert [recording.trial.facts["migrated_before"] for recording in recordings(tmp_path)] == [0, 0]
