@@ -182,6 +182,17 @@ def test_a_migration_that_fails_is_a_failed_trial_of_a_domain_that_stays(
     assert (their_hosts.read()["states"], their_hosts.read()["limits"]) == ({"a": RUNNING}, {"a": 450})
 
 
+def test_what_would_end_at_a_reboot_is_not_rebooted(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:
+    domain = their_hosts.read()["domain"]
+    ends = domain["xml"].replace("<devices>", "<on_reboot>destroy</on_reboot><devices>")
+    their_hosts.write(domain=domain | {"xml": ends})
+    assert doctor(tmp_path)[0] == 0
+    done = run(tmp_path, site, f"{PLAN}[libvirt]\nmay_restart = true\n")
+    assert done.code == 4
+    assert "reboot: its definition says destroy where its guest reboots; may_restart = false" in done.stderr
+    assert "reboot" not in their_hosts.read()["asked"]
+
+
 async def test_a_reboot_is_awaited(port: int) -> None:
     """Where nothing goes down within the limit nothing was rebooted."""
     with pytest.raises(WaitTimeout, match=r"127\.0\.0\.1 goes down, which was asked to reboot"):
