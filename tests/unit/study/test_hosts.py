@@ -1,6 +1,7 @@
 """Hosts of others from the command line: what is asked beforehand, a run, and what a killed run leaves."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,17 @@ def test_it_is_migrated_to_and_fro_and_is_as_it_was(their_hosts: TheirHosts, tmp
     assert not {"reboot", "abort"} & set(after["asked"])
     assert Record(UUID).left() is None
     assert "web1 runs on a" in done.stderr
+
+
+def test_a_run_is_resumed_from_where_the_domain_is(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:
+    their_hosts.host(B, qemu=9000000)
+    assert run(tmp_path, site).code == 0
+    shutil.rmtree(tmp_path / "runs" / "latest" / "trials" / "2")
+    their_hosts.write(states={"b": RUNNING})
+    done = migrascope("run", "--resume", "-1", folder=tmp_path)
+    assert done.code == 0, done.stderr
+    assert recordings(tmp_path)[1].trial.source == "b"
+    assert RunFolder(tmp_path / "runs" / "latest").manifest["qemu"] == "10.0.2, 9.0.0"
 
 
 def test_a_migration_that_fails_is_a_failed_trial_of_a_domain_that_stays(
