@@ -160,8 +160,8 @@ async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path)
     done = owner.migrascope(tmp_path, "doctor", *THEIRS, "--url", URL, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    for name in ("two hosts", "domain", "migrations", "disk vda", "QEMU's versions", "QEMU's events on host-a",
-                 "QEMU's events on host-b", "page"):  # fmt: skip
+    for name in ("two hosts", "domain", "migrations", "disk vda", "QEMU's versions", "processor",
+                 "QEMU's events on host-a", "QEMU's events on host-b", "page"):  # fmt: skip
         assert found[name]["verdict"] == "pass", found[name]
     assert not [check for check in found.values() if check["verdict"] == "fail" and check["needed"]]
     assert found["domain"]["found"] == f"{NAME}: host-a: running, host-b: {GONE}"
