@@ -169,6 +169,7 @@ def test_it_is_migrated_to_and_fro_and_is_as_it_was(their_hosts: TheirHosts, tmp
     assert not {"reboot", "abort"} & set(after["asked"])
     assert Record(UUID).left() is None
     assert "web1 runs on a" in done.stderr
+    assert "data against" not in done.stdout
 
 
 def test_a_run_is_resumed_from_where_the_domain_is(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:

@@ -53,8 +53,8 @@ async def _reached(uri: str, python: str) -> Check:
         return await _read(uri, python, error)
     finally:
         await connection.close()
-    versions = ", ".join(f"{what} {version_text(number)}" for what, number in connection.versions.items())
-    return Check(name, "pass", versions)
+    libvirt, qemu = (version_text(connection.versions[what]) for what in ("libvirt", "qemu"))
+    return Check(name, "pass", f"libvirt {libvirt}, QEMU {qemu}")
 
 
 async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
