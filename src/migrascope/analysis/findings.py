@@ -35,14 +35,16 @@ _NUMBER = re.compile(rf"([0-9]+(?:\.[0-9]+)?)(?: ({'|'.join(_FACTORS)}|s)(?![A-Z
 def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding) -> list[Finding]:
     """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; accuracy: what is known of the
     meter's error. Fleets have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one
-    migration, nor on data and limits of migrations of which only the command is known."""
+    migration, nor on data and limits of migrations of which only the command is known; nor on data where the guest is
+    others', and nobody knows its memory."""
     good = [
         result
         for result in results
         if result.facts.status == "ok" and TOTAL not in result.metrics and result.facts.factors.policy != COMMAND
     ]
     found: list[Finding] = []
-    groups = _comparable(good)
+    ours = [result for result in good if result.facts.factors.memory_bytes]
+    groups = _comparable(ours)
     disturbed = len({result.facts.factors.disturbance for result in good}) > 1
     small = [group for group in groups.values() if _says_nothing(group, disturbed)] if len(groups) > 1 else []
     for name, group in groups.items():
@@ -50,7 +52,7 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
             where = f" ({name})" if len(groups) > 1 else ""
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
-    found += [*regimes(good), *_limit(good), *scenarios(good), *storages(good), *disturbances(good)]
+    found += [*regimes(ours), *_limit(good), *scenarios(good), *storages(good), *disturbances(good)]
     found += [*families(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip

@@ -11,12 +11,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
+from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.metrics import Metrics, counted, exposing
 from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
-from migrascope.cli.results import table_and_report
+from migrascope.cli.results import interrupted, table_and_report
 from migrascope.cli.window import Window, on_terminal
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
@@ -131,7 +131,8 @@ def run(
             if shown is not None:
                 shown.close()
             progress.give()
-        return table_and_report(done, stdout())
+        code = table_and_report(done, stdout())
+        return EXIT_INTERRUPTED if loaded.libvirt.hosts and interrupted(done) else code
 
     try:
         with exposing(metrics, progress.step) as exposition:

@@ -254,7 +254,8 @@ _ALL = [
     Table(
         "libvirt_event", 1,
         {"event": "str", "recv_ns": "int", "data": "str"},
-        "an event of libvirt on `host` (lifecycle, job-completed), when it was read, its data as JSON",
+        "an event of libvirt on `host` (lifecycle, job-completed; qemu-unheard: it refused QEMU's events), when it was "
+        "read, its data as JSON",
     ),
     Table(
         "libvirt_job", 1,
