@@ -28,6 +28,7 @@ scenario = ["none"]
 before = "3s"
 [probes]
 echo_rate = 100
+stamp_rate = 20
 [visitors]
 new_rate = 5
 kept_rate = 5
@@ -71,6 +72,14 @@ def test_echoes_visits_and_flows_went_over_both(recording: Recording, seen: Meas
     for key in ("probe.loss_ratio.before", "probe.loss_ipv6_ratio.before"):
         assert value(seen, key) < 0.02
     assert value(seen, "probe.rtt_ipv6_s.before.p50") < 0.1
+
+
+def test_stamp_told_the_ways_apart_over_both(recording: Recording, seen: Measurement) -> None:
+    for family, infix in ((FIRST, ""), (SECOND, "_ipv6")):
+        assert set(recording.over(family).table("stamp_reply")["ttl"]) == {63}, "one router between"
+        for way in ("out", "back"):
+            assert value(seen, f"probe.loss_{way}{infix}_ratio.before") < 0.05
+            assert value(seen, f"probe.owd_{way}{infix}_s.before.p50") < 0.1
 
 
 def test_the_capture_holds_both(seen: Measurement) -> None:

@@ -252,6 +252,9 @@ def plan(
     out.print(head, soft_wrap=True)
     for line in _listed(trials, out.width):
         out.print(line, markup=False, soft_wrap=True)
+    if len(loaded.families) > 1:
+        each = "each at the plan's rates, so that the guest has twice as much to answer"
+        out.print(f"probed and visited over {' and '.join(loaded.families)}, {each}", soft_wrap=True)
     out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
         out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)

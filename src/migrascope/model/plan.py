@@ -186,9 +186,9 @@ class Plan(Part):
         if self.families not in ([FIRST], [FIRST, SECOND]):
             raise ValueError(f'families: ["{FIRST}"], or ["{FIRST}", "{SECOND}"], whose figures are set against those')
         if SECOND in self.families and self.lab.kind not in DUAL_STACK:
-            dual = ", ".join(DUAL_STACK)
             raise ValueError(
-                f"families: the lab {self.lab.kind} is measured over IPv4 alone, {dual} over IPv6, too; leave it out"
+                f"families: the lab {self.lab.kind} is measured over {FIRST} alone, with {SECOND} are: "
+                f"{', '.join(DUAL_STACK)}; leave {SECOND} out"
             )
         return self
 

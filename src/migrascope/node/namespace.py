@@ -84,8 +84,8 @@ class Namespace:
         return self.call(inside)
 
     def allow_ipv6(self, interface: str) -> None:
-        """Turns IPv6 on for one interface that is there: its addresses are fixed and tried by nobody else, so that none
-        is advertised to it and none is tried for another's before it is used. OSError where the kernel has no IPv6."""
+        """Turns IPv6 on for one interface that is there. Its address is fixed: no router's advertisement is heeded, and
+        the address is used at once, without a look for duplicates. OSError where the kernel has no IPv6."""
         for key, value in (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")):
             self.write_sysctl(f"net/ipv6/conf/{interface}/{key}", value)
 

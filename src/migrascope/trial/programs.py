@@ -46,8 +46,8 @@ def process_specs(
             member(source("echo"), "probe.echo", target=address, rate=plan.probes.echo_rate, kind=echo[family]),
             member(source("liveness"), "probe.liveness", address=address, port=AGENT_PORT, interval_s=INTERVAL_S),
         ]
-    if rate := plan.probes.stamp_rate:
-        probes.append(member("stamp", "probe.stamp", target=instance.address, port=stamp.PORT, rate=rate))
+        if rate := plan.probes.stamp_rate:
+            probes.append(member(source("stamp"), "probe.stamp", target=address, port=stamp.PORT, rate=rate))
     if plan.capture.enabled:
         origins = [urlsplit(viewer.url).hostname for viewer in workload.viewers]
         website = [address_over(instance, family) for family in plan.families]

@@ -19,7 +19,7 @@ from migrascope.model.schedule import TrialSpec
 from migrascope.report.page.sections import costs
 from migrascope.report.terminal.run_table import show
 
-BOTH = {"families": ["ipv4", "ipv6"]}
+BOTH: dict[str, Any] = {"families": ["ipv4", "ipv6"]}
 LATER_S = 0.4
 EFFECT = "network_blackout_ipv6_difference_s"
 

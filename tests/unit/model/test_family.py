@@ -1,7 +1,10 @@
 """Address families: names of figures and sources, and what a plan may ask for."""
 
+from pathlib import Path
+
 import pytest
 
+from migrascope.cli.main import app
 from migrascope.metrics.catalogue import METRICS
 from migrascope.model.family import family_of, host_of, key_of, source_of
 from migrascope.study.plans import Options, PlanError, load, parse, text_of
@@ -66,5 +69,12 @@ def test_no_family_and_an_unknown_one_are_named() -> None:
 def test_a_lab_without_ipv6_says_so_beforehand(lab: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("plans") / "mine.toml"
     file.write_text(BOTH)
-    with pytest.raises(PlanError, match=f"the lab {lab} is measured over IPv4 alone, qemu, libvirt, fake over IPv6"):
+    with pytest.raises(PlanError, match=f"the lab {lab} is measured over ipv4 alone, with ipv6 are: qemu, libvirt, "):
         load(str(file), Options(lab=lab))
+
+
+def test_plan_says_what_both_families_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'{BOTH}[lab]\nkind = "fake"\n')
+    app(["plan", str(file)], result_action="return_value")
+    assert "probed and visited over ipv4 and ipv6, each at the plan's rates" in capsys.readouterr().out
