@@ -188,6 +188,14 @@ class Plan(Part):
         return self
 
     @model_validator(mode="after")
+    def _handed_over(self) -> Self:
+        if self.axes.handover and self.lab.kind not in ("qemu", "fake"):
+            raise ValueError(
+                f"axes.handover: in the lab {self.lab.kind} others hand over, and no plan changes that; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shown(self) -> Self:
         if not self.visitors.browser:
             return self

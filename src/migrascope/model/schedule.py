@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.model import units
@@ -21,7 +21,8 @@ COMMAND = "command"
 @dataclass(frozen=True)
 class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
-    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one."""
+    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one. handover: "qemu",
+    "managed", or "own" for what the lab does where the plan says nothing."""
 
     scenario: Scenario
     policy: str
@@ -37,6 +38,8 @@ class Factors:
     write_Bps: float = 0.0
     write_set_bytes: int = 0
     write_pattern: str = "none"
+    # Not in its text, by which the fake lab draws its truths: so a seed gives the same as before this factor.
+    handover: str = field(default="own", repr=False)
 
     def label(self, beside: "list[Factors]") -> str:
         """The factors that differ among `beside`, as a short name in the units of plans."""
@@ -109,7 +112,8 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
         axes.probes,
         axes.disturbance,
     )
-    guests = list(itertools.product(axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
+    handed: list[str] = [*axes.handover] or ["own"]
+    guests = list(itertools.product(handed, axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
     return [
         Factors(
             *level,
@@ -118,10 +122,11 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
             write_set_bytes=size,
             write_pattern=pattern,
             instances=instances,
+            handover=handover,
         )
         for level in levels
         for instances in plan.fleet.count or [1]
-        for vcpus, (rate, size, pattern) in guests
+        for handover, vcpus, (rate, size, pattern) in guests
     ]
 
 

@@ -24,13 +24,15 @@ class Program:
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """An instance to be made. tap: the name of its interface in each host."""
+    """An instance to be made. managed: its destination waits for a word. tap: the name of its interface in each
+    host."""
 
     name: str
     memory_bytes: int
     vcpus: int
     image: BootImage
     policy: Policy
+    managed: bool = False
     mac: str = "52:54:00:6d:73:01"
     tap: str = "vm-1"
 
@@ -75,4 +77,6 @@ def arguments(program: Program, spec: InstanceSpec, folder: Path, host: str, *, 
     for purpose in ("control", "probe"):
         argv += ["-chardev", f"socket,id={purpose},path={folder / host}.{purpose},server=on,wait=off"]
         argv += ["-mon", f"chardev={purpose},mode=control"]
-    return [*argv, "-incoming", "defer"] if incoming else argv
+    if not incoming:
+        return argv
+    return [*argv, "-incoming", "defer", *(["-S"] if spec.managed else [])]
