@@ -67,7 +67,8 @@ def _aimed() -> dict[str, dict[str, Any]]:
         if "qemu" in kind.labs and not kind.in_guest:
             given: dict[str, Any] = {"kind": name} | {key: doses[key] for key in kind.needs}
             if kind.targets:
-                given["target"] = "destination" if "destination" in kind.targets else kind.targets[0]
+                there = [target for target in kind.targets if name != "no-space" or target == "storage"]
+                given["target"] = "destination" if "destination" in there else there[0]
             made[name] = given if kind.instant else given | {"duration": "300ms"}
     return made
 

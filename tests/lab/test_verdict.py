@@ -200,8 +200,8 @@ async def test_what_a_store_spoils_is_data_lost(
     path: str, spoil: Callable[[bytes], bytes], witness: str, says: str,
 ) -> None:  # fmt: skip
     class Spoiling(Volume):
-        async def raw(self, target: Path) -> None:
-            await super().raw(target)
+        async def raw(self, target: Path, host: str) -> None:
+            await super().raw(target, host)
             rewrite(target, path, tmp_path / "file", spoil)
 
     monkeypatch.setattr(instances, "Volume", Spoiling)

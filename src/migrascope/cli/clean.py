@@ -23,16 +23,21 @@ def clean(
     all_machines: Annotated[
         bool, Parameter(negative="", help="In a cloud, what other machines' runs made too.")
     ] = False,
-    list_: Annotated[bool, Parameter(name="--list", negative="", help="In a cloud, list only.")] = False,
+    hosts: Annotated[str | None, Parameter(help="Two libvirt hosts of yours: URI,URI.")] = None,
+    domain: Annotated[str | None, Parameter(help="With --hosts: the domain that a run was to migrate.")] = None,
+    list_: Annotated[bool, Parameter(name="--list", negative="", help="In a cloud or on hosts, list only.")] = False,
     json: Json = False,
 ) -> int:
     """Removes what killed runs left, namespaces, processes and folders here, and images of the cache that newer ones
     have superseded and nothing has used for 30 days. With --cloud or --testbed: what runs made in that cloud, after
-    listing it.
+    listing it. With --hosts and --domain: says where the domain runs, and ends the migration of a run that was killed,
+    if it still goes on, and no other.
 
     What a run alive on this machine uses is never touched. Runs of other machines may be alive: what they made stays
     unless --all-machines is given. 4 if something stays that should go.
     """
+    if hosts is not None:
+        return _clean_hosts(hosts, domain or "", list_, json)
     if os.geteuid() != 0:
         raise Problem("clean needs root: sudo ./migrascope clean")
     if cloud is not None or testbed is not None:
@@ -53,6 +58,20 @@ def clean(
     if not (removed.labs or images_gone or removed.left):
         stdout().print("nothing to remove")
     return code
+
+
+def _clean_hosts(hosts: str, domain: str, only: bool, json: bool) -> int:
+    import asyncio
+
+    from migrascope.study.labs.hosts import clean_hosts
+
+    found = asyncio.run(clean_hosts(hosts.split(","), domain, only=only))
+    if json:
+        print_json({"schema": 1, **asdict(found)})
+    else:
+        for words in (*found.said, *found.done, *(f"stays: {what}" for what in found.left)):
+            stdout().print(words, markup=False, soft_wrap=True)
+    return Problem.code if found.left else 0
 
 
 def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones: bool, only: bool, json: bool) -> int:

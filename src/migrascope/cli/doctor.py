@@ -11,6 +11,7 @@ from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.axes import Axes
+from migrascope.model.hosts import HostsPlan
 from migrascope.model.plan import LabPlan, Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor.machine import Check, checks
@@ -24,11 +25,14 @@ def doctor(
     lab: Annotated[Literal["qemu", "libvirt"] | None, Parameter(help="Another lab than the plan's.")] = None,
     cloud: CloudName = None,
     testbed: TestbedName = None,
+    hosts: Annotated[str | None, Parameter(help="Two libvirt hosts of yours: URI,URI.")] = None,
+    domain: Annotated[str | None, Parameter(help="With --hosts: the domain that would be migrated.")] = None,
+    url: Annotated[str | None, Parameter(help="With --hosts: a page of that domain.")] = None,
     json: Json = False,
 ) -> int:
     """Says what this machine has and lacks for the QEMU lab or the libvirt lab, with the next command; with --cloud or
-    --testbed what that cloud and our rights there allow, and which metrics will be there. 4 if a run cannot be carried
-    out.
+    --testbed what that cloud and our rights there allow, and which metrics will be there; with --hosts and --domain
+    what two libvirt hosts allow, and which figures will be missing. 4 if a run cannot be carried out.
 
     Parameters
     ----------
@@ -37,13 +41,32 @@ def doctor(
     """
     if cloud is not None or testbed is not None:
         return _doctor_cloud(plan, cloud, testbed, json)
-    found = checks(load(plan, Options(lab=lab)) if plan else Plan(lab=LabPlan(kind=lab or "qemu")))
+    chosen = load(plan, Options(lab=lab, hosts=hosts, domain=domain, url=url)) if plan is not None else None
+    if hosts is not None or (chosen is not None and chosen.libvirt.hosts):
+        theirs = HostsPlan(hosts=(hosts or "").split(","), domain=domain or "", url=url or "")
+        return _doctor_hosts(theirs if chosen is None else chosen.libvirt, json)
+    found = checks(chosen or Plan(lab=LabPlan(kind=lab or "qemu")))
     ready = not any(check.blocks for check in found)
     if json:
         print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})
     else:
         _print(found)
         stdout().print("the lab can run here" if ready else "the lab cannot run here")
+    return 0 if ready else Problem.code
+
+
+def _doctor_hosts(theirs: HostsPlan, json: bool) -> int:
+    import asyncio
+
+    from migrascope.study.doctor.hosts import hosts_checks
+
+    found = asyncio.run(hosts_checks(theirs))
+    ready = not any(check.blocks for check in found)
+    if json:
+        print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})
+    else:
+        _print(found)
+        stdout().print("a run can be carried out" if ready else "a run cannot be carried out")
     return 0 if ready else Problem.code
 
 

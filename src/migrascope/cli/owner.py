@@ -40,6 +40,7 @@ def need_ours(run: Path, plan: Plan, environment: Mapping[str, str] = os.environ
         "cloud.name": plan.cloud.name,
         "cloud.hosts": plan.cloud.hosts,
         "cloud.origin": plan.cloud.origin,
+        "libvirt.hosts": plan.libvirt.hosts,
         "observed.command": plan.observed.command,
         "observed.prepare": plan.observed.prepare,
     }

@@ -18,7 +18,7 @@ from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.results import table_and_report
 from migrascope.cli.window import Window, on_terminal
-from migrascope.model.plan import EMBEDDED, Plan
+from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human
@@ -34,6 +34,12 @@ from migrascope.study.runs.run import execute, expected_trial_s, finished, resum
 BYTES_PER_TRIAL = 1_000_000
 Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
 Lab = Annotated[str | None, Parameter(help="Another lab than the plan's: qemu, libvirt, openstack or fake.")]
+Hosts = Annotated[
+    str | None,
+    Parameter(help="Two libvirt hosts of yours, as in qemu+ssh://a/system,qemu+ssh://b/system: see --domain, --url."),
+]
+Domain = Annotated[str | None, Parameter(help="With --hosts: the domain there that is migrated to and fro.")]
+Url = Annotated[str | None, Parameter(help="With --hosts: a page of that domain; it is visited, its host is probed.")]
 CloudName = Annotated[str | None, Parameter(help="A cloud in clouds.yaml; without it OpenStack is the testbed.")]
 Instances = Annotated[
     int | None, Parameter(help="Migrate so many from one host together, and one alone to compare; see [fleet].")
@@ -48,7 +54,7 @@ def need_lab(plan: Plan) -> None:
 
 
 def _missing(plan: Plan) -> list[str]:
-    if plan.lab.kind in EMBEDDED:
+    if plan.embedded:
         return problems_of(plan)
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
     return blocking(browser(plan)) + (disturbances.problems_of(plan) if on_testbed else [])
@@ -61,13 +67,16 @@ def _listens(plan: Plan) -> list[str]:
 
 
 def run(
-    plan: str = "website",
+    plan: str | None = None,
     /,
     *,
     quick: Quick = False,
     lab: Lab = None,
     cloud: CloudName = None,
     instances: Instances = None,
+    hosts: Hosts = None,
+    domain: Domain = None,
+    url: Url = None,
     resume_: Annotated[str | None, Parameter(name="--resume", help="Finish this run instead of a new one.")] = None,
     load_from: Annotated[
         str | None, Parameter(name="--load-from", help="Visits and viewers of this run, so that both are comparable.")
@@ -81,7 +90,7 @@ def run(
     Parameters
     ----------
     plan
-        The name of a built-in plan or a TOML file.
+        The name of a built-in plan or a TOML file; without it the plan website, or with --hosts six migrations.
     """
     shown = Window() if watch and on_terminal(sys.stdin, sys.stdout, os.environ) else None
     progress = ConsoleProgress(stderr(), (lambda: False) if shown is None else shown.is_open)
@@ -91,7 +100,8 @@ def run(
     if folder is not None and load_from is not None:
         raise UsageProblem("--resume goes on with the load that the run began with: leave --load-from out")
     borrowed = another_runs(find_run(runs, load_from)) if load_from is not None else None
-    loaded = folder.plan() if folder is not None else load(plan, Options(quick, lab, cloud, instances))
+    options = Options(quick, lab, cloud, instances, hosts, domain, url)
+    loaded = folder.plan() if folder is not None else load(_chosen(plan, hosts), options)
     if folder is not None:
         need_ours(folder.path, loaded)
     made = made_in(runs)
@@ -103,7 +113,7 @@ def run(
         if shown is not None:
             shown.open(run.path)
 
-    needs_lab = loaded.lab.kind in EMBEDDED and not (folder is not None and finished(folder))
+    needs_lab = loaded.embedded and not (folder is not None and finished(folder))
     if needs_lab:
         need_lab(loaded)
 
@@ -115,7 +125,8 @@ def run(
                     shown.open(folder.path)
                 done = await resume(folder, images, told)
             else:
-                done = await execute(loaded, runs, images, told, borrowed, begun)
+                ready = await _with_their_domain(loaded, progress) if loaded.libvirt.hosts else loaded
+                done = await execute(ready, runs, images, told, borrowed, begun)
         finally:
             if shown is not None:
                 shown.close()
@@ -128,6 +139,26 @@ def run(
     finally:
         for run_folder in written:
             hand_over_run(run_folder.path)
+
+
+def _chosen(plan: str | None, hosts: str | None) -> str | None:
+    """The name of a plan; None for one that says nothing but what the command line does."""
+    return plan if plan is not None or hosts is not None else "website"
+
+
+async def _with_their_domain(plan: Plan, progress: ConsoleProgress) -> Plan:
+    """The plan with how the domain is watched, after all that it needs was asked. Problem, with all that is missing."""
+    from migrascope.study.doctor.hosts import hosts_checks
+    from migrascope.study.observation.observed import with_their_domain
+
+    progress.waiting("asking both hosts")
+    missing = blocking(await hosts_checks(plan.libvirt))
+    if missing:
+        raise Problem("the plan cannot be run on these hosts:\n  " + "\n  ".join(missing))
+    ready, words = await with_their_domain(plan)
+    if words:
+        progress.step(f"{plan.libvirt.url}: {words}")
+    return ready
 
 
 def run_plan(plan: Plan, runs: Path) -> RunFolder | None:
@@ -174,13 +205,16 @@ def _listed(trials: Sequence[TrialSpec], width: int) -> Iterator[str]:
 
 
 def plan(
-    name: str = "website",
+    name: str | None = None,
     /,
     *,
     quick: Quick = False,
     lab: Lab = None,
     cloud: CloudName = None,
     instances: Instances = None,
+    hosts: Hosts = None,
+    domain: Domain = None,
+    url: Url = None,
     json: Json = False,
 ) -> int:
     """Checks a plan and says what it will do, what it wants, and what is missing here.
@@ -188,9 +222,9 @@ def plan(
     Parameters
     ----------
     name
-        The name of a built-in plan or a TOML file.
+        The name of a built-in plan or a TOML file; without it what `run` runs.
     """
-    loaded = load(name, Options(quick, lab, cloud, instances))
+    loaded = load(_chosen(name, hosts), Options(quick, lab, cloud, instances, hosts, domain, url))
     trials = schedule(loaded)
     seconds = len(trials) * expected_trial_s(loaded) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
     size = len(trials) * BYTES_PER_TRIAL

@@ -18,7 +18,7 @@ from migrascope.lab.testbed import life
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
 from migrascope.node.takedown import Cleaned
-from migrascope.testbed.settings import Tenant
+from migrascope.testbed.settings import Network, Tenant
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 
@@ -70,7 +70,12 @@ def up(
     virt_type: Annotated[
         life.VirtType, Parameter(help="How guests run; auto takes kvm where a boot proves it.")
     ] = "auto",
-    tenant: Annotated[Tenant | None, Parameter(help="How tenants' networks share their link; vlan at first.")] = None,
+    network: Annotated[
+        Network | None, Parameter(help="Who wires ports: Neutron's agents, as at first, or OVN.")
+    ] = None,
+    tenant: Annotated[
+        Tenant | None, Parameter(help="How tenants' networks share their link: at first vlan, with OVN geneve.")
+    ] = None,
     change: Change = UNCHANGED,
 ) -> int:
     """Brings a testbed up: from nothing, from a snapshot, or from where an interrupted `up` left it.
@@ -82,7 +87,13 @@ def up(
 
     async def work() -> int:
         found = await life.up(
-            testbed, virt_type, progress.step, progress.waiting, tenant=tenant, migration=change.given()
+            testbed,
+            virt_type,
+            progress.step,
+            progress.waiting,
+            network=network,
+            tenant=tenant,
+            migration=change.given(),
         )
         path = life.clouds_yaml(testbed)
         hand_over(path.parent, path)

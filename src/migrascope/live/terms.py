@@ -86,7 +86,7 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         policy.post_copy,
         writes,
         size,
-        factors.link_bps / 8 if plan.lab.kind != "openstack" or not plan.cloud.name else None,
+        None if plan.foreign else factors.link_bps / 8,
         policy.pause,
         memory_bytes=factors.memory_bytes,
     )

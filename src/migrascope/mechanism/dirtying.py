@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,19 +24,23 @@ class Dirty(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkingSet:
-    """size bytes of memory, written at random places with rate_Bps bytes of pages a second, counted from clean."""
+    """size bytes of memory, written with rate_Bps bytes of pages a second, counted from clean: at random places, or in
+    the order of its pages, so that none is written again before all are."""
 
     size: float
     rate_Bps: float
+    in_order: bool = False
 
     def share_within(self, seconds: float) -> float:
         """The share of its clean pages that are dirty so long after."""
-        return -math.expm1(-self.rate_Bps * seconds / self.size)
+        turns = self.rate_Bps * seconds / self.size
+        return min(1.0, turns) if self.in_order else -math.expm1(-turns)
 
 
 @dataclass(frozen=True)
 class Dirtying:
-    """D(t) = sum of W (1 - exp(-rate t / W)) over working sets: a page that is written again counts once."""
+    """D(t) = sum of W (1 - exp(-rate t / W)) over working sets that are written at random places, and of the lesser of
+    W and rate t over those that are written in order: a page that is written again counts once."""
 
     sets: tuple[WorkingSet, ...] = ()
 
@@ -51,12 +55,12 @@ class Dirtying:
 
     def times(self, share: float) -> "Dirtying":
         """The same memory, dirtied so many times as fast."""
-        return Dirtying(tuple(WorkingSet(each.size, share * each.rate_Bps) for each in self.sets))
+        return Dirtying(tuple(replace(each, rate_Bps=share * each.rate_Bps) for each in self.sets))
 
     @classmethod
-    def fitted(cls, points: Sequence[Dirty], memory_bytes: float) -> "Dirtying":
-        """The sum that comes nearest to measured points, by relative error, with sizes that are not negative; no set is
-        larger than the memory. ValueError without a point, or with a period that is not positive."""
+    def fitted(cls, points: Sequence[Dirty], most_bytes: float) -> "Dirtying":
+        """The sum that comes nearest to measured points, by relative error, with sizes that are not negative.
+        most_bytes: what can be dirtied at all. ValueError without a point, or with a period that is not positive."""
         if not points or any(point.period_s <= 0 or point.dirty_bytes < 0 for point in points):
             raise ValueError("D(t) needs measured periods longer than 0 s, with bytes of 0 or more")
         most = max(point.dirty_bytes for point in points)
@@ -64,32 +68,35 @@ class Dirtying:
             return cls()  # less than a byte
         periods = np.array([point.period_s for point in points])
         values = np.array([point.dirty_bytes for point in points])
-        constants = _time_constants(float(periods.min()), float(periods.max()))
         weights = 1 / np.maximum(values, 0.01 * most)
-        shapes = -np.expm1(-periods[:, None] / constants[None, :]) * weights[:, None]
+        tried = _tried(float(periods.min()), float(periods.max()))
+        shapes = np.array([[each.share_within(period) for each in tried] for period in periods]) * weights[:, None]
         sizes = nonnegative_least_squares(shapes, values * weights)
         found = [
-            WorkingSet(min(float(size), memory_bytes), float(size / constant))
-            for size, constant in zip(sizes, constants, strict=True)
+            replace(each, size=float(size), rate_Bps=float(size) * each.rate_Bps)
+            for size, each in zip(sizes, tried, strict=True)
             if size > LEAST_SHARE * most
         ]
-        return cls(_bounded(found, memory_bytes))
+        return cls(_bounded(found, most_bytes))
 
 
-def _time_constants(shortest_s: float, longest_s: float) -> NDArray[np.float64]:
+def _tried(shortest_s: float, longest_s: float) -> list[WorkingSet]:
+    """Working sets of one byte, of all time constants, and a line: what is written in order and not once through within
+    the longest period. One that is through sooner would bend between two periods, where nobody looked."""
     least, most = shortest_s / 4, longest_s * BEYOND
     count = 1 + math.ceil(STEPS_PER_PERIOD * math.log2(most / least))
-    return np.geomspace(least, most, count)
+    at_random = [WorkingSet(1.0, 1 / float(constant)) for constant in np.geomspace(least, most, count)]
+    return [*at_random, WorkingSet(1.0, 1 / most, in_order=True)]
 
 
-def _bounded(sets: Sequence[WorkingSet], memory_bytes: float) -> tuple[WorkingSet, ...]:
-    """Together no larger than the memory: the slowest are made smaller first, at the same rate, since of them the
+def _bounded(sets: Sequence[WorkingSet], most_bytes: float) -> tuple[WorkingSet, ...]:
+    """Together no larger than can be dirtied: the slowest are made smaller first, at the same rate, since of them the
     least was seen."""
-    left, kept = memory_bytes, []
+    left, kept = most_bytes, []
     for each in sorted(sets, key=lambda each: each.size / each.rate_Bps):
         size = min(each.size, left)
         if size > 0:
-            kept.append(WorkingSet(size, each.rate_Bps))
+            kept.append(replace(each, size=size))
         left -= size
     return tuple(kept)
 

@@ -18,11 +18,17 @@ _TIMES = {
     "libvirt_setup_s": "setup_time",
 }
 """virDomainGetJobStats, all in ms. What ends in net leaves out the time to hand control from host to host."""
-_BYTES = {"libvirt_transferred_bytes": "data_processed"}
+_BYTES = {
+    "libvirt_transferred_bytes": "data_processed",
+    "libvirt_memory_bytes": "memory_processed",
+    "libvirt_disk_bytes": "disk_processed",
+}
+"""The first is the sum of the other two."""
 
 
 def measure(recording: Recording) -> dict[str, Measured]:
-    """libvirt_total_s, libvirt_downtime_s, libvirt_downtime_net_s, libvirt_setup_s and libvirt_transferred_bytes."""
+    """libvirt_total_s, libvirt_downtime_s, libvirt_downtime_net_s, libvirt_setup_s, and libvirt_transferred_bytes with
+    its parts."""
     source, job = completed(recording)
     found: dict[str, Measured] = {}
     for keys, unit, scale, resolution in ((_TIMES, "s", 1e-3, 0.5e-3), (_BYTES, "B", 1.0, None)):

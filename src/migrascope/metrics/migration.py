@@ -15,6 +15,7 @@ from migrascope.model.schedule import COMMAND
 from migrascope.store.recording import Recording
 
 EVENTS = "qmp_event"
+UNHEARD = "qemu-unheard"
 STATUS = "query-migrate"
 PARAMETERS = "query-migrate-parameters"
 LIMIT_STALE_NS = NS
@@ -42,7 +43,7 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         **_reported(answer, post_copy=turned_to_post_copy(recording)),
         "set_downtime_limit_s": _limit(recording, windows),
         "rounds": _round_count(recording),
-        "dirty_rate_Bps": _dirty_rate(statuses, answer, windows),
+        "dirty_rate_Bps": _dirty_rate(statuses, answer, volume_ready_ns(recording) or windows.request, windows.stop),
     }
 
 
@@ -91,6 +92,12 @@ def first_pass_ns(recording: Recording) -> int | None:
     return next((event.mono_ns for event in _passes(recording)), None)
 
 
+def volume_ready_ns(recording: Recording) -> int | None:
+    """When the copy of a volume had come so far that the memory's could begin (mono ns); None where none did."""
+    events = qmp_events(recording, ("BLOCK_JOB_READY",))
+    return next((event.mono_ns for event in events if event.host == recording.trial.source), None)
+
+
 def _passes(recording: Recording) -> list[QmpEvent]:
     source = recording.trial.source
     return [event for event in qmp_events(recording, ("MIGRATION_PASS",)) if event.host == source]
@@ -110,9 +117,9 @@ def _time(recording: Recording, windows: Windows) -> Measured:
 
 def _pause(recording: Recording, windows: Windows) -> Measured:
     if windows.stop is None:
-        return missing("s", EVENTS, "no STOP on the source")
+        return missing("s", EVENTS, _unheard(recording) or "no STOP on the source")
     if windows.resume is None:
-        return missing("s", EVENTS, "no RESUME on the destination")
+        return missing("s", EVENTS, _unheard(recording) or "no RESUME on the destination")
     stop, resume = event_at(recording, "STOP", windows.stop), event_at(recording, "RESUME", windows.resume)
     if not one_clock(recording):
         return _pause_by_two_clocks(recording, stop, resume)
@@ -123,9 +130,17 @@ def _pause(recording: Recording, windows: Windows) -> Measured:
     return pause.within(resolution=2 * STAMP_NS / NS, clock=step / NS)
 
 
+def _unheard(recording: Recording) -> str:
+    """Why QEMU's events were not told; empty where nobody refused them."""
+    refused = recording.table("libvirt_event").filter(pl.col("event") == UNHEARD)
+    return f"libvirt refused QEMU's events: {json.loads(refused['data'][0])['why']}" if refused.height else ""
+
+
 def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent) -> Measured:
     if stop.bound_ns is None or resume.bound_ns is None:
-        return missing("s", EVENTS, "by how much the hosts' clocks differ is not known")
+        asked = recording.trial.plan.get("libvirt", {}).get("monitor", True)
+        words = "" if asked else ": QEMU is asked for them where libvirt.monitor = true"
+        return missing("s", EVENTS, f"by how much the hosts' clocks differ is not known{words}")
     for host, clock in host_clocks(recording).items():
         if (step := clock.step_ns()) > 0:
             return missing("s", EVENTS, f"the clock of {host} stepped by {step / 1e6:.1f} ms in the trial")
@@ -200,15 +215,18 @@ def _dirty_Bps(answer: dict[str, Any]) -> float | None:
     return float(rate) if rate else None
 
 
-def _dirty_rate(statuses: list[tuple[int, dict[str, Any]]], answer: dict[str, Any], windows: Windows) -> Measured:
+def _dirty_rate(
+    statuses: list[tuple[int, dict[str, Any]]], answer: dict[str, Any], begin: int | None, stop: int | None
+) -> Measured:
     """The last rate that QEMU itself reported. It computes one only after a second; a shorter migration's is from the
-    pages sent more than once, over the time until STOP (a lower bound: a page counts once in a round)."""
+    pages sent more than once, over the time from the beginning of the memory's copy until STOP (a lower bound: a page
+    counts once in a round)."""
     rates = [rate for rate in (_dirty_Bps(status) for _, status in statuses) if rate is not None]
     if rates:
         return Measured(rates[-1], "B/s", "query-migrate dirty-pages-rate", samples=len(rates))
     source = "query-migrate pages sent again"
     ram = answer.get("ram", {})
-    if windows.request is None or windows.stop is None or not {"normal", "duplicate", "total", "page-size"} <= set(ram):
+    if begin is None or stop is None or not {"normal", "duplicate", "total", "page-size"} <= set(ram):
         return missing("B/s", source, "QEMU reported neither a dirty rate nor its final page counts")
     again = max(0, (ram["normal"] + ram["duplicate"]) * ram["page-size"] - ram["total"])
-    return Measured(again * SECOND / (windows.stop - windows.request), "B/s", source, samples=1)
+    return Measured(again * SECOND / (stop - begin), "B/s", source, samples=1)

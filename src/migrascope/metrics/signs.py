@@ -19,6 +19,8 @@ TABLE, UNSEEN = "table", "unseen"
 ANNOUNCED_NS = NS
 """Who has moved is announced in the blackout, or so long after it at most: QEMU does it five times in 0.8 s."""
 _SHORT = 8
+OF_OTHERS = ("address", "hosts")
+"""Labs whose machine is others'."""
 NOT_SEEN = "nothing was seen of its link"
 _ANNOUNCED = {"rarp": "RARP", "garp": "gratuitous ARP", "na": "neighbour advertisement"}
 Segment = tuple[int, int, int, int, int]
@@ -83,7 +85,7 @@ class Shown:
 def measure(recording: Recording, packets: Packets, windows: Windows) -> Shown | None:
     """What a trial shows of a machine whose hosts nobody here knows: its clock over the network blackout, the other
     signs over the whole migration. None for another lab, or without a migration that is over."""
-    if recording.trial.facts.get("lab") != "address" or windows.during is None:
+    if recording.trial.facts.get("lab") not in OF_OTHERS or windows.during is None:
         return None
     gap = migration_gap(packets, windows)
     if gap is not None and not gap.ended:

@@ -22,6 +22,7 @@ from migrascope.metrics import (
     signs,
     sniffer,
     steps,
+    storage,
     visitor,
     wiring,
     writer,
@@ -77,6 +78,7 @@ def examine(recording: Recording) -> Measurement:
         **load.measure(recording, windows),
         **quality.measure(recording, packets, windows),
     }
+    found |= storage.measure(recording, windows, found["data_transferred_bytes"])
     found |= budget.measure(found, packets, windows)
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)

@@ -96,8 +96,9 @@ def end_of(recording: Recording) -> int:
 
 
 def one_clock(recording: Recording) -> bool:
-    """Whether both hosts have this machine's clock: in every lab but on a cloud of others."""
-    return not recording.trial.plan.get("cloud", {}).get("name")
+    """Whether both hosts have this machine's clock: in every lab but on a cloud or on hosts of others."""
+    plan = recording.trial.plan
+    return not (plan.get("cloud", {}).get("name") or plan.get("libvirt", {}).get("hosts"))
 
 
 def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEvent]:

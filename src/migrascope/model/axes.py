@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from migrascope.model.disturbance import NONE
 from migrascope.model.quantity import DAY_S, ByteRate, Duration, Part, Rate, Size
+from migrascope.model.storage import SHARED, Storage
 
 Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
@@ -18,10 +19,11 @@ MOST_MEMORY = 2**40
 
 class Axes(Part):
     """Every list is a factor; a block holds each combination once. probes "none" leaves out every probe, visitor and
-    viewer: the other half of an observer-effect pair. resident: incompressible memory that the guest holds. vcpus:
-    empty: instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a
-    pattern. disturbance: names of tables [[disturbance]], or "none". handover: who lets the destination run, QEMU
-    itself or a manager's word; empty: as the lab does it."""
+    viewer: the other half of an observer-effect pair. storage: whether both hosts reach the volume, or each has a file
+    of its own and the migration copies it. resident: incompressible memory that the guest holds. vcpus: empty:
+    instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a pattern.
+    disturbance: names of tables [[disturbance]], or "none". handover: who lets the destination
+    run, QEMU itself or a manager's word; empty: as the lab does it."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
     policy: list[str] = Field(default=["pre-copy"], min_length=1)
@@ -30,6 +32,7 @@ class Axes(Part):
     link: list[Rate] = Field(default=[1e9], min_length=1)
     downtime_limit: list[Duration] = Field(default=[0.3], min_length=1)
     cache: list[Cache] = Field(default=["warm"], min_length=1)
+    storage: list[Storage] = Field(default=[SHARED], min_length=1)
     resident: list[Size] = Field(default=[0], min_length=1)
     write_rate: list[ByteRate] = Field(default=[0.0], min_length=1)
     working_set: list[Size] = Field(default=[128 * 2**20], min_length=1)

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from migrascope.model.kinds import KINDS
-from migrascope.model.kinds.kind import ACCEPTED, OPERATOR, PHASES, Kind, Side, Way
+from migrascope.model.kinds.kind import ACCEPTED, OPERATOR, PHASES, STORAGE_COPY, Kind, Side, Way
 from migrascope.model.name import Name
 from migrascope.model.policy import Policy
 from migrascope.model.quantity import ByteRate, Duration, Part, Rate, Share, Size
@@ -89,8 +89,9 @@ class Disturbance(Part):
             return f"{self.kind} takes no target"
         if self.name == NONE:
             return "this name stands for no disturbance"
-        if self.phase and self.phase not in (ACCEPTED, *PHASES) and round_of(self.phase) is None:
-            return f"when {self.when!r} is not known: trial, window, {', '.join((ACCEPTED, *PHASES))} or round:N"
+        phases = (ACCEPTED, STORAGE_COPY, *PHASES)
+        if self.phase and self.phase not in phases and round_of(self.phase) is None:
+            return f"when {self.when!r} is not known: trial, window, {', '.join(phases)} or round:N"
         if self.phase and (round_of(self.phase) or 2) < 2:
             return "when round:1 is written first-copy; rounds are counted from 2"
         if self.phase and kind.in_guest:

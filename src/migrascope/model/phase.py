@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from migrascope.model.kinds.kind import ACCEPTED
+from migrascope.model.kinds.kind import ACCEPTED, STORAGE_COPY
 
+CLOCK_JOB = "migrascope-clock"
+"""How the ids of those jobs begin that are asked of QEMU for their stamps (probe/files/domain.py)."""
 _STATUS = {"setup": "setup", "active": "first-copy", "postcopy-active": "post-copy", "completed": "finish"}
 
 
 def phase_of(event: str, data: dict[str, Any]) -> str | None:
-    """The phase that begins with an event of the source's QEMU, or None. QMP: MIGRATION, MIGRATION_PASS, STOP.
+    """The phase that begins with an event of the source's QEMU, or None. QMP: MIGRATION, MIGRATION_PASS, STOP, and
+    JOB_STATUS_CHANGE of the job that copies a volume.
 
     ACCEPTED is an API's: it has taken the request.
     """
@@ -18,7 +21,15 @@ def phase_of(event: str, data: dict[str, Any]) -> str | None:
         return "switchover"
     if event == "MIGRATION_PASS":
         return f"round:{data.get('pass')}"
+    if event == "JOB_STATUS_CHANGE":
+        return STORAGE_COPY if data.get("status") == "running" and copies(str(data.get("id"))) else None
     return _STATUS.get(str(data.get("status"))) if event == "MIGRATION" else None
+
+
+def copies(job: str) -> bool:
+    """Whether a job of QEMU's is the copy of a volume, by its id: the labs begin no other than those that read a
+    host's clock."""
+    return not job.startswith(CLOCK_JOB)
 
 
 class Trigger:

@@ -8,11 +8,13 @@ from pydantic import BaseModel, Field, model_validator
 from migrascope.model.address import OptionalAddress
 from migrascope.model.axes import Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
+from migrascope.model.hosts import HostsPlan
 from migrascope.model.load import Load
 from migrascope.model.name import ForeignName, Name, OptionalForeignName
 from migrascope.model.observed import ObservedPlan
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.quantity import DAY_S, Duration, Part
+from migrascope.model.storage import refused as refused_storage
 from migrascope.model.threshold import Threshold
 from migrascope.model.verdict import Verdict
 from migrascope.model.visitors import Visitors
@@ -25,13 +27,15 @@ FOREIGN_VISITS = 10.0
 MOST_TRIALS = 10_000
 EMBEDDED = ("qemu", "libvirt")
 """The labs that are brought up on this machine for a run."""
+OF_MIGRATION = ("policy", "downtime_limit")
+"""The axes that are no property of a guest, of its disturbance, or of a link of ours."""
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
 class LabPlan(Part):
-    """Where instances live; "qemu" and "libvirt": on two hosts that are brought up on this machine; "address":
-    anywhere, a command of the user moves one. qemu_program: another QEMU than the host image's, a path on this machine;
-    the lab "qemu" only."""
+    """Where instances live; "qemu" and "libvirt": on two hosts that are brought up on this machine, unless
+    libvirt.hosts names others; "address": anywhere, a command of the user moves one. qemu_program: another QEMU than
+    the host image's, a path on this machine; the lab "qemu" only."""
 
     kind: Literal["qemu", "openstack", "libvirt", "fake", "address"] = "qemu"
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
@@ -128,6 +132,7 @@ class Plan(Part):
     cells: int = Field(0, ge=0, le=MOST_TRIALS)
     lab: LabPlan = LabPlan()
     cloud: CloudPlan = CloudPlan()
+    libvirt: HostsPlan = HostsPlan()
     observed: ObservedPlan = ObservedPlan()
     instance: InstancePlan = InstancePlan()
     axes: Axes = Axes()
@@ -233,6 +238,29 @@ class Plan(Part):
         return self
 
     @model_validator(mode="after")
+    def _on_their_hosts(self) -> Self:
+        if problem := self.libvirt.problem():
+            raise ValueError(f"libvirt.{problem}")
+        if not self.libvirt.hosts:
+            return self
+        if self.lab.kind != "libvirt":
+            raise ValueError(f"libvirt.hosts: hosts of others are of the lab libvirt, not {self.lab.kind}")
+        if self.observed.command or self.observed.prepare:
+            raise ValueError("observed.command: libvirt migrates the domain, and nothing else is run; leave it out")
+        if self.capture.enabled or self.probes.stamp_rate or self.visitors.fits or self.visitors.viewers:
+            raise ValueError(
+                "libvirt.hosts: of a domain of others there is no capture, no stamp_rate and no viewer, and visits are "
+                "numbers"
+            )
+        theirs = {name: levels for name, levels in self.axes if name not in OF_MIGRATION}
+        plain = dict(Axes(scenario=["none"]))
+        if changed := [name for name, levels in theirs.items() if levels != plain[name]] + ["also"] * bool(self.also):
+            raise ValueError(
+                f"axes.{changed[0]}: of a domain of others only {' and '.join(OF_MIGRATION)} can be set; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _disturbed(self) -> Self:
         tables = self.disturbances()
         if len(tables) != len(self.disturbance):
@@ -245,6 +273,14 @@ class Plan(Part):
                 raise ValueError(f"axes.disturbance: {name!r} has no table [[disturbance]]; known: {known}")
             if problem := self._refused(tables[name]):
                 raise ValueError(f"disturbance {name}: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _stored(self) -> Self:
+        tables = self.disturbances()
+        chosen = [tables[name] for name in self.axes.disturbance if name != NONE]
+        if problem := refused_storage(self.axes.storage, self.lab.kind, self.chosen_policies(), chosen):
+            raise ValueError(problem)
         return self
 
     def _refused(self, disturbance: Disturbance) -> str | None:
@@ -266,6 +302,16 @@ class Plan(Part):
         if disturbance.when == "window" and disturbance.offset >= self.windows.before:
             return "offset: the window before the migration is not that long"
         return None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its hosts are brought up on this machine for a run."""
+        return self.lab.kind in EMBEDDED and not self.libvirt.hosts
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its hosts are others', with clocks and links of their own."""
+        return bool(self.cloud.name or self.libvirt.hosts)
 
     def disturbances(self) -> dict[str, Disturbance]:
         """The tables [[disturbance]] by name."""

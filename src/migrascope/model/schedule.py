@@ -1,4 +1,5 @@
-"""The trials that a plan stands for: randomised blocks, the direction alternating by block."""
+"""The trials that a plan stands for: randomised blocks, the direction alternating by block, or, of a domain that is
+nowhere put back, by trial."""
 
 import itertools
 import random
@@ -9,6 +10,7 @@ from typing import Any
 from migrascope.model import units
 from migrascope.model.axes import Axes, Scenario
 from migrascope.model.plan import Plan
+from migrascope.model.storage import SHARED, Storage
 
 HOSTS = ("host-a", "host-b")
 """The two hosts of a schedule; a lab has names of its own for them."""
@@ -21,8 +23,9 @@ COMMAND = "command"
 @dataclass(frozen=True)
 class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
-    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one. handover: "qemu",
-    "managed", or "own" for what the lab does where the plan says nothing."""
+    write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one. storage: shared in
+    recordings from before volumes were copied. handover: "qemu", "managed", or "own" for what the lab does where the
+    plan says nothing."""
 
     scenario: Scenario
     policy: str
@@ -38,6 +41,7 @@ class Factors:
     write_Bps: float = 0.0
     write_set_bytes: int = 0
     write_pattern: str = "none"
+    storage: Storage = SHARED
     # Not in its text, by which the fake lab draws its truths: so a seed gives the same as before this factor.
     handover: str = field(default="own", repr=False)
 
@@ -94,9 +98,13 @@ def _chosen(plan: Plan, axes: Axes) -> list[Factors]:
 
 
 def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
-    """At an address of others nothing is known of the machine and set of its migration but the command."""
+    """At an address of others nothing is known of the machine and set of its migration but the command, on their hosts
+    what libvirt is told."""
     if plan.lab.kind == "address":
         return [Factors("none", COMMAND, 0, 0.0, 0.0, "unknown")]
+    if plan.libvirt.hosts:
+        told = itertools.product(axes.policy, axes.downtime_limit)
+        return [Factors("none", policy, 0, 0.0, limit, "unknown") for policy, limit in told]
     writers = [
         (rate, size, pattern) if rate else (0.0, 0, "none")
         for rate, size, pattern in itertools.product(axes.write_rate, axes.working_set, axes.pattern)
@@ -122,9 +130,11 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
             write_set_bytes=size,
             write_pattern=pattern,
             instances=instances,
+            storage=storage,
             handover=handover,
         )
         for level in levels
+        for storage in axes.storage
         for instances in plan.fleet.count or [1]
         for handover, vcpus, (rate, size, pattern) in guests
     ]
@@ -151,7 +161,9 @@ def schedule(plan: Plan) -> list[TrialSpec]:
     for block in range(1, plan.blocks + 1):
         order = list(dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed))
         shuffle(order)
-        ends = HOSTS if block % 2 else HOSTS[::-1]
-        done = len(trials)
-        trials += [TrialSpec(done + at, block, factors, *ends) for at, factors in enumerate(order, start=1)]
+        for factors in order:
+            number = len(trials) + 1
+            # A domain of others is where the trial before has left it.
+            turn = number if plan.libvirt.hosts else block
+            trials.append(TrialSpec(number, block, factors, *(HOSTS if turn % 2 else HOSTS[::-1])))
     return trials

@@ -103,6 +103,12 @@ _ALL = [
         {"ifindex": 0},
     ),
     Table(
+        "flow", 1,
+        {"mono_ns": "int", "to_bytes": "int", "to_packets": "int", "from_bytes": "int", "from_packets": "int"},
+        "frames of TCP to the port of the migration link on which a volume is copied, and from it, as the switch "
+        "forwards them, every 100 ms; only where a volume is copied",
+    ),
+    Table(
         "process_cpu", 1,
         {"mono_ns": "int", "process": "str", "cpu_s": "float", "rss_bytes": "int"},
         "CPU time that a process has used so far (qemu-host-a, qemu-host-b, echo, ...), every 100 ms",

@@ -79,18 +79,18 @@ def advised(request: Request, predictor: Predicts, wish: Wish) -> Advice:
             options.append(Option(name, policy, limit_s, prediction, cost(wish.mind, prediction, deadline_s)))
     if not options:
         raise NotPredicted(next(iter(refused.values())))
-    options.sort(key=_order)
+    options.sort(key=lambda option: preference(option.prediction, option.cost))
     return Advice(wish, options, sorted(refused.items()), _regret(wish.mind, options))
 
 
-def _order(option: Option) -> tuple[bool, float, float]:
-    """Those that surely end by their cost; of the rest those first that are likelier to end."""
-    ends = option.prediction.ends
-    return (False, option.cost, -ends) if _sure(option) else (True, -ends, option.cost)
+def preference(prediction: Prediction, cost: float) -> tuple[bool, float, float]:
+    """The least is the best: those that surely end by their cost; of the rest those first that are likelier to end."""
+    ends = prediction.ends
+    return (False, cost, -ends) if _sure(prediction) else (True, -ends, cost)
 
 
-def _sure(option: Option) -> bool:
-    return option.prediction.course.ends and option.prediction.ends >= SURE
+def _sure(prediction: Prediction) -> bool:
+    return prediction.course.ends and prediction.ends >= SURE
 
 
 def cost(mind: Mind, prediction: Prediction, deadline_s: float) -> float:
@@ -119,7 +119,7 @@ def _regret(mind: Mind, options: Sequence[Option]) -> float | None:
     """At most: the best's cost at the upper end of its interval, beside the least at a lower end of any other that
     surely ends."""
     figure = _FIGURES.get(mind)
-    ends = [option for option in options if _sure(option)]
+    ends = [option for option in options if _sure(option.prediction)]
     if figure is None or not ends or any(figure not in option.prediction.intervals for option in ends):
         return None
 
@@ -184,7 +184,7 @@ def lines(advice: Advice, based_on: str) -> list[str]:
     regret = "how much more it may cost than another is not known" if advice.regret is None else (
         f"it may cost {percent(advice.regret)} more than another, at most"
     )  # fmt: skip
-    doubt = "" if _sure(best) else f"; nothing ends with {percent(SURE)}"
+    doubt = "" if _sure(best.prediction) else f"; nothing ends with {percent(SURE)}"
     said += ["", f"advice: {best.name} with a limit of {ms(best.limit_s)}, for {advice.wish.mind}; {regret}{doubt}"]
     for where, how in settings_for(best).items():
         said += [f"  {where}:", *(f"    {line}" for line in how)]

@@ -28,7 +28,7 @@ SET, METRIC = "set.", "metric."
 ABOUT: dict[str, type[pl.DataType]] = {
     "trial": pl.Int64, "block": pl.Int64, "status": pl.String, "reason": pl.String, "verdict": pl.String,
     "machine": pl.String, "qemu": pl.String, "beside": pl.String, "settings": pl.String, "facts": pl.String,
-    "round_log": pl.String, "at_least": pl.String, "missing": pl.String,
+    "sampling_s": pl.Float64, "round_log": pl.String, "at_least": pl.String, "missing": pl.String,
 }  # fmt: skip
 """What is said of each trial beside SCHEMA, its factors and its metrics."""
 
@@ -109,7 +109,7 @@ def _about(result: TrialResult, recording: Recording) -> dict[str, Any]:
         "trial": facts.number, "block": facts.block, "status": facts.status, "reason": facts.reason,
         "verdict": result.judgement.verdict, "qemu": str(facts.facts.get("qemu", "unknown")),
         "settings": json.dumps(facts.settings), "facts": json.dumps(facts.facts),
-        "round_log": json.dumps(_round_log(recording)), "at_least": " ".join(cut),
+        "sampling_s": _sampling_s(recording), "round_log": json.dumps(_round_log(recording)), "at_least": " ".join(cut),
         "missing": json.dumps(missing),
         **{f"{SET}{name}": _plain(value) for name, value in vars(facts.factors).items()},
         **{f"{METRIC}{key}": _plain(measured.value) for key, measured in result.metrics.items()},
@@ -118,6 +118,14 @@ def _about(result: TrialResult, recording: Recording) -> dict[str, Any]:
 
 def _plain(value: float | str | None) -> float | str | None:
     return value if isinstance(value, str) or value is None else float(value)
+
+
+def _sampling_s(recording: Recording) -> float | None:
+    """From the first question to the last answer; None where nothing was answered."""
+    asked = recording.table("sample").filter(pl.col("answered_ns") > 0)
+    if asked.is_empty():
+        return None
+    return float(asked["answered_ns"].to_numpy().max() - asked["asked_ns"].to_numpy().min()) / NS
 
 
 def _round_log(recording: Recording) -> list[list[float | None]]:

@@ -4,16 +4,16 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import polars as pl
 
-from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.dirtying import Dirty
 from migrascope.mechanism.rules import Step
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.problem import UsageProblem
 from migrascope.predict.request import Guest, NotPredicted, Request, Settings
-from migrascope.predict.trials import Outcome, Split, Trial
+from migrascope.predict.trials import SPLITS, Outcome, Split, Trial
 from migrascope.store.atomic import write_whole
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -94,11 +94,11 @@ def read(path: Path, *, without: str | None = None) -> list[Trial]:
 
 
 def _trial(row: dict[str, Any]) -> Trial:
-    if row["split"] not in get_args(Split):
-        raise ValueError(f"split is {row['split']!r}, and none of {', '.join(get_args(Split))}")
+    if row["split"] not in SPLITS:
+        raise ValueError(f"split is {row['split']!r}, and none of {', '.join(SPLITS)}")
     points = [Dirty(*point) for point in json.loads(row["dirty"])]
     memory = row["memory_bytes"]
-    guest = Guest(memory, row["held_bytes"], Dirtying.fitted(points, memory))
+    guest = Guest.sampled(memory, row["held_bytes"], points)
     slows = json.loads(row["slows"]) if row["slows"] else None
     settings = Settings(
         row["form"], tuple(Step(*step) for step in json.loads(row["limits"])), row["deadline_s"],

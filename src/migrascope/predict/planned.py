@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.dirtying import Dirty
 from migrascope.model.disturbance import NONE
 from migrascope.model.plan import Plan
 from migrascope.model.policy import Policy
@@ -87,7 +87,7 @@ class Known:
         points = [Dirty(period_s, float(np.median(seen))) for period_s, seen in sorted(periods.items())]
         held = float(np.median(alike["held_bytes"].to_numpy()))
         memory = float(factors.memory_bytes)
-        guest = Guest(memory, held, Dirtying.fitted(points, memory))
+        guest = Guest.sampled(memory, held, points)
         return request_for(guest, factors, policy, accelerator, self._plan.windows.limit), alike.height
 
 

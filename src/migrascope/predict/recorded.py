@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from migrascope.mechanism.dirtying import Dirty, Dirtying
+from migrascope.mechanism.dirtying import Dirty
 from migrascope.mechanism.rules import PAYLOAD, Step
 from migrascope.mechanism.sampled import dirtied, share_held
 from migrascope.model.measured import Measured
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors
+from migrascope.model.storage import COPIED
 from migrascope.predict.request import Guest, NotPredicted, Request, Settings, nova_limits
 from migrascope.predict.trials import Outcome
 from migrascope.store.recording import Recording
@@ -31,13 +32,15 @@ def request_of(recording: Recording, policy: Policy) -> Request:
             "changed: too few pages are looked at for what it writes to"
         )
     memory = float(factors.memory_bytes)
-    guest = Guest(memory, _share_held(rows) * memory, Dirtying.fitted(points, memory))
+    guest = Guest.sampled(memory, _share_held(rows) * memory, points)
     accelerator = str(trial.facts.get("accelerator", "unknown"))
     return request_for(guest, factors, policy, accelerator, float(trial.plan["windows"]["limit"]))
 
 
 def request_for(guest: Guest, factors: Factors, policy: Policy, accelerator: str, deadline_s: float) -> Request:
     """What is asked for with these factors. NotPredicted where there is no rule for it."""
+    if factors.storage == COPIED:
+        raise NotPredicted("cannot be predicted, because there is no rule here for the copy of a volume")
     link_Bps = factors.link_bps / 8 * PAYLOAD
     if policy.bandwidth:
         link_Bps = min(link_Bps, policy.bandwidth / 8) if link_Bps else policy.bandwidth / 8

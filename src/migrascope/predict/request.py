@@ -1,8 +1,9 @@
 """What is known of a migration before it begins: its guest, its link and how it is set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.dirtying import Dirty, Dirtying
 from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.controllers import nova_steps
 from migrascope.model.policy import AutoConverge, Moment, Policy
@@ -22,6 +23,12 @@ class Guest:
     memory_bytes: float
     held_bytes: float
     dirtying: Dirtying = field(default_factory=Dirtying)
+
+    @classmethod
+    def sampled(cls, memory_bytes: float, held_bytes: float, points: Sequence[Dirty]) -> "Guest":
+        """By D(t) at several periods. What it dirties holds something, or else it would hold more from then on: its
+        working sets are no larger than what it holds."""
+        return cls(memory_bytes, held_bytes, Dirtying.fitted(points, held_bytes))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How good predictions were: predicted against measured, over cells that no fit has seen."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from migrascope.mechanism.copying import Course
 from migrascope.predict.conformal import coverage_of
 from migrascope.predict.predictor import FIGURES, Figure, Interval, Prediction
 from migrascope.predict.texts import DASH, ms, percent
-from migrascope.predict.trials import Outcome, Trial
+from migrascope.predict.trials import Outcome, Trial, by_cell
 
 RESAMPLED = 2000
 
@@ -58,6 +58,24 @@ def error_of(figure: Figure, predicted: Course, measured: Outcome) -> float | No
 def errors(figure: Figure, scored: Sequence[Scored]) -> Error:
     """Over all trials in which it was measured."""
     found = [e for each in scored if (e := error_of(figure, each.prediction.course, each.trial.outcome)) is not None]
+    return _error(found)
+
+
+def own_spread(figure: Figure, trials: Iterable[Trial]) -> Error:
+    """How far trials of one cell are off one another: the error of the median of a cell's other trials as a prediction
+    of each. Nobody who knows no more than what was set can do better. Nothing of cells of one trial."""
+    found = []
+    for group in by_cell(trials).values():
+        seen = [value for each in group if each.outcome.ended and (value := getattr(each.outcome, figure)) is not None]
+        for at, value in enumerate(seen):
+            others = [*seen[:at], *seen[at + 1 :]]
+            if others:
+                off = abs(float(np.median(others)) - value)
+                found.append(off if figure == "pause_s" else off / value)
+    return _error(found)
+
+
+def _error(found: Sequence[float]) -> Error:
     if not found:
         return Error(None, None, 0)
     return Error(quantile(found, 0.5), quantile(found, 0.9), len(found))

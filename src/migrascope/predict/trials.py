@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from migrascope.predict.request import Request
 
 Split = Literal["fit", "calibrate", "held-out"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 HELD_OUT_PATTERNS = ("hot",)
 """Whole patterns of a writer that no fit and no interval has seen."""
 HELD_OUT_LINKS_BPS = (500e6,)

@@ -2,9 +2,9 @@
 
 Config: mac (of the instance), address (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router).
 Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
-followed, at the router's port what is from or to the address. Frames of one kind without a silence make one row, so
-that its ends say when the network began and ceased to bring them there. Stamps are the kernel's. An interface that is
-not there yet is waited for.
+followed, in VXLAN and Geneve too; at the router's port what is from or to the address. Frames of one kind without a
+silence make one row, so that its ends say when the network began and ceased to bring them there. Stamps are the
+kernel's. An interface that is not there yet is waited for.
 """
 
 import errno
@@ -20,29 +20,39 @@ from migrascope.store.spool import Spool
 SILENCE_NS = 20_000_000
 _WAIT_S = 0.05
 _OVER_NS = 1_000_000_000
-_SNAPLEN = 64
-_VLAN, _ARP, _RARP = 0x8100, 0x0806, 0x8035
+_VLAN, _ARP, _RARP, _IPV4, _UDP = 0x8100, 0x0806, 0x8035, 0x0800, b"\x11"
+_VXLAN_PORT, _GENEVE_PORT = 4789, 6081
+_TUNNEL = 50
+"""The bytes before the frame in VXLAN, or in Geneve without options: Ethernet, IPv4, UDP, and 8 of its own."""
+_TUNNELLED = (_TUNNEL, _TUNNEL + 8)
+"""Where the frame in a tunnel begins: OVN's Geneve has one option of 8 bytes."""
+_SNAPLEN = _TUNNELLED[-1] + 46
+"""Up to the end of an ARP with a VLAN's tag."""
 Key = tuple[str, str, str]
 """(interface, way, kind)"""
 
 
 def mac_filter(mac: str) -> bytes:
-    """Classic BPF: the first bytes of each frame from or to this MAC, of others none."""
+    """Classic BPF: the first bytes of each frame from or to this MAC, also where the frame is in a tunnel; of others
+    none."""
     address = bytes.fromhex(mac.replace(":", ""))
     first, last = int.from_bytes(address[:4], "big"), int.from_bytes(address[4:], "big")
-    program = (
-        (LOAD_WORD, 0, 0, 0),  # to
-        (EQUAL, 0, 2, first),
-        (LOAD_HALF, 0, 0, 4),
-        (EQUAL, 5, 0, last),
-        (LOAD_WORD, 0, 0, 6),  # from
-        (EQUAL, 0, 2, first),
-        (LOAD_HALF, 0, 0, 10),
-        (EQUAL, 1, 0, last),
-        (RETURN, 0, 0, 0),
-        (RETURN, 0, 0, _SNAPLEN),
-    )
-    return assembled(program)
+    places = [start + side for start in (0, *_TUNNELLED) for side in (0, 6)]
+    program = []
+    for at in places:
+        taken = 4 * len(places) - len(program) - 3
+        program += [(LOAD_WORD, 0, 0, at), (EQUAL, 0, 2, first), (LOAD_HALF, 0, 0, at + 4), (EQUAL, taken, 0, last)]
+    return assembled((*program, (RETURN, 0, 0, 0), (RETURN, 0, 0, _SNAPLEN)))
+
+
+def innermost(frame: bytes) -> bytes:
+    """What a frame in VXLAN or Geneve holds; a frame in neither by itself."""
+    if int.from_bytes(frame[12:14], "big") != _IPV4 or frame[23:24] != _UDP:
+        return frame
+    port = int.from_bytes(frame[36:38], "big")
+    if port == _VXLAN_PORT:
+        return frame[_TUNNEL:]
+    return frame[_TUNNEL + 4 * (frame[42] & 0x3F) :] if port == _GENEVE_PORT else frame
 
 
 def kind_of(frame: bytes) -> str:
@@ -75,6 +85,7 @@ class Watch:
 
     def take(self, interface: str, time_ns: int, frame: bytes, *, sent: bool) -> None:
         """One frame: its first bytes, and whether it left this machine through the interface."""
+        frame = innermost(frame)
         to = sent if self._places[interface][1] == "router" else frame[:6] == self._mac
         key = (interface, "to" if to else "from", kind_of(frame))
         run = self._runs.get(key)

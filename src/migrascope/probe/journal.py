@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from migrascope.node.program import Program
 
-UNITS = ("nova-*", "neutron-*")
+UNITS = ("nova-*", "neutron-*", "ovn-*")
 _READER = "import os, sys; os.execvp('journalctl', ['journalctl', *sys.argv[1:]])"
 _LIMIT_S = 20.0
 _LONGEST = 600

@@ -2,10 +2,11 @@
 host_clock.
 
 Config: hosts ({host: {uri, python: the command of a Python with libvirt's module}}), domain (UUID), interval_s (0:
-events only). For each host one such Python runs files/domain.py; what it prints is recorded here. QEMU's own events
-carry QEMU's stamp, libvirt's life-cycle events none. QEMU is asked through libvirt, which lets a query pass while it
-migrates. persist: a host whose libvirt goes away is watched again as soon as it is back, and in between it has not
-answered; else its going away ends this program.
+events only), monitor (false: QEMU is not asked through its monitor, so that libvirt does not call the domain tainted;
+the tables qmp_status and host_clock stay empty). For each host one such Python runs files/domain.py; what it prints is
+recorded here. QEMU's own events carry QEMU's stamp, libvirt's life-cycle events none. QEMU is asked through libvirt,
+which lets a query pass while it migrates. persist: a host whose libvirt goes away is watched again as soon as it is
+back, and in between it has not answered; else its going away ends this program.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ class Host:
         given = {"source": f"libvirt-{name}", "host": name}
         self._name, self._uri, self._python = name, how["uri"], how["python"]
         self._config = {"uri": how["uri"], **{key: program.config[key] for key in ("domain", "interval_s")}}
+        self._config["monitor"] = self._monitor = program.config.get("monitor", True)
         self._program = program
         self._spools = {table: stack.enter_context(program.spool(table, **given)) for table in TABLES}
         self._child: asyncio.subprocess.Process
@@ -64,7 +66,8 @@ class Host:
             if not persist or self._program.ending:
                 return
             while not self._program.ending:
-                self._spools["qmp_status"].add(time.monotonic_ns(), 0, "query-status", "")
+                if self._monitor:
+                    self._spools["qmp_status"].add(time.monotonic_ns(), 0, "query-status", "")
                 await asyncio.sleep(_AGAIN_S)
                 with suppress(HostFailed):
                     await self.begin()

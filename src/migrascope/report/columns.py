@@ -113,6 +113,7 @@ FACTOR_TITLES = {
     "instances": "Instances",
     "probes": "Probes",
     "resident_bytes": "Resident",
+    "storage": "Storage",
     "vcpus": "vCPUs",
     "write_Bps": "Writes",
     "write_set_bytes": "Working set",

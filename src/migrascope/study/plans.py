@@ -13,8 +13,10 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from migrascope.lab.hosts.policy import refused as refused_on_hosts
 from migrascope.lab.libvirt.policy import refused as refused_by_libvirt
 from migrascope.lab.openstack.policy import refused as refused_by_nova
+from migrascope.model.observation import OWN_VISITS
 from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
@@ -30,6 +32,14 @@ CLOUD_WINDOWS = {"limit": 300.0, "boot_limit": 300.0, "steady_limit": 60.0}
 CLOUD_OUTAGE_S = 10.0
 """The longest silence that is no loss of service there: a switch's agent takes seconds to learn of a migration."""
 
+_HOSTS: dict[str, dict[str, Any]] = {
+    "axes": {"scenario": ["none"]},
+    "windows": {"limit": "300s", "steady_limit": "60s"},
+    "probes": {"echo_kind": "auto", "echo_rate": FOREIGN_ECHO_RATE},
+    "visitors": {"new_rate": OWN_VISITS / 2, "kept_rate": OWN_VISITS / 2, "kept_connections": 2, "viewers": 0},
+    "verdict": {"ledger": 0, "outage": "10s"},
+}
+"""By table: what a plan for a domain of others has where it does not say it."""
 _REFUSED: Mapping[str, Callable[[Policy], str | None]] = {
     "openstack": refused_by_nova,
     "libvirt": refused_by_libvirt,
@@ -51,17 +61,29 @@ class PlanError(UsageProblem):
 class Options:
     """What a command line changes in a plan. quick: each cell of its axes once, with short windows, and no second part.
     lab: another lab than the plan's. cloud: a cloud in clouds.yaml, which makes the lab openstack. instances: so many
-    migrated together, and one alone. Each is None or False where nothing is changed."""
+    migrated together, and one alone. hosts: two URIs of libvirt's with a comma between them, which make the lab
+    libvirt; domain, url: of the domain there. Each is None or False where nothing is changed."""
 
     quick: bool = False
     lab: str | None = None
     cloud: str | None = None
     instances: int | None = None
+    hosts: str | None = None
+    domain: str | None = None
+    url: str | None = None
 
     def changed(self, value: dict[str, Any]) -> dict[str, Any]:
         """The values of a plan's file with these changes. They may be wrong, as the file's may: they are validated
-        together. PlanError for a cloud of another lab."""
+        together. PlanError for a cloud, or hosts, of another lab."""
         value, lab = dict(value), self.lab
+        if self.hosts is not None:
+            if lab not in (None, "libvirt") or self.cloud is not None:
+                raise PlanError("--hosts", ["hosts are of the lab libvirt: leave --lab and --cloud out"])
+            lab = "libvirt"
+            _table(value, "libvirt")["hosts"] = self.hosts.split(",")
+        for name, given in (("domain", self.domain), ("url", self.url)):
+            if given is not None:
+                _table(value, "libvirt")[name] = given
         if self.cloud is not None:
             if lab not in (None, "openstack"):
                 raise PlanError("--cloud", [f"a cloud is of the lab openstack, not {lab}"])
@@ -77,13 +99,27 @@ class Options:
             _table(value, "fleet")["count"] = [1, self.instances] if self.instances > 1 else [self.instances]
             _table(value, "axes")["scenario"] = ["none"]
             value.pop("also", None)
-        return value
+        return _on_hosts(value) if _table(value, "libvirt").get("hosts") else value
 
     def words(self) -> str:
         """The options as they are written, each after a blank."""
-        given = [("--lab", self.lab), ("--cloud", self.cloud), ("--instances", self.instances)]
+        given = [
+            ("--lab", self.lab),
+            ("--cloud", self.cloud),
+            ("--instances", self.instances),
+            ("--domain", self.domain),
+        ]
         flags = [f" {name} {value}" for name, value in given if value is not None]
         return "".join([" --quick" if self.quick else "", *flags])
+
+
+def _on_hosts(value: dict[str, Any]) -> dict[str, Any]:
+    """The values with what a domain of others needs, where they do not say it."""
+    for name, defaults in _HOSTS.items():
+        table = _table(value, name)
+        for key, default in defaults.items():
+            table.setdefault(key, default)
+    return value
 
 
 def _table(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -103,11 +139,12 @@ def built_in() -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def load(name: str, options: Options | None = None) -> Plan:
-    """The plan of a built-in name or a file, as a command line changes it. PlanError lists every mistake, with the
-    nearest valid name."""
+def load(name: str | None, options: Options | None = None) -> Plan:
+    """The plan of a built-in name or a file, as a command line changes it; without a name one that says nothing but
+    what the command line does. PlanError lists every mistake, with the nearest valid name."""
     chosen = options or Options()
-    return fitted(_validated(chosen.changed(_read(_text(name), name)), name + chosen.words()))
+    text, origin = ('name = "hosts"', "hosts") if name is None else (_text(name), name)
+    return fitted(_validated(chosen.changed(_read(text, origin)), origin + chosen.words()))
 
 
 def fitted(plan: Plan) -> Plan:
@@ -117,7 +154,7 @@ def fitted(plan: Plan) -> Plan:
     where the plan names none.
     """
     policies = plan.chosen_policies()
-    if refused := _REFUSED.get(plan.lab.kind):
+    if refused := refused_on_hosts if plan.libvirt.hosts else _REFUSED.get(plan.lab.kind):
         beyond = [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]
         if beyond:
             raise PlanError(plan.name, beyond)

@@ -16,7 +16,8 @@ _CONTROL = "cinder-api cinder-scheduler cinder-volume glance-api keystone openst
 _COMPUTE = "nova-api nova-compute nova-compute-kvm nova-conductor nova-consoleproxy nova-scheduler"
 _NETWORK = (
     "neutron-api neutron-dhcp-agent neutron-l3-agent neutron-metadata-agent neutron-openvswitch-agent"
-    " neutron-periodic-workers neutron-rpc-server openvswitch-switch python3-openstackclient"
+    " neutron-ovn-metadata-agent neutron-periodic-workers neutron-rpc-server openvswitch-switch ovn-central ovn-host"
+    " python3-openstackclient"
 )
 
 # What would change settings of the kernel, which is this machine's too, or look after hardware, which is none of ours.

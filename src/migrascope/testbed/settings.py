@@ -9,7 +9,10 @@ from pydantic import TypeAdapter
 from migrascope.model.name import named
 from migrascope.model.problem import UsageProblem
 
-Tenant = Literal["vlan", "vxlan"]
+Network = Literal["agents", "ovn"]
+Tenant = Literal["vlan", "vxlan", "geneve"]
+TENANTS: dict[Network, tuple[Tenant, ...]] = {"agents": ("vlan", "vxlan", "geneve"), "ovn": ("geneve", "vlan")}
+"""How tenants' networks can share their link under each, the default first."""
 CONTROLLER, COMPUTE = "controller", "compute"
 NODES = (CONTROLLER, COMPUTE)
 HOSTS = ("client", "origin")
@@ -79,8 +82,9 @@ class Settings:
     """One testbed.
 
     loopback is the address of this machine at which its APIs (each on its own port) and Horizon (port 80) answer; the
-    public endpoints of the catalog are there. datapath is Open vSwitch's: netdev is the user-space one. tenant is how
-    the tenants' networks are told apart on their link. osd_bytes is the size of each node's sparse Ceph store.
+    public endpoints of the catalog are there. network is who wires ports: Neutron's agents of Open vSwitch, or OVN.
+    datapath is Open vSwitch's: netdev is the user-space one. tenant is how the tenants' networks are told apart on
+    their link; UsageProblem for a way that the network has not. osd_bytes is the size of each node's sparse Ceph store.
     """
 
     name: str = "testbed"
@@ -88,9 +92,21 @@ class Settings:
     virt_type: Literal["kvm", "qemu"] = "qemu"
     cpu_model: str = "qemu64"
     datapath: Literal["netdev", "system"] = "netdev"
+    network: Network = "agents"
     tenant: Tenant = "vlan"
     osd_bytes: int = 20 * 2**30
     migration: Migration = field(default_factory=Migration)
+
+    def __post_init__(self) -> None:
+        if self.tenant not in (known := TENANTS[self.network]):
+            raise UsageProblem(
+                f"tenants' networks by {self.tenant} are not there with {self.network}: {', '.join(known)}"
+            )
+
+    @property
+    def tunnels(self) -> bool:
+        """Whether the tenants' networks are in tunnels between the nodes."""
+        return self.tenant != "vlan"
 
     @property
     def id(self) -> str:

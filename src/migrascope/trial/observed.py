@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import shlex
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.probe.peer_clock import refusal
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.after_failure import failed, to_its_end
+from migrascope.trial.post_checks import failures
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.setup import Part, Setup, arranged, begun, machine, programs
 from migrascope.trial.spool_watch import GRACE_NS, EchoWatch, VisitWatch
@@ -52,10 +53,21 @@ class CommandFailed(MigrationFailed):
     """The command that should move the machine ended with an error, or not in time."""
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A move, from its request to its end (mono ns). answer: what who moved the machine said at last."""
+
+    request_ns: int
+    over_ns: int
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class ObservedTrial(Setup):
-    """A trial at an address. echo, visits: None where nothing probes, or nobody visits."""
+    """A trial at an address. watchers: what observes its hosts, where they are known. echo, visits: None where nothing
+    probes, or nobody visits."""
 
+    watchers: Sequence[ProcessSpec] = ()
     echo: EchoWatch | None = field(init=False, default=None)
     visits: VisitWatch | None = field(init=False, default=None)
 
@@ -103,7 +115,7 @@ async def observers(trial: ObservedTrial) -> AsyncIterator[None]:
         members.append(_member("boot", "probe.boot", targets=[asked], part_s=None))
     members.append(_member("neighbour", "probe.neighbour", targets=[_machine(trial, "neighbour")], part_s=None))
     trial.facts["echo_kind"] = observed.way
-    await trial.processes.start(members)
+    await trial.processes.start([*members, *trial.watchers])
     before_s = plan.windows.before
     if observed.way != "none":
         trial.echo = EchoWatch(trial.opened, plan.probes.echo_rate, before_s)
@@ -135,6 +147,7 @@ class ObservedTrials:
 
     def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None], runtime: Runtime = MACHINE) -> None:
         self._plan, self._folder, self._say, self._runtime = plan, folder, say, runtime
+        self._known: Mapping[str, Any] = FACTS
         self._interrupted = False
 
     async def run(self, spec: TrialSpec, opened: Path) -> TrialFacts:
@@ -143,7 +156,7 @@ class ObservedTrials:
         if self._interrupted:
             raise asyncio.CancelledError
         # How busy others keep their machine is no fault of this measurement, as where a plan declares a load.
-        busy = {**FACTS, "declared_load": True}
+        busy = {**self._known, "declared_load": True}
         facts = begun(self._plan, spec, (SOURCE, DESTINATION), _INSTANCE, _MIGRATION, **busy)
         # The schedule moves to and fro between two hosts; the hosts of others are not known, and keep their roles.
         facts = replace(facts, source=SOURCE, destination=DESTINATION)
@@ -167,21 +180,34 @@ class ObservedTrials:
 
     async def _run(self, trial: ObservedTrial, facts: TrialFacts) -> TrialFacts:
         trial.phase("arrange")
-        observed = self._plan.observed
         if facts.number > 1:
-            await asyncio.sleep(observed.pause)
-        if observed.prepare:
-            argv = ["/bin/sh", "-c", observed.prepare]
-            await process.run("prepare", argv, process.Where(), timeout_s=observed.command_limit)
+            await asyncio.sleep(self._plan.observed.pause)
+        facts = await self._prepare(trial, facts)
         async with arranged(trial, PARTS):
             error = await self._observe(trial)
             async with trial.draining():
-                pass
+                facts = await self._proved(facts, moved=error is None)
             if error is None:
                 trial.check()
             trial.phase("collect")
             await trial.processes.stop()
-        return failed(facts, error) if error is not None else replace(facts, status="ok")
+        if error is not None:
+            return failed(facts, error)
+        lost = failures(facts.proof, "fail")
+        return replace(facts, status="failed" if lost else "ok", reason="; ".join(lost) or None)
+
+    async def _prepare(self, _trial: ObservedTrial, facts: TrialFacts) -> TrialFacts:
+        """Makes the machine ready to be observed, and gives what more is known of it then."""
+        observed = self._plan.observed
+        if observed.prepare:
+            argv = ["/bin/sh", "-c", observed.prepare]
+            await process.run("prepare", argv, process.Where(), timeout_s=observed.command_limit)
+        return facts
+
+    async def _proved(self, facts: TrialFacts, *, moved: bool) -> TrialFacts:
+        """The facts with what is proved of the machine afterwards, which is nothing from outside. moved: it should have
+        moved."""
+        return facts
 
     async def _observe(self, trial: ObservedTrial) -> Exception | None:
         """From the steady state to the end of the window after the migration, and why it came to no good end."""
@@ -212,19 +238,24 @@ class ObservedTrials:
         trial.events.add_at("phase", since, phase="before")
 
     async def _migrate(self, trial: ObservedTrial) -> None:
-        """Runs the command and watches what comes after. Problem, at the end, when it failed."""
+        """Moves the machine and watches what comes after. Problem, at the end, when that failed."""
         trial.phase("migrate")
-        request = trial.events.add("migrate_request", source=SOURCE, destination=DESTINATION)
         try:
-            over_ns = await _command(trial)
+            moved = await self._move(trial)
         except Problem as error:
             over = trial.events.add("migrate_failed", reason=str(error))
             await self._settle(trial, over.mono_ns)
             raise
+        over_ns = moved.over_ns
         if self._plan.observed.until_quiet:
-            over_ns = max(over_ns, await self._await_quiet(trial, request.mono_ns))
-        trial.events.add_at("migrate_done", over_ns, answer={})
+            over_ns = max(over_ns, await self._await_quiet(trial, moved.request_ns))
+        trial.events.add_at("migrate_done", over_ns, answer=moved.answer)
         await self._settle(trial, over_ns)
+
+    async def _move(self, trial: ObservedTrial) -> Moved:
+        """Runs the command."""
+        request = trial.events.add("migrate_request", source=SOURCE, destination=DESTINATION)
+        return Moved(request.mono_ns, await _command(trial))
 
     async def _await_quiet(self, trial: ObservedTrial, since_ns: int) -> int:
         """Waits for an outage and then for QUIET_S without one; the last outage's end (mono ns). CommandFailed where

@@ -1,7 +1,8 @@
 """The libvirt lab without a libvirt: its XML, its flags, its operator, and the client that calls libvirt."""
 
 import sys
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -131,9 +132,12 @@ def test_an_operator_never_has_it_run_twice(states: dict[str, str], waited_s: fl
 
 
 LIBVIRT = """
+import time
 VIR_A, VIR_B = 1, 4
 class libvirtError(Exception): pass
 def registerErrorHandler(*args): pass
+def virEventRegisterDefaultImpl(): pass
+def virEventRunDefaultImpl(): time.sleep(1)
 class Domain:
     def name(self): return "vm-1"
     def sum(self, *args): return list(args)
@@ -169,17 +173,17 @@ async def test_calls_are_answered_or_refused_in_libvirt_s_words(python: list[str
     await connection.open(python)
     try:
         assert connection.versions == {"libvirt": 11003000, "qemu": 10000002}
-        assert await connection.call("sum", 7, {"flags": ["VIR_A", "VIR_B"]}, on="vm-1") == [7, 5]
-        assert await connection.call("made", on="vm-1") is None
-        assert await connection.call("qmp", "query-status", on="vm-1") == {"asked": "query-status"}
+        assert await connection.call("sum", 7, {"flags": ["VIR_A", "VIR_B"]}, on=("name", "vm-1")) == [7, 5]
+        assert await connection.call("made", on=("name", "vm-1")) is None
+        assert await connection.call("qmp", "query-status", on=("name", "vm-1")) == {"asked": "query-status"}
         with pytest.raises(LibvirtError, match="host-a: Domain not found"):
-            await connection.call("name", on="vm-2")
+            await connection.call("name", on=("name", "vm-2"))
         with pytest.raises(LibvirtError, match="this libvirt has no VIR_NEW"):
-            await connection.call("sum", {"flags": ["VIR_NEW"]}, on="vm-1")
+            await connection.call("sum", {"flags": ["VIR_NEW"]}, on=("name", "vm-1"))
     finally:
         await connection.close()
     with pytest.raises(LibvirtError, match="client has ended"):
-        await connection.call("name", on="vm-1")
+        await connection.call("name", on=("name", "vm-1"))
 
 
 async def test_a_libvirt_that_takes_no_connection_is_an_error(tmp_path: Path) -> None:
@@ -215,3 +219,19 @@ def test_a_plan_names_the_lab_and_a_command_line_too(tmp_path: Path) -> None:
 def test_what_the_lab_does_not_have_is_refused_before_it_is_brought_up(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         load(plan(tmp_path, text), Options(lab="libvirt"))
+
+
+def test_a_volume_that_is_copied_is_a_file_of_each_host_s() -> None:
+    made = replace(spec(), volume=PurePath("/var/lib/libvirt/images/vm-1.qcow2"))
+    assert (spec().storage, made.storage) == ("shared", "copied")
+    disk = ElementTree.fromstring(xml(made)).find("devices/disk")
+    assert disk is not None
+    source, driver, target = (disk.find(name) for name in ("source", "driver", "target"))
+    assert source is not None
+    assert driver is not None
+    assert target is not None
+    assert source.attrib == {"file": "/var/lib/libvirt/images/vm-1.qcow2"}
+    assert (driver.get("type"), target.get("dev")) == ("qcow2", "vda")
+    request = request_of(BUILT_IN["pre-copy"], "copied")
+    assert set(request.flags) == ALWAYS | {"VIR_MIGRATE_NON_SHARED_DISK"}
+    assert request.parameters == {"migrate_disks": ["vda"], "disks_port": 10810}

@@ -48,6 +48,14 @@ def test_no_guest_dirties_more_than_it_has() -> None:
     assert found.within(1.0) == pytest.approx(100e6, rel=0.25)
 
 
+def test_a_curve_that_still_rises_is_bounded_without_changing_what_was_measured() -> None:
+    """As of a guest that writes 48 MiB in their order, 12 MB/s, and holds 175 MB."""
+    found = Dirtying.fitted([Dirty(period, 13e6 * period) for period in PERIODS], 175e6)
+    assert found.size <= 175e6
+    for seconds in PERIODS:
+        assert found.within(seconds) == pytest.approx(13e6 * seconds, rel=0.02)
+
+
 def test_pages_written_at_random_dirty_as_the_formula_says() -> None:
     guest = PagedGuest.of(256, 200, (64, 40e6))
     curve = Dirtying((WorkingSet(64 * MIB, 40e6),))

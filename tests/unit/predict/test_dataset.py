@@ -11,7 +11,7 @@ from madetrials import campaign, made, points
 import prediction
 from migrascope.mechanism.dirtying import Dirty
 from migrascope.model.policy import AutoConverge, Moment
-from migrascope.predict.dataset import BadDataset, read, row_of, write
+from migrascope.predict.dataset import BadDataset, read, row_of, table_of, write
 from migrascope.predict.fit import NotFitted
 from migrascope.predict.request import Settings, nova_limits
 from migrascope.predict.trials import Trial
@@ -69,11 +69,11 @@ def test_what_is_no_table_of_trials_is_named(tmp_path: Path) -> None:
 def test_the_benchmark_prints_every_model_and_refuses_to_fit_on_held_out_cells(
     tmp_path: Path, trials: list[Trial]
 ) -> None:
-    found = read(written(tmp_path / "data.parquet", trials))
-    text = "\n".join(prediction.report(found))
+    path = written(tmp_path / "data.parquet", trials)
+    text = "\n".join(prediction.report(table_of(path), path))
     for name in ("QEMU's rule", "constant rate", "Gudkov", "Nathan", "tcg: ", "every policy"):
         assert name in text
     assert "held-out trials that were refused: 0" in text
-    only = [replace(trial, split="held-out") for trial in found]
+    written(path, [replace(trial, split="held-out") for trial in trials])
     with pytest.raises(NotFitted, match="0 trials of 0 cells are too few"):
-        prediction.report(only)
+        prediction.report(table_of(path), path)

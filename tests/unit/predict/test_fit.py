@@ -12,7 +12,7 @@ from migrascope.predict.baselines import MODELS
 from migrascope.predict.fit import Fitted, NotFitted, fit, probability
 from migrascope.predict.predictor import FIGURES, Predictor
 from migrascope.predict.request import Guest, NotPredicted, Settings
-from migrascope.predict.score import Scored, better_p90, brier, coverage, errors, table
+from migrascope.predict.score import Scored, better_p90, brier, coverage, errors, own_spread, table
 from migrascope.predict.trials import Outcome, Trial
 
 MIB = 2**20
@@ -127,6 +127,17 @@ def test_better_means_better_over_cells() -> None:
     assert better_p90("time_s", always(10.5), always(10.5)) == better_p90("time_s", always(12.0), always(12.0))
     with pytest.raises(ValueError, match="same trials"):
         better_p90("time_s", always(10.5), always(12.0)[::-1])
+
+
+def test_the_spread_of_a_cell_is_what_its_own_trials_are_off_one_another() -> None:
+    def trial(cell: str, time_s: float, *, ended: bool = True) -> Trial:
+        outcome = Outcome(ended, time_s, pause_s=time_s / 10)
+        return replace(made(1e6, 8, 40e6, 0.3, 1), cell=cell, outcome=outcome)
+
+    found = own_spread("time_s", [trial("a", 10.0), trial("b", 8.0), trial("a", 12.5), trial("b", 1.0, ended=False)])
+    assert (found.p50, found.p90, found.n) == (pytest.approx(0.2), pytest.approx(0.25), 2)
+    assert own_spread("pause_s", [trial("a", 10.0), trial("a", 12.5)]).p90 == pytest.approx(0.25)
+    assert own_spread("time_s", [trial("a", 10.0), trial("b", 8.0)]).p90 is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from recorded import Running, program, rows, until
 
+from captures import geneve, vxlan
 from migrascope.probe import announce, ceph, frames, journal, libvirt
 
 MAC = "fa:16:3e:38:e0:47"
@@ -41,7 +42,10 @@ def run_filter(code: bytes, data: bytes) -> int:
         if what == 0x15:
             at += true if accumulator == value else false
         else:
-            accumulator = int.from_bytes(data[value : value + (4 if what == 0x20 else 2)], "big")
+            loaded = data[value : value + (size := 4 if what == 0x20 else 2)]
+            if len(loaded) < size:
+                return 0
+            accumulator = int.from_bytes(loaded, "big")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,9 @@ def run_filter(code: bytes, data: bytes) -> int:
     ],
 )
 def test_the_filter_takes_what_is_from_or_to_the_instance(to: str, sender: str, taken: bool) -> None:
-    assert bool(run_filter(announce.mac_filter(MAC), frame(to, sender, 0x0800))) == taken
+    mine = frame(to, sender, 0x0800)
+    for each in (mine, vxlan(5, mine), geneve(5, mine, options=0), geneve(5, mine, options=2)):
+        assert bool(run_filter(announce.mac_filter(MAC), each.ljust(100, b"\0"))) == taken
 
 
 @pytest.mark.parametrize("vlan", [False, True])
@@ -71,7 +77,10 @@ def test_the_filter_takes_what_is_from_or_to_the_instance(to: str, sender: str, 
     ],
 )
 def test_frames_are_told_apart(kind: int, body: bytes, name: str, vlan: bool) -> None:
-    assert announce.kind_of(frame(OTHER, MAC, kind, body, vlan=vlan)) == name
+    seen = frame(OTHER, MAC, kind, body, vlan=vlan)
+    assert announce.kind_of(seen) == name
+    for each in (seen, vxlan(5, seen), geneve(5, seen, options=0), geneve(5, seen, options=2)):
+        assert announce.innermost(each) == seen
 
 
 def test_frames_without_a_silence_are_one_row(tmp_path: Path) -> None:

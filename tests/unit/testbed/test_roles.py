@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from migrascope.model.problem import UsageProblem
 from migrascope.testbed.roles import all_tasks, common, console, horizon, hypervisor, neutron, nova, privsep
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address
@@ -15,31 +16,43 @@ TASKS = all_tasks(Settings(), SECRETS)
 _SECRET = re.compile(r"\b[0-9a-f]{32}\b|AQAAAAAAAAAAA")
 
 
+def _started(task: Task) -> list[str]:
+    return [unit for action in task.actions if isinstance(action, Units) for unit in action.start]
+
+
 def _files(tasks: list[Task]) -> list[File]:
     return [action for task in tasks for action in task.actions if isinstance(action, File)]
 
 
-def test_tasks_need_only_tasks_that_there_are() -> None:
-    names = [task.name for task in TASKS]
+OVN = all_tasks(Settings(network="ovn", tenant="geneve"), SECRETS)
+EACH = pytest.mark.parametrize("every", [TASKS, OVN], ids=["agents", "ovn"])
+
+
+@EACH
+def test_tasks_need_only_tasks_that_there_are(every: list[Task]) -> None:
+    names = [task.name for task in every]
     assert len(set(names)) == len(names)
-    assert {need for task in TASKS for need in task.needs} <= set(names)
+    assert {need for task in every for need in task.needs} <= set(names)
 
 
-def test_no_secret_is_on_a_command_line() -> None:
-    for task in TASKS:
+@EACH
+def test_no_secret_is_on_a_command_line(every: list[Task]) -> None:
+    for task in every:
         for action in task.actions:
             if isinstance(action, Command | Await):
                 assert not _SECRET.search(" ".join(action.argv)), task.name
 
 
-def test_files_with_secrets_are_not_for_everybody() -> None:
-    open_ones = [file.path for file in _files(TASKS) if _SECRET.search(file.text) and file.mode & 0o007]
+@EACH
+def test_files_with_secrets_are_not_for_everybody(every: list[Task]) -> None:
+    open_ones = [file.path for file in _files(every) if _SECRET.search(file.text) and file.mode & 0o007]
     assert not open_ones
 
 
-def test_a_file_is_the_same_from_whichever_task() -> None:
+@EACH
+def test_a_file_is_the_same_from_whichever_task(every: list[Task]) -> None:
     seen: dict[tuple[str, str], File] = {}
-    for task in TASKS:
+    for task in every:
         for file in _files([task]):
             assert seen.setdefault((task.node, file.path), file) == file
 
@@ -71,6 +84,25 @@ def test_tunnels_end_on_the_tenants_link_and_are_not_there_with_vlans() -> None:
     assert "tunnel_types = vxlan\n" in agent(Settings(tenant="vxlan"))
     started = [task for task in all_tasks(Settings(tenant="vxlan"), SECRETS) if "migrascope-tunnels" in str(task)]
     assert [task.node for task in started] == [CONTROLLER, COMPUTE]
+
+
+def test_ovn_has_no_agents_of_open_vswitch_and_knows_each_node_as_nova_does() -> None:
+    started = {(task.node, unit) for task in OVN for unit in _started(task)}
+    assert not [unit for _, unit in started if "openvswitch-agent" in unit or "l3-agent" in unit or "dhcp" in unit]
+    for node in (CONTROLLER, COMPUTE):
+        assert {(node, "ovn-controller.service"), (node, "neutron-ovn-metadata-agent.service")} <= started
+        told = next(
+            action.argv for task in OVN if task.node == node for action in task.actions
+            if isinstance(action, Command) and "external_ids:system-id" in " ".join(action.argv)
+        )  # fmt: skip
+        assert f'external_ids:hostname="{node}"' in told
+        assert f'external_ids:ovn-encap-ip="{address(node, "tenant")}"' in told
+        assert ('external_ids:ovn-cms-options="enable-chassis-as-gw"' in told) == (node == CONTROLLER)
+
+
+def test_networks_that_there_are_not_are_refused() -> None:
+    with pytest.raises(UsageProblem, match="vxlan are not there with ovn: geneve, vlan"):
+        Settings(network="ovn", tenant="vxlan")
 
 
 def test_ini() -> None:
@@ -118,7 +150,7 @@ def test_agents_and_nova_compute_use_helpers_that_are_there_before_them(node: st
         for section in privsep.SECTIONS[user]:
             assert "migrascope-privsep" in options[section]["helper_command"]
     by_name = {task.name: task for task in TASKS}
-    for name in (neutron.agents(node), hypervisor.compute(node)):
+    for name in (neutron.backend(node), hypervisor.compute(node)):
         assert privsep.name(node) in by_name[name].needs
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
-from migrascope.model.kinds.kind import PHASES
-from migrascope.model.phase import Trigger, phase_of
+from migrascope.model.kinds.kind import PHASES, STORAGE_COPY
+from migrascope.model.phase import CLOCK_JOB, Trigger, phase_of
 from migrascope.node.wait import wait_until
 from migrascope.store.spool import read, spools
 from migrascope.trial.disturbing import Disturbing
@@ -24,10 +24,14 @@ EVENTS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
         st.just("MIGRATION"),
         st.sampled_from(["setup", "active", "device", "postcopy-active", "completed"]).map(lambda s: {"status": s}),
     ),
+    st.tuples(
+        st.just("JOB_STATUS_CHANGE"),
+        st.sampled_from(["created", "running", "ready", "concluded"]).map(lambda s: {"id": "drive-vda", "status": s}),
+    ),
 )
 
 
-@given(st.sampled_from([*PHASES, "round:2", "round:3"]), st.lists(EVENTS), st.lists(EVENTS))
+@given(st.sampled_from([STORAGE_COPY, *PHASES, "round:2", "round:3"]), st.lists(EVENTS), st.lists(EVENTS))
 def test_a_trigger_fires_at_the_first_event_of_its_phase_after_the_request(
     phase: str, before: list[tuple[str, dict[str, Any]]], after: list[tuple[str, dict[str, Any]]]
 ) -> None:
@@ -38,6 +42,12 @@ def test_a_trigger_fires_at_the_first_event_of_its_phase_after_the_request(
     expected = [at for at, event in enumerate(after) if phase_of(*event) == phase][:1]
     assert fired == expected
     assert trigger.fired_ns == (expected[0] if expected else None)
+
+
+def test_a_volume_s_copy_begins_when_its_job_runs_and_not_when_a_clock_is_read() -> None:
+    assert phase_of("JOB_STATUS_CHANGE", {"id": "drive-virtio-disk0", "status": "running"}) == STORAGE_COPY
+    assert phase_of("JOB_STATUS_CHANGE", {"id": "drive-virtio-disk0", "status": "ready"}) is None
+    assert phase_of("JOB_STATUS_CHANGE", {"id": f"{CLOCK_JOB}-3", "status": "running"}) is None
 
 
 class Recorder:

@@ -1,4 +1,4 @@
-"""libvirt's API on a host of the lab, through a Python that runs there."""
+"""libvirt's API on a host, through a Python that has its module."""
 
 import asyncio
 import itertools
@@ -13,12 +13,27 @@ from migrascope.node.child import first_line, kill
 AGENT = Path(__file__).parent / "files" / "agent.py"
 _READY_S = 30.0
 _LINE_BYTES = 2**22
+_LEAVES_S = 5.0
+"""Maximum time for an agent to end that carries nothing out."""
+LOCAL = "qemu:///system"
+On = tuple[str, str]
+"""What a call is about: "name" or "domain" (UUID), "network" or "volume" (path), and its key."""
 NONE = "Domain not found"
 """How libvirt's words begin where there is no domain of a name."""
 
 
 class LibvirtError(Problem):
     """libvirt refused, or is gone; the message names the host and holds libvirt's words."""
+
+    @property
+    def words(self) -> str:
+        """The message without its host."""
+        return str(self).partition(": ")[2]
+
+
+def version_text(number: int) -> str:
+    """libvirt writes 11.3.0 as 11003000."""
+    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"
 
 
 class Connection:
@@ -32,18 +47,23 @@ class Connection:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
 
-    async def open(self, python: Sequence[str]) -> None:
-        """python: the command of a Python in the host that has its module. LibvirtError where libvirt takes no
-        connection in 30 s."""
+    async def open(
+        self, python: Sequence[str], uri: str = LOCAL, *, read_only: bool = False, theirs: bool = False
+    ) -> None:
+        """python: the command of a Python that has its module, in the host where the URI is LOCAL. theirs: a migration
+        that is asked for goes on to its end if this process ends. LibvirtError where libvirt takes no connection in
+        30 s."""
+        how = ("read" if read_only else "write", "theirs" if theirs else "ours")
         self._child = child = await asyncio.create_subprocess_exec(
-            *python, "-c", AGENT.read_text(encoding="utf-8"),
+            *python, "-c", AGENT.read_text(encoding="utf-8"), uri, *how,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES, start_new_session=True,
         )  # fmt: skip
         line = await first_line(child, _READY_S)
-        if not line:
+        answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"error": "libvirt takes no connection"}
+        if "error" in answer:
             await self.close()
-            raise LibvirtError(f"{self.host}: libvirt takes no connection")
-        self.versions = json.loads(line)["result"]
+            raise LibvirtError(f"{self.host}: {answer['error']}")
+        self.versions = answer["result"]
         assert child.stdout is not None
         self._reader = asyncio.create_task(self._read(child.stdout))
 
@@ -62,9 +82,9 @@ class Connection:
                 waiting.set_exception(LibvirtError(f"{self.host}: libvirt's client has ended"))
         self._waiting.clear()
 
-    async def call(self, name: str, *args: Any, on: str | None = None, timeout_s: float | None = 20.0) -> Any:
-        """What a method of the connection, or of the domain of a name, gives. timeout_s: None for a call that may take
-        as long as it takes. LibvirtError with libvirt's words where it refuses or does not answer in time."""
+    async def call(self, name: str, *args: Any, on: On | None = None, timeout_s: float | None = 20.0) -> Any:
+        """What a method of the connection, or of what it is about, gives. timeout_s: None for a call that may take as
+        long as it takes. LibvirtError with libvirt's words where it refuses or does not answer in time."""
         if self._child is None or self._reader is None or self._reader.done():
             raise LibvirtError(f"{self.host}: libvirt's client has ended")
         assert self._child.stdin is not None
@@ -84,8 +104,12 @@ class Connection:
             self._waiting.pop(number, None)
 
     async def close(self) -> None:
-        """Ends it, whatever became of it."""
+        """Ends it, whatever became of it; one of theirs ends with the migration that it carries out."""
         if self._child is not None:
+            assert self._child.stdin is not None
+            self._child.stdin.close()
             await kill(self._child)
         if self._reader is not None:
+            await asyncio.wait([self._reader], timeout=_LEAVES_S)
+            self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)

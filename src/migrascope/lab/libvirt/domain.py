@@ -1,24 +1,26 @@
 """An instance as libvirt's XML: the same machine as the QEMU lab's, and the mark by which it is ours."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from uuid import uuid4
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from migrascope.lab.accelerator import CPU_MODEL
 from migrascope.lab.boot_image import BootImage
+from migrascope.model.storage import COPIED, SHARED, Storage
 
 MARK = "urn:migrascope:run"
 """The XML namespace of the element in a domain's metadata that names the run it is of."""
+DISK = "vda"
 _CPU_MODE = {"kvm": "host-passthrough", "tcg": "custom"}
 _DOMAIN_TYPE = {"kvm": "kvm", "tcg": "qemu"}
 
 
 @dataclass(frozen=True)
 class DomainSpec:
-    """A domain to be made, with a UUID of its own. run: whose it is. export: address and port of the NBD server that
-    has its volume, under its name. tap: of its interface in each host, on that bridge. serial: the file to which its
-    console goes."""
+    """A domain to be made, with a UUID of its own. run: whose it is. volume: address and port of the NBD server that
+    has it under the domain's name, or its file on each host, which a migration copies. tap: of its interface in each
+    host, on that bridge. serial: the file to which its console goes."""
 
     name: str
     run: str
@@ -26,12 +28,16 @@ class DomainSpec:
     vcpus: int
     image: BootImage
     accelerator: str
-    export: tuple[str, int]
+    volume: tuple[str, int] | PurePath
     mac: str
     tap: str
     bridge: str
     serial: Path
     uuid: str = field(default_factory=lambda: str(uuid4()))
+
+    @property
+    def storage(self) -> Storage:
+        return COPIED if isinstance(self.volume, PurePath) else SHARED
 
 
 def xml(spec: DomainSpec) -> str:
@@ -69,14 +75,7 @@ def _cpu(accelerator: str) -> Element:
 
 def _devices(spec: DomainSpec) -> Element:
     devices = Element("devices")
-    disk = SubElement(devices, "disk", type="network", device="disk")
-    SubElement(disk, "driver", name="qemu", type="raw", cache="writeback")
-    source = SubElement(disk, "source", protocol="nbd", name=spec.name)
-    address, port = spec.export
-    SubElement(source, "host", name=address, port=str(port))
-    SubElement(source, "reconnect", delay="60")
-    SubElement(disk, "target", dev="vda", bus="virtio")
-    _on_root_bus(disk, 2)
+    _disk(devices, spec)
     interface = SubElement(devices, "interface", type="bridge")
     SubElement(interface, "mac", address=spec.mac)
     SubElement(interface, "source", bridge=spec.bridge)
@@ -94,6 +93,22 @@ def _devices(spec: DomainSpec) -> Element:
     SubElement(devices, "controller", type="usb", model="none")
     SubElement(devices, "memballoon", model="none")
     return devices
+
+
+def _disk(devices: Element, spec: DomainSpec) -> None:
+    if isinstance(spec.volume, PurePath):
+        disk = SubElement(devices, "disk", type="file", device="disk")
+        SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback")
+        SubElement(disk, "source", file=str(spec.volume))
+    else:
+        disk = SubElement(devices, "disk", type="network", device="disk")
+        SubElement(disk, "driver", name="qemu", type="raw", cache="writeback")
+        source = SubElement(disk, "source", protocol="nbd", name=spec.name)
+        address, port = spec.volume
+        SubElement(source, "host", name=address, port=str(port))
+        SubElement(source, "reconnect", delay="60")
+    SubElement(disk, "target", dev=DISK, bus="virtio")
+    _on_root_bus(disk, 2)
 
 
 def _on_root_bus(device: Element, slot: int) -> None:

@@ -1,7 +1,7 @@
 """A host of the lab: libvirt's daemon in a namespace, on a root image, with state of its own."""
 
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from migrascope.lab.libvirt.connection import Connection
 from migrascope.lab.qemu.topology import address
@@ -20,6 +20,8 @@ _FOLDERS = {
     "log": "/var/log/libvirt",
 }
 """What libvirt writes: folders of a host's own, and where they are in its root."""
+IMAGES = PurePath(_FOLDERS["state"], "images")
+"""Where a host has the files of its volumes."""
 # /sys of this machine shows its own network; libvirt looks there for the bridges of the host.
 _BEGIN = """
 hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys &&
@@ -107,6 +109,12 @@ class Host:
         except (OSError, ValueError):
             return None
         return pid if f"guest={name}".encode() in words else None
+
+    def image(self, name: str) -> Path:
+        """Where on this machine the file is that the host has as IMAGES/name."""
+        folder = self._folder / "state" / IMAGES.name
+        folder.mkdir(exist_ok=True)
+        return folder / name
 
     def words(self, name: str) -> str:
         """The last lines of a domain's log."""

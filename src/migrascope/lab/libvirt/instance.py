@@ -5,37 +5,34 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from migrascope.lab.contract import Requested, panic_in
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.libvirt import disturbing, migration, policy
-from migrascope.lab.libvirt.connection import NONE, LibvirtError
+from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.domain import DomainSpec, xml
 from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.libvirt.host import Host
+from migrascope.lab.libvirt.placed import GONE, SILENT, Placed
 from migrascope.lab.libvirt.rescue import rescue
 from migrascope.lab.offline import OfflineVolume, examine
+from migrascope.lab.qemu.local_volume import LocalVolume
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology
-from migrascope.lab.qemu.volume import Volume
+from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import Policy
-from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import Factors
 from migrascope.node.process import Where
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import wait_until
 
-GONE, SILENT = "no domain", "no answer"
-"""What stands for its state where a host's libvirt does not know it, or says nothing."""
-_STATES = ("no state", "running", "blocked", "paused", "in shutdown", "shut off", "crashed", "suspended by the guest")
-"""virDomainState, by number."""
 _GONE_S = 10.0
 
 
-class LibvirtInstance:
+class LibvirtInstance(Placed):
     """An instance as a trial uses it. host: where it runs; moving: a migration of it goes on."""
 
     address = INSTANCE_ADDRESS
@@ -47,7 +44,13 @@ class LibvirtInstance:
         """folder: of its trial. hosts: by their names. root: the root image in which its volume is served and read."""
         self.spec, self.policy, self.host, self.folder = spec, wanted, host, folder
         self.hosts, self.topology, self._root = hosts, topology, root
-        self.volume = Volume(spec.name, spec.image.disk, folder, root, topology.nodes["storage"])
+        super().__init__({name: host.connection for name, host in hosts.items()}, spec.uuid)
+        self.volume: Stored
+        if isinstance(spec.volume, PurePath):
+            files = {name: there.image(spec.volume.name) for name, there in hosts.items()}
+            self.volume = LocalVolume(spec.image.disk, files, host, root)
+        else:
+            self.volume = Volume(spec.name, spec.image.disk, folder, root, topology.nodes["storage"])
         self._watch: EventWatch | None = None
         self.moving = False
 
@@ -55,29 +58,10 @@ class LibvirtInstance:
         """Boots it on its host. LibvirtError with libvirt's words, and QEMU's, when it does not begin."""
         await self.hosts[self.host].connection.call("createXML", xml(self.spec), 0)
 
-    async def call(self, host: str, name: str, *args: Any, timeout_s: float | None = 20.0) -> Any:
-        """A call about it to a host's libvirt."""
-        return await self.hosts[host].connection.call(name, *args, on=self.spec.name, timeout_s=timeout_s)
-
-    async def state(self, host: str) -> str:
-        """What a host's libvirt says of it, in a word. LibvirtError where it says nothing."""
-        try:
-            number, _ = await self.call(host, "state")
-        except LibvirtError as error:
-            if NONE in str(error):
-                return GONE
-            raise
-        return _STATES[number]
-
-    async def states(self) -> dict[str, str]:
-        """The same of both hosts; SILENT where one gives no answer."""
-        found = {}
-        for host in self.hosts:
-            try:
-                found[host] = await self.state(host)
-            except LibvirtError:
-                found[host] = SILENT
-        return found
+    async def ask(self, destination: str) -> None:
+        """Has it migrated: peer to peer. LibvirtError with libvirt's words."""
+        arguments = migration.arguments(self, destination)
+        await self.call(self.host, "migrateToURI3", *arguments, timeout_s=None)
 
     def problem(self) -> str | None:
         """Why its QEMU, or its kernel, does not go on; None while it moves, for then there is another each moment."""
@@ -107,19 +91,25 @@ class LibvirtInstance:
         probe = ProcessSpec("libvirt", "migrascope.probe.libvirt", "fabric", None, config)
         logs = {"logs": {name: str(host.phases) for name, host in self.hosts.items()}}
         phases = ProcessSpec("libvirt_log", "migrascope.probe.libvirt_log", "fabric", None, logs)
-        return [probe, phases, *self.topology.watchers(self.spec.mac, interval_s)]
+        return [probe, phases, *self.topology.watchers(self.spec.mac, interval_s, self.spec.storage)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Sets the downtime limit on the source, which libvirt leaves as it is. The destination's QEMU is begun by
-        libvirt when it is asked to migrate, and all else is set then.
+        libvirt when it is asked to migrate, and all else is set then; an empty file for a volume that is copied has to
+        be there before.
 
         Gives what the call will be given, the source's parameters as QEMU reads them back, and the links' rates.
         """
         source = self.host
+        await self.volume.make_ready(destination)
         await self.call(source, "migrateSetMaxDowntime", round(factors.downtime_limit_s * 1000), 0)
         parameters = await self.call(source, "qmp", "query-migrate-parameters")
         links = {name: link.rate_bps for name, link in self.topology.links.items()}
-        return {"libvirt": vars(policy.request_of(self.policy)), source: {"parameters": parameters}, "links": links}
+        return {
+            "libvirt": vars(policy.request_of(self.policy, self.spec.storage)),
+            source: {"parameters": parameters},
+            "links": links,
+        }
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives libvirt's statistics of the completed job, as the destination has them."""
@@ -144,15 +134,6 @@ class LibvirtInstance:
         """Does what an operator would until the service answers."""
         return await rescue(self, answers)
 
-    async def place(self, destination: str) -> PostCheck:
-        """Whether it runs on the destination, and the other host's libvirt does not know it."""
-        found = await self.states()
-        words = ", ".join(f"{host}: {state}" for host, state in found.items())
-        if SILENT in found.values():
-            return PostCheck("unknown", words)
-        here = {host for host, state in found.items() if state != GONE} == {destination}
-        return PostCheck("pass" if here and found[destination] == "running" else "fail", words)
-
     async def end(self) -> None:
         """Ends it on both hosts as a power cut would. What libvirt does not let go ends with the lab."""
         for host in self.hosts.values():
@@ -171,11 +152,14 @@ class LibvirtInstance:
         await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.05)
 
     async def offline(self) -> OfflineVolume:
-        """Ends it as a power cut would, and reads its volume."""
+        """Ends it as a power cut would, and reads its volume: that of the only host on which it runs, else of the one
+        where it was last."""
+        running = [host for host, state in (await self.states()).items() if state == "running"]
+        holder = running[0] if len(running) == 1 else self.host
         await self.end()
         disk = self.folder / "offline.raw"
         try:
-            await self.volume.raw(disk)
+            await self.volume.raw(disk, holder)
             return await examine(disk, Where(None, self._root), self.folder)
         finally:
             disk.unlink(missing_ok=True)

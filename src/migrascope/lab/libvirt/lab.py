@@ -8,14 +8,16 @@ from typing import Any
 
 from migrascope.lab import accelerator
 from migrascope.lab.boot_image import BootImage
+from migrascope.lab.libvirt.connection import version_text
 from migrascope.lab.libvirt.domain import DomainSpec
-from migrascope.lab.libvirt.host import Host
+from migrascope.lab.libvirt.host import IMAGES, Host
 from migrascope.lab.libvirt.instance import LibvirtInstance
 from migrascope.lab.qemu.topology import BRIDGE, Topology, address
 from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.qemu.volume import EXPORT_PORT
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import HOSTS, Factors
+from migrascope.model.storage import COPIED
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
 
@@ -32,7 +34,7 @@ class LibvirtLab(TopologyLab):
         super().__init__(register, topology)
         self._hosts, self._image_root, self._boot = hosts, image_root, boot
         self._accelerator, self._policies = chosen, policies
-        versions = {name: _version(number) for name, number in hosts[HOSTS[0]].connection.versions.items()}
+        versions = {name: version_text(number) for name, number in hosts[HOSTS[0]].connection.versions.items()}
         self.facts: dict[str, Any] = {"lab": "libvirt", "accelerator": chosen, **versions}
 
     @classmethod
@@ -66,9 +68,10 @@ class LibvirtLab(TopologyLab):
         """A fresh instance that boots on `host`, with the migration link at the trial's rate (0: as fast as it is);
         the caller destroys it. Nothing of it is left when this raises."""
         self.make_way(factors, folder)
-        export = (address("storage", "storage"), EXPORT_PORT)
+        copied = factors.storage == COPIED
+        volume = IMAGES / f"{name}.qcow2" if copied else (address("storage", "storage"), EXPORT_PORT)
         spec = DomainSpec(
-            name, self.register.id, factors.memory_bytes, factors.vcpus, self._boot, self._accelerator, export,
+            name, self.register.id, factors.memory_bytes, factors.vcpus, self._boot, self._accelerator, volume,
             _MAC, _TAP, BRIDGE, folder / f"{name}.serial",
         )  # fmt: skip
         wanted = self._policies[factors.policy]
@@ -80,8 +83,3 @@ class LibvirtLab(TopologyLab):
             await instance.destroy()
             raise
         return instance
-
-
-def _version(number: int) -> str:
-    """libvirt writes 11.3.0 as 11003000."""
-    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"

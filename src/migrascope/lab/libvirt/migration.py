@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.policy import request_of
 from migrascope.lab.qemu.topology import address
-from migrascope.model.policy import Moment
+from migrascope.model.policy import Moment, Policy
 from migrascope.node.wait import wait_until
 
 if TYPE_CHECKING:
@@ -20,17 +20,33 @@ _ABORTED_S, _ENDING_S = 20.0, 1.0
 COMPLETED = ["VIR_DOMAIN_JOB_STATS_COMPLETED", "VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED"]
 
 
+class Migrated(Protocol):
+    """A domain that is migrated. host: where it runs."""
+
+    host: str
+
+    @property
+    def policy(self) -> Policy: ...
+
+    async def call(self, host: str, name: str, *args: Any, timeout_s: float | None = 20.0) -> Any:
+        """A call about it to a host's libvirt."""
+
+    async def state(self, host: str) -> str:
+        """What a host's libvirt says of it, in a word."""
+
+    async def ask(self, destination: str) -> None:
+        """Has it migrated, to the end. LibvirtError with libvirt's words."""
+
+
 def arguments(instance: "LibvirtInstance", destination: str) -> tuple[Any, ...]:
     """What virDomainMigrateToURI3 is given: the stream goes over the migration link, libvirts talk over management."""
-    request = request_of(instance.policy)
+    request = request_of(instance.policy, instance.spec.storage)
     to = address(destination, "migration")
     parameters = {"migrate_uri": f"tcp://{to}", "listen_address": to} | request.parameters
     return instance.hosts[destination].uri, parameters, {"flags": request.flags}
 
 
-async def migrate(
-    instance: "LibvirtInstance", destination: str, limit_s: float, requested: Requested
-) -> dict[str, Any]:
+async def migrate(instance: Migrated, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
     """Migrates and gives {"status": "completed", "job": the completed job's statistics}.
 
     requested is called right before libvirt is asked. MigrationFailed with libvirt's words; NotConverged after limit_s,
@@ -39,9 +55,7 @@ async def migrate(
     source, loop = instance.host, asyncio.get_running_loop()
     requested()
     began = loop.time()
-    moving = asyncio.create_task(
-        instance.call(source, "migrateToURI3", *arguments(instance, destination), timeout_s=None)
-    )
+    moving = asyncio.create_task(instance.ask(destination))
     try:
         turn = _turn(instance)
         while not (await asyncio.wait([moving], timeout=_TURN_S if turn else _LOOK_S))[0]:
@@ -71,14 +85,14 @@ _Turn = tuple[str, Moment, tuple[Any, ...]]
 """A call that a policy makes once while the migration runs, its moment, and its arguments."""
 
 
-def _turn(instance: "LibvirtInstance") -> _Turn | None:
+def _turn(instance: Migrated) -> _Turn | None:
     policy = instance.policy
     if policy.post_copy:
         return "migrateStartPostCopy", policy.post_copy, (0,)
     return ("suspend", policy.pause, ()) if policy.pause else None
 
 
-async def _due(instance: "LibvirtInstance", source: str, moment: Moment, elapsed_s: float) -> bool:
+async def _due(instance: Migrated, source: str, moment: Moment, elapsed_s: float) -> bool:
     """libvirt counts the rounds as QEMU does; it is not asked before a moment in time has come."""
     if moment.after is not None and elapsed_s < moment.after:
         return False
@@ -90,7 +104,7 @@ async def _due(instance: "LibvirtInstance", source: str, moment: Moment, elapsed
     return begun > 0 and moment.is_due(elapsed_s, begun)
 
 
-async def _give_up(instance: "LibvirtInstance", source: str, moving: "asyncio.Task[Any]", limit_s: float) -> None:
+async def _give_up(instance: Migrated, source: str, moving: "asyncio.Task[Any]", limit_s: float) -> None:
     """Aborts a migration that takes too long. NotConverged, unless it comes to its end meanwhile."""
     words, wait_s = f"still migrating after {limit_s:g} s; aborted", _ABORTED_S
     try:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrascope.lab.libvirt.domain import DISK
+from migrascope.lab.qemu.topology import COPY_PORT
 from migrascope.model.managers import MANAGERS
 from migrascope.model.policy import AutoConverge, Policy
+from migrascope.model.storage import COPIED, SHARED, Storage
 
 _NOT_THERE = {
     **dict.fromkeys(MANAGERS, "the lab does not change the limit of a migration that runs"),
@@ -37,10 +40,13 @@ def refused(policy: Policy) -> str | None:
     return None
 
 
-def request_of(policy: Policy) -> Request:
-    """Flags and parameters of a policy that is not refused. A bandwidth is rounded to whole MiB/s, the unit of libvirt;
-    without one nothing limits but the link."""
+def request_of(policy: Policy, storage: Storage = SHARED) -> Request:
+    """Flags and parameters of a policy that is not refused, and of a volume that is copied. A bandwidth is rounded to
+    whole MiB/s, the unit of libvirt; without one nothing limits but the link."""
     flags, parameters = list(_ALWAYS), dict[str, Any]()
+    if storage == COPIED:
+        flags.append("VIR_MIGRATE_NON_SHARED_DISK")
+        parameters |= {"migrate_disks": [DISK], "disks_port": COPY_PORT}
     if policy.bandwidth:
         rate = max(1, round(policy.bandwidth / 8 / _MIB))
         parameters["bandwidth"] = rate

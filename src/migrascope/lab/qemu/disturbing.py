@@ -16,7 +16,7 @@ from migrascope.lab.qemu.injectors.processes import Freeze, Kill
 from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.topology import Topology, address
-from migrascope.lab.qemu.volume import Volume
+from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.node.process import Process, Where
@@ -33,7 +33,7 @@ class HostTools(Tools):
     lab: its kind. hosts: source and destination. volume: the instance's. folder: of the trial."""
 
     def __init__(
-        self, disturbance: Disturbance, lab: str, topology: Topology, hosts: tuple[str, str], volume: Volume,
+        self, disturbance: Disturbance, lab: str, topology: Topology, hosts: tuple[str, str], volume: Stored,
         folder: Path,
     ) -> None:  # fmt: skip
         self._one, self._lab, self._topology, self._volume = disturbance, lab, topology, volume
@@ -62,12 +62,17 @@ class HostTools(Tools):
         return self._beside("source", 1, "udp", address(to, link), str(rate))
 
     def fill_store(self) -> Injector:
-        return NoSpace(self._volume)
+        return NoSpace(lambda: _alive(self._shared().process))
+
+    def _shared(self) -> Volume:
+        """The volume, which is on the storage network: a plan that disturbs it there while it is not was refused."""
+        assert isinstance(self._volume, Volume)
+        return self._volume
 
     def load_store(self, size: int, rate: float) -> Injector:
         """A writer in the node `storage`, beside the instance's volume."""
         need_capacity(self._one, self._lab)
-        words = ["file", str(self._volume.path.parent), str(size), str(rate)]
+        words = ["file", str(self._shared().path.parent), str(size), str(rate)]
         argv = [sys.executable, "-I", "-S", store_writer.__file__, *words]
         return StoreLoad(Where(self._topology.nodes["storage"]).command(argv), rate, self._log)
 
@@ -107,8 +112,11 @@ class QemuTools(HostTools):
     def starve_qemu(self, side: str) -> Injector:
         return NoMemory(self._topology.register, self._process(side))
 
+    def fill_host(self, side: str) -> Injector:
+        return NoSpace(lambda: _alive(self._process(side)))
+
     def abort_migration(self) -> Injector:
-        return Abort(self._instance.monitors[self._instance.host])
+        return Abort(self._instance)
 
     def migrate_again(self) -> Injector:
         uri = migration.uri_of(self._hosts["destination"])
@@ -116,6 +124,11 @@ class QemuTools(HostTools):
 
     def _process(self, side: str) -> Process:
         return self._instance.processes[self._hosts[side]]
+
+
+def _alive(process: Process | None) -> int | None:
+    """Its number, while it runs."""
+    return None if process is None or process.ended else process.pid
 
 
 def _directions(way: Way | None) -> tuple[bool, bool]:

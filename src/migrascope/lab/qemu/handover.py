@@ -60,7 +60,8 @@ class Handover:
         while not self._runs:
             await self._news.wait()
             self._news.clear()
-            if self._statuses.get(self._source) == "pre-switchover" and not self._instance.held:
+            copying = self._instance.copy is not None and self._instance.copy.following
+            if self._statuses.get(self._source) == "pre-switchover" and not (self._instance.held or copying):
                 await self.go_on()
             if all(self._statuses.get(host) in _HAS_ENOUGH for host in (self._source, self._destination)):
                 self._runs = True

@@ -7,21 +7,32 @@ from typing import Any
 
 from migrascope.lab.contract import panic_in
 from migrascope.lab.offline import OfflineVolume, examine
+from migrascope.lab.qemu.local_volume import LocalVolume
 from migrascope.lab.qemu.machine import InstanceSpec, Program, arguments
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
+from migrascope.lab.qemu.storage_copy import StorageCopy
 from migrascope.lab.qemu.topology import Topology
-from migrascope.lab.qemu.volume import Volume
+from migrascope.lab.qemu.volume import Stored, Volume
+from migrascope.model.schedule import HOSTS
+from migrascope.model.storage import SHARED
 from migrascope.node.process import Process, ProcessError, Where, start
 from migrascope.node.wait import wait_until
 
 
 class Instance:
     """An instance of the QEMU lab. `host` is where it runs; held: its switchover waits, if it is one that can;
-    steps: what an operator has done about it."""
+    steps: what an operator has done about it; copy: that of its volume, once it is to be migrated, where the hosts
+    share none."""
 
     def __init__(self, spec: InstanceSpec, host: str, folder: Path, topology: Topology, image_root: Path) -> None:
         self.spec, self.host, self.folder, self._topology = spec, host, folder, topology
-        self.volume = Volume(spec.name, spec.image.disk, folder, image_root, topology.nodes["storage"])
+        self.volume: Stored
+        if spec.storage == SHARED:
+            self.volume = Volume(spec.name, spec.image.disk, folder, image_root, topology.nodes["storage"])
+        else:
+            files = {name: folder / f"{spec.name}.{name}.qcow2" for name in HOSTS}
+            self.volume = LocalVolume(spec.image.disk, files, host, image_root)
+        self.copy: StorageCopy | None = None
         self._image_root = image_root
         self.processes: dict[str, Process] = {}
         self.monitors: dict[str, Monitor] = {}
@@ -33,7 +44,7 @@ class Instance:
         """Starts a QEMU on a host, with its tap and our monitor. ProcessError with QEMU's words when it fails."""
         self._topology.add_tap(host, self.spec.tap)
         self._taps.append(host)
-        argv = arguments(program, self.spec, self.folder, host, incoming=incoming)
+        argv = arguments(program, self.spec, self.volume, self.folder, host, incoming=incoming)
         where = Where(self._topology.nodes[host], program.root)
         process = await start(f"QEMU on {host}", argv, where, self.folder / f"{host}.log")
         self.processes[host] = process
@@ -96,12 +107,22 @@ class Instance:
         self._taps, self.processes, self.monitors = [], {}, {}
         await self.start(program, self.host, incoming=False)
 
+    async def _holder(self) -> str:
+        """The host whose volume is the instance's: the only one on which it runs; else where it was last."""
+        running = []
+        for host, process in self.processes.items():
+            with contextlib.suppress(MonitorError):
+                if not process.ended and (await self.state(host))["running"]:
+                    running.append(host)
+        return running[0] if len(running) == 1 else self.host
+
     async def offline(self) -> OfflineVolume:
         """Ends it as a power cut would, and reads its volume."""
+        holder = await self._holder()
         await self._end()
         disk = self.folder / "offline.raw"
         try:
-            await self.volume.raw(disk)
+            await self.volume.raw(disk, holder)
             return await examine(disk, Where(None, self._image_root), self.folder)
         finally:
             disk.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from migrascope.lab.qemu.machine import InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
+from migrascope.lab.qemu.storage_copy import StorageCopy
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
 from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.steering import Steering
@@ -25,7 +26,9 @@ from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.postcheck import PostCheck
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import HOSTS, Factors
+from migrascope.model.storage import COPIED
 from migrascope.node.process import Where, run
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
@@ -51,25 +54,31 @@ class QemuInstance(Instance):
         topology = self._lab.topology
         config = {"hosts": self.probe_sockets(), "interval_s": interval_s}
         qmp = ProcessSpec("qmp", "migrascope.probe.qmp", "fabric", topology.fabric, config)
-        return [qmp, *topology.watchers(self.spec.mac, interval_s)]
+        return [qmp, *topology.watchers(self.spec.mac, interval_s, self.spec.storage)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Starts the QEMU that waits on the destination, and sets every capability and parameter on both sides.
 
         Gives what both sides read back, by host, and the links' rates (bit/s).
         """
+        await self.volume.make_ready(destination)
         await self.start(self._lab.program, destination, incoming=True)
         untouched = await self.monitors[destination].execute("query-migrate-parameters")
         if self.spec.policy.tls:
             for host in (self.host, destination):
                 await tls.show(self.monitors[host], self._lab.folder, server=host == destination)
         self._downtime_limit_s = factors.downtime_limit_s
-        wanted = settings.settings_of(self.spec.policy, factors.downtime_limit_s)
+        copied = self.spec.storage == COPIED
+        wanted = settings.settings_of(self.spec.policy, factors.downtime_limit_s, waits=copied)
         applied: dict[str, Any] = {}
         for host, side in ((self.host, "source"), (destination, "destination")):
             on = wanted.capabilities | ({CAPABILITIES[side]} if self.spec.managed else set())
             applied[host] = await settings.apply(self.monitors[host], replace(wanted, capabilities=on), untouched)
         await migration.prepare(self, destination)
+        if copied:
+            source, to = self.monitors[self.host], address(destination, "migration")
+            self.copy = StorageCopy(source, self.monitors[destination], to, round(self.spec.policy.bandwidth / 8))
+            await self.copy.offer()
         return applied | {"links": {name: link.rate_bps for name, link in self._lab.topology.links.items()}}
 
     async def dirtied(self, period_s: float, pages: int) -> dict[str, Any]:
@@ -90,11 +99,16 @@ class QemuInstance(Instance):
         if policy.post_copy is not None and policy.post_copy.recover:
             self._recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
         handover = Handover(self, destination) if self.spec.managed else None
-        async with handover.words() if handover else contextlib.nullcontext():
-            return await migration.migrate(
-                self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery, self._steering,
-                handover,
-            )  # fmt: skip
+        try:
+            async with handover.words() if handover else contextlib.nullcontext():
+                return await migration.migrate(
+                    self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery,
+                    self._steering, handover,
+                )  # fmt: skip
+        except Problem:
+            if self.copy is not None:
+                await self.copy.drop()
+            raise
 
     async def rescue(self, answers: Callable[[], Awaitable[bool]]) -> Rescue:
         """Does what an operator would until the service answers."""
@@ -172,7 +186,7 @@ class QemuLab(TopologyLab):
         self.make_way(factors, folder)
         policy = self._policies[factors.policy]
         managed = factors.handover == "managed"
-        spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy, managed)
+        spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy, factors.storage, managed)
         instance = QemuInstance(self, spec, host, folder)
         try:
             await instance.volume.create()

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from migrascope.lab.accelerator import CPU_MODEL
 from migrascope.lab.boot_image import BootImage
-from migrascope.lab.qemu.topology import address
-from migrascope.lab.qemu.volume import EXPORT_PORT
+from migrascope.lab.qemu.volume import Stored
 from migrascope.model.policy import Policy
+from migrascope.model.storage import SHARED, Storage
 
 _DIRTY_RING = 4096
+VOLUME_NODE = "volume"
+"""How a QEMU calls the block device of the instance's volume."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class InstanceSpec:
     vcpus: int
     image: BootImage
     policy: Policy
+    storage: Storage = SHARED
     managed: bool = False
     mac: str = "52:54:00:6d:73:01"
     tap: str = "vm-1"
@@ -43,15 +46,10 @@ def accelerator_argument(accelerator: str, policy: Policy) -> str:
     return f"kvm,dirty-ring-size={_DIRTY_RING}" if ring else accelerator
 
 
-def arguments(program: Program, spec: InstanceSpec, folder: Path, host: str, *, incoming: bool) -> list[str]:
+def arguments(
+    program: Program, spec: InstanceSpec, volume: Stored, folder: Path, host: str, *, incoming: bool
+) -> list[str]:
     """argv of the QEMU on `host`. Sockets: folder/HOST.control (ours) and folder/HOST.probe (the QMP probe's)."""
-    volume = {
-        "driver": "nbd",
-        "node-name": "volume",
-        "server": {"type": "inet", "host": address("storage", "storage"), "port": str(EXPORT_PORT)},
-        "export": spec.name,
-        "reconnect-delay": 60,
-    }
     argv = [
         program.path,
         "-name", spec.name,
@@ -65,8 +63,8 @@ def arguments(program: Program, spec: InstanceSpec, folder: Path, host: str, *, 
         "-kernel", str(spec.image.kernel),
         "-initrd", str(spec.image.initrd),
         "-append", spec.image.kernel_line,
-        "-blockdev", json.dumps(volume),
-        "-device", "virtio-blk-pci,drive=volume",
+        "-blockdev", json.dumps({"node-name": VOLUME_NODE} | volume.node(host)),
+        "-device", f"virtio-blk-pci,drive={VOLUME_NODE}",
         "-netdev", f"tap,id=network,ifname={spec.tap},script=no,downscript=no,vhost=off",
         "-device", f"virtio-net-pci,netdev=network,mac={spec.mac},romfile=",
         "-object", "rng-random,id=random,filename=/dev/urandom",

@@ -8,8 +8,9 @@ from typing import Any
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.qemu.handover import Handover
 from migrascope.lab.qemu.instance import Instance
-from migrascope.lab.qemu.monitor import MonitorError
+from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.recovery import Recovery
+from migrascope.lab.qemu.storage_copy import CopyFailed, StorageCopy
 from migrascope.lab.qemu.topology import address
 from migrascope.lab.steering import Steering
 from migrascope.model.clock import mono_ns
@@ -50,13 +51,16 @@ async def migrate(
     source = instance.host
     monitor = instance.monitors[source]
     uri = uri_of(destination)
+    began = asyncio.get_running_loop().time()
+    waits = _Waits(monitor) if instance.copy is not None else None
     requested()
     try:
+        if instance.copy is not None:
+            await instance.copy.run(instance.dead, limit_s)
         await monitor.execute("migrate", {"uri": uri})
-    except MonitorError as error:
+    except (MonitorError, CopyFailed) as error:
         raise MigrationFailed(await _cause(instance, str(error))) from error
     turn = _turn(policy)
-    began = asyncio.get_running_loop().time()
     while True:
         in_force_s = downtime_limit_s if steering is None else steering.limit_s
         answer = await _ask(instance, source, _ANSWERS_S + in_force_s)
@@ -72,6 +76,8 @@ async def migrate(
             await recovery.step(answer, elapsed)
         elif status == "postcopy-paused":
             raise MigrationFailed("post-copy lost its connection: the guest waits for memory that is on the source")
+        if instance.copy is not None and instance.copy.following:
+            await _keep_copying(instance, instance.copy, source, status == "pre-switchover", limit_s - elapsed)
         if status == "pre-switchover" and not instance.held:
             await (handover.go_on() if handover else monitor.execute("migrate-continue", {"state": status}))
         elif problem := instance.dead():
@@ -86,7 +92,8 @@ async def migrate(
         if turn and status == "active" and turn.due(elapsed, answer):
             await monitor.execute(turn.command)
             turn = None
-        await asyncio.sleep(_TURN_S if turn else min(_ASK_S, steering.look_s) if steering else _ASK_S)
+        look_s = _TURN_S if turn else min(_ASK_S, steering.look_s) if steering else _ASK_S
+        await (asyncio.sleep(look_s) if waits is None else waits.at_most(look_s))
 
     async def runs() -> bool:
         if problem := instance.processes[destination].ended and instance.dead():
@@ -177,3 +184,34 @@ async def _cancelled(instance: Instance, source: str) -> str:
 
     await wait_until(cancelled, 10, "the migration is cancelled")
     return over
+
+
+async def _keep_copying(instance: Instance, copy: StorageCopy, source: str, stopped: bool, left_s: float) -> None:
+    """While the memory is copied, the copy of the volume has to follow; once the guest has stopped, it ends. Where it
+    does not, the migration is cancelled. MigrationFailed with the reason; NotConverged after left_s."""
+    try:
+        await (copy.finish(instance.dead, left_s) if stopped and not instance.held else copy.check())
+    except (MonitorError, CopyFailed, NotConverged) as error:
+        with contextlib.suppress(MigrationFailed, MonitorError):
+            await _cancelled(instance, source)
+        if isinstance(error, NotConverged):
+            raise
+        raise MigrationFailed(await _cause(instance, str(error))) from error
+
+
+class _Waits:
+    """Tells at once when the source waits for a word at its switchover."""
+
+    def __init__(self, source: Monitor) -> None:
+        self._waits = asyncio.Event()
+        source.listen(self._see)
+
+    def _see(self, event: str, data: dict[str, Any], _at_ns: int) -> None:
+        if event == "MIGRATION" and data.get("status") == "pre-switchover":
+            self._waits.set()
+
+    async def at_most(self, seconds: float) -> None:
+        """Returns then, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._waits.wait(), seconds)
+        self._waits.clear()

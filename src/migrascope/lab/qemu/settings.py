@@ -18,9 +18,12 @@ class Settings:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-def settings_of(policy: Policy, downtime_limit_s: float) -> Settings:
-    """A policy as QEMU knows it. Without a bandwidth the link is the only limit (QEMU writes that as 0)."""
+def settings_of(policy: Policy, downtime_limit_s: float, *, waits: bool = False) -> Settings:
+    """A policy as QEMU knows it. Without a bandwidth the link is the only limit (QEMU writes that as 0). waits: the
+    source has to be told to go on at its switchover."""
     on = {"events"} | {name for name, state in policy.capabilities.items() if state}
+    if waits:
+        on.add("pause-before-switchover")
     rate = round(policy.bandwidth / 8)
     parameters: dict[str, Any] = {
         "max-bandwidth": rate,

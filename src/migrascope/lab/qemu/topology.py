@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.model.plan import LINKS
 from migrascope.model.schedule import HOSTS
+from migrascope.model.storage import COPIED, Storage
 from migrascope.node.link import Link, add_bridge, add_to_bridge
 from migrascope.node.namespace import Namespace, index_of
 from migrascope.node.process_spec import ProcessSpec
@@ -40,6 +41,8 @@ _JOINED = {
 }
 BRIDGE = "instances"
 FRAMES_S = 0.05
+COPY_PORT = 10810
+"""Where a destination takes a volume that is copied, on the migration link."""
 INSTANCE_ADDRESS = "10.0.4.100"
 GATEWAY = "10.0.4.1"
 
@@ -96,12 +99,16 @@ class Topology:
         """Every port in the fabric with its link and node, as the link probe wants them."""
         return {port.port: (link.name, node) for link in self.links.values() for node, port in link.ports.items()}
 
-    def watchers(self, mac: str, interval_s: float) -> list[ProcessSpec]:
-        """What counts on the links, and an instance's frames by host unless interval_s is 0."""
+    def watchers(self, mac: str, interval_s: float, storage: Storage) -> list[ProcessSpec]:
+        """What counts on the links, what of it is the copy of a volume where one is copied, and an instance's frames by
+        host unless interval_s is 0."""
         link = {"ports": self.ports(), "interval_s": interval_s}
         tenant = {port: node for port, (name, node) in self.ports().items() if name == "tenant"}
         frames = {"mac": mac, "ports": tenant, "interval_s": FRAMES_S}
         always = [ProcessSpec("link", "migrascope.probe.link", "fabric", self.fabric, link)]
+        if storage == COPIED:
+            flow = {"port": COPY_PORT, "interval_s": interval_s}
+            always.append(ProcessSpec("flow", "migrascope.probe.flow", "fabric", self.fabric, flow))
         counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)
         return [*always, counter] if interval_s else always
 

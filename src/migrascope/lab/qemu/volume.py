@@ -1,6 +1,7 @@
 """An instance's volume: an overlay over the guest image, exported by qemu-nbd in `storage` to both hosts."""
 
 from pathlib import Path
+from typing import Any, Protocol
 
 from migrascope.lab.qemu.topology import address
 from migrascope.node.namespace import Namespace
@@ -8,6 +9,26 @@ from migrascope.node.process import Process, ProcessError, Where, run, start
 from migrascope.node.wait import wait_until
 
 EXPORT_PORT = 10809
+
+
+class Stored(Protocol):
+    """A volume as its instance sees it."""
+
+    async def create(self) -> None:
+        """Makes it. ProcessError where that fails."""
+
+    async def make_ready(self, destination: str) -> None:
+        """A host is about to take the instance over. ProcessError where what it needs cannot be made."""
+
+    def node(self, host: str) -> dict[str, Any]:
+        """The block device as the QEMU on a host opens it, without its name."""
+
+    async def raw(self, target: Path, host: str) -> None:
+        """Writes what it holds for the instance on a host as a raw image, sparse; nobody uses it any more.
+        ProcessError where that fails."""
+
+    async def destroy(self) -> None:
+        """Removes it."""
 
 
 class Volume:
@@ -34,23 +55,35 @@ class Volume:
 
         await wait_until(listening, 10, "qemu-nbd listens")
 
+    async def make_ready(self, destination: str) -> None:
+        """Nothing: every host reaches it."""
+
+    def node(self, host: str) -> dict[str, Any]:
+        """The same for each host."""
+        server = {"type": "inet", "host": address("storage", "storage"), "port": str(EXPORT_PORT)}
+        return {"driver": "nbd", "server": server, "export": self.name, "reconnect-delay": 60}
+
     def command(self) -> list[str]:
         """What serves it."""
         socket = f"--bind={address('storage', 'storage')}"
         argv = ["qemu-nbd", "--persistent", "--shared=4", f"--export-name={self.name}", "--format=qcow2"]
         return [*argv, "--cache=writeback", socket, f"--port={EXPORT_PORT}", str(self.path)]
 
-    async def raw(self, target: Path) -> None:
-        """Serves it no longer, and writes what it holds as a raw image, sparse. ProcessError when qemu-img fails."""
+    async def raw(self, target: Path, host: str) -> None:
+        """Serves it no longer, and writes what it holds. ProcessError when qemu-img fails."""
         if self.process is not None:
             await self.process.stop()
-        argv = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(self.path), str(target)]
-        await run("qemu-img", argv, self._where)
+        await convert(self.path, "qcow2", target, "raw", self._where)
 
     async def destroy(self) -> None:
         if self.process is not None:
             await self.process.stop()
         self.path.unlink(missing_ok=True)
+
+
+async def convert(image: Path, form: str, target: Path, wanted: str, where: Where) -> None:
+    """Writes an image in another form, without what is zero. ProcessError when qemu-img fails."""
+    await run("qemu-img", ["qemu-img", "convert", "-f", form, "-O", wanted, str(image), str(target)], where)
 
 
 def _listens(port: int) -> bool:

@@ -30,7 +30,7 @@ from migrascope.testbed.roles import all_tasks
 from migrascope.testbed.roles.keystone import CLOUD, clouds
 from migrascope.testbed.runner import Progress
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import CONTROLLER, Migration, Settings, Tenant, address
+from migrascope.testbed.settings import CONTROLLER, TENANTS, Migration, Network, Settings, Tenant, address
 from migrascope.testbed.status import Status, look, memory_bytes
 from migrascope.testbed.task import Task
 from migrascope.testbed.testbed import Images, Testbed
@@ -71,13 +71,17 @@ async def up(
     say: Progress,
     meanwhile: Progress,
     *,
+    network: Network | None = None,
     tenant: Tenant | None = None,
     migration: Mapping[str, Any] = NOTHING,
 ) -> Status:
     """Builds what the cache has not, brings the testbed up, and gives its status as soon as it is healthy, or a minute
-    later. tenant: None leaves it as it is, vlan at first. migration: see set_migration. Problem says what this machine
-    lacks, before anything is changed."""
+    later. network, tenant: None leaves it as it is; at first agents, and the network's own default. migration: see
+    set_migration. Problem says what this machine lacks, before anything is changed."""
     known = testbed.settings.migration if testbed.made else Migration()
+    first = network or "agents"
+    if not testbed.made:
+        Settings(network=first, tenant=tenant or TENANTS[first][0])
     wanted = replace(known, **migration)
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
     to_build = sum(recipe.wanted_bytes for recipe in (NODE, HOST, GUEST_ROOT) if not is_built(recipe))
@@ -87,12 +91,16 @@ async def up(
     guest = await guest_image(host, say=say)
     made = testbed.made
     settings = await _settings(testbed, virt_type, host, guest.kernel)
-    settings = settings if made else replace(settings, migration=wanted, tenant=tenant or settings.tenant)
-    if tenant not in (None, settings.tenant):
-        raise UsageProblem(
-            f"the networks of the testbed {testbed.name} are on {settings.tenant}\n"
-            f"  next: migrascope testbed down --purge --name {testbed.name}"
-        )
+    if not made:
+        settings = replace(settings, migration=wanted, network=first, tenant=tenant or TENANTS[first][0])
+    for given, has, what in (
+        (network, settings.network, "ports of the testbed {} are wired by {}"),
+        (tenant, settings.tenant, "networks of the testbed {} are on {}"),
+    ):
+        if given not in (None, has):
+            raise UsageProblem(
+                f"the {what.format(testbed.name, has)}\n  next: migrascope testbed down --purge --name {testbed.name}"
+            )
     await testbed.up(settings, Images(node, guest.kernel.parent), tasks, say)
     if made:
         with contextlib.suppress(Problem):  # what Ceph lacks is seen below

@@ -1,6 +1,6 @@
 """**What it does.** An operator aborts the migration. It needs a phase.
 
-**How.** `migrate_cancel` on the source.
+**How.** `migrate_cancel` on the source; while only the volume is copied, `block-job-cancel` of that job by force.
 
 On OpenStack: `DELETE /servers/ID/migrations/ID`.
 

@@ -14,6 +14,8 @@ LINKS = ("migration", "storage", "tenant", "external")
 EVERY, CLOUD = ("qemu", "libvirt", "openstack"), ("openstack",)
 ACCEPTED = "accepted"
 """The phase before all others where an API is asked: it has taken the request."""
+STORAGE_COPY = "storage-copy"
+"""The phase before the copy of the memory, in which a volume is copied."""
 PHASES = ("setup", "first-copy", "switchover", "post-copy", "finish")
 """Phases by name; round:N is one too."""
 BUCKET, LOSS, TAP = "rate limit (tbf)", "random loss (nftables)", "tap"
@@ -74,6 +76,10 @@ class Tools:
 
     def fill_store(self) -> Injector:
         """The volume's store takes no more writes."""
+        raise NotImplementedError
+
+    def fill_host(self, side: str) -> Injector:
+        """The disk of a host, on which its QEMU has the volume, takes no more writes."""
         raise NotImplementedError
 
     def load_store(self, size: int, rate: float) -> Injector:
@@ -140,7 +146,7 @@ class Kind:
 
     def phases(self, lab: str = "qemu") -> tuple[str, ...]:
         """The phases at which it can be aimed."""
-        first = (ACCEPTED,) if lab == "openstack" else ()
+        first = (ACCEPTED,) if lab == "openstack" else (STORAGE_COPY,)
         return () if self.in_guest else (*first, *PHASES[:2], "round:N", *PHASES[2:])
 
     def targets_of(self, lab: str) -> tuple[str, ...]:

@@ -1,14 +1,16 @@
-"""**What it does.** The store of the volume is full: every write fails with "no space left on device". QEMU stops the
-guest until somebody lets it go on, on whichever host it is. target: `storage`.
+"""**What it does.** A disk is full: every write fails with "no space left on device". target: `storage`, the store of
+the volume that both hosts reach: QEMU stops the guest until somebody lets it go on, on whichever host it is.
+`destination`, the host's own disk, to which the volume is copied (`axes.storage = ["copied"]`): the copy fails, and the
+migration with it.
 
-**How.** The server of the volume (qemu-nbd) may not write to any file (RLIMIT_FSIZE), and says so to QEMU as ENOSPC;
-QEMU stops the guest, which is its default (`werror=enospc`). Healed, the limit is gone, but the guest stands still
-until an operator gives `cont`.
+**How.** The server of the volume (qemu-nbd), or the destination's QEMU, may not write to any file (RLIMIT_FSIZE), and
+says so by NBD as ENOSPC. The guest of a full store is stopped, which is QEMU's default (`werror=enospc`). Healed, the
+limit is gone, but a guest that was stopped stands still until an operator gives `cont`.
 
-**What it needs.** Nothing.
+**What it needs.** Nothing; of the `destination`, a volume that is copied.
 
-**Limits.** All writes fail, as in a thin pool in which each one needs new room, not only those to new places. On this
-lab the destination writes nothing of a guest's to disks of its own: a full disk there is no failure of a migration."""
+**Limits.** All writes fail, as in a thin pool in which each one needs new room, not only those to new places. A
+destination's QEMU cannot write its log meanwhile."""
 
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 class NoSpace(Kind):
     name = "no-space"
     ability = "failure of a store"
-    does = "the volume's store takes no more writes"
-    how = "the volume's server answers every write: no space left"
-    targets = ("storage",)
+    does = "the volume's store, or the disk that it is copied to, takes no more writes"
+    how = "the volume's server, or the destination's QEMU, may write to no file"
+    targets = ("storage", "destination")
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
-        return tools.fill_store()
+        return tools.fill_store() if disturbance.target == "storage" else tools.fill_host(disturbance.target)

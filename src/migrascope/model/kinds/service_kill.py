@@ -1,11 +1,13 @@
 """**What it does.** A service of OpenStack dies once. `service`: `libvirt`, `nova-compute`, `l2-agent`
 (neutron-openvswitch-agent) or `ceph-osd`, with target `source` or `destination`; `rabbitmq`, `database` or
-`ceph-mon`, with target `controller`.
+`ceph-mon`, with target `controller`. On a [testbed with OVN](../testbed.md#ovn), instead of `l2-agent`:
+`ovn-controller`, with target `source` or `destination`; `ovn-northd`, `ovn-northbound` or `ovn-southbound` (its
+databases), with target `controller`.
 
 **How.** SIGKILL to the main process of its unit. systemd starts it again after 0.1 s (nova-compute, libvirt, the
 agent), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of use.
 
-**What it needs.** The testbed.
+**What it needs.** The testbed. A service that it does not have fails the trial, with its name, before the migration.
 
 **Limits.** Guests outlive libvirt and nova-compute, as on any host. There is one of each central service: its failure
 is one of the cloud's."""

@@ -75,6 +75,8 @@ def jobs(connection: Any, flags: int, kind: str) -> None:
 
 
 def query(connection: Any, command: str) -> None:
+    if not config["monitor"]:
+        return
     try:
         domain = connection.lookupByUUIDString(config["domain"])
         # A domain that is coming in answers nothing until it has come.
@@ -89,6 +91,8 @@ def query(connection: Any, command: str) -> None:
 
 
 def ask(domain: Any, command: str) -> None:
+    if not config["monitor"]:
+        return
     asked, answer, answered = time.monotonic_ns(), "", 0
     try:
         said = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0))
@@ -106,6 +110,8 @@ def command(domain: Any, name: str, **arguments: Any) -> bool:
 
 def clock(connection: Any) -> None:
     """What the host's clock says between a command and its answer: the stamp of an event that the command provokes."""
+    if not config["monitor"]:
+        return
     try:
         domain = connection.lookupByUUIDString(config["domain"])
         if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
@@ -143,7 +149,10 @@ def main() -> None:
 
     threading.Thread(target=turn, daemon=True).start()
     connection = libvirt.open(config["uri"])
-    libvirt_qemu.qemuMonitorEventRegister(connection, None, None, qemu_event, None, 0)
+    try:
+        libvirt_qemu.qemuMonitorEventRegister(connection, None, None, qemu_event, None, 0)
+    except libvirt.libvirtError as error:  # not everybody may hear them
+        say("libvirt_event", "qemu-unheard", time.monotonic_ns(), json.dumps({"why": str(error.args[0])}))
     connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle, None)
     connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, job_completed, None)
 

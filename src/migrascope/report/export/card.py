@@ -41,6 +41,7 @@ COLUMNS = {
     "beside": ("", "what else the machine did meanwhile; empty: not stated"),
     "settings": ("", "every migration capability and parameter on both sides, and the links' rates (JSON)"),
     "facts": ("", "what is known of the lab and the trial (JSON)"),
+    "sampling_s": ("s", "how long the guest was sampled before its migration"),
     "round_log": ("s, B/s, ratio", "[number, since the request, dirty rate, throttle] of each round (JSON)"),
     "missing": ("", "each metric that was not measured, with the reason (JSON)"),
 }

@@ -18,6 +18,7 @@ FACTORS = {
     "write_Bps": "rate of the steady writer in the guest; 0 without one",
     "write_set_bytes": "its working set",
     "write_pattern": "the order in which it writes",
+    "storage": "whether both hosts reach the volume (shared), or the migration copied it",
     "handover": "who let the destination run: qemu (itself), managed (a manager's word), own (as the lab does it)",
 }
 TRIAL = {

@@ -10,7 +10,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.metrics.verdict.disturbed import MISSED
 from migrascope.metrics.verdict.disturbed import WITNESS as DISTURBANCE
 from migrascope.model.disturbance import NONE
-from migrascope.model.kinds.kind import ACCEPTED, PHASES
+from migrascope.model.kinds.kind import ACCEPTED, PHASES, STORAGE_COPY
 from migrascope.model.units import human
 from migrascope.model.verdict import Statement
 from migrascope.store.recording import TrialFacts
@@ -25,7 +25,7 @@ HEAD = (
     "What each disturbance did: verdicts, the website's longest silence, where the instance ran at the end, "
     "and what an operator had to do"
 )
-_ORDER = ("trial", "window", ACCEPTED, *PHASES[:2], "round", *PHASES[2:])
+_ORDER = ("trial", "window", ACCEPTED, STORAGE_COPY, *PHASES[:2], "round", *PHASES[2:])
 
 
 def matrix(summary: Summary, seen: Collection[int]) -> dict[str, Any] | None:

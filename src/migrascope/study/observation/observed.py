@@ -13,8 +13,8 @@ from migrascope.model.observation import (
     OWN_VISITS,
     Target,
 )
-from migrascope.model.observed import port_of
-from migrascope.model.plan import Plan
+from migrascope.model.observed import host_of, port_of
+from migrascope.model.plan import FOREIGN_ECHO_RATE, Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import duration_text
 from migrascope.probe.paced import PROHIBITED
@@ -46,12 +46,52 @@ async def plan_of_move(
     there is no such program."""
     if shutil.which(move.command[0]) is None:
         raise UsageProblem(f"there is no program {move.command[0]!r} to run, here or on the PATH")
+    seen = await watched(name, url, port, rate, boot_url)
+    observed = seen.observed | {
+        "command": move.command, "prepare": move.prepare, "pause": duration_text(move.pause_s),
+        "command_limit": duration_text(move.limit_s), "until_quiet": move.until_quiet,
+    }  # fmt: skip
+    if move.until_quiet and seen.rate is None:
+        raise UsageProblem(f"--until-quiet wants probes, and there are none: {seen.unprobed}")
+    visits = seen.visits
+    plan = Plan.model_validate(
+        {
+            "name": "observe",
+            "blocks": move.repeat,
+            "lab": {"kind": "address"},
+            "observed": observed,
+            "probes": {"echo_rate": seen.rate} if seen.rate is not None else {},
+            "visitors": {"new_rate": visits, "kept_rate": visits, "kept_connections": _CONNECTIONS, "viewers": 0},
+            "verdict": {"ledger": 0},
+        }
+    )
+    return plan, seen.words
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a machine of others is watched: what a plan's table [observed] says of it. rate: probes a second, None where
+    none can be sent, and why (unprobed). visits: of each kind a second. words: what will be sent, in a sentence."""
+
+    observed: dict[str, Any]
+    rate: float | None
+    unprobed: str
+    visits: float
+    words: str
+
+
+async def watched(
+    name: str, url: str, port: int | None, rate: float | None, boot_url: str, visits: float | None = None
+) -> Watched:
+    """Finds out. port: of TCP, instead of ICMP; rate, visits: None for what manners allow. Problem where the machine
+    cannot be observed."""
     if boot_url:
         await need_boot_id(boot_url)
     target, why = await _target(name, url, port, rate)
     address = target.address if target is not None else await resolved(name)
     own = default_rate(address) == OWN_RATE
-    visits = (OWN_VISITS if own else FOREIGN_VISITS) / 2 if url else 0.0
+    if visits is None:
+        visits = (OWN_VISITS if own else FOREIGN_VISITS) / 2 if url else 0.0
     port_known = (target.port if target is not None else 0) or (port_of(url) if url else 0)
     clock = await clock_port(address, port_known) if refusal(address) is None else port_known
     segments = OWN_SEGMENTS if own else FOREIGN_SEGMENTS
@@ -62,29 +102,33 @@ async def plan_of_move(
     observed: dict[str, Any] = {
         "name": name, "address": address, "way": _WAYS[target.way] if target is not None else "none",
         "port": target.port if target is not None else 0, "url": url, "clock_port": clock,
-        "clock_rate": segments, "command": move.command, "prepare": move.prepare,
-        "pause": duration_text(move.pause_s), "command_limit": duration_text(move.limit_s),
-        "until_quiet": move.until_quiet, "boot_url": boot_url,
+        "clock_rate": segments, "boot_url": boot_url,
     }  # fmt: skip
-    if move.until_quiet and target is None:
-        raise UsageProblem(f"--until-quiet wants probes, and there are none: {why}")
-    plan = Plan.model_validate(
-        {
-            "name": "observe",
-            "blocks": move.repeat,
-            "lab": {"kind": "address"},
-            "observed": observed,
-            "probes": {"echo_rate": target.rate} if target is not None else {},
-            "visitors": {"new_rate": visits, "kept_rate": visits, "kept_connections": _CONNECTIONS, "viewers": 0},
-            "verdict": {"ledger": 0},
-        }
-    )
     words = _words(target, why, url, visits)
     if keeps:
         words += f"; keeps a TCP connection to port {clock}, {segments:g} keep-alive segments a second, for its clock"
     if boot_url:
         words += f"; asks {boot_url} for its boot id once a second"
-    return plan, words
+    return Watched(observed, target.rate if target is not None else None, why, visits, words)
+
+
+async def with_their_domain(plan: Plan) -> tuple[Plan, str]:
+    """A plan for hosts of others with how the domain's address is watched, and in a sentence what will be sent; as it
+    is, without a word, where it says that already. What the plan asks for is sent, and where it asks for nothing what
+    manners allow."""
+    url, given, (new, kept) = plan.libvirt.url, plan.observed, plan.visitors.rates
+    if given.address:
+        return plan, ""
+    rate = plan.probes.echo_rate if plan.probes.echo_rate != FOREIGN_ECHO_RATE else None
+    visits = (new + kept) / 2 if (new, kept) != (OWN_VISITS / 2, OWN_VISITS / 2) else None
+    seen = await watched(host_of(url), url, given.port or None, rate, given.boot_url, visits)
+    changes: dict[str, Any] = {"observed": given.model_copy(update=seen.observed)}
+    if seen.rate is not None:
+        changes["probes"] = plan.probes.model_copy(update={"echo_rate": seen.rate})
+    if visits is None:
+        rates = {"new_rate": seen.visits, "kept_rate": seen.visits}
+        changes["visitors"] = plan.visitors.model_copy(update=rates)
+    return plan.model_copy(update=changes), seen.words
 
 
 async def _target(name: str, url: str, port: int | None, rate: float | None) -> tuple[Target | None, str]:

@@ -13,6 +13,7 @@ from migrascope.node.lock import free
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
 from migrascope.store.runfolder import LOCK, RunError, RunFolder
+from migrascope.study.labs.hosts import hosts_trials
 from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, libvirt_trials, qemu_trials
 from migrascope.study.plans import text_of
@@ -35,7 +36,7 @@ def expected_trial_s(plan: Plan) -> float:
     testbed), the windows, and the sampling. How long a command takes is not known; 30 s are said."""
     if plan.lab.kind == "fake":
         return 0.3
-    if plan.lab.kind == "address":
+    if plan.lab.kind == "address" or plan.libvirt.hosts:
         return 30.0 + plan.observed.pause + 2 * plan.windows.before
     sampled_s = sum(PERIODS_S) if plan.probes.dirty else 0.0
     return (75.0 if plan.lab.kind == "openstack" else 12.5) + sampled_s + 2 * plan.windows.before
@@ -48,6 +49,8 @@ def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsync
         return cloud_trials(plan, progress)
     if plan.lab.kind == "address":
         return address_trials(progress)
+    if plan.libvirt.hosts:
+        return hosts_trials(plan, progress)
     if plan.lab.kind == "libvirt" and images is not None:
         return libvirt_trials(plan, images, progress)
     return fake_trials() if images is None else qemu_trials(plan, images, progress)

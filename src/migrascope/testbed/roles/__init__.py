@@ -1,6 +1,7 @@
 """The services of a testbed: what is done in each node to bring them up, as tasks that need one another."""
 
 from migrascope.testbed.roles import (
+    agents,
     base,
     ceph,
     cinder,
@@ -13,8 +14,10 @@ from migrascope.testbed.roles import (
     keystone,
     neutron,
     nova,
+    ovn,
     placement,
     privsep,
+    switch,
 )
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import Settings
@@ -34,8 +37,10 @@ def all_tasks(settings: Settings, secrets: Secrets, kernel_line: str = "") -> li
         *cinder.tasks(secrets),
         *nova.tasks(settings, secrets),
         *hypervisor.tasks(settings, secrets),
+        *switch.tasks(settings),
         *neutron.tasks(settings, secrets),
+        *(ovn if settings.network == "ovn" else agents).tasks(settings, secrets),
         *console.tasks(),
-        *cloud.tasks(kernel_line),
+        *cloud.tasks(settings, kernel_line),
         *horizon.tasks(secrets),
     ]

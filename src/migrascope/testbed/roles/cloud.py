@@ -1,6 +1,6 @@
 """What users find in the cloud: networks and a router, rules that let them in, a flavor, the website's image.
 
-client, origin --- external 192.0.2.0/24 --- router --- instances 10.1.0.0/24 (VLAN)
+client, origin --- external 192.0.2.0/24 --- router --- instances 10.1.0.0/24
 """
 
 import json
@@ -8,7 +8,7 @@ import json
 from migrascope.testbed.roles import glance, hypervisor, neutron, nova
 from migrascope.testbed.roles.cinder import CINDER
 from migrascope.testbed.roles.keystone import CATALOG, CLOUD
-from migrascope.testbed.settings import CONTROLLER, NODES, PREFIX, address
+from migrascope.testbed.settings import CONTROLLER, NODES, PREFIX, Settings, address
 from migrascope.testbed.task import Await, Command, Task
 
 NETWORKS, IMAGE, READY = "networks", "website image", "all alive"
@@ -19,7 +19,7 @@ _EXTERNAL = PREFIX["external"]
 _ASKS_S = 30
 
 
-def tasks(kernel_line: str) -> list[Task]:
+def tasks(settings: Settings, kernel_line: str) -> list[Task]:
     """kernel_line: the command line of the guest's kernel, which asks for its own address."""
     networks = {
         "cloud": CLOUD,
@@ -40,12 +40,14 @@ def tasks(kernel_line: str) -> list[Task]:
     ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)), str(_ASKS_S))
     what = f"{len(NODES)} hypervisors, all services and all agents are up, and there is room for volumes"
     alive = Await(ready, 180, what, every_s=1)
-    everything = (hypervisor.HYPERVISORS, NETWORKS, CINDER, *(neutron.agents(node) for node in NODES))
+    everything = (hypervisor.HYPERVISORS, NETWORKS, CINDER, *(neutron.backend(node) for node in NODES))
+    # OVN gives a router's gateway to a chassis that it knows.
+    gateway = (neutron.backend(CONTROLLER),) if settings.network == "ovn" else ()
     return [
         Task(
             NETWORKS,
             CONTROLLER,
-            (CATALOG, neutron.NEUTRON, nova.NOVA),
+            (CATALOG, neutron.NEUTRON, nova.NOVA, *gateway),
             (Command(("python3", "-c", _MAKE_NETWORKS), stdin=json.dumps(networks)),),
         ),
         Task(

@@ -1,13 +1,19 @@
 """Carries out calls of libvirt's API on one host: each line of standard input is one, each line of output its answer.
 
-A call: {"id": its number, "on": a domain's name or null for the connection, "call": the method, "args": [...]}. Of the
-arguments {"flags": ["VIR_..."]} stands for their sum. "qmp" as a method asks QEMU. Answers: {"id", "result"}, or
-{"id", "error": libvirt's words}. Calls do not wait for one another. Ends with its standard input.
+Arguments: the libvirt's URI; "write", or "read" for a connection that may change nothing; "ours", or "theirs" where a
+migration that it has asked for goes on to its end whatever becomes of who started this program.
 
-Runs on a host's own Python with libvirt's module, to which it is given as text: no import but these.
+A call: {"id": its number, "on": [kind, key] as LOOKUPS knows it, or null for the connection, "call": the method,
+"args": [...]}. Of the arguments {"flags": ["VIR_..."]} stands for their sum, {"connect": URI} for a connection to
+another libvirt. "qmp" as a method asks QEMU, "hears" tries whether QEMU's events are told to us. Answers: {"id",
+"result"}, or {"id", "error": libvirt's words}. Calls do not wait for one another. Ends with its standard input.
+
+Runs on a Python with libvirt's module, to which it is given as text: no import but these.
 """
 
+import contextlib
 import json
+import os
 import sys
 import threading
 from typing import Any
@@ -15,19 +21,29 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
+LOOKUPS = {
+    "name": "lookupByName",
+    "domain": "lookupByUUIDString",
+    "network": "networkLookupByName",
+    "volume": "storageVolLookupByPath",
+}
+KEEP_S, KEEPS = 5, 12
+"""A host is gone that has not answered so many times, once in so many seconds."""
 lock = threading.Lock()
 
 
 def say(**answer: Any) -> None:
-    with lock:
+    with lock, contextlib.suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(answer, default=lambda _: None) + "\n")
         sys.stdout.flush()
 
 
 def argument(value: Any) -> Any:
     """LookupError where this libvirt has no such flag."""
-    if not isinstance(value, dict) or "flags" not in value:
+    if not isinstance(value, dict) or not {"flags", "connect"} & value.keys():
         return value
+    if "connect" in value:
+        return libvirt.open(value["connect"])
     total = 0
     for name in value["flags"]:
         if not hasattr(libvirt, name):
@@ -36,13 +52,24 @@ def argument(value: Any) -> Any:
     return total
 
 
+def hears(connection: Any) -> bool:
+    number = libvirt_qemu.qemuMonitorEventRegister(connection, None, None, lambda *_: None, None, 0)
+    libvirt_qemu.qemuMonitorEventDeregister(connection, number)
+    return True
+
+
 def carry_out(connection: Any, call: dict[str, Any]) -> None:
     try:
         args = [argument(value) for value in call["args"]]
-        target = connection if call["on"] is None else connection.lookupByName(call["on"])
+        target = connection
+        if call["on"] is not None:
+            kind, key = call["on"]
+            target = getattr(connection, LOOKUPS[kind])(key)
         if call["call"] == "qmp":
             answer = json.loads(libvirt_qemu.qemuMonitorCommand(target, json.dumps({"execute": args[0]}), 0))
             result = answer["return"]
+        elif call["call"] == "hears":
+            result = hears(connection)
         else:
             result = getattr(target, call["call"])(*args)
     except (libvirt.libvirtError, LookupError) as error:
@@ -51,12 +78,31 @@ def carry_out(connection: Any, call: dict[str, Any]) -> None:
         say(id=call["id"], result=result)
 
 
-def main() -> None:
+def turn() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+def main(uri: str, how: str, whose: str) -> None:
+    if whose == "theirs" and (child := os.fork()):
+        os.waitpid(child, 0)  # who kills this process does not end what it has asked for
+        os._exit(0)
     libvirt.registerErrorHandler(lambda *_: None, None)
-    connection = libvirt.open("qemu:///system")
-    say(id=0, result={"libvirt": connection.getLibVersion(), "qemu": connection.getVersion()})
+    libvirt.virEventRegisterDefaultImpl()
+    threading.Thread(target=turn, daemon=True).start()
+    try:
+        connection = libvirt.open(uri) if how == "write" else libvirt.openReadOnly(uri)
+        if whose == "theirs":
+            connection.setKeepAlive(KEEP_S, KEEPS)
+        versions = {"libvirt": connection.getLibVersion(), "qemu": connection.getVersion()}
+    except libvirt.libvirtError as error:
+        say(id=0, error=str(error.args[0]))
+        return
+    say(id=0, result=versions)
     for line in sys.stdin:
-        threading.Thread(target=carry_out, args=(connection, json.loads(line)), daemon=True).start()
+        call = json.loads(line)
+        lasts = call["call"].startswith("migrate")
+        threading.Thread(target=carry_out, args=(connection, call), daemon=not lasts).start()
 
 
-main()
+main(*sys.argv[1:])

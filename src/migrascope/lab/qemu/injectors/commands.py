@@ -32,16 +32,20 @@ class Held:
 
 
 class Abort:
-    """migrate_cancel on the source."""
+    """migrate_cancel on the source; while its volume is copied, and nothing else yet, the end of that."""
 
-    def __init__(self, source: Monitor) -> None:
-        self._source = source
+    def __init__(self, instance: Instance) -> None:
+        self._instance, self._source = instance, instance.monitors[instance.host]
 
     async def arm(self) -> None:
         return
 
     async def apply(self) -> str:
-        await self._source.execute("migrate_cancel")
+        copy = self._instance.copy
+        if copy is not None and copy.under_way:
+            await copy.abort()
+        else:
+            await self._source.execute("migrate_cancel")
         return ""
 
     async def heal(self) -> None:

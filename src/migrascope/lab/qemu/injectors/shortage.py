@@ -1,8 +1,8 @@
 """What a host or a store has run out of."""
 
 import resource
+from collections.abc import Callable
 
-from migrascope.lab.qemu.volume import Volume
 from migrascope.node.memory import MemoryLimit, place
 from migrascope.node.process import Process
 from migrascope.node.register import Register
@@ -34,16 +34,16 @@ class NoMemory:
 
 
 class NoSpace:
-    """The store of the volume takes no more: every write is answered with "no space left on device", and QEMU stops the
-    guest (werror=enospc, its default)."""
+    """A process may write to no file: what it serves is answered with "no space left on device". Of a volume's server,
+    QEMU then stops the guest (werror=enospc, its default); of a destination, the copy of the volume fails."""
 
-    def __init__(self, volume: Volume) -> None:
-        self._volume = volume
+    def __init__(self, pid: Callable[[], int | None]) -> None:
+        """pid: of the process that writes; None where there is none any more."""
+        self._pid = pid
 
     def _limit(self, size: int) -> None:
-        process = self._volume.process
-        if process is not None and not process.ended:
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        if (pid := self._pid()) is not None:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     async def arm(self) -> None:
         return

@@ -1,0 +1,62 @@
+"""Connections to both hosts, by the URIs that the user has given."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import urlsplit
+
+from migrascope.lab.libvirt.connection import NONE, Connection, LibvirtError
+from migrascope.model.problem import Problem
+
+
+class Pair:
+    """Both hosts' libvirts. connections, uris: by the hosts' own names, in the order in which they were given."""
+
+    def __init__(self, connections: dict[str, Connection], uris: Sequence[str]) -> None:
+        self.connections = connections
+        self.uris = dict(zip(connections, uris, strict=True))
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, uris: Sequence[str], python: str) -> AsyncIterator["Pair"]:
+        """Both, for the length of a with block. python: one that has libvirt's module. LibvirtError, with its words,
+        where one takes no connection with which something can be done."""
+        connections = [Connection(name_in(uri)) for uri in uris]
+        try:
+            for connection, uri in zip(connections, uris, strict=True):
+                await connection.open([python], uri, theirs=True)
+            names = [str(await connection.call("getHostname")) for connection in connections]
+            if names[0] == names[1]:
+                names = [connection.host for connection in connections]
+            for connection, name in zip(connections, names, strict=True):
+                connection.host = name
+            yield cls(dict(zip(names, connections, strict=True)), uris)
+        finally:
+            await asyncio.shield(asyncio.gather(*(connection.close() for connection in connections)))
+
+    def other(self, host: str) -> str:
+        """The other of both hosts."""
+        return next(name for name in self.connections if name != host)
+
+    async def uuid_of(self, domain: str) -> str:
+        """The UUID of a domain by its name. Problem where neither host knows it, or each knows another."""
+        found: dict[str, str] = {}
+        for host, connection in self.connections.items():
+            try:
+                found[host] = str(await connection.call("UUIDString", on=("name", domain)))
+            except LibvirtError as error:
+                if NONE not in str(error):
+                    raise
+        if not found:
+            hosts = " nor ".join(self.connections)
+            raise Problem(
+                f"neither {hosts} has a domain {domain}\n  next: virsh -c {next(iter(self.uris.values()))} list"
+            )
+        if len(set(found.values())) > 1:
+            raise Problem(f"{domain} is another domain on each host: their UUIDs differ, so it cannot be migrated")
+        return next(iter(found.values()))
+
+
+def name_in(uri: str) -> str:
+    """The host in a URI, the URI where it names none."""
+    return urlsplit(uri).hostname or uri

@@ -1,0 +1,91 @@
+"""Two libvirt hosts of others and a domain on them: what the lab "libvirt" is told where it brings up none."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from migrascope.model.observed import url_problem
+from migrascope.model.quantity import Part
+
+PASSWORD = (
+    "a password in a URI would be seen by all: leave it out; libvirt takes keys of ssh, certificates, or its own file "
+    "auth.conf"
+)
+
+
+class HostsPlan(Part):
+    """Their hosts, and their domain, which is migrated to and fro; without hosts two are brought up on this machine.
+
+    hosts: libvirt's URIs of both. domain: by its name there. url: a page of it, which is visited; the host in it is
+    probed. addresses: IP addresses of both hosts, in their order, to which the stream goes; empty: what libvirt
+    chooses. peer_to_peer: the source's libvirt speaks to the destination's itself, by the URI given here; else both are
+    led from this machine. monitor: QEMU may be asked through its monitor, for which libvirt calls a domain tainted.
+    may_restart: the domain is rebooted before each trial; else it never stops, and what it has been through is part of
+    each figure."""
+
+    hosts: list[str] = Field(default_factory=list)
+    domain: str = Field("", max_length=200)
+    url: str = ""
+    addresses: list[str] = Field(default_factory=list)
+    peer_to_peer: bool = False
+    monitor: bool = False
+    may_restart: bool = False
+
+    def problem(self) -> str | None:
+        """Why nothing can be migrated by it, or None where it can, or where it names no hosts."""
+        if not self.hosts:
+            set_without = next((name for name, value in self if value), None)
+            return f"{set_without}: it is of hosts of one's own, and libvirt.hosts names none" if set_without else None
+        if problem := hosts_problem(self.hosts):
+            return f"hosts: {problem}"
+        if not self.domain:
+            return "domain: the name of the domain that is migrated is missing"
+        if not self.url:
+            return "url: a page of the domain is missing, as http://web1/"
+        if problem := page_problem(self.url):
+            return f"url: {problem}"
+        return addresses_problem(self.addresses)
+
+
+def hosts_problem(uris: list[str]) -> str | None:
+    """Why these are not two hosts, in words that do not hold a password; None where they may be."""
+    if len(uris) != 2 or uris[0] == uris[1]:
+        return "two different URIs are wanted, as qemu+ssh://a/system,qemu+ssh://b/system"
+    return next((problem for problem in map(uri_problem, uris) if problem), None)
+
+
+def uri_problem(uri: str) -> str | None:
+    """Why it is no URI of a host with QEMU, in words that do not hold a password; None where it is one."""
+    try:
+        parts = urlsplit(uri)
+        secret = parts.password is not None
+    except ValueError:
+        return "one is no URI, as qemu+ssh://a/system is one"
+    if secret:
+        return PASSWORD
+    if parts.scheme.partition("+")[0] != "qemu":
+        return f"{uri!r} is no URI of libvirt's for QEMU, as qemu+ssh://a/system is one"
+    return None
+
+
+def page_problem(url: str) -> str | None:
+    """Why a page cannot be visited, in words that do not hold a password; None where it may be there."""
+    try:
+        if urlsplit(url).password is not None:
+            return "a password in a URL would be seen by all: name a page that is there without one"
+    except ValueError:
+        return "it is no URL of a page, as http://192.0.2.10/ is one"
+    return url_problem(url)
+
+
+def addresses_problem(addresses: list[str]) -> str | None:
+    """Why the stream cannot go to these, or None."""
+    if len(addresses) not in (0, 2):
+        return "addresses: one of each host, or none"
+    for address in addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            return f"addresses: {address!r} is neither an IPv4 nor an IPv6 address"
+    return None

@@ -1,0 +1,176 @@
+"""What two libvirt hosts of others, and our rights there, allow a run: asked beforehand. Nothing is changed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from xml.etree.ElementTree import fromstring
+
+from migrascope.lab.hosts.domain import TheirDomain
+from migrascope.lab.hosts.leftovers import Found, look
+from migrascope.lab.hosts.pair import Pair, name_in
+from migrascope.lab.hosts.python import PACKAGES, NoModule, python_with_libvirt
+from migrascope.lab.hosts.record import Record
+from migrascope.lab.libvirt.connection import Connection, LibvirtError, version_text
+from migrascope.lab.libvirt.placed import OFF
+from migrascope.model.hosts import HostsPlan, hosts_problem
+from migrascope.model.observed import host_of
+from migrascope.model.problem import Problem, UsageProblem
+from migrascope.probe.peer_clock import refusal
+from migrascope.study.doctor.guests import Guest, fits
+from migrascope.study.doctor.machine import Check
+from migrascope.study.observation.observed import watched
+from migrascope.study.observation.way import resolved
+
+_MIGRATABLE = {"flags": ["VIR_DOMAIN_XML_MIGRATABLE"]}
+PORTS = "49152 to 49215"
+"""To which libvirt sends by default (migration_port_min and _max in qemu.conf)."""
+
+
+async def hosts_checks(theirs: HostsPlan) -> list[Check]:
+    """All that a run on these hosts needs, in the order in which it would. UsageProblem where they, or the domain, are
+    not named."""
+    if problem := hosts_problem(theirs.hosts):
+        raise UsageProblem(f"--hosts: {problem}")
+    if not theirs.domain:
+        raise UsageProblem("--domain: the name of the domain that would be migrated is missing")
+    try:
+        python = await asyncio.to_thread(python_with_libvirt)
+    except NoModule:
+        return [Check("libvirt's module", "fail", "no Python of this machine has it", PACKAGES), *await _page(theirs)]
+    found = [Check("libvirt's module", "pass", python), *[await _reached(uri, python) for uri in theirs.hosts]]
+    if not any(check.blocks for check in found):
+        async with Pair.opened(theirs.hosts, python) as pair:
+            found += await _of_pair(theirs, pair, python)
+    return [*found, *await _page(theirs)]
+
+
+async def _reached(uri: str, python: str) -> Check:
+    """Whether a host may be written to."""
+    name, connection = f"host {name_in(uri)}", Connection(name_in(uri))
+    try:
+        await connection.open([python], uri, theirs=True)
+    except LibvirtError as error:
+        return await _read(uri, python, error)
+    finally:
+        await connection.close()
+    versions = ", ".join(f"{what} {version_text(number)}" for what, number in connection.versions.items())
+    return Check(name, "pass", versions)
+
+
+async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
+    """What a host says that refused to be written to: it may at least be read."""
+    name, connection = f"host {name_in(uri)}", Connection(name_in(uri))
+    try:
+        await connection.open([python], uri, read_only=True, theirs=True)
+    except LibvirtError:
+        return Check(name, "fail", refused.words, f"virsh -c '{uri}' list")
+    finally:
+        await connection.close()
+    return Check(name, "fail", f"may only be read: {refused.words}", "a user of the group libvirt, or root, there")
+
+
+async def _of_pair(theirs: HostsPlan, pair: Pair, python: str) -> list[Check]:
+    try:
+        uuid = await pair.uuid_of(theirs.domain)
+    except Problem as error:
+        words, _, remedy = str(error).partition("\n  next: ")
+        return [Check("domain", "fail", words, remedy)]
+    record = Record(uuid)
+    domain = TheirDomain(pair, theirs, uuid, python, record)
+    found = await look(domain, record)
+    checks = [await _different(pair), *_domain(theirs, found)]
+    with contextlib.suppress(Problem):
+        source, destination = await domain.find()
+        xml = fromstring(await domain.call(source, "XMLDesc", _MIGRATABLE))
+        stays = await domain.call(source, "isPersistent")
+        checks.append(_definition(source, destination, found, persistent=bool(stays)))
+        checks += await fits(Guest(xml), pair, source, destination)
+    return [*checks, _stream(theirs, pair), *[check async for check in _events(pair)], _monitor(theirs)]
+
+
+async def _different(pair: Pair) -> Check:
+    """By the hosts' UUIDs."""
+    uuids = {fromstring(await host.call("getCapabilities")).findtext("host/uuid") for host in pair.connections.values()}
+    names = ", ".join(pair.connections)
+    if len(uuids) > 1:
+        return Check("two hosts", "pass", names)
+    return Check("two hosts", "fail", f"{names}: both URIs lead to the same host", "two hosts, or --lab libvirt")
+
+
+def _domain(theirs: HostsPlan, found: Found) -> Iterator[Check]:
+    clean = f"migrascope clean --hosts {','.join(theirs.hosts)} --domain {theirs.domain}"
+    said = found.words(theirs.domain)
+    runs = list(found.states.values()).count("running") == found.copies == 1
+    if found.job is None:
+        remedy = "it has to run on exactly one of both" if found.copies < 2 else "end one of them by hand"
+        yield Check("domain", "pass" if runs else "fail", said[0], remedy)
+    else:
+        yield Check("domain", "unknown", said[0], "wait until its migration is over", needed=False)
+    free = found.job is None and found.busy is None
+    remedy = clean if found.job is None or found.job.ours else "wait until it is over"
+    yield Check("migrations", "pass" if free else "fail", "; ".join(said[1:]) or "none goes on", remedy)
+
+
+def _definition(source: str, destination: str, found: Found, *, persistent: bool) -> Check:
+    if not persistent:
+        return Check("definition", "pass", f"none: it is transient on {source}, and so on {destination}")
+    there = " has one, too" if found.states[destination] == OFF else ": there it runs without one"
+    return Check("definition", "pass", f"stays on {source}; {destination}{there}")
+
+
+def _stream(theirs: HostsPlan, pair: Pair) -> Check:
+    """Where it goes; whether it gets there nobody knows before QEMU has tried."""
+    hosts = list(pair.uris)
+    to = theirs.addresses or hosts
+    who = "the source's libvirt speaks to the destination's" if theirs.peer_to_peer else "both are led from here"
+    found = f"{who}; the memory goes to {' or '.join(to)}, TCP ports {PORTS}, encrypted only by a policy with tls"
+    remedy = f"on {hosts[0]}: nc -vz {to[1]} 49152 says refused, and not timed out"
+    if not theirs.addresses:
+        remedy += "; libvirt.addresses in the plan, where the hosts do not know each other's names"
+    return Check("stream", "unknown", found, remedy, needed=False)
+
+
+async def _events(pair: Pair) -> AsyncIterator[Check]:
+    for host, connection in pair.connections.items():
+        name = f"QEMU's events on {host}"
+        try:
+            await connection.call("hears")
+        except LibvirtError as error:
+            lost = "vm_pause_s, rounds and migration_time_s will be null; libvirt_downtime_s and libvirt_total_s remain"
+            yield Check(name, "fail", f"{error.words}: {lost}", "the right connect:write there", needed=False)
+        else:
+            yield Check(name, "pass", "told to us")
+
+
+def _monitor(theirs: HostsPlan) -> Check:
+    name, taints = "QEMU's monitor", "libvirt calls the domain tainted (custom-monitor) until its QEMU ends"
+    if theirs.monitor:
+        return Check(name, "pass", f"is asked, also for the hosts' clocks: {taints}")
+    lost = "the hosts' clocks are not read: vm_pause_s, reported_* and dirty_rate_Bps will be null"
+    return Check(name, "fail", f"not asked; {lost}", f"libvirt.monitor = true in the plan: {taints}", needed=False)
+
+
+async def _page(theirs: HostsPlan) -> Sequence[Check]:
+    """The page, and what is seen from outside."""
+    if not theirs.url:
+        return [Check("page", "unknown", "none is named", "--url http://…/, a page of the domain", needed=False)]
+    try:
+        host = host_of(theirs.url)
+        address = await resolved(host)
+        seen = await watched(host, theirs.url, None, None, "")
+    except Problem as error:
+        words, _, remedy = str(error).partition("\n  next: ")
+        return [Check("page", "fail", words, remedy or "--url with a page that is there")]
+    outside = refusal(address)
+    found = f"{outside}: guest_pause_from_outside_s will be null" if outside else "its clock is read from outside"
+    return [
+        Check("page", "pass", f"{theirs.url}: {seen.words}"),
+        Check("guest's clock", "fail" if outside else "pass", found, "run it with sudo", needed=False),
+        Check("not measured", "fail", _NEVER, "", needed=False),
+    ]
+
+
+_NEVER = (
+    "data_transferred_bytes (libvirt_transferred_bytes is there), players, and the guest's own witnesses: the links "
+    "are not ours to count, nobody plays, and nothing of ours is in the guest"
+)

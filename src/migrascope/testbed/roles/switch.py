@@ -1,0 +1,112 @@
+"""An Open vSwitch on each node, and its bridges to the links that Neutron has to itself.
+
+br-int (OpenFlow by Neutron's agent or by OVN: security groups, the tenants' networks)
+     |                                                    |
+br-tenant --[tenant]-- fabric --[tenant]-- br-tenant     br-external --[external]-- fabric -- client, origin
+
+With tunnels, the node's end of them is br-tenant itself, and no patch leads there.
+"""
+
+from migrascope.testbed.roles import base
+from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
+from migrascope.testbed.task import Action, Command, File, Task, Units
+
+OVSDB = "tcp:127.0.0.1:6640"
+# Without ovs-ctl, which loads a kernel module, and unloads this machine's bridges, where it does not find one.
+_VSWITCHD = """[Service]
+ExecStart=
+ExecStart=/usr/sbin/ovs-vswitchd unix:/run/openvswitch/db.sock -vconsole:emer -vsyslog:err -vfile:info \\
+  --no-chdir --log-file=/var/log/openvswitch/ovs-vswitchd.log --pidfile=/run/openvswitch/ovs-vswitchd.pid --detach
+ExecReload=
+"""
+
+
+# libvirt makes an instance's tap and takes it up; meanwhile ovs-vswitchd reads its flags, adds one, writes them back.
+# Where that takes the tap down again, the instance would stay without a network.
+_TAPS = """#!/bin/sh
+ip -o monitor link | while read -r line; do
+  flags=${line#*<}
+  case "$line ,${flags%%>*}," in
+    Deleted* | *,UP,*) ;;
+    *": tap"*)
+      name=${line#*: }
+      ip link set dev "${name%%:*}" up
+      ;;
+  esac
+done
+"""
+_TAPS_UNIT = """[Unit]
+Description=Takes taps up that ovs-vswitchd has taken down
+[Service]
+ExecStart=/usr/local/sbin/migrascope-taps
+Restart=always
+"""
+
+
+def name(node: str) -> str:
+    """The name of the task that brings a node's Open vSwitch up."""
+    return f"open vswitch {node}"
+
+
+def bridges(settings: Settings, node: str) -> tuple[str, ...]:
+    """The physical networks that instances reach from a node by a bridge."""
+    return tuple(link for link in _links(node) if link != "tenant" or not settings.tunnels)
+
+
+def mappings(settings: Settings, node: str) -> str:
+    """Physical networks and their bridges, as Neutron's agent and OVN write them."""
+    return ",".join(f"{link}:br-{link}" for link in bridges(settings, node))
+
+
+def tasks(settings: Settings) -> list[Task]:
+    return [_switch(settings, node) for node in NODES]
+
+
+def _links(node: str) -> tuple[str, ...]:
+    """The links that Neutron has to itself on a node; each is the only port of a bridge of its own."""
+    return ("tenant", "external") if node == CONTROLLER else ("tenant",)
+
+
+def _switch(settings: Settings, node: str) -> Task:
+    set_up = "set -e\n"
+    for link in _links(node):
+        set_up += (
+            f"ovs-vsctl --may-exist add-br br-{link} -- set Bridge br-{link} datapath_type={settings.datapath}"
+            f" -- --may-exist add-port br-{link} {link}\n"
+        )
+    # Before ovs-vswitchd starts: without it guests get TCP segments whose checksums nobody completes, and set later
+    # it leaves ports down.
+    before = (
+        "ovs-vsctl --no-wait set Open_vSwitch . other_config:userspace-tso-enable=true"
+        " -- set-manager ptcp:6640:127.0.0.1\n"
+    )
+    taps: tuple[Action, ...] = (
+        File("/usr/local/sbin/migrascope-taps", _TAPS, 0o755),
+        File("/etc/systemd/system/migrascope-taps.service", _TAPS_UNIT),
+        Units(start=("migrascope-taps.service",)),
+    )
+    return Task(
+        name(node),
+        node,
+        (base.name(node),),
+        (
+            *(taps if settings.datapath == "netdev" else ()),
+            File("/etc/systemd/system/ovs-vswitchd.service.d/migrascope.conf", _VSWITCHD),
+            Units(start=("ovsdb-server.service",)),
+            Command(("sh",), stdin=before),
+            Units(start=("ovs-vswitchd.service", "openvswitch-switch.service")),
+            Command(("sh",), stdin=set_up),
+            *(_tunnel_end(node) if settings.tunnels else ()),
+        ),
+    )
+
+
+def _tunnel_end(node: str) -> tuple[Action, ...]:
+    """The node's address on the tenants' link, at the bridge: the user-space switch looks for no other way out."""
+    unit = (
+        "[Unit]\nDescription=The end of the tunnels\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        f"ExecStart=ip address replace {address(node, 'tenant')}/24 dev br-tenant\n"
+        "ExecStart=ip link set dev br-tenant up\n"
+    )
+    name = "migrascope-tunnels.service"
+    return (File(f"/etc/systemd/system/{name}", unit), Units(start=(name,)))

@@ -1,0 +1,221 @@
+"""A domain that is not ours on two real libvirts that know nothing of us: it is migrated, and else left as it is."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import pytest_asyncio
+
+from lab.machine import COMMAND
+from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
+from migrascope.lab.libvirt.image import LIBVIRT_HOST
+from migrascope.lab.libvirt.lab import LibvirtLab
+from migrascope.lab.libvirt.placed import GONE, OFF, Placed
+from migrascope.lab.qemu.topology import BRIDGE, INSTANCE_ADDRESS, address
+from migrascope.lab.qemu.volume import EXPORT_PORT, Volume
+from migrascope.metrics.trial import measure
+from migrascope.model.schedule import HOSTS
+from migrascope.node.image import root_image
+from migrascope.node.wait import wait_until
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.labs.images import prepare
+from migrascope.trial.agent_client import AgentClient
+from needs import need_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
+NAME, URL = "web1", f"http://{INSTANCE_ADDRESS}/"
+URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
+ADDRESSES = [address(host, "migration") for host in HOSTS]
+THEIRS = ["--hosts", ",".join(URIS), "--domain", NAME]
+PLAN = f"""
+name = "theirs"
+blocks = 2
+[libvirt]
+addresses = {json.dumps(ADDRESSES)}
+[windows]
+before = "2s"
+limit = "3min"
+steady_limit = "3min"
+[observed]
+pause = "0s"
+[probes]
+echo_rate = 50
+"""
+SLOW = f"""{PLAN}
+[axes]
+policy = ["slow"]
+[policies.slow]
+bandwidth = "16mbit"
+"""
+
+
+@dataclass
+class Owner:
+    """Whose domain it is: what the two libvirts say of it, and a shell beside them."""
+
+    lab: LibvirtLab
+    domain: Placed
+    path: str
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command, from a machine that reaches both hosts and the page."""
+        return ["nsenter", f"--net={self.lab.client.path}", "--", *COMMAND, *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PATH": self.path}
+
+    def migrascope(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(*arguments), cwd=folder, env=self.environment, capture_output=True, text=True, timeout=900,
+            check=False,
+        )  # fmt: skip
+
+    def run(self, folder: Path, plan: str) -> list[Recording]:
+        (folder / "plan.toml").write_text(plan)
+        done = self.migrascope(folder, "run", "plan.toml", *THEIRS, "--url", URL)
+        assert done.returncode == 0, done.stderr
+        return RunFolder(folder / "runs" / "latest").recordings()
+
+    async def seen(self, host: str) -> dict[str, Any]:
+        """All that its owner would look at, but for the number that libvirt gives to each QEMU."""
+        definition = {"flags": ["VIR_DOMAIN_XML_INACTIVE"]}
+        live = await self.domain.call(host, "XMLDesc", 0)
+        return {
+            "live": re.sub(r"^<domain type='(\w+)' id='\d+'", r"<domain type='\1'", live),
+            "defined": await self.domain.call(host, "XMLDesc", definition),
+            "persistent": await self.domain.call(host, "isPersistent"),
+            "autostart": await self.domain.call(host, "autostart"),
+            "limit": await self.domain.call(host, "migrateGetMaxDowntime", 0),
+            "bandwidth": await self.domain.call(host, "migrateGetMaxSpeed", 0),
+            "state": await self.domain.state(host),
+        }
+
+    def tainted(self) -> list[str]:
+        """Hosts whose log says that somebody spoke with its QEMU."""
+        logs = {host: self.lab.folder / host / "log/qemu" / f"{NAME}.log" for host in HOSTS}
+        return [host for host, log in logs.items() if log.exists() and "custom-monitor" in log.read_text()]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def owner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Owner]:
+    """A plain domain, defined and started by hand on host-a, which serves its page; and a machine beside both hosts
+    whose first python3 has libvirt's module."""
+    need_lab()
+    images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
+    folder = tmp_path_factory.mktemp("theirs")
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "python3").write_text(f'#!/bin/sh\nexec chroot {root} /usr/bin/python3 "$@"\n')
+    (programs / "python3").chmod(0o755)
+    async with LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}) as lab:
+        lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
+        volume = Volume(NAME, images.boot.disk, lab.folder, images.host_root, lab.topology.nodes["storage"])
+        await volume.create()
+        try:
+            spec = DomainSpec(
+                NAME, "nobody", 320 * 2**20, 1, images.boot, lab.facts["accelerator"],
+                (address("storage", "storage"), EXPORT_PORT), "52:54:00:aa:bb:01", "web1", BRIDGE,
+                lab.folder / "web1.serial",
+            )  # fmt: skip
+            connections = {name: host.connection for name, host in lab._hosts.items()}
+            domain = Placed(connections, spec.uuid)
+            await connections["host-a"].call("defineXML", by_hand(spec))
+            await domain.call("host-a", "create")
+            page = AgentClient(f"http://{INSTANCE_ADDRESS}:8080", lab.client)
+            await wait_until(page.ready, 240, "the guest boots", 0.2)
+            yield Owner(lab, domain, f"{programs}:{os.environ['PATH']}")
+        finally:
+            await volume.destroy()
+
+
+def by_hand(spec: DomainSpec) -> str:
+    """The definition without our mark."""
+    whole = ElementTree.fromstring(xml(spec))
+    metadata = whole.find("metadata")
+    assert metadata is not None
+    whole.remove(metadata)
+    text = ElementTree.tostring(whole, encoding="unicode")
+    assert MARK not in text
+    return text
+
+
+async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    done = owner.migrascope(tmp_path, "doctor", *THEIRS, "--url", URL, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    for name in ("two hosts", "domain", "migrations", "disk vda", "QEMU's versions", "QEMU's events on host-a",
+                 "QEMU's events on host-b", "page"):  # fmt: skip
+        assert found[name]["verdict"] == "pass", found[name]
+    assert not [check for check in found.values() if check["verdict"] == "fail" and check["needed"]]
+    assert found["domain"]["found"] == f"{NAME}: host-a: running, host-b: {GONE}"
+    assert await owner.seen("host-a") == before
+
+
+async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    there, back = owner.run(tmp_path, PLAN)
+    assert (there.trial.source, there.trial.destination) == ("host-a", "host-b")
+    assert (back.trial.source, back.trial.destination) == ("host-b", "host-a")
+    for recording in (there, back):
+        assert (recording.trial.status, recording.trial.reason) == ("ok", None)
+        assert recording.trial.proof["place"].verdict == "pass"
+        found = measure(recording)
+        for key in ("migration_time_s", "network_blackout_s", "rounds", "set_downtime_limit_s", "libvirt_total_s",
+                    "libvirt_downtime_s", "libvirt_transferred_bytes"):  # fmt: skip
+            assert found[key].value, (key, found[key].reason)
+        assert "libvirt.monitor = true" in str(found["vm_pause_s"].reason)
+    assert await owner.seen("host-a") == before
+    assert await owner.domain.states() == {"host-a": "running", "host-b": GONE}
+    assert owner.tainted() == []
+
+
+async def test_hosts_clocks_are_read_where_the_plan_lets_qemu_be_asked(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    there, back = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\nmonitor = true"))
+    for recording in (there, back):
+        found = measure(recording)
+        for key in ("vm_pause_s", "reported_downtime_s", "rounds"):
+            assert found[key].value, (key, found[key].reason)
+        assert found["vm_pause_s"].bound
+    assert await owner.seen("host-a") == before
+
+
+async def test_a_run_that_is_killed_leaves_one_copy_and_clean_ends_its_migration(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    (tmp_path / "plan.toml").write_text(SLOW)
+    argv = owner.argv("run", "plan.toml", *THEIRS, "--url", URL)
+    silent = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *argv, cwd=tmp_path, env=owner.environment, stdout=silent, stderr=silent
+    )
+
+    async def moves() -> bool:
+        assert process.returncode is None, "it ended before it migrated"
+        return bool((await owner.domain.call("host-a", "jobInfo"))[0])
+
+    try:
+        await wait_until(moves, 300, "a migration goes on", 0.1)
+    finally:
+        process.kill()
+        await process.wait()
+    listed = owner.migrascope(tmp_path, "clean", *THEIRS, "--list")
+    assert "a run that was killed was to migrate it from host-a to host-b" in listed.stdout
+    assert "it is that migration" in listed.stdout, listed.stdout
+    cleaned = owner.migrascope(tmp_path, "clean", *THEIRS)
+    assert cleaned.returncode == 0, cleaned.stdout
+    assert "aborted: host-a: running" in cleaned.stdout
+    assert await owner.domain.states() in ({"host-a": "running", "host-b": state} for state in (GONE, OFF))
+    assert await owner.seen("host-a") == before
+    again = owner.migrascope(tmp_path, "clean", *THEIRS)
+    assert again.stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"

@@ -1,0 +1,50 @@
+"""Testbeds whose ports others wire, or whose tenants' networks are tunnels: the website before, during and after a
+migration."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from lab.cloud import Cloud, Visitor
+from lab.machine import migrascope
+from migrascope.testbed.settings import COMPUTE, CONTROLLER
+
+pytestmark = pytest.mark.lab
+MADE = {
+    "ovn": (("--network", "ovn"), "geneve", 1442, ("--network", "agents", "are wired by ovn")),
+    "vxlan": (("--tenant", "vxlan"), "vxlan", 1450, ("--tenant", "vlan", "are on vxlan")),
+}
+Made = tuple[tuple[str, ...], str, int, tuple[str, str, str]]
+
+
+@pytest.fixture(scope="module", params=["ovn", pytest.param("vxlan", marks=pytest.mark.soak)])
+def made(request: pytest.FixtureRequest) -> Iterator[tuple[Cloud, Made]]:
+    kind = MADE[request.param]
+    name = f"{request.param}{os.getpid()}"
+    up = migrascope("testbed", "up", "--name", name, *kind[0], timeout_s=1200)
+    assert up.returncode == 0, up.stderr
+    yield Cloud(name), kind
+    assert migrascope("testbed", "down", "--purge", "--name", name).returncode == 0
+
+
+def test_a_page_is_served_while_its_server_migrates(made: tuple[Cloud, Made]) -> None:
+    cloud, (_, tenant, mtu, _) = made
+    network = cloud.sdk('print(json.dumps(cloud.network.find_network("instances").to_dict()))')
+    assert (network["provider_network_type"], network["mtu"]) == (tenant, mtu)
+    server = cloud.create("website", COMPUTE)
+    cloud.serves(server)
+    before = cloud.volume_checksum(server)
+    with Visitor(cloud, server) as visitor:
+        assert cloud.migrate(server, CONTROLLER)["host"] == CONTROLLER
+        assert cloud.migrate(server, COMPUTE)["host"] == COMPUTE
+    assert visitor.visits.failed == []
+    assert visitor.visits.answered > 100
+    assert cloud.volume_checksum(server) == before
+
+
+def test_what_a_testbed_was_made_with_is_not_changed(made: tuple[Cloud, Made]) -> None:
+    cloud, (_, _, _, (option, other, said)) = made
+    refused = migrascope("testbed", "up", "--name", cloud.testbed.name, option, other)
+    assert refused.returncode == 2
+    assert said in refused.stderr
