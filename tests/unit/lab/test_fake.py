@@ -32,6 +32,7 @@ WHERE_ASKED_FOR = {
     "stamp_sent",
     "stamp_reply",
     "disturbance",
+    "flow",
 }
 BEFORE_A_RUN = {"tried", "borne"}
 RECORDED = set(TABLES) - WHERE_ASKED_FOR - OF_OTHER_LABS - BEFORE_A_RUN
