@@ -67,6 +67,25 @@ def test_failures(kept: Kept) -> None:
     assert late.endswith("met"), late
 
 
+def test_handover(kept: Kept) -> None:
+    """Aborted when all is sent, a destination that runs by itself does so beside the source; one that waits for a word
+    never does."""
+    folder, summary, printed = run("handover")
+    trials = by_disturbance(summary)
+    found: dict[str, list[TrialResult]] = {}
+    for trial in trials["aborted"]:
+        found.setdefault(trial.facts.factors.handover, []).append(trial)
+    assert {handover: len(several) for handover, several in found.items()} == {"qemu": 5, "managed": 5}
+    copies = {
+        name: [trial.judgement.verdict for trial in several].count("two copies") for name, several in found.items()
+    }
+    assert copies["managed"] == 0
+    assert copies["qemu"] > 0
+    assert {trial.facts.status for trial in trials[NONE]} == {"ok"}
+    assert "two copies" not in {trial.judgement.verdict for trial in trials[NONE]}
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
+
+
 def test_how_late_a_disturbance_takes_effect(kept: Kept) -> None:
     folder = aim.measured()
     late = aim.table(aim.lateness([folder]))

@@ -12,6 +12,7 @@ Scenario = Literal["none", "offline", "online", "relay"]
 Cache = Literal["warm", "cold"]
 Pattern = Literal["random", "sequential", "hot", "few"]
 Observed = Literal["all", "none"]
+Handover = Literal["qemu", "managed"]
 MOST_MEMORY = 2**40
 """1 TiB."""
 
@@ -21,7 +22,8 @@ class Axes(Part):
     viewer: the other half of an observer-effect pair. storage: whether both hosts reach the volume, or each has a file
     of its own and the migration copies it. resident: incompressible memory that the guest holds. vcpus: empty:
     instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a pattern.
-    disturbance: names of tables [[disturbance]], or "none"."""
+    disturbance: names of tables [[disturbance]], or "none". handover: who lets the destination
+    run, QEMU itself or a manager's word; empty: as the lab does it."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
     policy: list[str] = Field(default=["pre-copy"], min_length=1)
@@ -37,6 +39,7 @@ class Axes(Part):
     pattern: list[Pattern] = Field(default=["random"], min_length=1)
     disturbance: list[str] = Field(default=[NONE], min_length=1)
     probes: list[Observed] = Field(default=["all"], min_length=1)
+    handover: list[Handover] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _sane(self) -> Self:

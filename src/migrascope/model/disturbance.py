@@ -152,6 +152,8 @@ class Disturbance(Part):
             return (
                 f"the lab {lab} has no target {self.target} for {self.kind}: one of {', '.join(kind.targets_of(lab))}"
             )
+        if words := kind.refused_on(self, lab):
+            return words
         if self.hold and lab != "qemu":
             return f"hold: the lab {lab} cannot hold the switchover"
         if self.phase == ACCEPTED and lab != "openstack":

@@ -10,6 +10,7 @@ from migrascope.model.axes import Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.family import DUAL_STACK, FIRST, SECOND, Family
 from migrascope.model.hosts import HostsPlan
+from migrascope.model.lab_limits import not_there
 from migrascope.model.load import Load
 from migrascope.model.name import ForeignName, Name, OptionalForeignName
 from migrascope.model.observed import ObservedPlan
@@ -193,17 +194,9 @@ class Plan(Part):
         return self
 
     @model_validator(mode="after")
-    def _programmed(self) -> Self:
-        if self.lab.qemu_program is not None and self.lab.kind == "libvirt":
-            raise ValueError("lab.qemu_program: the lab libvirt runs the QEMU of its hosts' image; leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _sampled(self) -> Self:
-        if self.probes.dirty and self.lab.kind not in ("qemu", "fake"):
-            raise ValueError(
-                f"probes.dirty: what a guest dirties is sampled in the lab qemu, not in {self.lab.kind}; leave it out"
-            )
+    def _of_its_lab(self) -> Self:
+        if problem := not_there(self):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

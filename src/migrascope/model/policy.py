@@ -117,9 +117,10 @@ class Policy(Part):
     """One way of migrating; without any key it is plain pre-copy.
 
     bandwidth: what the migration may send; 0: as much as the link takes. pause: the guest is stopped at a moment and
-    runs on at the destination. tls: the stream is encrypted, and both ends show certificates. fixed: one limit of its
-    own. nova, ovirt, proxmox, advised: who looks at the migration while it runs and changes its downtime limit. At
-    most one of these. capabilities, parameters: whatever else QEMU offers, by its QMP name.
+    runs on at the destination. tls: the stream is encrypted, and both ends show certificates. tunnelled: it goes
+    through libvirt's own connection. fixed: one limit of its own. nova, ovirt, proxmox, advised: who looks at the
+    migration while it runs and changes its downtime limit. At most one of these. capabilities, parameters: whatever
+    else QEMU offers, by its QMP name.
     """
 
     bandwidth: Rate = 0.0
@@ -130,6 +131,7 @@ class Policy(Part):
     dirty_limit: DirtyLimit | None = None
     pause: Moment | None = None
     tls: bool = False
+    tunnelled: bool = False
     fixed: FixedLimit | None = None
     nova: NovaSteps | None = None
     ovirt: OvirtSchedule | None = None
@@ -145,6 +147,8 @@ class Policy(Part):
             ("multifd", "xbzrle", "QEMU has no XBZRLE over multifd"),
             ("auto_converge", "dirty_limit", "QEMU takes one of auto_converge and dirty_limit"),
             ("post_copy", "pause", "a guest that is paused has nothing left for post-copy"),
+            ("tunnelled", "post_copy", "post-copy is not supported with tunnelled migration"),  # libvirt's words
+            ("tunnelled", "multifd", "libvirt has no parallel connections in a tunnel"),
         ]
         for text, other, words in together:
             if getattr(self, text) and getattr(self, other):

@@ -4,7 +4,7 @@ nowhere put back, by trial."""
 import itertools
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from migrascope.model import units
@@ -24,7 +24,8 @@ COMMAND = "command"
 class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
     write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one. storage: shared in
-    recordings from before volumes were copied."""
+    recordings from before volumes were copied. handover: "qemu", "managed", or "own" for what the lab does where the
+    plan says nothing."""
 
     scenario: Scenario
     policy: str
@@ -41,6 +42,8 @@ class Factors:
     write_set_bytes: int = 0
     write_pattern: str = "none"
     storage: Storage = SHARED
+    # Not in its text, by which the fake lab draws its truths: so a seed gives the same as before this factor.
+    handover: str = field(default="own", repr=False)
 
     def label(self, beside: "list[Factors]") -> str:
         """The factors that differ among `beside`, as a short name in the units of plans."""
@@ -117,7 +120,8 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
         axes.probes,
         axes.disturbance,
     )
-    guests = list(itertools.product(axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
+    handed: list[str] = [*axes.handover] or ["own"]
+    guests = list(itertools.product(handed, axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
     return [
         Factors(
             *level,
@@ -127,11 +131,12 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
             write_pattern=pattern,
             instances=instances,
             storage=storage,
+            handover=handover,
         )
         for level in levels
         for storage in axes.storage
         for instances in plan.fleet.count or [1]
-        for vcpus, (rate, size, pattern) in guests
+        for handover, vcpus, (rate, size, pattern) in guests
     ]
 
 

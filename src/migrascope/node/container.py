@@ -237,16 +237,17 @@ def inits(network: int) -> Iterator[int]:
                 yield int(path.name)
 
 
-def members(pid: int) -> Iterator[int]:
-    """The processes of the node whose PID 1 this is, itself included; none when it is gone."""
+def members(pid: int, kind: str = "pid") -> Iterator[int]:
+    """The processes of the node whose PID 1 this is, itself included; none when it is gone. kind: of the namespace that
+    they share: "net" for a node without an init."""
     try:
-        space = Path(f"/proc/{pid}/ns/pid").stat().st_ino
+        space = Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
     except OSError:
         return
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             with contextlib.suppress(OSError):
-                if (path / "ns/pid").stat().st_ino == space:
+                if (path / "ns" / kind).stat().st_ino == space:
                     yield int(path.name)
 
 

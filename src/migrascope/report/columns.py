@@ -130,6 +130,7 @@ FACTOR_TITLES = {
     "write_Bps": "Writes",
     "write_set_bytes": "Working set",
     "write_pattern": "Pattern",
+    "handover": "Handover",
 }
 
 

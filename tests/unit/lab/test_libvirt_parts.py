@@ -70,6 +70,7 @@ def test_the_processor_is_the_accelerator_s(accelerator: str, kind: str, mode: s
             {"auto_converge.initial": 20, "auto_converge.increment": 10},
         ),
         ("multifd", {"VIR_MIGRATE_PARALLEL"}, {"parallel.connections": 4}),
+        ("tls", {"VIR_MIGRATE_TLS"}, {}),
         (
             "multifd-zstd",
             {"VIR_MIGRATE_PARALLEL", "VIR_MIGRATE_COMPRESSED"},
@@ -98,7 +99,6 @@ def test_a_bandwidth_is_whole_mebibytes_a_second(rate: str, mib_s: int) -> None:
     ("policy", "words"),
     [
         (BUILT_IN["dirty-limit"], "dirty_limit: "),
-        (BUILT_IN["tls"], "tls: "),
         (Policy(capabilities={"return-path": True}), "capabilities: "),
         (Policy(parameters={"announce-rounds": 7}), "parameters: "),
         (Policy(auto_converge=AutoConverge(maximum=50)), "auto_converge.maximum: "),
@@ -107,6 +107,14 @@ def test_a_bandwidth_is_whole_mebibytes_a_second(rate: str, mib_s: int) -> None:
 )
 def test_what_libvirt_has_no_word_for_is_refused(policy: Policy, words: str) -> None:
     assert (refused(policy) or "").startswith(words)
+
+
+def test_a_tunnel_is_libvirt_s_alone(tmp_path: Path) -> None:
+    text = '[axes]\npolicy = ["through"]\n[policies.through]\ntunnelled = true\n'
+    policy = load(plan(tmp_path, text), Options(lab="libvirt")).chosen_policies()["through"]
+    assert set(request_of(policy).flags) == {*ALWAYS, "VIR_MIGRATE_TUNNELLED"}
+    with pytest.raises(PlanError, match="policy through: tunnelled: only libvirt has a tunnel"):
+        load(plan(tmp_path, text), Options(lab="qemu"))
 
 
 def test_a_pause_is_a_call_and_no_flag() -> None:
@@ -125,6 +133,9 @@ def test_a_pause_is_a_call_and_no_flag() -> None:
         ({"host-a": "paused", "host-b": "paused"}, PATIENCE_S, AGAIN),
         ({"host-a": "no domain", "host-b": "no domain"}, 0.0, AGAIN),
         ({"host-a": "no answer", "host-b": "running"}, 0.0, None),
+        ({"host-a": "no answer", "host-b": "paused"}, PATIENCE_S - 0.1, None),
+        ({"host-a": "no answer", "host-b": "no domain"}, PATIENCE_S - 0.1, None),
+        ({"host-a": "no answer", "host-b": "no domain"}, PATIENCE_S, AGAIN),
     ],
 )
 def test_an_operator_never_has_it_run_twice(states: dict[str, str], waited_s: float, step: str | None) -> None:
@@ -207,11 +218,11 @@ def test_a_plan_names_the_lab_and_a_command_line_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[axes]\npolicy = ["tls"]\n', "policy tls: tls: the lab gives its hosts no certificates"),
+        ('[axes]\nhandover = ["managed"]\n', "axes.handover: in the lab libvirt others hand over"),
         ('[lab]\nqemu_program = "/usr/bin/qemu"\n', "lab.qemu_program: the lab libvirt runs the QEMU of its hosts"),
         ("[probes]\ndirty = true\n", "probes.dirty: .* not in libvirt"),
-        ('[axes]\ndisturbance = ["off"]\n[[disturbance]]\nname = "off"\nkind = "node-off"\ntarget = "source"\n'
-         'when = "first-copy"\nduration = "5s"\n', "the lab libvirt has no node-off"),
+        ('[axes]\ndisturbance = ["off"]\n[[disturbance]]\nname = "off"\nkind = "no-memory"\ntarget = "source"\n'
+         'when = "first-copy"\nduration = "5s"\n', "the lab libvirt has no no-memory"),
         ('[axes]\ndisturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\ntarget = "migration"\n'
          'when = "switchover"\nduration = "5s"\nhold = true\n', "hold: the lab libvirt cannot hold"),
     ],

@@ -109,7 +109,7 @@ TESTBED = "[lab]\nkind = 'openstack'\n"
 def test_the_labs_have_different_ones() -> None:
     parse(plan_of(DOWN) + TESTBED, "plan")
     parse(plan_of(CUT.replace("migration", "management")) + TESTBED, "plan")
-    with pytest.raises(PlanError, match="the lab qemu has no service-down, only openstack has"):
+    with pytest.raises(PlanError, match="the lab qemu has no service-down, only openstack and libvirt has"):
         parse(plan_of(DOWN), "plan")
     with pytest.raises(PlanError, match="the lab qemu has no target management"):
         parse(plan_of(CUT.replace("migration", "management")), "plan")

@@ -12,12 +12,13 @@ def refused(policy: Policy) -> str | None:
     """Why libvirt cannot do it, or why it is not done to a domain of others; None where it can be."""
     if policy.pause:
         return "pause: a domain of others is not suspended"
-    return of_libvirt.refused(policy.model_copy(update={"tls": False}))
+    if policy.tunnelled:
+        return "tunnelled: the memory of a domain of others goes from QEMU to QEMU"
+    return of_libvirt.refused(policy)
 
 
 def request_of(policy: Policy, *, peer_to_peer: bool) -> of_libvirt.Request:
     """Flags and parameters of a policy that is not refused. Definitions stay where they are: no flag makes one or takes
     one away. libvirt's own judgement of what is unsafe stands."""
     request = of_libvirt.request_of(policy)
-    flags = [flag for flag in request.flags if peer_to_peer or flag != _PEER]
-    return replace(request, flags=[*flags, "VIR_MIGRATE_TLS"] if policy.tls else flags)
+    return replace(request, flags=[flag for flag in request.flags if peer_to_peer or flag != _PEER])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.libvirt import migration
 from migrascope.lab.libvirt.connection import LibvirtError
+from migrascope.lab.libvirt.host import Host
+from migrascope.lab.libvirt.outage import HostOff, LibvirtDies, LibvirtHangs
 from migrascope.lab.qemu.disturbing import HostTools
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
@@ -38,6 +40,18 @@ class LibvirtTools(HostTools):
 
     def migrate_again(self) -> Injector:
         return SecondMigration(self._instance, self._destination)
+
+    def kill_service(self, node: str, service: str, *, stay: bool) -> Injector:
+        return LibvirtDies(self._host(node), stay=stay)
+
+    def freeze_service(self, node: str, service: str) -> Injector:
+        return LibvirtHangs(self._host(node))
+
+    def power_off(self, side: str) -> Injector:
+        return HostOff(self._host(side), self._topology.lab_links)
+
+    def _host(self, side: str) -> Host:
+        return self._instance.hosts[self._hosts[side]]
 
     def _qemu(self, side: str) -> int:
         host = self._hosts[side]

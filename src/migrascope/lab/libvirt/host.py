@@ -1,14 +1,18 @@
 """A host of the lab: libvirt's daemon in a namespace, on a root image, with state of its own."""
 
+import contextlib
+import os
+import signal
 import uuid
 from pathlib import Path, PurePath
 
-from migrascope.lab.libvirt.connection import Connection
+from migrascope.lab.libvirt.connection import Connection, LibvirtError
 from migrascope.lab.qemu.topology import address
-from migrascope.node.container import inside
+from migrascope.node.container import inside, members
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Process, ProcessError, Where, start, tail
-from migrascope.node.wait import wait_until
+from migrascope.node.wait import WaitTimeout, wait_until
+from migrascope.store.removal import remove_tree
 
 PORT = 16509
 _READY_S = 30.0
@@ -24,9 +28,10 @@ IMAGES = PurePath(_FOLDERS["state"], "images")
 """Where a host has the files of its volumes."""
 # /sys of this machine shows its own network; libvirt looks there for the bridges of the host.
 _BEGIN = """
-hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys &&
-exec libvirtd --listen --pid-file=/run/libvirt/libvirtd.pid
+hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys && echo ready && exec sleep infinity
 """
+_DAEMON = ("libvirtd", "--listen", "--pid-file=/run/libvirt/libvirtd.pid")
+_ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/")
 # A host is a namespace of this machine: nothing confines a QEMU there but that; cgroups and /dev are this machine's.
 _QEMU = """\
 user = "root"
@@ -41,6 +46,7 @@ stdio_handler = "file"
 """
 
 
+_TLS = 'migrate_tls_x509_cert_dir = "%s"\nmigrate_tls_x509_verify = 1\n'
 _LOG = "/var/log/libvirt/phases.log"
 _LOGGED = """\
 log_filters = "4:qemu.qemu_migration_cookie 4:qemu.qemu_migration_params 1:qemu.qemu_migration 1:qemu.qemu_domainjob"
@@ -51,12 +57,18 @@ and each matches all sources that begin so."""
 
 
 class Host:
-    """One host. folder: its own, where what libvirt writes lies, and its logs."""
+    """One host. folder: its own, where what libvirt writes lies, and its logs. A process that does nothing holds its
+    mounts and its name, so that libvirt may come and go."""
 
-    def __init__(self, name: str, namespace: Namespace, root: Path, folder: Path) -> None:
-        self.name, self._folder = name, folder
+    def __init__(
+        self, name: str, namespace: Namespace, root: Path, folder: Path, certificates: Path | None = None
+    ) -> None:
+        """certificates: the folder of those that a QEMU shows where a migration is encrypted, and of who signed
+        them."""
+        self.name, self._folder, self._certificates = name, folder, certificates
         self._where = Where(namespace, root, laid=tuple((folder / part, at) for part, at in _FOLDERS.items()))
-        self._process: Process | None = None
+        self._holder: Process | None = None
+        self._libvirtd: Process | None = None
         self.connection = Connection(name)
 
     async def up(self) -> None:
@@ -64,31 +76,69 @@ class Host:
         for part in _FOLDERS:
             (self._folder / part).mkdir(parents=True, exist_ok=True)
         (self._folder / "etc/libvirtd.conf").write_text(self._settings(), encoding="utf-8")
-        (self._folder / "etc/qemu.conf").write_text(_QEMU, encoding="utf-8")
+        shown = "" if self._certificates is None else _TLS % self._certificates
+        (self._folder / "etc/qemu.conf").write_text(_QEMU + shown, encoding="utf-8")
         argv = ["unshare", "--uts", "sh", "-c", _BEGIN, self.name]
-        process = await start(f"libvirt on {self.name}", argv, self._where, self._folder / "libvirtd.log")
-        self._process = process
+        self._holder = await start(f"the host {self.name}", argv, self._where, self._folder / "host.log", piped=True)
+        await self._holder.ready(_READY_S)
+        await self.start()
+
+    async def start(self) -> None:
+        """Starts libvirt, as its supervisor does, and connects to it. ProcessError with its words when it does not come
+        up."""
+        assert self._holder is not None
+        await self.connection.close()
+        (self._folder / "run/libvirt-sock").unlink(missing_ok=True)
+        # Without a PID namespace of its own, and so without a fork: libvirt's number is that of the process.
+        spaces = ["nsenter", f"--target={self._holder.pid}", "--mount", "--uts", "--net", "--root", "--wd"]
+        argv = [*spaces, "--", "env", "-i", *_ENVIRONMENT, *_DAEMON]
+        process = await start(f"libvirt on {self.name}", argv, Where(), self._folder / "libvirtd.log")
+        self._libvirtd = process
 
         async def listens() -> bool:
             if process.ended:
                 raise ProcessError(process.problem())
             return (self._folder / "run/libvirt-sock").exists()
 
-        await wait_until(listens, _READY_S, f"libvirt on {self.name} listens", 0.02)
-        await self.connection.open(self.python)
+        try:
+            await wait_until(listens, _READY_S, f"libvirt on {self.name} listens", 0.02)
+            await self.connection.open(self.python)
+        except (WaitTimeout, LibvirtError) as error:
+            raise ProcessError(f"{error}\n  {process.problem()}") from error
+
+    async def kill(self) -> None:
+        """SIGKILL to libvirt. Its QEMUs live on."""
+        assert self._libvirtd is not None
+        await self._libvirtd.kill()
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Stops libvirt where it is, or lets it go on."""
+        assert self._libvirtd is not None
+        self._libvirtd.send(signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    async def power_off(self) -> None:
+        """SIGKILL to all that runs on it; what it had in memory, as which domains it ran, is gone."""
+        assert self._holder is not None
+        for pid in members(self._holder.pid, "net"):
+            if pid != self._holder.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        await self.kill()
+        for path in (self._folder / "run").iterdir():
+            remove_tree(path, path.parent)
 
     def _settings(self) -> str:
-        """It listens on the management link only, which the lab's own nodes alone are on."""
+        """It listens on all addresses of the host, which are on links that the lab's own nodes alone are on: a guest
+        has no way to them."""
         return (
             f'host_uuid = "{uuid.uuid4()}"\nlisten_tls = 0\nlisten_tcp = 1\nauth_tcp = "none"\n'
-            f'listen_addr = "{address(self.name, "management")}"\ntcp_port = "{PORT}"\n'
+            f'listen_addr = "0.0.0.0"\ntcp_port = "{PORT}"\n'
             'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
         ) + _LOGGED % _LOG
 
-    @property
-    def uri(self) -> str:
-        """By which the other host's libvirt reaches this one."""
-        return f"qemu+tcp://{address(self.name, 'management')}:{PORT}/system"
+    def uri(self, link: str) -> str:
+        """By which the other host's libvirt reaches this one over a link."""
+        return f"qemu+tcp://{address(self.name, link)}:{PORT}/system"
 
     @property
     def phases(self) -> Path:
@@ -98,8 +148,8 @@ class Host:
     @property
     def python(self) -> list[str]:
         """The command of a Python in the host that has libvirt's module."""
-        assert self._process is not None
-        return inside(self._process.pid, ["setpriv", "--pdeathsig", "KILL", "python3"])
+        assert self._holder is not None
+        return inside(self._holder.pid, ["setpriv", "--pdeathsig", "KILL", "python3"])
 
     def qemu(self, name: str) -> int | None:
         """The number on this machine of the QEMU that runs a domain; None where none does."""
@@ -123,5 +173,7 @@ class Host:
     async def down(self) -> None:
         """Ends it. What QEMUs are left end with the lab."""
         await self.connection.close()
-        if self._process is not None:
-            await self._process.stop()
+        for process in (self._libvirtd, self._holder):
+            if process is not None:
+                process.send(signal.SIGCONT)
+                await process.stop()

@@ -87,7 +87,7 @@ class LibvirtInstance(Placed):
         """libvirt's events and statistics and QEMU's through it, its phases, the links' counters, and its frames by
         host."""
         hosts = {name: {"uri": "qemu:///system", "python": host.python} for name, host in self.hosts.items()}
-        config = {"hosts": hosts, "domain": self.spec.uuid, "interval_s": interval_s, "persist": False}
+        config = {"hosts": hosts, "domain": self.spec.uuid, "interval_s": interval_s, "persist": True}
         probe = ProcessSpec("libvirt", "migrascope.probe.libvirt", "fabric", None, config)
         logs = {"logs": {name: str(host.phases) for name, host in self.hosts.items()}}
         phases = ProcessSpec("libvirt_log", "migrascope.probe.libvirt_log", "fabric", None, logs)

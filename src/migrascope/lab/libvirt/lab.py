@@ -12,6 +12,7 @@ from migrascope.lab.libvirt.connection import version_text
 from migrascope.lab.libvirt.domain import DomainSpec
 from migrascope.lab.libvirt.host import IMAGES, Host
 from migrascope.lab.libvirt.instance import LibvirtInstance
+from migrascope.lab.qemu import tls
 from migrascope.lab.qemu.topology import BRIDGE, Topology, address
 from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.qemu.volume import EXPORT_PORT
@@ -57,8 +58,12 @@ class LibvirtLab(TopologyLab):
             topology = Topology(register, families)
             topology.create()
             chosen = await accelerator.choose(wanted, "qemu-system-x86_64", libvirt_root, boot.kernel, register.folder)
+            certificates = None
+            if any(policy.tls for policy in policies.values()):
+                await tls.make(register.folder, [address(name, "migration") for name in HOSTS])
+                certificates = register.folder / tls.FOLDER
             for name in HOSTS:
-                hosts[name] = Host(name, topology.nodes[name], libvirt_root, register.folder / name)
+                hosts[name] = Host(name, topology.nodes[name], libvirt_root, register.folder / name, certificates)
             await asyncio.gather(*(host.up() for host in hosts.values()))
             yield cls(register, topology, hosts, image_root, boot, chosen, policies)
         finally:

@@ -39,11 +39,14 @@ class Migrated(Protocol):
 
 
 def arguments(instance: "LibvirtInstance", destination: str) -> tuple[Any, ...]:
-    """What virDomainMigrateToURI3 is given: the stream goes over the migration link, libvirts talk over management."""
-    request = request_of(instance.policy, instance.spec.storage)
+    """What virDomainMigrateToURI3 is given: the stream goes over the migration link, libvirts talk over management.
+    Where it goes through their connection, that is over the migration link."""
+    request, host = request_of(instance.policy, instance.spec.storage), instance.hosts[destination]
+    if instance.policy.tunnelled:
+        return host.uri("migration"), request.parameters, {"flags": request.flags}
     to = address(destination, "migration")
     parameters = {"migrate_uri": f"tcp://{to}", "listen_address": to} | request.parameters
-    return instance.hosts[destination].uri, parameters, {"flags": request.flags}
+    return host.uri("management"), parameters, {"flags": request.flags}
 
 
 async def migrate(instance: Migrated, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:

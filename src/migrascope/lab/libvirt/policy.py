@@ -14,7 +14,6 @@ _NOT_THERE = {
     "dirty_limit": "libvirt's migration has no dirty limit",
     "capabilities": "libvirt sets QEMU's capabilities itself, by its flags",
     "parameters": "libvirt sets QEMU's parameters itself, by its own",
-    "tls": "the lab gives its hosts no certificates",
 }
 _MIB = 2**20
 _ALWAYS = ("VIR_MIGRATE_LIVE", "VIR_MIGRATE_PEER2PEER")
@@ -60,6 +59,10 @@ def request_of(policy: Policy, storage: Storage = SHARED) -> Request:
         parameters |= {"compression": "xbzrle", "compression.xbzrle.cache": policy.xbzrle.cache}
     if policy.post_copy:
         flags.append("VIR_MIGRATE_POSTCOPY")
+    if policy.tls:
+        flags.append("VIR_MIGRATE_TLS")
+    if policy.tunnelled:
+        flags.append("VIR_MIGRATE_TUNNELLED")
     if many := policy.multifd:
         flags.append("VIR_MIGRATE_PARALLEL")
         parameters["parallel.connections"] = many.channels

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from migrascope.lab.boot_image import BootImage
 from migrascope.lab.contract import Requested
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.qemu import disturbing, migration, policy_probe, sampling, settings, tls
+from migrascope.lab.qemu.handover import CAPABILITIES, Handover
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
 from migrascope.lab.qemu.monitor import MonitorError
@@ -70,8 +72,9 @@ class QemuInstance(Instance):
         copied = self.spec.storage == COPIED
         wanted = settings.settings_of(self.spec.policy, factors.downtime_limit_s, waits=copied)
         applied: dict[str, Any] = {}
-        for host in (self.host, destination):
-            applied[host] = await settings.apply(self.monitors[host], wanted, untouched)
+        for host, side in ((self.host, "source"), (destination, "destination")):
+            on = wanted.capabilities | ({CAPABILITIES[side]} if self.spec.managed else set())
+            applied[host] = await settings.apply(self.monitors[host], replace(wanted, capabilities=on), untouched)
         await migration.prepare(self, destination)
         if copied:
             source, to = self.monitors[self.host], address(destination, "migration")
@@ -96,10 +99,13 @@ class QemuInstance(Instance):
         policy = self.spec.policy
         if policy.post_copy is not None and policy.post_copy.recover:
             self._recovery = Recovery(self, destination, self._lab.topology.nodes[self.host])
+        handover = Handover(self, destination) if self.spec.managed else None
         try:
-            return await migration.migrate(
-                self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery, self._steering
-            )
+            async with handover.words() if handover else contextlib.nullcontext():
+                return await migration.migrate(
+                    self, destination, policy, limit_s, self._downtime_limit_s, requested, self._recovery,
+                    self._steering, handover,
+                )  # fmt: skip
         except Problem:
             if self.copy is not None:
                 await self.copy.drop()
@@ -180,7 +186,8 @@ class QemuLab(TopologyLab):
         the caller destroys it, also when this raises."""
         self.make_way(factors, folder)
         policy = self._policies[factors.policy]
-        spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy, factors.storage)
+        managed = factors.handover == "managed"
+        spec = InstanceSpec(name, factors.memory_bytes, factors.vcpus, self._boot, policy, factors.storage, managed)
         instance = QemuInstance(self, spec, host, folder)
         try:
             await instance.volume.create()

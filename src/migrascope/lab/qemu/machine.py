@@ -26,7 +26,8 @@ class Program:
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """An instance to be made. tap: the name of its interface in each host."""
+    """An instance to be made. managed: its destination waits for a word. tap: the name of its interface in each
+    host."""
 
     name: str
     memory_bytes: int
@@ -34,6 +35,7 @@ class InstanceSpec:
     image: BootImage
     policy: Policy
     storage: Storage = SHARED
+    managed: bool = False
     mac: str = "52:54:00:6d:73:01"
     tap: str = "vm-1"
 
@@ -73,4 +75,6 @@ def arguments(
     for purpose in ("control", "probe"):
         argv += ["-chardev", f"socket,id={purpose},path={folder / host}.{purpose},server=on,wait=off"]
         argv += ["-mon", f"chardev={purpose},mode=control"]
-    return [*argv, "-incoming", "defer"] if incoming else argv
+    if not incoming:
+        return argv
+    return [*argv, "-incoming", "defer", *(["-S"] if spec.managed else [])]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
+from migrascope.lab.qemu.handover import Handover
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.recovery import Recovery
@@ -37,9 +38,11 @@ async def prepare(instance: Instance, destination: str) -> None:
 async def migrate(
     instance: Instance, destination: str, policy: Policy, limit_s: float, downtime_limit_s: float,
     requested: Requested, recovery: Recovery | None, steering: Steering | None = None,
+    handover: Handover | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Migrates a prepared instance and gives the source's final query-migrate. recovery: what is done about a post-copy
-    without its link, None for nothing. steering: who changes it while it runs, None for nobody.
+    without its link, None for nothing. steering: who changes it while it runs, handover: who hands it over, None for
+    nobody.
 
     QEMU answers nobody while it sends the rest of a stopped guest, so it may be silent for the downtime limit more than
     otherwise. requested is called right before the command goes to QEMU. MigrationFailed with the reason;
@@ -76,7 +79,7 @@ async def migrate(
         if instance.copy is not None and instance.copy.following:
             await _keep_copying(instance, instance.copy, source, status == "pre-switchover", limit_s - elapsed)
         if status == "pre-switchover" and not instance.held:
-            await monitor.execute("migrate-continue", {"state": status})
+            await (handover.go_on() if handover else monitor.execute("migrate-continue", {"state": status}))
         elif problem := instance.dead():
             raise MigrationFailed(problem)
         if elapsed > limit_s:

@@ -22,6 +22,7 @@ from migrascope.model.kinds.qemu_freeze import QemuFreeze
 from migrascope.model.kinds.qemu_kill import QemuKill
 from migrascope.model.kinds.second_migration import SecondMigration
 from migrascope.model.kinds.service_down import ServiceDown
+from migrascope.model.kinds.service_freeze import ServiceFreeze
 from migrascope.model.kinds.service_kill import ServiceKill
 from migrascope.model.kinds.storage_load import StorageLoad
 from migrascope.model.kinds.traffic import Traffic
@@ -47,6 +48,7 @@ KINDS: dict[str, Kind] = {
         ForceComplete(),
         ServiceKill(),
         ServiceDown(),
+        ServiceFreeze(),
         NodeOff(),
         GuestMemory(),
         GuestNetwork(),

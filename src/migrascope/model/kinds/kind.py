@@ -114,6 +114,10 @@ class Tools:
         """A service of a node dies. stay: and does not start again until that is healed."""
         raise NotImplementedError
 
+    def freeze_service(self, node: str, service: str) -> Injector:
+        """A service of a node stands still."""
+        raise NotImplementedError
+
     def power_off(self, side: str) -> Injector:
         """A host loses its power."""
         raise NotImplementedError
@@ -155,6 +159,10 @@ class Kind:
 
     def problem(self, disturbance: "Disturbance") -> str | None:
         """What of a dose, whose keys are the right ones, makes no sense; None where all does."""
+        return None
+
+    def refused_on(self, disturbance: "Disturbance", lab: str) -> str | None:
+        """Why a lab that has the kind does not have this of it; None where it has."""
         return None
 
     def memory_bytes(self, disturbance: "Disturbance") -> int:

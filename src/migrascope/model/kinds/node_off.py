@@ -2,9 +2,10 @@
 it back after `duration`. target: `source` or `destination`.
 
 **How.** SIGKILL to the first process of the node, which ends all others of it. Healing boots the node and starts its
-services.
+services. On the lab `libvirt`: no frame passes the host's ports any more, then SIGKILL to all of its processes; healing
+opens the ports and starts libvirt, which knows of no domain.
 
-**What it needs.** The testbed.
+**What it needs.** The testbed, or the lab `libvirt`.
 
 **Limits.** Both nodes share this machine's kernel and disk: what was written before the cut is there, fsync or not.
 Where the node is the controller, the whole cloud is off."""
@@ -23,7 +24,7 @@ class NodeOff(Kind):
     does = "a host loses its power"
     how = "a node loses its power, and boots again"
     targets = HOST_SIDES
-    labs = CLOUD
+    labs = (*CLOUD, "libvirt")
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.power_off(disturbance.target)

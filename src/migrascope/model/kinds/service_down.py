@@ -1,10 +1,10 @@
-"""**What it does.** A service of OpenStack dies and stays down for `duration`. Services and targets are those of
+"""**What it does.** A service dies and stays down for `duration`. Services and targets are those of
 [service-kill](service-kill.md).
 
 **How.** SIGKILL to the main process of its unit, then `systemctl stop`, for libvirt of its sockets too, which would
 start it again. Healing starts all of them.
 
-**What it needs.** The testbed.
+**What it needs.** The testbed, or the lab `libvirt`.
 
 **Limits.** "Took effect" is the SIGKILL; systemd may have begun to start the service again before the stop reaches
 it, 0.1 s later."""
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class ServiceDown(ServiceKind):
     name = "service-down"
-    does = "a service of OpenStack is down"
+    does = "a service is down"
     how = "SIGKILL to a service, which systemd then keeps down"
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:

@@ -1,13 +1,15 @@
-"""**What it does.** A service of OpenStack dies once. `service`: `libvirt`, `nova-compute`, `l2-agent`
+"""**What it does.** A service dies once. `service`: `libvirt`, `nova-compute`, `l2-agent`
 (neutron-openvswitch-agent) or `ceph-osd`, with target `source` or `destination`; `rabbitmq`, `database` or
 `ceph-mon`, with target `controller`. On a [testbed with OVN](../testbed.md#ovn), instead of `l2-agent`:
 `ovn-controller`, with target `source` or `destination`; `ovn-northd`, `ovn-northbound` or `ovn-southbound` (its
-databases), with target `controller`.
+databases), with target `controller`. On the lab `libvirt`: `libvirt` alone.
 
 **How.** SIGKILL to the main process of its unit. systemd starts it again after 0.1 s (nova-compute, libvirt, the
-agent), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of use.
+agent), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of use. On
+the lab `libvirt` it is started again after 0.1 s, too.
 
-**What it needs.** The testbed. A service that it does not have fails the trial, with its name, before the migration.
+**What it needs.** The testbed, or the lab `libvirt`. A service that it does not have fails the trial, with its name,
+before the migration.
 
 **Limits.** Guests outlive libvirt and nova-compute, as on any host. There is one of each central service: its failure
 is one of the cloud's."""
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 class ServiceKill(ServiceKind):
     name = "service-kill"
-    does = "a service of OpenStack dies once"
+    does = "a service dies once"
     how = "SIGKILL to a service's main process; systemd starts it again"
     instant = True
 

@@ -1,6 +1,6 @@
-"""Kinds that end a service of OpenStack."""
+"""Kinds of failure of a service."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from migrascope.model.kinds.kind import CLOUD, HOST_SIDES, Kind
 
@@ -21,9 +21,14 @@ class ServiceKind(Kind):
     """A kind that names a service."""
 
     ability = "failure of a service"
-    targets = (*HOST_SIDES, "controller")
+    targets: ClassVar[tuple[str, ...]] = (*HOST_SIDES, "controller")
     needs = ("service",)
-    labs = CLOUD
+    labs: ClassVar[tuple[str, ...]] = (*CLOUD, "libvirt")
+
+    def refused_on(self, disturbance: "Disturbance", lab: str) -> str | None:
+        if lab == "libvirt" and disturbance.service != "libvirt":
+            return f"the lab libvirt has one service, libvirt, and no {disturbance.service}"
+        return None
 
     def problem(self, disturbance: "Disturbance") -> str | None:
         runs_on = SERVICES.get(disturbance.service or "")

@@ -19,6 +19,7 @@ FACTORS = {
     "write_set_bytes": "its working set",
     "write_pattern": "the order in which it writes",
     "storage": "whether both hosts reach the volume (shared), or the migration copied it",
+    "handover": "who let the destination run: qemu (itself), managed (a manager's word), own (as the lab does it)",
 }
 TRIAL = {
     "trial": "number of the trial in running order",

@@ -1,0 +1,21 @@
+"""What a plan asks of its lab that the lab does not have."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from migrascope.model.plan import Plan
+
+
+def not_there(plan: "Plan") -> str | None:
+    """The key of the plan, why its lab does not have it, and what to do; None where it has all."""
+    lab = plan.lab.kind
+    if plan.lab.qemu_program is not None and lab == "libvirt":
+        return "lab.qemu_program: the lab libvirt runs the QEMU of its hosts' image; leave it out"
+    if plan.probes.dirty and lab not in ("qemu", "fake"):
+        return f"probes.dirty: what a guest dirties is sampled in the lab qemu, not in {lab}; leave it out"
+    if plan.axes.handover and lab not in ("qemu", "fake"):
+        return f"axes.handover: in the lab {lab} others hand over, and no plan changes that; leave it out"
+    tunnelled = next((name for name, policy in plan.chosen_policies().items() if policy.tunnelled), None)
+    if tunnelled is not None and lab not in ("libvirt", "fake"):
+        return f"policy {tunnelled}: tunnelled: only libvirt has a tunnel: --lab libvirt"
+    return None
