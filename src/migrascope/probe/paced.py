@@ -134,8 +134,8 @@ def _send(program: Program, streams: Sequence[Stream], start_ns: int, until_ns: 
     if not requests:
         # The middle, because at the end the next packet may be due, which reading replies would delay.
         _sleep_until(until_ns - _BATCH_NS // 2)
-    for stream, sent in rows.items():
-        stream.sent.add_all(sent)
+    for stream, found in rows.items():
+        stream.sent.add_all(found)
 
 
 def _sleep_until(due_ns: int) -> None:

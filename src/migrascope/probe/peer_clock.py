@@ -27,7 +27,7 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 NO_STAMP, NO_TTL = -1, -1
 _MOST_BYTES = 256
 _MOST_READ = 100
-_LOOK_S = 0.1
+_LOOK_S = 0.2
 """Answers are read so often, which costs no accuracy, for their stamps are the kernel's: a process that wakes with cold
 caches is slow, and asking alone is quick."""
 _AGAIN_NS = 1_000_000_000
