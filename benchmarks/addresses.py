@@ -26,11 +26,12 @@ from migrascope.node.cpu import process_cpu_ns
 from migrascope.node.link import take_up
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
+from migrascope.node.wait import wait_until
 from migrascope.study.runs.environment import environment
 from observer_process import Observer
 
 ADDRESSES = [f"10.9.8.{number}" for number in range(101, 201)]
-LOOK_S, FIRST_LINE_S = 5.0, 1.0
+LOOK_S, FIRST_LINE_S, LIMIT_S = 5.0, 1.0, 30.0
 SERVER = "import socket, time\nserver = socket.create_server(('', 80))\ntime.sleep(1e6)"
 
 
@@ -63,8 +64,11 @@ async def shares(space: Namespace, seconds: float, rate: int, *addresses: str) -
     observer = Observer(space, addresses[0], rate, *addresses[1:])
     begun = time.monotonic()
     await observer.start()
-    while not observer.events:
-        await asyncio.sleep(0.005)
+
+    async def begun_to_tell() -> bool:
+        return bool(observer.events)
+
+    await wait_until(begun_to_tell, LIMIT_S, "the first line", every_s=0.005)
     first, looks = time.monotonic() - begun, []
     for _ in range(1 + max(2, round(seconds / LOOK_S))):
         await asyncio.sleep(LOOK_S)
