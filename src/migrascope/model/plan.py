@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from migrascope.model.address import OptionalAddress
 from migrascope.model.axes import Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
-from migrascope.model.family import DUAL_STACK, FIRST, SECOND, Family
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.lab_limits import not_there
 from migrascope.model.load import Load
@@ -183,18 +183,9 @@ class Plan(Part):
         return self
 
     @model_validator(mode="after")
-    def _dual_stack(self) -> Self:
+    def _of_its_lab(self) -> Self:
         if self.families not in ([FIRST], [FIRST, SECOND]):
             raise ValueError(f'families: ["{FIRST}"], or ["{FIRST}", "{SECOND}"], whose figures are set against those')
-        if SECOND in self.families and self.lab.kind not in DUAL_STACK:
-            raise ValueError(
-                f"families: the lab {self.lab.kind} is measured over {FIRST} alone, with {SECOND} are: "
-                f"{', '.join(DUAL_STACK)}; leave {SECOND} out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _of_its_lab(self) -> Self:
         if problem := not_there(self):
             raise ValueError(problem)
         return self
