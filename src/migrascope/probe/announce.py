@@ -50,7 +50,7 @@ def mac_filter(mac: str) -> bytes:
     address = bytes.fromhex(mac.replace(":", ""))
     first, last = int.from_bytes(address[:4], "big"), int.from_bytes(address[4:], "big")
     places = [start + side for start in (0, *_TUNNELLED) for side in (0, 6)]
-    program = []
+    program: list[tuple[int, int, int, int]] = []
     for at in places:
         taken = 4 * len(places) - len(program) - 3
         program += [(LOAD_WORD, 0, 0, at), (EQUAL, 0, 2, first), (LOAD_HALF, 0, 0, at + 4), (EQUAL, taken, 0, last)]

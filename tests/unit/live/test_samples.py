@@ -164,7 +164,8 @@ def test_what_empty_memory_takes_and_how_long_its_end_comes_after_the_last_of_it
     assert item.empty_s == 0
     slower = past(FACTORS, [replace(sample, at_s=sample.at_s + (sample.at_s > 1)) for sample in seen], took_s=3.5)
     assert slower is not None
-    assert (slower.empty_s, slower.settle_s) == (pytest.approx(1e-9), pytest.approx(3.5 - 2.7 - 0.3))
+    assert slower.empty_s == pytest.approx(1e-9)
+    assert slower.settle_s == pytest.approx(3.5 - 2.7 - 0.3)
     assert known(FACTORS, [item]).settle_s == pytest.approx(2.5 - 1.7 - 0.3)
     assert known(replace(FACTORS, link_bps=FACTORS.link_bps / 10), [item]).settle_s == pytest.approx(0.04 + 4.6)
     assert known(replace(FACTORS, policy="tls"), [item]).settle_s == NOTHING.settle_s

@@ -7,7 +7,7 @@ routes; the controller is the only chassis on the external link, so that floatin
 """
 
 from migrascope.testbed.roles import base, neutron, privsep, switch
-from migrascope.testbed.roles.common import CONTROL, config
+from migrascope.testbed.roles.common import CONTROL, Sections, config
 from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
 from migrascope.testbed.task import Await, Command, File, Task, Units
@@ -57,7 +57,7 @@ def _chassis(settings: Settings, secrets: Secrets, node: str) -> Task:
         known["ovn-cms-options"] = "enable-chassis-as-gw"
     tell = ["ovs-vsctl", "set", "Open_vSwitch", ".", *(f'external_ids:{key}="{value}"' for key, value in known.items())]
     registered = f"ovn-sbctl --timeout=3 --db={neutron.SOUTHBOUND} get Chassis {node} hostname"
-    agent = {
+    agent: Sections = {
         "DEFAULT": neutron.metadata(secrets),
         "ovs": {"ovsdb_connection": switch.OVSDB},
         "ovn": {"ovn_sb_connection": neutron.SOUTHBOUND},
