@@ -8,7 +8,7 @@ import pytest
 from faketrial import FACTORS, PLAN, record
 from guestpages import Guest, migrated
 
-from migrascope.live.experience import NOTHING, SPREAD, SPREAD_OF_OTHERS, known, past
+from migrascope.live.experience import NOTHING, OWN_BYTES, SPREAD, SPREAD_OF_OTHERS, known, past
 from migrascope.live.history import History
 from migrascope.live.recorded import past_of, resident_of, samples_of
 from migrascope.live.sample import Sample, of_libvirt, of_nova, of_qemu
@@ -164,7 +164,8 @@ def test_what_empty_memory_takes_and_how_long_its_end_comes_after_the_last_of_it
     assert item.empty_s == 0
     slower = past(FACTORS, [replace(sample, at_s=sample.at_s + (sample.at_s > 1)) for sample in seen], took_s=3.5)
     assert slower is not None
-    assert (slower.empty_s, slower.settle_s) == (pytest.approx(1e-9), pytest.approx(3.5 - 2.7 - 0.3))
+    assert slower.empty_s == pytest.approx(1e-9)
+    assert slower.settle_s == pytest.approx(3.5 - 2.7 - 0.3)
     assert known(FACTORS, [item]).settle_s == pytest.approx(2.5 - 1.7 - 0.3)
     assert known(replace(FACTORS, link_bps=FACTORS.link_bps / 10), [item]).settle_s == pytest.approx(0.04 + 4.6)
     assert known(replace(FACTORS, policy="tls"), [item]).settle_s == NOTHING.settle_s
@@ -174,6 +175,12 @@ def test_one_that_was_not_carried_through_teaches_nothing() -> None:
     assert past(FACTORS, []) is None
     assert past(FACTORS, migrated(Guest())[0][:4]) is None
     assert known(FACTORS, []) == NOTHING
+
+
+def test_before_any_the_process_tells_how_much_of_its_memory_holds_something() -> None:
+    first = known(FACTORS, [], resident=400_000_000)
+    assert (first.first_copy, first.spread) == (400_000_000 - OWN_BYTES, SPREAD_OF_OTHERS)
+    assert (first.lead_s, first.speed_Bps, first.first_turn) == (None, None, None)
 
 
 def test_a_plan_says_how_a_migration_is_set() -> None:
