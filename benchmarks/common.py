@@ -41,9 +41,9 @@ def with_images(work: Callable[[Images, ConsoleProgress], Awaitable[RunFolder]])
     return asyncio.run(whole())
 
 
-def run_plan(plan: Plan) -> RunFolder:
-    """All trials of a plan."""
-    return with_images(lambda images, progress: execute(plan, folder(), images, progress))
+def run_plan(plan: Plan, begun: Callable[[RunFolder], None] = lambda run: None) -> RunFolder:
+    """All trials of a plan. begun: called with the run's folder as soon as it is made."""
+    return with_images(lambda images, progress: execute(plan, folder(), images, progress, begun=begun))
 
 
 def verdict(met: bool) -> str:

@@ -48,12 +48,12 @@ def measured(pairs: int) -> list[Pair]:
     return found
 
 
-def table(done: list[Pair]) -> str:
+def table(done: list[Pair], title: str) -> str:
     """The machine, and a row for each figure."""
     found = [tuple(figures(run.recordings()[0], GOALS) for run in pair) for pair in done]
     ratios = {key: [with_[key] / without[key] for with_, without in found] for key in GOALS}
-    return rows(done[0][0].manifest, ratios, GOALS, lambda interval, goal: interval.high <= goal, "capture / none")
+    return rows(done[0][0].manifest, ratios, GOALS, lambda interval, goal: interval.high <= goal, title)
 
 
 if __name__ == "__main__":
-    print(table(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20)))
+    print(table(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 20), "capture / none"))

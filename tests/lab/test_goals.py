@@ -28,7 +28,7 @@ def test_the_observers_effect(kept: Kept) -> None:
 
 def test_capturing_changes_nothing_and_the_capture_agrees(kept: Kept) -> None:
     done = observer_capture.measured(pairs=20)
-    tables = [observer_capture.table(done), second_meter.table([run for run, _ in done])]
+    tables = [observer_capture.table(done, "capture / none"), second_meter.table([run for run, _ in done])]
     assert "missed" not in "".join(tables), tables
     kept.write("\n".join(tables))
 

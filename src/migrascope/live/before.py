@@ -8,7 +8,7 @@ from migrascope.live.experience import SPREAD, Known
 from migrascope.live.terms import Terms
 from migrascope.live.writer import Writer
 from migrascope.mechanism.dirtying import Dirty, Dirtying
-from migrascope.mechanism.sampled import dirtied, share_held
+from migrascope.mechanism.sampled import dirtied, share_held, unheld
 
 TABLES = ("sample", "stress")
 
@@ -36,7 +36,7 @@ class Before:
     def terms(self, planned: Terms) -> Terms:
         """How the migration is set, with what the guest dirties when it is asked for."""
         terms = planned.writing(self.writer.lately())
-        dirtying = Dirtying.fitted(self._points, planned.memory_bytes) if self._points else Dirtying()
+        dirtying = Dirtying.fitted(unheld(self._points), planned.memory_bytes) if self._points else Dirtying()
         # a rate of 0 says that too few pages were looked at for what is written to
         return replace(terms, sampled=dirtying) if dirtying.sets else terms
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from migrascope.live.history import Turn
-from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
 from migrascope.mechanism.rules import pace
 
 _FULL = 4.0
@@ -28,6 +28,16 @@ def fitted(turns: Sequence[Turn], shape: Dirtying, busy: float) -> Dirtying:
     return shape.times((low + high) / 2)
 
 
+def grown(turns: Sequence[Turn], shape: Dirtying, busy: float) -> Dirtying:
+    """Working sets as these, so many times as large, and dirtied as much faster, that these rounds together added what
+    they did: of sets whose sizes are known from samples alone, which may be too small for that at any rate."""
+    added = sum(_clean(turn, shape) * shape.within(pace(turn.throttle, busy) * turn.took_s) for turn in turns)
+    if added <= 0:
+        return shape
+    times = sum(turn.dirtied for turn in turns) / added
+    return Dirtying(tuple(WorkingSet(times * each.size, times * each.rate_Bps) for each in shape.sets if times > 0))
+
+
 def _clean(turn: Turn, shape: Dirtying) -> float:
     """The share of them that was clean when the round was over."""
-    return max(0.0, 1 - turn.left / shape.size)
+    return max(0.0, 1 - turn.left / (turn.held or shape.size))

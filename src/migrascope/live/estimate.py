@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from migrascope.live.dirtied import fitted
+from migrascope.live.dirtied import fitted, grown
 from migrascope.live.experience import Known
 from migrascope.live.history import History
 from migrascope.live.sample import POST_COPY, SWITCHOVER
@@ -186,12 +186,15 @@ def _written(history: History, terms: Terms, known: Known) -> Dirtying:
     """What the guest writes to, by its last rounds."""
     last = history.last
     shape = _shape(terms, known.first_copy or float(last.sent - last.zero_bytes))
-    # where more was left than the guest writes to, nothing was clean that it could dirty
-    turns = [turn for turn in history.lately(LATELY_S) if turn.left < shape.size]
+    # where more was left than the guest writes to, or most of the first copy, hardly anything was clean that it could
+    # dirty
+    turns = [turn for turn in history.lately(LATELY_S) if turn.left < (turn.held / 2 or shape.size)]
     if not terms.known:
         return fitted(turns, shape, terms.busy) if turns else _learnt(terms, known, shape)
     if terms.write_Bps and last.written_Bps is not None:
         shape = shape.times(max(1.0, last.written_Bps) / pace(last.throttle, terms.busy) / terms.write_Bps)
+    if terms.sampled.sets:
+        return grown(turns, shape, terms.busy)
     # chosen by how long they were, not by what they dirtied: else those would count in which the guest was slow
     telling = [
         turn for turn in turns if shape.within(pace(turn.throttle, terms.busy) * turn.took_s) < TELLING * shape.size

@@ -24,7 +24,8 @@ class Turn:
 
     at_s: when it was, or where that is not known, was first seen. took_s: since the look before. left: bytes that the
     old round had not sent. dirtied: bytes that the look added. remaining: bytes to be sent after it. throttle: share of
-    the time for which the guest was held.
+    the time for which the guest was held. held: bytes of memory that hold something, of which the left ones are, in the
+    first copy; later they are of what the guest writes to, and this is 0.
     """
 
     at_s: float
@@ -33,6 +34,7 @@ class Turn:
     dirtied: int
     remaining: int
     throttle: float = 0.0
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class History:
         empty = min(sent, max(0, sample.zero_bytes - last.zero_bytes))
         left = max(0, last.remaining - empty - round(before * (sent - empty)))
         dirtied = max(0, sample.remaining - last.remaining + sent)
-        turn = Turn(at_s, at_s - self.round_s, left, dirtied, left + dirtied, last.throttle)
+        held = last.sent - last.zero_bytes + last.remaining - empty if self.rounds <= 1 else 0
+        turn = Turn(at_s, at_s - self.round_s, left, dirtied, left + dirtied, last.throttle, held)
         rounds = sample.rounds if sample.rounds is not None else self.rounds + 1
         on_link = last.transferred + round(before * (sample.transferred - last.transferred))
         # what it has decided shows in the sample

@@ -7,7 +7,7 @@ import pytest
 from looptraces import GIGABIT_BPS, MIB, traced
 
 from migrascope.live.before import Before
-from migrascope.live.dirtied import fitted
+from migrascope.live.dirtied import fitted, grown
 from migrascope.live.eta import at_request
 from migrascope.live.experience import NOTHING, Known
 from migrascope.live.history import Turn
@@ -72,6 +72,25 @@ def test_rounds_say_how_much_faster_it_writes_than_was_seen_before(true: Dirtyin
     for got, wanted in zip(found.sets, true.sets, strict=True):
         assert got.size == wanted.size
         assert got.rate_Bps == pytest.approx(wanted.rate_Bps, rel=0.01)
+
+
+def test_rounds_say_how_much_more_there_is_than_was_sampled() -> None:
+    """At no rate could the sampled sets have added so much."""
+    seen = Dirtying((WorkingSet(1e7, 9e7), WorkingSet(2e7, 1e7)))
+    true = Dirtying(tuple(WorkingSet(1.5 * each.size, 1.5 * each.rate_Bps) for each in seen.sets))
+    found = grown([turn(2.0, true), turn(0.3, true)], seen, 1.0)
+    assert [each.size for each in found.sets] == pytest.approx([1.5e7, 3e7])
+    assert [each.rate_Bps for each in found.sets] == pytest.approx([1.35e8, 1.5e7])
+    assert grown([], seen, 1.0) == seen
+    assert grown([Turn(1.0, 1.0, 0, 0, 0)], seen, 1.0) == Dirtying()
+
+
+def test_what_the_first_copy_leaves_is_of_any_memory() -> None:
+    """In the order of addresses: of 200 MB that hold something the last 20 are left, so that a tenth of each set is."""
+    seen = Dirtying((WorkingSet(2e7, 1e8),))
+    dirtied = round(0.9 * seen.within(2.0))
+    first = Turn(2.0, 2.0, 20_000_000, dirtied, 20_000_000 + dirtied, held=200_000_000)
+    assert grown([first], seen, 1.0).size == pytest.approx(2e7)
 
 
 def test_rounds_in_which_nothing_was_written_say_so() -> None:

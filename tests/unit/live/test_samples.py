@@ -8,7 +8,7 @@ import pytest
 from faketrial import FACTORS, PLAN, record
 from guestpages import Guest, migrated
 
-from migrascope.live.experience import NOTHING, SPREAD, SPREAD_OF_OTHERS, known, past
+from migrascope.live.experience import NOTHING, OWN_BYTES, SPREAD, SPREAD_OF_OTHERS, known, past
 from migrascope.live.history import History
 from migrascope.live.recorded import past_of, resident_of, samples_of
 from migrascope.live.sample import Sample, of_libvirt, of_nova, of_qemu
@@ -175,6 +175,12 @@ def test_one_that_was_not_carried_through_teaches_nothing() -> None:
     assert past(FACTORS, []) is None
     assert past(FACTORS, migrated(Guest())[0][:4]) is None
     assert known(FACTORS, []) == NOTHING
+
+
+def test_before_any_the_process_tells_how_much_of_its_memory_holds_something() -> None:
+    first = known(FACTORS, [], resident=400_000_000)
+    assert (first.first_copy, first.spread) == (400_000_000 - OWN_BYTES, SPREAD_OF_OTHERS)
+    assert (first.lead_s, first.speed_Bps, first.first_turn) == (None, None, None)
 
 
 def test_a_plan_says_how_a_migration_is_set() -> None:
