@@ -111,14 +111,26 @@ class Copy:
             return 0.0
         return self.on_link / self.seconds * self.rules.limit_at(self.now + _SAME)
 
-    def send(self, seconds: float) -> None:
-        """Sends for so long, or until nothing is left."""
+    def buffer(self, seconds: float) -> float:
+        """Takes what goes over in so long as sent, at once: it is in buffers, and goes over before anything later.
+        Gives how long it takes, less where less is left."""
+        all_s = self.seconds
+        self._take(seconds)
+        return min(seconds, all_s)
+
+    def _take(self, seconds: float) -> float:
+        """What goes over in so long is no longer left; gives how much it is on the link."""
         all_s = self.seconds
         share = min(1.0, seconds / all_s) if all_s > 0 else 1.0
         sent = share * self.on_link
         for part in self.parts:
             part.left *= 1 - share
         self.data += sent
+        return sent
+
+    def send(self, seconds: float) -> None:
+        """Sends for so long, or until nothing is left."""
+        sent = self._take(seconds)
         self.judge = replace(self.judge, sent=self.judge.sent + sent)
         self.now += seconds
         self.guest_s += pace(self.judge.throttle, self.busy) * seconds
