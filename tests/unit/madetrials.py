@@ -12,7 +12,7 @@ from migrascope.predict.request import Guest, Request, Settings
 from migrascope.predict.trials import Outcome, Split, Trial
 
 MIB = 2**20
-TRUE = Parameters(speed=0.9, dirty=1.25, pause_s=0.04, lead_s=0.2)
+TRUE = Parameters(speed=0.9, dirty=1.25, pause_s=0.04, backlog_bytes=1e6)
 DEADLINE_S = 20.0
 PERIODS = (0.05, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -24,11 +24,15 @@ def made(rate: float, size: int, link: float, limit_s: float, seed: int, split: 
     # two sizes of first copy, so that what a byte takes and what a migration takes can be told apart
     held = 16 + size
     guest = PagedGuest.of(64, held, (size, really), seed=seed)
-    seen = Loop(guest, TRUE.speed * link, lambda _: 1000 * limit_s, until_s=DEADLINE_S - TRUE.lead_s, seed=seed).run()
+    link_Bps, until_s = TRUE.speed * link, DEADLINE_S - TRUE.lead_s
+    seen = Loop(
+        guest, link_Bps, lambda _: 1000 * limit_s, until_s=until_s, buffer_bytes=TRUE.backlog_bytes, seed=seed
+    ).run()
+    after_s = TRUE.pause_s + TRUE.backlog_bytes / link_Bps
     outcome = Outcome(
         seen.ended,
-        seen.time_s + TRUE.lead_s + TRUE.pause_s if seen.ended else None,
-        seen.pause_s + TRUE.pause_s if seen.ended else None,
+        seen.time_s + TRUE.lead_s + after_s if seen.ended else None,
+        seen.pause_s + after_s if seen.ended else None,
         seen.data_bytes if seen.ended else None,
         seen.looks,
     )

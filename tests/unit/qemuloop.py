@@ -62,7 +62,8 @@ class Loop:
     limit_ms: the downtime limit at a time in s. start_postcopy_after: looks after which the user asks for post-copy;
     start_postcopy_s: or when. slows: initial, increment and maximum of the throttle in per cent. wire_share: what
     compression leaves of a page; page_s: CPU time for a page, if that is longer than the link takes; postcopy_Bps:
-    what the destination takes of single pages, where that is less than the link. xbzrle: pages that its cache holds;
+    what the destination takes of single pages, where that is less than the link. buffer_bytes: what a socket takes in
+    at once before it waits for the link; the caller adds what it takes to go over. xbzrle: pages that its cache holds;
     delta_share: what an encoded difference takes of a page, 1 and more for one that overflows. busy: the share of its
     processor that the guest needs for what it writes; a throttle below 1 - busy takes nothing from it. at_turn: called
     after each turn. passes_began: when, as the event MIGRATION_PASS says.
@@ -80,6 +81,7 @@ class Loop:
     xbzrle: int = 0
     delta_share: float = 1.0
     busy: float = 1.0
+    buffer_bytes: float = 0.0
     at_turn: Callable[["Loop"], None] = lambda loop: None
     until_s: float = HOUR_S
     seed: int = 1
@@ -161,7 +163,9 @@ class Loop:
     def takes(self, pages: NDArray[np.int64], wire: NDArray[np.float64]) -> NDArray[np.float64]:
         """Seconds for each page: the link's or the processor's, whichever is slower."""
         rate = self.postcopy_Bps if self.stopped and self.postcopy_Bps else self.link_Bps
-        return np.where(self.guest.zeros[pages], PAGE / ZERO_BPS + wire / rate, np.maximum(wire / rate, self.page_s))
+        buffered = np.cumsum(wire) <= self.buffer_bytes - self.transferred
+        link_s = np.where(buffered, 0.0, wire / rate)
+        return np.where(self.guest.zeros[pages], PAGE / ZERO_BPS + link_s, np.maximum(link_s, self.page_s))
 
     def cached(self, pages: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of them XBZRLE's cache holds: after the first round, a page in a slot of its own number."""

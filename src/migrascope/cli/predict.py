@@ -1,5 +1,6 @@
 """`predict`: what migrations cost, computed from what was known before them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ from cyclopts import Parameter
 from migrascope.cli.console import Json, Runs
 from migrascope.cli.output import print_either
 from migrascope.model.plan import Plan
-from migrascope.predict import planned
+from migrascope.model.problem import UsageProblem
+from migrascope.predict import kept, planned
 from migrascope.predict import runs as predicted_runs
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.collected import FILE, machine_of
@@ -19,24 +21,36 @@ from migrascope.predict.parameters import Parameters
 from migrascope.predict.planned import HELPS, Known
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted
+from migrascope.predict.score import Scored
+from migrascope.store.atomic import write_whole
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.plans import Options, built_in, load
 from migrascope.study.runs.environment import environment
 
 UNFITTED = "QEMU's rule alone: it was fitted to no trials"
+OWN = Path("data")
+"""Where `migrascope data` writes: what is there is used where no other table is named."""
 NEWEST = "-1"
 WEBSITE = "website"
 """The plan that `run` and `plan` take where none is named."""
 Data = Annotated[
     Path | None,
-    Parameter(name="--data", help="A table of trials to fit to, or its folder, as `migrascope data` writes it."),
+    Parameter(
+        name="--data",
+        help="A table of trials to fit to, or its folder, as `migrascope data` writes it; by default data, and where "
+        "that has none with the run's accelerator, what Migrascope's own trials taught.",
+    ),
+]
+Picture = Annotated[
+    Path | None, Parameter(name="--picture", help="Draws predicted against measured into this file (SVG).")
 ]
 Lab = Annotated[str | None, Parameter(help="Predict a plan on this lab, website where none is named.")]
 
 
 def predict(
-    name: str = NEWEST, /, *, lab: Lab = None, data: Data = None, json: Json = False, runs: Runs = Path("runs")
-) -> int:
+    name: str = NEWEST, /, *, lab: Lab = None, data: Data = None, picture: Picture = None, json: Json = False,
+    runs: Runs = Path("runs"),
+) -> int:  # fmt: skip
     """Predicts each trial of a run from what was sampled before it (probes.dirty in a plan), and holds that against
     what was measured; or each cell of a plan that has not run, by its guests in earlier trials on this machine
     (--data). 3 where none can be predicted.
@@ -46,7 +60,11 @@ def predict(
     name
         A run: a path, the beginning of an id, or -1 for the newest. Or a plan: a built-in one or a TOML file.
     """
+    if picture is not None and picture.exists():
+        raise UsageProblem(f"--picture: {picture} is there already; remove it or give another name")
     if lab is not None or is_plan(name):
+        if picture is not None:
+            raise UsageProblem("--picture: of a plan nothing is measured that it could show; name a run")
         return _plan(WEBSITE if name == NEWEST else name, lab, data, json=json)
     folder = find_run(runs, name)
     predictor, based_on = predictor_for(folder, data)
@@ -54,7 +72,21 @@ def predict(
     print_either(
         lambda: predicted_runs.as_json(folder, rows, based_on), lambda: predicted_runs.lines(rows, based_on), json=json
     )
+    if picture is not None:
+        _draw(predicted_runs.scored(rows), picture)
     return 0 if any(row.prediction is not None for row in rows) else NotPredicted.code
+
+
+def _draw(scored: Sequence[Scored], path: Path) -> None:
+    from migrascope.report.charts import figures, predicted  # its library takes a while
+
+    spec = predicted.picture(scored)
+    if spec is None:
+        raise NotPredicted("--picture: no trial was predicted to end and did, so that there is nothing to show")
+    try:
+        write_whole(path, figures.drawn(figures.alone(spec))[0].encode())
+    except OSError as error:
+        raise UsageProblem(f"--picture: {path} cannot be written: {error.strerror}") from error
 
 
 def _plan(name: str, lab: str | None, data: Path | None, *, json: bool) -> int:
@@ -72,23 +104,37 @@ def is_plan(name: str) -> bool:
 
 def predictor_for(run: RunFolder, data: Path | None) -> tuple[Predicts, str]:
     """What predicts a run's trials, fitted to a table without them, or to nothing; and what it is based on."""
-    if data is None:
-        return Predictor.alone(Fitted(MODELS[0], Parameters()), UNFITTED), UNFITTED
-    found = learnt(_file(data), without=run.id)
-    return found, found.words(machine_of(run.manifest))
+    machine = machine_of(run.manifest)
+    if data is not None:
+        found = _taught(_file(data), run.id)
+        return found, found.words(machine)
+    accelerator = run.manifest.get("accelerator")
+    if (table := _file(OWN)).is_file() and accelerator in (found := _taught(table, run.id)).predictors:
+        return found, f"{found.words(machine)} ({table})"
+    shipped = kept.shipped()
+    if shipped is not None and accelerator in shipped.predictors:
+        own = ", its own among them" if run.id in shipped.runs else ""
+        return shipped, f"{shipped.words(machine)}{own} (shipped with Migrascope)"
+    return Predictor.alone(Fitted(MODELS[0], Parameters()), UNFITTED), UNFITTED
+
+
+def _taught(table: Path, without: str) -> Learnt:
+    """By what is kept beside the table, where a run that is to be predicted is not in it."""
+    found = kept.kept(table.with_name(kept.FILE), table) if table.is_file() else None
+    return found if found is not None and without not in found.runs else learnt(table, without=without)
 
 
 def known_for(plan: Plan, data: Path | None) -> tuple[Known, Learnt, str]:
     """What is known of a plan's guests on this machine, what predicts them, and what that is based on. NotPredicted
     where nothing is."""
-    if data is None:
+    path = _file(OWN if data is None else data)
+    if data is None and not path.is_file():
         raise NotPredicted(
             f"cannot be predicted, because no trial on this machine is known: give earlier ones with --data; {HELPS}"
         )
     machine = machine_of({"environment": environment()})
-    path = _file(data)
     table = table_of(path)
-    found = learnt_of(table, path)
+    found = kept.kept(path.with_name(kept.FILE), path) or learnt_of(table, path)
     return Known(plan, table, machine), found, found.words(machine)
 
 

@@ -121,14 +121,25 @@ class Copy:
             return 0.0
         return left.link / left.seconds * self.rules.limit_at(self.now + _SAME)
 
-    def send(self, seconds: float, left: Left) -> None:
-        """Sends of what is left for so long, or until there is nothing."""
+    def buffer(self, seconds: float) -> float:
+        """Takes what goes over in so long as sent, at once: it is in buffers, and goes over before anything later.
+        Gives how long it takes, less where less is left."""
+        left = self.left()
+        self._take(seconds, left)
+        return min(seconds, left.seconds)
+
+    def _take(self, seconds: float, left: Left) -> float:
+        """What goes over in so long is no longer left; gives how much it is on the link."""
         share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
         sent = share * left.link
         for part in self.parts:
             part.left *= 1 - share
         self.data += sent
-        self.sent += sent
+        return sent
+
+    def send(self, seconds: float, left: Left) -> None:
+        """Sends of what is left for so long, or until there is nothing."""
+        self.sent += self._take(seconds, left)
         self.now += seconds
         self.guest_s += pace(self.judge.throttle, self.busy) * seconds
 

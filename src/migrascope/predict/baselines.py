@@ -56,6 +56,8 @@ class _Rounds:
     def __init__(self, request: Request, parameters: Parameters) -> None:
         self._request, self._parameters = request, parameters
         self._rate = parameters.speed * request.link_Bps
+        behind_s = request.settings.connections * parameters.backlog_bytes / self._rate
+        self._pause_s = parameters.pause_s + behind_s
         self.dirtying: Dirtying = request.guest.dirtying.times(parameters.dirty)
 
     def run(self, dirtied: Callable[[float], float]) -> Course:
@@ -69,10 +71,10 @@ class _Rounds:
         for number in range(1, _ROUNDS):
             seconds = left / self._rate
             if seconds <= limit_s:
-                ended = now + seconds + parameters.pause_s
+                ended = now + seconds + self._pause_s
                 if ended > deadline_s:
                     break
-                return Course(True, ended, seconds + parameters.pause_s, data + left, number + 1)
+                return Course(True, ended, seconds + self._pause_s, data + left, number + 1)
             now, data, before = now + seconds, data + left, left
             left = dirtied(seconds) * share
             if now > deadline_s or left >= before:

@@ -27,10 +27,10 @@ WRONG_END = 4.0
 chance, which the spread accounts for."""
 FAR = 2.0
 """Link, limit, memory and dirty rate may be so many times outside of what a fit has seen."""
-_DESCENTS, _STEPS, _STIFF, _FARTHEST, _WIDTH = 4, 20, 1e6, 0.7, 0.01
+_DESCENTS, _STEPS, _STIFF, _FARTHEST, _WIDTH = 2, 20, 1e6, 0.7, 0.01
 _JUMP = 10 / TELLING
 _TRIED_SPREADS = np.geomspace(0.01, 1.0, 15)
-_LEAST, _MOST = (0.2, 0.2, 1e-3, 1e-3), (1.5, 5.0, 2.0, 30.0)
+_LEAST, _MOST = (0.2, 0.2, 1e-3, 1e3), (1.5, 5.0, 2.0, 1e9)
 _CHANCES = 15
 
 
@@ -162,12 +162,12 @@ def fit(model: Model, trials: Sequence[Trial]) -> Fitted:
 
 
 def _begins() -> list[NDArray[np.float64]]:
-    return [np.log([speed, dirty, 0.03, 0.1]) for speed in (0.7, 0.8, 0.9, 1.0) for dirty in (0.7, 1.0, 1.4)]
+    return [np.log([speed, dirty, 0.02, 1e6]) for speed in (0.7, 0.8, 0.9, 1.0) for dirty in (0.7, 1.0, 1.4)]
 
 
 def _parameters(logs: NDArray[np.float64]) -> Parameters:
-    speed, dirty, pause_s, lead_s = (float(value) for value in np.exp(logs))
-    return Parameters(speed, dirty, pause_s, lead_s)
+    speed, dirty, pause_s, backlog_bytes = (float(value) for value in np.exp(logs))
+    return Parameters(speed, dirty, pause_s, backlog_bytes)
 
 
 class _Loss:

@@ -24,11 +24,13 @@ class Predicts(Protocol):
 
 @dataclass(frozen=True)
 class Learnt:
-    """predictors: by accelerator. whys: why an accelerator has none. machines: on which the trials were measured."""
+    """predictors: by accelerator. whys: why an accelerator has none. machines: on which the trials were measured; runs:
+    of which they are."""
 
     predictors: Mapping[str, Predictor]
     whys: Mapping[str, str]
     machines: frozenset[str]
+    runs: frozenset[str] = frozenset()
 
     def predict(self, request: Request) -> Prediction:
         found = self.predictors.get(request.accelerator)
@@ -69,7 +71,8 @@ def learnt_of(table: pl.DataFrame, path: Path, *, without: str | None = None) ->
         except NotFitted as error:
             whys[accelerator] = str(error)
     machines = table["machine"].drop_nulls().unique().to_list() if "machine" in table.columns else []
-    return Learnt(predictors, whys, frozenset(machines))
+    runs = frozenset(table["run"].drop_nulls().unique().to_list()) - {without}
+    return Learnt(predictors, whys, frozenset(machines), frozenset(runs))
 
 
 def _of(trials: list[Trial], split: str) -> list[Trial]:

@@ -30,4 +30,6 @@ def _at_request(request: Request, parameters: Parameters) -> Copy:
         Part(max(0.0, guest.memory_bytes - held), Way(zero, zero / rate + 1 / EMPTY_BPS)),
     ]
     again = way(settings.again + HEADER / PAGE)
-    return Copy(settings.rules, parts, again, parameters.pause_s, lead_s, lead_s, lead_s, Judge(lead_s))
+    copy = Copy(settings.rules, parts, again, parameters.pause_s, lead_s, lead_s, lead_s, Judge(lead_s))
+    copy.settle_s += copy.buffer(settings.connections * parameters.backlog_bytes / rate)
+    return copy

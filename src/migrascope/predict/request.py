@@ -39,6 +39,7 @@ class Settings:
     0 s. deadline_s: when it is cancelled. slows: auto-converge. turns, paused: when the guest is turned over to
     post-copy, or stopped. wire, again: bytes on the link for a byte of memory that goes for the first time, and again:
     1 without compression. channel_Bps: what compression takes in of memory in a second, None for no bound.
+    connections: over how many it goes at once.
     """
 
     form: str
@@ -50,6 +51,7 @@ class Settings:
     wire: float = 1.0
     again: float = 1.0
     channel_Bps: float | None = None
+    connections: int = 1
 
     @property
     def rules(self) -> Rules:
@@ -89,7 +91,7 @@ class Settings:
             )
         return cls(
             form_of(policy, limits), limits, deadline_s, policy.auto_converge, policy.post_copy, policy.pause,
-            wire, again, channel_Bps,
+            wire, again, channel_Bps, policy.multifd.channels if policy.multifd is not None else 1,
         )  # fmt: skip
 
 

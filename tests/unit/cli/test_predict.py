@@ -1,6 +1,7 @@
 """`migrascope predict RUN` on runs of the fake lab."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from faketrial import light
 from fakerun import fake_run
 from migrascope.lab.fake.script import Failure, Script, default_script
 from migrascope.model.schedule import TrialSpec
+from migrascope.predict import kept
+from migrascope.predict.baselines import MODELS
+from migrascope.predict.conformal import Margin
+from migrascope.predict.dataset import read
+from migrascope.predict.fit import Fitted, Scope
+from migrascope.predict.learnt import Learnt
+from migrascope.predict.parameters import Parameters
+from migrascope.predict.predictor import FIGURES, Predictor
 
 AXES = {"scenario": ["none"], "policy": ["pre-copy", "post-copy", "xbzrle"]}
 
@@ -60,6 +69,19 @@ def test_its_json_has_the_same_in_base_units(folder: Path) -> None:
     assert [trial["why"][:19] for trial in missing] == ["cannot be predicted"]
 
 
+def test_it_draws_predicted_against_measured(folder: Path) -> None:
+    assert migrascope("predict", "--picture", "seen.svg", folder=folder).code == 0
+    text = (folder / "seen.svg").read_text()
+    assert text.startswith("<svg")
+    for words in ("Migration time [s], measured", "VM pause [ms], measured", "Data [MB], measured", "predicted"):
+        assert words in text
+    again = migrascope("predict", "--picture", "seen.svg", folder=folder)
+    assert (again.code, "seen.svg is there already" in again.stderr) == (2, True)
+    nowhere = migrascope("predict", "--picture", "nowhere/seen.svg", folder=folder)
+    assert (nowhere.code, "cannot be written" in nowhere.stderr) == (2, True)
+    assert migrascope("predict", "policies", "--picture", "plan.svg", folder=folder).code == 2
+
+
 def test_a_run_without_samples_cannot_be_predicted(tmp_path: Path) -> None:
     fake_run(tmp_path / "runs", light(blocks=1, axes={"scenario": ["none"]}))
     ended = migrascope("predict", folder=tmp_path)
@@ -77,7 +99,8 @@ def test_a_run_becomes_data_once(folder: Path) -> None:
     ended = migrascope("data", "-1", folder=folder)
     assert ended.code == 0
     assert ended.stdout.strip() == "data/trials.parquet: 3 trials added, 3 in all"
-    assert {path.name for path in (folder / "data").iterdir()} == {"trials.parquet", "README.md", "dictionary.csv"}
+    names = {"trials.parquet", "README.md", "dictionary.csv", "fitted.json"}
+    assert {path.name for path in (folder / "data").iterdir()} == names
     assert "0 trials added, 3 in all" in migrascope("data", "-1", folder=folder).stdout
 
 
@@ -91,6 +114,21 @@ def test_what_was_not_fitted_is_refused_with_what_would_help(folder: Path) -> No
     missing = migrascope("predict", "--data", "nowhere.parquet", folder=folder)
     assert missing.code == 2
     assert "nowhere.parquet cannot be read" in missing.stderr
+
+
+def test_what_a_table_taught_is_used_without_a_word_where_it_is_here(tmp_path: Path, folder: Path) -> None:
+    shutil.copytree(folder / "runs", tmp_path / "runs", symlinks=True)
+    migrascope("data", "-1", folder=tmp_path)
+    table = tmp_path / "data" / "trials.parquet"
+    requests = [trial.request for trial in read(table)]
+    fitted = Fitted(MODELS[0], Parameters(), Scope.of(requests), 77, frozenset(["one"]))
+    taught = Learnt({"none": Predictor(fitted, dict.fromkeys(FIGURES, Margin(0.2, 20)))}, {}, frozenset())
+    kept.keep(table.with_name("fitted.json"), taught, table)
+    ended = migrascope("predict", folder=tmp_path)
+    assert ended.code == 0
+    assert "based on 77 trials of 1 cells, none, on unknown machines (data/trials.parquet)" in ended.stdout
+    assert "within their intervals of 90 %" in ended.stdout
+    assert migrascope("predict", "--data", "data", folder=tmp_path).code == 0
 
 
 def test_advice_names_a_policy_and_how_it_is_set(folder: Path) -> None:

@@ -36,7 +36,7 @@ def test_trials_are_read_as_they_were_written(tmp_path: Path) -> None:
     plain = made(5e6, 16, 40e6, 0.3, 1, "calibrate")
     settings = Settings(
         "auto-converge+stepped-limit", nova_limits(0.5, 10, 75, 1), 60.0, AutoConverge(initial=30),
-        Moment(after_round=2), Moment.model_validate({"after": "1500ms"}), 0.5, 0.25, 1e8,
+        Moment(after_round=2), Moment.model_validate({"after": "1500ms"}), 0.5, 0.25, 1e8, 4,
     )  # fmt: skip
     all_set = replace(plain, request=replace(plain.request, settings=settings), split="fit")
     found = read(written(tmp_path / "data.parquet", [plain, all_set]))

@@ -246,3 +246,17 @@ def test_no_pause_is_longer_than_the_limit_with_what_surrounds_it(
 ) -> None:
     found = course(_drawn(sets, held, link, limit), BARE)
     assert found.pause_s is None or found.pause_s <= 10**limit + 0.05
+
+
+@pytest.mark.parametrize("link_Bps", [30e6, 120e6])
+def test_what_waits_in_buffers_goes_over_while_the_guest_stands(link_Bps: float) -> None:
+    """Each connection has buffers of its own; the migration takes no longer for it."""
+    known = request(link=link_Bps, settings=limited(0.0))
+    none = course(known, BARE)
+    assert none.time_s is not None
+    four = replace(known, settings=replace(known.settings, connections=4))
+    for asked, connections in ((known, 1), (four, 4)):
+        found = course(asked, replace(BARE, backlog_bytes=4e6))
+        assert found.pause_s == pytest.approx(connections * 4e6 / link_Bps)
+        assert found.time_s == pytest.approx(none.time_s, rel=0.02)
+        assert found.data_bytes == pytest.approx(none.data_bytes)

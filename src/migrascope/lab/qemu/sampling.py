@@ -35,7 +35,8 @@ async def dirtied(monitor: Monitor, period_s: float, pages: int) -> dict[str, An
 
 
 def filled(pid: int, memory_bytes: int, pages: int, proc: Path = Path("/proc")) -> int:
-    """Of so many pages at random of a guest's memory, how many hold something but zeros. pid: of its QEMU, in whose
+    """Of so many pages of a guest's memory, how many hold something but zeros: one at random of each of as many equal
+    stretches, since what is held lies together, and most stretches are all of one kind. pid: of its QEMU, in whose
     address space the memory is one mapping of just that size. Problem where there is none, or more than one."""
     found = [
         begin
@@ -45,7 +46,8 @@ def filled(pid: int, memory_bytes: int, pages: int, proc: Path = Path("/proc")) 
     if len(found) != 1:
         raise Problem(f"the guest's memory was not found in process {pid}: {len(found)} mappings are of its size")
     count = memory_bytes // PAGE
-    chosen = sorted(random.sample(range(count), min(pages, count)))
+    wanted = min(pages, count)
+    chosen = [random.randrange(at * count // wanted, (at + 1) * count // wanted) for at in range(wanted)]
     try:
         memory = os.open(proc / str(pid) / "mem", os.O_RDONLY)
     except OSError as error:

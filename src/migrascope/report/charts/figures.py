@@ -30,13 +30,13 @@ def figures(summary: Summary) -> dict[str, dict[str, Any]]:
         "data-against-pause": specifications.scatter(summary, "vm_pause_s", "VM pause [ms]", 1e-3),
         "policies": policies.picture(summary),
     }
-    return {name: _alone(spec) for name, spec in specs.items() if spec is not None}
+    return {name: alone(spec) for name, spec in specs.items() if spec is not None}
 
 
 def trial_figures(number: int, line: Timeline, seen: Layers | None) -> dict[str, dict[str, Any]]:
     """The specifications of one trial's figures by name."""
     specs = one_trial.axes(number, line) | (one_trial.layers(number, seen) if seen is not None else {})
-    return {f"trial-{number}-{name}": _alone(spec) for name, spec in specs.items()}
+    return {f"trial-{number}-{name}": alone(spec) for name, spec in specs.items()}
 
 
 def drawn(spec: dict[str, Any]) -> tuple[str, bytes]:
@@ -46,7 +46,8 @@ def drawn(spec: dict[str, Any]) -> tuple[str, bytes]:
     return svg, png
 
 
-def _alone(spec: dict[str, Any]) -> dict[str, Any]:
+def alone(spec: dict[str, Any]) -> dict[str, Any]:
+    """A chart of the page as a picture of its own."""
     colours = _colours()
     resolved: dict[str, Any] = _resolved(
         {**spec, "config": specifications.CONFIG, "background": "var(--paper)"}, colours

@@ -30,6 +30,7 @@ COLUMNS = {
     "wire": ("ratio", "bytes on the link for a byte that goes first"),
     "again": ("ratio", "bytes on the link for a byte that goes again"),
     "channel_Bps": ("B/s", "memory that compression takes in"),
+    "connections": ("", "over how many the migration goes at once"),
     "ended": ("", "whether the migration ended; false where it was cancelled"),
     "time_s": ("s", "migration time"),
     "pause_s": ("s", "VM pause"),
