@@ -3,13 +3,16 @@
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from migrascope.cli.console import visible
 from migrascope.model.schedule import COMMAND, TrialSpec
-from migrascope.store.recording import Recording
+
+if TYPE_CHECKING:
+    from migrascope.store.recording import Recording
 
 SPINNER = 2
 """Columns before the status line."""
@@ -81,7 +84,7 @@ class ConsoleProgress:
         self._least_s = min(self._least_s, left)
         return self._least_s
 
-    def trial_ends(self, recording: Recording) -> None:
+    def trial_ends(self, recording: "Recording") -> None:
         self._finished += 1
         self._done_here += 1
         trial = recording.trial

@@ -3,12 +3,11 @@
 import numpy as np
 import polars as pl
 
-from migrascope.metrics.packets import NS, TMAX_NS, Ints, Packets, Span, inside
+from migrascope.metrics.packets import LATE_NS, NS, TMAX_NS, Ints, Packets, Span, inside
 from migrascope.metrics.windows import WINDOWS, Windows
 from migrascope.model.measured import Measured, missing
 
 SOURCE = "echo"
-LATE_NS = 100_000_000
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
 RFC3550_GAIN = 1 / 16
 

@@ -1,8 +1,10 @@
 """Clocks of other machines: what a stamp of theirs is on this machine's clock, and how far that may be off."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from migrascope.store.recording import Recording
+if TYPE_CHECKING:
+    from migrascope.store.recording import Recording
 
 TABLE = "host_clock"
 DRIFT = 1e-3
@@ -56,7 +58,7 @@ class HostClock:
         return worst
 
 
-def host_clocks(recording: Recording) -> dict[str, HostClock]:
+def host_clocks(recording: "Recording") -> dict[str, HostClock]:
     """Of each host whose clock was read."""
     columns = ("host", "asked_ns", "answered_ns", "wall_ns")
     found: dict[str, list[Reading]] = {}

@@ -1,6 +1,6 @@
 """The guest's pause as it shows from outside: how long its clock stood still over the network blackout, in a trial."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from migrascope.metrics.packets import Ints, Packets, Span, to_mono
 from migrascope.metrics.peer_clock import Step, Unknown, step
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
-from migrascope.store.recording import Recording
+
+if TYPE_CHECKING:
+    from migrascope.store.recording import Recording
 
 SOURCE = "peer_clock"
 PAUSE, NETWORK = "guest_pause_from_outside_s", "network_beside_pause_s"
@@ -22,7 +24,7 @@ ADVANCED = (
 )
 
 
-def measure(recording: Recording, packets: Packets, windows: Windows) -> dict[str, Measured]:
+def measure(recording: "Recording", packets: Packets, windows: Windows) -> dict[str, Measured]:
     """guest_pause_from_outside_s and network_beside_pause_s."""
     gap = migration_gap(packets, windows)
     if gap is None or not gap.ended:
@@ -53,7 +55,7 @@ class Segments(NamedTuple):
     arrived: Ints
 
 
-def segments_of(recording: Recording) -> Segments:
+def segments_of(recording: "Recording") -> Segments:
     """The segments that came on connections kept for their time stamps."""
     table = recording.table(SOURCE)
     names = ("connection", "flags", "tsval", "ttl", "recv_wall_ns", "recv_ns")
@@ -62,12 +64,12 @@ def segments_of(recording: Recording) -> Segments:
     return Segments(connection, flags, tsval, ttl, to_mono(recording.wall_clock, walls, read))
 
 
-def unseen_of(recording: Recording) -> str:
+def unseen_of(recording: "Recording") -> str:
     """Why no segment came."""
     return str(recording.trial.facts.get(NOT_ASKED) or "no connection was kept for its time stamps")
 
 
-def of_recording(recording: Recording, over: Span) -> Step:
+def of_recording(recording: "Recording", over: Span) -> Step:
     """How long the guest's clock stood still over the span (mono ns). Unknown where it cannot be said."""
     if not recording.table(SOURCE).height:
         raise Unknown(unseen_of(recording))

@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from migrascope.model.clock import WallClock
-from migrascope.store.recording import Recording
+
+if TYPE_CHECKING:  # `observe` counts packets, and never loads what reads tables
+    from migrascope.store.recording import Recording
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Span = tuple[int, int]
 TMAX_NS = 3_000_000_000
+LATE_NS = 100_000_000
 STEP_NS = 1_000_000
 NS = 1e9
 SLEW = 5e-4
@@ -134,7 +137,7 @@ class Packets:
         return cls(sent, arrived, end_ns)
 
     @classmethod
-    def of(cls, recording: Recording, end_ns: int) -> "Packets":
+    def of(cls, recording: "Recording", end_ns: int) -> "Packets":
         """The recording's echo probes, replies by the kernel's receive stamp."""
         sent, reply = recording.table("echo_sent"), recording.table("echo_reply")
         arrived = reply["recv_ns"].to_numpy()

@@ -3,7 +3,7 @@ whether it moved or was started anew."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from migrascope.metrics.packets import NS, Ints, Packets, Span, to_mono
 from migrascope.metrics.peer_clock import Step, Unknown
 from migrascope.metrics.windows import Windows
 from migrascope.model.signs import Judgement, Sign, judge
-from migrascope.store.recording import Recording
+
+if TYPE_CHECKING:
+    from migrascope.store.recording import Recording
 
 TABLE, UNSEEN = "table", "unseen"
 ANNOUNCED_NS = NS
@@ -82,7 +84,7 @@ class Shown:
         }
 
 
-def measure(recording: Recording, packets: Packets, windows: Windows) -> Shown | None:
+def measure(recording: "Recording", packets: Packets, windows: Windows) -> Shown | None:
     """What a trial shows of a machine whose hosts nobody here knows: its clock over the network blackout, the other
     signs over the whole migration. None for another lab, or without a migration that is over."""
     if recording.trial.facts.get("lab") not in OF_OTHERS or windows.during is None:
@@ -93,7 +95,7 @@ def measure(recording: Recording, packets: Packets, windows: Windows) -> Shown |
     return shown(evidence_of(recording), windows.during, None if gap is None else (gap.start_ns, gap.end_ns))
 
 
-def evidence_of(recording: Recording) -> Evidence:
+def evidence_of(recording: "Recording") -> Evidence:
     """What a trial has recorded beside its probes."""
     segments = list(zip(*(column.tolist() for column in segments_of(recording)), strict=True))
     links = recording.table("neighbour")

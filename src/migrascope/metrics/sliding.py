@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrascope.metrics.echo import LATE_NS
 from migrascope.metrics.gaps import Gap, Silences
-from migrascope.metrics.packets import NS, Ints, Packets, Span
+from migrascope.metrics.packets import LATE_NS, NS, Ints, Packets, Span
 from migrascope.metrics.windows import SECOND
 from migrascope.model.steady import OUTAGE_FACTOR
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from migrascope.metrics.packets import Packets, Span, to_mono
 from migrascope.model.events import Event
 from migrascope.model.measured import Measured, missing
 from migrascope.model.schedule import COMMAND
-from migrascope.store.recording import Recording
+
+if TYPE_CHECKING:
+    from migrascope.store.recording import Recording
 
 WINDOWS = ("before", "during", "switchover", "after")
 WindowName = Literal["before", "during", "switchover", "after"]
@@ -75,17 +77,17 @@ def measure(windows: Windows) -> dict[str, Measured]:
     return {"switchover_s": Measured((span[1] - span[0]) / SECOND, "s", "qmp_event, echo", samples=1)}
 
 
-def event_of(recording: Recording, name: str) -> Event | None:
+def event_of(recording: "Recording", name: str) -> Event | None:
     """The last event of that name: a later attempt replaces an earlier one."""
     return next((event for event in reversed(recording.events) if event.name == name), None)
 
 
-def phase_of(recording: Recording, phase: str) -> int | None:
+def phase_of(recording: "Recording", phase: str) -> int | None:
     """Mono ns at which a phase began."""
     return next((e.mono_ns for e in recording.events if e.name == "phase" and e.data.get("phase") == phase), None)
 
 
-def end_of(recording: Recording) -> int:
+def end_of(recording: "Recording") -> int:
     """Where recording ended: the collect phase. A trial that failed never comes to it: its probes ended with their
     last request. Without them the last event, 0 where there is none."""
     collect = phase_of(recording, "collect")
@@ -95,13 +97,13 @@ def end_of(recording: Recording) -> int:
     return int(sent[-1]) if len(sent) else max((event.mono_ns for event in recording.events), default=0)
 
 
-def one_clock(recording: Recording) -> bool:
+def one_clock(recording: "Recording") -> bool:
     """Whether both hosts have this machine's clock: in every lab but on a cloud or on hosts of others."""
     plan = recording.trial.plan
     return not (plan.get("cloud", {}).get("name") or plan.get("libvirt", {}).get("hosts"))
 
 
-def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEvent]:
+def qmp_events(recording: "Recording", names: tuple[str, ...]) -> Iterator[QmpEvent]:
     """QMP events of those names since the request, both hosts, by time. Where a host's clock is neither ours nor was
     read, the moment is that at which the event was read."""
     request = event_of(recording, "migrate_request")
@@ -120,12 +122,12 @@ def qmp_events(recording: Recording, names: tuple[str, ...]) -> Iterator[QmpEven
             yield event
 
 
-def event_at(recording: Recording, name: str, mono_ns: int) -> QmpEvent:
+def event_at(recording: "Recording", name: str, mono_ns: int) -> QmpEvent:
     """The event of that name at a stamp that came from one."""
     return next(event for event in qmp_events(recording, (name,)) if event.mono_ns == mono_ns)
 
 
-def _moments(recording: Recording, rows: list[dict[str, Any]]) -> list[tuple[int, int | None]]:
+def _moments(recording: "Recording", rows: list[dict[str, Any]]) -> list[tuple[int, int | None]]:
     """(mono ns, its bound) of each event."""
     walls, read = (np.array([row[name] for row in rows], dtype=np.int64) for name in ("event_wall_ns", "recv_ns"))
     if one_clock(recording):
@@ -138,7 +140,7 @@ def _moments(recording: Recording, rows: list[dict[str, Any]]) -> list[tuple[int
     ]
 
 
-def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
+def windows_of(recording: "Recording", packets: Packets | None = None) -> Windows:
     """The trial's windows. during ends with the observation where the service was never seen to recover. Of a migration
     that failed it ends at the failure, or where the service was seen to recover from that."""
     end = end_of(recording)
@@ -183,7 +185,7 @@ def windows_of(recording: Recording, packets: Packets | None = None) -> Windows:
     )
 
 
-def _stamps(recording: Recording) -> tuple[int | None, int | None, int | None]:
+def _stamps(recording: "Recording") -> tuple[int | None, int | None, int | None]:
     trial = recording.trial
     stops: list[int] = []
     resume = completed = None

@@ -1,4 +1,4 @@
-"""An interrupt while modules are loaded ends the process, silently; afterwards it is an exception again."""
+"""What is loaded. An interrupt meanwhile ends the process, silently; afterwards it is an exception again."""
 
 import signal
 import subprocess
@@ -37,3 +37,8 @@ def test_handlers_of_others_stay() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_observing_loads_nothing_that_reads_tables() -> None:
+    code = "import sys, migrascope.cli.observe, migrascope.study.observation.observe; print('polars' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

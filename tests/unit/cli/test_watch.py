@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import migrascope
 from faketrial import light, small_plan
 from rich.console import Console
 
@@ -144,8 +145,8 @@ def test_a_run_shows_itself_and_prints_its_results_afterwards(tmp_path: Path) ->
 
 def test_a_run_without_a_terminal_goes_on_without(tmp_path: Path) -> None:
     plan = small_plan(tmp_path, "none")
-    ended = piped("run", plan, "--lab", "fake", "--watch", "--runs", str(tmp_path / "runs"))
-    assert ended.returncode == 0
+    ended = migrascope("run", plan, "--lab", "fake", "--watch", folder=tmp_path)
+    assert ended.code == 0
     assert "--watch: there is no terminal to show the run on" in ended.stderr
     assert "report.html" in ended.stdout
 
