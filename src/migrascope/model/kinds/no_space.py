@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class NoSpace(Kind):
     name = "no-space"
     ability = "failure of a store"
-    does = "the volume's store, or the disk that it is copied to, takes no more writes"
+    does = "the volume's store, or a copy's, takes no writes"
     how = "the volume's server, or the destination's QEMU, may write to no file"
     targets = ("storage", "destination")
 
