@@ -138,8 +138,9 @@ def _unheard(recording: Recording) -> str:
 
 def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent) -> Measured:
     if stop.bound_ns is None or resume.bound_ns is None:
-        asked = recording.trial.plan.get("libvirt", {}).get("monitor", True)
-        words = "" if asked else ": QEMU is asked for them where libvirt.monitor = true"
+        theirs = recording.trial.plan.get("libvirt", {})
+        unasked = theirs.get("hosts") and not theirs.get("monitor")
+        words = ": QEMU is asked for them where libvirt.monitor = true" if unasked else ""
         return missing("s", EVENTS, f"by how much the hosts' clocks differ is not known{words}")
     for host, clock in host_clocks(recording).items():
         if (step := clock.step_ns()) > 0:
