@@ -94,7 +94,7 @@ def scores(run: RunFolder) -> Iterator[Score]:
             for sample in samples:
                 said.append(said[-1].then(sample, terms, learnt))
             yield Score(recording.trial.number, factors, _took(recording), tuple(said))
-        if (past := past_of(recording)) is not None:
+        if (past := past_of(recording, _took(recording))) is not None:
             pasts.append(past)
 
 

@@ -40,10 +40,10 @@ async def guest_up() -> AsyncIterator[tuple[Trial, dict[str, Any]]]:
 
 
 class Observer:
-    """`observe ADDRESS --json` at `rate` probes a second, in the namespace `source`; None: this machine."""
+    """`observe ADDRESS ... --json` at `rate` probes a second to each, in the namespace `source`; None: this machine."""
 
-    def __init__(self, source: Namespace | None, address: str, rate: int) -> None:
-        watch = ["observe", address, "--json", "--rate", str(rate)]
+    def __init__(self, source: Namespace | None, address: str, rate: int, *others: str) -> None:
+        watch = ["observe", address, *others, "--json", "--rate", str(rate)]
         self.argv = Where(source).command([sys.executable, "-m", "migrascope", *watch])
         self.events: list[dict[str, Any]] = []
         """What it has told so far."""

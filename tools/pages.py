@@ -18,6 +18,9 @@ def main() -> None:
     for page, table in (("disturbances", kinds.index()), ("metrics", catalogue.index())):
         path = DOCS / page / "README.md"
         path.write_text(with_table(path.read_text("utf-8"), table.rstrip()), encoding="utf-8")
+    path = DOCS / "metrics/ipv6.md"
+    keys = catalogue.keys_over_ipv6()
+    path.write_text(re.sub(r"^Keys: .*\n", lambda _: keys, path.read_text("utf-8"), flags=re.M), encoding="utf-8")
 
 
 def with_table(text: str, table: str) -> str:

@@ -1,9 +1,12 @@
 """A domain that is not ours on two real libvirts that know nothing of us: it is migrated, and else left as it is."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import re
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,10 +18,11 @@ import pytest
 import pytest_asyncio
 
 from lab.machine import COMMAND
+from migrascope.cli.console import EXIT_INTERRUPTED
 from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.libvirt.lab import LibvirtLab
-from migrascope.lab.libvirt.placed import GONE, OFF, Placed
+from migrascope.lab.libvirt.placed import GONE, OFF, Placed, active
 from migrascope.lab.qemu.topology import BRIDGE, INSTANCE_ADDRESS, address
 from migrascope.lab.qemu.volume import EXPORT_PORT, Volume
 from migrascope.metrics.trial import measure
@@ -56,6 +60,8 @@ policy = ["slow"]
 [policies.slow]
 bandwidth = "16mbit"
 """
+BRISK = SLOW.replace("16mbit", "80mbit")
+SEEDS = [pytest.param(seed, marks=[] if seed == 1 else pytest.mark.soak) for seed in range(1, 11)]
 
 
 @dataclass
@@ -154,8 +160,8 @@ async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path)
     done = owner.migrascope(tmp_path, "doctor", *THEIRS, "--url", URL, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    for name in ("two hosts", "domain", "migrations", "disk vda", "QEMU's versions", "QEMU's events on host-a",
-                 "QEMU's events on host-b", "page"):  # fmt: skip
+    for name in ("two hosts", "domain", "migrations", "disk vda", "QEMU's versions", "processor",
+                 "QEMU's events on host-a", "QEMU's events on host-b", "page"):  # fmt: skip
         assert found[name]["verdict"] == "pass", found[name]
     assert not [check for check in found.values() if check["verdict"] == "fail" and check["needed"]]
     assert found["domain"]["found"] == f"{NAME}: host-a: running, host-b: {GONE}"
@@ -191,24 +197,73 @@ async def test_hosts_clocks_are_read_where_the_plan_lets_qemu_be_asked(owner: Ow
     assert await owner.seen("host-a") == before
 
 
-async def test_a_run_that_is_killed_leaves_one_copy_and_clean_ends_its_migration(owner: Owner, tmp_path: Path) -> None:
-    before = await owner.seen("host-a")
-    (tmp_path / "plan.toml").write_text(SLOW)
+@contextlib.asynccontextmanager
+async def migrating(owner: Owner, folder: Path, plan: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A run of a plan, from when its first migration goes on."""
+    (folder / "plan.toml").write_text(plan)
     argv = owner.argv("run", "plan.toml", *THEIRS, "--url", URL)
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *argv, cwd=tmp_path, env=owner.environment, stdout=silent, stderr=silent
+        *argv, cwd=folder, env=owner.environment, stdout=silent, stderr=silent
     )
 
     async def moves() -> bool:
         assert process.returncode is None, "it ended before it migrated"
-        return bool((await owner.domain.call("host-a", "jobInfo"))[0])
+        (here,) = active(await owner.domain.states())[:1]
+        return bool((await owner.domain.call(here, "jobInfo"))[0])
 
     try:
         await wait_until(moves, 300, "a migration goes on", 0.1)
+        yield process
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
+
+
+async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    recordings = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\npeer_to_peer = true"))
+    assert [recording.trial.status for recording in recordings] == ["ok", "ok"]
+    assert all("VIR_MIGRATE_PEER2PEER" in recording.trial.settings["libvirt"]["flags"] for recording in recordings)
+    assert await owner.seen("host-a") == before
+
+
+async def test_ctrl_c_leaves_the_domain_where_it_was(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    async with migrating(owner, tmp_path, SLOW) as process:
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 180) == EXIT_INTERRUPTED
+    assert await owner.seen("host-a") == before
+    assert await owner.domain.states() == {"host-a": "running", "host-b": GONE}
+    assert owner.migrascope(tmp_path, "clean", *THEIRS).stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_migration_of_a_run_that_is_killed_is_led_to_its_end(owner: Owner, tmp_path: Path, seed: int) -> None:
+    """Killed at a moment of its migration, which goes on; the next run begins where it has led."""
+    before = await owner.seen("host-a")
+    async with migrating(owner, tmp_path, BRISK) as process:
+        await asyncio.sleep(random.Random(seed).uniform(0, 6))
+        process.kill()
+
+    async def there() -> bool:
+        return await owner.domain.states() == {"host-a": OFF, "host-b": "running"}
+
+    await wait_until(there, 120, "the migration comes to its end", 0.1)
+    listed = owner.migrascope(tmp_path, "clean", *THEIRS, "--list").stdout
+    assert f"{NAME}: host-a: {OFF}, host-b: running" in listed
+    assert "a run that was killed was to migrate it from host-a to host-b" in listed
+    (back,) = owner.run(tmp_path, PLAN.replace("blocks = 2", "blocks = 1"))
+    assert (back.trial.source, back.trial.destination, back.trial.status) == ("host-b", "host-a", "ok")
+    assert await owner.seen("host-a") == before
+    assert owner.migrascope(tmp_path, "clean", *THEIRS).stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"
+
+
+async def test_a_run_that_is_killed_leaves_one_copy_and_clean_ends_its_migration(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    async with migrating(owner, tmp_path, SLOW) as process:
+        process.kill()
     listed = owner.migrascope(tmp_path, "clean", *THEIRS, "--list")
     assert "a run that was killed was to migrate it from host-a to host-b" in listed.stdout
     assert "it is that migration" in listed.stdout, listed.stdout

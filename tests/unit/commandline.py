@@ -20,12 +20,12 @@ class Ended:
     stderr: str
 
 
-def migrascope(*arguments: str, folder: Path) -> Ended:
-    """The command in a folder."""
+def migrascope(*arguments: str, folder: Path, columns: str = "100") -> Ended:
+    """The command in a folder. columns: how wide it is told that its terminal is."""
     stdout, stderr = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
         patch.setattr(sys, "argv", ["migrascope", *arguments])
-        patch.setenv("COLUMNS", "100")
+        patch.setenv("COLUMNS", columns)
         patch.setenv("TERM", "dumb")
         with (
             contextlib.redirect_stdout(stdout),

@@ -13,6 +13,7 @@ from migrascope.analysis.results import Cell, TrialResult
 from migrascope.analysis.statistics import statistic
 from migrascope.analysis.summary import Summary
 from migrascope.model.calibration import Calibration
+from migrascope.model.family import FIRST
 from migrascope.model.load import Load
 from migrascope.model.schedule import Factors
 
@@ -28,7 +29,8 @@ def summarise(
     without one no calibration is quoted."""
     environment = {**manifest, **(results[0].facts.facts if results else {})}
     cells = [_cell(factors, group) for factors, group in by_factors(results).items()]
-    doses, rate = all_series(cells, results), float(plan["probes"]["echo_rate"])
+    doses = all_series(cells, results)
+    rate = plan["probes"]["echo_rate"] * len(plan.get("families", [FIRST]))
     return Summary(
         run=str(manifest.get("id", "")),
         lab=str(environment.get("lab", plan["lab"]["kind"])),

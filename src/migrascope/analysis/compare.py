@@ -16,6 +16,7 @@ from migrascope.analysis.statistics import (
     rank_sum_p,
 )
 from migrascope.analysis.summary import Summary
+from migrascope.model.family import FIRST, Family
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 
@@ -195,7 +196,12 @@ def _settings(ours: Summary, theirs: Summary) -> dict[str, tuple[Any, Any]]:
         mine, other = (summary.plan.get(table, {}).get(key) for summary in (ours, theirs))
         if (mine or None) != (other or None):  # an older version had not what is off here
             found[f"{table}.{key}"] = (mine, other)
-    return found
+    mine, other = (", ".join(_families(summary)) for summary in (ours, theirs))
+    return found if mine == other else {**found, "families": (mine, other)}
+
+
+def _families(summary: Summary) -> list[Family]:
+    return list(summary.plan.get("families", [FIRST]))
 
 
 _LIKE = 1.1
@@ -203,10 +209,10 @@ _LIKE = 1.1
 
 
 def _load(summary: Summary) -> dict[str, Any]:
-    """What visits and probes the guest."""
-    visitors, probes = summary.plan["visitors"], summary.plan["probes"]
-    rates = {f"visits/s, {kind}": visitors[f"{kind}_rate"] for kind in ("new", "kept")}
-    return {**rates, "viewers": visitors["viewers"], "probes/s": probes["echo_rate"]}
+    """What visits and probes the guest, over all families together."""
+    visitors, probes, each = summary.plan["visitors"], summary.plan["probes"], len(_families(summary))
+    rates = {f"visits/s, {kind}": each * visitors[f"{kind}_rate"] for kind in ("new", "kept")}
+    return {**rates, "viewers": visitors["viewers"], "probes/s": each * probes["echo_rate"]}
 
 
 def _apart(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:

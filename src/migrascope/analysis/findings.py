@@ -4,15 +4,17 @@ import re
 from collections.abc import Sequence
 
 from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
+from migrascope.analysis.families import families
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
-from migrascope.analysis.paired_effects import disturbances, scenarios
+from migrascope.analysis.paired_effects import disturbances, scenarios, storages
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.results import Finding, TrialResult, Verdict
 from migrascope.analysis.statistics import FEWEST
 from migrascope.metrics.checks import Check
 from migrascope.metrics.verdict.spans import ranges
 from migrascope.model.schedule import COMMAND
+from migrascope.model.storage import SHARED
 from migrascope.model.units import human, rate_text
 from migrascope.model.verdict import VERDICTS
 
@@ -33,14 +35,16 @@ _NUMBER = re.compile(rf"([0-9]+(?:\.[0-9]+)?)(?: ({'|'.join(_FACTORS)}|s)(?![A-Z
 def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding) -> list[Finding]:
     """All sentences of a run, the conclusion first. accelerator: kvm, tcg or none; accuracy: what is known of the
     meter's error. Fleets have figures of their own (`analysis/fleet.py`): nothing is concluded on those of one
-    migration, nor on data and limits of migrations of which only the command is known."""
+    migration, nor on data and limits of migrations of which only the command is known; nor on data where the guest is
+    others', and nobody knows its memory."""
     good = [
         result
         for result in results
         if result.facts.status == "ok" and TOTAL not in result.metrics and result.facts.factors.policy != COMMAND
     ]
     found: list[Finding] = []
-    groups = _comparable(good)
+    ours = [result for result in good if result.facts.factors.memory_bytes]
+    groups = _comparable(ours)
     disturbed = len({result.facts.factors.disturbance for result in good}) > 1
     small = [group for group in groups.values() if _says_nothing(group, disturbed)] if len(groups) > 1 else []
     for name, group in groups.items():
@@ -48,19 +52,20 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
             where = f" ({name})" if len(groups) > 1 else ""
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
-    found += [*regimes(good), *_limit(good), *scenarios(good), *disturbances(good), *_signs(results)]
+    found += [*regimes(ours), *_limit(good), *scenarios(good), *storages(good), *disturbances(good)]
+    found += [*families(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 
 
 def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
-    """Trials in which nothing but what the guest carries differs: same link, policy, probes and disturbance."""
+    """Trials in which nothing but what the guest carries differs: link, policy, probes, disturbance, storage alike."""
     groups: dict[str, list[TrialResult]] = {}
     for result in good:
         factors = result.facts.factors
         name = (
             f"{factors.policy} over {rate_text(factors.link_bps)}, probes {factors.probes}, "
-            f"disturbance {factors.disturbance}"
+            f"disturbance {factors.disturbance}{'' if factors.storage == SHARED else f', storage {factors.storage}'}"
         )
         groups.setdefault(name, []).append(result)
     return groups

@@ -1,4 +1,5 @@
-"""What a scenario or a disturbance costs beside trials without one: paired within blocks, in sentences."""
+"""What a scenario, a disturbance or a copy of the volume costs beside trials without one: paired within blocks, in
+sentences."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from migrascope.analysis.limit import Decided
 from migrascope.analysis.results import Finding, TrialResult
 from migrascope.analysis.statistics import FEWEST, Bounds, Paired, bounds_of, paired_difference
 from migrascope.model.schedule import Factors
+from migrascope.model.storage import SHARED
 from migrascope.model.units import human
 
 DATA = "data_transferred_bytes"
@@ -35,19 +37,26 @@ def scenarios(good: Sequence[TrialResult]) -> list[Finding]:
     """Each scenario against `none`, the other factors equal, paired within blocks."""
     found = []
     sniffed = any(result.metrics[key].value is not None for result in good for key in SNIFFED if key in result.metrics)
-    for name, ours, others in _beside_none(good, "scenario"):
-        found.append(_against_none("scenario", name, ours, others, COMPARED))
+    for name, ours, others in _beside(good, "scenario"):
+        found.append(_against("scenario", name, ours, others, COMPARED))
         if sniffed:
-            seen = _against_none("scenario", name, ours, others, SNIFFED)
+            seen = _against("scenario", name, ours, others, SNIFFED)
             found.append(replace(seen, text=f"{seen.text} {NOT_DELAY}"))
     return _few_as_one("scenario", "comparisons of scenarios with none", found)
 
 
 def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
     """Each disturbance against the undisturbed trials; one sentence for all that have too few blocks."""
-    beside = _beside_none(good, "disturbance")
-    found = [_against_none("dose", name, ours, others, COMPARED | FELT) for name, ours, others in beside]
+    beside = _beside(good, "disturbance")
+    found = [_against("dose", name, ours, others, COMPARED | FELT) for name, ours, others in beside]
     return _few_as_one("dose", "disturbances against none", found)
+
+
+def storages(good: Sequence[TrialResult]) -> list[Finding]:
+    """Volumes that were copied against those that both hosts reach, all else equal: what shared storage saves."""
+    beside = _beside(good, "storage", SHARED)
+    found = [_against("storage", name, ours, others, COMPARED | FELT, SHARED) for name, ours, others in beside]
+    return _few_as_one("storage", "comparisons of copied volumes with shared ones", found)
 
 
 def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:
@@ -59,11 +68,11 @@ def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:
     return [*(finding for finding in found if finding not in few), Finding(topic, "unknown", text, {"few": len(few)})]
 
 
-def _beside_none(
-    good: Sequence[TrialResult], factor: str
+def _beside(
+    good: Sequence[TrialResult], factor: str, without: str = "none"
 ) -> list[tuple[str, dict[int, TrialResult], dict[int, TrialResult]]]:
-    """By name, in the plan's order, the trials of each level of a factor and those with `none` of it, all by block; the
-    rest is equal."""
+    """By name, in the plan's order, the trials of each level of a factor and those of the level that stands for nothing
+    of it, all by block; the rest is equal."""
     by_block: dict[Factors, dict[int, TrialResult]] = {}
     for result in good:
         by_block.setdefault(result.facts.factors, {})[result.facts.block] = result
@@ -73,16 +82,17 @@ def _beside_none(
     found = []
     for factors, ours in sorted(by_block.items(), key=lambda group: order.get(getattr(group[0], factor), 0)):
         level = str(getattr(factors, factor))
-        base = Factors(**{**vars(factors), factor: "none"})
-        if level != "none" and base in by_block:
+        base = Factors(**{**vars(factors), factor: without})
+        if level != without and base in by_block:
             name = factors.label(beside)
             found.append((name if level in name else level, ours, by_block[base]))
     return found
 
 
-def _against_none(
-    topic: str, name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult], compared: dict[str, str]
-) -> Finding:
+def _against(
+    topic: str, name: str, ours: dict[int, TrialResult], others: dict[int, TrialResult], compared: dict[str, str],
+    without: str = "none",
+) -> Finding:  # fmt: skip
     seen = {key: paired_difference(_values(ours, key), _values(others, key)) for key in compared}
     there = {key: pair for key, pair in seen.items() if pair is not None}
     blocks = max((pair.n for pair in there.values()), default=0)
@@ -92,11 +102,13 @@ def _against_none(
     decided = Decided.among([*ours.values(), *others.values()])
     evidence |= vars(decided)
     if blocks < FEWEST:
-        text = f"Nothing can be concluded on {name} against none: {blocks} pairs within blocks, {FEWEST} are needed."
+        text = (
+            f"Nothing can be concluded on {name} against {without}: {blocks} pairs within blocks, {FEWEST} are needed."
+        )
         return Finding(topic, "unknown", text, evidence)
     sure = [_difference(compared[key], key, pair) for key, pair in there.items() if pair.sign()]
     unsure = [compared[key] for key, pair in there.items() if not pair.sign()]
-    text = f"{name} against none, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
+    text = f"{name} against {without}, paired within {blocks} blocks: {', '.join(sure) or 'no difference is sure'}."
     text += f" Not shown to differ: {', '.join(unsure)}." if unsure and sure else ""
     text += f" Each of the {len(there)} intervals stands by itself." if sure else ""
     if decided.words:

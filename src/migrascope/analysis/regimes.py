@@ -11,9 +11,10 @@ PAUSE = "vm_pause_s"
 
 
 def regimes(good: Sequence[TrialResult]) -> list[Finding]:
-    """A sentence for each downtime limit of a run that has more than one; nothing where policy, link or processors
-    differ too, for then the data are not all that differs."""
-    if len({(f.policy, f.link_bps, f.vcpus, f.write_Bps) for f in (result.facts.factors for result in good)}) > 1:
+    """A sentence for each downtime limit of a run that has more than one; nothing where policy, link, processors or
+    storage differ too, for then the data are not all that differs."""
+    beside = {(f.policy, f.link_bps, f.vcpus, f.write_Bps, f.storage) for f in (one.facts.factors for one in good)}
+    if len(beside) > 1:
         return []
     limits = sorted({result.facts.factors.downtime_limit_s for result in good})
     if len(limits) < 2:

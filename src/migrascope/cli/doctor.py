@@ -11,6 +11,7 @@ from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.axes import Axes
+from migrascope.model.family import SECOND
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.plan import LabPlan, Plan
 from migrascope.model.problem import Problem
@@ -98,11 +99,15 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
 
 
 def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
-    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window."""
+    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window. Those over
+    IPv6 are one."""
     found: dict[str, None] = {}
     for key in (key for key, why in reasons.items() if why == reason):
+        if SECOND in key:
+            found["all over IPv6"] = None
+            continue
         name = key.partition(".")[0]
-        family = [text for text in reasons if text.partition(".")[0] == name]
+        family = [text for text in reasons if text.partition(".")[0] == name and SECOND not in text]
         whole = len(family) > 1 and all(reasons[text] == reason for text in family)
         parts = ["WINDOW" if part in WINDOWS else part for part in key.split(".")]
         found[f"{name}.*" if whole else ".".join(parts)] = None

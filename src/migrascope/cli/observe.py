@@ -16,7 +16,6 @@ from rich.console import Console
 
 from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.metrics import Metrics, counted, exposing
-from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.ribbon import Ribbons
 from migrascope.model.observation import MOST_RATE, Begin, Event, Target
 from migrascope.model.observed import host_of
@@ -139,10 +138,10 @@ def _moved(
 ) -> int:  # fmt: skip
     """Runs the command, and prints what it cost. At Ctrl-C the trial that runs ends, and what there is is printed."""
     from migrascope.cli.owner import hand_over_run, made_in
-    from migrascope.cli.results import table_and_report
+    from migrascope.cli.progress import ConsoleProgress
+    from migrascope.cli.results import interrupted, table_and_report
     from migrascope.study.observation.observed import plan_of_move
     from migrascope.study.runs.run import execute
-    from migrascope.trial.observed import INTERRUPTED
 
     progress = ConsoleProgress(stderr())
     begun, made = list["RunFolder"](), made_in(runs)
@@ -167,7 +166,7 @@ def _moved(
     finally:
         for run in begun:
             hand_over_run(run.path)
-    if begun and any(recording.trial.reason == INTERRUPTED for recording in begun[0].recordings()):
+    if begun and interrupted(begun[0]):
         return EXIT_INTERRUPTED
     return code
 

@@ -22,6 +22,13 @@ def damage_of(summary: Summary) -> int:
     return Problem.code if found else 0
 
 
+def interrupted(run: RunFolder) -> bool:
+    """Whether a trial of others' machine was interrupted, which is a result, too."""
+    from migrascope.trial.observed import INTERRUPTED  # verbs that only read have no need of trials
+
+    return any(recording.trial.reason == INTERRUPTED for recording in run.recordings())
+
+
 def table_and_report(run: RunFolder, console: Console) -> int:
     """Prints the table, writes the report; 4 if no trial at all was carried out or a recording is damaged, 1 if the
     verdict on one is worse than the plan allows, else 0."""

@@ -11,12 +11,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from migrascope.cli.console import Json, Runs, interruptible, stderr, stdout
+from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs, interruptible, stderr, stdout
 from migrascope.cli.metrics import Metrics, counted, exposing
 from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
-from migrascope.cli.results import table_and_report
+from migrascope.cli.results import interrupted, table_and_report
 from migrascope.cli.window import Window, on_terminal
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
@@ -131,7 +131,8 @@ def run(
             if shown is not None:
                 shown.close()
             progress.give()
-        return table_and_report(done, stdout())
+        code = table_and_report(done, stdout())
+        return EXIT_INTERRUPTED if loaded.libvirt.hosts and interrupted(done) else code
 
     try:
         with exposing(metrics, progress.step) as exposition:
@@ -251,6 +252,9 @@ def plan(
     out.print(head, soft_wrap=True)
     for line in _listed(trials, out.width):
         out.print(line, markup=False, soft_wrap=True)
+    if len(loaded.families) > 1:
+        each = "each at the plan's rates, so that the guest has twice as much to answer"
+        out.print(f"probed and visited over {' and '.join(loaded.families)}, {each}", soft_wrap=True)
     out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
         out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)

@@ -4,7 +4,8 @@ Runs in the guest, on python3-minimal.
 
 GET /ready                    200 once nginx answers, 503 before
 GET /alive?id=X               {"boot_id", "counter", "hash"}: counter rises by one, hash chains over every id answered
-UDP "alive X"                 "X BOOT_ID COUNTER HASH": the same in one datagram each way, which costs a tenth
+UDP "alive X"                 "X BOOT_ID COUNTER HASH": the same in one datagram each way, which costs a tenth; at the
+                              guest's IPv6 address, too
 GET /witness                  {"whole", "pages", "rewritten", "bad"}: every page of the memory witness, checked now
 POST /witness?rewriting=on|off   {"rewriting"}: whether its pages are rewritten all the time (they are)
 POST /cache?state=warm|cold   {"state", "bytes", "page_cache_bytes"}: the videos read into the page cache or dropped
@@ -142,7 +143,7 @@ def main() -> None:
         agent.witness.tick()
         heartbeat.tick()
 
-    server = Server(agent.steps, tick, ("0.0.0.0", PORT), agent.datagram)
+    server = Server(agent.steps, tick, ("0.0.0.0", PORT), agent.datagram, beside="::")
     sys.stderr.write("migrascope agent: ready\n")
     while True:
         server.turn()

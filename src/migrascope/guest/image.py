@@ -7,6 +7,7 @@ import lzma
 import re
 import shutil
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,15 @@ class GuestImage:
     facts: dict[str, Any]
 
 
-def kernel_line(address: str, gateway: str, origin: str) -> str:
-    """The guest's kernel command line. address: with its prefix length; origin: the address of the live stream."""
-    return " ".join((*KERNEL_OPTIONS, f"ms.address={address}", f"ms.gateway={gateway}", f"ms.origin={origin}"))
+def kernel_line(addresses: Sequence[tuple[str, str]], origin: str) -> str:
+    """The guest's kernel command line. addresses: of IPv4, and of IPv6 where it has one, each with its prefix length
+    and beside it that of its router; origin: the address of the live stream."""
+    given = [
+        f"ms.{name}{family}={value}"
+        for family, pair in zip(("", "6"), addresses, strict=False)
+        for name, value in zip(("address", "gateway"), pair, strict=True)
+    ]
+    return " ".join((*KERNEL_OPTIONS, *given, f"ms.origin={origin}"))
 
 
 def cloud_kernel_line(origin: str) -> str:

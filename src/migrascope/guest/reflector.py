@@ -2,8 +2,9 @@
 
     port=862
 
-It answers each test packet with its own sequence number for that session, so that the sender can tell which way a
-packet was lost. Receive stamps are the kernel's: how long a packet waited for this program is no part of its delay.
+It answers each test packet, over IPv4 and IPv6, with its own sequence number for that session, so that the sender can
+tell which way a packet was lost. Receive stamps are the kernel's: how long a packet waited for this program is no part
+of its delay.
 """
 
 import socket
@@ -18,6 +19,7 @@ SAID_S = 0.5
 _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _IP_TTL, _IP_RECVTTL = 2, 12
+_IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
 _TIMESPEC = struct.Struct("@qq")
 _TTL = struct.Struct("@i")
 _ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_TTL.size)
@@ -44,15 +46,19 @@ class Sessions:
 
 
 def listening(port: int) -> socket.socket:
-    """A socket that stamps what comes and has room for what comes at once. OSError when the port is not to be had."""
-    stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    """A socket that stamps what comes and has room for what comes at once, over IPv6 and, with mapped addresses, over
+    IPv4: one for both, for an emulated guest feels a second call for each packet. OSError when the port is not to be
+    had."""
+    stream = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    stream.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     stream.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     stream.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+    stream.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVHOPLIMIT, 1)
     try:
         stream.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
     except PermissionError:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    stream.bind(("0.0.0.0", port))
+    stream.bind(("::", port))
     return stream
 
 
@@ -64,11 +70,11 @@ def answer(stream: socket.socket, sessions: Sessions) -> bool:
         if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
             seconds, rest = _TIMESPEC.unpack(data)
             received = seconds * 10**9 + rest
-        elif (level, kind) == (socket.IPPROTO_IP, _IP_TTL):
+        elif (level, kind) in ((socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT)):
             (ttl,) = _TTL.unpack(data)
     try:
         asked = Request(packet)
-        number = sessions.number((*sender, asked.ssid), asked.seq)
+        number = sessions.number((sender[0], sender[1], asked.ssid), asked.seq)
         stream.sendto(asked.reply(number, received, time.time_ns(), ttl), sender)
     except (ValueError, OSError):
         return False

@@ -28,6 +28,16 @@ def to_json(value: object) -> str:
     return str(value)
 
 
+def _datagrams(family: int, address: tuple[str, int]) -> socket.socket:
+    """A UDP socket at an address; one of IPv6 takes nothing of IPv4."""
+    stream = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        stream.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    stream.bind(address)
+    stream.setblocking(False)
+    return stream
+
+
 class Connection:
     """One client. Requests without a body, answered in order; kept open unless the client says otherwise."""
 
@@ -64,7 +74,8 @@ class Connection:
 class Server:
     """One thread: answers what is due, one slice of every long request at a time, and calls `tick` every TICK_S.
 
-    datagram: answers a UDP datagram to the same port at once, or with None not at all.
+    datagram: answers a UDP datagram to the same port at once, or with None not at all. beside: an IPv6 address at which
+    datagrams to that port are answered, too.
     """
 
     def __init__(
@@ -73,16 +84,19 @@ class Server:
         tick: Callable[[], None],
         address: tuple[str, int],
         datagram: Callable[[bytes], bytes | None] = lambda _: None,
+        beside: str | None = None,
     ) -> None:
         self.steps, self.tick, self.datagram = steps, tick, datagram
         self.selector = selectors.DefaultSelector()
         self.listener = socket.create_server(address, backlog=128)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ)
-        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.datagrams.bind(self.listener.getsockname())
-        self.datagrams.setblocking(False)
-        self.selector.register(self.datagrams, selectors.EVENT_READ)
+        bound = self.listener.getsockname()
+        self.datagrams = [_datagrams(socket.AF_INET, bound)]
+        if beside is not None:
+            self.datagrams.append(_datagrams(socket.AF_INET6, (beside, bound[1])))
+        for stream in self.datagrams:
+            self.selector.register(stream, selectors.EVENT_READ)
         self.working: list[Connection] = []
         self.next_tick = time.monotonic() + TICK_S
 
@@ -90,8 +104,8 @@ class Server:
         """Waits for something to do, at most until the next tick, and does it."""
         wait = 0 if self.working else max(0.0, self.next_tick - time.monotonic())
         for key, _ in self.selector.select(wait):
-            if key.fileobj is self.datagrams:
-                self._datagram()
+            if (datagrams := next((each for each in self.datagrams if each is key.fileobj), None)) is not None:
+                self._datagram(datagrams)
             elif key.data is None:
                 stream, _ = self.listener.accept()
                 stream.setblocking(False)
@@ -110,15 +124,16 @@ class Server:
             if key.data is not None:
                 self._close(key.data)
         self.listener.close()
-        self.datagrams.close()
+        for stream in self.datagrams:
+            stream.close()
         self.selector.close()
 
-    def _datagram(self) -> None:
+    def _datagram(self, stream: socket.socket) -> None:
         try:
-            data, sender = self.datagrams.recvfrom(512)
+            data, sender = stream.recvfrom(512)
             answer = self.datagram(data)
             if answer is not None:
-                self.datagrams.sendto(answer, sender)
+                stream.sendto(answer, sender)
         except OSError as error:
             sys.stderr.write(f"migrascope agent: {error}\n")
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from migrascope.lab.offline import OfflineVolume
+from migrascope.model.family import FIRST, Family
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
@@ -65,6 +66,22 @@ class Instance(Protocol):
 
     async def destroy(self) -> None:
         """Removes everything of it."""
+
+
+@runtime_checkable
+class DualStack(Protocol):
+    """An instance of a lab that may be dual-stack. address6: its website's IPv6 address."""
+
+    address6: str
+
+
+def address_over(instance: Instance, family: Family) -> str:
+    """The address at which an instance is reached over a family. Problem where it has none."""
+    if family == FIRST:
+        return instance.address
+    if not isinstance(instance, DualStack):
+        raise Problem(f"families: the instances of this lab have no address of {family}; leave it out")
+    return instance.address6
 
 
 class Lab(Protocol):

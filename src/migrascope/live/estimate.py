@@ -10,13 +10,11 @@ from migrascope.live.sample import POST_COPY, SWITCHOVER
 from migrascope.live.terms import Terms
 from migrascope.mechanism.copying import Copy, Part, Way, course
 from migrascope.mechanism.dirtying import Dirtying, WorkingSet
-from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, PAYLOAD, Judge, pace
+from migrascope.mechanism.rules import HEADER, PAGE, PAYLOAD, Judge, pace
 from migrascope.model.units import human
 
 Verdict = Literal["unknown", "ends", "late", "never"]
 """late: it would end, but it is cancelled before; never: it does not converge."""
-SETTLE_S = 0.04
-"""From the end of sending to a guest that runs: device state, start. 20 to 40 ms were seen on the QEMU lab."""
 SPREAD = 0.1
 """How far speed and dirty rate may be off either way, as a share: what makes the interval."""
 LATELY_S = 1.5
@@ -29,6 +27,8 @@ TELLING = 0.5
 was written again."""
 STALLED_S = 0.5
 """After so long without a byte on the link no end is said."""
+EMPTY_BYTES = 100e6
+"""So much empty memory that was gone through tells as much of the rest as earlier migrations do."""
 WHOLE = 0.999
 """Share of the guest's memory after which the first copy counts as made."""
 
@@ -83,15 +83,17 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     rate = sum(each.rate_Bps for each in written.sets)
     basis = Basis(history.rounds, _begins_with(history), speed, rate, rest.held)
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
+    empty_s = _empty_s(history, known, speed)
 
     def end(data: float, zeros: float, faster: float) -> float | None:
         if stopped:
-            return last.at_s + data / (speed * faster) + SETTLE_S
+            sent_s = last.at_s + data / (speed * faster) if data else last.at_s - history.stalled_s()
+            return max(last.at_s, sent_s + known.settle_s)
         way = Way((link or speed) / speed, 1 / (speed * faster))
         copy = Copy(
-            terms.rules, _parts(data, zeros, rest.held, way, written, faster), way, SETTLE_S, history.first.at_s,
-            last.at_s, history.round_s, history.judge, pace(last.throttle, terms.busy) * (last.at_s - history.round_s),
-            terms.busy, rounds=history.rounds,
+            terms.rules, _parts(data, zeros, rest.held, way, written, faster, empty_s), way, known.settle_s,
+            history.first.at_s, last.at_s, history.round_s, history.judge,
+            pace(last.throttle, terms.busy) * (last.at_s - history.round_s), terms.busy, rounds=history.rounds,
         )  # fmt: skip
         return course(copy).time_s
 
@@ -121,11 +123,11 @@ def expected(terms: Terms, known: Known) -> Estimate:
         return Estimate("unknown", "nothing has been sent yet")
     shape = _shape(terms, known.first_copy)
     written = shape if terms.known else _learnt(terms, known, shape)
-    ends = []
+    ends, zeros = [], max(0.0, terms.memory_bytes - known.first_copy)
     for faster in (1.0, 1 + SPREAD, 1 - SPREAD):
         way, begin_s = Way(1.0, 1 / (known.speed_Bps * faster)), known.lead_s / faster
-        parts = _parts(known.first_copy, 0.0, known.first_copy, way, written, faster)
-        copy = Copy(terms.rules, parts, way, SETTLE_S, begin_s, begin_s, begin_s, Judge(begin_s), busy=terms.busy)
+        parts = _parts(known.first_copy, zeros, known.first_copy, way, written, faster, known.empty_s)
+        copy = Copy(terms.rules, parts, way, known.settle_s, begin_s, begin_s, begin_s, Judge(begin_s), busy=terms.busy)
         ends.append(course(copy).time_s)
     likely, high = ends[0], ends[2]
     low = min((end for end in ends if end is not None), default=None)
@@ -133,11 +135,13 @@ def expected(terms: Terms, known: Known) -> Estimate:
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
 
 
-def _parts(data: float, zeros: float, held: float, way: Way, written: Dirtying, faster: float) -> list[Part]:
+def _parts(
+    data: float, zeros: float, held: float, way: Way, written: Dirtying, faster: float, empty_s: float
+) -> list[Part]:
     """The memory that is still to be sent: in the first copy the working sets are a part of it as of all that holds
     something (held bytes), later they are what is left at all."""
     zero = (HEADER + 1) / PAGE
-    parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + 1 / EMPTY_BPS))]
+    parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s))]
     if not written.size:
         return [*parts, Part(data, way)]
     mine = data * min(1.0, written.size / held) if held else min(data, written.size)
@@ -152,6 +156,12 @@ def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None,
     if speed is None or link is None or terms.link_Bps is None or link <= PAYLOAD * terms.link_Bps:
         return speed, link
     return speed * PAYLOAD * terms.link_Bps / link, PAYLOAD * terms.link_Bps
+
+
+def _empty_s(history: History, known: Known, speed: float) -> float:
+    """Seconds for a byte of empty memory."""
+    took, zeros = history.empty_s(speed)
+    return (took + EMPTY_BYTES * known.empty_s) / (zeros + EMPTY_BYTES)
 
 
 def _rest(history: History, known: Known) -> _Rest:

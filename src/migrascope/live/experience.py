@@ -1,15 +1,18 @@
 """What earlier trials of a run tell of one that runs now: how much of its memory holds something, what it dirties."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from migrascope.live.history import History, Turn
+from migrascope.live.history import History, Turn, empty_s
 from migrascope.live.sample import Sample
+from migrascope.mechanism.rules import EMPTY_BPS
 from migrascope.model.schedule import Factors
 
 SPREAD, SPREAD_OF_OTHERS = 0.1, 0.5
 """How far the data of the first copy may be off, as a share: learnt of the same guest, or of another alone."""
+SETTLE_S = 0.04
+"""From the end of sending to a guest that runs: device state, start. 20 to 40 ms were seen on the QEMU lab."""
 
 STOPPED = 0.5
 """A round for a larger share of which QEMU did not answer, and was then over, is that of a guest that was stopped."""
@@ -19,7 +22,8 @@ STOPPED = 0.5
 class Past:
     """One earlier migration. lead_s: from the request to its first sample. first_copy: bytes of memory that
     held something. first_turn: its first look at the dirty bitmap, None where there was none. speed_Bps: bytes of
-    memory a second. resident: bytes of the hypervisor's process before, None where not known."""
+    memory a second. resident: bytes of the hypervisor's process before, None where not known. empty_s: seconds for a
+    byte of empty memory. settle_s: from the end of sending to its end. Each None where it did not show."""
 
     factors: Factors
     lead_s: float
@@ -27,6 +31,8 @@ class Past:
     first_turn: Turn | None
     speed_Bps: float | None
     resident: int | None = None
+    empty_s: float | None = None
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,20 +40,25 @@ class Known:
     """What is expected of a migration before it tells. Each None where nothing was learnt: first_copy: bytes of the
     first round that hold something; first_turn: what the first look at the bitmap will add; lead_s: from the request
     to the first sample; speed_Bps: bytes of memory a second. spread: how far first_copy may be off either way, as a
-    share."""
+    share. empty_s: seconds for a byte of empty memory. settle_s: from the end of sending to the end."""
 
     first_copy: float | None = None
     first_turn: Turn | None = None
     lead_s: float | None = None
     speed_Bps: float | None = None
     spread: float = SPREAD
+    empty_s: float = 1 / EMPTY_BPS
+    settle_s: float = SETTLE_S
 
 
 NOTHING = Known()
 
 
-def past(factors: Factors, samples: Sequence[Sample], resident: int | None = None) -> Past | None:
-    """Of a migration that is over; None where not all of its memory went over once, or nobody counted it."""
+def past(
+    factors: Factors, samples: Sequence[Sample], resident: int | None = None, took_s: float | None = None
+) -> Past | None:
+    """Of a migration that is over, after took_s where that is known; None where not all of its memory went over once,
+    or nobody counted it."""
     if not samples:
         return None
     history = History.of(samples[0])
@@ -61,11 +72,26 @@ def past(factors: Factors, samples: Sequence[Sample], resident: int | None = Non
     if not last.sent_is_exact or again < 0:
         return None
     held = last.sent - last.zero_bytes - again  # what is sent again holds something
-    first, took_s = samples[0], last.at_s - samples[0].at_s
-    if not speeds and took_s > 0:  # QEMU does not answer while it copies a guest that it has stopped at once
-        speeds.append((held + again - (first.sent - first.zero_bytes)) / took_s)
+    first, sent_s = samples[0], last.at_s - samples[0].at_s
+    if not speeds and sent_s > 0:  # QEMU does not answer while it copies a guest that it has stopped at once
+        speeds.append((held + again - (first.sent - first.zero_bytes)) / sent_s)
     speed = statistics.median(speeds) if speeds else None
-    return Past(factors, samples[0].at_s, held, _first_turn(history, samples, held), speed, resident)
+    empty, settle = None, None
+    if speed:
+        seconds, zeros = empty_s(samples, speed)
+        empty = seconds / zeros if zeros else None
+        settle = _settle_s(samples, speed, took_s) if took_s is not None else None
+    return Past(factors, samples[0].at_s, held, _first_turn(history, samples, held), speed, resident, empty, settle)
+
+
+def _settle_s(samples: Sequence[Sample], speed: float, took_s: float) -> float | None:
+    """How long its end came after the last of its memory, which is what was not sent yet when something was left for
+    the last time."""
+    sending = [sample for sample in samples[:-1] if sample.remaining]
+    if not sending:
+        return None
+    moved = (samples[-1].sent - samples[-1].zero_bytes) - (sending[-1].sent - sending[-1].zero_bytes)
+    return max(0.0, took_s - sending[-1].at_s - moved / speed)
 
 
 def _first_turn(history: History, samples: Sequence[Sample], held: float) -> Turn | None:
@@ -96,14 +122,34 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
         beside = statistics.median(other.first_copy - other.resident for other in others if other.resident is not None)
         copy, spread = max(1.0, resident + beside), SPREAD
     turns = [earlier.first_turn for earlier in same if earlier.first_turn is not None]
-    link = [earlier.speed_Bps for earlier in pasts if earlier.speed_Bps and _link(earlier.factors) == _link(factors)]
+    link = [earlier for earlier in pasts if _link(earlier.factors) == _link(factors)]
     return Known(
         copy,
         turns[-1] if turns else None,
         statistics.median(earlier.lead_s for earlier in pasts),
-        statistics.median(link) if link else None,
+        _median(earlier.speed_Bps for earlier in link),
         spread,
+        NOTHING.empty_s if (empty := _median(earlier.empty_s for earlier in pasts)) is None else empty,
+        _settles_s(factors, link, pasts),
     )
+
+
+def _settles_s(factors: Factors, link: Sequence[Past], pasts: Sequence[Past]) -> float:
+    """From the end of sending to the end, as on the same link. Of the same policy on another link what is more than
+    usual: it stands in the sockets' buffers of multifd's channels, and leaves them as fast as the link carries."""
+    if (found := _median(earlier.settle_s for earlier in link)) is not None:
+        return found
+    more = _median(
+        max(0.0, earlier.settle_s - SETTLE_S) * earlier.factors.link_bps / factors.link_bps
+        for earlier in pasts
+        if earlier.settle_s is not None and earlier.factors.policy == factors.policy
+    )
+    return SETTLE_S + (more or 0.0)
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """Of those that are known; None without any."""
+    return statistics.median(found) if (found := [value for value in values if value is not None]) else None
 
 
 def _content(factors: Factors) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
 """What the samples of a migration say so far: its rounds, what the guest dirtied in each, how fast memory goes over."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
@@ -13,6 +14,8 @@ KEPT = 32
 """Rounds that are remembered."""
 LEARNT_S = 0.5
 """How long a look at the speed weighs as much as what earlier migrations showed."""
+_ANSWERING = ("active", *POST_COPY)
+"""Once a guest stands still, QEMU answers late, and what passes is not its sending alone."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,10 @@ class History:
             sum(took for took, _, _ in chosen), sum(data for _, data, _ in chosen), sum(link for _, _, link in chosen)
         )  # fmt: skip
 
+    def empty_s(self, speed_Bps: float) -> tuple[float, int]:
+        """(seconds, bytes) of empty memory that was gone through lately."""
+        return empty_s(self.recent, speed_Bps)
+
     def stalled_s(self) -> float:
         """For how long nothing has gone over the link, by the samples of the last RECENT_S; 0 where something has."""
         now = self.last
@@ -140,6 +147,14 @@ class History:
             if total >= seconds:
                 return self.turns[-at:]
         return self.turns
+
+
+def empty_s(samples: Sequence[Sample], speed_Bps: float) -> tuple[float, int]:
+    """(seconds, bytes) of empty memory that was gone through, by looks between which most was empty; without the time
+    that the rest of those took at that speed."""
+    moved = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(samples) if new.state in _ANSWERING]
+    looks = [(took - data / speed_Bps, zeros) for took, data, zeros, _ in moved if zeros > data]
+    return max(0.0, sum(took for took, _ in looks)), sum(zeros for _, zeros in looks)
 
 
 def _moved(old: Sample, new: Sample) -> tuple[int, int, int]:

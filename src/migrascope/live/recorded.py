@@ -102,11 +102,11 @@ def resident_of(recording: Recording) -> int | None:
     return int(rows["rss_bytes"][-1]) if rows.height else None
 
 
-def past_of(recording: Recording) -> Past | None:
-    """What a finished trial tells of those to come; None where its migration did not complete."""
+def past_of(recording: Recording, took_s: float | None) -> Past | None:
+    """What a finished trial, whose migration took so long, tells of those to come; None where it did not complete."""
     if not any(event.name == "migrate_done" for event in recording.events):
         return None
-    return past(recording.trial.factors, samples_of(recording), resident_of(recording))
+    return past(recording.trial.factors, samples_of(recording), resident_of(recording), took_s)
 
 
 def _until_over(samples: Sequence[Sample]) -> list[Sample]:

@@ -5,7 +5,7 @@ seen.take(follower.news())
 view = seen.view(mono_ns())
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from migrascope.live.experience import Known
 from migrascope.live.playing import Viewer
@@ -17,6 +17,7 @@ from migrascope.live.seconds import Seconds
 from migrascope.live.terms import Terms
 from migrascope.live.view import Buffer, View
 from migrascope.model.events import Event
+from migrascope.model.family import FIRST, family_of
 from migrascope.store.following import News, Row
 
 TABLES = ("echo_sent", "echo_reply", "clock", "visit", "segment", *PROGRESS_TABLES)
@@ -54,15 +55,15 @@ class Seen:
             self._clear()
         for event in news.events:
             self._event(event)
-        for row in news.rows.get("echo_sent", ()):
+        for row in _of_first(news, "echo_sent"):
             self._pings.ask(row.values[0], row.values[2])
         for row in news.rows.get("clock", ()):
             mono_ns, wall_ns = row.values
             self._offsets[wall_ns // NS] = self._offset_ns = wall_ns - mono_ns
-        for row in news.rows.get("echo_reply", ()):
+        for row in _of_first(news, "echo_reply"):
             seq, wall_ns, _ = row.values
             self._pings.answer(seq, wall_ns - self._offsets.get(wall_ns // NS, self._offset_ns))
-        for row in news.rows.get("visit", ()):
+        for row in _of_first(news, "visit"):
             self._visit(row)
         for row in news.rows.get("segment", ()):
             self._segment(row)
@@ -113,3 +114,8 @@ class Seen:
             self._over,
             self._broken,
         )
+
+
+def _of_first(news: News, table: str) -> Iterator[Row]:
+    """The rows of the first address family: a view shows one."""
+    return (row for row in news.rows.get(table, ()) if family_of(row.source) == FIRST)

@@ -7,7 +7,8 @@ is stopped if there are still fewer, else it goes on. Here a round is one step: 
 that is left, and a working set dirties its clean pages by its own D(t).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from migrascope.mechanism.dirtying import WorkingSet
 from migrascope.mechanism.rules import COUNTED_S, HEADER, HORIZON_S, PAGE, TICK_S, TURN_S, Judge, Rules, pace
@@ -17,8 +18,7 @@ _ROUNDS = 20_000
 _SAME = 1e-9
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """How a byte of memory goes over: wire bytes on the link, in cost_s seconds."""
 
     wire: float
@@ -49,6 +49,14 @@ class Part:
         return added
 
 
+class Left(NamedTuple):
+    """What is left to be sent: bytes of pages, the seconds that they take, their bytes on the link."""
+
+    pages: float
+    seconds: float
+    link: float
+
+
 @dataclass(frozen=True)
 class Course:
     """ends: whether it ends before it is cancelled; of one that does not, time_s and pause_s are None, and the rest is
@@ -74,8 +82,8 @@ class Copy:
     parts: the guest's memory. again: how a page goes that is sent once more. settle_s: from the end of sending to a
     guest that runs. now: seconds since the request; began: when its first page was sent, looked: when QEMU last looked
     at the dirty bitmap. guest_s: how long the guest has written since, as fast as it wants to; busy: the share of its
-    processor that it needs for that. data: bytes on the link so far. rounds: looks so
-    far, the one at the beginning counted.
+    processor that it needs for that. data: bytes on the link so far, sent: of them those since QEMU last looked.
+    rounds: looks so far, the one at the beginning counted.
     """
 
     rules: Rules
@@ -90,55 +98,56 @@ class Copy:
     busy: float = 1.0
     data: float = 0.0
     rounds: int = 1
+    sent: float = 0.0
 
-    @property
-    def pending(self) -> float:
-        return sum(part.left for part in self.parts)
+    def __post_init__(self) -> None:
+        rules = self.rules
+        turns = [moment.after for moment in (rules.turns, rules.paused) if moment and moment.after]
+        self._moments = sorted([*(step.at_s for step in rules.limits), *turns, self.began + COUNTED_S])
 
-    @property
-    def seconds(self) -> float:
-        """To send all that is left."""
-        return sum(part.left * part.way.cost_s for part in self.parts)
+    def left(self) -> Left:
+        """Of all parts together."""
+        pages = seconds = link = 0.0
+        # no sum() of generators: a fit goes through here a million times
+        for part in self.parts:
+            pages += part.left
+            seconds += part.left * part.way.cost_s
+            link += part.left * part.way.wire
+        return Left(pages, seconds, link)
 
-    @property
-    def on_link(self) -> float:
-        """Bytes on the link for all that is left."""
-        return sum(part.left * part.way.wire for part in self.parts)
-
-    def threshold(self) -> float:
+    def threshold(self, left: Left) -> float:
         """Bytes of pages below which QEMU would stop the guest, by its rate of late."""
-        if self.now - self.began < COUNTED_S - _SAME or not self.pending:
+        if self.now - self.began < COUNTED_S - _SAME or not left.pages:
             return 0.0
-        return self.on_link / self.seconds * self.rules.limit_at(self.now + _SAME)
+        return left.link / left.seconds * self.rules.limit_at(self.now + _SAME)
 
-    def send(self, seconds: float) -> None:
-        """Sends for so long, or until nothing is left."""
-        all_s = self.seconds
-        share = min(1.0, seconds / all_s) if all_s > 0 else 1.0
-        sent = share * self.on_link
+    def send(self, seconds: float, left: Left) -> None:
+        """Sends of what is left for so long, or until there is nothing."""
+        share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
+        sent = share * left.link
         for part in self.parts:
             part.left *= 1 - share
         self.data += sent
-        self.judge = replace(self.judge, sent=self.judge.sent + sent)
+        self.sent += sent
         self.now += seconds
         self.guest_s += pace(self.judge.throttle, self.busy) * seconds
 
     def look(self) -> None:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
         dirtied = sum(part.dirtied(self.guest_s, self.again) for part in self.parts)
-        self.judge = self.judge.looked(self.now, 0.0, dirtied, self.rules.slows)
+        self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1
-        self.guest_s, self.looked = 0.0, self.now
+        self.sent, self.guest_s, self.looked = 0.0, 0.0, self.now
 
     def next_moment(self) -> float | None:
         """When it is next looked at, or something is changed, whatever is left; None for never."""
-        rules = self.rules
-        moments = [step.at_s for step in rules.limits]
-        moments += [moment.after for moment in (rules.turns, rules.paused) if moment and moment.after]
-        moments.append(self.began + COUNTED_S)
-        if rules.slows is not None and self.rounds > 1:
-            moments.append(self.looked + TICK_S)
-        return min((moment for moment in moments if moment > self.now + _SAME), default=None)
+        after = self.now + _SAME
+        soon = next((moment for moment in self._moments if moment > after), None)
+        if self.rules.slows is not None and self.rounds > 1:
+            tick = self.looked + TICK_S
+            if tick > after and (soon is None or tick < soon):
+                return tick
+        return soon
 
     def is_due(self, moment: Moment | None) -> bool:
         return moment is not None and moment.is_due(self.now + _SAME, self.rounds)
@@ -153,7 +162,7 @@ class Copy:
         end = self.now + pause_s + rest_s
         if end > self.rules.deadline_s:
             return self.cancelled()
-        return Course(True, end, pause_s, self.data + self.on_link, self.rounds, self.judge.throttle, waits_s)
+        return Course(True, end, pause_s, self.data + self.left().link, self.rounds, self.judge.throttle, waits_s)
 
     def cancelled(self) -> Course:
         return Course(False, None, None, self.data, self.rounds, self.judge.throttle)
@@ -162,43 +171,45 @@ class Copy:
 def course(copy: Copy) -> Course:
     """How a copy goes on from its state, which is used up. Constant but for what its rules say: how its pages go, and
     what the guest writes."""
-    rules, before = copy.rules, -1.0
+    rules, before, left = copy.rules, -1.0, copy.left()
     for _ in range(_ROUNDS):
         if copy.is_due(rules.turns):
             return _post_copy(copy)
         if copy.is_due(rules.paused):
             return _stopped(copy)
-        threshold, all_s = copy.threshold(), copy.seconds
-        rest_s = all_s if copy.pending <= 0 else (copy.pending - threshold) / copy.pending * all_s
+        threshold, all_s = copy.threshold(left), left.seconds
+        rest_s = all_s if left.pages <= 0 else (left.pages - threshold) / left.pages * all_s
         # a turn of the loop is whole, so that a round ends half of one late on average
         send_s = min(all_s, max(TURN_S, rest_s + TURN_S / 2))
         cut = copy.next_moment()
         if cut is not None and cut < copy.now + send_s:
             ticks = rules.slows is not None and copy.rounds > 1 and cut >= copy.looked + TICK_S - _SAME
-            copy.send(cut - copy.now)
+            copy.send(cut - copy.now, left)
             if ticks:
                 copy.look()
             if copy.now > min(rules.deadline_s, HORIZON_S):
                 return copy.cancelled()
+            left = copy.left()
             continue
-        copy.send(send_s)
-        if threshold <= 0 and copy.pending <= 0:
+        copy.send(send_s, left)
+        if threshold <= 0 and copy.left().pages <= 0:
             # nothing is left and nothing fits into the limit: QEMU stops the guest without a look
             return _stopped(copy)
         copy.look()
-        if copy.pending < threshold:
+        left = copy.left()
+        if left.pages < threshold:
             return _stopped(copy)
-        stuck = copy.pending >= before * (1 - _SAME) > 0 and not copy.may_change()
+        stuck = left.pages >= before * (1 - _SAME) > 0 and not copy.may_change()
         if stuck or copy.now > min(rules.deadline_s, HORIZON_S):
             return copy.cancelled()
-        before = copy.pending
+        before = left.pages
     return copy.cancelled()
 
 
 def _stopped(copy: Copy) -> Course:
     """The guest stands still; QEMU looks a last time, and sends what is left."""
     copy.look()
-    return copy.over(copy.seconds + copy.settle_s)
+    return copy.over(copy.left().seconds + copy.settle_s)
 
 
 def _post_copy(copy: Copy) -> Course:
@@ -208,4 +219,4 @@ def _post_copy(copy: Copy) -> Course:
     waits_s = sum(
         part.left / PAGE * (PAGE + HEADER) * part.way.cost_s / part.way.wire for part in copy.parts if part.written
     )
-    return copy.over(copy.settle_s, waits_s, copy.seconds)
+    return copy.over(copy.settle_s, waits_s, copy.left().seconds)

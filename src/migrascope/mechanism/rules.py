@@ -3,7 +3,7 @@
 Sources: migration/migration.c, migration/ram.c and migration/cpu-throttle.c of QEMU 10.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from migrascope.model.policy import AutoConverge, Moment
 
@@ -78,7 +78,7 @@ class Judge:
         """After a look at at_s that added so many bytes to each."""
         sent, dirtied = self.sent + sent, self.dirtied + dirtied
         if at_s <= self.since_s + PERIOD_S:
-            return replace(self, sent=sent, dirtied=dirtied)
+            return Judge(self.since_s, sent, dirtied, self.high, self.throttle)
         high, throttle = self.high + (dirtied > HELP_SHARE * sent), self.throttle
         if high >= HELP_AFTER:
             high, throttle = 0, slowed(throttle, slows)

@@ -2,19 +2,21 @@
 a cloud can measure and the documents' index are made from it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Literal
 
+from migrascope.metrics.family import COMPARED, DIFFERENCE
 from migrascope.metrics.http import KINDS
 from migrascope.metrics.phases import PHASES
 from migrascope.metrics.player import BUFFERS_S
 from migrascope.metrics.sniffer import SERIES
 from migrascope.metrics.steps import STEPS
 from migrascope.metrics.windows import WINDOWS
+from migrascope.model.family import key_of
 
-Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log"]
+Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log", "ipv6"]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
 frames of its networks; log: libvirt's own."""
 _OF_WINDOW = {
@@ -40,9 +42,9 @@ class Metric:
     title: str | None = None
     needs: Need | None = None
 
-    def expanded(self) -> list[str]:
-        """All keys of the family."""
-        parts = re.split(r"\{([^}]*)\}", self.key.replace("WINDOW", _ALL_WINDOWS))
+    def expanded(self, windows: str = _ALL_WINDOWS) -> list[str]:
+        """All keys of the family. windows: what stands for WINDOW."""
+        parts = re.split(r"\{([^}]*)\}", self.key.replace("WINDOW", windows))
         choices = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
         return ["".join(chosen) for chosen in product(*choices)]
 
@@ -60,9 +62,10 @@ _TITLES = {
     "sniffer-jitter": "Sniffer jitter", "downtime-budget": "Downtime budget", "api": "What the cloud's API says",
     "libvirt": "What libvirt reports", "phases": "libvirt's phases and the handover",
     "steps": "Steps of a migration through OpenStack",
-    "network-wiring": "Network wiring", "writer": "What the writer reached", "load": "The load before the migration",
+    "network-wiring": "Network wiring", "announced": "How the guest is announced",
+    "writer": "What the writer reached", "load": "The load before the migration",
     "hypervisor-cpu": "CPU of both sides", "fleet": "Several instances", "quality": "Quality of the measurement",
-    "statistics": "Statistics",
+    "ipv6": "IPv6 beside IPv4", "statistics": "Statistics",
 }  # fmt: skip
 _BY_OTHERS = "of the layers of OpenStack: libvirt's account, the API's answers, named steps"
 _REPORTED = "as the hypervisor reports it of itself"
@@ -73,12 +76,13 @@ _PLAYER = "viewers' players: stall, least buffer, lateness of the media"
 _OF_BROWSER = "of the video in a browser's own player, from the request to the recovery"
 _GIVEN = "whether the browser had the CPU that it wanted, from the steady state before to the recovery"
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
+_ANNOUNCED = "first RARP, gratuitous ARP and unsolicited neighbour advertisement from the destination, and how many"
 _OF_FLEET = "over the instances of a trial"
 _STEP_NEEDS: dict[str, Need] = {
     "completion": "records", "port_binding": "bindings", "dispatch": "bindings", "start": "hypervisors",
     "copy": "hypervisors", "switchover": "hypervisors", "port_activation": "hypervisors",
 }  # fmt: skip
-METRICS = [
+_OVER_IPV4 = [
     Metric("switchover_s", "s", "length of the window switchover", "windows"),
     Metric("migration_time_s", "s", "from the request to the end on both sides", "migration-time", "Migration time"),
     Metric("vm_pause_s", "s", "from STOP on the source to RESUME on the destination, by QEMU's stamps", "vm-pause",
@@ -170,6 +174,8 @@ METRICS = [
     *(Metric(f"step_s.{step}", "s", _BY_OTHERS, "steps", needs=_STEP_NEEDS.get(step, "api")) for step in STEPS),
     Metric("network_wiring_s", "s", _WIRING, "network-wiring", needs="links"),
     Metric("wiring.{left,came,announced,heard,spoke,router}_s", "s", _WIRING, "network-wiring", needs="links"),
+    Metric("announced.{rarp,garp,na}_s", "s", _ANNOUNCED, "announced", needs="links"),
+    Metric("announced.frames.{rarp,garp,na}", "1", _ANNOUNCED, "announced", needs="links"),
     Metric("writer_Bps.{before,during}", "B/s", "what the steady writer reached, by its own count", "writer"),
     Metric("load.in_time_ratio.{new,kept}", "ratio",
            "visits before the migration that were answered within 100 ms, over new or kept ones", "load"),
@@ -186,6 +192,30 @@ METRICS = [
     Metric("quality.{prober_late_p99,prober_late_max,wall_step}_s", "s",
            "how far the measurement itself was disturbed", "quality"),
     Metric("quality.{cpu_pressure,steal}", "ratio", "how far the measurement itself was disturbed", "quality"),
+]  # fmt: skip
+
+
+_OF_FAMILIES = (
+    "network-blackout", "network-outage", "network-lost-time", "http-blackout", "delay", "jitter", "loss", "throughput",
+    "sniffer-delay", "sniffer-jitter", "one-way-delay", "one-way-variation", "one-way-loss",
+)  # fmt: skip
+"""The pages whose figures are measured over each address family."""
+
+
+_TITLE_OF = {metric.key: metric.title for metric in _OVER_IPV4}
+
+
+def _over_ipv6(metric: Metric) -> Metric:
+    """The same over IPv6: on the page of the first, since only the packets differ."""
+    title = metric.title and f"{metric.title}, IPv6"
+    return replace(metric, key=key_of(metric.key), meaning=f"{metric.meaning}, over IPv6", title=title, needs="ipv6")
+
+
+METRICS = [
+    *_OVER_IPV4,
+    *(_over_ipv6(metric) for metric in _OVER_IPV4 if metric.page in _OF_FAMILIES),
+    *(Metric(key_of(key, DIFFERENCE), "s", f"{key_of(key)} less {key}, of one trial", "ipv6",
+             f"{_TITLE_OF[key]}, IPv6 less IPv4", needs="ipv6") for key in COMPARED),
 ]  # fmt: skip
 
 
@@ -215,6 +245,13 @@ def index() -> str:
     keys = dict.fromkeys(_TITLES, "")
     keys |= {"windows": "the WINDOW in other keys", "statistics": "median, interval, coverage, what is pooled"}
     for metric in METRICS:
-        keys[metric.page] += f"{', ' if keys[metric.page] else ''}`{metric.key}`"
+        page = "ipv6" if metric.needs == "ipv6" else metric.page
+        keys[page] += f"{', ' if keys[page] else ''}`{metric.key}`"
     rows = [f"| [{_TITLES[page]}]({page}.md) | {words} |" for page, words in keys.items()]
     return "\n".join(["| page | keys |", "|---|---|", *rows]) + "\n"
+
+
+def keys_over_ipv6() -> str:
+    """The paragraph of docs/metrics/ipv6.md that names each key."""
+    keys = [f"`{key}`" for metric in METRICS if metric.needs == "ipv6" for key in metric.expanded("WINDOW")]
+    return f"Keys: {', '.join(keys)}\n"

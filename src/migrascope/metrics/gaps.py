@@ -74,7 +74,8 @@ class Silences:
     def __init__(self, packets: Packets) -> None:
         answered = packets.arrived_ns >= 0
         order = np.argsort(packets.arrived_ns[answered], kind="stable")
-        arrived = packets.arrived_ns[answered][order]
+        self._arrived: Ints = packets.arrived_ns[answered][order]
+        arrived = self._arrived
         self._sent: Ints = packets.sent_ns[answered][order]
         waited = arrived - self._sent
         self.interval_ns, self._quiet_rtt_ns = packets.interval_ns, packets.quiet_rtt_ns
@@ -86,6 +87,11 @@ class Silences:
             self.ends, np.append(self._sent[1:] + round(packets.quiet_rtt_ns), until)[: len(self.ends)]
         )
         self._waiters: Ints = arrived[waited >= packets.quiet_rtt_ns + WAITED_INTERVALS * self.interval_ns]
+
+    def last_ns(self, end_ns: int) -> int:
+        """When the last reply came until a stamp; 0 without one."""
+        before = int(np.searchsorted(self._arrived, end_ns, side="right"))
+        return int(self._arrived[before - 1]) if before else 0
 
     def _gap(self, at: int) -> Gap:
         end = int(self.ends[at])

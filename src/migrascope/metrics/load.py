@@ -1,9 +1,12 @@
 """How the guest bore the load in the window before the migration, and which figures the load has spoiled."""
 
+from itertools import product
+
 import polars as pl
 
 from migrascope.metrics.packets import NS, Packets, Span, inside
 from migrascope.metrics.windows import Windows
+from migrascope.model.family import FIRST, Family
 from migrascope.model.load import PROCESSOR_MOST
 from migrascope.model.measured import Measured, missing
 from migrascope.model.steady import IN_TIME_NS, IN_TIME_SHARE, Due, in_time_share, unsteady
@@ -13,7 +16,7 @@ from migrascope.store.recording import Recording
 KINDS = ("new", "kept")
 SATURATED = 0.75
 """The share of one core from which on a guest that was silent takes over four times as long as that to catch up."""
-_COMPARED = ("http_", "player_", "browser.stall", "visitor.lost_s")
+_COMPARED = ("http_", "player_", "browser.stall", "visitor.lost_")
 """Figures that are held against the window before the migration."""
 _COUNT_NS = 500_000_000
 """How far before the window the guest's last count may lie."""
@@ -50,10 +53,11 @@ def unsteady_before(recording: Recording, packets: Packets, windows: Windows) ->
         return None
     begin, end = _judged(windows.before)
     rates = recording.trial.plan["visitors"]
-    for kind in KINDS:
-        rate = rates[f"{kind}_rate"]
-        if rate and (why := unsteady(_visits(recording, (begin, end), kind), begin, end, rate, spare=1)):
-            return f"{why} ({kind})"
+    families: list[Family] = recording.trial.plan.get("families", [FIRST])
+    for family, kind in product(families, KINDS):
+        rate, visits = rates[f"{kind}_rate"], _visits(recording.over(family), (begin, end), kind)
+        if rate and (why := unsteady(visits, begin, end, rate, spare=1)):
+            return f"{why} ({kind if family == FIRST else f'{kind}, {family}'})"
     sent = inside(packets.sent_ns, windows.before)
     answered = float((packets.arrived_ns[sent] >= 0).mean()) if sent.any() else 1.0
     return None if answered >= IN_TIME_SHARE else f"{100 * answered:.0f} % of probes answered"

@@ -5,6 +5,7 @@ import polars as pl
 
 from migrascope.metrics.packets import NS, STEP_NS, Packets, Span, inside
 from migrascope.metrics.windows import Windows
+from migrascope.model.family import FIRST, SECOND
 from migrascope.model.measured import Measured, missing
 from migrascope.model.units import human
 from migrascope.store.recording import Recording
@@ -18,7 +19,8 @@ CLOCK_EVERY_S = 0.1
 
 
 def measure(recording: Recording, packets: Packets, windows: Windows) -> dict[str, Measured]:
-    """quality.*: the prober's lateness, the wall clock's worst step, pressure on the CPU and steal in the trial."""
+    """quality.*: the prober's lateness over all families, the wall clock's worst step, pressure on the CPU and steal in
+    the trial."""
     return {**_prober(recording, windows), "quality.wall_step_s": _wall_step(recording), **_machine(recording, windows)}
 
 
@@ -58,7 +60,7 @@ def _few_probes(packets: Packets, windows: Windows) -> list[str]:
 
 def _prober(recording: Recording, windows: Windows) -> dict[str, Measured]:
     keys = ("quality.prober_late_p99_s", "quality.prober_late_max_s")
-    sent = recording.table("echo_sent")
+    sent = pl.concat([recording.over(family).table("echo_sent") for family in (FIRST, SECOND)])
     late = (sent["sent_ns"] - sent["due_ns"]).to_numpy()
     if windows.before is not None and windows.during is not None:
         end = windows.after[1] if windows.after else windows.during[1]

@@ -20,6 +20,9 @@ NOTHING, ANSWERED, LATE, LOST = range(4)
 RTT_EDGES_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper edges of the bins of round trips; one bin more holds what took longer."""
 _MOST_DOUBTS = 16
+_SURELY_SHORT = OUTAGE_FACTOR - 1
+"""A silence of so many intervals is no outage, even if those of the last minute are a little shorter than the last
+ones."""
 _RTT_EDGES_NS = np.array([round(edge * NS) for edge in RTT_EDGES_S], dtype=np.int64)
 
 
@@ -56,7 +59,7 @@ class Sliding:
 
     def __init__(self, rate: float, settle_s: float) -> None:
         """rate: probes a second. settle_s: so long after a moment, every reply that came until then is known."""
-        self._settle_ns = round(settle_s * NS)
+        self._settle_ns, self._interval_ns = round(settle_s * NS), NS / rate
         size = 1024 + 2 * round(rate * KEPT_NS / NS)
         self._sent: Ints = np.zeros(size, dtype=np.int64)
         self._arrived: Ints = np.full(size, -1, dtype=np.int64)
@@ -66,7 +69,7 @@ class Sliding:
         self._left_lost = 0
         self._left = Tally()
         self._doubtful: deque[Span] = deque(maxlen=_MOST_DOUBTS)
-        self._told_ns = 0
+        self._told_ns = self._judged_ns = 0
         self._ongoing_ns: int | None = None
 
     def add(self, sent: Iterable[tuple[int, int]], replies: Iterable[tuple[int, int]]) -> None:
@@ -129,16 +132,34 @@ class Sliding:
     def look(self, now_ns: int) -> tuple[list[Outage], Outage | None]:
         """Outages that are over and were not given before, by time; and one that is not over, once, when it has lasted
         ONGOING_NS."""
+        if self._steady(now_ns - self._settle_ns):
+            return [], None
         packets, silences = self._silences(now_ns)
-        found = []
+        found, self._judged_ns = [], silences.last_ns(packets.end_ns)
         for gap in silences.over(OUTAGE_FACTOR * packets.interval_ns, (self._told_ns, packets.end_ns)):
             # For an interval after the end it is open whether replies were held back.
             if not packets.interval_ns or not gap.ended or gap.end_ns + gap.interval_ns > packets.end_ns:
+                self._judged_ns = gap.start_ns
                 break
             self._told_ns = gap.start_ns + 1
             if outage := self._outage(packets, silences, gap):
                 found.append(outage)
         return found, self._ongoing(packets, silences)
+
+    def _steady(self, end_ns: int) -> bool:
+        """Whether no silence until a stamp can be an outage that is not judged yet, as at most looks, by the last
+        probes alone. Those that began before the reply of _judged_ns are judged; a reply that is missing here makes a
+        silence longer, never shorter."""
+        first = int(np.searchsorted(self._sent[: self._count], self._judged_ns - ONGOING_NS))
+        sent, arrived = self._sent[first : self._count], self._arrived[first : self._count]
+        came = np.sort(arrived[(arrived >= self._judged_ns) & (arrived <= end_ns)])
+        if len(came) < 2 or (self._judged_ns and came[0] != self._judged_ns):
+            return False
+        spacing = min(float(np.median(np.diff(sent))), self._interval_ns)
+        if max(int(np.diff(came).max()), end_ns - int(came[-1])) > _SURELY_SHORT * spacing:
+            return False
+        self._judged_ns = int(came[-1])
+        return True
 
     def _ongoing(self, packets: Packets, silences: Silences) -> Outage | None:
         outage = self._unended(packets, silences)

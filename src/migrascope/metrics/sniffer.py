@@ -10,6 +10,7 @@ import numpy as np
 
 from migrascope.metrics.packets import NS, Bools, Ints, Span, by_nearest, inside
 from migrascope.metrics.windows import WINDOWS, Windows
+from migrascope.model.family import FIRST
 from migrascope.model.measured import Measured, missing
 from migrascope.store.pcap.frames import INWARD, OUTWARD
 from migrascope.store.pcap.layers import TCP, headers
@@ -24,8 +25,8 @@ AGENT_PORT = 8080
 
 @dataclass(frozen=True)
 class Sniffed:
-    """The visitors' TCP packets in the order of time: mono ns, whether the visitor received each, and a number that
-    tells flows apart."""
+    """The visitors' TCP packets over an address family, in the order of time: mono ns, whether the visitor received
+    each, and a number that tells flows apart."""
 
     time_ns: Ints
     received: Bools
@@ -77,13 +78,16 @@ def _sniffed(recording: Recording) -> tuple[Sniffed | None, str | None]:
     if recording.capture is None:
         planned = recording.trial.plan.get("capture", {}).get("enabled", False)
         return None, "the trial's capture was not kept" if planned else "the plan has no capture"
+    if recording.family not in recording.trial.plan.get("families", [FIRST]):
+        return None, f"the plan has no {recording.family}"
     times, received, flows = [], [], []
+    version = 4 if recording.family == FIRST else 6
     try:
         for frames in Capture(recording.capture).batches():
             found = headers(frames)
             ours = (found.source_port == AGENT_PORT) | (found.target_port == AGENT_PORT)
             known = (frames.direction == INWARD) | (frames.direction == OUTWARD)
-            chosen = (found.protocol == TCP) & ~ours & known
+            chosen = (found.protocol == TCP) & (found.version == version) & ~ours & known
             times.append(frames.time_ns[chosen])
             received.append(frames.direction[chosen] == INWARD)
             flows.append((found.source + found.target)[chosen].view(np.int64))

@@ -17,6 +17,7 @@ EVENTS, FLOW = "qmp_event", "flow"
 _UNITS = {"storage_copy_s": "s", "disk_data_bytes": "B", "reported_disk_bytes": "B", "memory_data_bytes": "B"}
 _SHARED = "no volume was copied: both hosts reach the same"
 _ELSEWHERE = "this lab does not say where the volume is"
+_ENDED = "the copy of the volume did not come to its end"
 _UNCOUNTED = "this kernel counts no single flow of a bridge (nftables)"
 
 
@@ -32,7 +33,7 @@ def measure(recording: Recording, windows: Windows, data: Measured) -> dict[str,
         "storage_copy_s": _time(recording),
         "disk_data_bytes": disk,
         "reported_disk_bytes": _reported(recording),
-        "memory_data_bytes": _memory(data, disk),
+        "memory_data_bytes": _memory(data, disk, begun=volume_ready_ns(recording) is not None),
     }
 
 
@@ -48,7 +49,7 @@ def _time(recording: Recording) -> Measured:
         return missing("s", EVENTS, "no copy of a volume began")
     ready = volume_ready_ns(recording)
     if ready is None:
-        return missing("s", EVENTS, "the copy of the volume did not come to its end")
+        return missing("s", EVENTS, _ENDED)
     return Measured((ready - began.mono_ns) / NS, "s", EVENTS, samples=1).within(resolution=2 * STAMP_NS / NS)
 
 
@@ -83,9 +84,11 @@ def _disk(recording: Recording, windows: Windows) -> Measured:
     return Measured(float(payload[last] - payload[first]), "B", FLOW, samples=last - first + 1)
 
 
-def _memory(data: Measured, disk: Measured) -> Measured:
-    """All that the link carried less the disk's: at the ends of both counts nothing moves."""
+def _memory(data: Measured, disk: Measured, *, begun: bool) -> Measured:
+    """All that the link carried less the disk's: at the ends of both counts nothing moves. begun: it was copied."""
     source = f"{data.source}, {FLOW}"
+    if not begun:
+        return missing("B", source, _ENDED)
     for part in (data, disk):
         if part.value is None:
             return missing("B", source, part.reason or "")

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from migrascope.metrics import (
+    announced,
     browser,
     budget,
     cpu,
     echo,
+    family,
     fleet,
     http,
     libvirt,
@@ -73,6 +75,7 @@ def examine(recording: Recording) -> Measurement:
         **openstack.measure(recording),
         **steps.measure(recording, windows),
         **wiring.measure(recording, windows),
+        **announced.measure(recording, windows),
         **writer.measure(recording, windows),
         **cpu.measure(recording, windows),
         **load.measure(recording, windows),
@@ -80,8 +83,10 @@ def examine(recording: Recording) -> Measurement:
     }
     found |= storage.measure(recording, windows, found["data_transferred_bytes"])
     found |= budget.measure(found, packets, windows)
+    found |= family.over_second(recording)
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)
+    found |= family.differences(found)
     if fleet.is_fleet(recording):
         own = {key: measured for key, measured in found.items() if key.startswith("quality.")}
         of_one = {key: missing(measured.unit, measured.source, fleet.ELSEWHERE) for key, measured in found.items()}

@@ -38,9 +38,14 @@ class Path:
     router: int | None
 
 
+def _followed(recording: Recording) -> pl.DataFrame:
+    """What was seen where all of the instance's frames are followed: at a port of the lab's switch only some are."""
+    return recording.table(SOURCE).filter(pl.col("place") != "port")
+
+
 def path(recording: Recording, windows: Windows) -> Path | None:
     """What was seen of the way of the instance's frames; None where nobody looked, or nothing was switched over."""
-    table = recording.table(SOURCE)
+    table = _followed(recording)
     if not table.height or windows.request is None or windows.resume is None:
         return None
     clock, source, destination = recording.wall_clock, recording.trial.source, recording.trial.destination
@@ -70,7 +75,7 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     """network_wiring_s, and wiring.*: left and came against STOP, the others against RESUME."""
     seen = path(recording, windows)
     if seen is None or windows.stop is None or windows.resume is None:
-        looked = recording.table(SOURCE).height
+        looked = _followed(recording).height
         reason = "no switchover was seen" if looked else "nobody followed the instance's frames"
         return {key: missing("s", SOURCE, reason) for key in KEYS}
     stop, resume = windows.stop, windows.resume

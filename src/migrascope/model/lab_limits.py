@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from migrascope.model.family import DUAL_STACK, FIRST, SECOND
+
 if TYPE_CHECKING:
     from migrascope.model.plan import Plan
 
@@ -13,6 +15,11 @@ def not_there(plan: "Plan") -> str | None:
         return "lab.qemu_program: the lab libvirt runs the QEMU of its hosts' image; leave it out"
     if plan.probes.dirty and lab not in ("qemu", "fake"):
         return f"probes.dirty: what a guest dirties is sampled in the lab qemu, not in {lab}; leave it out"
+    if SECOND in plan.families and lab not in DUAL_STACK:
+        return (
+            f"families: the lab {lab} is measured over {FIRST} alone, with {SECOND} are: {', '.join(DUAL_STACK)}; "
+            f"leave {SECOND} out"
+        )
     if plan.axes.handover and lab not in ("qemu", "fake"):
         return f"axes.handover: in the lab {lab} others hand over, and no plan changes that; leave it out"
     tunnelled = next((name for name, policy in plan.chosen_policies().items() if policy.tunnelled), None)

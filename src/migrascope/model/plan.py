@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from migrascope.model.address import OptionalAddress
 from migrascope.model.axes import Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.lab_limits import not_there
 from migrascope.model.load import Load
@@ -125,12 +126,14 @@ class Plan(Part):
     combinations, drawn at random by the seed, where all would be too many; 0: all of them. also: combinations of
     other levels, tried in fewer blocks. policies: what the names in axes.policy stand for; they go before built-in ones
     of the same name. thresholds: what its figures are held against, by their keys. disturbance: what the names in
-    axes.disturbance stand for."""
+    axes.disturbance stand for. families: over what the instance is probed and visited, each at the rates of the plan;
+    both are measured in the same trials."""
 
     name: Name = "plan"
     seed: int = Field(1, ge=0, lt=2**63)
     blocks: int = Field(6, ge=1, le=1000)
     cells: int = Field(0, ge=0, le=MOST_TRIALS)
+    families: list[Family] = Field(default=[FIRST], min_length=1)
     lab: LabPlan = LabPlan()
     cloud: CloudPlan = CloudPlan()
     libvirt: HostsPlan = HostsPlan()
@@ -181,6 +184,8 @@ class Plan(Part):
 
     @model_validator(mode="after")
     def _of_its_lab(self) -> Self:
+        if self.families not in ([FIRST], [FIRST, SECOND]):
+            raise ValueError(f'families: ["{FIRST}"], or ["{FIRST}", "{SECOND}"], whose figures are set against those')
         if problem := not_there(self):
             raise ValueError(problem)
         return self

@@ -254,7 +254,8 @@ _ALL = [
     Table(
         "libvirt_event", 1,
         {"event": "str", "recv_ns": "int", "data": "str"},
-        "an event of libvirt on `host` (lifecycle, job-completed), when it was read, its data as JSON",
+        "an event of libvirt on `host` (lifecycle, job-completed; qemu-unheard: it refused QEMU's events), when it was "
+        "read, its data as JSON",
     ),
     Table(
         "libvirt_job", 1,
@@ -279,8 +280,10 @@ _ALL = [
             "first_wall_ns": "int", "last_wall_ns": "int", "node": "str", "place": "str", "way": "str", "kind": "str",
             "frames": "int",
         },
-        "frames of one kind (rarp, garp, arp, frame) without a silence of 20 ms: place tap or tenant: from or to the "
-        "instance's MAC, seen at that node; place router: from or to its visitors' address. The kernel's stamps (wall)",
+        "frames of one kind (rarp, garp, arp; na: an unsolicited neighbour advertisement; dad, nd, rs, ra, mld; frame: "
+        "any other) without a silence of 20 ms: place tap or tenant: from or to the instance's MAC, seen at "
+        "that node; place router: from or to its visitors' address; place port: that node's port at the lab's switch, "
+        "without any other. The kernel's stamps (wall)",
     ),
     Table(
         "journal", 1,

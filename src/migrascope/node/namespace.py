@@ -24,6 +24,11 @@ def index_of(routes: IPRoute, interface: str) -> int:
     return int(found[0])
 
 
+def has_ipv6() -> bool:
+    """Whether this machine's kernel has IPv6: one that was begun without it has none of its settings."""
+    return Path("/proc/sys/net/ipv6").exists()
+
+
 class Namespace:
     """One network namespace; create and delete it, configure it, call into it."""
 
@@ -34,8 +39,9 @@ class Namespace:
     def create(self) -> None:
         """Makes it, with its loopback up and without IPv6, so that nothing speaks on its links unasked."""
         pyroute2.netns.create(self.name)
-        self.write_sysctl("net/ipv6/conf/all/disable_ipv6", "1")
-        self.write_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
+        if has_ipv6():
+            self.write_sysctl("net/ipv6/conf/all/disable_ipv6", "1")
+            self.write_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
         self.configure(lambda routes: routes.link("set", index=index_of(routes, "lo"), state="up"))
 
     def delete(self) -> None:
@@ -76,6 +82,12 @@ class Namespace:
                 raise OSError(error.code, f"{self.name}: {error}") from error
 
         return self.call(inside)
+
+    def allow_ipv6(self, interface: str) -> None:
+        """Turns IPv6 on for one interface that is there. Its address is fixed: no router's advertisement is heeded, and
+        the address is used at once, without a look for duplicates. OSError where the kernel has no IPv6."""
+        for key, value in (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")):
+            self.write_sysctl(f"net/ipv6/conf/{interface}/{key}", value)
 
     def write_sysctl(self, key: str, value: str) -> None:
         """Sets a network sysctl of this namespace alone, "net/ipv4/ip_forward" for example."""

@@ -25,19 +25,13 @@ class Program:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
+        self.draining = False
+        """Whether nothing new may be sent."""
+        self.ending = False
+        """Whether the process is to write everything and end."""
         self._drained = asyncio.Event()
         self._ended = asyncio.Event()
         self._spools: list[Spool] = []
-
-    @property
-    def draining(self) -> bool:
-        """Whether nothing new may be sent."""
-        return self._drained.is_set()
-
-    @property
-    def ending(self) -> bool:
-        """Whether the process is to write everything and end."""
-        return self._ended.is_set()
 
     @classmethod
     def from_argv(cls) -> "Program":
@@ -52,8 +46,10 @@ class Program:
 
     def stop(self, *, ending: bool) -> None:
         """What the signals do: drain, or drain and end."""
+        self.draining = True
         self._drained.set()
         if ending:
+            self.ending = True
             self._ended.set()
 
     def spool(self, table: str, **given: str) -> Spool:

@@ -175,6 +175,7 @@ class _Loss:
 
     def __init__(self, model: Model, trials: Sequence[Trial], weights: NDArray[np.float64]) -> None:
         self._model, self._trials, self._weights = model, trials, weights
+        self._requests = {trial.request for trial in trials}
 
     def of(self, logs: NDArray[np.float64]) -> float:
         return self._sum(self._residuals(logs))
@@ -186,7 +187,8 @@ class _Loss:
 
     def _residuals(self, logs: NDArray[np.float64]) -> NDArray[np.float64]:
         parameters = _parameters(logs)
-        rows = [_residual(self._model.course(trial.request, parameters), trial) for trial in self._trials]
+        courses = {request: self._model.course(request, parameters) for request in self._requests}
+        rows = [_residual(courses[trial.request], trial) for trial in self._trials]
         return np.array(rows, dtype=float).ravel()
 
     def descended(self, logs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,7 +237,8 @@ def _residual(predicted: Course, trial: Trial) -> tuple[float, float, float]:
 
 def _surprise(model: Model, trials: Sequence[Trial], weights: Sequence[float], parameters: Parameters) -> float:
     total = 0.0
+    chances = {request: probability(model, request, parameters) for request in {trial.request for trial in trials}}
     for trial, weight in zip(trials, weights, strict=True):
-        chance = probability(model, trial.request, parameters)
+        chance = chances[trial.request]
         total -= weight * log(chance if trial.outcome.ended else 1 - chance)
     return total

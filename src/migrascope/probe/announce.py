@@ -1,33 +1,45 @@
 """Where the network takes an instance's frames: table announce.
 
-Config: mac (of the instance), address (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router).
-Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
-followed, in VXLAN and Geneve too; at the router's port what is from or to the address. Frames of one kind without a
-silence make one row, so that its ends say when the network began and ceased to bring them there. Stamps are the
-kernel's. An interface that is not there yet is waited for.
+Config: mac (of the instance), address (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router,
+port). Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
+followed, in VXLAN and Geneve too; at the router's port what is from or to the address, and at a node's port at the
+switch (port) only that by which the link keeps itself: ARP, RARP and neighbour discovery, whoever sent it. Frames of
+one kind without a silence make one row, so that its ends say when the network began and ceased to bring them there.
+Stamps are the kernel's. An interface that is not there yet is waited for.
 """
 
 import errno
 import socket
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from migrascope.node.program import Program
-from migrascope.probe.bpf import EQUAL, LOAD_HALF, LOAD_WORD, RETURN, assembled
+from migrascope.probe.bpf import AT_LEAST, EQUAL, LOAD_BYTE, LOAD_HALF, LOAD_WORD, RETURN, assembled
 from migrascope.probe.ring import RETIRE_MS, Ring, filter_program
 from migrascope.store.spool import Spool
 
 SILENCE_NS = 20_000_000
 _WAIT_S = 0.05
 _OVER_NS = 1_000_000_000
-_VLAN, _ARP, _RARP, _IPV4, _UDP = 0x8100, 0x0806, 0x8035, 0x0800, b"\x11"
+_VLAN, _ARP, _RARP, _IPV4, _IPV6, _UDP = 0x8100, 0x0806, 0x8035, 0x0800, 0x86DD, b"\x11"
 _VXLAN_PORT, _GENEVE_PORT = 4789, 6081
 _TUNNEL = 50
 """The bytes before the frame in VXLAN, or in Geneve without options: Ethernet, IPv4, UDP, and 8 of its own."""
 _TUNNELLED = (_TUNNEL, _TUNNEL + 8)
 """Where the frame in a tunnel begins: OVN's Geneve has one option of 8 bytes."""
-_SNAPLEN = _TUNNELLED[-1] + 46
-"""Up to the end of an ARP with a VLAN's tag."""
+_INNERMOST = 96
+_SNAPLEN = _TUNNELLED[-1] + _INNERMOST
+_HEADER, _HEADER_6, _HOP_BY_HOP, _ICMP6 = 14, 40, 0, 58
+_NOT_ECHO, _SOLICITATION, _ADVERTISEMENT, _SOLICITED = 130, 135, 136, 0x40
+_OF_ICMP6 = {
+    **dict.fromkeys((130, 131, 132, 143), "mld"),
+    133: "rs",
+    134: "ra",
+    _SOLICITATION: "nd",
+    _ADVERTISEMENT: "nd",
+}
+"""By type (RFC 4861; RFC 2710, RFC 3810)."""
 Key = tuple[str, str, str]
 """(interface, way, kind)"""
 
@@ -55,8 +67,29 @@ def innermost(frame: bytes) -> bytes:
     return frame[_TUNNEL + 4 * (frame[42] & 0x3F) :] if port == _GENEVE_PORT else frame
 
 
+def link_filter() -> bytes:
+    """Classic BPF: the first bytes of ARP, RARP and of the messages of ICMPv6 by which a link keeps itself, also behind
+    a hop-by-hop header, as MLD's are; of echo and all else nothing."""
+    program = (
+        (LOAD_HALF, 0, 0, 12),
+        (EQUAL, 7, 0, _ARP),
+        (EQUAL, 6, 0, _RARP),
+        (EQUAL, 0, 6, _IPV6),
+        (LOAD_BYTE, 0, 0, _HEADER + 6),
+        (EQUAL, 3, 0, _HOP_BY_HOP),
+        (EQUAL, 0, 3, _ICMP6),
+        (LOAD_BYTE, 0, 0, _HEADER + _HEADER_6),
+        (AT_LEAST, 0, 1, _NOT_ECHO),
+        (RETURN, 0, 0, _SNAPLEN),
+        (RETURN, 0, 0, 0),
+    )
+    return assembled(program)
+
+
 def kind_of(frame: bytes) -> str:
-    """rarp, garp (an ARP in which sender and target have one address), arp, or frame; a VLAN's tag may be inside."""
+    """rarp, garp (an ARP in which sender and target have one address), arp, or frame; a VLAN's tag may be inside. Of
+    IPv6: na (a neighbour advertisement that nobody solicited), dad (a solicitation from no address: is mine free?), nd
+    (other solicitations, and their answers), rs and ra (of routers), mld (of groups)."""
     at = 16 if int.from_bytes(frame[12:14], "big") == _VLAN else 12
     kind = int.from_bytes(frame[at : at + 2], "big")
     if kind == _RARP:
@@ -64,7 +97,19 @@ def kind_of(frame: bytes) -> str:
     if kind == _ARP:
         body = frame[at + 2 :]
         return "garp" if len(body) >= 28 and body[14:18] == body[24:28] else "arp"
-    return "frame"
+    return _of_ipv6(frame[at + 2 :]) if kind == _IPV6 else "frame"
+
+
+def _of_ipv6(packet: bytes) -> str:
+    following, message = packet[6:7], packet[_HEADER_6:]
+    if following == bytes([_HOP_BY_HOP]) and len(message) > 1:
+        following, message = message[:1], message[8 * (message[1] + 1) :]
+    if following != bytes([_ICMP6]) or len(message) < 5:
+        return "frame"
+    if message[0] == _ADVERTISEMENT and not message[4] & _SOLICITED:
+        return "na"
+    kind = _OF_ICMP6.get(message[0], "frame")
+    return "dad" if message[0] == _SOLICITATION and not any(packet[8:24]) else kind
 
 
 @dataclass
@@ -86,7 +131,8 @@ class Watch:
     def take(self, interface: str, time_ns: int, frame: bytes, *, sent: bool) -> None:
         """One frame: its first bytes, and whether it left this machine through the interface."""
         frame = innermost(frame)
-        to = sent if self._places[interface][1] == "router" else frame[:6] == self._mac
+        at_port = self._places[interface][1] in ("router", "port")
+        to = sent if at_port else frame[:6] == self._mac
         key = (interface, "to" if to else "from", kind_of(frame))
         run = self._runs.get(key)
         if run is not None and time_ns - run.last_ns < SILENCE_NS:
@@ -111,10 +157,7 @@ def main(program: Program) -> None:
     """Watches until the program ends."""
     config = program.config
     places: dict[str, tuple[str, str]] = {port: (node, place) for port, (node, place) in config["ports"].items()}
-    filters = {
-        port: filter_program([config["address"]], _SNAPLEN) if place == "router" else mac_filter(config["mac"])
-        for port, (_, place) in places.items()
-    }
+    filters = {port: _filter(place, config) for port, (_, place) in places.items()}
     rings: dict[str, Ring] = {}
     _open(rings, filters)
     with program.spool("announce") as spool:
@@ -140,6 +183,12 @@ def main(program: Program) -> None:
         watch.write(time.time_ns() + _OVER_NS)
     for ring in rings.values():
         ring.close()
+
+
+def _filter(place: str, config: dict[str, Any]) -> bytes:
+    if place == "router":
+        return filter_program([config["address"]], _SNAPLEN)
+    return link_filter() if place == "port" else mac_filter(config["mac"])
 
 
 def _open(rings: dict[str, Ring], filters: dict[str, bytes]) -> None:

@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
-LOAD_WORD, LOAD_HALF, LOAD_BYTE, EQUAL, RETURN = 0x20, 0x28, 0x30, 0x15, 0x06
+LOAD_WORD, LOAD_HALF, LOAD_BYTE, EQUAL, AT_LEAST, RETURN = 0x20, 0x28, 0x30, 0x15, 0x35, 0x06
 LOAD_HALF_BEHIND, HEADER_LENGTH = 0x48, 0xB1
 """A half word behind X, and X = the length of the IPv4 header."""
 _INSTRUCTION = struct.Struct("@HBBI")

@@ -1,9 +1,9 @@
 """A capture of the visitors' network: capture@SOURCE.pcapng, and table capture.
 
-Config: addresses (IPv4; what comes from or goes to one of them is captured), snaplen (bytes kept of each packet). It
-captures on the interface that leads to the first address, in its own network namespace. Stamps are the kernel's. After
-SIGUSR1 it goes on; after SIGTERM it writes all that the kernel handed over. Whatever ends it, the file is whole but for
-its last packet.
+Config: addresses (what comes from or goes to one of them is captured; the first one is of IPv4), snaplen (bytes kept of
+each packet). It captures on the interface that leads to the first address, in its own network namespace. Stamps are the
+kernel's. After SIGUSR1 it goes on; after SIGTERM it writes all that the kernel handed over. Whatever ends it, the file
+is whole but for its last packet.
 """
 
 import socket

@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import time
+from contextlib import suppress
 
 from migrascope.probe.stamped import StampedSocket
 
@@ -20,10 +21,9 @@ _MOST_BYTES = 256
 
 def checksum(packet: bytes) -> int:
     """The internet checksum (RFC 1071); 0 over a packet that carries its own."""
-    packet += b"\0" * (len(packet) % 2)
-    total: int = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
+    number = int.from_bytes(packet + b"\0" * (len(packet) % 2))
+    # a number is its 16-bit words' sum modulo 2**16 - 1, which their one's complement sum never gives as 0
+    return 0xFFFF - ((number - 1) % 0xFFFF + 1 if number else 0)
 
 
 def request(ident: int, token: int, seq: int) -> bytes:
@@ -78,12 +78,11 @@ class EchoSocket(StampedSocket):
         is a lost one, not an error. Sending may report an error about an earlier packet instead, and sends then the
         next time."""
         before = time.monotonic_ns()
-        for _ in range(2):
-            try:
+        try:
+            self._socket.send(packet)
+        except OSError:
+            with suppress(OSError):
                 self._socket.send(packet)
-            except OSError:
-                continue
-            break
         return before
 
     def receive(self, most: int) -> list[tuple[int, int, int]]:

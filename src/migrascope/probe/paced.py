@@ -122,17 +122,20 @@ def _send(program: Program, streams: Sequence[Stream], start_ns: int, until_ns: 
     requests = [request for stream in streams for request in stream.due(start_ns, until_ns)]
     if len(streams) > 1:
         requests.sort(key=lambda request: request[0])
-    rows: dict[Stream, list[tuple[int, int, int]]] = {stream: [] for stream in streams}
-    for due, seq, stream, packet in requests:
+    stamps = []
+    for due, _, stream, packet in requests:
         _sleep_until(due)
         if program.draining:
             break
-        rows[stream].append((seq, due, stream.prober.send(packet)))
+        stamps.append(stream.prober.send(packet))
+    rows: dict[Stream, list[tuple[int, int, int]]] = {stream: [] for stream in streams}
+    for (due, seq, stream, _), sent in zip(requests, stamps, strict=False):
+        rows[stream].append((seq, due, sent))
     if not requests:
         # The middle, because at the end the next packet may be due, which reading replies would delay.
         _sleep_until(until_ns - _BATCH_NS // 2)
-    for stream, sent in rows.items():
-        stream.sent.add_all(sent)
+    for stream, found in rows.items():
+        stream.sent.add_all(found)
 
 
 def _sleep_until(due_ns: int) -> None:

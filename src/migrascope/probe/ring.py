@@ -1,5 +1,6 @@
 """A packet socket with a ring that the kernel fills (packet(7), TPACKET_V3): frames with the kernel's own stamps."""
 
+import ipaddress
 import mmap
 import select
 import socket
@@ -10,7 +11,7 @@ from typing import NamedTuple, Self
 from migrascope.probe.bpf import EQUAL, LOAD_HALF, LOAD_WORD, RETURN, assembled, attach
 
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION, _V3 = 263, 5, 6, 10, 2
-_ETH_P_ALL, _ETH_P_IP = 3, 0x0800
+_ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 3, 0x0800, 0x86DD
 BLOCK, BLOCKS, FRAME = 256 << 10, 32, 2048
 RETIRE_MS = 50
 """A block is handed over when it is full or this old: the ring holds 1.6 s at least."""
@@ -30,17 +31,39 @@ class Frame(NamedTuple):
 
 
 def filter_program(addresses: list[str], snaplen: int) -> bytes:
-    """Classic BPF: of each IPv4 packet from or to one of these addresses the first `snaplen` bytes, of others none."""
-    wanted = [struct.unpack(">I", socket.inet_aton(address))[0] for address in addresses]
-    count = len(wanted)
-    # 0: type, 1: IPv4?, 2: source, 3..: one test each, target, one test each, refuse, accept
-    refuse, accept = 4 + 2 * count, 5 + 2 * count
-    program = [(LOAD_HALF, 0, 0, 12), (EQUAL, 0, refuse - 2, _ETH_P_IP)]
-    for field_at in (26, 30):
-        program.append((LOAD_WORD, 0, 0, field_at))
-        program += [(EQUAL, accept - len(program) - 1 - at, 0, value) for at, value in enumerate(wanted)]
-    program += [(RETURN, 0, 0, 0), (RETURN, 0, 0, snaplen)]
+    """Classic BPF: of each packet from or to one of these IPv4 and IPv6 addresses the first `snaplen` bytes, of others
+    none."""
+    packed = [ipaddress.ip_address(address).packed for address in addresses]
+    four, six = ([each for each in packed if len(each) == size] for size in (4, 16))
+    second = _matching(six, (22, 38), behind=0)
+    first = _matching(four, (26, 30), behind=len(second) + 1)
+    program = [
+        (LOAD_HALF, 0, 0, 12),
+        (EQUAL, 0, len(first), _ETH_P_IP),
+        *first,
+        (EQUAL, 0, len(second) - 1, _ETH_P_IPV6),
+        *second,
+        (RETURN, 0, 0, snaplen),
+    ]
     return assembled(program)
+
+
+def _matching(addresses: list[bytes], fields: tuple[int, int], *, behind: int) -> list[tuple[int, int, int, int]]:
+    """Instructions that go on at the accepting one, which stands so many behind them, where one of the fields (offsets
+    in a frame) holds one of these addresses, and refuse a packet else."""
+    tests = [(at, address) for at in fields for address in addresses]
+    width = len(addresses[0]) // 4 if addresses else 0
+    length = 2 * width * len(tests) + 1
+    program: list[tuple[int, int, int, int]] = []
+    for at, address in tests:
+        over = len(program) + 2 * width  # where the next test begins
+        for word in range(width):
+            here = len(program) + 2
+            last = word == width - 1
+            accepts = length + behind - here if last else 0
+            value = int.from_bytes(address[4 * word : 4 * word + 4])
+            program += [(LOAD_WORD, 0, 0, at + 4 * word), (EQUAL, accepts, over - here, value)]
+    return [*program, (RETURN, 0, 0, 0)]
 
 
 class Ring:

@@ -1,7 +1,7 @@
 """A session-sender of STAMP (RFC 8762) at a fixed rate: tables stamp_sent and stamp_reply.
 
-Config: target (IPv4 address), port (UDP), rate (1/s). The reflector's sequence numbers say which way a packet was lost,
-its stamps how long each way took, by its own clock.
+Config: target (IPv4 or IPv6 address), port (UDP), rate (1/s). The reflector's sequence numbers say which way a packet
+was lost, its stamps how long each way took, by its own clock.
 """
 
 import os
@@ -21,7 +21,8 @@ class StampSocket(StampedSocket):
     """Test packets to one reflector, never blocking."""
 
     def __init__(self, target: str, port: int) -> None:
-        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), (target, port))
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        super().__init__(socket.socket(family, socket.SOCK_DGRAM), (target, port))
         self._ssid = int.from_bytes(os.urandom(2)) | 1  # 0 would be none
 
     def request(self, seq: int) -> bytes:

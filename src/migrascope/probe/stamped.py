@@ -56,10 +56,10 @@ def arrivals(opened: socket.socket, most: int, size: int) -> Iterator[Arrival]:
             continue  # an ICMP error about an earlier request; reading it clears it
         now, wall, hops = time.monotonic_ns(), 0, None
         for level, kind, value in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
                 seconds, nanoseconds = _TIMESPEC.unpack(value)
                 wall = seconds * 10**9 + nanoseconds
-            elif (level, kind) == (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT):
+            elif kind == _IPV6_HOPLIMIT and level == socket.IPPROTO_IPV6:
                 (hops,) = _HOPS.unpack(value)
         yield Arrival(data, wall, now, hops)
 

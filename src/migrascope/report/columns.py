@@ -9,6 +9,8 @@ from typing import Any
 from migrascope.analysis.results import Cell, Statistic
 from migrascope.analysis.summary import Summary
 from migrascope.metrics.catalogue import metric_of
+from migrascope.metrics.family import DIFFERENCE
+from migrascope.model.family import SECOND, key_of
 from migrascope.model.schedule import Factors
 from migrascope.model.units import byte_rate_text, duration_text, human, rate_text, size_text
 from migrascope.store.runfolder import machine_text
@@ -51,6 +53,11 @@ COLUMNS = [
     Column("probe.loss_ratio.switchover", "%", 1e-2),
     Column("visitor.goodput_bps.switchover", "Mbit/s", 1e6),
 ]
+_OVER_IPV6 = [
+    Column(key, "ms", 1e-3, layer)
+    for first, layer in (("network_blackout_s", ("network", "cut")), ("http_new_blackout_s", ("http", "hold")))
+    for key in (key_of(first), key_of(first, DIFFERENCE))
+]
 LEGEND = (
     "Median over the trials of a row, with the interval of the median from six trials on; ≥: at least, it was cut off. "
     "Delay, jitter, loss and throughput: round trips of probes, their variation, probes lost and what visitors "
@@ -58,6 +65,11 @@ LEGEND = (
     "in which the downtime limit decided (?: not known)."
 )
 _SWITCHOVER_S = 5.0
+
+
+def columns_of(summary: Summary) -> list[Column]:
+    """The columns of a run's table: of a dual-stack one also what came over IPv6, and how much more that is."""
+    return [*COLUMNS, *(_OVER_IPV6 if SECOND in summary.plan.get("families", []) else [])]
 
 
 def finest(column: Column, calibration: list[dict[str, Any]] | None) -> float:

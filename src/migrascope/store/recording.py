@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from migrascope.model.clock import WallClock
 from migrascope.model.events import Event
+from migrascope.model.family import FIRST, RECORDED_BY_FAMILY, SECOND, Family, source_of
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
@@ -124,11 +125,14 @@ def _read(path: Path, reader: Callable[[Path], T]) -> T:
 class Recording:
     """One sealed trial of a run: facts, events and tables. Damaged where its trial.json cannot be read.
 
-    instance: only the rows of one instance of a fleet. trial: its facts, where they are known without its file.
+    instance: only the rows of one instance of a fleet. trial: its facts, where they are known without its file. family:
+    over which the rows were recorded that probes and visitors of both families write.
     """
 
-    def __init__(self, folder: Path, instance: str | None = None, trial: TrialFacts | None = None) -> None:
-        self.folder, self._instance = folder, instance
+    def __init__(
+        self, folder: Path, instance: str | None = None, trial: TrialFacts | None = None, family: Family = FIRST
+    ) -> None:
+        self.folder, self._instance, self.family = folder, instance, family
         self._tables: dict[str, pl.DataFrame] = {}
         self.trial = trial or self._facts(folder / "trial.json")
 
@@ -175,6 +179,9 @@ class Recording:
         if name not in self._tables:
             self._tables[name] = self._table(name)
         rows = self._tables[name]
+        if name in RECORDED_BY_FAMILY:
+            second = pl.col("source").str.ends_with(source_of("", SECOND))
+            rows = rows.filter(second if self.family == SECOND else ~second)
         return rows if self._instance is None else rows.filter(pl.col("instance") == self._instance)
 
     def _table(self, name: str) -> pl.DataFrame:
@@ -193,7 +200,14 @@ class Recording:
 
     def of(self, instance: str) -> "Recording":
         """The same trial with the rows of one instance."""
-        same = Recording(self.folder, instance, self.trial)
+        return self._same(instance, self.family)
+
+    def over(self, family: Family) -> "Recording":
+        """The same trial as it was recorded over an address family."""
+        return self._same(self._instance, family)
+
+    def _same(self, instance: str | None, family: Family) -> "Recording":
+        same = Recording(self.folder, instance, self.trial, family)
         same._tables = self._tables
         return same
 

@@ -153,18 +153,22 @@ class TrialEngine:
 
     async def _await_recovery(self, trial: Trial, over_ns: int) -> None:
         trial.phase("settle")
-        watch = EchoWatch(trial.opened, self._plan.probes.echo_rate)
+        rate = self._plan.probes.echo_rate
+        watches = {family: EchoWatch(trial.opened, rate, family=family) for family in self._plan.families}
 
         async def recovered() -> bool:
             trial.check()
-            return watch.recovered(over_ns) is not None
+            for family in [family for family, watch in watches.items() if watch.recovered(over_ns) is not None]:
+                del watches[family]
+            return not watches
 
         try:
             await wait_until(
                 recovered, self._plan.windows.limit, "500 ms without a lost probe after the migration", 0.05
             )
         except WaitTimeout as error:
-            raise TrialFailed(f"the service did not recover: {error}") from error
+            over = f" over {', '.join(watches)}" if len(self._plan.families) > 1 else ""
+            raise TrialFailed(f"the service did not recover{over}: {error}") from error
         trial.events.add("recovered")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from migrascope.lab.contract import Instance, Lab
 from migrascope.lab.runtime import Runtime
 from migrascope.model.clock import mono_s
+from migrascope.model.family import Family
 from migrascope.model.load import LEAST_RATE, Load, Tried
-from migrascope.model.plan import Plan
+from migrascope.model.plan import EchoKind, Plan
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors, cells
 from migrascope.node.process_spec import ProcessSpec
@@ -117,7 +118,7 @@ class Fit:
             tried = replace(trial, opened=attempt, folder=attempt)
             async with arranged(tried, (programs,)):
                 people = replace(workload, viewers=workload.viewers[:count])
-                echo = trial.facts["echo_kind"]
+                echo: dict[Family, EchoKind] = dict.fromkeys(trial.plan.families, trial.facts["echo_kind"])
                 seated = process_specs(trial.client, made, trial.plan, people, observed=True, echo=echo)
                 await tried.processes.start([spec for spec in seated if spec.source.startswith("viewer-")])
                 await tried.processes.start([self._searcher(made, workload.page_path, count)])
@@ -137,9 +138,12 @@ class Fit:
 
     def _searcher(self, instance: Instance, page_path: str, viewers: int) -> ProcessSpec:
         address, rates = instance.address, self._rates
+        each = len(self._plan.families)  # of as many visits each: all of them come over the first here
         config = {
-            "url": f"http://{address}{page_path}", "agent": agent_url(address), "fixed": rates.fixed,
-            "part": rates.part, "most": rates.most, "viewers": viewers, "limit_s": LIMIT_S - _ATTEMPT_S,
+            "url": f"http://{address}{page_path}", "agent": agent_url(address),
+            "fixed": {kind: each * rate for kind, rate in rates.fixed.items()},
+            "part": {kind: each * part for kind, part in rates.part.items()},
+            "most": rates.most, "viewers": viewers, "limit_s": LIMIT_S - _ATTEMPT_S,
             "kept_connections": self._plan.visitors.kept_connections, "processes": list(instance.pids().values()),
         }  # fmt: skip
         return ProcessSpec("capacity", "migrascope.workload.capacity", "client", self._lab.client, config)

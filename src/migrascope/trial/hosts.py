@@ -1,5 +1,6 @@
 """A trial of a domain of others on their two libvirt hosts: observed as at an address, migrated by libvirt."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,32 @@ from typing import Any
 from migrascope.lab.hosts.domain import TheirDomain
 from migrascope.lab.runtime import Runtime
 from migrascope.model.clock import mono_ns
+from migrascope.model.observed import port_of
 from migrascope.model.plan import Plan
+from migrascope.node.wait import wait_until
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.observed import Moved, ObservedTrial, ObservedTrials
 from migrascope.trial.runtime import MACHINE
 
+_CONNECT_S, _CONNECT_EVERY_S = 1.0, 0.2
 INTERVAL_S = 0.2
 """How often each libvirt is asked for its job: more often would be load on hosts of others."""
+
+
+async def went_down(address: str, port: int, limit_s: float) -> None:
+    """Returns when a service takes no connections. WaitTimeout when it goes on to do so: who was asked to reboot has
+    not."""
+
+    async def refused() -> bool:
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, writer = await asyncio.open_connection(address, port)
+        except OSError:  # TimeoutError is one
+            return True
+        writer.close()
+        return False
+
+    await wait_until(refused, limit_s, f"{address} goes down, which was asked to reboot", _CONNECT_EVERY_S)
 
 
 class HostsTrials(ObservedTrials):
@@ -35,6 +55,7 @@ class HostsTrials(ObservedTrials):
         source, destination = await domain.find()
         if self._plan.libvirt.may_restart:
             await domain.reboot()
+            await went_down(self._plan.observed.address, port_of(self._plan.libvirt.url), self._plan.windows.boot_limit)
             self._moved = 0
         policy = self._plan.chosen_policies()[factors.policy]
         facts.settings.update(await domain.prepare(policy, factors.downtime_limit_s))

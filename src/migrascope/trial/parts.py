@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from migrascope.lab.contract import Instance, Lab
+from migrascope.lab.contract import Instance, Lab, address_over
 from migrascope.lab.steering import Steered, Steering
 from migrascope.model import stamp
 from migrascope.model.clock import mono_s
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.family import FIRST, Family
+from migrascope.model.plan import EchoKind
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.process_spec import ProcessSpec
@@ -145,9 +147,11 @@ async def begin_reflector(guest: AgentClient) -> None:
 @asynccontextmanager
 async def observers(trial: Trial) -> AsyncIterator[None]:
     """Probes, visitors and viewers, and the lab's own."""
-    echo = await trial.echo_kind(trial.instance.address)
-    trial.facts["echo_kind"] = echo
     lab, plan = trial.instance, trial.plan
+    echo: dict[Family, EchoKind] = {}
+    for family in plan.families:
+        echo[family] = await trial.echo_kind(address_over(lab, family))
+    trial.facts["echo_kind"] = echo[FIRST]
     await trial.processes.start(
         process_specs(trial.client, lab, plan, trial.workload, observed=trial.observed, echo=echo)
     )

@@ -1,12 +1,14 @@
 """Who observes and who visits in a trial, from the plan and the scenario."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from migrascope.lab.contract import Instance
+from migrascope.lab.contract import Instance, address_over
 from migrascope.model import stamp
-from migrascope.model.plan import CapturePlan, Plan
+from migrascope.model.family import FIRST, SECOND, Family, host_of, source_of
+from migrascope.model.plan import CapturePlan, EchoKind, Plan
 from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.workload.scenario import ScenarioWorkload
@@ -22,9 +24,11 @@ def agent_url(address: str) -> str:
 
 
 def process_specs(
-    client: Namespace | None, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool, echo: str
-) -> list[ProcessSpec]:
-    """The programs of a trial but for the one that watches the machine. echo: the kind of probe that gets through.
+    client: Namespace | None, instance: Instance, plan: Plan, workload: ScenarioWorkload, *, observed: bool,
+    echo: Mapping[Family, EchoKind],
+) -> list[ProcessSpec]:  # fmt: skip
+    """The programs of a trial but for the one that watches the machine. echo: the kind of probe that gets through, over
+    each of the plan's families.
 
     Not observed, only the lab's own are left, which do nothing between the migration's begin and its end: the
     hypervisor's events, since they come unasked, and the links' counters, read once before and once after.
@@ -35,16 +39,23 @@ def process_specs(
     def member(source: str, module: str, **config: Any) -> ProcessSpec:
         return ProcessSpec(source, f"migrascope.{module}", "client", client, config)
 
-    probes = [
-        member("echo", "probe.echo", target=instance.address, rate=plan.probes.echo_rate, kind=echo),
-        member("liveness", "probe.liveness", address=instance.address, port=AGENT_PORT, interval_s=INTERVAL_S),
-    ]
-    if rate := plan.probes.stamp_rate:
-        probes.append(member("stamp", "probe.stamp", target=instance.address, port=stamp.PORT, rate=rate))
+    probes = []
+    for family in plan.families:
+        address, source = address_over(instance, family), partial(source_of, family=family)
+        probes += [
+            member(source("echo"), "probe.echo", target=address, rate=plan.probes.echo_rate, kind=echo[family]),
+            member(source("liveness"), "probe.liveness", address=address, port=AGENT_PORT, interval_s=INTERVAL_S),
+        ]
+        if rate := plan.probes.stamp_rate:
+            probes.append(member(source("stamp"), "probe.stamp", target=address, port=stamp.PORT, rate=rate))
     if plan.capture.enabled:
         origins = [urlsplit(viewer.url).hostname for viewer in workload.viewers]
-        probes.append(capture_member(client, [instance.address, *filter(None, origins)], plan.capture))
-    return instance.watchers(INTERVAL_S) + probes + people(client, instance.address, plan, workload)
+        website = [address_over(instance, family) for family in plan.families]
+        probes.append(capture_member(client, [*website, *filter(None, origins)], plan.capture))
+    everybody = people(client, instance.address, plan, workload)
+    if SECOND in plan.families:
+        everybody += visitors(client, address_over(instance, SECOND), plan, workload, SECOND)
+    return instance.watchers(INTERVAL_S) + probes + everybody
 
 
 def people(client: Namespace | None, address: str, plan: Plan, workload: ScenarioWorkload) -> list[ProcessSpec]:
@@ -57,18 +68,29 @@ def people(client: Namespace | None, address: str, plan: Plan, workload: Scenari
         member(f"viewer-{number}", "viewer", kind=viewer.kind, url=viewer.url, live=viewer.live)
         for number, viewer in enumerate(workload.viewers, start=1)
     ]
-    url = f"http://{address}{workload.page_path}"
     if plan.visitors.browser and workload.has_video:
-        found.append(member("browser", "browser", url=url))
+        found.append(member("browser", "browser", url=_url(address, workload)))
+    return found + visitors(client, address, plan, workload, FIRST)
+
+
+def visitors(
+    client: Namespace | None, address: str, plan: Plan, workload: ScenarioWorkload, family: Family
+) -> list[ProcessSpec]:
+    """Who visits the website at an address, at the plan's rates; nobody where they are 0."""
     new, kept = plan.visitors.rates
-    if new or kept:
-        config = {"new_rate": new, "kept_rate": kept, "kept_connections": plan.visitors.kept_connections}
-        found.append(member("visitors", "visitors", url=url, seed=plan.seed, **config))
-    return found
+    if not new and not kept:
+        return []
+    rates = {"new_rate": new, "kept_rate": kept, "kept_connections": plan.visitors.kept_connections}
+    config = {"url": _url(address, workload), "seed": plan.seed, **rates}
+    return [ProcessSpec(source_of("visitors", family), "migrascope.workload.visitors", "client", client, config)]
+
+
+def _url(address: str, workload: ScenarioWorkload) -> str:
+    return f"http://{host_of(address)}{workload.page_path}"
 
 
 def capture_member(client: Namespace | None, addresses: Sequence[str], plan: CapturePlan) -> ProcessSpec:
-    """Captures what passes between the client and these IPv4 addresses, the website's first."""
+    """Captures what passes between the client and these addresses, the website's first, which is of IPv4."""
     config = {"addresses": list(dict.fromkeys(addresses)), "snaplen": plan.snaplen}
     return ProcessSpec(SNIFFER, "migrascope.probe.capture", "client", client, config)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from migrascope.model.clock import clock_pair, mono_ns
+from migrascope.model.family import FIRST, Family, source_of
 from migrascope.model.steady import IN_TIME_SHARE, NS, OUTAGE_FACTOR, Due, in_time_share, unsteady
 from migrascope.store.spool import Follower
 
@@ -27,10 +28,10 @@ _HOPELESS_SHARE = 0.5
 class EchoWatch:
     """Follows the echo probe: which of the last requests have their reply. kept_s: how far back it can be asked."""
 
-    def __init__(self, directory: Path, rate: float, kept_s: float = 10.0) -> None:
+    def __init__(self, directory: Path, rate: float, kept_s: float = 10.0, *, family: Family = FIRST) -> None:
+        source = source_of("echo", family)
         self._sent, self._replies = (
-            Follower(directory / "echo_sent@echo.jsonl"),
-            Follower(directory / "echo_reply@echo.jsonl"),
+            Follower(directory / f"{table}@{source}.jsonl") for table in ("echo_sent", "echo_reply")
         )
         self._rate = rate
         self._recent: deque[tuple[int, int]] = deque(maxlen=max(1, round(rate * (kept_s + 1))))
@@ -94,8 +95,11 @@ class VisitWatch:
     """Follows the visitors. rates: visits a second of each kind that are to come. loaded: the plan declares a load in
     the guest."""
 
-    def __init__(self, directory: Path, rates: dict[str, float], kept_s: float = 10.0, *, loaded: bool = False) -> None:
-        self._visits = Follower(directory / "visit@visitors.jsonl")
+    def __init__(
+        self, directory: Path, rates: dict[str, float], kept_s: float = 10.0, *, loaded: bool = False,
+        family: Family = FIRST,
+    ) -> None:  # fmt: skip
+        self._visits = Follower(directory / f"visit@{source_of('visitors', family)}.jsonl")
         self._rates = {kind: rate for kind, rate in rates.items() if rate}
         self._loaded, self._kept_ns = loaded, round(kept_s * NS) + _OUTRUN_NS + _ANSWERED_NS
         self._recent: dict[str, deque[Due]] = {kind: deque() for kind in self._rates}

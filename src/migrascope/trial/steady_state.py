@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from migrascope.model.clock import mono_ns, mono_s
+from migrascope.model.family import source_of
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.steady import NS
@@ -41,13 +42,17 @@ class SteadyState:
     ) -> None:
         self._guest, self._say = guest, say
         self._window_s, self._limit_s = plan.windows.before, plan.windows.steady_limit
-        self._echo = EchoWatch(directory, plan.probes.echo_rate, self._window_s)
         new, kept = plan.visitors.rates
         rates = {"new": new, "kept": kept}
-        self._visits = VisitWatch(directory, rates, self._window_s, loaded=loaded) if new or kept else None
-        self._watches: dict[str, Callable[[int, int], str | None]] = {"probes": self._echo.unsteady}
-        if self._visits is not None:
-            self._watches["visitors"] = self._visits.unsteady
+        self._watches: dict[str, Callable[[int, int], str | None]] = {}
+        self._visits: list[VisitWatch] = []
+        for family in plan.families:
+            echo = EchoWatch(directory, plan.probes.echo_rate, self._window_s, family=family)
+            self._watches[source_of("probes", family)] = echo.unsteady
+            if new or kept:
+                visits = VisitWatch(directory, rates, self._window_s, loaded=loaded, family=family)
+                self._visits.append(visits)
+                self._watches[source_of("visitors", family)] = visits.unsteady
         for number in range(1, viewers + 1):
             self._watches[f"viewer-{number}"] = ViewerWatch(directory, f"viewer-{number}").unsteady
         if plan.verdict.ledger:
@@ -76,11 +81,11 @@ class SteadyState:
                 if not waiting or (waiting.keys() == {"guest"} and mono_s() > deadline):
                     await self._count()
                     return since
-                if not self._loaded and self._visits is not None and (words := self._visits.overload()):
+                if not self._loaded and (words := next(filter(None, (each.overload() for each in self._visits)), None)):
                     raise Overloaded(words)
                 if mono_s() > deadline:
                     words = "; ".join(f"{source}: {why}" for source, why in waiting.items())
-                    if "probes" in waiting or "ledger" in waiting:
+                    if any(source.startswith(("probes", "ledger")) for source in waiting):
                         raise NotSteady(f"not steady in {self._limit_s:g} s: {words}")
                     raise Overloaded(f"this machine was too busy to be steady in {self._limit_s:g} s: {words}")
                 self._tell(waiting, began, deadline)

@@ -11,6 +11,7 @@ from judged import result, said
 from migrascope.analysis.limit import undecided_limits
 from migrascope.analysis.results import TrialResult
 from migrascope.model.axes import Scenario
+from migrascope.model.storage import Storage
 from migrascope.model.verdict import Judgement, Verdict
 
 
@@ -23,6 +24,7 @@ def rising(n: int) -> list[TrialResult]:
 
 SIZES = (0, 128, 256, 512)
 SCENARIOS: tuple[Scenario, ...] = ("none", "relay")
+STORAGES: tuple[Storage, ...] = ("shared", "copied")
 
 
 def in_doses(limit_s: float = 0.3, **slopes: float) -> list[TrialResult]:
@@ -134,6 +136,24 @@ def test_cells_of_a_second_part_do_not_take_the_scenarios_sentences() -> None:
     assert [finding.text for finding in found[1:]] == [
         "Nothing can be concluded on 4 of 5 comparisons of scenarios with none: fewer than 6 pairs within blocks."
     ]
+
+
+def test_a_copied_volume_is_compared_with_a_shared_one() -> None:
+    """What shared storage saves, by link; data against time are not taken from both kinds at once."""
+    trials = [
+        result(
+            10 * block + at, block, replace(FACTORS, scenario="none", storage=storage, link_bps=link),
+            migration_time_s=1e9 / link * (3.0 if storage == "copied" else 1.0) + 0.01 * block,
+            http_new_blackout_s=0.2, http_kept_blackout_s=0.2,
+        )
+        for block in range(1, 7)
+        for at, (storage, link) in enumerate(itertools.product(STORAGES, (1e9, 5e8)))
+    ]  # fmt: skip
+    found = said(trials, "storage")
+    assert [finding.verdict for finding in found] == ["pass", "pass"]
+    assert found[0].text.startswith("1gbit copied against shared, paired within 6 blocks: 2.00 s more migration time")
+    assert found[1].text.startswith("500mbit copied against shared, paired within 6 blocks: 4.00 s more migration time")
+    assert said([trial for trial in trials if trial.facts.factors.storage == "shared"], "storage") == []
 
 
 def test_scenarios_are_compared_within_blocks() -> None:

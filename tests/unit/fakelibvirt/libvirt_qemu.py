@@ -7,7 +7,8 @@ import libvirt
 
 
 def qemuMonitorEventRegister(connection: Any, _domain: Any, _event: Any, callback: Callable[..., None], *_: Any) -> int:
-    return libvirt.heard(connection, callback)
+    number: int = libvirt.heard(connection, callback)
+    return number
 
 
 def qemuMonitorEventDeregister(_connection: Any, _number: int) -> None:

@@ -90,7 +90,7 @@ def test_the_heartbeat_is_a_line_a_second_and_no_console_holds_it_up(tmp_path: P
 @pytest.fixture
 def port() -> Iterator[int]:
     agent = Agent(Chain("boot"), Witness(pages=256))
-    server = Server(agent.steps, agent.witness.tick, ("127.0.0.1", 0), agent.datagram)
+    server = Server(agent.steps, agent.witness.tick, ("127.0.0.1", 0), agent.datagram, beside="::1")
     over = threading.Event()
 
     def serve() -> None:
@@ -125,10 +125,11 @@ def test_answers_over_one_kept_connection(port: int) -> None:
     connection.close()
 
 
-def test_a_datagram_is_answered_from_the_same_chain(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_datagram_is_answered_from_the_same_chain(port: int, family: int, address: str) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(5)
-        sock.connect(("127.0.0.1", port))
+        sock.connect((address, port))
         sock.send(b"nonsense")
         sock.send(b"alive x")
         first = sock.recv(512)

@@ -31,8 +31,8 @@ WHERE_ASKED_FOR = {
     "sample",
     "stamp_sent",
     "stamp_reply",
-    "disturbance",
     "flow",
+    "disturbance",
 }
 BEFORE_A_RUN = {"tried", "borne"}
 RECORDED = set(TABLES) - WHERE_ASKED_FOR - OF_OTHER_LABS - BEFORE_A_RUN

@@ -146,6 +146,30 @@ def test_one_that_was_stopped_at_once_teaches_its_speed_and_not_how_fast_it_writ
     assert silent.speed_Bps == pytest.approx((held - 1_000_000) / 2)
 
 
+def test_what_empty_memory_takes_and_how_long_its_end_comes_after_the_last_of_it_is_learnt() -> None:
+    def at(seconds: float, left: int, sent: int, zeros: int) -> Sample:
+        state = "active" if left else "completed"
+        return Sample(seconds, state, 1_200_000_000, left, sent, zeros, sent - zeros, 1)
+
+    seen = [
+        at(0.0, 1_200_000_000, 0, 0),
+        at(1.0, 1_100_000_000, 100_000_000, 0),
+        at(1.5, 50_000_000, 1_150_000_000, 1_000_000_000),  # 50 MB of it in 0.5 s
+        at(1.7, 30_000_000, 1_170_000_000, 1_000_000_000),
+        at(2.2, 0, 1_200_000_000, 1_000_000_000),
+    ]
+    item = past(FACTORS, seen, took_s=2.5)
+    assert item is not None
+    assert item.speed_Bps == 1e8
+    assert item.empty_s == 0
+    slower = past(FACTORS, [replace(sample, at_s=sample.at_s + (sample.at_s > 1)) for sample in seen], took_s=3.5)
+    assert slower is not None
+    assert (slower.empty_s, slower.settle_s) == (pytest.approx(1e-9), pytest.approx(3.5 - 2.7 - 0.3))
+    assert known(FACTORS, [item]).settle_s == pytest.approx(2.5 - 1.7 - 0.3)
+    assert known(replace(FACTORS, link_bps=FACTORS.link_bps / 10), [item]).settle_s == pytest.approx(0.04 + 4.6)
+    assert known(replace(FACTORS, policy="tls"), [item]).settle_s == NOTHING.settle_s
+
+
 def test_one_that_was_not_carried_through_teaches_nothing() -> None:
     assert past(FACTORS, []) is None
     assert past(FACTORS, migrated(Guest())[0][:4]) is None
@@ -183,9 +207,10 @@ def test_a_recorded_trial_has_its_samples_and_teaches(tmp_path: Path) -> None:
     assert samples[-1].state == "completed"
     assert [item.at_s for item in samples] == sorted(item.at_s for item in samples)
     assert resident_of(recording) == 200 << 20
-    assert past_of(recording) is not None
+    item = past_of(recording, 5.0)
+    assert item is not None
 
 
 def test_a_trial_without_counts_teaches_nothing(tmp_path: Path) -> None:
     assert samples_of(record(tmp_path / "a", PLAN, drop=("qmp_status",))) == []
-    assert past_of(record(tmp_path / "b", PLAN, failure="not-converged")) is None
+    assert past_of(record(tmp_path / "b", PLAN, failure="not-converged"), None) is None

@@ -17,6 +17,7 @@ from migrascope.live.seconds import WINDOW_S, Seconds
 from migrascope.live.seen import TABLES, Seen
 from migrascope.live.terms import Terms
 from migrascope.live.view import View
+from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
 from migrascope.store.following import News, Row, TrialFollower
 from migrascope.store.runfolder import RunFolder
@@ -49,11 +50,11 @@ def seen() -> Seen:
     return Seen(1, TERMS, lambda _: NOTHING, 0.5)
 
 
-def sealed(folder: Path, script: Script = SCRIPT) -> News:
+def sealed(folder: Path, script: Script = SCRIPT, plan: Plan = PLAN) -> News:
     """Everything that a trial of that script wrote."""
-    run = RunFolder.create(folder, text_of(PLAN), {})
+    run = RunFolder.create(folder, text_of(plan), {})
     opened = run.open_trial(1)
-    run.seal_trial(opened, FakeTrials(PLAN, lambda _: script).run_now(SPEC, opened))
+    run.seal_trial(opened, FakeTrials(plan, lambda _: script).run_now(SPEC, opened))
     return TrialFollower(run.path, 1, TABLES).news()
 
 
@@ -91,6 +92,14 @@ def test_before_the_migration_all_is_answered(whole: tuple[News, Times]) -> None
     assert {kind for kind, _ in view.visits} == {"new", "kept"}
     assert [buffer.level_s for buffer in view.buffers] == [0.5] * len(view.buffers)
     assert view.buffers
+
+
+def test_of_a_dual_stack_trial_ipv4_is_shown(tmp_path: Path) -> None:
+    plan = PLAN.model_copy(update={"families": ["ipv4", "ipv6"]})
+    news = sealed(tmp_path, replace(SCRIPT, later_over_ipv6_s=0.3), plan)
+    view = at(news, Times.of(news).request - NS)
+    assert [second.asked for second in view.pings[1:-1]] == [500] * (len(view.pings) - 2)
+    assert all(second.lost == 0 for second in view.pings)
 
 
 def test_while_it_migrates_the_rounds_are_there(whole: tuple[News, Times]) -> None:

@@ -68,6 +68,16 @@ def test_a_silence_is_told_once_with_the_length_that_the_recording_shows(held: b
     assert outage.gap.low_s <= 0.3 <= outage.gap.gap_s
 
 
+@given(cuts=st.lists(st.tuples(st.integers(5000, 18000), st.integers(5, 1000)), max_size=3), held=st.booleans())
+def test_looking_often_tells_what_looking_once_does(cuts: list[tuple[int, int]], held: bool) -> None:
+    """Although most looks are at the last probes alone."""
+    sent, replies = echoed(20, [(at * MS, (at + length) * MS) for at, length in cuts], held)
+    once = Sliding(RATE, SETTLE_S)
+    once.add(sent, replies)
+    whole = once.look(sent[-1][1] + 2 * S)[0]
+    assert [outage.gap for outage in polled(Sliding(RATE, SETTLE_S), sent, replies)] == [outage.gap for outage in whole]
+
+
 def test_a_single_lost_probe_is_no_outage() -> None:
     sent, replies = echoed(20, [(12 * S, 12 * S + INTERVAL)])
     assert len(replies) == len(sent) - 1

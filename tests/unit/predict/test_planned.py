@@ -102,13 +102,14 @@ def test_advice_is_of_one_guest() -> None:
         guest_of(several, 3)
 
 
-def test_a_disturbed_cell_is_refused(table: pl.DataFrame) -> None:
+def test_a_cell_that_is_disturbed_or_copies_its_volume_is_refused(table: pl.DataFrame) -> None:
     plan = planned()
     (factors,) = cells(plan)
+    known, policy = Known(plan, table, machine(table)), plan.chosen_policies()["pre-copy"]
     with pytest.raises(NotPredicted, match="no rule here for a disturbance"):
-        Known(plan, table, machine(table)).request(
-            replace(factors, disturbance="it"), plan.chosen_policies()["pre-copy"]
-        )
+        known.request(replace(factors, disturbance="it"), policy)
+    with pytest.raises(NotPredicted, match="no rule here for the copy of a volume"):
+        known.request(replace(factors, storage="copied"), policy)
 
 
 def test_a_table_of_trials_alone_says_nothing_of_guests(table: pl.DataFrame) -> None:

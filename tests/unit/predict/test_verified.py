@@ -1,6 +1,8 @@
 """Whether advice was right: the plan that tries it, and what is said of what was measured."""
 
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +68,33 @@ def test_where_it_cannot_be_tried_that_is_said() -> None:
         verifying(light(axes=AXES), cells(light(axes=AXES))[0], OPTION, Wish("guest-speed"))
 
 
-def trials(folder: Path, precopy_s: dict[str, float], failing: tuple[str, ...] = ()) -> list[TrialResult]:
-    """Runs of the plan in which each policy takes so long."""
+@cache
+def measured(policy: str, precopy_s: float, failure: Failure | None) -> list[TrialResult]:
+    """The trials of the plan with one of its policies, which take so long; the same are run once."""
 
     def script(spec: TrialSpec) -> Script:
-        policy = spec.factors.policy
-        failure: Failure | None = "not-converged" if policy in failing else None
-        took = precopy_s[policy] + 0.01 * spec.block
-        return replace(default_script(spec, 1), precopy_s=took, failure=failure)
+        return replace(default_script(spec, 1), precopy_s=precopy_s + 0.01 * spec.block, failure=failure)
 
-    return list(analyse(fake_run(folder, plan(), script)).trials)
+    whole = plan()
+    one = whole.model_copy(update={"axes": whole.axes.model_copy(update={"policy": [policy]})})
+    with tempfile.TemporaryDirectory() as folder:
+        return list(analyse(fake_run(Path(folder), one, script)).trials)
+
+
+def trials(precopy_s: dict[str, float], failing: tuple[str, ...] = ()) -> list[TrialResult]:
+    """Those of the plan in which each policy takes so long."""
+    return [
+        trial
+        for policy, took in precopy_s.items()
+        for trial in measured(policy, took, "not-converged" if policy in failing else None)
+    ]
 
 
 EVEN = {ADVISED: 2.0, "qemu-default": 2.0, "nova-default": 2.0}
 
 
-def test_advice_that_costs_less_in_each_block_was_right(tmp_path: Path) -> None:
-    found = compared(trials(tmp_path, EVEN | {"qemu-default": 4.0, "nova-default": 5.0}), "time")
+def test_advice_that_costs_less_in_each_block_was_right() -> None:
+    found = compared(trials(EVEN | {"qemu-default": 4.0, "nova-default": 5.0}), "time")
     assert [each.verdict for each in found] == ["better", "better"]
     assert right(found) is True
     said = lines(found, "time")
@@ -91,15 +103,15 @@ def test_advice_that_costs_less_in_each_block_was_right(tmp_path: Path) -> None:
     assert as_json("it", found)["right"] is True
 
 
-def test_advice_that_costs_more_was_wrong(tmp_path: Path) -> None:
-    found = compared(trials(tmp_path, EVEN | {ADVISED: 4.0, "qemu-default": 6.0}), "time")
+def test_advice_that_costs_more_was_wrong() -> None:
+    found = compared(trials(EVEN | {ADVISED: 4.0, "qemu-default": 6.0}), "time")
     assert [each.verdict for each in found] == ["better", "worse"]
     assert right(found) is False
     assert lines(found, "time")[-1] == "the advice was wrong"
 
 
-def test_defaults_that_do_not_end_cost_more(tmp_path: Path) -> None:
-    found = compared(trials(tmp_path, EVEN, failing=("nova-default",)), "time")
+def test_defaults_that_do_not_end_cost_more() -> None:
+    found = compared(trials(EVEN, failing=("nova-default",)), "time")
     nova = next(each for each in found if each.default == "nova-default")
     assert nova.verdict == "better"
     assert nova.ended == (6, 0, 6)
@@ -107,15 +119,15 @@ def test_defaults_that_do_not_end_cost_more(tmp_path: Path) -> None:
     assert as_json("it", found)["against"][1]["difference"] is None
 
 
-def test_where_neither_ends_nothing_is_shown(tmp_path: Path) -> None:
-    found = compared(trials(tmp_path, EVEN, failing=(ADVISED, "nova-default")), "time")
+def test_where_neither_ends_nothing_is_shown() -> None:
+    found = compared(trials(EVEN, failing=(ADVISED, "nova-default")), "time")
     assert [each.verdict for each in found] == ["worse", "open"]
     assert right([each for each in found if each.default == "nova-default"]) is None
 
 
 @pytest.mark.parametrize("mind", ["time", "blackout", "data"])
-def test_what_is_minded_is_what_is_compared(mind: Mind, tmp_path: Path) -> None:
-    found = compared(trials(tmp_path, EVEN), mind)
+def test_what_is_minded_is_what_is_compared(mind: Mind) -> None:
+    found = compared(trials(EVEN), mind)
     assert [each.difference.n for each in found if each.difference is not None] == [6, 6]
 
 

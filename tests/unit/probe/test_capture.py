@@ -46,6 +46,7 @@ def accepted(program: bytes, frame: bytes) -> int:
 
 
 addresses = st.integers(0, 6).map(lambda last: f"192.0.2.{last}")
+addresses_6 = st.builds("fd00::{}:{}".format, st.integers(0, 2), st.integers(0, 2))
 
 
 @settings(deadline=None)
@@ -55,6 +56,18 @@ def test_the_filter_takes_what_comes_from_or_goes_to_an_address(wanted: list[str
     frame = ethernet(ip(source, target, 6, bytes(20)))
     assert accepted(program, frame) == (128 if source in wanted or target in wanted else 0)
     assert accepted(program, ethernet(frame[14:], 0x0806)) == 0
+
+
+@settings(deadline=None)
+@given(st.lists(addresses | addresses_6, min_size=1, max_size=6, unique=True), addresses_6, addresses_6)
+def test_the_filter_takes_ipv6_beside_ipv4(wanted: list[str], source: str, target: str) -> None:
+    program = filter_program(wanted, 128)
+    frame = ethernet(ip(source, target, 6, bytes(20)), 0x86DD)
+    assert accepted(program, frame) == (128 if source in wanted or target in wanted else 0)
+    assert accepted(program, ethernet(frame[14:], 0x0800)) == 0
+    for address in wanted:
+        if ":" not in address:
+            assert accepted(program, ethernet(ip("198.51.100.1", address, 6, bytes(20)))) == 128
 
 
 def test_a_plan_has_no_capture_unless_it_says_so() -> None:

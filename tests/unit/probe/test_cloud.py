@@ -30,8 +30,16 @@ def arp(sender: bytes, target: bytes) -> bytes:
     return bytes(8) + bytes(6) + sender + bytes(6) + target
 
 
+def icmp6(kind: int, flags: bytes = bytes(4), *, sender: bytes = b"\xfd" * 16, options: bytes = b"") -> bytes:
+    """An IPv6 packet with a message of ICMPv6, behind a hop-by-hop header where it has options."""
+    following = 0 if options else 58
+    return (
+        bytes(6) + bytes([following, 255]) + sender + bytes(16) + options + bytes([kind]) + bytes(3) + flags + bytes(20)
+    )
+
+
 def run_filter(code: bytes, data: bytes) -> int:
-    """What a classic BPF program of loads, equality tests and returns gives for a frame."""
+    """What a classic BPF program of loads, comparisons and returns gives for a frame."""
     lines = list(struct.iter_unpack("@HBBI", code))
     at = accumulator = 0
     while True:
@@ -39,10 +47,10 @@ def run_filter(code: bytes, data: bytes) -> int:
         at += 1
         if what == 0x06:
             return int(value)
-        if what == 0x15:
-            at += true if accumulator == value else false
+        if what in (0x15, 0x35):
+            at += true if accumulator == value or (what == 0x35 and accumulator > value) else false
         else:
-            loaded = data[value : value + (size := 4 if what == 0x20 else 2)]
+            loaded = data[value : value + (size := {0x20: 4, 0x28: 2, 0x30: 1}[what])]
             if len(loaded) < size:
                 return 0
             accumulator = int.from_bytes(loaded, "big")
@@ -74,6 +82,17 @@ def test_the_filter_takes_what_is_from_or_to_the_instance(to: str, sender: str, 
         (0x0806, arp(b"\x0a\0\0\1", b"\x0a\0\0\2"), "arp"),
         (0x0806, b"\0", "arp"),
         (0x0800, bytes(20), "frame"),
+        (0x86DD, icmp6(136, b"\x20\0\0\0"), "na"),
+        (0x86DD, icmp6(136, b"\x60\0\0\0"), "nd"),
+        (0x86DD, icmp6(135), "nd"),
+        (0x86DD, icmp6(135, sender=bytes(16)), "dad"),
+        (0x86DD, icmp6(133), "rs"),
+        (0x86DD, icmp6(134), "ra"),
+        (0x86DD, icmp6(143, options=bytes.fromhex("3a00050200000100")), "mld"),
+        (0x86DD, icmp6(128), "frame"),
+        (0x86DD, icmp6(135)[:41], "frame"),
+        (0x86DD, bytes(40), "frame"),
+        (0x86DD, b"", "frame"),
     ],
 )
 def test_frames_are_told_apart(kind: int, body: bytes, name: str, vlan: bool) -> None:
@@ -81,6 +100,20 @@ def test_frames_are_told_apart(kind: int, body: bytes, name: str, vlan: bool) ->
     assert announce.kind_of(seen) == name
     for each in (seen, vxlan(5, seen), geneve(5, seen, options=0), geneve(5, seen, options=2)):
         assert announce.innermost(each) == seen
+    at_port = run_filter(announce.link_filter(), seen + bytes(60)) if not vlan and len(body) > 41 else None
+    assert at_port in (None, announce._SNAPLEN if name != "frame" else 0)
+
+
+def test_at_a_port_of_the_switch_its_own_direction_counts(tmp_path: Path) -> None:
+    running = program(tmp_path)
+    with running.spool("announce") as spool:
+        watch = announce.Watch(MAC, {"a": ("host-a", "port"), "b": ("host-b", "port")}, spool)
+        advertisement = frame("33:33:00:00:00:01", MAC, 0x86DD, icmp6(136, b"\x20\0\0\0"))
+        watch.take("b", 0, advertisement, sent=False)
+        watch.take("a", 1, advertisement, sent=True)
+        watch.write(10**12)
+    seen = [(row["node"], row["way"], row["kind"]) for row in rows(tmp_path, "announce")]
+    assert seen == [("host-b", "from", "na"), ("host-a", "to", "na")]
 
 
 def test_frames_without_a_silence_are_one_row(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def rows_until(peer: PeerClock, count: int, *, asks: bool = True) -> list[tuple[
     deadline = time.monotonic() + 60
     while len(rows) < count and time.monotonic() < deadline:
         if asks:
+            peer.look_after()
             peer.ask()
         time.sleep(0.005)
         rows += peer.receive(100)

@@ -188,8 +188,8 @@ def test_a_sender_that_begins_anew_is_a_new_session() -> None:
     assert [sessions.number(("192.0.2.1", 1, 0), seq) for seq in (0, 1, 2, 0, 1)] == [0, 1, 2, 0, 1]
 
 
-@pytest.fixture
-def reflecting() -> Iterator[tuple[str, int]]:
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def reflecting(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
     """The address of a reflector that answers until the test is over."""
     stream, sessions, ending = listening(0), Sessions(), threading.Event()
 
@@ -199,18 +199,18 @@ def reflecting() -> Iterator[tuple[str, int]]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    address = "127.0.0.1", stream.getsockname()[1]
+    address = request.param, stream.getsockname()[1]
     yield address
     ending.set()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-        last.sendto(b"", address)
+    with client(address) as last:
+        last.send(b"")
     thread.join(10)
     stream.close()
     assert not thread.is_alive()
 
 
 def client(address: tuple[str, int]) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(10)
     sock.connect(address)
     return sock

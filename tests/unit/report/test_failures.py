@@ -10,7 +10,7 @@ from faketrial import light
 from fakerun import fake_run
 from migrascope.analysis.run import analyse
 from migrascope.report.build import chosen_trials
-from migrascope.report.page.failures import HEAD, _sides, lines, matrix
+from migrascope.report.page.failures import HEAD, _place, _sides, _what, lines, matrix
 
 CUT = {"kind": "link-down", "target": "migration", "duration": "2s"}
 TABLES = [
@@ -40,6 +40,16 @@ def test_a_row_for_each_disturbance_and_a_column_for_each_phase_in_order(tmp_pat
     assert verdicts == {
         numbers["cut-early"]: "intact", numbers["cut-late"]: "unknown", numbers["cut-later"]: "intact",
     }  # fmt: skip
+
+
+def test_the_copy_of_a_volume_is_before_the_memory_s_and_a_row_says_where_the_volume_was() -> None:
+    phases = ["first-copy", "setup", "storage-copy", "window", "round:2"]
+    assert sorted(phases, key=_place) == ["window", "storage-copy", "setup", "first-copy", "round:2"]
+    cut = {"name": "cut", "when": "storage-copy", "offset": 0.0, **CUT, "duration": 2.0}
+    plan = {"axes": {"policy": ["pre-copy"], "storage": ["shared", "copied"]}, "disturbance": [cut]}
+    factors = SimpleNamespace(policy="pre-copy", storage="copied", disturbance="cut")
+    trial = cast(Any, SimpleNamespace(facts=SimpleNamespace(plan=plan, factors=factors)))
+    assert _what(trial) == ("copied: link-down migration for 2 s", "storage-copy")
 
 
 def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:

@@ -33,9 +33,20 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return fake_run(tmp_path_factory.mktemp("sound"), light(blocks=3, axes={"scenario": ["none"]}))
 
 
+@pytest.fixture(scope="module")
+def sound_alone(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return fake_run(tmp_path_factory.mktemp("alone"), light(blocks=1, axes={"scenario": ["none"]}))
+
+
 @pytest.fixture
 def run(sound: RunFolder, tmp_path: Path) -> RunFolder:
     return RunFolder(Path(shutil.copytree(sound.path, tmp_path / "run")))
+
+
+@pytest.fixture
+def alone(sound_alone: RunFolder, tmp_path: Path) -> RunFolder:
+    """A run of one trial: for what is said of that one, whatever others are."""
+    return RunFolder(Path(shutil.copytree(sound_alone.path, tmp_path / "alone")))
 
 
 def flip(path: Path, seed: int = 1) -> None:
@@ -129,13 +140,13 @@ def test_a_file_of_the_run_itself_is_named(run: RunFolder, name: str, text: str)
     assert error.value.code == 4
 
 
-def test_a_table_without_checksums_is_counted(run: RunFolder) -> None:
-    trial = run.trial(TRIAL)
+def test_a_table_without_checksums_is_counted(alone: RunFolder) -> None:
+    trial = alone.trial(1)
     forget_checksums(trial)
-    assert analyse(run).trials[1].facts.status == "ok"
+    assert analyse(alone).trials[0].facts.status == "ok"
     table = pl.read_parquet(trial / "visit.parquet")
     table.head(table.height - 1).write_parquet(trial / "visit.parquet")
-    reason = analyse(run).trials[1].facts.reason
+    reason = analyse(alone).trials[0].facts.reason
     assert reason is not None
     assert reason.endswith(f"visit.parquet: {table.height - 1} rows of {table.height}")
 
@@ -179,12 +190,12 @@ FORGED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_what_fits_its_checksums_and_is_nonsense_is_named_too(run: RunFolder, name: str) -> None:
+def test_what_fits_its_checksums_and_is_nonsense_is_named_too(alone: RunFolder, name: str) -> None:
     forge, said = FORGED[name]
-    forge(run.trial(TRIAL))
+    forge(alone.trial(1))
     with contextlib.suppress(pl.exceptions.PolarsError):
-        reseal(run.trial(TRIAL))
-    found = analyse(run).trials[1].facts
+        reseal(alone.trial(1))
+    found = analyse(alone).trials[0].facts
     assert found.status == "damaged"
     assert re.search(said, found.reason or ""), found.reason
 
@@ -194,9 +205,9 @@ def test_what_fits_its_checksums_and_is_nonsense_is_named_too(run: RunFolder, na
     [{"number": "x"}, {"factors": {}}, {"factors": None}, {"status": 7}, {"plan": []}, {"facts": None}],
     ids=str,
 )
-def test_facts_of_other_types_are_named(run: RunFolder, changes: dict[str, object]) -> None:
-    reseal(run.trial(TRIAL), **changes)
-    reason = analyse(run).trials[1].facts.reason
+def test_facts_of_other_types_are_named(alone: RunFolder, changes: dict[str, object]) -> None:
+    reseal(alone.trial(1), **changes)
+    reason = analyse(alone).trials[0].facts.reason
     assert reason is not None
     assert f"trial.json: {next(iter(changes))}" in reason
 
@@ -230,15 +241,15 @@ def test_a_manifest_that_is_none_is_named_shortly(run: RunFolder, text: str) -> 
 @pytest.mark.parametrize("target", ["/dev/zero", "pipe", "/dev/tty"])
 @pytest.mark.parametrize("name", ["visit.parquet", "events.ndjson", "trial.json", "ledger"])
 def test_a_file_of_a_trial_that_is_no_file_holds_nobody_up(
-    run: RunFolder, tmp_path: Path, name: str, target: str, checked: bool
+    alone: RunFolder, tmp_path: Path, name: str, target: str, checked: bool
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     if not checked:
-        forget_checksums(run.trial(TRIAL))
-    path = run.trial(TRIAL) / name
+        forget_checksums(alone.trial(1))
+    path = alone.trial(1) / name
     path.unlink(missing_ok=True)
     path.symlink_to(tmp_path / target)
-    found = analyse(run).trials[1].facts
+    found = analyse(alone).trials[0].facts
     if checked or name != "ledger":
         assert found.status == "damaged"
         assert name in (found.reason or "")

@@ -46,3 +46,14 @@ def test_a_dirty_limit_needs_kvm(monkeypatch: pytest.MonkeyPatch, there: bool, a
     monkeypatch.setattr(Path, "exists", lambda path: there if str(path) == "/dev/kvm" else known(path))
     plan = Plan.model_validate({"axes": {"policy": ["dirty-limit", "pre-copy"]}, "lab": {"accelerator": accelerator}})
     assert any("dirty-limit: a dirty limit needs KVM" in words for words in machine.problems_of(plan)) == said
+
+
+def test_a_kernel_without_ipv6_blocks_the_plan_that_has_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    dual = Plan.model_validate({"families": ["ipv4", "ipv6"]})
+    assert [check.verdict for check in machine.ipv6(dual)] == ["pass"]
+    monkeypatch.setattr(machine, "has_ipv6", lambda: False)
+    (check,) = machine.ipv6(dual)
+    assert check.blocks
+    words = "IPv6: this kernel has none; begin the kernel without ipv6.disable=1, or leave ipv6 out of families"
+    assert any(problem.startswith(words) for problem in machine.problems_of(dual))
+    assert list(machine.ipv6(Plan())) == []

@@ -1,19 +1,22 @@
 """Hosts of others from the command line: what is asked beforehand, a run, and what a killed run leaves."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commandline import Ended, migrascope
-from loopback import Site
+from loopback import Site, listening
 from theirhosts import HOSTS, OFF, PAUSED, RUNNING, UUID, A, B, TheirHosts, their_hosts
 
 from migrascope.lab.hosts.record import Record
 from migrascope.metrics.trial import measure
+from migrascope.node.wait import WaitTimeout
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.trial import hosts
 
 __all__ = ["their_hosts"]
 PLAN = """
@@ -156,7 +159,7 @@ def test_it_is_migrated_to_and_fro_and_is_as_it_was(their_hosts: TheirHosts, tmp
         found = measure(recording)
         for key in ("migration_time_s", "rounds", "set_downtime_limit_s"):
             assert found[key].value, (key, found[key].reason)
-        assert found["set_downtime_limit_s"].value == 0.7
+        assert found["set_downtime_limit_s"].value == pytest.approx(0.7)
         assert "libvirt.monitor = true" in str(found["vm_pause_s"].reason)
         assert recording.table("qmp_status").height == recording.table("host_clock").height == 0
     after = their_hosts.read()
@@ -166,6 +169,18 @@ def test_it_is_migrated_to_and_fro_and_is_as_it_was(their_hosts: TheirHosts, tmp
     assert not {"reboot", "abort"} & set(after["asked"])
     assert Record(UUID).left() is None
     assert "web1 runs on a" in done.stderr
+    assert "data against" not in done.stdout
+
+
+def test_a_run_is_resumed_from_where_the_domain_is(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:
+    their_hosts.host(B, qemu=9000000)
+    assert run(tmp_path, site).code == 0
+    shutil.rmtree(tmp_path / "runs" / "latest" / "trials" / "2")
+    their_hosts.write(states={"b": RUNNING})
+    done = migrascope("run", "--resume", "-1", folder=tmp_path)
+    assert done.code == 0, done.stderr
+    assert recordings(tmp_path)[1].trial.source == "b"
+    assert RunFolder(tmp_path / "runs" / "latest").manifest["qemu"] == "10.0.2, 9.0.0"
 
 
 def test_a_migration_that_fails_is_a_failed_trial_of_a_domain_that_stays(
@@ -180,7 +195,33 @@ def test_a_migration_that_fails_is_a_failed_trial_of_a_domain_that_stays(
     assert (their_hosts.read()["states"], their_hosts.read()["limits"]) == ({"a": RUNNING}, {"a": 450})
 
 
-def test_only_who_may_restart_it_does(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:
+def test_what_would_end_at_a_reboot_is_not_rebooted(their_hosts: TheirHosts, tmp_path: Path, site: Site) -> None:
+    domain = their_hosts.read()["domain"]
+    ends = domain["xml"].replace("<devices>", "<on_reboot>destroy</on_reboot><devices>")
+    their_hosts.write(domain=domain | {"xml": ends})
+    assert doctor(tmp_path)[0] == 0
+    done = run(tmp_path, site, f"{PLAN}[libvirt]\nmay_restart = true\n")
+    assert done.code == 4
+    assert "reboot: its definition says destroy where its guest reboots; may_restart = false" in done.stderr
+    assert "reboot" not in their_hosts.read()["asked"]
+
+
+async def test_a_reboot_is_awaited(port: int) -> None:
+    """Where nothing goes down within the limit nothing was rebooted."""
+    with pytest.raises(WaitTimeout, match=r"127\.0\.0\.1 goes down, which was asked to reboot"):
+        await hosts.went_down("127.0.0.1", port, 0.1)
+    with listening() as closed:
+        gone = closed.getsockname()[1]
+    await hosts.went_down("127.0.0.1", gone, 60)
+
+
+def test_only_who_may_restart_it_does(
+    their_hosts: TheirHosts, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: object) -> None:
+        """The page of this test does not go down."""
+
+    monkeypatch.setattr(hosts, "went_down", down)
     assert run(tmp_path, site, f"{PLAN}[libvirt]\nmay_restart = true\n").code == 0
     assert their_hosts.read()["asked"].count("reboot") == 2
     assert [recording.trial.facts["migrated_before"] for recording in recordings(tmp_path)] == [0, 0]

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from migrascope.lab.contract import MigrationFailed
-from migrascope.lab.fake.world import Silence, World
+from migrascope.lab.fake.silence import Silence
+from migrascope.lab.fake.world import World
 from migrascope.model.clock import mono_ns
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way

@@ -12,7 +12,7 @@ from typing import Any
 from migrascope.lab.contract import MigrationFailed, Requested
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.fake import faults
-from migrascope.lab.fake.runtime import PAGE, FakeRuntime
+from migrascope.lab.fake.runtime import PAGE, FakeRuntime, addresses
 from migrascope.lab.fake.script import Script
 from migrascope.lab.fake.time import VirtualClock
 from migrascope.lab.fake.world import World
@@ -37,8 +37,9 @@ _OPERATOR_S = 5.0
 class FakeInstance:
     """An instance that runs in a world. It can be disturbed, and rescued."""
 
-    def __init__(self, world: World, address: str, gone: Callable[[], object]) -> None:
-        self.world, self.address, self._gone = world, address, gone
+    def __init__(self, world: World, number: int, gone: Callable[[], object]) -> None:
+        self.world, self._gone = world, gone
+        self.address, self.address6 = addresses(number)
 
     def problem(self) -> str | None:
         """Why its QEMU has ended, or None."""
@@ -205,11 +206,11 @@ class FakeLab:
         """An instance that boots on `host`."""
         folder.mkdir(exist_ok=True)
         at = len(self.worlds) + 1
-        address = f"198.51.100.{at}"
+        address, _ = addresses(at)
         hosts = (host, next(other for other in self.hosts if other != host))
         world = World(self._clock, self._script(at), factors, hosts, (at - 1) * 100_000 + self._number)
         self.worlds[address] = world
-        return FakeInstance(world, address, partial(self.worlds.pop, address, None))
+        return FakeInstance(world, at, partial(self.worlds.pop, address, None))
 
     async def create_fleet(self, factors: Factors, host: str, folder: Path, requests_per_s: float) -> FakeFleet:
         """Instances that boot on `host`."""

@@ -10,6 +10,7 @@ from typing import Any
 from migrascope.lab.fake.time import NS
 from migrascope.lab.fake.world import World
 from migrascope.model.clock import clock_pair, mono_ns
+from migrascope.model.family import family_of
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.store.spool import Spool
 
@@ -33,6 +34,7 @@ class Recorder:
 
     def __init__(self, world: World, member: ProcessSpec, config: dict[str, Any]) -> None:
         self.world, self.source, self.host, self.config = world, member.source, member.host, config
+        self.family = family_of(member.source)
         self.chance = random.Random(f"{member.source}/{world.number}")
         self.began, self.draining, self._stopped = mono_ns(), False, False
         self._stepped = 0
@@ -109,17 +111,23 @@ class Recorder:
         if now > self._stepped:
             self._stepped = now
             self.step(now)
-        due = sorted((row for row in self._due if row[0] <= now), key=lambda row: row[0])
+        due = [row for row in self._due if row[0] <= now]
         if not due:
             return
         self._due = [row for row in self._due if row[0] > now]
-        for table, spool in self._spools.items():
-            spool.add_all(row for _, name, row in due if name == table)
-            spool.flush()
+        due.sort(key=lambda row: row[0])
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        for _, table, row in due:
+            rows.setdefault(table, []).append(row)
+        for table, several in rows.items():
+            self._spools[table].add_all(several)
+            self._spools[table].flush()
 
 
 class Nothing(Recorder):
     """A program that the fake lab does not model: it records nothing."""
+
+    _periodic = False
 
 
 class Qmp(Recorder):
@@ -193,7 +201,7 @@ class Liveness(Recorder):
         if self.draining:
             return
         request, self._seq = str(self._seq), self._seq + 1
-        if self.world.silence_at(now) is not None:
+        if self.world.silence_at(now, self.family) is not None:
             self.at(now, "liveness", now, 0, request, "", 0, "", "timeout")
         else:
             answer = self.world.alive(request)

@@ -33,6 +33,16 @@ _PROGRAMS: dict[str, type[Recorder]] = {
 }
 
 
+def addresses(number: int) -> tuple[str, str]:
+    """The IPv4 and the IPv6 address of a guest."""
+    first = f"198.51.100.{number}"
+    return first, _beside(first)
+
+
+def _beside(first: str) -> str:
+    return f"2001:db8::{first.rpartition('.')[2]}"
+
+
 class FakeRuntime:
     """Stands for this machine. worlds: by the addresses of their guests; the lab adds and removes them."""
 
@@ -42,7 +52,7 @@ class FakeRuntime:
 
     async def start(self, member: ProcessSpec, config: dict[str, Any], log: Path) -> Recorder:
         """A program belongs to the world that it is aimed at, else to the only one."""
-        world = self._worlds.get(config.get("target", "")) or next(iter(self._worlds.values()))
+        world = self._world(config.get("target", "")) or next(iter(self._worlds.values()))
         kind = _PROGRAMS.get(member.module.removeprefix("migrascope."), programs.Nothing)
         return kind(world, member, config)
 
@@ -50,7 +60,7 @@ class FakeRuntime:
         self, client: Namespace | None, url: str, *, post: bool = False, timeout_s: float
     ) -> tuple[int, bytes]:
         parts = urlsplit(url)
-        world = self._worlds.get(parts.hostname or "")
+        world = self._world(parts.hostname or "")
         if world is None:
             raise OSError("nobody has this address")
         await world.heard(timeout_s)
@@ -67,8 +77,12 @@ class FakeRuntime:
         return CLIENT, self._port
 
     async def pinged(self, client: Namespace | None, address: str) -> bool:
-        world = self._worlds.get(address)
+        world = self._world(address)
         return world is not None and world.silence_at(mono_ns()) is None
+
+    def _world(self, address: str) -> World | None:
+        """Whose guest has the address, of either family."""
+        return next((world for first, world in self._worlds.items() if address in (first, _beside(first))), None)
 
 
 def _agent(world: World, path: str, given: dict[str, str], *, post: bool) -> dict[str, Any] | None:

@@ -18,7 +18,8 @@ class Script:
     destination-died fails in pre-copy and the guest runs on; source-killed ends after STOP without RESUME;
     not-converged never stops, and is cancelled at the plan's limit. wall_step_s steps the wall clock between request
     and STOP. whole: the guest's memory witness finds its pages as it wrote them. needs_s: under a lower downtime limit
-    each further round leaves as much again as takes so long to send.
+    each further round leaves as much again as takes so long to send. later_over_ipv6_s: so much later the guest is
+    heard over IPv6.
     """
 
     precopy_s: float
@@ -37,6 +38,7 @@ class Script:
     quiet_rtt_s: float = 0.0003
     whole: bool = True
     needs_s: float = 0.0
+    later_over_ipv6_s: float = 0.0
 
     @property
     def reported_total_s(self) -> float:

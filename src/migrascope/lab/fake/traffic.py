@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.lab.fake.programs import MS, Recorder
+from migrascope.lab.fake.silence import Silence
 from migrascope.lab.fake.time import NS
-from migrascope.lab.fake.world import Silence, World
+from migrascope.lab.fake.world import World
 from migrascope.node.process_spec import ProcessSpec
 
 READ_EVERY = 50 * MS
@@ -38,9 +39,9 @@ class Echo(Recorder):
                 stall, late = request + round(script.precopy_s * NS / 4), round(script.prober_late_s * NS)
                 at = stall + late + seq if stall <= due < stall + late else at
             self.at(at, "echo_sent", seq, due, at)
-            if self.world.lost(at) or self._unlucky(seq):
+            if self.world.lost(at, self.family) or self._unlucky(seq):
                 continue
-            if (silence := self.world.silence_at(at)) is None:
+            if (silence := self.world.silence_at(at, self.family)) is None:
                 self._reply(seq, at + round(script.quiet_rtt_s * NS * (1 + self.chance.expovariate(8))))
             elif not self._came(seq, silence):
                 self._held.append((seq, silence))
@@ -52,10 +53,10 @@ class Echo(Recorder):
 
     def _came(self, seq: int, silence: Silence) -> bool:
         """Whether the reply of one that was held is on its way."""
-        if silence.end is not None:
-            self._reply(seq, silence.end + self._late * 5000)
+        if (end := silence.end_over(self.family)) is not None:
+            self._reply(seq, end + self._late * 5000)
             self._late += 1
-        return silence.end is not None
+        return end is not None
 
     def _reply(self, seq: int, arrived: int) -> None:
         read = -(-arrived // READ_EVERY) * READ_EVERY
@@ -97,11 +98,11 @@ class Visitors(Recorder):
         return self.began + round(self._seqs[kind] * NS / rate) + (3 * MS if kind == "kept" else 0)
 
     def _over(self, visit: _Visit, now: int) -> bool:
-        while visit.again <= now and self.world.lost(visit.again):
+        while visit.again <= now and self.world.lost(visit.again, self.family):
             visit.again += round(visit.wait_s * NS)
             visit.wait_s *= 2
-        silence = self.world.silence_at(visit.again) if visit.again <= now else None
-        end = silence.end if silence is not None else visit.again
+        silence = self.world.silence_at(visit.again, self.family) if visit.again <= now else None
+        end = silence.end_over(self.family) if silence is not None else visit.again
         if now > visit.sent + TIMEOUT:
             self._failed(visit, now, "no answer within 10 s")
             return True

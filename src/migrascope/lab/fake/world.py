@@ -3,16 +3,17 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from migrascope.lab.contract import MigrationFailed, NotConverged
 from migrascope.lab.fake.script import Script
+from migrascope.lab.fake.silence import Silence
 from migrascope.lab.fake.time import NS, VirtualClock
 from migrascope.lab.steering import Steering
 from migrascope.model.clock import mono_ns
 from migrascope.model.controllers import SetLimit, TurnToPostCopy
+from migrascope.model.family import FIRST, Family
 from migrascope.model.schedule import Factors
 from migrascope.model.witness import chained
 
@@ -26,17 +27,6 @@ _NOTICED_S = 4.0
 """From the death of a source in its switchover until the migration is given up."""
 _PAGE = 4096
 _LOOK_S = 0.01
-
-
-@dataclass
-class Silence:
-    """From start to end nothing of the guest is heard (mono ns; end None: it goes on). Packets that are sent before
-    lost_until are lost (None: all), later ones come at its end. stands: the guest itself stands still."""
-
-    start: int
-    stands: bool
-    lost_until: int | None = None
-    end: int | None = None
 
 
 class Copying:
@@ -112,16 +102,17 @@ class World:
         self.load_since = 0
         self._counter, self._chain = 0, "00000000"
 
-    def silence_at(self, at: int) -> Silence | None:
-        """The silence in which that moment lies."""
-        return next(
-            (silence for silence in self.silences if silence.start <= at and (silence.end is None or at < silence.end)),
-            None,
-        )
+    def silence_at(self, at: int, family: Family = FIRST) -> Silence | None:
+        """The silence in which that moment lies, over an address family."""
+        for silence in self.silences:
+            end = silence.end_over(family)
+            if silence.start <= at and (end is None or at < end):
+                return silence
+        return None
 
-    def lost(self, at: int) -> bool:
+    def lost(self, at: int, family: Family = FIRST) -> bool:
         """Whether a packet that is sent then never comes."""
-        silence = self.silence_at(at)
+        silence = self.silence_at(at, family)
         return silence is not None and (silence.lost_until is None or at < silence.lost_until)
 
     async def heard(self, timeout_s: float) -> None:
@@ -301,6 +292,7 @@ class World:
             raise
         self.here, self.resume = self.destination, mono_ns()
         silence.end = self.resume + round((script.gap_s - script.pause_s) * NS)
+        silence.later_ns = round(script.later_over_ipv6_s * NS)
         self.emit(self.destination, "RESUME")
         await asyncio.sleep(FINISH_S)
         self.complete = mono_ns()

@@ -25,9 +25,9 @@ class Pair:
         try:
             for connection, uri in zip(connections, uris, strict=True):
                 await connection.open([python], uri, theirs=True)
-            names = [str(await connection.call("getHostname")) for connection in connections]
-            if names[0] == names[1]:
-                names = [connection.host for connection in connections]
+            told = [str(await connection.call("getHostname")) for connection in connections]
+            given = [connection.host for connection in connections]
+            names = next((pair for pair in (told, given) if len(set(pair)) > 1), list(uris))
             for connection, name in zip(connections, names, strict=True):
                 connection.host = name
             yield cls(dict(zip(names, connections, strict=True)), uris)

@@ -19,7 +19,7 @@ from migrascope.lab.libvirt.placed import GONE, SILENT, Placed
 from migrascope.lab.libvirt.rescue import rescue
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.qemu.local_volume import LocalVolume
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology
 from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
@@ -35,7 +35,7 @@ _GONE_S = 10.0
 class LibvirtInstance(Placed):
     """An instance as a trial uses it. host: where it runs; moving: a migration of it goes on."""
 
-    address = INSTANCE_ADDRESS
+    address, address6 = INSTANCE_ADDRESS, INSTANCE_ADDRESS_6
 
     def __init__(
         self, spec: DomainSpec, wanted: Policy, host: str, folder: Path, hosts: Mapping[str, Host], topology: Topology,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from migrascope.lab.qemu import tls
 from migrascope.lab.qemu.topology import BRIDGE, Topology, address
 from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.qemu.volume import EXPORT_PORT
+from migrascope.model.family import FIRST, Family
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import HOSTS, Factors
 from migrascope.model.storage import COPIED
@@ -41,18 +42,20 @@ class LibvirtLab(TopologyLab):
     @classmethod
     @contextlib.asynccontextmanager
     async def up(
-        cls, libvirt_root: Path, image_root: Path, boot: BootImage, *, wanted: str, policies: Mapping[str, Policy]
-    ) -> AsyncIterator["LibvirtLab"]:
+        cls, libvirt_root: Path, image_root: Path, boot: BootImage, *, wanted: str, policies: Mapping[str, Policy],
+        families: Sequence[Family] = (FIRST,),
+    ) -> AsyncIterator["LibvirtLab"]:  # fmt: skip
         """Namespaces, links, the accelerator that a boot has proved, and both libvirts.
 
         libvirt_root: the hosts' root image. image_root: that of the storage. boot: what instances boot, and the proof.
-        policies: those of the trials to come. ProcessError or LibvirtError where something does not come up.
+        policies: those of the trials to come. families: of addresses. ProcessError or LibvirtError where something does
+        not come up.
         """
         register = Register.create()
         register.uses(libvirt_root, image_root, boot.disk)
         hosts: dict[str, Host] = {}
         try:
-            topology = Topology(register)
+            topology = Topology(register, families)
             topology.create()
             chosen = await accelerator.choose(wanted, "qemu-system-x86_64", libvirt_root, boot.kernel, register.folder)
             certificates = None

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.storage_copy import StorageCopy
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology, address
 from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.steering import Steering
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.family import FIRST, Family
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.postcheck import PostCheck
@@ -40,7 +41,7 @@ _PLAIN = {"pre-copy": BUILT_IN["pre-copy"]}
 class QemuInstance(Instance):
     """An instance as a trial uses it."""
 
-    address = INSTANCE_ADDRESS
+    address, address6 = INSTANCE_ADDRESS, INSTANCE_ADDRESS_6
 
     def __init__(self, lab: "QemuLab", spec: InstanceSpec, host: str, folder: Path) -> None:
         super().__init__(spec, host, folder, lab.topology, lab.image_root)
@@ -153,18 +154,18 @@ class QemuLab(TopologyLab):
     @contextlib.asynccontextmanager
     async def up(
         cls, image_root: Path, boot: BootImage, *, wanted: str, program: str | None,
-        policies: Mapping[str, Policy] = _PLAIN,
+        policies: Mapping[str, Policy] = _PLAIN, families: Sequence[Family] = (FIRST,),
     ) -> AsyncIterator["QemuLab"]:  # fmt: skip
         """Namespaces, links, and the accelerator that a boot has proved.
 
         image_root: the host image. boot: what instances boot, and the proof. program: another QEMU, a path on this
-        machine. policies: those of the trials to come. ProcessError when none boots, PolicyRefused where this QEMU
-        cannot carry out a policy.
+        machine. policies: those of the trials to come. families: of addresses. ProcessError when none boots,
+        PolicyRefused where this QEMU cannot carry out a policy.
         """
         register = Register.create()
         register.uses(image_root, boot.disk)
         try:
-            topology = Topology(register)
+            topology = Topology(register, families)
             topology.create()
             path, root = (program, None) if program else ("qemu-system-x86_64", image_root)
             chosen = await accelerator.choose(wanted, path, root, boot.kernel, register.folder)

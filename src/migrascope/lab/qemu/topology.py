@@ -9,16 +9,21 @@
 
 Each link is a bridge of its name in the namespace `fabric`, which also routes between tenant and external, as a
 provider's router does between the instance and the visitors. In a host, the bridge `instances` joins the instance's
-tap to the tenant link.
+tap to the tenant link. In a dual-stack lab the nodes on tenant and external have an IPv6 address beside the IPv4 one.
 """
+
+import socket
+from collections.abc import Sequence
+from functools import partial
 
 from pyroute2 import IPRoute
 
 from migrascope.lab.injectors.lab_links import LabLinks
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.plan import LINKS
 from migrascope.model.schedule import HOSTS
 from migrascope.model.storage import COPIED, Storage
-from migrascope.node.link import Link, add_bridge, add_to_bridge
+from migrascope.node.link import Link, add_bridge, add_to_bridge, take_up
 from migrascope.node.namespace import Namespace, index_of
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
@@ -39,12 +44,15 @@ _JOINED = {
     "tenant": HOSTS,
     "external": ("client", "origin"),
 }
+_PREFIX_6 = {"tenant": "fd4d:6967:7261:4::", "external": "fd4d:6967:7261:c0::"}
+"""Of the links that are routed: unique local addresses (RFC 4193), each a /64."""
 BRIDGE = "instances"
 FRAMES_S = 0.05
 COPY_PORT = 10810
 """Where a destination takes a volume that is copied, on the migration link."""
 INSTANCE_ADDRESS = "10.0.4.100"
 GATEWAY = "10.0.4.1"
+INSTANCE_ADDRESS_6, GATEWAY_6 = f"{_PREFIX_6['tenant']}100", f"{_PREFIX_6['tenant']}1"
 
 
 def address(node: str, link: str) -> str:
@@ -55,8 +63,8 @@ def address(node: str, link: str) -> str:
 class Topology:
     """The namespaces and links of one lab. Everything in it goes with the namespaces."""
 
-    def __init__(self, register: Register) -> None:
-        self.register = register
+    def __init__(self, register: Register, families: Sequence[Family] = (FIRST,)) -> None:
+        self.register, self.families = register, families
         self.nodes: dict[str, Namespace] = {}
         self.links: dict[str, Link] = {}
         self.fabric: Namespace
@@ -79,9 +87,23 @@ class Topology:
             self.links[name] = link
         for node in ("client", "origin"):
             self.nodes[node].configure(_default_route)
+        if SECOND in self.families:
+            self._add_ipv6()
         for host in HOSTS:
             add_bridge(self.nodes[host], BRIDGE)
             add_to_bridge(self.nodes[host], "tenant", BRIDGE)
+
+    def _add_ipv6(self) -> None:
+        """The second family, where the instance and its visitors are."""
+        spaces = {"fabric": self.fabric, **self.nodes}
+        for link, prefix in _PREFIX_6.items():
+            routed = [node for node in ("fabric", *_JOINED[link]) if node not in HOSTS]
+            for node in routed:
+                spaces[node].allow_ipv6(link)
+                spaces[node].configure(partial(take_up, interface=link, address=f"{prefix}{_LAST[node]}/64"))
+                if node != "fabric":
+                    spaces[node].configure(partial(_default_route_6, gateway=f"{prefix}{_LAST['fabric']}"))
+        self.fabric.write_sysctl("net/ipv6/conf/all/forwarding", "1")
 
     @property
     def lab_links(self) -> LabLinks:
@@ -109,9 +131,18 @@ class Topology:
         if storage == COPIED:
             flow = {"port": COPY_PORT, "interval_s": interval_s}
             always.append(ProcessSpec("flow", "migrascope.probe.flow", "fabric", self.fabric, flow))
-        counter = ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)
-        return [*always, counter] if interval_s else always
+        if not interval_s:
+            return always
+        found = [*always, ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)]
+        if SECOND in self.families:
+            seen = {"mac": mac, "address": "", "ports": {port: (node, "port") for port, node in tenant.items()}}
+            found.append(ProcessSpec("announce", "migrascope.probe.announce", "fabric", self.fabric, seen))
+        return found
 
 
 def _default_route(routes: IPRoute) -> None:
     routes.route("add", dst="default", gateway=address("fabric", "external"))
+
+
+def _default_route_6(routes: IPRoute, gateway: str) -> None:
+    routes.route("add", dst="default", gateway=gateway, family=socket.AF_INET6)

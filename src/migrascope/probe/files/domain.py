@@ -149,10 +149,11 @@ def main() -> None:
 
     threading.Thread(target=turn, daemon=True).start()
     connection = libvirt.open(config["uri"])
+    refused = ""
     try:
         libvirt_qemu.qemuMonitorEventRegister(connection, None, None, qemu_event, None, 0)
     except libvirt.libvirtError as error:  # not everybody may hear them
-        say("libvirt_event", "qemu-unheard", time.monotonic_ns(), json.dumps({"why": str(error.args[0])}))
+        refused = str(error.args[0])
     connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle, None)
     connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, job_completed, None)
 
@@ -162,6 +163,8 @@ def main() -> None:
 
     threading.Thread(target=end, daemon=True).start()
     say("ready")
+    if refused:
+        say("libvirt_event", "qemu-unheard", time.monotonic_ns(), json.dumps({"why": refused}))
 
     def last() -> None:
         while True:

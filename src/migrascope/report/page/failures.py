@@ -46,10 +46,11 @@ def matrix(summary: Summary, seen: Collection[int]) -> dict[str, Any] | None:
 
 def _what(trial: TrialResult) -> tuple[str, str]:
     """A disturbance without its moment, and its moment. Kinds that are only a dose keep their name. The policy goes
-    before, where the plan has several."""
+    before, and where the volume is, where the plan has several."""
     what, when = _disturbed(trial)
-    several = len(trial.facts.plan["axes"]["policy"]) > 1
-    return f"{trial.facts.factors.policy}: {what}" if several else what, when
+    axes = trial.facts.plan["axes"]
+    varied = [getattr(trial.facts.factors, name) for name in ("policy", "storage") if len(axes.get(name, ())) > 1]
+    return ": ".join([*varied, what]), when
 
 
 def _disturbed(trial: TrialResult) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from migrascope.report.columns import (
     DASH,
     Column,
     cell_name,
+    columns_of,
     entry,
     factor_text,
     factor_title,
@@ -45,10 +46,11 @@ def texts(findings: list[Finding], topic: str) -> list[str]:
 def costs(summary: Summary, shown: list[str]) -> dict[str, Any]:
     """The one table: its columns, its rows, and the notes that its dashes point to."""
     notes: list[str] = []
+    columns = columns_of(summary)
     rows = []
     for cell in summary.cells:
         entries = []
-        for column in COLUMNS:
+        for column in columns:
             shows = entry(cell.metrics.get(column.key), column, finest(column, summary.calibration))
             if shows.reason is not None and shows.reason not in notes:
                 notes.append(shows.reason)
@@ -62,7 +64,7 @@ def costs(summary: Summary, shown: list[str]) -> dict[str, Any]:
                 "entries": entries,
             }
         )
-    return {"columns": COLUMNS, "factors": [factor_title(name) for name in shown], "rows": rows, "notes": notes}
+    return {"columns": columns, "factors": [factor_title(name) for name in shown], "rows": rows, "notes": notes}
 
 
 def chooser(summary: Summary, timelines: Mapping[int, Timeline], shown: list[str]) -> list[dict[str, Any]]:

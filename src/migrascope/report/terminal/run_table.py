@@ -9,10 +9,11 @@ from rich.text import Text
 from migrascope.analysis.outcome import nothing, overload
 from migrascope.analysis.summary import Summary
 from migrascope.report.columns import (
-    COLUMNS,
     LEGEND,
+    Column,
     Entry,
     caution,
+    columns_of,
     entry,
     factor_text,
     factor_title,
@@ -63,14 +64,15 @@ def show(summary: Summary, console: Console) -> None:
     if warning is not None:
         console.print(Text(warning, style="yellow"))
     notes: list[str] = []
+    columns = columns_of(summary)
     rows = [
-        [entry(cell.metrics.get(column.key), column, finest(column, summary.calibration)) for column in COLUMNS]
+        [entry(cell.metrics.get(column.key), column, finest(column, summary.calibration)) for column in columns]
         for cell in summary.cells
     ]
     for shows in (shows for row in rows for shows in row):
         if shows.reason is not None and shows.reason not in notes:
             notes.append(shows.reason)
-    for lanes in _fit(_names(summary), _counts(summary), rows, notes, console.width):
+    for lanes in _fit(columns, _names(summary), _counts(summary), rows, notes, console.width):
         console.print()
         _print(lanes, console)
     console.print()
@@ -108,8 +110,9 @@ def _counts(summary: Summary) -> list[_Lane]:
 
 
 def _fit(
-    names: list[_Lane], counts: list[_Lane], rows: list[list[Entry]], notes: list[str], width: int
-) -> list[list[_Lane]]:
+    columns: list[Column], names: list[_Lane], counts: list[_Lane], rows: list[list[Entry]], notes: list[str],
+    width: int,
+) -> list[list[_Lane]]:  # fmt: skip
     """The tables to print: one on single lines, one with the intervals beneath, or as many as it takes."""
     for beneath in (False, True):
         lanes = [
@@ -117,7 +120,7 @@ def _fit(
                 [*column.title.replace(",", "").split(" "), column.unit],
                 [_cell(row[place], notes, beneath) for row in rows],
             )
-            for place, column in enumerate(COLUMNS)
+            for place, column in enumerate(columns)
         ]
         if _width(names + counts + lanes) <= width:
             return [names + counts + lanes]

@@ -53,8 +53,8 @@ async def _reached(uri: str, python: str) -> Check:
         return await _read(uri, python, error)
     finally:
         await connection.close()
-    versions = ", ".join(f"{what} {version_text(number)}" for what, number in connection.versions.items())
-    return Check(name, "pass", versions)
+    libvirt, qemu = (version_text(connection.versions[what]) for what in ("libvirt", "qemu"))
+    return Check(name, "pass", f"libvirt {libvirt}, QEMU {qemu}")
 
 
 async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
@@ -84,6 +84,8 @@ async def _of_pair(theirs: HostsPlan, pair: Pair, python: str) -> list[Check]:
         xml = fromstring(await domain.call(source, "XMLDesc", _MIGRATABLE))
         stays = await domain.call(source, "isPersistent")
         checks.append(_definition(source, destination, found, persistent=bool(stays)))
+        if theirs.may_restart:
+            checks.append(_reboot(xml.findtext("on_reboot") or "restart"))
         checks += await fits(Guest(xml), pair, source, destination)
     return [*checks, _stream(theirs, pair), *[check async for check in _events(pair)], _monitor(theirs)]
 
@@ -116,6 +118,14 @@ def _definition(source: str, destination: str, found: Found, *, persistent: bool
         return Check("definition", "pass", f"none: it is transient on {source}, and so on {destination}")
     there = " has one, too" if found.states[destination] == OFF else ": there it runs without one"
     return Check("definition", "pass", f"stays on {source}; {destination}{there}")
+
+
+def _reboot(becomes: str) -> Check:
+    """What its definition makes of a guest that reboots."""
+    if becomes == "restart":
+        return Check("reboot", "pass", "its guest is rebooted before each trial")
+    remedy = "may_restart = false, or on_reboot of its definition"
+    return Check("reboot", "fail", f"its definition says {becomes} where its guest reboots", remedy)
 
 
 def _stream(theirs: HostsPlan, pair: Pair) -> Check:

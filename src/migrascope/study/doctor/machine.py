@@ -12,11 +12,13 @@ from migrascope.lab.host_image import HOST
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.qemu import tls
 from migrascope.model.calibration import Calibration
+from migrascope.model.family import SECOND
 from migrascope.model.kinds.kind import LOSS
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.node.image import IMAGES, KEYRING, Recipe
 from migrascope.node.kernel import features
+from migrascope.node.namespace import has_ipv6
 from migrascope.node.paths import CACHE
 from migrascope.node.register import registers
 from migrascope.probe.ring import Ring, filter_program
@@ -58,6 +60,7 @@ def checks(plan: Plan | None = None) -> list[Check]:
         *_kernel(),
         *capture(plan),
         *browser(plan),
+        *ipv6(plan),
         _kvm(plan),
         *_machine(max(plan.axes.memory), recipes),
         *(_image(recipe) for recipe in recipes),
@@ -143,6 +146,13 @@ def browser(plan: Plan) -> Iterator[Check]:
         path = chromium()
         remedy = "apt-get install chromium, or visitors.browser = false in the plan"
         yield _check("Chromium", path is not None, path or "missing", remedy)
+
+
+def ipv6(plan: Plan) -> Iterator[Check]:
+    """Whether this kernel has IPv6; nothing for a plan without it."""
+    if SECOND in plan.families:
+        remedy = "begin the kernel without ipv6.disable=1, or leave ipv6 out of families in the plan"
+        yield _check("IPv6", has_ipv6(), "there" if has_ipv6() else "this kernel has none", remedy)
 
 
 def _kvm(plan: Plan) -> Check:

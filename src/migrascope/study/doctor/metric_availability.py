@@ -28,6 +28,7 @@ WHY: dict[Need, str] = {
     "stamp": "the plan sends no STAMP packets (probes.stamp_rate)",
     "browser": "the plan has no browser (visitors.browser)",
     "log": "libvirt's own log is read on the lab libvirt only",
+    "ipv6": "a cloud is measured over IPv4 alone",
 }
 _TABLES: dict[Need, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),

@@ -14,7 +14,7 @@ from migrascope.lab.hosts.leftovers import abort, look
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.python import python_with_libvirt
 from migrascope.lab.hosts.record import Record
-from migrascope.lab.libvirt.connection import Connection, version_text
+from migrascope.lab.libvirt.connection import version_text
 from migrascope.lab.libvirt.placed import active
 from migrascope.model.hosts import HostsPlan, hosts_problem
 from migrascope.model.plan import Plan
@@ -48,7 +48,7 @@ async def hosts_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
                 )
             source, destination = await domain.find()
             progress.step(f"{theirs.domain} runs on {source}; it is migrated to {destination} and back")
-            known = await _known(domain, pair.connections[source])
+            known = await _known(domain, pair)
             try:
                 yield Up(known, lambda loaded: HostsTrials(loaded, domain, known, Path(folder), progress.phase).run)
             finally:
@@ -95,7 +95,12 @@ async def clean_hosts(uris: list[str], domain: str, *, only: bool) -> CleanedHos
         return CleanedHosts(said, done, left)
 
 
-async def _known(domain: TheirDomain, connection: Connection) -> dict[str, Any]:
+async def _known(domain: TheirDomain, pair: Pair) -> dict[str, Any]:
+    """What does not depend on where the domain is: versions of both hosts, each once."""
     kind = fromstring(await domain.call(domain.host, "XMLDesc", 0)).get("type", "")
-    versions = {name: version_text(number) for name, number in connection.versions.items()}
+    hosts = list(pair.connections.values())
+    versions = {
+        name: ", ".join(dict.fromkeys(version_text(host.versions[name]) for host in hosts))
+        for name in hosts[0].versions
+    }
     return {"lab": "hosts", "accelerator": {"kvm": "kvm", "qemu": "tcg"}.get(kind, "unknown"), **versions}

@@ -72,7 +72,10 @@ async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncItera
     """The QEMU lab with its origin, up; and as something that runs trials."""
     progress.step("bringing up the lab: two hosts, storage, client, origin")
     wanted, program, policies = plan.lab.accelerator, plan.lab.qemu_program, plan.chosen_policies()
-    up = QemuLab.up(images.host_root, images.boot, wanted=wanted, program=program, policies=policies)
+    up = QemuLab.up(
+        images.host_root, images.boot_over(plan.families), wanted=wanted, program=program, policies=policies,
+        families=plan.families,
+    )  # fmt: skip
     async with up as lab, _origin(lab, images):
         yield lab, _guest_trials(lab, images, progress)
 
@@ -90,7 +93,10 @@ async def libvirt_trials(plan: Plan, images: Images, progress: Progress) -> Asyn
     root = await root_image(LIBVIRT_HOST, say=progress.step, meanwhile=progress.waiting)
     progress.step("bringing up the lab: two hosts with libvirt, storage, client, origin")
     wanted, policies = plan.lab.accelerator, plan.chosen_policies()
-    up = LibvirtLab.up(root, images.host_root, images.boot, wanted=wanted, policies=policies)
+    up = LibvirtLab.up(
+        root, images.host_root, images.boot_over(plan.families), wanted=wanted, policies=policies,
+        families=plan.families,
+    )  # fmt: skip
     async with up as lab, _origin(lab, images):
         yield _guest_trials(lab, images, progress)
 

@@ -125,12 +125,8 @@ class Observation:
             kept = [(*row[:4], at) for row, at in _with_moments(clock, segments)]
             on_link = [OnLink(row[0], row[1], row[2], at) for row, at in _with_moments(clock, links)]
             view.beside.add(kept, on_link, clock_pair()[0], [Boot(*row) for row in boots.rows()])
-            came = list(replies.rows())
-            seqs, walls, read = (np.array([row[at] for row in came], dtype=np.int64) for at in range(3))
-            arrived = to_mono(clock, walls, read)
-            view.window.add(
-                ((seq, sent_ns) for seq, _, sent_ns in sent.rows()), zip(seqs.tolist(), arrived.tolist(), strict=True)
-            )
+            came = _with_moments(clock, replies)
+            view.window.add(((seq, sent_ns) for seq, _, sent_ns in sent.rows()), ((row[0], at) for row, at in came))
             view.heard = view.heard or bool(came)
             for from_ns, until_ns, why in pauses.rows():
                 view.paused_ns = from_ns, until_ns
@@ -216,6 +212,8 @@ class Observation:
 def _with_moments(clock: WallClock, follower: PartFollower) -> list[tuple[tuple[Any, ...], int]]:
     """New rows whose last columns are recv_wall_ns and recv_ns, each with when it came (mono ns)."""
     rows = [tuple(row) for row in follower.rows()]
+    if not rows:
+        return []
     walls, read = (np.array([row[at] for row in rows], dtype=np.int64) for at in (-2, -1))
     return list(zip(rows, to_mono(clock, walls, read).tolist(), strict=True))
 

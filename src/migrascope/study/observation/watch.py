@@ -88,7 +88,7 @@ class _Trials:
             try:
                 recording = Recording(self.run.trial(number))
                 found = migration.measure(recording, windows_of(recording))
-                past = past_of(recording)
+                past = past_of(recording, found["migration_time_s"].value)
             except (Problem, OSError, ValueError) as error:
                 self._read[number] = Finished(number, spec.factors, DAMAGED, str(error), None, None, None)
                 continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from migrascope.model.family import SECOND
 from migrascope.model.load import LEAST_RATE, PROCESSOR_MOST, PROCESSOR_SHARE, Load
 from migrascope.model.plan import Plan
 from migrascope.node.paths import STATE
@@ -77,6 +78,7 @@ def key_of(plan: Plan, facts: dict[str, Any]) -> str:
         "probes": plan.probes.model_dump(),
         "visitors": plan.visitors.model_dump(exclude={"live_buffer", "file_buffer"}),
         "ledger": plan.verdict.ledger,
+        **({"families": plan.families} if SECOND in plan.families else {}),
     }
     return json.dumps(depends, sort_keys=True)
 

@@ -72,7 +72,7 @@ def carry_out(connection: Any, call: dict[str, Any]) -> None:
             result = hears(connection)
         else:
             result = getattr(target, call["call"])(*args)
-    except (libvirt.libvirtError, LookupError) as error:
+    except (libvirt.libvirtError, LookupError, AttributeError) as error:
         say(id=call["id"], error=str(error.args[0]))
     else:
         say(id=call["id"], result=result)
