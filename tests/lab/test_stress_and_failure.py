@@ -67,6 +67,19 @@ def test_failures(kept: Kept) -> None:
     assert late.endswith("met"), late
 
 
+def test_failures_of_libvirt(kept: Kept) -> None:
+    """libvirt killed, hanging or away, and a host off, at each phase; nothing runs twice where the switchover has not
+    come."""
+    folder, summary, printed = run("failures-libvirt")
+    for name, found in by_disturbance(summary).items():
+        assert len(found) == 3, name
+        verdicts = {trial.judgement.verdict for trial in found}
+        assert "data lost" not in verdicts, name
+        if name == NONE or name.endswith("first-copy"):
+            assert "two copies" not in verdicts, name
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
+
+
 def test_handover(kept: Kept) -> None:
     """Aborted when all is sent, a destination that runs by itself does so beside the source; one that waits for a word
     never does."""
