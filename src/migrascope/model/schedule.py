@@ -20,6 +20,10 @@ COMMAND = "command"
 """The policy of a migration that a command of the user carries out: nothing of it is known."""
 
 
+LABS_OWN = "own"
+"""The handover of a plan that says nothing: the lab's own."""
+
+
 @dataclass(frozen=True)
 class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
@@ -43,7 +47,7 @@ class Factors:
     write_pattern: str = "none"
     storage: Storage = SHARED
     # Not in its text, by which the fake lab draws its truths: so a seed gives the same as before this factor.
-    handover: str = field(default="own", repr=False)
+    handover: str = field(default=LABS_OWN, repr=False)
 
     def label(self, beside: "list[Factors]") -> str:
         """The factors that differ among `beside`, as a short name in the units of plans."""
@@ -120,7 +124,7 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
         axes.probes,
         axes.disturbance,
     )
-    handed: list[str] = [*axes.handover] or ["own"]
+    handed: list[str] = [*axes.handover] or [LABS_OWN]
     guests = list(itertools.product(handed, axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
     return [
         Factors(

@@ -12,7 +12,7 @@ from migrascope.model.managers import FixedLimit, NovaSteps
 from migrascope.model.plan import Plan
 from migrascope.model.policy import Policy
 from migrascope.model.problem import UsageProblem
-from migrascope.model.schedule import Factors
+from migrascope.model.schedule import LABS_OWN, Factors
 from migrascope.model.units import duration_text, human
 from migrascope.predict.advice import Mind, Option, Wish
 
@@ -68,6 +68,8 @@ def verifying(plan: Plan, factors: Factors, option: Option, wish: Wish) -> Plan:
     words = {name: [text] for name, text in factors.words().items() if name in Axes.model_fields}
     if not factors.write_Bps:
         words = {name: text for name, text in words.items() if name not in ("write_rate", "working_set", "pattern")}
+    if factors.handover == LABS_OWN:
+        del words["handover"]
     words |= {"policy": [ADVISED, *DEFAULTS], "downtime_limit": [duration_text(NOVA_DOWNTIME_S)]}
     limit = FixedLimit.model_validate({"downtime": duration_text(option.limit_s)})
     own = option.policy.model_copy(update={"fixed": limit})

@@ -268,5 +268,5 @@ def test_disturbances_say_what_each_can_and_what_is_missing(tmp_path: Path) -> N
     done = migrascope("disturbances", "--lab", "openstack", "--json", folder=tmp_path)
     cloud = {load["kind"]: load for load in json.loads(done.stdout)}
     assert cloud["abort"]["phases"][0] == "accepted"
-    assert next(item for item in listed if item["kind"] == "node-off")["why"] == "only on the lab openstack"
+    assert next(item for item in listed if item["kind"] == "node-off")["why"] == "only on the lab openstack and libvirt"
     assert migrascope("disturbances", "--lab", "moon", folder=tmp_path).code == 2

@@ -218,7 +218,10 @@ def client(address: tuple[str, int]) -> socket.socket:
 
 def test_a_reflector_numbers_each_session_and_leaves_foreign_packets_alone(reflecting: tuple[str, int]) -> None:
     with client(reflecting) as sock, client(reflecting) as other:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 17)
+        if ":" in reflecting[0]:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 17)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 17)
         numbers = []
         for asker, seq, ssid in ((sock, 10, 1), (sock, 11, 1), (other, 5, 1), (sock, 12, 2), (sock, 14, 1)):
             asker.send(b"foreign")
