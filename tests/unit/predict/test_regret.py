@@ -73,7 +73,7 @@ def test_what_allows_no_choice_is_left_out() -> None:
     assert chosen(one, row(2, "pre-copy", 0.5)) == []  # another block
     assert chosen(one, row(1, "pre-copy", None)) == []  # not measured
     assert chosen(one, row(1, "pre-copy", 0.5, at_least=OUTAGE.removeprefix(METRIC))) == []  # cut off
-    never = {"ended": False, "time_s": None}
+    never: dict[str, Any] = {"ended": False, "time_s": None}
     assert chosen(row(1, "pre-copy", None, **never), row(1, "multifd", None, **never)) == []
     assert chosen(*(row(1, "pre-copy", 0.4, split=split) for split in ("fit", "calibrate"))) == []
 
