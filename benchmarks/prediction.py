@@ -16,7 +16,7 @@ import polars as pl
 from migrascope.model.problem import Problem
 from migrascope.predict.baselines import MODELS, Model
 from migrascope.predict.dataset import table_of, trials_of
-from migrascope.predict.fit import fit
+from migrascope.predict.fit import NotFitted, fit
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted
 from migrascope.predict.score import Scored, table
@@ -55,11 +55,16 @@ def report(data: pl.DataFrame, path: Path) -> list[str]:
             "",
         ]
         in_rounds = [trial for trial in mine if trial.request.settings.form in ROUNDS]
-        by_model = {model.name: scored(model, in_rounds)[1] for model in MODELS}
+        by_model: dict[str, list[Scored]] = {model.name: [] for model in MODELS}
+        why = ""
+        try:
+            by_model = {model.name: scored(model, in_rounds)[1] for model in MODELS}
+        except NotFitted as error:
+            why = f": {error}"
         predictor, every = scored(MODELS[0], mine)
         rows = goals(data.filter(pl.col("accelerator") == accelerator), path, by_model, predictor, every)
         shown += ["what is to be reached, on held-out cells", *aligned(rows), ""]
-        shown += [f"{', '.join(ROUNDS)}, all fitted to the same trials", *aligned(table(by_model)), ""]
+        shown += [f"{', '.join(ROUNDS)}, all fitted to the same trials{why}", *aligned(table(by_model)), ""]
         shown += [f"every policy: {MODELS[0].name}, {predictor.fitted.parameters}"]
         forms = sorted({each.trial.request.settings.form for each in every})
         by_form = {form: [each for each in every if each.trial.request.settings.form == form] for form in forms}

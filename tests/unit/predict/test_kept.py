@@ -10,13 +10,17 @@ from migrascope.predict.fit import Fitted, Scope
 from migrascope.predict.kept import FILE, keep, kept
 from migrascope.predict.learnt import Learnt
 from migrascope.predict.parameters import Parameters
-from migrascope.predict.predictor import Predictor
+from migrascope.predict.predictor import Figure, Predictor
 
 
 def taught() -> Learnt:
     scope = Scope.of([made(5e6, 16, 40e6, limit_s, 1).request for limit_s in (0.1, 0.3)])
     fitted = Fitted(MODELS[0], Parameters(0.9, 1.1, 0.02, 4e6, 0.2), scope, 40, frozenset(["one", "other"]))
-    margins = {"time_s": Margin(0.2, 12), "pause_s": Margin(None, 3, "too few"), "data_bytes": Margin(0.1, 12)}
+    margins: dict[Figure, Margin] = {
+        "time_s": Margin(0.2, 12),
+        "pause_s": Margin(None, 3, "too few"),
+        "data_bytes": Margin(0.1, 12),
+    }
     return Learnt({"tcg": Predictor(fitted, margins)}, {"kvm": "none"}, frozenset(["here"]), frozenset(["a", "b"]))
 
 

@@ -24,7 +24,7 @@ def picture(scored: Sequence[Scored]) -> Spec | None:
 
 def _panel(figure: Figure, scored: Sequence[Scored]) -> Spec | None:
     title, unit = _TITLES[figure]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for each in scored:
         predicted, measured = getattr(each.prediction.course, figure), getattr(each.trial.outcome, figure)
         if not each.trial.outcome.ended or predicted is None or measured is None:
