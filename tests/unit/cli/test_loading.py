@@ -37,3 +37,9 @@ def test_handlers_of_others_stay() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_line_of_observe_waits_for_no_tables_and_no_statistics() -> None:
+    code = "import sys, migrascope.cli.observe; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert {"polars", "numpy", "scipy"} & set(done.stdout.split()) == set()
