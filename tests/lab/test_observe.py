@@ -93,7 +93,11 @@ def test_without_the_right_to_raw_sockets_it_is_the_ping_socket(pair: tuple[Name
 def test_the_kernel_tells_that_a_neighbour_has_another_mac(pair: tuple[Namespace, Namespace]) -> None:
     def look() -> list[bool]:
         with closing(Changes()) as changes, IPRoute() as routes:
-            there = {"dst": "10.9.8.99", "ifindex": routes.link_lookup(ifname="v0")[0], "state": PERMANENT}
+            there: dict[str, Any] = {
+                "dst": "10.9.8.99",
+                "ifindex": routes.link_lookup(ifname="v0")[0],
+                "state": PERMANENT,
+            }
             found = [changes.any()]
             for action, mac in (("add", "52:54:00:00:00:01"), ("change", "52:54:00:00:00:02")):
                 routes.neigh(action, lladdr=mac, **there)
