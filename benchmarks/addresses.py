@@ -69,7 +69,7 @@ async def shares(space: Namespace, seconds: float, rate: int, *addresses: str) -
         return bool(observer.events)
 
     await wait_until(begun_to_tell, LIMIT_S, "the first line", every_s=0.005)
-    first, looks = time.monotonic() - begun, []
+    first, looks = time.monotonic() - begun, list[tuple[float, dict[str, float]]]()
     for _ in range(1 + max(2, round(seconds / LOOK_S))):
         await asyncio.sleep(LOOK_S)
         looks.append((time.monotonic(), used(observer)))

@@ -5,19 +5,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
+from pyroute2 import IPRoute
 
 from lab.pair import IPV4, IPV6, joined
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
+from migrascope.probe.neighbour import Changes, neighbours
 
 pytestmark = pytest.mark.lab
 CUTS_S = (0.03, 0.1, 0.3, 0.05, 2.5, 0.1)
 ADDRESSES = (IPV4, IPV6)
 NS = 10**9
+PERMANENT = 0x80  # NUD_PERMANENT (linux/neighbour.h)
 
 
 @pytest.fixture
@@ -84,3 +88,21 @@ def test_without_the_right_to_raw_sockets_it_is_the_ping_socket(pair: tuple[Name
     events = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [event["target"]["way"] for event in events[:2]] == ["icmp-ping"] * 2
     assert all(event["lost"] == 0 and event["answered"] > 50 for event in events[-2:])
+
+
+def test_the_kernel_tells_that_a_neighbour_has_another_mac(pair: tuple[Namespace, Namespace]) -> None:
+    def look() -> list[bool]:
+        with closing(Changes()) as changes, IPRoute() as routes:
+            there: dict[str, Any] = {
+                "dst": "10.9.8.99",
+                "ifindex": routes.link_lookup(ifname="v0")[0],
+                "state": PERMANENT,
+            }
+            found = [changes.any()]
+            for action, mac in (("add", "52:54:00:00:00:01"), ("change", "52:54:00:00:00:02")):
+                routes.neigh(action, lladdr=mac, **there)
+                found += [changes.any(), changes.any()]
+                assert neighbours(routes)[there["ifindex"], there["dst"]] == mac
+            return found
+
+    assert pair[0].call(look) == [False, True, False, True, False]

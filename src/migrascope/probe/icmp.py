@@ -3,8 +3,8 @@
 import os
 import socket
 import struct
-import time
 from contextlib import suppress
+from time import monotonic_ns
 
 from migrascope.probe.stamped import StampedSocket
 
@@ -64,6 +64,7 @@ class EchoSocket(StampedSocket):
         except OSError:
             opened.close()
             raise
+        self._send = opened.send
         self._headed = self.raw and not self._six  # only raw IPv4 sockets give the IP header, too (raw(7), RFC 3542)
         self._reply = ECHO_REPLY_6 if self._six else ECHO_REPLY
         self._ident = int.from_bytes(os.urandom(2))
@@ -77,12 +78,12 @@ class EchoSocket(StampedSocket):
         """Sends a packet and returns the stamp right before (ns). One that the kernel refuses (no route, no buffer)
         is a lost one, not an error. Sending may report an error about an earlier packet instead, and sends then the
         next time."""
-        before = time.monotonic_ns()
+        before = monotonic_ns()
         try:
-            self._socket.send(packet)
+            self._send(packet)
         except OSError:
             with suppress(OSError):
-                self._socket.send(packet)
+                self._send(packet)
         return before
 
     def receive(self, most: int) -> list[tuple[int, int, int]]:
