@@ -135,9 +135,9 @@ def test_the_spread_of_a_cell_is_what_its_own_trials_are_off_one_another() -> No
         return replace(made(1e6, 8, 40e6, 0.3, 1), cell=cell, outcome=outcome)
 
     found = own_spread("time_s", [trial("a", 10.0), trial("b", 8.0), trial("a", 12.5), trial("b", 1.0, ended=False)])
-    assert found.n == 2
     assert found.p50 == pytest.approx(0.2)
     assert found.p90 == pytest.approx(0.25)
+    assert found.n == 2
     assert own_spread("pause_s", [trial("a", 10.0), trial("a", 12.5)]).p90 == pytest.approx(0.25)
     assert own_spread("time_s", [trial("a", 10.0), trial("b", 8.0)]).p90 is None
 
