@@ -24,7 +24,7 @@ class NoSpace(Kind):
     name = "no-space"
     ability = "failure of a store"
     does = "the volume's store, or a copy's, takes no writes"
-    how = "the volume's server, or the destination's QEMU, may write to no file"
+    how = "qemu-nbd, or the destination's QEMU, may write to no file"
     targets = ("storage", "destination")
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
