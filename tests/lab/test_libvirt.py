@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ ONE = f"""{HEAD}
 [axes]
 scenario = ["offline"]
 """
+OFTEN = ("pre-copy", "auto-converge", "early", "multifd-zstd", "paused", "tls")
+SELDOM = ("xbzrle", "narrow", "through")
 POLICIES = f"""{HEAD}
 [axes]
 scenario = ["none"]
-policy = ["pre-copy", "auto-converge", "xbzrle", "early", "multifd-zstd", "narrow", "paused", "tls", "through"]
+policy = POLICIES
 memory = ["512MiB"]
 write_rate = ["10MB/s"]
 working_set = ["64MiB"]
@@ -66,7 +69,7 @@ ASKED_FOR = {"auto-converge", "xbzrle", "postcopy-ram", "multifd"}
 FAILURES = f"""{HEAD}
 [axes]
 scenario = ["none"]
-disturbance = ["aborted", "cut", "killed", "daemon", "hangs"]
+disturbance = DISTURBANCES
 [[disturbance]]
 name = "aborted"
 kind = "abort"
@@ -116,14 +119,32 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return only_trial(tmp_path_factory.mktemp("one"), ONE)
 
 
+def policies_of(folder: Path, names: Sequence[str]) -> dict[str, Recording]:
+    return trials(folder, POLICIES.replace("POLICIES", json.dumps(names)), "policy")
+
+
+def failures_of(folder: Path, names: Sequence[str]) -> dict[str, Recording]:
+    return trials(folder, FAILURES.replace("DISTURBANCES", json.dumps(names)), "disturbance")
+
+
 @pytest.fixture(scope="module")
 def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    return trials(tmp_path_factory.mktemp("policies"), POLICIES, "policy")
+    return policies_of(tmp_path_factory.mktemp("policies"), OFTEN)
+
+
+@pytest.fixture(scope="module")
+def policies_of_soak(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    return policies_of(tmp_path_factory.mktemp("policies"), ("pre-copy", *SELDOM))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return failures_of(tmp_path_factory.mktemp("failures"), ["killed"])["killed"]
 
 
 @pytest.fixture(scope="module")
 def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    return trials(tmp_path_factory.mktemp("failures"), FAILURES, "disturbance")
+    return failures_of(tmp_path_factory.mktemp("failures"), ["aborted", "cut", "daemon", "hangs"])
 
 
 def test_a_migration_by_libvirt_is_measured_on_every_layer(one: Recording) -> None:
@@ -178,13 +199,24 @@ def capabilities(recording: Recording) -> set[str]:
     return {entry["capability"] for entry in told if entry["state"]}
 
 
-@pytest.mark.parametrize("name", CAPABILITIES)
+@pytest.mark.parametrize("name", OFTEN)
 def test_a_policy_moves_the_guest_by_its_own_flags(policies: dict[str, Recording], name: str) -> None:
-    trial = policies[name].trial
+    moved(policies[name], name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", SELDOM)
+def test_each_other_policy_does_so_too(policies_of_soak: dict[str, Recording], name: str) -> None:
+    moved(policies_of_soak[name], name)
+
+
+def moved(recording: Recording, name: str) -> None:
+    """Asserts that the policy moved the guest as it is meant to."""
+    trial = recording.trial
     assert (trial.status, trial.reason) == ("ok", None)
     assert {check.verdict for check in trial.proof.values()} == {"pass"}
-    assert capabilities(policies[name]) & ASKED_FOR == CAPABILITIES[name]
-    found = measure(policies[name])
+    assert capabilities(recording) & ASKED_FOR == CAPABILITIES[name]
+    found = measure(recording)
     for key in ("migration_time_s", "vm_pause_s", "network_blackout_s", "data_transferred_bytes"):
         assert found[key].value, (key, found[key].reason)
 
@@ -193,8 +225,9 @@ def test_post_copy_runs_before_all_has_come(policies: dict[str, Recording]) -> N
     assert policies["early"].table("qmp_event")["data"].str.contains("postcopy-active").any()
 
 
-def test_a_narrow_stream_takes_longer(policies: dict[str, Recording]) -> None:
-    narrow, plain = (measure(policies[name])["migration_time_s"].value for name in ("narrow", "pre-copy"))
+@pytest.mark.soak
+def test_a_narrow_stream_takes_longer(policies_of_soak: dict[str, Recording]) -> None:
+    narrow, plain = (measure(policies_of_soak[name])["migration_time_s"].value for name in ("narrow", "pre-copy"))
     assert narrow is not None
     assert plain is not None
     assert narrow > 2 * plain
@@ -205,11 +238,20 @@ def happened(recording: Recording) -> dict[str, Any]:
     return row
 
 
-@pytest.mark.parametrize("name", ["aborted", "killed", "daemon"])
+def test_a_destination_that_is_killed_leaves_the_guest_where_it_was(killed: Recording) -> None:
+    stayed(killed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["aborted", "daemon"])
 def test_a_migration_that_comes_to_nothing_leaves_the_guest_where_it_was(
     failures: dict[str, Recording], name: str
 ) -> None:
-    recording = failures[name]
+    stayed(failures[name])
+
+
+def stayed(recording: Recording) -> None:
+    """Asserts that the migration failed, and the guest is whole on its source."""
     assert happened(recording)["effect_ns"], happened(recording)["note"]
     assert recording.trial.status == "failed"
     assert recording.trial.source in (recording.trial.reason or "")
@@ -217,6 +259,7 @@ def test_a_migration_that_comes_to_nothing_leaves_the_guest_where_it_was(
     assert recording.trial.proof["place"].verdict == "pass"
 
 
+@pytest.mark.soak
 def test_a_link_that_comes_back_delays_the_migration(failures: dict[str, Recording]) -> None:
     recording = failures["cut"]
     assert happened(recording)["effect_ns"], happened(recording)["note"]
@@ -224,6 +267,7 @@ def test_a_link_that_comes_back_delays_the_migration(failures: dict[str, Recordi
     assert recording.trial.proof["place"].verdict == "pass"
 
 
+@pytest.mark.soak
 def test_a_source_whose_libvirt_hangs_waits_for_its_word(failures: dict[str, Recording]) -> None:
     recording = failures["hangs"]
     assert happened(recording)["effect_ns"], happened(recording)["note"]

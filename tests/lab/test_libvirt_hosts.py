@@ -186,6 +186,7 @@ async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(owne
     assert owner.tainted() == []
 
 
+@pytest.mark.soak
 async def test_hosts_clocks_are_read_where_the_plan_lets_qemu_be_asked(owner: Owner, tmp_path: Path) -> None:
     before = await owner.seen("host-a")
     there, back = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\nmonitor = true"))
@@ -221,6 +222,7 @@ async def migrating(owner: Owner, folder: Path, plan: str) -> AsyncIterator[asyn
         await process.wait()
 
 
+@pytest.mark.soak
 async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path: Path) -> None:
     before = await owner.seen("host-a")
     recordings = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\npeer_to_peer = true"))
@@ -229,6 +231,7 @@ async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path
     assert await owner.seen("host-a") == before
 
 
+@pytest.mark.soak
 async def test_ctrl_c_leaves_the_domain_where_it_was(owner: Owner, tmp_path: Path) -> None:
     before = await owner.seen("host-a")
     async with migrating(owner, tmp_path, SLOW) as process:
