@@ -39,7 +39,11 @@ def test_handlers_of_others_stay() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_the_first_line_of_observe_waits_for_no_tables_and_no_statistics() -> None:
-    code = "import sys, migrascope.cli.observe, migrascope.study.observation.observe; print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [("cli.observe", {"polars", "numpy", "scipy"}), ("study.observation.observe", {"polars", "scipy"})],
+)
+def test_the_first_line_of_observe_waits_for_no_tables_and_no_statistics(module: str, without: set[str]) -> None:
+    code = f"import sys, migrascope.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert {"polars", "numpy", "scipy"} & set(done.stdout.split()) == set()
+    assert without & set(done.stdout.split()) == set()
