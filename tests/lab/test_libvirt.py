@@ -109,7 +109,7 @@ def trials(folder: Path, plan: str, factor: str) -> dict[str, Recording]:
     """Of a plan's run, by a factor."""
     (folder / "plan.toml").write_text(plan)
     done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"))
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode in (0, 1, 4), done.stderr  # 4: no trial came to its end
     recordings = RunFolder(folder / "runs" / "latest").recordings()
     return {str(getattr(recording.trial.factors, factor)): recording for recording in recordings}
 
