@@ -263,6 +263,7 @@ async def test_the_migration_of_a_run_that_is_killed_is_led_to_its_end(owner: Ow
     assert owner.migrascope(tmp_path, "clean", *THEIRS).stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"
 
 
+@pytest.mark.soak
 async def test_a_run_that_is_killed_leaves_one_copy_and_clean_ends_its_migration(owner: Owner, tmp_path: Path) -> None:
     before = await owner.seen("host-a")
     async with migrating(owner, tmp_path, SLOW) as process:
