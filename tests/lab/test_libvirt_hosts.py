@@ -58,9 +58,9 @@ SLOW = f"""{PLAN}
 [axes]
 policy = ["slow"]
 [policies.slow]
-bandwidth = "16mbit"
+bandwidth = "8mbit"
 """
-BRISK = SLOW.replace("16mbit", "80mbit")
+BRISK = SLOW.replace("8mbit", "80mbit")
 SEEDS = [pytest.param(seed, marks=[] if seed == 1 else pytest.mark.soak) for seed in range(1, 11)]
 
 
