@@ -61,7 +61,7 @@ policy = ["slow"]
 bandwidth = "8mbit"
 """
 BRISK = SLOW.replace("8mbit", "80mbit")
-SEEDS = [pytest.param(seed, marks=[] if seed == 1 else pytest.mark.soak) for seed in range(1, 11)]
+SEEDS = range(1, 11)
 
 
 @dataclass
@@ -242,6 +242,7 @@ async def test_ctrl_c_leaves_the_domain_where_it_was(owner: Owner, tmp_path: Pat
     assert owner.migrascope(tmp_path, "clean", *THEIRS).stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_migration_of_a_run_that_is_killed_is_led_to_its_end(owner: Owner, tmp_path: Path, seed: int) -> None:
     """Killed at a moment of its migration, which goes on; the next run begins where it has led."""

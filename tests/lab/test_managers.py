@@ -49,9 +49,8 @@ def limits_ms(recording: Recording) -> list[float]:
     return [1000 * event["limit_s"] for event in events]
 
 
-@pytest.mark.parametrize(
-    "name", ["advised", *(pytest.param(name, marks=pytest.mark.soak) for name in FIRST_MS if name != "advised")]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("name", FIRST_MS)
 def test_a_manager_begins_with_its_limit_and_only_raises_it(name: str, tmp_path: Path) -> None:
     recording = only_trial(tmp_path, PLAN.format(name=name))
     trial = recording.trial
