@@ -79,10 +79,11 @@ async def up(
     later. network, tenant: None leaves it as it is; at first agents, and the network's own default. migration: see
     set_migration. Problem says what this machine lacks, before anything is changed."""
     known = testbed.settings.migration if testbed.made else Migration()
-    first = network or "agents"
-    if not testbed.made:
-        Settings(network=first, tenant=tenant or TENANTS[first][0])
     wanted = replace(known, **migration)
+    first: Network = network or "agents"
+    fresh: dict[str, Any] = {"network": first, "tenant": tenant or TENANTS[first][0], "migration": wanted}
+    if not testbed.made:
+        replace(Settings(), **fresh)  # refuses what does not go together
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
     to_build = sum(recipe.wanted_bytes for recipe in (NODE, HOST, GUEST_ROOT) if not is_built(recipe))
     if not running and (lacking := missing(images_bytes=to_build, claimed_bytes=_claimed_bytes(testbed))):
@@ -92,7 +93,7 @@ async def up(
     made = testbed.made
     settings = await _settings(testbed, virt_type, host, guest.kernel)
     if not made:
-        settings = replace(settings, migration=wanted, network=first, tenant=tenant or TENANTS[first][0])
+        settings = replace(settings, **fresh)
     for given, has, what in (
         (network, settings.network, "ports of the testbed {} are wired by {}"),
         (tenant, settings.tenant, "networks of the testbed {} are on {}"),

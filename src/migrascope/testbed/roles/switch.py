@@ -108,5 +108,5 @@ def _tunnel_end(node: str) -> tuple[Action, ...]:
         f"ExecStart=ip address replace {address(node, 'tenant')}/24 dev br-tenant\n"
         "ExecStart=ip link set dev br-tenant up\n"
     )
-    name = "migrascope-tunnels.service"
-    return (File(f"/etc/systemd/system/{name}", unit), Units(start=(name,)))
+    tunnels = "migrascope-tunnels.service"
+    return (File(f"/etc/systemd/system/{tunnels}", unit), Units(start=(tunnels,)))
