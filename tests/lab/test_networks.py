@@ -1,6 +1,7 @@
 """Testbeds whose ports others wire, or whose tenants' networks are tunnels: the website before, during and after a
 migration."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -35,11 +36,15 @@ def test_a_page_is_served_while_its_server_migrates(made: tuple[Cloud, Made]) ->
     server = cloud.create("website", COMPUTE)
     cloud.serves(server)
     before = cloud.volume_checksum(server)
-    with Visitor(cloud, server) as visitor:
+    visitors = [Visitor(cloud, server) for _ in range(4)]
+    with contextlib.ExitStack() as visiting:
+        for visitor in visitors:
+            visiting.enter_context(visitor)
         assert cloud.migrate(server, CONTROLLER)["host"] == CONTROLLER
         assert cloud.migrate(server, COMPUTE)["host"] == COMPUTE
-    assert visitor.visits.failed == []
-    assert visitor.visits.answered > 100
+    for visitor in visitors:
+        assert visitor.visits.failed == [], "also connections that were open at the switchover go on"
+        assert visitor.visits.answered > 100
     assert cloud.volume_checksum(server) == before
 
 

@@ -96,6 +96,9 @@ def _server_files(settings: Settings, secrets: Secrets) -> list[Action]:
             "ovn_nb_connection": NORTHBOUND,
             "ovn_sb_connection": SOUTHBOUND,
             "ovn_metadata_enabled": True,
+            # In user space OVN would compare segments that nobody has cut up yet (TSO) with the MTU and drop them: each
+            # answer of more than a segment would come by a retransmission, 200 ms later.
+            "ovn_emit_need_to_frag": settings.datapath != "netdev",
         }
     return [configuration(settings, secrets, CONTROLLER), File(_ML2, ini(ml2))]
 

@@ -20,6 +20,13 @@ ExecStart=/usr/sbin/ovs-vswitchd unix:/run/openvswitch/db.sock -vconsole:emer -v
 ExecReload=
 """
 
+# The kernel's connection tracking lets a connection be that it has not seen from its beginning, as an instance's are on
+# the host to which it comes; that in user space calls packets of such connections invalid by their sequence numbers,
+# and OVN drops what is invalid: each connection that was open at the switchover hung, and new ones did for 10 s. The
+# flows of Neutron's agents do not meet it.
+# One that starts before it has bridges can't be told; the task tells it as soon as it has.
+_NUMBERS = "/usr/bin/ovs-appctl dpctl/ct-disable-tcp-seq-chk"
+
 
 # libvirt makes an instance's tap and takes it up; meanwhile ovs-vswitchd reads its flags, adds one, writes them back.
 # Where that takes the tap down again, the instance would stay without a network.
@@ -80,6 +87,9 @@ def _switch(settings: Settings, node: str) -> Task:
         "ovs-vsctl --no-wait set Open_vSwitch . other_config:userspace-tso-enable=true"
         " -- set-manager ptcp:6640:127.0.0.1\n"
     )
+    in_user_space = settings.datapath == "netdev"
+    as_the_kernel = in_user_space and settings.network == "ovn"
+    vswitchd = f"{_VSWITCHD}ExecStartPost=-{_NUMBERS}\n" if as_the_kernel else _VSWITCHD
     taps: tuple[Action, ...] = (
         File("/usr/local/sbin/migrascope-taps", _TAPS, 0o755),
         File("/etc/systemd/system/migrascope-taps.service", _TAPS_UNIT),
@@ -90,12 +100,12 @@ def _switch(settings: Settings, node: str) -> Task:
         node,
         (base.name(node),),
         (
-            *(taps if settings.datapath == "netdev" else ()),
-            File("/etc/systemd/system/ovs-vswitchd.service.d/migrascope.conf", _VSWITCHD),
+            *(taps if in_user_space else ()),
+            File("/etc/systemd/system/ovs-vswitchd.service.d/migrascope.conf", vswitchd),
             Units(start=("ovsdb-server.service",)),
             Command(("sh",), stdin=before),
             Units(start=("ovs-vswitchd.service", "openvswitch-switch.service")),
-            Command(("sh",), stdin=set_up),
+            Command(("sh",), stdin=set_up + (f"{_NUMBERS}\n" if as_the_kernel else "")),
             *(_tunnel_end(node) if settings.tunnels else ()),
         ),
     )
