@@ -7,7 +7,7 @@ from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
 from migrascope.analysis.families import families
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
-from migrascope.analysis.paired_effects import disturbances, scenarios, storages
+from migrascope.analysis.paired_effects import disturbances, networks, scenarios, storages
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.results import Finding, TrialResult, Verdict
 from migrascope.analysis.statistics import FEWEST
@@ -52,7 +52,8 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
             where = f" ({name})" if len(groups) > 1 else ""
             found += [_data_time(group, where), *_data_downtime(group, where)]
     found += [_small(small, len(groups))] if small else []
-    found += [*regimes(ours), *_limit(good), *scenarios(good), *storages(good), *disturbances(good)]
+    found += [*regimes(ours), *_limit(good), *scenarios(good), *storages(good)]
+    found += [*networks(good), *disturbances(good)]
     found += [*families(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip

@@ -1,5 +1,5 @@
-"""What a scenario, a disturbance or a copy of the volume costs beside trials without one: paired within blocks, in
-sentences."""
+"""What a scenario, a disturbance, a copy of the volume or another network costs beside trials without one: paired
+within blocks, in sentences."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,6 +57,16 @@ def storages(good: Sequence[TrialResult]) -> list[Finding]:
     beside = _beside(good, "storage", SHARED)
     found = [_against("storage", name, ours, others, COMPARED | FELT, SHARED) for name, ours, others in beside]
     return _few_as_one("storage", "comparisons of copied volumes with shared ones", found)
+
+
+def networks(good: Sequence[TrialResult]) -> list[Finding]:
+    """Each network of the plan against its first, all else equal."""
+    levels = good[0].facts.plan.get("axes", {}).get("network", []) if good else []
+    if len(levels) < 2:
+        return []
+    beside = _beside(good, "network", levels[0])
+    found = [_against("network", name, ours, others, COMPARED | FELT, levels[0]) for name, ours, others in beside]
+    return _few_as_one("network", f"comparisons of networks with {levels[0]}", found)
 
 
 def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:

@@ -13,7 +13,18 @@ from migrascope.model.verdict import Judgement
 from migrascope.store.recording import TrialFacts
 
 Verdict = Literal["pass", "fail", "unknown"]
-CONCLUSIONS = ("data-time", "data-downtime", "regime", "limit", "scenario", "storage", "dose", "family", "signs")
+CONCLUSIONS = (
+    "data-time",
+    "data-downtime",
+    "regime",
+    "limit",
+    "scenario",
+    "storage",
+    "network",
+    "dose",
+    "family",
+    "signs",
+)
 """The topics of findings that answer a question; the others are checks of the run."""
 
 
@@ -84,7 +95,8 @@ class Cell:
 @dataclass(frozen=True)
 class Finding:
     """A sentence about the run, with what it rests on. topic: "data-time", "data-downtime", "regime", "limit",
-    "scenario", "storage", "dose", "family", "signs", "verdict", "check", "accuracy", "environment", "warning"."""
+    "scenario", "storage", "network", "dose", "family", "signs", "verdict", "check", "accuracy", "environment",
+    "warning"."""
 
     topic: str
     verdict: Verdict

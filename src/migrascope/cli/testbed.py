@@ -15,10 +15,10 @@ from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.lab.testbed import life
+from migrascope.model.network import Activation, Network, Tenant
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
 from migrascope.node.takedown import Cleaned
-from migrascope.testbed.settings import Network, Tenant
 from migrascope.testbed.status import Status
 from migrascope.testbed.testbed import Testbed
 
@@ -76,6 +76,10 @@ def up(
     tenant: Annotated[
         Tenant | None, Parameter(help="How tenants' networks share their link: at first vlan, with OVN geneve.")
     ] = None,
+    activation: Annotated[
+        Activation | None,
+        Parameter(help="With OVN: a port that comes is active with QEMU's RARP, as at first, or at once."),
+    ] = None,
     change: Change = UNCHANGED,
 ) -> int:
     """Brings a testbed up: from nothing, from a snapshot, or from where an interrupted `up` left it.
@@ -93,6 +97,7 @@ def up(
             progress.waiting,
             network=network,
             tenant=tenant,
+            activation=activation,
             migration=change.given(),
         )
         path = life.clouds_yaml(testbed)

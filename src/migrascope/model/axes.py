@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from migrascope.model.disturbance import NONE
+from migrascope.model.network import NetworkLevel
 from migrascope.model.quantity import DAY_S, ByteRate, Duration, Part, Rate, Size
 from migrascope.model.storage import SHARED, Storage
 
@@ -23,7 +24,8 @@ class Axes(Part):
     of its own and the migration copies it. resident: incompressible memory that the guest holds. vcpus: empty:
     instance.vcpus. write_rate: what a steady writer in the guest dirties (0: none), of a working set, in a pattern.
     disturbance: names of tables [[disturbance]], or "none". handover: who lets the destination
-    run, QEMU itself or a manager's word; empty: as the lab does it."""
+    run, QEMU itself or a manager's word; empty: as the lab does it. network: of the testbeds, of which one is up at a
+    time; empty: the testbed's own."""
 
     scenario: list[Scenario] = Field(default=["none", "offline", "online", "relay"], min_length=1)
     policy: list[str] = Field(default=["pre-copy"], min_length=1)
@@ -40,6 +42,7 @@ class Axes(Part):
     disturbance: list[str] = Field(default=[NONE], min_length=1)
     probes: list[Observed] = Field(default=["all"], min_length=1)
     handover: list[Handover] = Field(default_factory=list)
+    network: list[NetworkLevel] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _sane(self) -> Self:

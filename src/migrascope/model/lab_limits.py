@@ -22,6 +22,8 @@ def not_there(plan: "Plan") -> str | None:
         )
     if plan.axes.handover and lab not in ("qemu", "fake"):
         return f"axes.handover: in the lab {lab} others hand over, and no plan changes that; leave it out"
+    if plan.axes.network and (lab not in ("openstack", "fake") or plan.cloud.name):
+        return "axes.network: only a testbed can have another network: --lab openstack, without a cloud of others"
     tunnelled = next((name for name, policy in plan.chosen_policies().items() if policy.tunnelled), None)
     if tunnelled is not None and lab not in ("libvirt", "fake"):
         return f"policy {tunnelled}: tunnelled: only libvirt has a tunnel: --lab libvirt"

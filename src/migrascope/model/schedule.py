@@ -21,7 +21,7 @@ COMMAND = "command"
 
 
 LABS_OWN = "own"
-"""The handover of a plan that says nothing: the lab's own."""
+"""The handover, or network, of a plan that says nothing: the lab's own."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Factors:
     """What was set in a trial, in base units. disturbance: a name, "none" for nothing. write_Bps,
     write_set_bytes and write_pattern are of the steady writer; 0, 0 and "none" without one. storage: shared in
     recordings from before volumes were copied. handover: "qemu", "managed", or "own" for what the lab does where the
-    plan says nothing."""
+    plan says nothing. network: a level of axes.network, or "own"."""
 
     scenario: Scenario
     policy: str
@@ -46,8 +46,9 @@ class Factors:
     write_set_bytes: int = 0
     write_pattern: str = "none"
     storage: Storage = SHARED
-    # Not in its text, by which the fake lab draws its truths: so a seed gives the same as before this factor.
+    # Not in its text, by which the fake lab draws its truths: so a seed gives the same as before these factors.
     handover: str = field(default=LABS_OWN, repr=False)
+    network: str = field(default=LABS_OWN, repr=False)
 
     def label(self, beside: "list[Factors]") -> str:
         """The factors that differ among `beside`, as a short name in the units of plans."""
@@ -136,8 +137,10 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
             instances=instances,
             storage=storage,
             handover=handover,
+            network=network,
         )
         for level in levels
+        for network in [*axes.network] or [LABS_OWN]
         for storage in axes.storage
         for instances in plan.fleet.count or [1]
         for handover, vcpus, (rate, size, pattern) in guests

@@ -131,6 +131,7 @@ FACTOR_TITLES = {
     "write_set_bytes": "Working set",
     "write_pattern": "Pattern",
     "handover": "Handover",
+    "network": "Network",
 }
 
 

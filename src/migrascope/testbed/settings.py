@@ -7,10 +7,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from migrascope.model.name import named
+from migrascope.model.network import Activation, Network, Tenant
 from migrascope.model.problem import UsageProblem
 
-Network = Literal["agents", "ovn"]
-Tenant = Literal["vlan", "vxlan", "geneve"]
 TENANTS: dict[Network, tuple[Tenant, ...]] = {"agents": ("vlan", "vxlan", "geneve"), "ovn": ("geneve", "vlan")}
 """How tenants' networks can share their link under each, the default first."""
 CONTROLLER, COMPUTE = "controller", "compute"
@@ -84,7 +83,8 @@ class Settings:
     loopback is the address of this machine at which its APIs (each on its own port) and Horizon (port 80) answer; the
     public endpoints of the catalog are there. network is who wires ports: Neutron's agents of Open vSwitch, or OVN.
     datapath is Open vSwitch's: netdev is the user-space one. tenant is how the tenants' networks are told apart on
-    their link; UsageProblem for a way that the network has not. osd_bytes is the size of each node's sparse Ceph store.
+    their link; activation is when OVN lets a port be active on the host to which its server comes. UsageProblem for
+    what the network has not. osd_bytes is the size of each node's sparse Ceph store.
     """
 
     name: str = "testbed"
@@ -94,6 +94,7 @@ class Settings:
     datapath: Literal["netdev", "system"] = "netdev"
     network: Network = "agents"
     tenant: Tenant = "vlan"
+    activation: Activation = "rarp"
     osd_bytes: int = 20 * 2**30
     migration: Migration = field(default_factory=Migration)
 
@@ -102,6 +103,8 @@ class Settings:
             raise UsageProblem(
                 f"tenants' networks by {self.tenant} are not there with {self.network}: {', '.join(known)}"
             )
+        if self.activation != "rarp" and self.network != "ovn":
+            raise UsageProblem(f"ports that are active {self.activation} are OVN's: --network ovn")
 
     @property
     def tunnels(self) -> bool:

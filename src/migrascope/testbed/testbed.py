@@ -146,7 +146,8 @@ class Testbed:
             controller = self.nodes[CONTROLLER]
             self.register.uses(controller.image, *(path for path, _ in controller.shares))
             began = time.monotonic()
-            key = f"testbed-{settings.network}-{settings.tenant}-{_state_key(settings, images, tasks)}"
+            wired = f"{settings.network}-{settings.tenant}-{settings.activation}"
+            key = f"testbed-{wired}-{_state_key(settings, images, tasks)}"
             fresh, restored = not Done(self.done).usable, False
             if fresh:
                 restored = await self._begin(key, say)

@@ -156,6 +156,24 @@ def test_a_copied_volume_is_compared_with_a_shared_one() -> None:
     assert said([trial for trial in trials if trial.facts.factors.storage == "shared"], "storage") == []
 
 
+def test_each_network_is_compared_with_the_first_of_the_plan() -> None:
+    axes = {"axes": {"network": ["agents-vlan", "ovn-geneve"]}}
+    trials = []
+    for block in range(1, 7):
+        for at, (network, blackout_s) in enumerate((("agents-vlan", 2.5), ("ovn-geneve", 0.4))):
+            factors = replace(FACTORS, scenario="none", network=network)
+            told = {"vm_pause_s": 0.1, "http_new_blackout_s": 0.2, "http_kept_blackout_s": 0.2}
+            blackout = blackout_s + 0.01 * block * at
+            found = result(10 * block + at, block, factors, network_blackout_s=blackout, **told)
+            trials.append(replace(found, facts=replace(found.facts, plan=found.facts.plan | axes)))
+    (finding,) = said(trials, "network")
+    assert finding.text.startswith(
+        "ovn-geneve against agents-vlan, paired within 6 blocks: 2.06 s less network blackout"
+    )
+    assert "Not shown to differ" in finding.text
+    assert said([trial for trial in trials if trial.facts.factors.network == "ovn-geneve"], "network") == []
+
+
 def test_scenarios_are_compared_within_blocks() -> None:
     """The blocks differ by far more than the scenarios: only the pairing shows it."""
     trials = []

@@ -103,6 +103,8 @@ def test_ovn_has_no_agents_of_open_vswitch_and_knows_each_node_as_nova_does() ->
 def test_networks_that_there_are_not_are_refused() -> None:
     with pytest.raises(UsageProblem, match="vxlan are not there with ovn: geneve, vlan"):
         Settings(network="ovn", tenant="vxlan")
+    with pytest.raises(UsageProblem, match="active at-once are OVN's"):
+        Settings(activation="at-once")
 
 
 def test_ini() -> None:

@@ -14,6 +14,7 @@ from migrascope.guest.image import cloud_kernel_line, guest_image
 from migrascope.lab.accelerator import choose
 from migrascope.lab.host_image import HOST
 from migrascope.lab.testbed.injectors.recovery import whole
+from migrascope.model.network import Activation, Network, Tenant
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
 from migrascope.node.image import is_built, roots
@@ -30,7 +31,7 @@ from migrascope.testbed.roles import all_tasks
 from migrascope.testbed.roles.keystone import CLOUD, clouds
 from migrascope.testbed.runner import Progress
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import CONTROLLER, TENANTS, Migration, Network, Settings, Tenant, address
+from migrascope.testbed.settings import CONTROLLER, TENANTS, Migration, Settings, address
 from migrascope.testbed.status import Status, look, memory_bytes
 from migrascope.testbed.task import Task
 from migrascope.testbed.testbed import Images, Testbed
@@ -73,15 +74,17 @@ async def up(
     *,
     network: Network | None = None,
     tenant: Tenant | None = None,
+    activation: Activation | None = None,
     migration: Mapping[str, Any] = NOTHING,
 ) -> Status:
     """Builds what the cache has not, brings the testbed up, and gives its status as soon as it is healthy, or a minute
-    later. network, tenant: None leaves it as it is; at first agents, and the network's own default. migration: see
-    set_migration. Problem says what this machine lacks, before anything is changed."""
+    later. network, tenant, activation: None leaves it as it is; at first agents, the network's own default, and rarp.
+    migration: see set_migration. Problem says what this machine lacks, before anything is changed."""
     known = testbed.settings.migration if testbed.made else Migration()
     wanted = replace(known, **migration)
     first: Network = network or "agents"
-    fresh: dict[str, Any] = {"network": first, "tenant": tenant or TENANTS[first][0], "migration": wanted}
+    wired = {"network": first, "tenant": tenant or TENANTS[first][0], "activation": activation or "rarp"}
+    fresh: dict[str, Any] = {**wired, "migration": wanted}
     if not testbed.made:
         replace(Settings(), **fresh)  # refuses what does not go together
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
@@ -97,6 +100,7 @@ async def up(
     for given, has, what in (
         (network, settings.network, "ports of the testbed {} are wired by {}"),
         (tenant, settings.tenant, "networks of the testbed {} are on {}"),
+        (activation, settings.activation, "ports of the testbed {} are activated by {}"),
     ):
         if given not in (None, has):
             raise UsageProblem(

@@ -20,6 +20,7 @@ FACTORS = {
     "write_pattern": "the order in which it writes",
     "storage": "whether both hosts reach the volume (shared), or the migration copied it",
     "handover": "who let the destination run: qemu (itself), managed (a manager's word), own (as the lab does it)",
+    "network": "who wired its ports, how tenants' networks share their link, when OVN activates a port; own: the lab's",
 }
 TRIAL = {
     "trial": "number of the trial in running order",

@@ -33,13 +33,16 @@ def locked(run: RunFolder) -> Iterator[None]:
 
 def expected_trial_s(plan: Plan) -> float:
     """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 75 s on OpenStack (thesis on the
-    testbed), the windows, and the sampling. How long a command takes is not known; 30 s are said."""
+    testbed), the windows, the sampling, and two minutes in which one testbed goes and the next comes from its snapshot.
+    How long a command takes is not known; 30 s are said."""
     if plan.lab.kind == "fake":
         return 0.3
     if plan.lab.kind == "address" or plan.libvirt.hosts:
         return 30.0 + plan.observed.pause + 2 * plan.windows.before
-    sampled_s = sum(PERIODS_S) if plan.probes.dirty else 0.0
-    return (75.0 if plan.lab.kind == "openstack" else 12.5) + sampled_s + 2 * plan.windows.before
+    waits_s = sum(PERIODS_S) if plan.probes.dirty else 0.0
+    if len(plan.axes.network) > 1:
+        waits_s += 120.0
+    return (75.0 if plan.lab.kind == "openstack" else 12.5) + waits_s + 2 * plan.windows.before
 
 
 def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
