@@ -23,4 +23,5 @@ class Way(NamedTuple):
     def of(cls, level: NetworkLevel) -> "Way":
         """The way that a level of axes.network names."""
         network, tenant, *activation = level.split("-", 2)
-        return cls(cast(Network, network), cast(Tenant, tenant), cast(Activation, *(activation or ["rarp"])))
+        active = cast(Activation, activation[0]) if activation else "rarp"
+        return cls(cast(Network, network), cast(Tenant, tenant), active)

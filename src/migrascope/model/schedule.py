@@ -126,6 +126,7 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
         axes.disturbance,
     )
     handed: list[str] = [*axes.handover] or [LABS_OWN]
+    networks: list[str] = [*axes.network] or [LABS_OWN]
     guests = list(itertools.product(handed, axes.vcpus or [plan.instance.vcpus], dict.fromkeys(writers)))
     return [
         Factors(
@@ -140,7 +141,7 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
             network=network,
         )
         for level in levels
-        for network in [*axes.network] or [LABS_OWN]
+        for network in networks
         for storage in axes.storage
         for instances in plan.fleet.count or [1]
         for handover, vcpus, (rate, size, pattern) in guests

@@ -162,9 +162,10 @@ def test_each_network_is_compared_with_the_first_of_the_plan() -> None:
     for block in range(1, 7):
         for at, (network, blackout_s) in enumerate((("agents-vlan", 2.5), ("ovn-geneve", 0.4))):
             factors = replace(FACTORS, scenario="none", network=network)
-            told = {"vm_pause_s": 0.1, "http_new_blackout_s": 0.2, "http_kept_blackout_s": 0.2}
-            blackout = blackout_s + 0.01 * block * at
-            found = result(10 * block + at, block, factors, network_blackout_s=blackout, **told)
+            found = result(
+                10 * block + at, block, factors, network_blackout_s=blackout_s + 0.01 * block * at,
+                vm_pause_s=0.1, http_new_blackout_s=0.2, http_kept_blackout_s=0.2,
+            )  # fmt: skip
             trials.append(replace(found, facts=replace(found.facts, plan=found.facts.plan | axes)))
     (finding,) = said(trials, "network")
     assert finding.text.startswith(
