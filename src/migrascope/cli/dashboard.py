@@ -41,7 +41,8 @@ def table(status: Status, *, ascii_only: bool = False) -> tuple[tuple[str, ...],
     rows = [_row(finished, shown) for finished in reversed(status.finished)]
     if ascii_only:
         rows = [tuple(text.translate(_PLAIN) for text in row) for row in rows]
-    return ("trial", "cell", "status", "time", "VM pause", "rounds"), rows
+    # What is long comes last: a terminal's edge cuts it.
+    return ("trial", "status", "time", "VM pause", "rounds", "cell"), rows
 
 
 def plain(status: Status, width: int, *, ascii_only: bool = False) -> list[str]:
@@ -56,8 +57,7 @@ def plain(status: Status, width: int, *, ascii_only: bool = False) -> list[str]:
 
 
 def _shown(status: Status) -> list[str]:
-    names = varying([spec.factors for spec in status.trials])
-    return ["scenario", *(name for name in names if name != "scenario")]
+    return varying([spec.factors for spec in status.trials]) or ["scenario"]
 
 
 def _row(finished: Finished, shown: list[str]) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ def _row(finished: Finished, shown: list[str]) -> tuple[str, ...]:
 
     measured = [(finished.time_s, "s"), (finished.pause_s, "s"), (finished.rounds, "1")]
     figures = [text(found.value if found is not None else None, unit) for found, unit in measured]
-    return (str(finished.number), cell_name(finished.factors, shown), visible(finished.status), *figures)
+    return (str(finished.number), visible(finished.status), *figures, cell_name(finished.factors, shown))
 
 
 def _head(status: Status) -> list[Text]:
@@ -108,7 +108,7 @@ def _trial(status: Status, width: int, *, ascii_only: bool) -> list[Text]:
     if spec.factors.instances > 1:
         where = f"{spec.factors.instances} instances: their migrations are in the report"
     cell = cell_name(spec.factors, _shown(status))
-    found = [_phase(view, f"trial {view.number} {cell}", status), *_migration(view.migration, where)]
+    found = [_phase(view, status, cell), *_migration(view.migration, where)]
     found += _graph("ping", view.pings, width, ascii_only=ascii_only)
     for kind, seconds in view.visits:
         found += _graph(f"{kind} visits", seconds, width, ascii_only=ascii_only)
@@ -119,14 +119,14 @@ def _trial(status: Status, width: int, *, ascii_only: bool) -> list[Text]:
     return [*found, *(Text(f"cannot be read: {visible(text)}", "red") for text in view.broken)]
 
 
-def _phase(view: View, title: str, status: Status) -> Text:
-    line = Text(title)
+def _phase(view: View, status: Status, cell: str) -> Text:
+    line = Text(f"trial {view.number}")
     if view.over:
-        return line.append(f" · {visible(view.over)}", "bold")
+        return line.append(f" · {visible(view.over)}", "bold").append(f" · {cell}")
     line.append(f" · {view.phase or 'not begun'} {view.phase_s:.1f} s", "bold")
     if _silent(view, status):  # before what is long: the line is cut at the terminal's edge
         line.append(f" · nothing written for {view.quiet_s:.0f} s", "bold red")
-    return line.append(f" · waits for {view.waits_for}")
+    return line.append(f" · waits for {view.waits_for} · {cell}")
 
 
 def _silent(view: View, status: Status) -> bool:

@@ -34,7 +34,7 @@ def migrating(**changes: object) -> str:
 def test_the_most_important_lines_come_first() -> None:
     found = said()
     assert found[0] == "website · 0 of 4 trials finished · 20260101-000000-aaaa"
-    assert found[1].endswith("migrate 1.0 s · waits for the end of the migration")
+    assert found[1] == "trial 1 · migrate 1.0 s · waits for the end of the migration · relay"
     assert found[2] == "host-a → host-b 1.0 s · ends in 2.0 s (1.5–3.0 s)"
     assert found[3] == "round 2 · 250 MB left of 1.00 GB · dirty rate 12.0 MB/s"
     assert found[4] == "link 800 Mbit/s · throttle 30 % · pause expected 250 ms of 300 ms"
