@@ -13,7 +13,7 @@ import pytest
 from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkRate, OneWay
-from migrascope.lab.injectors.losses import LinkLoss
+from migrascope.lab.injectors.losses import AnnouncementLoss, LinkLoss
 from migrascope.node.link import Link, rate_of
 from migrascope.node.namespace import Namespace
 
@@ -141,6 +141,59 @@ async def test_what_is_lost_is_single_frames(lab_links: LabLinks) -> None:
     assert sizes_and_seconds(lab_links, 8)[0] <= 1514
     await loss.heal()
     assert sizes_and_seconds(lab_links, 8)[0] > 2000
+
+
+BROADCAST, MAC = bytes([255] * 6), bytes.fromhex("5254006d7301")
+OWN, OTHER = socket.inet_aton("10.0.4.100"), socket.inet_aton("10.0.4.1")
+ARP = bytes.fromhex("0001080006040001") + MAC
+HEADER_6 = bytes.fromhex("6000000000203aff") + bytes(16)
+ALL_NODES, ALL_ROUTERS = (socket.inet_pton(socket.AF_INET6, text) for text in ("ff02::1", "ff02::2"))
+ANNOUNCING = {
+    "RARP": b"\x80\x35" + bytes.fromhex("0001080006040003") + MAC + bytes(14),
+    "gratuitous ARP": b"\x08\x06" + ARP + OWN + bytes(6) + OWN,
+    "unsolicited neighbour advertisement": b"\x86\xdd" + HEADER_6 + ALL_NODES + b"\x88" + bytes(31),
+}
+PLAIN = {
+    "ARP for another": b"\x08\x06" + ARP + OWN + bytes(6) + OTHER,
+    "ARP of another": b"\x08\x06" + ARP + OTHER + bytes(6) + OTHER,
+    "router solicitation": b"\x86\xdd" + HEADER_6 + ALL_ROUTERS + b"\x85" + bytes(31),
+}
+
+
+async def test_announcements_are_lost_and_nothing_else(lab_links: LabLinks) -> None:
+    every = socket.htons(3)  # ETH_P_ALL
+    near, far = (
+        lab_links.nodes[node].call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every))
+        for node in ("host-a", "host-b")
+    )
+    near.bind(("migration", 0))
+    far.bind(("migration", 0))
+    far.settimeout(10)
+
+    def passed() -> set[str]:
+        """Names of the frames that host-b gets, up to one that is sent after all of them."""
+        named = {BROADCAST + MAC + frame.ljust(60, b"\0"): name for name, frame in (ANNOUNCING | PLAIN).items()}
+        last = BROADCAST + MAC + b"\x88\xb5" + bytes(46)  # an experimental EtherType
+        for frame in (*named, last):
+            near.send(frame)
+        found = set()
+        while (frame := far.recv(2000)) != last:
+            found |= {named[frame]} if frame in named else set()
+        return found
+
+    assert passed() == {*ANNOUNCING, *PLAIN}
+    loss = AnnouncementLoss(lab_links, "migration", ["host-a"], socket.inet_ntoa(OWN))
+    await loss.arm()
+    try:
+        assert passed() == {*ANNOUNCING, *PLAIN}, "it only waits"
+        await loss.apply()
+        assert passed() == set(PLAIN)
+    finally:
+        await loss.heal()
+        await loss.heal()
+    assert passed() == {*ANNOUNCING, *PLAIN}
+    for sock in (near, far):
+        sock.close()
 
 
 @pytest.mark.parametrize(("out_s", "back_s"), [(0.05, 0.05), (0.05, 0.0), (0.0, 0.05)])

@@ -9,7 +9,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.model.kinds.kind import BUCKET, LOSS, TAP
-from migrascope.node.loss import Table
+from migrascope.node.loss import Table, at_random
 from migrascope.node.namespace import index_of
 from migrascope.node.sandbox import CLONE_NEWNET
 
@@ -48,7 +48,7 @@ def _tbf(routes: IPRoute) -> None:
 def _loss(_: IPRoute) -> None:
     table = Table()
     try:
-        table.make(["lo"], [], 0.5)
+        table.make(at_random(["lo"], [], 0.5))
         table.sleep(asleep=False)
     finally:
         table.remove()

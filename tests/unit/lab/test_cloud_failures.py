@@ -23,9 +23,10 @@ from migrascope.lab.testbed import taps
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.disturbing import Aim, injector
 from migrascope.lab.testbed.injectors import commands
+from migrascope.lab.testbed.injectors.flows import RarpLoss
 from migrascope.lab.testbed.injectors.processes import NodeOff
 from migrascope.lab.testbed.injectors.recovery import Recovery
-from migrascope.lab.testbed.injectors.services import Service
+from migrascope.lab.testbed.injectors.services import Service, ServiceHangs
 from migrascope.lab.testbed.instance import TestbedInstance
 from migrascope.lab.testbed.nodes import UNITS, Nodes
 from migrascope.lab.testbed.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agree, next_step, place_text
@@ -197,6 +198,8 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "force-complete": made(kind="force-complete"),
         "service-kill": made(kind="service-kill", target="controller", service="rabbitmq"),
         "service-down": made(kind="service-down", target="source", service="libvirt", **lasts),
+        "service-freeze": made(kind="service-freeze", target="source", service="ovn-controller", **lasts),
+        "announce-loss": made(kind="announce-loss", **lasts),
         "node-off": made(kind="node-off", target="source", **lasts),
         "storage-load": made(kind="storage-load", target="storage", write_rate="1MB/s", working_set="8MiB", **lasts),
         "ceph-recovery": made(kind="ceph-recovery", target="destination", working_set="8MiB", **lasts),
@@ -205,13 +208,15 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "link-down": LinkDown, "link-rate": LinkRate, "traffic": HostStress, "host-cpu": HostStress,
         "qemu-kill": QemuSignal, "qemu-freeze": QemuSignal, "abort": commands.Abort,
         "second-migration": commands.SecondMigration, "force-complete": commands.ForceComplete,
-        "service-kill": Service, "service-down": Service, "node-off": NodeOff,
+        "service-kill": Service, "service-down": Service, "service-freeze": ServiceHangs,
+        "announce-loss": RarpLoss, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(item) for name, item in found.items()} == kinds
     assert set(found) == {name for name, kind in KINDS.items() if "openstack" in kind.labs and not kind.in_guest}
     assert isinstance(made(kind="link-down", target="migration", way="from-source", **lasts), OneWay)
     assert made(kind="service-kill", target="controller", service="database")._node == "node two"
+    assert made(kind="announce-loss", **lasts)._node == "node two", "the destination's"
 
 
 def test_every_service_has_its_units() -> None:

@@ -71,11 +71,16 @@ def test_what_a_migration_left_paused_is_ended_where_it_runs_elsewhere(
     [
         ("libvirt", "service-kill", "rabbitmq", "the lab libvirt has one service, libvirt, and no rabbitmq"),
         ("qemu", "service-kill", "libvirt", "the lab qemu has no service-kill"),
-        ("openstack", "service-freeze", "libvirt", "the lab openstack has no service-freeze"),
+        (
+            "libvirt",
+            "service-freeze",
+            "database",
+            "the lab libvirt has no target controller for service-freeze: one of source, destination",
+        ),
     ],
 )
 def test_a_lab_without_that_service_refuses_it(tmp_path: Any, lab: str, kind: str, service: str, words: str) -> None:
-    target = "controller" if service == "rabbitmq" else "source"
+    target = "source" if service == "libvirt" else "controller"
     lasts = "" if kind == "service-kill" else 'duration = "2s"\n'
     text = (
         f'[lab]\nkind = "{lab}"\n[axes]\nscenario = ["none"]\ndisturbance = ["it"]\n[[disturbance]]\nname = "it"\n'

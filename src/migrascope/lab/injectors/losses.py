@@ -1,7 +1,9 @@
-"""A link that loses frames at random."""
+"""A link that loses frames at random, or those that announce an instance."""
+
+from ipaddress import IPv4Address
 
 from migrascope.lab.injectors.lab_links import LabLinks
-from migrascope.node.loss import Loss, Segments
+from migrascope.node.loss import Loss, Segments, announcements, at_random
 
 
 class LinkLoss:
@@ -17,7 +19,7 @@ class LinkLoss:
         self._segments: list[Segments] = []
 
     async def arm(self) -> None:
-        self._loss = Loss(self._fabric, self._comes_from, self._goes_to, self._share)
+        self._loss = Loss(self._fabric, at_random(self._comes_from, self._goes_to, self._share))
         self._segments = [Segments(port.namespace, port.link) for port in self._link.ports.values()]
 
     async def apply(self) -> str:
@@ -36,3 +38,25 @@ class LinkLoss:
         for segment in segments:
             segment.set(whole=True)
             segment.close()
+
+
+class AnnouncementLoss:
+    """Loses what nodes of a link send to announce an instance of an address; all else passes."""
+
+    def __init__(self, lab_links: LabLinks, link: str, nodes: list[str], address: str) -> None:
+        self._fabric, self._address = lab_links.fabric, IPv4Address(address)
+        self._ports = [lab_links.links[link].ports[node].port for node in nodes]
+        self._loss: Loss | None = None
+
+    async def arm(self) -> None:
+        self._loss = Loss(self._fabric, announcements(self._ports, self._address))
+
+    async def apply(self) -> str:
+        assert self._loss is not None
+        self._loss.set(losing=True)
+        return ""
+
+    async def heal(self) -> None:
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            loss.close()

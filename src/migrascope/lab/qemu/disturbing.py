@@ -8,14 +8,14 @@ from migrascope.lab.injectors.capacity import need_capacity
 from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
-from migrascope.lab.injectors.losses import LinkLoss
+from migrascope.lab.injectors.losses import AnnouncementLoss, LinkLoss
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.injectors.commands import Abort, Held, SecondMigration
 from migrascope.lab.qemu.injectors.processes import Freeze, Kill
 from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
-from migrascope.lab.qemu.topology import Topology, address
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
 from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
@@ -53,6 +53,10 @@ class HostTools(Tools):
         out, back = _directions(way)
         nodes = self._nodes(link, side)
         return LinkDelay(self._topology.lab_links, link, nodes, seconds * out, seconds * back, self._log)
+
+    def lose_announcements(self) -> Injector:
+        links, hosts = self._topology.lab_links, list(self._hosts.values())
+        return AnnouncementLoss(links, "tenant", hosts, INSTANCE_ADDRESS)
 
     def limit_link(self, link: str, rate: float) -> Injector:
         return LinkRate(self._topology.lab_links, link, rate)

@@ -13,9 +13,10 @@ from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, SecondMigration
+from migrascope.lab.testbed.injectors.flows import RarpLoss
 from migrascope.lab.testbed.injectors.processes import NodeOff, qemu_of
 from migrascope.lab.testbed.injectors.recovery import NAMESPACE, Recovery, on_node
-from migrascope.lab.testbed.injectors.services import Service
+from migrascope.lab.testbed.injectors.services import Service, ServiceHangs
 from migrascope.lab.testbed.nodes import UNITS
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
@@ -54,6 +55,9 @@ class TestbedTools(Tools):
         nodes = [self._hosts[side]] if side is not None else own.get(link, [self._aim.source])
         return LinkDown(self._nodes.lab_links, link, nodes)
 
+    def lose_announcements(self) -> Injector:
+        return RarpLoss(self._node("destination"))
+
     def limit_link(self, link: str, rate: float) -> Injector:
         return LinkRate(self._nodes.lab_links, link, rate)
 
@@ -89,6 +93,9 @@ class TestbedTools(Tools):
 
     def kill_service(self, node: str, service: str, *, stay: bool) -> Injector:
         return Service(self._node(node), UNITS[service], stay=stay)
+
+    def freeze_service(self, node: str, service: str) -> Injector:
+        return ServiceHangs(self._node(node), UNITS[service])
 
     def power_off(self, side: str) -> Injector:
         return NodeOff(self._node(side), self._boot)

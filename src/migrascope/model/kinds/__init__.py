@@ -1,6 +1,7 @@
 """The kinds of disturbances. A new one is a module beside this one, and its line in KINDS."""
 
 from migrascope.model.kinds.abort import Abort
+from migrascope.model.kinds.announce_loss import AnnounceLoss
 from migrascope.model.kinds.ceph_recovery import CephRecovery
 from migrascope.model.kinds.force_complete import ForceComplete
 from migrascope.model.kinds.guest_cpu import GuestCpu
@@ -34,6 +35,7 @@ KINDS: dict[str, Kind] = {
         LinkRate(),
         LinkLoss(),
         LinkDelay(),
+        AnnounceLoss(),
         Traffic(),
         QemuKill(),
         QemuFreeze(),

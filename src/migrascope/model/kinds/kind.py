@@ -54,6 +54,10 @@ class Tools:
         """Frames come later."""
         raise NotImplementedError
 
+    def lose_announcements(self) -> Injector:
+        """What announces the instance's new place is lost."""
+        raise NotImplementedError
+
     def limit_link(self, link: str, rate: float) -> Injector:
         """Every node of the link sends no faster."""
         raise NotImplementedError

@@ -1,12 +1,15 @@
-"""**What it does.** A service hangs, and goes on after `duration`: libvirt (`service = "libvirt"`) on the `source` or
-the `destination`. It answers nobody, and says nothing to the other libvirt nor to its QEMUs.
+"""**What it does.** A service hangs, and goes on after `duration`. On the lab `libvirt` that is libvirt (`service =
+"libvirt"`) on the `source` or the `destination`: it answers nobody, and says nothing to the other libvirt nor to its
+QEMUs. On the testbed it is any service of [service-kill](service-kill.md): an `ovn-controller` that hangs installs its
+flows so much later, a database that hangs answers so much later.
 
-**How.** SIGSTOP to its process, and SIGCONT.
+**How.** SIGSTOP to its processes, and SIGCONT. On the testbed these are all of its unit of systemd.
 
-**What it needs.** The lab `libvirt`.
+**What it needs.** The testbed, or the lab `libvirt`. A service that it does not have fails the trial, with its name,
+before the migration.
 
-**Limits.** Its QEMUs go on. A source that waits for libvirt's word at its switchover keeps the guest stopped until
-then."""
+**Limits.** On the lab `libvirt` its QEMUs go on. A source that waits for libvirt's word at its switchover keeps the
+guest stopped until then."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,7 @@ class ServiceFreeze(ServiceKind):
     does = "a service hangs"
     how = "SIGSTOP to a service, and SIGCONT"
     targets = HOST_SIDES
-    labs = ("libvirt",)
+    beside = ("controller",)
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.freeze_service(disturbance.target, given(disturbance.service))

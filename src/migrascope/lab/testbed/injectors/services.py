@@ -1,5 +1,6 @@
-"""A service of OpenStack that dies, once or for a while."""
+"""A service of OpenStack that dies, once or for a while, or hangs."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -23,12 +24,7 @@ class Service:
         """Finds the process. Problem where the service does not run."""
         if "*" in self._units[0]:
             self._units = [await unit_of(self._node, self._units[0])]
-        said = await self._node.run(["systemctl", "show", "--property=MainPID", "--value", self._units[0]])
-        inner, outer = int(said.split()[0]), self._node.pid()
-        found = [pid for pid in members(outer or 0) if number_inside(pid) == inner]
-        if not inner or not found:
-            raise Problem(f"{self._units[0]} does not run on {self._node.name}")
-        self._pid = found[0]
+        self._pid = await _main_process(self._node, self._units[0])
 
     async def apply(self) -> str:
         os.kill(self._pid, signal.SIGKILL)
@@ -40,6 +36,56 @@ class Service:
         """Starts it where it is not up; a node that is down is started with its services by others."""
         if self._pid and self._node.pid() is not None:
             await start(self._node, self._units)
+
+
+class ServiceHangs:
+    """SIGSTOP to every process of a unit, from outside the node, and SIGCONT."""
+
+    def __init__(self, node: Container, units: Sequence[str]) -> None:
+        self._node, self._unit = node, units[0]
+        self._pids: list[int] = []
+        self._hangs = False
+
+    async def arm(self) -> None:
+        """Finds its processes. Problem where the service does not run."""
+        unit = await unit_of(self._node, self._unit) if "*" in self._unit else self._unit
+        main = await _main_process(self._node, unit)
+        group = _cgroup(main)
+        self._pids = [pid for pid in members(self._node.pid() or 0) if _cgroup(pid) == group]
+
+    async def apply(self) -> str:
+        self._hangs = True
+        self._tell(signal.SIGSTOP)
+        return ""
+
+    async def heal(self) -> None:
+        if self._hangs:
+            self._tell(signal.SIGCONT)
+            self._hangs = False
+
+    def _tell(self, number: signal.Signals) -> None:
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):  # such as a child that it waited for
+                os.kill(pid, number)
+
+
+async def _main_process(node: Container, unit: str) -> int:
+    """The number on this machine of a unit's main process. Problem where it does not run."""
+    said = await node.run(["systemctl", "show", "--property=MainPID", "--value", unit])
+    inner = int(said.split()[0])
+    found = [pid for pid in members(node.pid() or 0) if number_inside(pid) == inner]
+    if not inner or not found:
+        raise Problem(f"{unit} does not run on {node.name}")
+    return found[0]
+
+
+def _cgroup(pid: int) -> str:
+    """The control groups of a process; "" when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as groups:
+            return groups.read()
+    except OSError:
+        return ""
 
 
 async def unit_of(node: Container, pattern: str) -> str:
