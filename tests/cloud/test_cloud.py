@@ -89,6 +89,7 @@ def test_an_administrator_migrates_in_horizon(cloud: Cloud, server: Server, tmp_
     cloud.serves(server)
 
 
+@pytest.mark.soak
 async def test_a_migration_by_the_clouds_own_client_is_observed_from_outside(
     cloud: Cloud, server: Server, tmp_path: Path
 ) -> None:

@@ -58,11 +58,12 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def far(cloud: Cloud, near: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A trial with nothing in reach but the API and the visitors' network."""
+    """A trial with nothing in reach but the API and the visitors' network; with few visits, so that a guest on a busy
+    machine is not saturated."""
     plan = (
         'name = "far"\n[lab]\nkind = "openstack"\n'
         f'[cloud]\nname = "migrascope"\nvisitors = "{cloud.client.path.name}"\n[axes]\nscenario = ["none"]\n'
-        "[visitors]\nnew_rate = 5\nkept_rate = 5\n"
+        "[visitors]\nnew_rate = 2\nkept_rate = 2\nviewers = 0\n"
     )
     access = str(clouds_yaml(cloud.testbed))
     return run_of(tmp_path_factory.mktemp("far"), plan, OS_CLIENT_CONFIG_FILE=access)
