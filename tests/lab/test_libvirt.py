@@ -35,8 +35,8 @@ ONE = f"""{HEAD}
 [axes]
 scenario = ["offline"]
 """
-OFTEN = ("pre-copy", "auto-converge", "early", "multifd-zstd", "paused", "tls")
-SELDOM = ("xbzrle", "narrow", "through")
+OFTEN = ("pre-copy", "early", "multifd-zstd", "tls")
+SELDOM = ("auto-converge", "xbzrle", "paused", "narrow", "through")
 POLICIES = f"""{HEAD}
 [axes]
 scenario = ["none"]
