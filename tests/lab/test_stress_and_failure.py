@@ -22,10 +22,11 @@ HOUR_S = 3600.0
 
 
 def run(name: str) -> tuple[RunFolder, Summary, str]:
-    """The run of an example, in as many goes as it takes, and what the command printed."""
+    """The run of an example, or of a built-in plan, in as many goes as it takes, and what the command printed."""
     runs = SOAK / name
     begun = sorted(runs.glob("2*"))
-    words = ["--resume", str(begun[-1])] if begun else [str(EXAMPLES / f"{name}.toml")]
+    example = EXAMPLES / f"{name}.toml"
+    words = ["--resume", str(begun[-1])] if begun else [str(example) if example.exists() else name]
     done = migrascope("run", *words, "--runs", str(runs), timeout_s=6 * HOUR_S)
     assert done.returncode in (0, 1), done.stderr
     folder = RunFolder(runs / "latest")
@@ -96,6 +97,33 @@ def test_handover(kept: Kept) -> None:
     assert copies["qemu"] > 0
     assert {trial.facts.status for trial in trials[NONE]} == {"ok"}
     assert "two copies" not in {trial.judgement.verdict for trial in trials[NONE]}
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
+
+
+def test_network(kept: Kept) -> None:
+    """What each network costs, and that nothing is lost on any of them."""
+    folder, summary, printed = run("network")
+    networks = set(load("network").axes.network)
+    counted = Counter(trial.facts.factors.network for trial in summary.trials)
+    assert counted == dict.fromkeys(networks, 6)
+    assert {trial.judgement.verdict for trial in summary.trials} <= {"intact", "service lost", "unknown"}
+    assert any(finding.topic == "network" for finding in summary.findings)
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
+
+
+def test_failures_of_ovn(kept: Kept) -> None:
+    """Whatever of OVN fails, nothing runs twice and nothing is lost."""
+    folder, summary, printed = run("failures-network")
+    assert {trial.judgement.verdict for trial in summary.trials}.isdisjoint({"two copies", "data lost", "guest lost"})
+    kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
+
+
+def test_a_guest_that_is_not_announced(kept: Kept) -> None:
+    """It is found again by what it sends, over either family, and nothing is lost."""
+    folder, summary, printed = run("families")
+    counted = Counter(trial.facts.factors.disturbance for trial in summary.trials)
+    assert counted == {NONE: 6, "unannounced": 6}
+    assert {trial.judgement.verdict for trial in summary.trials} == {"intact"}
     kept.write(f"{machine(folder.recordings()[0].trial.facts)}\n{printed}")
 
 
