@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import os
+import signal
 import socket
 import sys
 import time
@@ -14,6 +16,7 @@ from commandline import migrascope
 from loopback import listening
 from rich.console import Console
 
+from migrascope.cli.observe import _stop_at_interrupt
 from migrascope.cli.ribbon import Ribbons
 from migrascope.metrics.sliding import Sliding
 from migrascope.model.observation import BackOff, Begin, Blackout, End, Event, OwnLateness, Silent, Target, schema
@@ -270,3 +273,19 @@ def test_the_ribbon_of_an_address_shows_answered_late_and_lost(encoding: str, ma
     assert all(mark in row for mark in marks)
     assert "3.45 % lost" in row
     assert "1.00 ms" in row
+
+
+async def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    async def observed() -> None:
+        stop = _stop_at_interrupt()
+        os.kill(os.getpid(), signal.SIGINT)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    try:
+        async with asyncio.timeout(60):
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(observed())
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
