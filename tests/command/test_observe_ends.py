@@ -12,13 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import listening
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    with listening() as server:
-        yield server.getsockname()[1]
 
 
 @contextlib.contextmanager
