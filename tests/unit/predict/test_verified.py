@@ -70,8 +70,8 @@ def test_where_it_cannot_be_tried_that_is_said() -> None:
 
 @cache
 def measured(policy: str, precopy_s: float, failure: Failure | None) -> list[TrialResult]:
-    """The trials of the plan with one of its policies, which take so long, and 10 ms more in each block: one is run, and
-    the others are that one in their blocks."""
+    """The trials of the plan with one of its policies, which take so long, and 10 ms more in each block: one is run,
+    and the others are that one in their blocks."""
 
     def script(spec: TrialSpec) -> Script:
         return replace(default_script(spec, 1), precopy_s=precopy_s, failure=failure)
