@@ -13,20 +13,22 @@ settings.register_profile("however-busy", deadline=None)  # how long one example
 settings.load_profile("however-busy")
 
 
-UNIT = Path(__file__).parent / "unit"
+UNMARKED = {Path(__file__).parent / name for name in ("unit", "command")}
 MARKS = ("lab", "browser", "soak")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Outside of tests/unit each test has a mark: ./test looks for those without one in that folder alone."""
+    """Outside of UNMARKED each test has a mark: ./test looks for those without one in these folders alone."""
     lost = [
         test.nodeid
         for test in items
-        if UNIT not in test.path.parents and not any(test.get_closest_marker(mark) for mark in MARKS)
+        if UNMARKED.isdisjoint(test.path.parents) and not any(test.get_closest_marker(mark) for mark in MARKS)
     ]
     if lost:
-        raise pytest.UsageError(f"outside of tests/unit and without a mark of {', '.join(MARKS)}: {lost[0]}")
+        raise pytest.UsageError(
+            f"outside of tests/unit and tests/command and without a mark of {', '.join(MARKS)}: {lost[0]}"
+        )
 
 
 def pytest_collection() -> None:

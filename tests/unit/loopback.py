@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 
 def listening(port: int = 0) -> socket.socket:
     """A port that is open: 1000 handshakes find room, since nobody takes them."""
@@ -46,3 +48,16 @@ def served() -> Iterator[Site]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The number of a port that is open."""
+    with listening() as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with served() as server:
+        yield server

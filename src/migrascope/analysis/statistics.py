@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from statistics import NormalDist
+from statistics import NormalDist, median
 from typing import NamedTuple
 
 import numpy as np
@@ -75,10 +75,11 @@ def median_interval(values: Sequence[Value], level: float = LEVEL) -> Interval |
 
 def median_of(values: Sequence[Value]) -> float | None:
     """The median; None where it falls on a value that was cut off."""
-    least, most = (float(np.median(side)) for side in ends(values))
+    least, most = (float(median(side)) for side in ends(values))
     return least if least == most else None
 
 
+@cache
 def _coverage(n: int, k: int) -> float:
     below = sum(math.comb(n, successes) for successes in range(k))
     return 1 - 2 * below / float(2**n)
@@ -93,7 +94,9 @@ def statistic(measured: Sequence[Measured]) -> Statistic:
         unit, source = (measured[0].unit, measured[0].source) if measured else ("", "")
         return Statistic(unit, source, reason=reason)
     values = [known for figure in there if (known := bounds_of(figure)) is not None]
-    least, most = (_numbers(side) for side in ends(values))
+    lowest, highest = ends(values)
+    least = _numbers(lowest)
+    most = least if lowest == highest else _numbers(highest)
     return replace(
         least,
         unit=there[0].unit,
@@ -110,7 +113,7 @@ _NUMBERS = ("median", "low", "high", "min", "max")
 def _numbers(values: Sequence[float]) -> Statistic:
     found = median_interval(values)
     low, high, coverage = (found.low, found.high, found.coverage) if found else (None, None, None)
-    return Statistic("", "", float(np.median(values)), low, high, coverage, min(values), max(values))
+    return Statistic("", "", float(median(values)), low, high, coverage, min(values), max(values))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from migrascope.metrics import echo, http, network, sniffer, visitor
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.stamp.measure import measure as stamp
-from migrascope.metrics.windows import end_of, windows_of
+from migrascope.metrics.windows import Windows, end_of, windows_of
 from migrascope.model.family import FIRST, SECOND, key_of
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
@@ -16,26 +16,28 @@ NOT_PLANNED = f'the plan measures IPv4 alone (families = ["{FIRST}"])'
 _CUT_OFF = "the figure over IPv4 was cut off: how much more the one over IPv6 is has no lower bound"
 
 
-def over_second(recording: Recording) -> dict[str, Measured]:
-    """The figures of echo probes, STAMP, visits, visitors' flows and the capture over IPv6, each under its own key.
-    Their windows are those of the same migration; *during* ends where the service has recovered over IPv6."""
-    planned = SECOND in recording.trial.plan.get("families", [])
-    view = recording.over(SECOND)
-    packets = Packets.of(view, end_of(view))
-    windows = windows_of(view, packets)
-    found = {
-        **network.measure(packets, windows),
-        **sniffer.measure(view, windows),
-        **http.measure(view, windows),
-        **echo.measure(packets, windows),
-        **visitor.measure(view, windows),
-        **stamp(view, windows),
-    }
+def figures(recording: Recording, packets: Packets, windows: Windows) -> dict[str, Measured]:
+    """The figures that each family has: of echo probes, STAMP, visits, visitors' flows and the capture."""
     return {
-        key_of(key): measured if planned else missing(measured.unit, measured.source, NOT_PLANNED)
-        for key, measured in found.items()
-        if not key.startswith(_OF_THE_GUEST)
+        **network.measure(packets, windows),
+        **sniffer.measure(recording, windows),
+        **http.measure(recording, windows),
+        **echo.measure(packets, windows),
+        **visitor.measure(recording, windows),
+        **stamp(recording, windows),
     }
+
+
+def over_second(recording: Recording, first: dict[str, Measured]) -> dict[str, Measured]:
+    """The figures over IPv6, each under its own key. Their windows are those of the same migration; *during* ends where
+    the service has recovered over IPv6. first: the figures over IPv4, whose keys these are."""
+    if SECOND in recording.trial.plan.get("families", []):
+        view = recording.over(SECOND)
+        packets = Packets.of(view, end_of(view))
+        found = figures(view, packets, windows_of(view, packets))
+    else:
+        found = {key: missing(measured.unit, measured.source, NOT_PLANNED) for key, measured in first.items()}
+    return {key_of(key): measured for key, measured in found.items() if not key.startswith(_OF_THE_GUEST)}
 
 
 def differences(found: dict[str, Measured]) -> dict[str, Measured]:

@@ -58,7 +58,10 @@ class Action:
 
 def polls(recording: Recording, what: str) -> list[Poll]:
     """The API's answers to one question, by time."""
-    rows = recording.table(SOURCE).filter((pl.col("what") == what) & (pl.col("error") == "")).sort("asked_ns")
+    said = recording.table(SOURCE)
+    if said.is_empty():
+        return []
+    rows = said.filter((pl.col("what") == what) & (pl.col("error") == "")).sort("asked_ns")
     return [
         Poll(asked, answered, json.loads(answer))
         for asked, answered, answer in rows.select("asked_ns", "answered_ns", "answer").rows()

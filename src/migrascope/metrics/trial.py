@@ -7,30 +7,24 @@ from migrascope.metrics import (
     browser,
     budget,
     cpu,
-    echo,
     family,
     fleet,
-    http,
     libvirt,
     link,
     load,
     migration,
-    network,
     openstack,
     outside,
     phases,
     player,
     quality,
     signs,
-    sniffer,
     steps,
     storage,
-    visitor,
     wiring,
     writer,
 )
 from migrascope.metrics.packets import Packets
-from migrascope.metrics.stamp import measure as stamp
 from migrascope.metrics.windows import Windows, end_of, windows_of
 from migrascope.metrics.windows import measure as switchover
 from migrascope.model.measured import Measured, missing
@@ -57,19 +51,15 @@ def examine(recording: Recording) -> Measurement:
     """The metrics of a recording with its windows and warnings."""
     packets = Packets.of(recording, end_of(recording))
     windows = windows_of(recording, packets)
+    by_family = family.figures(recording, packets, windows)
     found = {
         **switchover(windows),
         **migration.measure(recording, windows),
-        **network.measure(packets, windows),
+        **by_family,
         **outside.measure(recording, packets, windows),
-        **http.measure(recording, windows),
         **player.measure(recording, windows),
         **browser.measure(recording, windows),
         **link.measure(recording, windows),
-        **echo.measure(packets, windows),
-        **stamp.measure(recording, windows),
-        **visitor.measure(recording, windows),
-        **sniffer.measure(recording, windows),
         **libvirt.measure(recording),
         **phases.measure(recording, packets, windows),
         **openstack.measure(recording),
@@ -83,7 +73,7 @@ def examine(recording: Recording) -> Measurement:
     }
     found |= storage.measure(recording, windows, found["data_transferred_bytes"])
     found |= budget.measure(found, packets, windows)
-    found |= family.over_second(recording)
+    found |= family.over_second(recording, by_family)
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)
     found |= family.differences(found)

@@ -134,6 +134,7 @@ class Recording:
     ) -> None:
         self.folder, self._instance, self.family = folder, instance, family
         self._tables: dict[str, pl.DataFrame] = {}
+        self._rows: dict[str, pl.DataFrame] = {}
         self.trial = trial or self._facts(folder / "trial.json")
 
     @staticmethod
@@ -176,6 +177,11 @@ class Recording:
     def table(self, name: str) -> pl.DataFrame:
         """The table's rows in the order in which each source wrote them; empty, with its columns, if not recorded.
         Damaged where it is another table. It is read once: what is sealed does not change."""
+        if name not in self._rows:
+            self._rows[name] = self._own(name)
+        return self._rows[name]
+
+    def _own(self, name: str) -> pl.DataFrame:
         if name not in self._tables:
             self._tables[name] = self._table(name)
         rows = self._tables[name]

@@ -2,14 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from commandline import migrascope
-from faketrial import small_plan
 from publickeys import PUBLIC
 
 from migrascope.cli import show as show_command
@@ -194,38 +191,6 @@ def test_an_error_of_ours_ends_with_70_and_keeps_its_traceback_in_a_file(
     assert ended.code == 70
     assert "internal error" in ended.stderr
     assert "ZeroDivisionError" in next(tmp_path.glob("migrascope-*.txt")).read_text()
-
-
-def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
-    command = f"{sys.executable} -P -m migrascope show -1 --json | head -n 1"
-    seen = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
-    assert (seen.stdout, seen.stderr) == ("{\n", "")
-
-
-def test_a_verdict_survives_a_reader_that_goes_away(folder: Path) -> None:
-    limits = folder / "limits.toml"
-    limits.write_text("[thresholds]\nvm_pause_s = { most = '1ms' }\nrounds = { most = '0' }\n")
-    command = f"{sys.executable} -P -m migrascope check -1 --thresholds limits.toml | true; exit ${{PIPESTATUS[0]}}"
-    seen = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    assert (seen.returncode, seen.stderr) == (3, "")  # too few trials to tell
-
-
-def test_a_run_whose_reader_goes_away_writes_its_report(tmp_path: Path) -> None:
-    plan = small_plan(tmp_path, "none")
-    command = f"{sys.executable} -P -m migrascope run {plan} --lab fake | true; exit ${{PIPESTATUS[0]}}"
-    seen = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert seen.returncode == 0, seen.stderr
-    assert (tmp_path / "runs/latest/report.html").exists()
-
-
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}], ids=str)
-def test_odd_terminals(folder: Path, environment: dict[str, str]) -> None:
-    argv = [sys.executable, "-P", "-m", "migrascope", "show"]
-    seen = subprocess.run(argv, cwd=folder, env=os.environ | environment, capture_output=True, timeout=60, check=False)
-    assert (seen.returncode, seen.stderr) == (0, b"")
-    assert b"VM pause" in seen.stdout
 
 
 def test_a_table_is_shown_where_a_terminal_has_no_columns(folder: Path) -> None:

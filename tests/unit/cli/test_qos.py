@@ -1,11 +1,7 @@
 """The command `qos`: what it prints, pipes, options."""
 
-import gzip
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,13 +30,6 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     ]
     assert directions[0]["loss_ratio"]["value"] == pytest.approx(0.01)
     assert len(directions[0]["windows"]) == 20
-
-
-@pytest.mark.parametrize(("name", "packed"), [("-", bytes), ("/dev/stdin", gzip.compress)], ids=["plain", "gzip"])
-def test_what_comes_through_a_pipe_has_figures_at_its_end(name: str, packed: Callable[[bytes], bytes]) -> None:
-    argv = [sys.executable, "-P", "-m", "migrascope", "qos", name]
-    whole = packed(classic(list(echoes({5}, 4)), nano=True))
-    assert "199 packets" in subprocess.run(argv, input=whole, stdout=subprocess.PIPE, check=True).stdout.decode()
 
 
 def test_the_first_interrupt_ends_the_writer_of_a_pipe_and_the_second_one_the_reading() -> None:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 from commandline import migrascope
+from exposed import in_file, named, samples
 from faketrial import light, record
 from observedrun import PROGRESS
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
-from prometheus_client.parser import text_string_to_metric_families as text_format
 
-from migrascope import __version__
 from migrascope.metrics.sliding import RTT_EDGES_S, Sliding
 from migrascope.model.measured import Measured, missing
 from migrascope.model.observation import BackOff, Blackout, OwnLateness, Target
@@ -37,21 +36,6 @@ DOCS = Path(__file__).parents[3] / "docs"
 OF = {"time": "2026-03-01T14:03:22.118+01:00", "name": "vm", "address": "192.0.2.1"}
 TARGET = Target(name="vm", address="192.0.2.1", way="icmp-ping", port=0, rate=10, why="", answers=True)
 BLACKOUT = Blackout(**OF, seconds=0.2, bound_s=0.1, low_s=0.1, high_s=0.3, lost=2, late=False, at_least=False)
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def samples(families: Sequence[Metric]) -> Samples:
-    return {(item.name, frozenset(item.labels.items())): item.value for family in families for item in family.samples}
-
-
-def named(found: Samples, name: str, **labels: str) -> float:
-    """The only sample of that name that has these labels."""
-    (value,) = [value for (key, having), value in found.items() if key == name and set(labels.items()) <= set(having)]
-    return value
-
-
-def in_file(path: Path) -> Samples:
-    return samples(list(text_format(path.read_text(encoding="utf-8"))))
 
 
 def free_port() -> int:
@@ -94,22 +78,6 @@ def test_what_is_no_place_is_said(text: str, words: str) -> None:
         place_of(text)
 
 
-def test_an_observation_leaves_its_whole_in_the_file(port: int, tmp_path: Path) -> None:
-    argv = ["observe", "127.0.0.1", "--port", str(port), "--for", "1s", "--json", "--metrics", "vm.prom"]
-    ended = migrascope(*argv, folder=tmp_path)
-    assert (ended.code, ended.stderr) == (0, "metrics: vm.prom\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["vm.prom"]
-    found, end = in_file(tmp_path / "vm.prom"), json.loads(ended.stdout.splitlines()[-1])
-    of = {"target": "127.0.0.1", "address": "127.0.0.1", "kind": "tcp"}
-    assert named(found, "migrascope_probes_sent_total", **of) == end["sent"] > 0
-    assert named(found, "migrascope_probes_answered_total", **of) == end["answered"] > 0
-    assert named(found, "migrascope_round_trip_seconds_count", **of) == end["answered"]
-    assert 0 < named(found, "migrascope_round_trip_seconds_sum", **of) <= end["answered"] * end["rtt_max_s"] + 1e-9
-    assert named(found, "migrascope_running") == 0
-    assert named(found, "migrascope_build_info", version=__version__) == 1
-    assert abs(named(found, "migrascope_last_reply_timestamp_seconds", **of) - time.time()) < 3600
-
-
 def test_a_run_leaves_its_trials_in_the_file_and_resuming_it_shows_them_again(tmp_path: Path) -> None:
     plan = light(blocks=2, lab={"kind": "fake"}, axes={"scenario": ["none"]})
     (tmp_path / "plan.toml").write_text(text_of(plan))
@@ -128,16 +96,6 @@ def test_a_run_leaves_its_trials_in_the_file_and_resuming_it_shows_them_again(tm
     assert migrascope("run", "--resume", "-1", "--metrics", "again.prom", folder=tmp_path).code == 0
     again = in_file(tmp_path / "again.prom")
     assert named(again, "migrascope_migrations_total", outcome="ok", **cell) == 2
-
-
-@pytest.mark.usefixtures("_short_windows")
-def test_a_command_that_moves_a_machine_is_a_run(port: int, tmp_path: Path) -> None:
-    argv = ["observe", "127.0.0.1", "--port", str(port), "--metrics", "move.prom", "--", "true"]
-    assert migrascope(*argv, folder=tmp_path).code == 0
-    found = in_file(tmp_path / "move.prom")
-    assert named(found, "migrascope_migrations_total", policy="command", outcome="ok") == 1
-    assert named(found, "migrascope_figures_unknown_total", figure="vm_pause_seconds", reason="not-measured") == 1
-    assert named(found, "migrascope_network_blackout_seconds_count", policy="command") == 1
 
 
 @pytest.fixture(params=["observe", "run"])

@@ -1,6 +1,5 @@
 """`observe ADDRESS -- COMMAND`: the plan that is made of it, and the mistakes that it names."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +72,6 @@ def test_a_mistake_is_named(tmp_path: Path, arguments: list[str], words: str) ->
     ended = migrascope("observe", "127.0.0.1", *arguments, folder=tmp_path)
     assert ended.code == 2
     assert words in ended.stderr
-
-
-@pytest.mark.usefixtures("_short_windows")
-def test_from_the_command_line(port: int, tmp_path: Path) -> None:
-    ended = migrascope(
-        "observe", "127.0.0.1", "--port", str(port), "--", sys.executable, "-c", "print('moved')", folder=tmp_path
-    )
-    assert ended.code == 0, ended.stderr
-    assert "sends, while a trial lasts, 50 TCP handshakes a second" in ended.stderr
-    assert "report.html" in ended.stdout
 
 
 def test_a_boot_url_is_of_one_machine(tmp_path: Path) -> None:

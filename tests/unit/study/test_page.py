@@ -1,31 +1,16 @@
 """A page that is observed: whether it is there, and a server that wants to be left alone."""
 
-import asyncio
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from commandline import migrascope
 from loopback import Site
 
 from migrascope.model.manners import pause_s
-from migrascope.model.observation import BackOff, Event, Target
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.probe.fetches import Page as Fetched
 from migrascope.probe.fetches import session
 from migrascope.store.spool import Spool, read
-from migrascope.study.observation.observe import Until, View, observe
 from migrascope.study.observation.page import page_of
-
-
-def test_a_page_is_observed_without_a_command(site: Site, tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{site.server_port}/"
-    ended = migrascope("observe", "--url", url, "--for", "1s", "--json", folder=tmp_path)
-    assert (ended.code, ended.stderr) == (0, "")
-    begin, *_, end = [json.loads(text) for text in ended.stdout.splitlines()]
-    assert (begin["target"]["way"], begin["target"]["name"]) == ("http", url)
-    assert end["answered"] > 0
 
 
 @pytest.mark.parametrize(
@@ -62,25 +47,6 @@ async def test_a_server_that_wants_to_be_left_alone_is(site: Site, tmp_path: Pat
     assert [row[0] for row in read(tmp_path / "echo_reply@a.jsonl")[1]] == [0]
     ((from_ns, until_ns, why),) = read(tmp_path / "back_off@a.jsonl")[1]
     assert (until_ns - from_ns, why) == (10 * 10**9, "HTTP: status 429")
-
-
-async def test_a_server_that_wants_to_be_left_alone_is_told_of(site: Site) -> None:
-    url, told, stop = f"http://127.0.0.1:{site.server_port}/", list[Event](), asyncio.Event()
-
-    def tell(event: Event) -> None:
-        told.append(event)
-        if isinstance(event, BackOff):
-            stop.set()
-
-    def show(views: Sequence[View]) -> None:
-        if views[0].heard:
-            site.status = 429
-
-    target = Target(name=url, address="127.0.0.1", way="http", port=0, rate=20, why="--url", answers=True)
-    async with asyncio.timeout(120):
-        await observe([target], Until(None, False, stop), tell, show)
-    (asked,) = [event for event in told if isinstance(event, BackOff)]
-    assert (asked.name, asked.seconds, asked.why) == (url, 10, "HTTP: status 429")
 
 
 @pytest.mark.parametrize(

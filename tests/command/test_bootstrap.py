@@ -10,7 +10,7 @@ import pytest
 from migrascope import __version__
 from needs import need
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "dirname", "readlink", "sha256sum", "cat", "flock", "mktemp", "apt-get")
 
 

@@ -1,10 +1,7 @@
 """The command that moves a machine: it fails, hangs, goes on after its end, or is interrupted."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -96,24 +93,6 @@ async def test_a_second_interrupt_leaves_no_command_behind(
     recording = run.seal_trial(opened, facts)
     assert (recording.trial.status, recording.trial.reason) == ("failed", INTERRUPTED)
     assert recording.table("echo_reply").height > 0
-
-
-def test_a_disk_that_fills_is_named_and_what_was_recorded_is_kept(port: int, tmp_path: Path) -> None:
-    """As where the disk is full: no file may be longer than this, which that of the replies is soon."""
-    observed_by = ["observe", "127.0.0.1", "--port", str(port), "--rate", "500", "--", "sleep", "60"]
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({60_000}, {60_000})); "
-        f"sys.argv = ['migrascope', *{observed_by!r}]; from migrascope.cli.main import main; main()"
-    )
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert ended.returncode == 4, ended.stderr
-    assert "File too large" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert list((tmp_path / "runs").glob("*/trials/1*/*echo_reply*"))
 
 
 def test_an_asynchronous_command_is_over_when_it_is_quiet_again(

@@ -1,6 +1,5 @@
-"""How a running `observe` ends: by a signal, without a reader, and how it stands still."""
+"""How a running `observe` ends: by a signal, without a reader, on a full disk, and how it stands still."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from migrascope.cli.observe import _stop_at_interrupt
 
 
 @contextlib.contextmanager
@@ -74,22 +71,6 @@ def test_being_terminated_ends_it_with_the_whole_and_takes_the_prober_along(port
     assert not Path(f"/proc/{prober}").exists()
 
 
-async def test_a_second_ctrl_c_ends_it_at_once() -> None:
-    async def observed() -> None:
-        stop = _stop_at_interrupt()
-        os.kill(os.getpid(), signal.SIGINT)
-        await stop.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.Event().wait()
-
-    try:
-        async with asyncio.timeout(60):
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.create_task(observed())
-    finally:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-
 def test_while_the_prober_itself_does_not_run_nothing_is_an_outage(port: int) -> None:
     with observing_it(port) as (process, prober):
         assert process.stdout is not None
@@ -103,3 +84,21 @@ def test_while_the_prober_itself_does_not_run_nothing_is_an_outage(port: int) ->
         rest, _ = process.communicate(timeout=120)
     told += [json.loads(text) for text in rest.splitlines()]
     assert {event["event"] for event in told} == {"own-lateness", "end"}
+
+
+def test_a_disk_that_fills_is_named_and_what_was_recorded_is_kept(port: int, tmp_path: Path) -> None:
+    """As where the disk is full: no file may be longer than this, which that of the replies is soon."""
+    observed_by = ["observe", "127.0.0.1", "--port", str(port), "--rate", "500", "--", "sleep", "60"]
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({60_000}, {60_000})); "
+        f"sys.argv = ['migrascope', *{observed_by!r}]; from migrascope.cli.main import main; main()"
+    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 4, ended.stderr
+    assert "File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list((tmp_path / "runs").glob("*/trials/1*/*echo_reply*"))

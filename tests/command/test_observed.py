@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from pathlib import Path
@@ -191,3 +192,13 @@ def test_the_signs_of_a_trial_are_in_what_is_shown_of_its_run(
     migrascope("report", str(run.path), folder=tmp_path)
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "no sign<small>it has not been started anew (hello)</small>" in page
+
+
+@pytest.mark.usefixtures("_short_windows")
+def test_from_the_command_line(port: int, tmp_path: Path) -> None:
+    ended = migrascope(
+        "observe", "127.0.0.1", "--port", str(port), "--", sys.executable, "-c", "print('moved')", folder=tmp_path
+    )
+    assert ended.code == 0, ended.stderr
+    assert "sends, while a trial lasts, 50 TCP handshakes a second" in ended.stderr
+    assert "report.html" in ended.stdout
