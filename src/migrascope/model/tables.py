@@ -291,6 +291,13 @@ _ALL = [
         "a line of a service's journal on `host` that is about the instance: the journal's stamp (wall, us)",
     ),
     Table(
+        "ovn", 1,
+        {"wall_ns": "int", "what": "str", "line": "str"},
+        "a line of a monitor on `host` that is about the instance's port (when it was read, by the host's clock): what "
+        "binding: OVN's southbound Port_Binding; interface: the switch's Interface (both as ovsdb-client prints them, "
+        "JSON); chassis: which row of Chassis has which name; flow: a flow of br-int's tables 0 and 65 that came or went",
+    ),
+    Table(
         "ceph", 1,
         {
             "asked_ns": "int", "answered_ns": "int", "health": "str", "checks": "str", "read_Bps": "int",
