@@ -1,4 +1,4 @@
-"""What OVN did to the instance's port, step by step, from its databases, its switch's flows and its controllers' log."""
+"""What OVN did to the instance's port, from its databases, the switches' flows and the controllers' log."""
 
 import json
 import re
@@ -185,7 +185,7 @@ class _Story:
             ),
             "unblocked": self._unblocked(),
             "switched": self._bound(lambda new: self._row in members(new["chassis"])),
-            "up": self._bound(lambda new: self._row in members(new["chassis"]) and new["up"] is True),
+            "up": self._up(),
             "told": self._told(),
         }
         return {name: stamp for name, stamp in found.items() if stamp is not None}
@@ -194,6 +194,14 @@ class _Story:
         """When the port's binding first showed it."""
         first = next((change for change in self._bindings if shows(change.new)), None)
         return self._read(first.host, first.read_ns) if first is not None else None
+
+    def _up(self) -> Stamp | None:
+        """When it was up on the destination to stay: its binding may be lost for some ms after it has switched."""
+        since = None
+        for change in self._bindings:
+            there = self._row in members(change.new["chassis"]) and change.new["up"] is True
+            since = (since or change) if there else None
+        return self._read(since.host, since.read_ns) if since is not None else None
 
     def _read(self, host: str, wall_ns: int) -> Stamp | None:
         """The stamp of what was read then: it is late by what the reading took, as far as that is known."""

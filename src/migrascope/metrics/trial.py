@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from migrascope.metrics import (
     announced,
+    blackout_steps,
     browser,
     budget,
     cpu,
@@ -18,6 +19,7 @@ from migrascope.metrics import (
     network,
     openstack,
     outside,
+    ovn,
     phases,
     player,
     quality,
@@ -75,6 +77,7 @@ def examine(recording: Recording) -> Measurement:
         **openstack.measure(recording),
         **steps.measure(recording, windows),
         **wiring.measure(recording, windows),
+        **ovn.measure(recording, windows),
         **announced.measure(recording, windows),
         **writer.measure(recording, windows),
         **cpu.measure(recording, windows),
@@ -83,6 +86,7 @@ def examine(recording: Recording) -> Measurement:
     }
     found |= storage.measure(recording, windows, found["data_transferred_bytes"])
     found |= budget.measure(found, packets, windows)
+    found |= blackout_steps.measure(recording, packets, windows, found)
     found |= family.over_second(recording)
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)

@@ -293,9 +293,10 @@ _ALL = [
     Table(
         "ovn", 1,
         {"wall_ns": "int", "what": "str", "line": "str"},
-        "a line of a monitor on `host` that is about the instance's port (when it was read, by the host's clock): what "
-        "binding: OVN's southbound Port_Binding; interface: the switch's Interface (both as ovsdb-client prints them, "
-        "JSON); chassis: which row of Chassis has which name; flow: a flow of br-int's tables 0 and 65 that came or went",
+        "a line of a monitor on `host` that is about the instance's port, and when it was read, by the host's clock; "
+        "what: binding: OVN's southbound Port_Binding; interface: the switch's Interface (both JSON, as ovsdb-client "
+        "prints them); chassis: which row of Chassis has which name; flow: a flow of br-int's tables 0 and 65 that "
+        "came or went",
     ),
     Table(
         "ceph", 1,
