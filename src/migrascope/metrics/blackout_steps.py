@@ -22,6 +22,8 @@ STEPS = {
     "routing": "until that is at the router's outer port",
 }
 UNEXPLAINED = "unexplained"
+OF_OVN = ("activation", "flows")
+"""Steps that there are only where OVN holds the port back on the destination until a RARP."""
 KEYS = tuple(f"blackout_step_s.{name}" for name in (*STEPS, UNEXPLAINED))
 SOURCE = "echo, qmp_event, announce, ovn"
 
