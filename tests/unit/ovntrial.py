@@ -44,9 +44,10 @@ def wired(folder: Path, way: str, keep: str = "", **changes: Any) -> Recording:
     resume = windows_of(recording).resume
     assert resume is not None
     resume += recording.wall_clock.offset_ns()
+    theirs = int(facts["resume_wall_ns"])
 
     def moved(wall_ns: int) -> int:
-        since = wall_ns - facts["resume_wall_ns"]
+        since = wall_ns - theirs
         return resume + (since if since > 0 else round(since * NEARER))
 
     hosts = {facts["source"]: SOURCE, facts["destination"]: DESTINATION}

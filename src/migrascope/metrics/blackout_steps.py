@@ -22,8 +22,6 @@ STEPS = {
     "routing": "until that is at the router's outer port",
 }
 UNEXPLAINED = "unexplained"
-OF_OVN = ("activation", "flows")
-"""Steps that there are only where OVN holds the port back on the destination until a RARP."""
 KEYS = tuple(f"blackout_step_s.{name}" for name in (*STEPS, UNEXPLAINED))
 SOURCE = "echo, qmp_event, announce, ovn"
 
@@ -105,7 +103,7 @@ def measure(
     return steps | {f"blackout_step_s.{UNEXPLAINED}": _length(rest).censored(not gap.ended)}
 
 
-def _edge(ns: int | None, errors: dict[str, float]) -> Edge | None:
+def _edge(ns: int | None, errors: Mapping[str, float]) -> Edge | None:
     return Edge(ns, errors) if ns is not None else None
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import product
 from typing import Literal
 
-from migrascope.metrics import blackout_steps, ovn
+from migrascope.metrics import ovn
 from migrascope.metrics.family import COMPARED, DIFFERENCE
 from migrascope.metrics.http import KINDS
 from migrascope.metrics.phases import PHASES
@@ -180,10 +180,11 @@ _OVER_IPV4 = [
     *(Metric(f"step_s.{step}", "s", _BY_OTHERS, "steps", needs=_STEP_NEEDS.get(step, "api")) for step in STEPS),
     Metric("network_wiring_s", "s", _WIRING, "network-wiring", needs="links"),
     Metric("wiring.{left,came,announced,heard,spoke,router}_s", "s", _WIRING, "network-wiring", needs="links"),
-    *(Metric(key, "s", _OVN, "ovn", needs="ovn") for key in ovn.KEYS),
-    *(Metric(f"blackout_step_s.{step}", "s", _BLACKOUT_STEP, "blackout-steps",
-             needs="ovn" if step in blackout_steps.OF_OVN else "links")
-      for step in (*blackout_steps.STEPS, blackout_steps.UNEXPLAINED)),
+    Metric("ovn.{" + ",".join(ovn.STAMPS) + "}_s", "s", _OVN, "ovn", needs="ovn"),
+    Metric("ovn.{unbound,lag}_s", "s", _OVN, "ovn", needs="ovn"),
+    Metric("blackout_step_s.{before_stop,pause,announce,delivery,answer,routing,unexplained}", "s", _BLACKOUT_STEP,
+           "blackout-steps", needs="links"),
+    Metric("blackout_step_s.{activation,flows}", "s", _BLACKOUT_STEP, "blackout-steps", needs="ovn"),
     Metric("announced.{rarp,garp,na}_s", "s", _ANNOUNCED, "announced", needs="links"),
     Metric("announced.frames.{rarp,garp,na}", "1", _ANNOUNCED, "announced", needs="links"),
     Metric("writer_Bps.{before,during}", "B/s", "what the steady writer reached, by its own count", "writer"),

@@ -288,7 +288,8 @@ _ALL = [
     Table(
         "journal", 1,
         {"wall_ns": "int", "unit": "str", "message": "str"},
-        "a line of a service's journal on `host` that is about the instance: the journal's stamp (wall, us)",
+        "a line of a service's journal on `host` that is about the instance: the kernel's stamp of when it was sent, "
+        "where the journal has it, else the journal's of when it came (wall, us)",
     ),
     Table(
         "ovn", 1,

@@ -15,10 +15,10 @@ import time
 AGAIN_S = 0.5
 config = json.loads(sys.argv[1])
 over = threading.Event()
-running = {}
+running: dict[str, subprocess.Popen[str]] = {}
 
 
-def remote():
+def remote() -> str:
     """Where this host's ovn-controller finds the southbound database; empty where it has none."""
     ask = ["ovs-vsctl", "--timeout=5", "--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-remote"]
     try:
@@ -27,7 +27,7 @@ def remote():
         return ""
 
 
-def commands(southbound):
+def commands(southbound: str) -> dict[str, tuple[list[str], str]]:
     """The programs to follow, by what they tell, each with what a line that counts contains."""
     port = re.escape(config["port"])
     monitor = ["ovsdb-client", "--timestamp", "--format=json", "monitor"]
@@ -48,7 +48,7 @@ def commands(southbound):
     return found
 
 
-def follow(what, command, counts):
+def follow(what: str, command: list[str], counts: str) -> None:
     """Prints what the program says until it ends, and starts it again."""
     while not over.is_set():
         child = subprocess.Popen(
@@ -57,14 +57,14 @@ def follow(what, command, counts):
         running[what] = child
         if over.is_set():
             child.terminate()
-        for line in child.stdout:
+        for line in child.stdout or ():
             if re.search(counts, line):
                 print(json.dumps([what, time.time_ns(), line.strip()]), flush=True)
         child.wait()
         over.wait(AGAIN_S)
 
 
-def main():
+def main() -> None:
     southbound = remote()
     print(json.dumps(["ready" if southbound else "none"]), flush=True)
     if not southbound:
