@@ -17,7 +17,7 @@ from migrascope.store.spool import Spool
 
 SCRIPT = Path(__file__).parent / "files" / "ovn.py"
 _READY_S = 20.0
-_END_S = 5.0
+_END_S = 2.0
 Child = asyncio.subprocess.Process
 
 

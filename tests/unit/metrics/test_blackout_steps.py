@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
-from cloudtrial import MS, record
+from cloudtrial import DESTINATION, MS, record
 from faketrial import record as record_qemu
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +17,8 @@ from migrascope.store.recording import Recording
 
 
 def lengths(begin: float, ends: dict[str, float | None], over: float) -> tuple[dict[str, float], float]:
-    edges = {name: None if ns is None else Edge(ns) for name, ns in ends.items()}
-    found, rest = split(Edge(begin), edges, Edge(over))
+    edges = [(name, None if ns is None else Edge(ns, "t")) for name, ns in ends.items()]
+    found, rest = split(Edge(begin, "t"), edges, Edge(over, "t"))
     return {name: piece.length_ns for name, piece in found.items()}, rest.length_ns
 
 
@@ -45,12 +46,18 @@ class TestSplit:
         assert sum(found.values()) + rest == pytest.approx(lasts, abs=1e-3)
         assert min([rest, *found.values()]) >= -1e-6
 
+    def test_a_step_that_is_there_twice_is_as_long_as_both(self) -> None:
+        moments = [("a", Edge(15, "t")), ("b", Edge(20, "t")), ("a", Edge(30, "t")), ("b", Edge(31, "t"))]
+        found, rest = split(Edge(10, "t"), moments, Edge(40, "t"))
+        assert ({name: piece.length_ns for name, piece in found.items()}, rest.length_ns) == ({"a": 15, "b": 6}, 9)
+
     def test_a_piece_has_the_errors_of_both_its_ends(self) -> None:
-        begin, end, over = Edge(0, {"clock": 1}), Edge(10, {"clock": 2, "resolution": 3}), Edge(30, {"resolution": 4})
-        found, rest = split(begin, {"a": end, "b": Edge(5, {"lateness": 9})}, over)
-        assert found["a"] == Piece(10, {"clock": 3, "resolution": 3})
-        assert found["b"] == Piece(0, {})
-        assert rest == Piece(20, {"clock": 2, "resolution": 7})
+        begin, end = Edge(0, "echo", {"clock": 1}), Edge(10, "ovn", {"clock": 2, "resolution": 3})
+        over = Edge(30, "echo", {"resolution": 4})
+        found, rest = split(begin, [("a", end), ("b", Edge(5, "announce", {"lateness": 9}))], over)
+        assert found["a"] == Piece(10, {"clock": 3, "resolution": 3}, ("echo", "ovn"))
+        assert found["b"] == Piece(0, {}, ("ovn", "ovn"))
+        assert (rest.length_ns, rest.errors_ns) == (20, {"clock": 2, "resolution": 7})
 
 
 def steps(recording: Recording) -> dict[str, Measured]:
@@ -81,6 +88,33 @@ def test_with_agents_the_frames_come_when_the_source_is_unplugged(tmp_path: Path
 
 def test_frames_that_came_before_stop_took_nothing(tmp_path: Path) -> None:
     assert steps(record(tmp_path))["delivery"].value == 0
+
+
+def with_early_frames(recording: Recording, *places: str) -> Recording:
+    """The recording with a frame of the instance's at those places, 40 ms before those in which its answer is. These
+    are at the router's port when they are at the tap: the script has them there after the client has the answer."""
+    path = recording.folder / "announce.parquet"
+    place, at_router = pl.col("place"), (pl.col("place") == "router") & (pl.col("way") == "from")
+    table = pl.read_parquet(path).with_columns(
+        first_wall_ns=pl.when(at_router).then(pl.col("first_wall_ns") - MS).otherwise(pl.col("first_wall_ns"))
+    )
+    own = (pl.col("node") == DESTINATION) & (pl.col("way") == "from") & (pl.col("kind") == "frame")
+    early = pl.col("first_wall_ns") - 40 * MS
+    frames = table.filter(own & place.is_in(places)).with_columns(early, early.alias("last_wall_ns"))
+    pl.concat([table, frames]).write_parquet(path)
+    return Recording(recording.folder)
+
+
+def test_a_guest_that_is_silent_again_before_it_answers_has_not_answered(tmp_path: Path) -> None:
+    found = steps(with_early_frames(record(tmp_path), "tap", "router"))
+    assert found["answer"].value == pytest.approx(0.059, abs=1e-5)
+    assert (found["routing"].value, found[UNEXPLAINED].value) == (0, 0)
+
+
+def test_what_the_guest_has_sent_and_the_router_has_not_is_not_the_guest_s_delay(tmp_path: Path) -> None:
+    found = steps(with_early_frames(record(tmp_path), "tap"))
+    assert found["answer"].value == pytest.approx(0.019, abs=1e-5)
+    assert found["routing"].value == pytest.approx(0.040, abs=1e-5)
 
 
 def test_flows_that_nobody_saw_go_are_unexplained(tmp_path: Path) -> None:
