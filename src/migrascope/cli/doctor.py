@@ -73,16 +73,19 @@ def _doctor_hosts(theirs: HostsPlan, json: bool) -> int:
 
 def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json: bool) -> int:
     from migrascope.cloud.client import IMPATIENT  # openstacksdk is an extra, and takes a second
+    from migrascope.metrics.catalogue import Need
     from migrascope.study.doctor.cloud import CloudDoctor
     from migrascope.study.doctor.metric_availability import availability
     from migrascope.study.labs.access import connect
+    from migrascope.testbed.testbed import Testbed
 
     if os.geteuid() != 0:
         raise Problem("doctor of a cloud needs root, as runs do: sudo ./migrascope doctor --cloud NAME")
     plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
     doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, hosts_in_reach=testbed is not None)
     found = doctor.checks()
-    reasons = availability(plan, doctor.reach)
+    ovn: set[Need] = {"ovn"} if testbed is not None and Testbed(testbed).settings.network == "ovn" else set()
+    reasons = availability(plan, doctor.reach | ovn)
     ready = not any(check.blocks for check in found)
     if json:
         metrics = {key: {"there": reason is None, "reason": reason} for key, reason in reasons.items()}

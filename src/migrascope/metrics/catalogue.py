@@ -7,6 +7,7 @@ from functools import cache
 from itertools import product
 from typing import Literal
 
+from migrascope.metrics import ovn
 from migrascope.metrics.family import COMPARED, DIFFERENCE
 from migrascope.metrics.http import KINDS
 from migrascope.metrics.phases import PHASES
@@ -16,9 +17,11 @@ from migrascope.metrics.steps import STEPS
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.family import key_of
 
-Need = Literal["api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log", "ipv6"]
+Need = Literal[
+    "api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log", "ovn", "ipv6"
+]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
-frames of its networks; log: libvirt's own."""
+frames of its networks; log: libvirt's own; ovn: its databases and switches."""
 _OF_WINDOW = {
     "before": "in the steady state before the request",
     "during": "from the request to the end of the migration and the recovery",
@@ -62,7 +65,8 @@ _TITLES = {
     "sniffer-jitter": "Sniffer jitter", "downtime-budget": "Downtime budget", "api": "What the cloud's API says",
     "libvirt": "What libvirt reports", "phases": "libvirt's phases and the handover",
     "steps": "Steps of a migration through OpenStack",
-    "network-wiring": "Network wiring", "announced": "How the guest is announced",
+    "network-wiring": "Network wiring", "ovn": "What OVN does to the port",
+    "blackout-steps": "The network blackout, step by step", "announced": "How the guest is announced",
     "writer": "What the writer reached", "load": "The load before the migration",
     "hypervisor-cpu": "CPU of both sides", "fleet": "Several instances", "quality": "Quality of the measurement",
     "ipv6": "IPv6 beside IPv4", "statistics": "Statistics",
@@ -76,6 +80,8 @@ _PLAYER = "viewers' players: stall, least buffer, lateness of the media"
 _OF_BROWSER = "of the video in a browser's own player, from the request to the recovery"
 _GIVEN = "whether the browser had the CPU that it wanted, from the steady state before to the recovery"
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
+_OVN = "when OVN did what to the port, from RESUME on; how long the port had no chassis, how late changes were read"
+_BLACKOUT_STEP = "a named step of the network blackout, or what none of them explains"
 _ANNOUNCED = "first RARP, gratuitous ARP and unsolicited neighbour advertisement from the destination, and how many"
 _OF_FLEET = "over the instances of a trial"
 _STEP_NEEDS: dict[str, Need] = {
@@ -174,6 +180,11 @@ _OVER_IPV4 = [
     *(Metric(f"step_s.{step}", "s", _BY_OTHERS, "steps", needs=_STEP_NEEDS.get(step, "api")) for step in STEPS),
     Metric("network_wiring_s", "s", _WIRING, "network-wiring", needs="links"),
     Metric("wiring.{left,came,announced,heard,spoke,router}_s", "s", _WIRING, "network-wiring", needs="links"),
+    Metric("ovn.{" + ",".join(ovn.STAMPS) + "}_s", "s", _OVN, "ovn", needs="ovn"),
+    Metric("ovn.{unbound,lag}_s", "s", _OVN, "ovn", needs="ovn"),
+    Metric("blackout_step_s.{before_stop,pause,announce,delivery,answer,routing,unexplained}", "s", _BLACKOUT_STEP,
+           "blackout-steps", needs="links"),
+    Metric("blackout_step_s.{activation,flows}", "s", _BLACKOUT_STEP, "blackout-steps", needs="ovn"),
     Metric("announced.{rarp,garp,na}_s", "s", _ANNOUNCED, "announced", needs="links"),
     Metric("announced.frames.{rarp,garp,na}", "1", _ANNOUNCED, "announced", needs="links"),
     Metric("writer_Bps.{before,during}", "B/s", "what the steady writer reached, by its own count", "writer"),

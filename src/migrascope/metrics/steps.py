@@ -8,10 +8,10 @@ from itertools import pairwise
 import polars as pl
 
 from migrascope.metrics import openstack
-from migrascope.metrics.hostclock import STAMP_NS, host_clocks
+from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.migration import first_pass_ns
 from migrascope.metrics.packets import NS
-from migrascope.metrics.windows import Windows, event_at, one_clock
+from migrascope.metrics.windows import Windows, event_at, on_our_clock, one_clock
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
@@ -142,15 +142,6 @@ def _seen(seen: openstack.Seen | None) -> Edge | str:
     return Edge(seen.middle_ns, openstack.SOURCE, {"resolution": seen.bound_ns})
 
 
-def _on_our_clock(recording: Recording, host: str, wall_ns: int) -> tuple[float, float] | None:
-    """(mono ns, its bound) of a stamp by the clock of that host; None where that clock was not read. A service stamps
-    with the clock of its host, which on a cloud of others is not ours."""
-    if one_clock(recording):
-        return recording.wall_clock.to_mono(wall_ns), recording.wall_clock.worst_step_ns()
-    clock = host_clocks(recording).get(host)
-    return clock.to_mono(wall_ns) if clock is not None else None
-
-
 def _action(recording: Recording, name: str, *, finish: bool) -> Edge | str:
     """A stamp of the instance action: a whole second, cut off, so half a second later at most half a second off. Nova's
     conductor stamps, whichever host did it, and on a cloud of others nobody has read its clock."""
@@ -182,7 +173,7 @@ def _lines(recording: Recording) -> list[tuple[Edge, str]]:
     rows = recording.table("journal").sort("wall_ns").filter(pl.col("message") != "")
     found = []
     for host, wall, message in rows.select("host", "wall_ns", "message").rows():
-        moment = _on_our_clock(recording, host, wall)
+        moment = on_our_clock(recording, host, wall)
         if moment is not None and request is not None and moment[0] >= request:
             errors = {"resolution": _LINE_NS, "clock": moment[1]}
             found.append((Edge(moment[0], "journal", errors), message))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from migrascope.metrics import (
     announced,
+    blackout_steps,
     browser,
     budget,
     cpu,
@@ -15,6 +16,7 @@ from migrascope.metrics import (
     migration,
     openstack,
     outside,
+    ovn,
     phases,
     player,
     quality,
@@ -65,6 +67,7 @@ def examine(recording: Recording) -> Measurement:
         **openstack.measure(recording),
         **steps.measure(recording, windows),
         **wiring.measure(recording, windows),
+        **ovn.measure(recording, windows),
         **announced.measure(recording, windows),
         **writer.measure(recording, windows),
         **cpu.measure(recording, windows),
@@ -73,6 +76,7 @@ def examine(recording: Recording) -> Measurement:
     }
     found |= storage.measure(recording, windows, found["data_transferred_bytes"])
     found |= budget.measure(found, packets, windows)
+    found |= blackout_steps.measure(recording, packets, windows, found)
     found |= family.over_second(recording, by_family)
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)

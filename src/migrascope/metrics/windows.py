@@ -103,6 +103,15 @@ def one_clock(recording: "Recording") -> bool:
     return not (plan.get("cloud", {}).get("name") or plan.get("libvirt", {}).get("hosts"))
 
 
+def on_our_clock(recording: "Recording", host: str, wall_ns: int) -> tuple[float, float] | None:
+    """(mono ns, its bound) of a stamp by the clock of that host; None where that clock was not read. A service stamps
+    with the clock of its host, which on a cloud of others is not ours."""
+    if one_clock(recording):
+        return recording.wall_clock.to_mono(wall_ns), recording.wall_clock.worst_step_ns()
+    clock = host_clocks(recording).get(host)
+    return clock.to_mono(wall_ns) if clock is not None else None
+
+
 def qmp_events(recording: "Recording", names: tuple[str, ...]) -> Iterator[QmpEvent]:
     """QMP events of those names since the request, both hosts, by time. Where a host's clock is neither ours nor was
     read, the moment is that at which the event was read."""

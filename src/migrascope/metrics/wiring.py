@@ -12,6 +12,7 @@ from migrascope.store.recording import Recording
 
 SOURCE = "announce"
 _ANNOUNCING = ("rarp", "garp")
+_OWN = ("frame", "arp")
 KEYS = (
     "network_wiring_s",
     "wiring.left_s",
@@ -50,25 +51,49 @@ def path(recording: Recording, windows: Windows) -> Path | None:
         return None
     clock, source, destination = recording.wall_clock, recording.trial.source, recording.trial.destination
 
-    def first(after_ns: int, node: str, place: str, way: str, kinds: tuple[str, ...] | None = None) -> int | None:
-        chosen = (pl.col("node") == node) & (pl.col("place") == place) & (pl.col("way") == way)
-        if kinds is not None:
-            chosen &= pl.col("kind").is_in(kinds)
-        stamps = [clock.to_mono(wall) for wall in table.filter(chosen)["first_wall_ns"]]
+    def first(after_ns: int, node: str, place: str, way: str, kinds: tuple[str, ...] = ()) -> int | None:
+        stamps = _stretches(recording, node, place, way, kinds)
         return min((stamp for stamp in stamps if stamp >= after_ns), default=None)
 
     to_source = (pl.col("node") == source) & (pl.col("place") == "tap") & (pl.col("way") == "to")
     left = table.filter(to_source)["last_wall_ns"].max()
-    resume = windows.resume
-    routed = table.filter(pl.col("place") == "router")["node"].unique().to_list()
+    resume, router = windows.resume, _router(table)
     return Path(
         left=clock.to_mono(left) if isinstance(left, int) else None,
         came=first(windows.request, destination, "tap", "to"),
         announced=first(resume, destination, "tap", "from", _ANNOUNCING),
         heard=first(resume, source, "tenant", "from", _ANNOUNCING),
-        spoke=first(resume, destination, "tap", "from", ("frame", "arp")),
-        router=first(resume, routed[0], "router", "from", ("frame",)) if routed else None,
+        spoke=first(resume, destination, "tap", "from", _OWN),
+        router=first(resume, router, "router", "from", ("frame",)) if router is not None else None,
     )
+
+
+def answering(recording: Recording, seen: Path, until_ns: float) -> tuple[int, int] | None:
+    """When the instance began to send again by then, after it had been heard at the router's port and was silent for 20
+    ms (see table announce): at its tap and at that port, the last time. None where it did not."""
+    router = _router(_followed(recording))
+    if seen.router is None or router is None:
+        return None
+    own = _stretches(recording, recording.trial.destination, "tap", "from", _OWN)
+    tap = max((stamp for stamp in own if seen.router < stamp <= until_ns), default=None)
+    if tap is None:
+        return None
+    there = _stretches(recording, router, "router", "from", ("frame",))
+    out = max((stamp for stamp in there if tap <= stamp <= until_ns), default=None)
+    return (tap, out) if out is not None else None
+
+
+def _router(table: pl.DataFrame) -> str | None:
+    """The node with the router's outer port."""
+    return next(iter(table.filter(pl.col("place") == "router")["node"]), None)
+
+
+def _stretches(recording: Recording, node: str, place: str, way: str, kinds: tuple[str, ...]) -> list[int]:
+    """When stretches of frames of those kinds (none: of any) began there, mono ns."""
+    chosen = (pl.col("node") == node) & (pl.col("place") == place) & (pl.col("way") == way)
+    if kinds:
+        chosen &= pl.col("kind").is_in(kinds)
+    return [recording.wall_clock.to_mono(wall) for wall in _followed(recording).filter(chosen)["first_wall_ns"]]
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:

@@ -288,7 +288,16 @@ _ALL = [
     Table(
         "journal", 1,
         {"wall_ns": "int", "unit": "str", "message": "str"},
-        "a line of a service's journal on `host` that is about the instance: the journal's stamp (wall, us)",
+        "a line of a service's journal on `host` that is about the instance: the kernel's stamp of when it was sent, "
+        "where the journal has it, else the journal's of when it came (wall, us)",
+    ),
+    Table(
+        "ovn", 1,
+        {"wall_ns": "int", "what": "str", "line": "str"},
+        "a line of a monitor on `host` that is about the instance's port, and when it was read, by the host's clock; "
+        "what: binding: OVN's southbound Port_Binding; interface: the switch's Interface (both JSON, as ovsdb-client "
+        "prints them); chassis: which row of Chassis has which name; flow: a flow of br-int's tables 0 and 65 that "
+        "came or went",
     ),
     Table(
         "ceph", 1,

@@ -24,16 +24,19 @@ _AGENT = re.compile(r"security group processed in|Configuration for devices up")
 _READING = re.compile(r'"GET |\] GET |Agent rpc_loop')
 _HEAD = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \d+ ")
 Line = tuple[int, str, str]
-"""(wall ns of the journal, unit, message)"""
+"""(wall ns, unit, message)"""
 
 
 def lines(text: str) -> Iterator[Line]:
-    """The lines of `journalctl --output=json`; the service's own stamp at the beginning of a message is left out."""
+    """The lines of `journalctl --output=json`; the service's own stamp at the beginning of a message is left out. The
+    stamp is the kernel's of when a line was sent, where the journal has it, because a busy journal takes it in some ms
+    later; else the journal's."""
     for row in map(json.loads, text.splitlines()):
         message = row.get("MESSAGE")
         if isinstance(message, str):
             unit = str(row.get("_SYSTEMD_UNIT", "")).removesuffix(".service")
-            yield int(row["__REALTIME_TIMESTAMP"]) * 1000, unit, _HEAD.sub("", message)[:_LONGEST]
+            stamp = row.get("_SOURCE_REALTIME_TIMESTAMP", row["__REALTIME_TIMESTAMP"])
+            yield int(stamp) * 1000, unit, _HEAD.sub("", message)[:_LONGEST]
 
 
 def about(found: Sequence[Line], words: Sequence[str], requests: set[str]) -> list[Line]:
@@ -57,7 +60,7 @@ def requests_of(found: Sequence[Line], words: Sequence[str]) -> set[str]:
 async def _read(host: str, python: Sequence[str], since_s: float) -> list[Line]:
     """A host's journal; without it a trial goes on: then it is empty, and this program's log says why."""
     units = [f"--unit={unit}" for unit in UNITS]
-    fields = "--output-fields=MESSAGE,_SYSTEMD_UNIT"
+    fields = "--output-fields=MESSAGE,_SYSTEMD_UNIT,_SOURCE_REALTIME_TIMESTAMP"
     child = await asyncio.create_subprocess_exec(
         *python, "-c", _READER, "--output=json", fields, "--no-pager", f"--since=@{since_s:.6f}", *units,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

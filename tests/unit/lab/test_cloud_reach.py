@@ -77,7 +77,7 @@ def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
     found = members(near())
     assert set(found) == {
         "nova", "libvirt", "link", "frames-one", "frames-two", "announce-one", "announce-two", "announce", "journal",
-        "ceph",
+        "ovn", "ceph",
     }  # fmt: skip
     frames = found["frames-two"]
     assert frames.config == {"mac": MAC, "ports": {TAP: "two"}, "interval_s": 0.05}
@@ -87,6 +87,7 @@ def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
         "one-tenant": ("one", "tenant"), "one-external": ("one", "router"), "two-tenant": ("two", "tenant"),
     }  # fmt: skip
     assert found["journal"].config["words"] == ["server-1", MADE.port]
+    assert found["ovn"].config == {"hosts": found["journal"].config["hosts"], "port": MADE.port}
 
 
 def test_an_unobserved_trial_has_no_more_than_events_and_counters() -> None:

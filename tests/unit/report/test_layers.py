@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from cloudtrial import MS, api_only, record
 from faketrial import record as record_qemu
+from ovntrial import wired
 
 from migrascope.analysis.cells import summarise
 from migrascope.analysis.run import analyse, result_of
 from migrascope.analysis.summary import Summary
+from migrascope.metrics.blackout_steps import STEPS, UNEXPLAINED
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
 from migrascope.report.build import write_results
@@ -47,6 +49,15 @@ def test_every_layer_has_its_lane(tmp_path: Path) -> None:
     }
     for spans in found.lanes.values():
         assert all(a.end_s <= b.start_s + 1e-6 for a, b in pairwise(spans))
+
+
+def test_ovn_has_a_lane_with_what_it_had_the_port_on(tmp_path: Path) -> None:
+    found = seen_in(wired(tmp_path, "to-compute"))
+    assert found is not None
+    # The scripted migration is over before OVN switches the port.
+    assert labels(found)["OVN: port"] == ["host-a", "host-a; host-b waits for the RARP", "host-a + host-b"]
+    assert found.lanes["OVN: port"][-1].end_s == found.whole[1]
+    assert all(a.end_s == b.start_s for a, b in pairwise(found.lanes["OVN: port"]))
 
 
 def test_by_the_api_alone_it_has_the_apis_lanes_and_the_visitors(tmp_path: Path) -> None:
@@ -92,6 +103,18 @@ def test_the_downtime_as_each_layer_counts_it(tmp_path: Path) -> None:
     assert downtimes(summary_of(api_only(tmp_path / "far"))) == []
 
 
+def test_the_blackout_s_steps_are_a_table(tmp_path: Path) -> None:
+    summary = summary_of(wired(tmp_path, "to-compute", late_ns=20 * MS))
+    found = steps(summary, ["scenario"])
+    assert found is not None
+    rows = {row["name"]: row["values"] for row in found["blackout"]}
+    assert list(rows) == [*(name.replace("_", " ") for name in STEPS), UNEXPLAINED]
+    assert rows["pause"] == ["200 ms"]
+    plain = steps(summary_of(record(tmp_path / "agents")), ["scenario"])
+    assert plain is not None
+    assert "flows" not in {row["name"] for row in plain["blackout"]}
+
+
 def test_the_page_has_it(tmp_path: Path) -> None:
     recording = record(tmp_path)
     run = RunFolder(recording.folder.parents[1])
@@ -99,3 +122,4 @@ def test_the_page_has_it(tmp_path: Path) -> None:
     assert 'id="layers"' in page
     assert 'data-layers="1"' in page
     assert "pre live migration" in page
+    assert 'id="blackout-steps"' in page

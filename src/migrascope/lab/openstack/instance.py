@@ -122,6 +122,8 @@ class CloudInstance:
             hosts = {name: list(access.hosts[name].python) for name in spaces}
             journal = {"hosts": hosts, "words": [self.made.server, self.made.port]}
             members.append(ProcessSpec("journal", "migrascope.probe.journal", "cloud", None, journal))
+            ovn = {"hosts": hosts, "port": self.made.port}
+            members.append(ProcessSpec("ovn", "migrascope.probe.ovn", "cloud", None, ovn))
         if access.ceph:
             ceph = {"python": list(access.ceph), "interval_s": _CEPH_S, "persist": self._persist}
             members.append(ProcessSpec("ceph", "migrascope.probe.ceph", "cloud", None, ceph))

@@ -1,10 +1,10 @@
 """One migration on OpenStack as each layer saw it. Pure."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from migrascope.metrics import libvirt, openstack
+from migrascope.metrics import libvirt, openstack, ovn
 from migrascope.metrics.migration import first_pass_ns
 from migrascope.metrics.network import migration_gap
 from migrascope.metrics.packets import NS, Packets
@@ -50,6 +50,7 @@ def layers(recording: Recording, windows: Windows, packets: Packets) -> Layers |
         "Nova: record": _record(recording, since, over),
         "Nova: server": _server(recording, since, over),
         "Neutron: port": _port(recording, since, over),
+        "OVN: port": _ovn(recording, windows, since, over),
         "libvirt": _libvirt(recording, since),
         "QEMU": _qemu(recording, windows, since, over),
         "Network": _network(recording, windows, since, over),
@@ -80,6 +81,26 @@ def _port(recording: Recording, since: Any, over: float) -> list[Span]:
         order = sorted(poll.answer, key=lambda binding: binding["status"] != "ACTIVE")
         told.append((poll, " + ".join(binding["host"] for binding in order)))
     return _changes(told, since, over)
+
+
+def _ovn(recording: Recording, windows: Windows, since: Any, over: float) -> list[Span]:
+    """Which chassis OVN has the port on, and while the destination's waits for a RARP."""
+    wired = ovn.wired(recording, windows)
+    if wired is None:
+        return []
+    at = {name: since(stamp.ns) for name, stamp in wired.stamps.items()}
+    if not {"claimed", "switched", "up"} <= set(at):
+        return []
+    source, destination = recording.trial.source, recording.trial.destination
+    both = at.get("unblocked", at["claimed"])
+    spans = [
+        Span(source, 0.0, at["claimed"], "run"),
+        Span(f"{source}; {destination} waits for the RARP", at["claimed"], both, "wait"),
+        Span(f"{source} + {destination}", both, at["switched"], "run"),
+        Span("bound anew", at["switched"], at["up"], "wait"),
+        Span(destination, at["up"], over, "run"),
+    ]
+    return [replace(span, end_s=min(span.end_s, over)) for span in spans if span.start_s < min(span.end_s, over)]
 
 
 def _changes(told: list[tuple[openstack.Poll, str]], since: Any, over: float) -> list[Span]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from migrascope.analysis.results import Cell, TrialResult
 from migrascope.analysis.summary import Summary
+from migrascope.metrics import blackout_steps
 from migrascope.metrics.steps import STEPS
 from migrascope.model.units import human
 from migrascope.report.charts.stack import NOTE, Look, Scale, drawn
@@ -54,7 +55,7 @@ def shares(summary: Summary, shown: list[str]) -> list[Bar]:
 
 def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
     """The steps of each cell: a bar of means, and a table of medians with the bound. The network's share of the
-    blackout, and the downtime as each layer counts it. None where no trial has any."""
+    blackout, the blackout's own steps, and the downtime as each layer counts it. None where no trial has any."""
     found, split = bars(summary, shown), shares(summary, shown)
     if not found:
         return None
@@ -75,9 +76,23 @@ def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
         "cells": [name for name, _ in found],
         "shares": _drawn(split, 1.12, SHARES_LOOK),
         "share_names": SHARES,
+        "blackout": _blackout(summary),
         "note": NOTE if any(size < 0 for _, parts in found + split for size in parts.values()) else "",
         "downtimes": downtimes(summary),
     }
+
+
+def _blackout(summary: Summary) -> list[dict[str, Any]]:
+    """The steps of the network blackout as rows of a table: medians. Empty where no trial has any."""
+    words = {**blackout_steps.STEPS, blackout_steps.UNEXPLAINED: "what none of these took"}
+    rows = []
+    for name, what in words.items():
+        key = f"blackout_step_s.{name}"
+        if _values(summary.trials, key):
+            values = [_median(cell, key) for cell in summary.cells]
+            row = {"name": name.replace("_", " "), "what": what, "values": values, "told": _told(summary.trials, key)}
+            rows.append(row)
+    return rows
 
 
 def _drawn(found: list[Bar], room: float, look: Look) -> list[tuple[str, dict[str, Any]]]:

@@ -28,6 +28,7 @@ WHY: dict[Need, str] = {
     "stamp": "the plan sends no STAMP packets (probes.stamp_rate)",
     "browser": "the plan has no browser (visitors.browser)",
     "log": "libvirt's own log is read on the lab libvirt only",
+    "ovn": "no OVN is in reach: a testbed with --network ovn has one",
     "ipv6": "a cloud is measured over IPv4 alone",
 }
 _TABLES: dict[Need, tuple[str, ...]] = {

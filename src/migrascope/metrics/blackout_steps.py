@@ -1,0 +1,143 @@
+"""Where the time of a network blackout goes: named steps, one after another, and what none of them explains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from migrascope.metrics import ovn, wiring
+from migrascope.metrics.hostclock import STAMP_NS
+from migrascope.metrics.network import migration_gap
+from migrascope.metrics.packets import NS, Packets
+from migrascope.metrics.windows import Windows
+from migrascope.model.measured import Measured, missing, summed
+from migrascope.store.recording import Recording
+
+STEPS = {
+    "before_stop": "until the source stops",
+    "pause": "the VM stands still",
+    "announce": "until QEMU's RARP is at the destination's tap",
+    "activation": "until ovn-controller has seen it and says so",
+    "flows": "until the flows that kept the port's frames back are gone",
+    "delivery": "until the first frame for the instance is at the destination's tap",
+    "answer": "until the instance sends its own frames, among them the answer",
+    "routing": "until these are at the router's outer port",
+}
+UNEXPLAINED = "unexplained"
+KEYS = tuple(f"blackout_step_s.{name}" for name in (*STEPS, UNEXPLAINED))
+SOURCE = "echo, qmp_event, announce, ovn"
+NOT_HELD = "no OVN held the port back until a RARP"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A moment between two steps, mono ns, which table told it, and the parts of its error, ns (see
+    model.measured.ERRORS)."""
+
+    ns: float
+    source: str
+    errors_ns: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the blackout: its length, the parts of its error, ns, and which tables told its ends."""
+
+    length_ns: float
+    errors_ns: Mapping[str, float]
+    sources: tuple[str, ...]
+
+    @classmethod
+    def between(cls, first: Edge, last: Edge) -> "Piece":
+        errors = {} if first is last else summed(first.errors_ns.items(), last.errors_ns.items())
+        return cls(last.ns - first.ns, errors, (first.source, last.source))
+
+    def __add__(self, other: "Piece") -> "Piece":
+        errors = summed(self.errors_ns.items(), other.errors_ns.items())
+        return Piece(self.length_ns + other.length_ns, errors, self.sources + other.sources)
+
+
+def split(begin: Edge, ends: Sequence[tuple[str, Edge | None]], over: Edge) -> tuple[dict[str, Piece], Piece]:
+    """The length of each step, and of what is left of the blackout: together they are all of it.
+
+    ends: where each step ends, in their order; each begins where the one before ended, and one that is there twice is
+    as long as both. A step whose end came before that took nothing, and what comes after the blackout is no part of it.
+    Where nothing showed an end (None), neither that step has a length nor the next one, and their time is left
+    unexplained.
+    """
+    found: dict[str, Piece] = {}
+    rest, at, seen = Piece(0.0, {}, ()), begin, True
+    for name, edge in ends:
+        if edge is None:
+            seen = False
+            continue
+        end = at if edge.ns <= at.ns else over if edge.ns >= over.ns else edge
+        if seen:
+            piece = Piece.between(at, end)
+            found[name] = found[name] + piece if name in found else piece
+        else:
+            rest += Piece.between(at, end)
+        at, seen = end, True
+    return found, rest + Piece.between(at, over)
+
+
+def measure(
+    recording: Recording, packets: Packets, windows: Windows, found: Mapping[str, Measured]
+) -> dict[str, Measured]:
+    """blackout_step_s.NAME of each step, and of what none explains. found holds network_blackout_s and vm_pause_s."""
+    gap, path = migration_gap(packets, windows), wiring.path(recording, windows)
+    if gap is None or path is None or windows.stop is None or windows.resume is None:
+        why = "nobody followed the instance's frames" if path is None else "no blackout was seen around the switchover"
+        return {key: missing("s", SOURCE, why) for key in KEYS}
+    stamped = _ns(found["vm_pause_s"])
+    clock_ns = recording.wall_clock.worst_step_ns()
+    ends: list[tuple[str, Edge | None]] = [
+        ("before_stop", Edge(windows.stop, "qmp_event", stamped)),
+        ("pause", Edge(windows.resume, "qmp_event", stamped)),
+        ("announce", _frame(path.announced, clock_ns)),
+        *_held(ovn.wired(recording, windows)),
+        ("delivery", _frame(path.came, clock_ns)),
+        ("answer", _frame(path.spoke, clock_ns)),
+        ("routing", _frame(path.router, clock_ns)),
+    ]
+    # A guest may send something else first, and be silent again until it answers.
+    if again := wiring.answering(recording, path, gap.end_ns):
+        ends += zip(("answer", "routing"), (_frame(stamp, clock_ns) for stamp in again), strict=True)
+    half = {"resolution": packets.interval_ns / 2}
+    late = {name: error for name, error in _ns(found["network_blackout_s"]).items() if name != "resolution"}
+    over = Edge(gap.over_ns, "echo", late if gap.late else {**late, **half})
+    pieces, rest = split(Edge(gap.begun_ns, "echo", half), ends, over)
+    steps = {
+        f"blackout_step_s.{name}": _length(pieces[name]) if name in pieces else missing("s", SOURCE, _why(name, ends))
+        for name in STEPS
+    }
+    return steps | {f"blackout_step_s.{UNEXPLAINED}": _length(rest).censored(not gap.ended)}
+
+
+def _frame(ns: int | None, clock_ns: float) -> Edge | None:
+    errors = {"resolution": float(STAMP_NS), "clock": clock_ns}
+    return Edge(ns, wiring.SOURCE, errors) if ns is not None else None
+
+
+def _held(wired: ovn.Wired | None) -> list[tuple[str, Edge | None]]:
+    """The ends of the steps that there are only where OVN holds the port back until a RARP."""
+    if wired is None or not wired.held:
+        return []
+    stamps = (wired.stamps.get(name) for name in ("activated", "unblocked"))
+    edges = (Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in stamps)
+    return list(zip(("activation", "flows"), edges, strict=True))
+
+
+def _why(name: str, ends: Sequence[tuple[str, Edge | None]]) -> str:
+    edges = [edge for of, edge in ends if of == name]
+    if not edges:
+        return NOT_HELD
+    return f"nothing showed its {'end' if edges[0] is None else 'beginning'}"
+
+
+def _ns(measured: Measured) -> dict[str, float]:
+    return {name: error * NS for name, error in measured.errors}
+
+
+def _length(piece: Piece) -> Measured:
+    errors = {name: error / NS for name, error in piece.errors_ns.items()}
+    source = ", ".join(dict.fromkeys(piece.sources))
+    return Measured(round(piece.length_ns / NS, 6), "s", source, samples=1).within(**errors)
