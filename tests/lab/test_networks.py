@@ -41,7 +41,6 @@ def test_a_page_is_served_while_its_server_migrates(made: tuple[Cloud, Made]) ->
         for visitor in visitors:
             visiting.enter_context(visitor)
         assert cloud.migrate(server, CONTROLLER)["host"] == CONTROLLER
-        assert cloud.migrate(server, COMPUTE)["host"] == COMPUTE
     for visitor in visitors:
         assert visitor.visits.failed == [], "also connections that were open at the switchover go on"
         assert visitor.visits.answered > 100
