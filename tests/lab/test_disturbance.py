@@ -1,5 +1,5 @@
-"""Disturbances of several abilities, each in a real trial: its stamps, the verdict, and that nothing is left. The others
-are in the soak tier."""
+"""Disturbances of several abilities, each in a real trial: its stamps, the verdict, and that nothing is left. The
+others are in the soak tier."""
 
 import os
 import re

@@ -4,11 +4,13 @@ migration."""
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.cloud import Cloud, Visitor
-from lab.machine import migrascope
+from lab.machine import LIGHT, migrascope, only_trial
+from migrascope.metrics.trial import measure
 from migrascope.testbed.settings import COMPUTE, CONTROLLER
 
 pytestmark = pytest.mark.lab
@@ -52,3 +54,21 @@ def test_what_a_testbed_was_made_with_is_not_changed(made: tuple[Cloud, Made]) -
     refused = migrascope("testbed", "up", "--name", cloud.testbed.name, option, other)
     assert refused.returncode == 2
     assert said in refused.stderr
+
+
+@pytest.mark.soak
+def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) -> None:
+    """Each step of the network blackout has its length; what none explains is short."""
+    cloud, (_, tenant, _, _) = made
+    plan = f'name = "wired"\nblocks = 1\nlab.kind = "openstack"\ncloud.testbed = "{cloud.testbed.name}"\n'
+    plan += f'axes.scenario = ["none"]\nwindows.before = "3s"\n{LIGHT}'
+    found = measure(only_trial(tmp_path, plan))
+    if tenant == "geneve":
+        stamps = [found[f"ovn.{name}_s"] for name in ("requested", "claimed", "installed", "activated", "switched")]
+        assert [stamp.reason for stamp in stamps if stamp.value is None] == []
+    steps = {key: step for key, step in found.items() if key.startswith("blackout_step_s.")}
+    lengths = [step.value for step in steps.values() if step.value is not None]
+    blackout = found["network_blackout_s"].value
+    assert blackout is not None
+    assert sum(lengths) == pytest.approx(blackout, abs=0.002)
+    assert (steps["blackout_step_s.unexplained"].value or 0) <= 0.05 * blackout
