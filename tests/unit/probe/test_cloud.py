@@ -157,6 +157,16 @@ def test_a_journal_is_read_without_the_services_own_stamps() -> None:
     assert found == [(1_795_414_219_056_789_000, "nova-compute", "INFO nova.compute [x] Took 8.55 seconds")]
 
 
+def test_a_line_s_stamp_is_that_of_its_sending_where_the_journal_has_it() -> None:
+    """As OVN's came into the journal of a busy node: 4.7 ms after ovn-controller had sent it."""
+    row = {
+        "__REALTIME_TIMESTAMP": "1795966483988817", "_SOURCE_REALTIME_TIMESTAMP": "1795966483984152",
+        "_SYSTEMD_UNIT": "ovn-controller.service", "MESSAGE": "ovs|00131|binding|INFO|Claiming lport x",
+    }  # fmt: skip
+    found = list(journal.lines(json.dumps(row)))
+    assert found == [(1_795_966_483_984_152_000, "ovn-controller", "ovs|00131|binding|INFO|Claiming lport x")]
+
+
 def test_what_belongs_to_the_instance_is_kept() -> None:
     found = [
         (1, "nova-api", f'[{REQUEST}] "POST /v2.1/servers/{SERVER}/action" status: 202'),
