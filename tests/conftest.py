@@ -1,12 +1,16 @@
 """Markers that say what a test needs, and the results of the soak tier, which outlive a run of it."""
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from markupsafe import Markup
 
 from kept import SOAK, Kept
+from migrascope.qos import page
+from migrascope.report.page import html
 from needs import chromium, need_lab
 
 settings.register_profile("however-busy", deadline=None)  # how long one example takes is the machine's affair
@@ -23,12 +27,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lost = [
         test.nodeid
         for test in items
-        if UNMARKED.isdisjoint(test.path.parents) and not any(test.get_closest_marker(mark) for mark in MARKS)
+        if not _unmarked(test) and not any(test.get_closest_marker(mark) for mark in MARKS)
     ]
     if lost:
         raise pytest.UsageError(
             f"outside of tests/unit and tests/command and without a mark of {', '.join(MARKS)}: {lost[0]}"
         )
+
+
+def _unmarked(test: pytest.Item) -> bool:
+    return not UNMARKED.isdisjoint(test.path.parents)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages_cannot_draw(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where no lab and no browser is to be tested, pages hold a word in place of the script that draws their charts,
+    because it takes two seconds of each process to make it. unit/report/test_page.py has the script itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        if all(map(_unmarked, request.session.items)):
+            for module in (html, page):
+                patch.setattr(module, "libraries", lambda: Markup("/* draws the charts */"))
+        yield
 
 
 def pytest_collection() -> None:

@@ -5,6 +5,7 @@ them.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -101,8 +102,9 @@ class _Run:
         self.rounds += 1
 
 
+@cache
 def migrated(guest: Guest) -> tuple[list[Sample], float | None]:
-    """(what a poll every 100 ms saw, how long it took): the latter None where it was cancelled."""
+    """(what a poll every 100 ms saw, how long it took): the latter None where it was cancelled. It is run once."""
     run = _Run(guest)
     while run.at_s < guest.give_up_s:
         run.ask()

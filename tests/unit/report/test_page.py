@@ -33,6 +33,7 @@ PLAN = light(
 LIMIT_BYTES = 3_000_000
 FAILED = 5
 EVERY = "Every metric of every cell"
+LIBRARIES = html.libraries
 OTHER_TRIALS = re.compile(rf"<tr> \| (?!(1|2|{FAILED}) )\d+ \| \d |<summary> intact ledger")
 
 
@@ -45,7 +46,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             default_script(spec, PLAN.seed), failure="destination-died" if spec.number == FAILED else None
         ),
     )
-    build.write_results(made, analyse(made))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "libraries", LIBRARIES)
+        build.write_results(made, analyse(made))
     return made
 
 

@@ -101,8 +101,9 @@ def test_it_is_named_and_in_no_statistic(run: RunFolder, name: str) -> None:
 
 
 def test_each_verb_that_reads_ends_with_4(
-    run: RunFolder, sound: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: RunFolder, sound: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("migrascope.report.export.export.drawn", lambda _: ("", b""))
     flip(run.trial(TRIAL) / "visit.parquet")
     limits = tmp_path / "limits.toml"
     limits.write_text("[thresholds]\nvm_pause_s = { most = '300ms' }\n")
