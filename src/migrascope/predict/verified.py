@@ -65,11 +65,10 @@ def verifying(plan: Plan, factors: Factors, option: Option, wish: Wish) -> Plan:
     if wish.mind not in FIGURES:
         raise UsageProblem(f"--verify: {wish.mind} is no figure that is measured; mind one of {', '.join(FIGURES)}")
     value = plan.model_dump(mode="json", exclude_none=True, exclude={"also", "cells", "axes", "thresholds"})
-    words = {name: [text] for name, text in factors.words().items() if name in Axes.model_fields}
+    told = {name: text for name, text in factors.words().items() if text != LABS_OWN}
+    words = {name: [text] for name, text in told.items() if name in Axes.model_fields}
     if not factors.write_Bps:
         words = {name: text for name, text in words.items() if name not in ("write_rate", "working_set", "pattern")}
-    if factors.handover == LABS_OWN:
-        del words["handover"]
     words |= {"policy": [ADVISED, *DEFAULTS], "downtime_limit": [duration_text(NOVA_DOWNTIME_S)]}
     limit = FixedLimit.model_validate({"downtime": duration_text(option.limit_s)})
     own = option.policy.model_copy(update={"fixed": limit})

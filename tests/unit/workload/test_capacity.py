@@ -97,6 +97,6 @@ async def test_no_rate_is_tried_after_the_limit(tmp_path: Path) -> None:
 
 async def test_a_guest_with_room_gets_the_most(tmp_path: Path) -> None:
     told = list[Tried]()
-    found = await find(Guest(tmp_path, 0.0).trier(0.1), 40.0, 60.0, told.append)
+    found = await find(Guest(tmp_path, 0.0).trier(0.1), 40.0, 3600.0, told.append)
     assert found.rate == 40.0
     assert [attempt.rate for attempt in told] == sorted(attempt.rate for attempt in told)
