@@ -18,8 +18,8 @@ from migrascope.store.recording import LEDGER, VOLUME
 from migrascope.store.runfolder import RunFolder
 
 
-def plan(allow: str = "unknown") -> Plan:
-    return light(blocks=3, axes={"scenario": ["none"]}, verdict={"allow": allow})
+def plan(allow: str = "unknown", blocks: int = 3) -> Plan:
+    return light(blocks=blocks, axes={"scenario": ["none"]}, verdict={"allow": allow})
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_worse_verdict_than_the_plan_allows_is_exit_code_1(
     allow: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "write_results", lambda run, summary: run.path)
-    run = fake_run(tmp_path, plan(allow), lambda spec: replace(SCRIPT, whole=spec.number != 3))
+    run = fake_run(tmp_path, plan(allow, 2), lambda spec: replace(SCRIPT, whole=spec.number != 2))
     with (tmp_path / "out").open("w") as out:
         assert table_and_report(run, Console(file=out)) == code
 
