@@ -57,6 +57,14 @@ def test_what_a_testbed_was_made_with_is_not_changed(made: tuple[Cloud, Made]) -
 
 
 @pytest.mark.soak
+def test_it_comes_up_again_as_what_it_was(made: tuple[Cloud, Made]) -> None:
+    cloud, _ = made
+    assert migrascope("testbed", "down", "--name", cloud.testbed.name).returncode == 0
+    up = migrascope("testbed", "up", "--name", cloud.testbed.name, timeout_s=1200)
+    assert up.returncode == 0, up.stderr
+
+
+@pytest.mark.soak
 def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) -> None:
     """Each step of the network blackout has its length; what none explains is short."""
     cloud, (_, tenant, _, _) = made

@@ -14,8 +14,8 @@ from migrascope.model.schedule import TrialSpec, cells, schedule
 from migrascope.model.tables import CONSTANTS, TABLES
 from migrascope.study.labs.fake import FakeTrials
 
-OF_OTHER_LABS = {"ovn", 
-    "api", "libvirt_event", "libvirt_job", "libvirt_log", "host_clock", "announce", "journal", "ceph", "fleet",
+OF_OTHER_LABS = {
+    "api", "libvirt_event", "libvirt_job", "libvirt_log", "host_clock", "announce", "journal", "ceph", "fleet", "ovn",
 }  # fmt: skip
 WHERE_ASKED_FOR = {
     "browser",

@@ -70,6 +70,9 @@ def _chassis(settings: Settings, secrets: Secrets, node: str) -> Task:
         (
             *own,
             File("/etc/default/ovn-host", _CONTROLLER_OPTIONS),
+            # Open vSwitch sets the id from here whenever its database starts, and else draws one: the node would be
+            # another chassis, whose tunnels the databases refuse as those of the first.
+            File("/etc/openvswitch/system-id.conf", f"{node}\n"),
             Command(tuple(tell)),
             Units(start=("ovn-controller.service",)),
             Await(("sh", "-c", registered), 60, f"{node} is a chassis of OVN"),
