@@ -154,7 +154,7 @@ LENGTHENED = [
     "network_lost_time_s", "probe.loss_ratio.switchover", "probe.rtt_s.switchover.p50", "probe.rtt_s.switchover.p95",
     "probe.rtt_s.switchover.p99", "probe.rtt_s.switchover.max",
 ]  # fmt: skip
-# All that end do so while probes are still sent: of an outage without an end no more is known than the last probe tells.
+# Those that end do so while probes are still sent: without an end no more is known than the last probe tells.
 ended = st.integers(20 * MS, 5900 * MS)
 
 
