@@ -9,6 +9,7 @@ from pathlib import Path
 from migrascope.node.namespace import Namespace
 from migrascope.node.nobody import LISTEN, as_nobody
 from migrascope.node.process import ONLY, Where, running
+from migrascope.trial.processes import READY_S
 from migrascope.workload.origin import CONFIG, WWW, nginx_config
 
 
@@ -36,5 +37,5 @@ async def origin(space: Namespace | None, address: str, root: Path, loop: Path, 
         running("publisher", publisher, Where(space), folder / "publisher.log", piped=True) as process,
         running("origin's nginx", nginx, Where(space, root, folder), folder / "nginx.log"),
     ):
-        await process.ready(20)
+        await process.ready(READY_S)
         yield

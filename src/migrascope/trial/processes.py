@@ -10,6 +10,9 @@ from migrascope.node.process import ProcessError
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.trial.runtime import MACHINE
 
+READY_S = 60.0
+"""Maximum time to wait for programs that start: a dozen load Python at once, on hosts that may be busy."""
+
 
 class Processes:
     """The programs of one trial, started and ended together."""
@@ -28,7 +31,7 @@ class Processes:
             }  # fmt: skip
             log = self._logs / f"{member.source}.log"
             self.processes[member.source] = await self._runtime.start(member, config, log)
-        await asyncio.gather(*(self.processes[member.source].ready(20) for member in members))
+        await asyncio.gather(*(self.processes[member.source].ready(READY_S) for member in members))
 
     def pids(self) -> dict[str, int]:
         return {source: process.pid for source, process in self.processes.items() if not process.ended}
