@@ -15,6 +15,7 @@ import time
 AGAIN_S = 0.5
 config = json.loads(sys.argv[1])
 over = threading.Event()
+one_at_a_time = threading.Lock()
 running: dict[str, subprocess.Popen[str]] = {}
 
 
@@ -59,7 +60,9 @@ def follow(what: str, command: list[str], counts: str) -> None:
             child.terminate()
         for line in child.stdout or ():
             if re.search(counts, line):
-                print(json.dumps([what, time.time_ns(), line.strip()]), flush=True)
+                told = json.dumps([what, time.time_ns(), line.strip()])
+                with one_at_a_time:  # print writes a line and its end one after the other
+                    print(told, flush=True)
         child.wait()
         over.wait(AGAIN_S)
 
