@@ -81,7 +81,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     text = PLAN.format(names=listed, rate="10MB/s", tables=TABLES)
     seeded = (f"seed = {seed}\n{text}" for seed in itertools.count())
     (folder / "plan.toml").write_text(next(text for text in seeded if in_turn(parse(text, "plan"))), encoding="utf-8")
-    done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"))
+    done = migrascope("run", str(folder / "plan.toml"), "--runs", str(folder / "runs"), timeout_s=1800)
     assert done.returncode in (0, 1), done.stderr
     return RunFolder(folder / "runs" / "latest")
 
