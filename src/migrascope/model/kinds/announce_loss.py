@@ -10,7 +10,7 @@ priority 65535) drops RARP.
 
 **Limits.** Any other frame that the guest sends teaches the switch as well: a guest that speaks is found by its first
 word. On the testbed what the guest itself announces passes. With [OVN](../testbed.md#ovn) that activates ports by RARP
-the guest is unreachable until the last RARP has passed, or for good."""
+the guest is unreachable until a RARP has passed, or Nova has activated the binding of its new host."""
 
 from typing import TYPE_CHECKING
 
