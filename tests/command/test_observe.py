@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commandline import migrascope
-from loopback import Site, listening
+from loopback import Site, full, listening
 
 from migrascope.model.observation import BackOff, Blackout, End, Event, Target, schema
 from migrascope.model.problem import Problem
@@ -139,17 +138,8 @@ def test_into_a_pipe_go_lines_alone(tmp_path: Path, port: int) -> None:
 
 
 def test_what_never_answers_is_named_at_the_end(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        port = full.getsockname()[1]
-        waiting = [socket.socket() for _ in range(3)]
-        try:
-            for sock in waiting:
-                sock.setblocking(False)
-                sock.connect_ex(("127.0.0.1", port))
-            ended = migrascope("observe", "127.0.0.1", "--port", str(port), "--for", "1s", folder=tmp_path)
-        finally:
-            for sock in waiting:
-                sock.close()
+    with full() as port:
+        ended = migrascope("observe", "127.0.0.1", "--port", str(port), "--for", "1s", folder=tmp_path)
     assert ended.code == 4
     assert "it does not answer yet" in ended.stdout
     assert "none answered" in ended.stdout

@@ -18,6 +18,22 @@ def listening(port: int = 0) -> socket.socket:
     return server
 
 
+@contextlib.contextmanager
+def full() -> Iterator[int]:
+    """The number of a port that is open and has no room: what asks there now gets no answer."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        number = server.getsockname()[1]
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", number))
+            yield number
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
 class Site(ThreadingHTTPServer):
     """Answers every request alike. asked: how often it was."""
 

@@ -47,26 +47,29 @@ def scenarios(good: Sequence[TrialResult]) -> list[Finding]:
 
 def disturbances(good: Sequence[TrialResult]) -> list[Finding]:
     """Each disturbance against the undisturbed trials; one sentence for all that have too few blocks."""
-    beside = _beside(good, "disturbance")
-    found = [_against("dose", name, ours, others, COMPARED | FELT) for name, ours, others in beside]
-    return _few_as_one("dose", "disturbances against none", found)
+    return _levels(good, "dose", "disturbance", "none", "disturbances against none")
 
 
 def storages(good: Sequence[TrialResult]) -> list[Finding]:
     """Volumes that were copied against those that both hosts reach, all else equal: what shared storage saves."""
-    beside = _beside(good, "storage", SHARED)
-    found = [_against("storage", name, ours, others, COMPARED | FELT, SHARED) for name, ours, others in beside]
-    return _few_as_one("storage", "comparisons of copied volumes with shared ones", found)
+    return _levels(good, "storage", "storage", SHARED, "comparisons of copied volumes with shared ones")
 
 
 def networks(good: Sequence[TrialResult]) -> list[Finding]:
     """Each network of the plan against its first, all else equal."""
     levels = good[0].facts.plan.get("axes", {}).get("network", []) if good else []
-    if len(levels) < 2:
+    if not levels:
         return []
-    beside = _beside(good, "network", levels[0])
-    found = [_against("network", name, ours, others, COMPARED | FELT, levels[0]) for name, ours, others in beside]
-    return _few_as_one("network", f"comparisons of networks with {levels[0]}", found)
+    return _levels(good, "network", "network", levels[0], f"comparisons of networks with {levels[0]}")
+
+
+def _levels(good: Sequence[TrialResult], topic: str, factor: str, without: str, what: str) -> list[Finding]:
+    """Each level of a factor against the one that stands for nothing of it. what: the comparisons, in words."""
+    found = [
+        _against(topic, name, ours, others, COMPARED | FELT, without)
+        for name, ours, others in _beside(good, factor, without)
+    ]
+    return _few_as_one(topic, what, found)
 
 
 def _few_as_one(topic: str, what: str, found: list[Finding]) -> list[Finding]:

@@ -1,12 +1,13 @@
 """Where the time of a network blackout goes: named steps, one after another, and what none of them explains."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from migrascope.metrics import ovn, wiring
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.network import migration_gap
 from migrascope.metrics.packets import NS, Packets
+from migrascope.metrics.steps import Edge
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
@@ -25,16 +26,6 @@ UNEXPLAINED = "unexplained"
 KEYS = tuple(f"blackout_step_s.{name}" for name in (*STEPS, UNEXPLAINED))
 SOURCE = "echo, qmp_event, announce, ovn"
 NOT_HELD = "no OVN held the port back until a RARP"
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A moment between two steps, mono ns, which table told it, and the parts of its error, ns (see
-    model.measured.ERRORS)."""
-
-    ns: float
-    source: str
-    errors_ns: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

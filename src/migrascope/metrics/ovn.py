@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -143,7 +144,7 @@ def wired(recording: Recording, windows: Windows) -> Wired | None:
     if not names or windows.request is None:
         return None
     story = _Story(recording, windows.request, found, names)
-    return Wired(story.stamps(), story.held(), story.unbound_ns(), story.lag_ns())
+    return Wired(story.stamps(), story.held(), story.unbound_ns(), story.lag_ns)
 
 
 class _Story:
@@ -165,6 +166,7 @@ class _Story:
         moment = on_our_clock(self._recording, host, wall_ns)
         return Stamp(moment[0], {"resolution": resolution_ns, "clock": moment[1]}) if moment is not None else None
 
+    @cached_property
     def lag_ns(self) -> float | None:
         lags = [change.read_ns - int(stamp) * MS_NS for change in self._interfaces if (stamp := _installed(change))]
         return max(lags, default=None)
@@ -184,7 +186,7 @@ class _Story:
                 lambda new: self._destination in new["options"].get("additional-chassis-activated", "").split(",")
             ),
             "unblocked": self._unblocked(),
-            "switched": self._bound(lambda new: self._row in members(new["chassis"])),
+            "switched": self._switched(),
             "up": self._up(),
             "told": self._told(),
         }
@@ -194,6 +196,9 @@ class _Story:
         """When the port's binding first showed it."""
         first = next((change for change in self._bindings if shows(change.new)), None)
         return self._read(first.host, first.read_ns) if first is not None else None
+
+    def _switched(self) -> Stamp | None:
+        return self._bound(lambda new: self._row in members(new["chassis"]))
 
     def _up(self) -> Stamp | None:
         """When it was up on the destination to stay: its binding may be lost for some ms after it has switched."""
@@ -205,7 +210,7 @@ class _Story:
 
     def _read(self, host: str, wall_ns: int) -> Stamp | None:
         """The stamp of what was read then: it is late by what the reading took, as far as that is known."""
-        return self._stamp(host, wall_ns, max(self.lag_ns() or 0.0, MS_NS))
+        return self._stamp(host, wall_ns, max(self.lag_ns or 0.0, MS_NS))
 
     def _installed(self) -> Stamp | None:
         """OVN's own first stamp on the destination, in whole ms, cut off."""
@@ -245,7 +250,7 @@ class _Story:
         return None
 
     def _told(self) -> Stamp | None:
-        switched = self._bound(lambda new: self._row in members(new["chassis"]))
+        switched = self._switched()
         if switched is None:
             return None
         return self._said(None, "neutron-api", "OVN reports status up for port", switched.ns)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ovntrial import wired
 
-from migrascope.metrics.blackout_steps import KEYS, STEPS, UNEXPLAINED, Edge, Piece, split
+from migrascope.metrics.blackout_steps import KEYS, STEPS, UNEXPLAINED, Piece, split
+from migrascope.metrics.steps import Edge
 from migrascope.metrics.trial import measure
 from migrascope.model.measured import Measured
 from migrascope.store.recording import Recording

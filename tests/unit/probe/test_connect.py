@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from loopback import full
 
 from migrascope.probe.connect import GIVEN_UP_NS, ConnectSocket
 
@@ -58,18 +59,8 @@ def test_a_port_that_refuses_gives_no_reply(listener: socket.socket) -> None:
 
 
 def test_a_handshake_is_given_up_before_its_syn_is_sent_again() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        port = full.getsockname()[1]
-        waiting = [socket.socket() for _ in range(3)]
-        try:
-            for sock in waiting:
-                sock.setblocking(False)
-                sock.connect_ex(("127.0.0.1", port))
-            with ConnectSocket("127.0.0.1", port) as prober:
-                begun = prober.send(prober.request(7))
-                assert wait_for(prober, 1, 1.5) == []
-                assert time.monotonic_ns() - begun > GIVEN_UP_NS
-                assert prober.pending == 0
-        finally:
-            for sock in waiting:
-                sock.close()
+    with full() as port, ConnectSocket("127.0.0.1", port) as prober:
+        begun = prober.send(prober.request(7))
+        assert wait_for(prober, 1, 1.5) == []
+        assert time.monotonic_ns() - begun > GIVEN_UP_NS
+        assert prober.pending == 0

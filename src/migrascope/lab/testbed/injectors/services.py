@@ -22,8 +22,7 @@ class Service:
 
     async def arm(self) -> None:
         """Finds the process. Problem where the service does not run."""
-        if "*" in self._units[0]:
-            self._units = [await unit_of(self._node, self._units[0])]
+        self._units[0] = await unit_of(self._node, self._units[0])
         self._pid = await _main_process(self._node, self._units[0])
 
     async def apply(self) -> str:
@@ -48,8 +47,7 @@ class ServiceHangs:
 
     async def arm(self) -> None:
         """Finds its processes. Problem where the service does not run."""
-        unit = await unit_of(self._node, self._unit) if "*" in self._unit else self._unit
-        main = await _main_process(self._node, unit)
+        main = await _main_process(self._node, await unit_of(self._node, self._unit))
         group = _cgroup(main)
         self._pids = [pid for pid in members(self._node.pid() or 0) if _cgroup(pid) == group]
 
@@ -89,7 +87,9 @@ def _cgroup(pid: int) -> str:
 
 
 async def unit_of(node: Container, pattern: str) -> str:
-    """The unit of a node that a pattern means. Problem where there is none."""
+    """The unit of a node that a pattern means, or the one that it names. Problem where none fits the pattern."""
+    if "*" not in pattern:
+        return pattern
     listed = await node.run(["systemctl", "list-units", "--plain", "--no-legend", pattern])
     if not listed.strip():
         raise Problem(f"{pattern} does not run on {node.name}")
