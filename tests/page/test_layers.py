@@ -87,7 +87,7 @@ def test_the_chosen_trial_is_shown(page: Page) -> None:
 
 
 def test_the_tables_and_the_bars_say_the_same(page: Page) -> None:
-    rows = page.locator("#layers table.numbers:not(#downtimes) tbody tr")
+    rows = page.locator("#steps tbody tr")
     names = [row.locator("td.word").first.inner_text() for row in rows.all()]
     assert "pre live migration" in names
     counts = page.locator("#downtimes tbody tr")
