@@ -20,10 +20,11 @@ from migrascope.cloud.client import Cloud  # noqa: E402
 from migrascope.lab.boot_image import BootImage  # noqa: E402
 from migrascope.lab.openstack.access import CloudAccess  # noqa: E402
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors  # noqa: E402
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest  # noqa: E402
+from migrascope.lab.openstack.ownership import InstanceRequest  # noqa: E402
 from migrascope.lab.openstack.resources import Ground, Resources  # noqa: E402
 from migrascope.metrics.trial import measure  # noqa: E402
 from migrascope.model.schedule import schedule  # noqa: E402
+from migrascope.node.machine import TAG  # noqa: E402
 from migrascope.node.namespace import Namespace  # noqa: E402
 from migrascope.node.register import Register  # noqa: E402
 from migrascope.store.runfolder import RunFolder  # noqa: E402

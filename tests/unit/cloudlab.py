@@ -12,9 +12,10 @@ from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Resources
 from migrascope.model.schedule import Factors
+from migrascope.node.machine import TAG
 from migrascope.node.register import Register
 
 OURS, RUN = f"{TAG}-aaaaaaaaaaaa", "ms000001"

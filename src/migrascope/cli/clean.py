@@ -24,14 +24,16 @@ def clean(
         bool, Parameter(negative="", help="In a cloud, what other machines' runs made too.")
     ] = False,
     hosts: Annotated[str | None, Parameter(help="Two libvirt hosts of yours: URI,URI.")] = None,
-    domain: Annotated[str | None, Parameter(help="With --hosts: the domain that a run was to migrate.")] = None,
+    domain: Annotated[
+        str | None, Parameter(help="With --hosts: the domain of yours that a run was to migrate.")
+    ] = None,
     list_: Annotated[bool, Parameter(name="--list", negative="", help="In a cloud or on hosts, list only.")] = False,
     json: Json = False,
 ) -> int:
     """Removes what killed runs left, namespaces, processes and folders here, and images of the cache that newer ones
     have superseded and nothing has used for 30 days. With --cloud or --testbed: what runs made in that cloud, after
-    listing it. With --hosts and --domain: says where the domain runs, and ends the migration of a run that was killed,
-    if it still goes on, and no other.
+    listing it. With --hosts: what runs made on these hosts of guests of ours; with --domain says where that domain
+    runs, and ends the migration of a run that was killed, if it still goes on, and no other.
 
     What a run alive on this machine uses is never touched. Runs of other machines may be alive: what they made stays
     unless --all-machines is given. 4 if something stays that should go.
@@ -76,7 +78,7 @@ def _clean_hosts(hosts: str, domain: str, only: bool, json: bool) -> int:
 
 def _clean_cloud(cloud: str | None, testbed: str | None, images: bool, everyones: bool, only: bool, json: bool) -> int:
     from migrascope.lab.openstack import leftovers  # openstacksdk is an extra, and takes a second
-    from migrascope.lab.openstack.ownership import machine_tag
+    from migrascope.node.machine import machine_tag
     from migrascope.study.labs.access import connect
 
     where = connect(cloud, testbed)

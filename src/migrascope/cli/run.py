@@ -125,14 +125,14 @@ def run(
                     shown.open(folder.path)
                 done = await resume(folder, images, told)
             else:
-                ready = await _with_their_domain(loaded, progress) if loaded.libvirt.hosts else loaded
+                ready = await _on_hosts(loaded, progress) if loaded.libvirt.hosts else loaded
                 done = await execute(ready, runs, images, told, borrowed, begun)
         finally:
             if shown is not None:
                 shown.close()
             progress.give()
         code = table_and_report(done, stdout())
-        return EXIT_INTERRUPTED if loaded.libvirt.hosts and interrupted(done) else code
+        return EXIT_INTERRUPTED if loaded.their_domain and interrupted(done) else code
 
     try:
         with exposing(metrics, progress.step) as exposition:
@@ -147,8 +147,9 @@ def _chosen(plan: str | None, hosts: str | None) -> str | None:
     return plan if plan is not None or hosts is not None else "website"
 
 
-async def _with_their_domain(plan: Plan, progress: ConsoleProgress) -> Plan:
-    """The plan with how the domain is watched, after all that it needs was asked. Problem, with all that is missing."""
+async def _on_hosts(plan: Plan, progress: ConsoleProgress) -> Plan:
+    """The plan, of a domain of theirs with how it is watched, after all that it needs was asked. Problem, with all that
+    is missing."""
     from migrascope.study.doctor.hosts import hosts_checks
     from migrascope.study.observation.observed import with_their_domain
 
@@ -156,6 +157,8 @@ async def _with_their_domain(plan: Plan, progress: ConsoleProgress) -> Plan:
     missing = blocking(await hosts_checks(plan.libvirt))
     if missing:
         raise Problem("the plan cannot be run on these hosts:\n  " + "\n  ".join(missing))
+    if not plan.their_domain:
+        return plan
     ready, words = await with_their_domain(plan)
     if words:
         progress.step(f"{plan.libvirt.url}: {words}")

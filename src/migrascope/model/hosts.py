@@ -1,10 +1,13 @@
-"""Two libvirt hosts of others and a domain on them: what the lab "libvirt" is told where it brings up none."""
+"""Two libvirt hosts of others, and a domain of theirs or a guest of ours there: what the lab "libvirt" is told where it
+brings up none."""
 
 import ipaddress
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from migrascope.model.address import OptionalAddress, reachable
+from migrascope.model.name import ForeignName, OptionalForeignName
 from migrascope.model.observed import url_problem
 from migrascope.model.quantity import Part
 
@@ -14,15 +17,54 @@ PASSWORD = (
 )
 
 
+class GuestPlan(Part):
+    """A guest of ours on their hosts, made anew for each trial and removed after it.
+
+    pool: libvirt's storage pool for its volumes, of this name on both hosts and of files; shared between them, or one
+    of each host's own, as axes.storage says. bridge, network: what its interface joins on both hosts: a bridge, or one
+    of libvirt's networks; one of them. address: its IPv4 address with the prefix length, which nobody else has;
+    gateway: its router's, empty where this machine is on the same network."""
+
+    pool: ForeignName
+    bridge: OptionalForeignName = ""
+    network: OptionalForeignName = ""
+    address: str
+    gateway: OptionalAddress = ""
+
+    @property
+    def link(self) -> tuple[str, str]:
+        """The kind of what its interface joins, "bridge" or "network", and its name."""
+        return ("network", self.network) if self.network else ("bridge", self.bridge)
+
+    def problem(self) -> str | None:
+        """Why no guest can be made by it, or None."""
+        if bool(self.bridge) == bool(self.network):
+            return "bridge: a bridge or a network of libvirt's is wanted, one of them"
+        wrong = (
+            f"address: {self.address!r} is no machine's IPv4 address with its prefix length, as 192.0.2.50/24 is one"
+        )
+        try:
+            network = ipaddress.IPv4Interface(self.address).network
+            address = ipaddress.IPv4Address(reachable(self.address.partition("/")[0]))
+        except ValueError:
+            return wrong
+        if network.prefixlen > 30 or address in (network[0], network[-1]):
+            return wrong
+        if self.gateway and ipaddress.ip_address(self.gateway) not in network:
+            return f"gateway: {self.gateway} is not in the network of {self.address}"
+        return None
+
+
 class HostsPlan(Part):
-    """Their hosts, and their domain, which is migrated to and fro; without hosts two are brought up on this machine.
+    """Their hosts, and what is migrated to and fro: a domain of theirs, or a guest of ours; without hosts two are
+    brought up on this machine.
 
     hosts: libvirt's URIs of both. domain: by its name there. url: a page of it, which is visited; the host in it is
     probed. addresses: IP addresses of both hosts, in their order, to which the stream goes; empty: what libvirt
     chooses. peer_to_peer: the source's libvirt speaks to the destination's itself, by the URI given here; else both are
     led from this machine. monitor: QEMU may be asked through its monitor, for which libvirt calls a domain tainted.
     may_restart: the domain is rebooted before each trial; else it never stops, and what it has been through is part of
-    each figure."""
+    each figure. guest: one of ours instead of a domain of theirs."""
 
     hosts: list[str] = Field(default_factory=list)
     domain: str = Field("", max_length=200)
@@ -31,6 +73,7 @@ class HostsPlan(Part):
     peer_to_peer: bool = False
     monitor: bool = False
     may_restart: bool = False
+    guest: GuestPlan | None = None
 
     def problem(self) -> str | None:
         """Why nothing can be migrated by it, or None where it can, or where it names no hosts."""
@@ -39,12 +82,22 @@ class HostsPlan(Part):
             return f"{set_without}: it is of hosts of one's own, and libvirt.hosts names none" if set_without else None
         if problem := hosts_problem(self.hosts):
             return f"hosts: {problem}"
+        if self.guest is not None:
+            return self._guests_problem(self.guest)
         if not self.domain:
             return "domain: the name of the domain that is migrated is missing"
         if not self.url:
             return "url: a page of the domain is missing, as http://web1/"
         if problem := page_problem(self.url):
             return f"url: {problem}"
+        return addresses_problem(self.addresses)
+
+    def _guests_problem(self, guest: GuestPlan) -> str | None:
+        for name in ("domain", "url", "monitor", "may_restart"):
+            if getattr(self, name):
+                return f"{name}: it is of a domain of theirs, and libvirt.guest asks for a guest of ours; leave one out"
+        if problem := guest.problem():
+            return f"guest.{problem}"
         return addresses_problem(self.addresses)
 
 

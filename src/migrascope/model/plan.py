@@ -9,6 +9,7 @@ from migrascope.model.address import OptionalAddress
 from migrascope.model.axes import Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.family import FIRST, SECOND, Family
+from migrascope.model.host_limits import not_on_hosts
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.lab_limits import not_there
 from migrascope.model.load import Load
@@ -29,8 +30,6 @@ FOREIGN_VISITS = 10.0
 MOST_TRIALS = 10_000
 EMBEDDED = ("qemu", "libvirt")
 """The labs that are brought up on this machine for a run."""
-OF_MIGRATION = ("policy", "downtime_limit")
-"""The axes that are no property of a guest, of its disturbance, or of a link of ours."""
 LINKS = ("management", "storage", "migration", "tenant", "external")
 
 
@@ -231,23 +230,8 @@ class Plan(Part):
     def _on_their_hosts(self) -> Self:
         if problem := self.libvirt.problem():
             raise ValueError(f"libvirt.{problem}")
-        if not self.libvirt.hosts:
-            return self
-        if self.lab.kind != "libvirt":
-            raise ValueError(f"libvirt.hosts: hosts of others are of the lab libvirt, not {self.lab.kind}")
-        if self.observed.command or self.observed.prepare:
-            raise ValueError("observed.command: libvirt migrates the domain, and nothing else is run; leave it out")
-        if self.capture.enabled or self.probes.stamp_rate or self.visitors.fits or self.visitors.viewers:
-            raise ValueError(
-                "libvirt.hosts: of a domain of others there is no capture, no stamp_rate and no viewer, and visits are "
-                "numbers"
-            )
-        theirs = {name: levels for name, levels in self.axes if name not in OF_MIGRATION}
-        plain = dict(Axes(scenario=["none"]))
-        if changed := [name for name, levels in theirs.items() if levels != plain[name]] + ["also"] * bool(self.also):
-            raise ValueError(
-                f"axes.{changed[0]}: of a domain of others only {' and '.join(OF_MIGRATION)} can be set; leave it out"
-            )
+        if self.libvirt.hosts and (problem := not_on_hosts(self)):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -277,8 +261,9 @@ class Plan(Part):
         axes = self.axes
         if problem := disturbance.refused_on(self.lab.kind):
             return problem
-        if self.cloud.name and not disturbance.made.in_guest:
-            return "a cloud of others is not disturbed, only a testbed is; load in the guest goes everywhere"
+        if self.foreign and not disturbance.made.in_guest:
+            whose = "a cloud of others is" if self.cloud.name else "hosts of others are"
+            return f"{whose} not disturbed, only a lab of this machine is; load in the guest goes everywhere"
         for name, policy in self.chosen_policies().items():
             if problem := disturbance.refused_by(policy):
                 return f"policy {name}: {problem}"
@@ -297,6 +282,11 @@ class Plan(Part):
     def embedded(self) -> bool:
         """Whether its hosts are brought up on this machine for a run."""
         return self.lab.kind in EMBEDDED and not self.libvirt.hosts
+
+    @property
+    def their_domain(self) -> bool:
+        """Whether a domain of others is migrated, on their hosts."""
+        return bool(self.libvirt.hosts) and self.libvirt.guest is None
 
     @property
     def foreign(self) -> bool:

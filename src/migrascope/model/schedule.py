@@ -103,11 +103,11 @@ def _chosen(plan: Plan, axes: Axes) -> list[Factors]:
 
 
 def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
-    """At an address of others nothing is known of the machine and set of its migration but the command, on their hosts
-    what libvirt is told."""
+    """At an address of others nothing is known of the machine and set of its migration but the command, of their domain
+    what libvirt is told, and of the links between their hosts nothing."""
     if plan.lab.kind == "address":
         return [Factors("none", COMMAND, 0, 0.0, 0.0, "unknown")]
-    if plan.libvirt.hosts:
+    if plan.their_domain:
         told = itertools.product(axes.policy, axes.downtime_limit)
         return [Factors("none", policy, 0, 0.0, limit, "unknown") for policy, limit in told]
     writers = [
@@ -118,7 +118,7 @@ def _crossed(plan: Plan, axes: Axes) -> list[Factors]:
         axes.scenario,
         axes.policy,
         axes.memory,
-        axes.link,
+        [0.0] if plan.libvirt.hosts else axes.link,
         axes.downtime_limit,
         axes.cache,
         axes.resident,
@@ -172,6 +172,6 @@ def schedule(plan: Plan) -> list[TrialSpec]:
         for factors in order:
             number = len(trials) + 1
             # A domain of others is where the trial before has left it.
-            turn = number if plan.libvirt.hosts else block
+            turn = number if plan.their_domain else block
             trials.append(TrialSpec(number, block, factors, *(HOSTS if turn % 2 else HOSTS[::-1])))
     return trials

@@ -273,3 +273,8 @@ def registers(labs: Path = LABS) -> list[Register]:
     """All labs whose folder is there, running ones too."""
     found = sorted(labs.iterdir()) if labs.exists() else []
     return [Register(path) for path in found if _ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+
+
+def alive() -> set[str]:
+    """The ids of the labs of this machine that are in use."""
+    return {register.id for register in registers() if register.owned()}

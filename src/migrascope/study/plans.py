@@ -6,6 +6,7 @@ import tomllib
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import tomli_w
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from migrascope.lab.hosts.policy import refused as refused_on_hosts
+from migrascope.lab.hosts.policy import refused_of_guest
 from migrascope.lab.libvirt.policy import refused as refused_by_libvirt
 from migrascope.lab.openstack.policy import refused as refused_by_nova
 from migrascope.model.observation import OWN_VISITS
@@ -99,7 +101,8 @@ class Options:
             _table(value, "fleet")["count"] = [1, self.instances] if self.instances > 1 else [self.instances]
             _table(value, "axes")["scenario"] = ["none"]
             value.pop("also", None)
-        return _on_hosts(value) if _table(value, "libvirt").get("hosts") else value
+        libvirt = _table(value, "libvirt")
+        return _on_hosts(value) if libvirt.get("hosts") and "guest" not in libvirt else value
 
     def words(self) -> str:
         """The options as they are written, each after a blank."""
@@ -154,10 +157,12 @@ def fitted(plan: Plan) -> Plan:
     where the plan names none.
     """
     policies = plan.chosen_policies()
-    if refused := refused_on_hosts if plan.libvirt.hosts else _REFUSED.get(plan.lab.kind):
+    if refused := _refusal(plan):
         beyond = [f"policy {name}: {why}" for name, policy in policies.items() if (why := refused(policy))]
         if beyond:
             raise PlanError(plan.name, beyond)
+    if plan.libvirt.guest is not None:
+        return _patient(plan)
     if plan.lab.kind != "openstack":
         return plan
     if plan.cloud.name and len(policies) > 1:
@@ -165,17 +170,6 @@ def fitted(plan: Plan) -> Plan:
         raise PlanError(plan.name, [words])
     if plan.axes.vcpus:
         raise PlanError(plan.name, ["axes.vcpus: on OpenStack a run has one flavor: write instance.vcpus"])
-    said = plan.windows.model_fields_set
-    windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
-    changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}
-    if "outage" not in plan.verdict.model_fields_set:
-        changes["verdict"] = plan.verdict.model_copy(update={"outage": CLOUD_OUTAGE_S})
-    if plan.cloud.name:
-        gentle = {"echo_rate": FOREIGN_ECHO_RATE, "echo_kind": "auto"}
-        probes = {key: value for key, value in gentle.items() if key not in plan.probes.model_fields_set}
-        changes["probes"] = plan.probes.model_copy(update=probes)
-        if "most" not in plan.visitors.model_fields_set:
-            changes["visitors"] = plan.visitors.model_copy(update={"most": FOREIGN_VISITS})
     scenarios = dict.fromkeys(name for _, axes in plan.parts() for name in axes.scenario)
     streamed = [name for name in scenarios if name in ("online", "relay")]
     if plan.cloud.name and streamed and not plan.cloud.origin:
@@ -183,6 +177,31 @@ def fitted(plan: Plan) -> Plan:
             f"axes.scenario: {', '.join(streamed)} need cloud.origin, the address of the stream for visitors and guest"
         )
         raise PlanError(plan.name, [words])
+    return _patient(plan)
+
+
+def _refusal(plan: Plan) -> Callable[[Policy], str | None] | None:
+    """Why what migrates there cannot carry out a policy; None where it can all."""
+    if plan.their_domain:
+        return refused_on_hosts
+    if plan.libvirt.guest is not None:
+        return partial(refused_of_guest, peer_to_peer=plan.libvirt.peer_to_peer)
+    return _REFUSED.get(plan.lab.kind)
+
+
+def _patient(plan: Plan) -> Plan:
+    """The plan with more time, and where others own the hosts gentler, where it does not say that itself."""
+    said = plan.windows.model_fields_set
+    windows = {key: value for key, value in CLOUD_WINDOWS.items() if key not in said}
+    changes: dict[str, Any] = {"windows": plan.windows.model_copy(update=windows)}
+    if "outage" not in plan.verdict.model_fields_set:
+        changes["verdict"] = plan.verdict.model_copy(update={"outage": CLOUD_OUTAGE_S})
+    if plan.foreign:
+        gentle = {"echo_rate": FOREIGN_ECHO_RATE, "echo_kind": "auto"}
+        probes = {key: value for key, value in gentle.items() if key not in plan.probes.model_fields_set}
+        changes["probes"] = plan.probes.model_copy(update=probes)
+        if "most" not in plan.visitors.model_fields_set:
+            changes["visitors"] = plan.visitors.model_copy(update={"most": FOREIGN_VISITS})
     return plan.model_copy(update=changes)
 
 

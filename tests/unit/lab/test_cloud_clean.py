@@ -15,9 +15,10 @@ from fakecloud import FakeCloud, Fault
 from migrascope.cloud.client import Cloud
 from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.leftovers import Leftover
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest, OwnerTags, machine_tag
+from migrascope.lab.openstack.ownership import InstanceRequest, OwnerTags
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.node import register
+from migrascope.node.machine import TAG, machine_tag
 
 OURS, THEIRS = f"{TAG}-aaaaaaaaaaaa", f"{TAG}-bbbbbbbbbbbb"
 

@@ -185,7 +185,7 @@ async def test_calls_are_answered_or_refused_in_libvirt_s_words(python: list[str
     try:
         assert connection.versions == {"libvirt": 11003000, "qemu": 10000002}
         assert await connection.call("sum", 7, {"flags": ["VIR_A", "VIR_B"]}, on=("name", "vm-1")) == [7, 5]
-        assert await connection.call("made", on=("name", "vm-1")) is None
+        assert await connection.call("made", on=("name", "vm-1")) == "vm-1"
         assert await connection.call("qmp", "query-status", on=("name", "vm-1")) == {"asked": "query-status"}
         with pytest.raises(LibvirtError, match="host-a: Domain not found"):
             await connection.call("name", on=("name", "vm-2"))

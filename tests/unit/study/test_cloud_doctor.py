@@ -12,10 +12,10 @@ from commandline import migrascope
 from fakecloud import FakeCloud, Fault
 from publickeys import PUBLIC
 
-from migrascope.lab.openstack.ownership import TAG
 from migrascope.metrics.catalogue import Need
 from migrascope.model.axes import Axes
 from migrascope.model.plan import CapturePlan, Plan
+from migrascope.node.machine import TAG
 from migrascope.study.doctor import cloud, metric_availability
 from migrascope.study.doctor.metric_availability import WHY, availability
 

@@ -23,7 +23,7 @@ from migrascope.lab.boot_image import BootImage
 from migrascope.lab.fleet import State
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.metrics.catalogue import metric_of
 from migrascope.metrics.fleet import Instance, instances
@@ -31,6 +31,7 @@ from migrascope.metrics.trial import measure
 from migrascope.model.measured import Measured
 from migrascope.model.plan import FleetPlan
 from migrascope.model.schedule import schedule
+from migrascope.node.machine import TAG
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
 from migrascope.report.build import write_results

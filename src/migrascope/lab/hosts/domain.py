@@ -94,20 +94,7 @@ class TheirDomain(Placed):
     async def ask(self, destination: str) -> None:
         """Has it migrated, to the end. LibvirtError with libvirt's words."""
         request = request_of(self.policy, peer_to_peer=self._plan.peer_to_peer)
-        parameters = self._way(destination) | request.parameters
-        uri, flags = self._pair.uris[destination], {"flags": request.flags}
-        if self._plan.peer_to_peer:
-            await self.call(self.host, "migrateToURI3", uri, parameters, flags, timeout_s=None)
-        else:
-            await self.call(self.host, "migrate3", {"connect": uri}, parameters, flags, timeout_s=None)
-
-    def _way(self, destination: str) -> dict[str, str]:
-        """Where the stream goes; empty where that is left to libvirt."""
-        addresses = dict(zip(self._pair.uris, self._plan.addresses, strict=False))
-        if not addresses:
-            return {}
-        address = addresses[destination]
-        return {"migrate_uri": f"tcp://[{address}]" if ":" in address else f"tcp://{address}"}
+        await self._pair.migrate(self, self.host, destination, request, self._plan)
 
     async def over(self) -> bool:
         """Whether both hosts answer, and no job goes on on either."""

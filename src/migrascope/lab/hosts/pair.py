@@ -5,7 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
-from migrascope.lab.libvirt.connection import NONE, Connection, LibvirtError
+from migrascope.lab.libvirt.connection import NONE, Connection, LibvirtError, version_text
+from migrascope.lab.libvirt.placed import Placed
+from migrascope.lab.libvirt.policy import Request
+from migrascope.model.family import host_of
+from migrascope.model.hosts import HostsPlan
 from migrascope.model.problem import Problem
 
 
@@ -37,6 +41,27 @@ class Pair:
     def other(self, host: str) -> str:
         """The other of both hosts."""
         return next(name for name in self.connections if name != host)
+
+    def versions(self) -> dict[str, str]:
+        """libvirt's and QEMU's, of both hosts, each once."""
+        hosts = list(self.connections.values())
+        return {
+            name: ", ".join(dict.fromkeys(version_text(host.versions[name]) for host in hosts))
+            for name in hosts[0].versions
+        }
+
+    async def migrate(self, domain: Placed, source: str, destination: str, request: Request, plan: HostsPlan) -> None:
+        """Has a domain migrated, to the end. plan: who leads, and where the stream goes. LibvirtError with libvirt's
+        words."""
+        addresses = dict(zip(self.uris, plan.addresses, strict=False))
+        parameters = request.parameters
+        if address := addresses.get(destination):
+            parameters = {"migrate_uri": f"tcp://{host_of(address)}"} | parameters
+        uri, flags = self.uris[destination], {"flags": request.flags}
+        if plan.peer_to_peer:
+            await domain.call(source, "migrateToURI3", uri, parameters, flags, timeout_s=None)
+        else:
+            await domain.call(source, "migrate3", {"connect": uri}, parameters, flags, timeout_s=None)
 
     async def uuid_of(self, domain: str) -> str:
         """The UUID of a domain by its name. Problem where neither host knows it, or each knows another."""

@@ -17,7 +17,8 @@ _LEAVES_S = 5.0
 """Maximum time for an agent to end that carries nothing out."""
 LOCAL = "qemu:///system"
 On = tuple[str, str]
-"""What a call is about: "name" or "domain" (UUID), "network" or "volume" (path), and its key."""
+"""What a call is about, and its key: "name" or "domain" (UUID), "network", "pool", "volume" (path) or "stored" (a
+pool's name, a stroke, a volume's)."""
 NONE = "Domain not found"
 """How libvirt's words begin where there is no domain of a name."""
 

@@ -19,8 +19,10 @@ _DOMAIN_TYPE = {"kvm": "kvm", "tcg": "qemu"}
 @dataclass(frozen=True)
 class DomainSpec:
     """A domain to be made, with a UUID of its own. run: whose it is. volume: address and port of the NBD server that
-    has it under the domain's name, or its file on each host, which a migration copies. tap: of its interface in each
-    host, on that bridge. serial: the file to which its console goes."""
+    has it under the domain's name, or its file on each host: that of shared storage, or else one that a migration
+    copies. tap: of its interface in each host; empty: libvirt's choice. bridge: what the interface joins; network: one
+    of libvirt's instead. serial: the file to which its console goes; None: a terminal of its host. machine: the tag of
+    the machine whose run it is, where others' hosts have it."""
 
     name: str
     run: str
@@ -32,12 +34,15 @@ class DomainSpec:
     mac: str
     tap: str
     bridge: str
-    serial: Path
+    serial: Path | None
     uuid: str = field(default_factory=lambda: str(uuid4()))
+    network: str = ""
+    shared_file: bool = False
+    machine: str = ""
 
     @property
     def storage(self) -> Storage:
-        return COPIED if isinstance(self.volume, PurePath) else SHARED
+        return COPIED if isinstance(self.volume, PurePath) and not self.shared_file else SHARED
 
 
 def xml(spec: DomainSpec) -> str:
@@ -47,6 +52,8 @@ def xml(spec: DomainSpec) -> str:
     _text(root, "uuid", spec.uuid)
     mark = SubElement(SubElement(root, "metadata"), f"{{{MARK}}}run")
     mark.set("id", spec.run)
+    if spec.machine:
+        mark.set("machine", spec.machine)
     _text(root, "memory", str(spec.memory_bytes), unit="b")
     _text(root, "vcpu", str(spec.vcpus))
     system = SubElement(root, "os")
@@ -76,10 +83,12 @@ def _cpu(accelerator: str) -> Element:
 def _devices(spec: DomainSpec) -> Element:
     devices = Element("devices")
     _disk(devices, spec)
-    interface = SubElement(devices, "interface", type="bridge")
+    kind, name = ("network", spec.network) if spec.network else ("bridge", spec.bridge)
+    interface = SubElement(devices, "interface", type=kind)
     SubElement(interface, "mac", address=spec.mac)
-    SubElement(interface, "source", bridge=spec.bridge)
-    SubElement(interface, "target", dev=spec.tap)
+    SubElement(interface, "source", {kind: name})
+    if spec.tap:
+        SubElement(interface, "target", dev=spec.tap)
     SubElement(interface, "model", type="virtio")
     SubElement(interface, "driver", name="qemu")
     SubElement(interface, "rom", enabled="no")
@@ -87,8 +96,9 @@ def _devices(spec: DomainSpec) -> Element:
     rng = SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     _on_root_bus(rng, 4)
-    serial = SubElement(devices, "serial", type="file")
-    SubElement(serial, "source", path=str(spec.serial), append="on")
+    serial = SubElement(devices, "serial", type="pty" if spec.serial is None else "file")
+    if spec.serial is not None:
+        SubElement(serial, "source", path=str(spec.serial), append="on")
     SubElement(serial, "target", port="0")
     SubElement(devices, "controller", type="usb", model="none")
     SubElement(devices, "memballoon", model="none")
@@ -98,7 +108,8 @@ def _devices(spec: DomainSpec) -> Element:
 def _disk(devices: Element, spec: DomainSpec) -> None:
     if isinstance(spec.volume, PurePath):
         disk = SubElement(devices, "disk", type="file", device="disk")
-        SubElement(disk, "driver", name="qemu", type="qcow2", cache="writeback")
+        # A file that both hosts have open: what one of them kept in its memory the other would not see.
+        SubElement(disk, "driver", name="qemu", type="qcow2", cache="none" if spec.shared_file else "writeback")
         SubElement(disk, "source", file=str(spec.volume))
     else:
         disk = SubElement(devices, "disk", type="network", device="disk")

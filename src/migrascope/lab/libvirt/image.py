@@ -8,8 +8,10 @@ LIBVIRT_HOST = Recipe(
     suite=HOST.suite,
     packages=(
         "qemu-system-x86",
+        "qemu-utils",
         "libvirt-daemon",
         "libvirt-daemon-driver-qemu",
+        "libvirt-daemon-driver-storage",
         "python3-libvirt",
         "iproute2",
         "mount",

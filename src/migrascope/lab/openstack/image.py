@@ -7,7 +7,8 @@ from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.boot_image import BootImage
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest
+from migrascope.lab.openstack.ownership import InstanceRequest
+from migrascope.node.machine import TAG
 
 _UPLOAD_S = 900
 _HARDWARE = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "hw_rng_model": "virtio"}

@@ -13,9 +13,10 @@ from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.fleet import CloudFleet
 from migrascope.lab.openstack.instance import CloudInstance, login
-from migrascope.lab.openstack.ownership import InstanceRequest, machine_tag
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.model.schedule import Factors
+from migrascope.node.machine import machine_tag
 from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register

@@ -9,8 +9,9 @@ from functools import partial
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.cloud.server import Server
 from migrascope.lab.openstack.attachments import detach, orphaned
-from migrascope.lab.openstack.ownership import TAG, OwnerTags
-from migrascope.node.register import registers
+from migrascope.lab.openstack.ownership import OwnerTags
+from migrascope.node.machine import TAG
+from migrascope.node.register import alive
 
 KINDS = ("server", "floating IP", "port", "volume", "security group", "image", "flavor")
 """In the order in which they can go."""
@@ -41,11 +42,6 @@ class Found:
     kept: list[Leftover]
     others: list[Leftover]
     living: set[str]
-
-
-def alive() -> set[str]:
-    """The tags of the runs that are alive on this machine."""
-    return {register.id for register in registers() if register.owned()}
 
 
 def find(cloud: Cloud, machine: str, living: Callable[[], set[str]] = alive) -> Found:

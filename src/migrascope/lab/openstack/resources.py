@@ -13,8 +13,9 @@ from migrascope.cloud.server import Server
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.model import stamp
+from migrascope.node.machine import TAG
 
 _RULES: tuple[dict[str, Any], ...] = (
     {"protocol": "icmp"},

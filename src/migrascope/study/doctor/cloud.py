@@ -7,11 +7,12 @@ from functools import partial
 
 from migrascope.cloud.client import Cloud, CloudError, answered
 from migrascope.lab.openstack.leftovers import find
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest, machine_tag
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Resources
 from migrascope.metrics.catalogue import Need
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
+from migrascope.node.machine import TAG, machine_tag
 from migrascope.study.doctor.machine import Check, browser, capture
 
 LEAST_API, HOST_API = (2, 52), (2, 74)

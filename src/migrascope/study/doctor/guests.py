@@ -122,24 +122,31 @@ async def _volume(pair: Pair, host: str, path: str) -> int | None:
 
 
 async def _links(guest: Guest, pair: Pair, destination: str) -> AsyncIterator[Check]:
-    to, uri = pair.connections[destination], pair.uris[destination]
     for kind, name in guest.links():
-        what = f"{kind} {name}".strip()
-        if kind == "network":
-            try:
-                active = await to.call("isActive", on=("network", name))
-            except LibvirtError as error:
-                yield Check(what, "fail", f"{destination}: {error.words}", f"virsh -c '{uri}' net-list --all")
-                continue
-            words = f"{destination} has it, {'active' if active else 'not active'}"
-            yield Check(what, "pass" if active else "fail", words, f"virsh -c '{uri}' net-start {name}")
-        elif kind == "bridge" and name in await _interfaces(pair, destination):
-            yield Check(what, "pass", f"{destination} has it")
-        elif kind in ("user", "passt"):
-            yield Check(what, "fail", "its connections do not outlive a migration", needed=False)
-        else:
-            words = f"libvirt on {destination} does not say whether it has it; without it the migration fails"
-            yield Check(what, "unknown", words, f"ip link show {name} on {destination}", needed=False)
+        yield await _link(pair, destination, kind, name)
+
+
+async def linked(pair: Pair, kind: str, name: str) -> AsyncIterator[Check]:
+    """Whether each host has what an interface is to join: kind "network" or "bridge", and its name."""
+    for host in pair.connections:
+        yield await _link(pair, host, kind, name)
+
+
+async def _link(pair: Pair, host: str, kind: str, name: str) -> Check:
+    to, uri, what = pair.connections[host], pair.uris[host], f"{kind} {name}".strip()
+    if kind == "network":
+        try:
+            active = await to.call("isActive", on=("network", name))
+        except LibvirtError as error:
+            return Check(what, "fail", f"{host}: {error.words}", f"virsh -c '{uri}' net-list --all")
+        words = f"{host} has it, {'active' if active else 'not active'}"
+        return Check(what, "pass" if active else "fail", words, f"virsh -c '{uri}' net-start {name}")
+    if kind == "bridge" and name in await _interfaces(pair, host):
+        return Check(what, "pass", f"{host} has it")
+    if kind in ("user", "passt"):
+        return Check(what, "fail", "its connections do not outlive a migration", needed=False)
+    words = f"libvirt on {host} does not say whether it has it; without it the migration fails"
+    return Check(what, "unknown", words, f"ip link show {name} on {host}", needed=False)
 
 
 async def _interfaces(pair: Pair, host: str) -> list[str]:

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import fromstring
 from migrascope.lab.hosts.domain import TheirDomain
 from migrascope.lab.hosts.leftovers import Found, look
 from migrascope.lab.hosts.pair import Pair, name_in
+from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.hosts.python import PACKAGES, NoModule, python_with_libvirt
 from migrascope.lab.hosts.record import Record
 from migrascope.lab.libvirt.connection import Connection, LibvirtError, version_text
@@ -15,13 +16,18 @@ from migrascope.lab.libvirt.placed import OFF
 from migrascope.model.hosts import HostsPlan, hosts_problem
 from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem, UsageProblem
+from migrascope.model.units import human
 from migrascope.probe.peer_clock import refusal
-from migrascope.study.doctor.guests import Guest, fits
+from migrascope.study.doctor.guests import Guest, fits, linked
 from migrascope.study.doctor.machine import Check
 from migrascope.study.observation.observed import watched
 from migrascope.study.observation.way import resolved
 
 _MIGRATABLE = {"flags": ["VIR_DOMAIN_XML_MIGRATABLE"]}
+_RUNNING = 2
+"""virStoragePoolState."""
+_GUEST_BYTES = 10**9
+"""What a guest of ours is made of, its volume, and a copy of that."""
 PORTS = "49152 to 49215"
 """To which libvirt sends by default (migration_port_min and _max in qemu.conf)."""
 
@@ -31,17 +37,18 @@ async def hosts_checks(theirs: HostsPlan) -> list[Check]:
     not named."""
     if problem := hosts_problem(theirs.hosts):
         raise UsageProblem(f"--hosts: {problem}")
-    if not theirs.domain:
+    if not theirs.domain and theirs.guest is None:
         raise UsageProblem("--domain: the name of the domain that would be migrated is missing")
+    page = await _page(theirs) if theirs.guest is None else []
     try:
         python = await asyncio.to_thread(python_with_libvirt)
     except NoModule:
-        return [Check("libvirt's module", "fail", "no Python of this machine has it", PACKAGES), *await _page(theirs)]
+        return [Check("libvirt's module", "fail", "no Python of this machine has it", PACKAGES), *page]
     found = [Check("libvirt's module", "pass", python), *[await _reached(uri, python) for uri in theirs.hosts]]
     if not any(check.blocks for check in found):
         async with Pair.opened(theirs.hosts, python) as pair:
-            found += await _of_pair(theirs, pair, python)
-    return [*found, *await _page(theirs)]
+            found += await (_of_pair(theirs, pair, python) if theirs.guest is None else _of_guest(theirs, pair))
+    return [*found, *page]
 
 
 async def _reached(uri: str, python: str) -> Check:
@@ -67,6 +74,37 @@ async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
     finally:
         await connection.close()
     return Check(name, "fail", f"may only be read: {refused.words}", "a user of the group libvirt, or root, there")
+
+
+async def _of_guest(theirs: HostsPlan, pair: Pair) -> list[Check]:
+    assert theirs.guest is not None
+    guest = theirs.guest
+    link = [check async for check in linked(pair, *guest.link)]
+    return [
+        await _different(pair), *[await _pool(pair, host, guest.pool) for host in pair.connections], *link,
+        _stream(theirs, pair), *[check async for check in _events(pair)],
+        Check("address", "unknown", f"{guest.address}: whether nobody has it is not asked", "ping it", needed=False),
+        Check("not measured", "fail", "data_transferred_bytes, and the guest's frames: the links are not ours to count",
+              needed=False),
+    ]  # fmt: skip
+
+
+async def _pool(pair: Pair, host: str, name: str) -> Check:
+    what, show = f"pool {name} on {host}", f"virsh -c '{pair.uris[host]}' pool-list --all --details"
+    try:
+        folder = await Pool(pair.connections[host], name).folder()
+        state, _, _, free = await pair.connections[host].call("info", on=("pool", name))
+    except LibvirtError as error:
+        return Check(what, "fail", error.words, show)
+    except Problem as error:
+        return Check(what, "fail", str(error), show)
+    if state != _RUNNING:
+        return Check(what, "fail", "it is not active", f"virsh -c '{pair.uris[host]}' pool-start {name}")
+    if free < _GUEST_BYTES:
+        return Check(
+            what, "fail", f"{folder}: {human(free, 'B')} are free, {human(_GUEST_BYTES, 'B')} are wanted", show
+        )
+    return Check(what, "pass", f"{folder}, {human(free, 'B')} free")
 
 
 async def _of_pair(theirs: HostsPlan, pair: Pair, python: str) -> list[Check]:

@@ -4,22 +4,26 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
+from migrascope.guest.image import kernel_line
+from migrascope.lab.hosts import marks
 from migrascope.lab.hosts.domain import TheirDomain
+from migrascope.lab.hosts.lab import HostsLab
 from migrascope.lab.hosts.leftovers import abort, look
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.python import python_with_libvirt
 from migrascope.lab.hosts.record import Record
-from migrascope.lab.libvirt.connection import version_text
 from migrascope.lab.libvirt.placed import active
 from migrascope.model.hosts import HostsPlan, hosts_problem
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
-from migrascope.study.labs.labs import Progress, Up
+from migrascope.node.machine import machine_tag
+from migrascope.study.labs.images import prepare
+from migrascope.study.labs.labs import Progress, Up, guest_up
 from migrascope.trial.hosts import HostsTrials
 
 
@@ -58,6 +62,25 @@ async def hosts_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
                     progress.step(f"{theirs.domain} runs on {', '.join(here) or 'neither host'}")
 
 
+@contextlib.asynccontextmanager
+async def guest_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
+    """Their hosts as something that runs trials of a guest of ours there."""
+    theirs = plan.libvirt
+    assert theirs.guest is not None
+    images = await prepare(progress.step, progress.waiting)
+    python = await asyncio.to_thread(python_with_libvirt)
+    line = kernel_line([(theirs.guest.address, theirs.guest.gateway)], "127.0.0.1")
+    boot = replace(images.boot, kernel_line=line)
+    async with Pair.opened(theirs.hosts, python) as pair:
+        progress.step(f"putting the guest into the pool {theirs.guest.pool} of {' and '.join(pair.connections)}")
+        up = HostsLab.up(
+            pair, theirs, boot, images.host_root, storage=plan.axes.storage[0], policies=plan.chosen_policies(),
+            python=python,
+        )  # fmt: skip
+        async with up as lab:
+            yield guest_up(lab, images, progress)
+
+
 @dataclass(frozen=True)
 class CleanedHosts:
     """said: what was found; done: what was done about it; left: what stays that should not."""
@@ -69,13 +92,14 @@ class CleanedHosts:
 
 async def clean_hosts(uris: list[str], domain: str, *, only: bool) -> CleanedHosts:
     """What a run that was killed has left of a domain of others: its migration, if it still goes on, is aborted, and
-    what was set for it put back. only: it is looked for and left. UsageProblem where hosts or domain are not named."""
+    what was set for it put back. Without a domain, what runs of this machine have left there of guests of ours is
+    removed. only: it is looked for and left. UsageProblem where hosts are not named."""
     if problem := hosts_problem(uris):
         raise UsageProblem(f"--hosts: {problem}")
-    if not domain:
-        raise UsageProblem("--domain: the name of the domain is missing")
     python = await asyncio.to_thread(python_with_libvirt)
     async with Pair.opened(uris, python) as pair:
+        if not domain:
+            return await _clean_guests(pair, only=only)
         uuid = await pair.uuid_of(domain)
         record = Record(uuid)
         theirs = TheirDomain(pair, HostsPlan(hosts=uris, domain=domain), uuid, python, record)
@@ -95,12 +119,23 @@ async def clean_hosts(uris: list[str], domain: str, *, only: bool) -> CleanedHos
         return CleanedHosts(said, done, left)
 
 
+async def _clean_guests(pair: Pair, *, only: bool) -> CleanedHosts:
+    found = await marks.find(pair, machine_tag())
+
+    def told(leftover: marks.Leftover) -> str:
+        where = f"pool {leftover.pool} of {leftover.host}" if leftover.pool else leftover.host
+        return f"{leftover.kind} {leftover.name} on {where}"
+
+    said = [f"found {told(leftover)}" for leftover in found.left]
+    said += [f"stays, for another machine's run made it: {told(leftover)}" for leftover in found.others]
+    failed = {} if only else await marks.remove(pair, found.left)
+    done = [] if only else [f"removed {told(leftover)}" for leftover in found.left if leftover not in failed]
+    return CleanedHosts(
+        said or ["nothing of ours is there"], done, [f"{told(leftover)}: {why}" for leftover, why in failed.items()]
+    )
+
+
 async def _known(domain: TheirDomain, pair: Pair) -> dict[str, Any]:
     """What does not depend on where the domain is: versions of both hosts, each once."""
     kind = fromstring(await domain.call(domain.host, "XMLDesc", 0)).get("type", "")
-    hosts = list(pair.connections.values())
-    versions = {
-        name: ", ".join(dict.fromkeys(version_text(host.versions[name]) for host in hosts))
-        for name in hosts[0].versions
-    }
-    return {"lab": "hosts", "accelerator": {"kvm": "kvm", "qemu": "tcg"}.get(kind, "unknown"), **versions}
+    return {"lab": "hosts", "accelerator": {"kvm": "kvm", "qemu": "tcg"}.get(kind, "unknown"), **pair.versions()}

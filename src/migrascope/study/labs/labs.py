@@ -52,7 +52,7 @@ class Up:
     fit: Callable[[Plan], Awaitable[Load]] | None = None
 
 
-def _guest_trials(lab: Lab, images: Images, progress: Progress) -> Up:
+def guest_up(lab: Lab, images: Images, progress: Progress) -> Up:
     """A lab of this machine that runs trials of our guest."""
     return Up(
         lab.facts | {"guest": images.guest},
@@ -77,7 +77,7 @@ async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncItera
         families=plan.families,
     )  # fmt: skip
     async with up as lab, _origin(lab, images):
-        yield lab, _guest_trials(lab, images, progress)
+        yield lab, guest_up(lab, images, progress)
 
 
 @contextlib.asynccontextmanager
@@ -98,7 +98,7 @@ async def libvirt_trials(plan: Plan, images: Images, progress: Progress) -> Asyn
         families=plan.families,
     )  # fmt: skip
     async with up as lab, _origin(lab, images):
-        yield _guest_trials(lab, images, progress)
+        yield guest_up(lab, images, progress)
 
 
 @contextlib.asynccontextmanager

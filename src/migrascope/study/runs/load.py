@@ -71,6 +71,7 @@ def key_of(plan: Plan, facts: dict[str, Any]) -> str:
         **{name: facts.get(name) for name in ("lab", "accelerator", "qemu", "guest")},
         **{name: machine[name] for name in _MACHINE},
         "cloud": plan.cloud.name,
+        **({"hosts": plan.libvirt.hosts} if plan.libvirt.hosts else {}),
         "scenario": cell.scenario,
         "cache": cell.cache,
         "vcpus": cell.vcpus,
@@ -118,7 +119,7 @@ class Chooser:
             return False
         if self.plan.visitors.fits and load.how != "run":
             return True
-        return not self.plan.cloud.name and max(load.new_rate, load.kept_rate) > LEAST_RATE
+        return not self.plan.foreign and max(load.new_rate, load.kept_rate) > LEAST_RATE
 
     async def find(self) -> Load:
         """Searches, and keeps what was found."""

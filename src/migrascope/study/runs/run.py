@@ -13,7 +13,7 @@ from migrascope.node.lock import free
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
 from migrascope.store.runfolder import LOCK, RunError, RunFolder
-from migrascope.study.labs.hosts import hosts_trials
+from migrascope.study.labs.hosts import guest_trials, hosts_trials
 from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, libvirt_trials, qemu_trials
 from migrascope.study.plans import text_of
@@ -37,7 +37,7 @@ def expected_trial_s(plan: Plan) -> float:
     How long a command takes is not known; 30 s are said."""
     if plan.lab.kind == "fake":
         return 0.3
-    if plan.lab.kind == "address" or plan.libvirt.hosts:
+    if plan.lab.kind == "address" or plan.their_domain:
         return 30.0 + plan.observed.pause + 2 * plan.windows.before
     waits_s = sum(PERIODS_S) if plan.probes.dirty else 0.0
     if len(plan.axes.network) > 1:
@@ -53,7 +53,7 @@ def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsync
     if plan.lab.kind == "address":
         return address_trials(progress)
     if plan.libvirt.hosts:
-        return hosts_trials(plan, progress)
+        return hosts_trials(plan, progress) if plan.their_domain else guest_trials(plan, progress)
     if plan.lab.kind == "libvirt" and images is not None:
         return libvirt_trials(plan, images, progress)
     return fake_trials() if images is None else qemu_trials(plan, images, progress)

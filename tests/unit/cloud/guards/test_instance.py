@@ -9,8 +9,9 @@ from fakecloud import FakeCloud, Fault
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.lab import hypervisors
-from migrascope.lab.openstack.ownership import TAG, InstanceRequest
+from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Resources
+from migrascope.node.machine import TAG
 
 
 def test_without_a_second_host_there_is_no_lab(fake: FakeCloud, cloud: Cloud) -> None:

@@ -4,9 +4,11 @@ Arguments: the libvirt's URI; "write", or "read" for a connection that may chang
 migration that it has asked for goes on to its end whatever becomes of who started this program.
 
 A call: {"id": its number, "on": [kind, key] as LOOKUPS knows it, or null for the connection, "call": the method,
-"args": [...]}. Of the arguments {"flags": ["VIR_..."]} stands for their sum, {"connect": URI} for a connection to
-another libvirt. "qmp" as a method asks QEMU, "hears" tries whether QEMU's events are told to us. Answers: {"id",
-"result"}, or {"id", "error": libvirt's words}. Calls do not wait for one another. Ends with its standard input.
+"args": [...]}. What is "stored" has as its key "pool/volume". Of the arguments {"flags": ["VIR_..."]} stands for their
+sum, {"connect": URI} for a connection to another libvirt. "qmp" as a method asks QEMU, "hears" tries whether QEMU's
+events are told to us, "fill" and "fetch" write a file of this machine to a volume, and what a volume holds to a file.
+Answers: {"id", "result"}, things of libvirt's by their names, or {"id", "error": libvirt's words}. Calls do not wait
+for one another. Ends with its standard input.
 
 Runs on a Python with libvirt's module, to which it is given as text: no import but these.
 """
@@ -25,6 +27,7 @@ LOOKUPS = {
     "name": "lookupByName",
     "domain": "lookupByUUIDString",
     "network": "networkLookupByName",
+    "pool": "storagePoolLookupByName",
     "volume": "storageVolLookupByPath",
 }
 KEEP_S, KEEPS = 5, 12
@@ -32,9 +35,13 @@ KEEP_S, KEEPS = 5, 12
 lock = threading.Lock()
 
 
+def named(thing: Any) -> str | None:
+    return thing.name() if hasattr(thing, "name") else None
+
+
 def say(**answer: Any) -> None:
     with lock, contextlib.suppress(BrokenPipeError):
-        sys.stdout.write(json.dumps(answer, default=lambda _: None) + "\n")
+        sys.stdout.write(json.dumps(answer, default=named) + "\n")
         sys.stdout.flush()
 
 
@@ -58,22 +65,49 @@ def hears(connection: Any) -> bool:
     return True
 
 
+def found(connection: Any, kind: str, key: str) -> Any:
+    if kind == "stored":
+        pool, volume = key.split("/", 1)
+        return connection.storagePoolLookupByName(pool).storageVolLookupByName(volume)
+    return getattr(connection, LOOKUPS[kind])(key)
+
+
+def fill(connection: Any, volume: Any, path: str) -> None:
+    stream = connection.newStream(0)
+    with open(path, "rb") as file:
+        volume.upload(stream, 0, os.fstat(file.fileno()).st_size, 0)
+        stream.sendAll(lambda _, most, source: source.read(most), file)
+        stream.finish()
+
+
+def fetch(connection: Any, volume: Any, path: str) -> None:
+    stream = connection.newStream(0)
+    with open(path, "wb") as file:
+        volume.download(stream, 0, 0, 0)
+        stream.recvAll(lambda _, data, target: target.write(data), file)
+        stream.finish()
+
+
+MOVES = {"fill": fill, "fetch": fetch}
+
+
 def carry_out(connection: Any, call: dict[str, Any]) -> None:
     try:
         args = [argument(value) for value in call["args"]]
         target = connection
         if call["on"] is not None:
-            kind, key = call["on"]
-            target = getattr(connection, LOOKUPS[kind])(key)
+            target = found(connection, *call["on"])
         if call["call"] == "qmp":
             answer = json.loads(libvirt_qemu.qemuMonitorCommand(target, json.dumps({"execute": args[0]}), 0))
             result = answer["return"]
         elif call["call"] == "hears":
             result = hears(connection)
+        elif call["call"] in MOVES:
+            result = MOVES[call["call"]](connection, target, *args)
         else:
             result = getattr(target, call["call"])(*args)
-    except (libvirt.libvirtError, LookupError, AttributeError) as error:
-        say(id=call["id"], error=str(error.args[0]))
+    except (libvirt.libvirtError, LookupError, AttributeError, OSError) as error:
+        say(id=call["id"], error=str(error) if isinstance(error, OSError) else str(error.args[0]))
     else:
         say(id=call["id"], result=result)
 

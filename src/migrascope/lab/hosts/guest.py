@@ -1,0 +1,137 @@
+"""A guest of ours on hosts of others: a domain with our mark and a volume in their pool, both gone after its trial."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from migrascope.lab.contract import Requested
+from migrascope.lab.hosts.pair import Pair
+from migrascope.lab.hosts.policy import request_of
+from migrascope.lab.hosts.pool import Pool
+from migrascope.lab.libvirt import migration
+from migrascope.lab.libvirt.connection import LibvirtError
+from migrascope.lab.libvirt.domain import DomainSpec, xml
+from migrascope.lab.libvirt.placed import GONE, OFF, SILENT, Placed, active
+from migrascope.lab.libvirt.policy import Request
+from migrascope.lab.offline import OfflineVolume, examine
+from migrascope.lab.qemu.volume import convert
+from migrascope.model.hosts import HostsPlan
+from migrascope.model.policy import Policy
+from migrascope.model.problem import Problem
+from migrascope.model.schedule import Factors
+from migrascope.model.storage import COPIED
+from migrascope.node.process import Where, run
+from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import wait_until
+
+_GONE_S = 60.0
+_GONE = (GONE, OFF)
+
+
+class OurGuest(Placed):
+    """An instance as a trial uses it. host: where it runs. address: by the plan."""
+
+    def __init__(
+        self, pair: Pair, plan: HostsPlan, pools: Mapping[str, Pool], spec: DomainSpec, wanted: Policy, host: str,
+        files: "GuestFiles", folder: Path, python: str,
+    ) -> None:  # fmt: skip
+        """pools: by host. files: what it is made of. folder: of its trial. python: one that has libvirt's module."""
+        super().__init__(pair.connections, spec.uuid)
+        assert plan.guest is not None
+        self._pair, self._plan, self._pools, self._files = pair, plan, pools, files
+        self._folder, self._python = folder, python
+        self.spec, self.policy, self.host, self._began = spec, wanted, host, host
+        self.address = plan.guest.address.partition("/")[0]
+
+    async def start(self) -> None:
+        """Makes its volume and boots it on its host. LibvirtError with libvirt's words, and QEMU's, when it does not
+        begin."""
+        await self._pools[self.host].overlay(self.spec.name, self._files.bytes, self._files.base)
+        await self._pair.connections[self.host].call("createXML", xml(self.spec), 0)
+
+    def problem(self) -> str | None:
+        """None: nobody here sees its QEMU; that it is gone is seen by what it does not answer."""
+        return None
+
+    async def console(self) -> str | None:
+        """None: it is a terminal of its host."""
+        return None
+
+    def pids(self) -> dict[str, int]:
+        return {}
+
+    def watchers(self, interval_s: float) -> list[ProcessSpec]:
+        """libvirt's events and statistics on both hosts, and QEMU's through it."""
+        hosts = {name: {"uri": uri, "python": [self._python]} for name, uri in self._pair.uris.items()}
+        config = {"hosts": hosts, "domain": self.uuid, "interval_s": interval_s}
+        return [ProcessSpec("libvirt", "migrascope.probe.libvirt", "cloud", None, config)]
+
+    async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
+        """Sets the downtime limit. Gives what libvirt will be given, and the source's parameters as QEMU has them."""
+        await self.call(self.host, "migrateSetMaxDowntime", round(factors.downtime_limit_s * 1000), 0)
+        parameters = await self.call(self.host, "qmp", "query-migrate-parameters")
+        return {"libvirt": vars(self._request()), self.host: {"parameters": parameters}}
+
+    def _request(self) -> Request:
+        return request_of(self.policy, peer_to_peer=self._plan.peer_to_peer, storage=self.spec.storage)
+
+    async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
+        """Gives libvirt's statistics of the completed job."""
+        return await migration.migrate(self, destination, limit_s, requested)
+
+    async def ask(self, destination: str) -> None:
+        """Has it migrated, to the end. LibvirtError with libvirt's words."""
+        await self._pair.migrate(self, self.host, destination, self._request(), self._plan)
+
+    async def offline(self) -> OfflineVolume:
+        """Ends it as a power cut would, and reads its volume: that of the only host on which it runs, else of the one
+        where it was last."""
+        running = active(await self.states())
+        holder = running[0] if len(running) == 1 else self.host
+        await self.end()
+        mine, disk, where = self._folder / "offline.qcow2", self._folder / "offline.raw", self._files.where
+        try:
+            await self._pools[holder].get(self.spec.name, mine)
+            if self.spec.storage != COPIED or holder == self._began:  # a copy is whole, and lies over nothing
+                below = ["-b", str(self._files.disk), "-F", "raw"]
+                await run("qemu-img", ["qemu-img", "rebase", "-q", "-u", "-f", "qcow2", *below, str(mine)], where)
+            await convert(mine, "qcow2", disk, "raw", where)
+            return await examine(disk, where, self._folder)
+        finally:
+            for path in (mine, disk):
+                path.unlink(missing_ok=True)
+
+    async def end(self) -> None:
+        """Ends it on both hosts as a power cut would. WaitTimeout where one does not let it go."""
+
+        async def gone() -> bool:
+            left = [host for host, state in (await self.states()).items() if state not in _GONE]
+            for host in left:
+                with contextlib.suppress(LibvirtError):
+                    await self.call(host, "destroy")
+            return not left
+
+        await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.2)
+
+    async def destroy(self) -> None:
+        """Ends everything of it. What a host does not let go the next run, or clean, finds."""
+        await asyncio.shield(self._destroy())
+
+    async def _destroy(self) -> None:
+        with contextlib.suppress(Problem):
+            if SILENT not in (await self.states()).values():
+                await self.end()
+        for pool in self._pools.values():
+            with contextlib.suppress(LibvirtError):
+                await pool.remove(self.spec.name)
+
+
+class GuestFiles:
+    """What guests of a run are made of. disk: the raw image here, of so many bytes. base: its path on both hosts.
+    where: a root with qemu-img and e2fsprogs."""
+
+    def __init__(self, disk: Path, base: str, where: Where) -> None:
+        self.disk, self.base, self.where = disk, base, where
+        self.bytes = disk.stat().st_size

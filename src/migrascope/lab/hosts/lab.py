@@ -1,0 +1,148 @@
+"""Two hosts of others as a lab for guests of ours: what guests are made of is in their pool while a run lasts."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import fromstring
+
+from migrascope.lab.boot_image import BootImage
+from migrascope.lab.hosts import marks
+from migrascope.lab.hosts.guest import GuestFiles, OurGuest
+from migrascope.lab.hosts.pair import Pair
+from migrascope.lab.hosts.pool import Pool
+from migrascope.lab.libvirt.connection import LibvirtError
+from migrascope.lab.libvirt.domain import DomainSpec
+from migrascope.lab.qemu.volume import convert
+from migrascope.model.hosts import HostsPlan
+from migrascope.model.policy import Policy
+from migrascope.model.problem import Problem
+from migrascope.model.schedule import Factors
+from migrascope.model.storage import COPIED, Storage
+from migrascope.node.machine import machine_tag
+from migrascope.node.process import Where
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, remove
+
+
+class HostsLab:
+    """A lab that is up. Use `HostsLab.up` as a context manager; all that it put on the hosts goes when it ends."""
+
+    origin = ""
+    client = None
+
+    def __init__(
+        self, pair: Pair, plan: HostsPlan, register: Register, boot: BootImage, files: GuestFiles, storage: Storage,
+        policies: Mapping[str, Policy], python: str, facts: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """boot: with the kernel and the initramfs where the hosts have them."""
+        assert plan.guest is not None
+        self._pair, self._plan, self._guest, self._register = pair, plan, plan.guest, register
+        self._boot, self._files, self._storage, self._policies = boot, files, storage, policies
+        self._python, self.facts = python, facts
+        first, second = pair.connections
+        self.hosts = (first, second)
+
+    @property
+    def _mac(self) -> str:
+        """An address that another run's guest on the same network hardly has."""
+        number = self._register.id.removeprefix("ms")
+        return f"52:54:00:{number[:2]}:{number[2:4]}:{number[4:6]}"
+
+    @property
+    def folder(self) -> Path:
+        return self._register.folder
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def up(
+        cls, pair: Pair, plan: HostsPlan, boot: BootImage, image_root: Path, *, storage: Storage,
+        policies: Mapping[str, Policy], python: str,
+    ) -> AsyncIterator["HostsLab"]:  # fmt: skip
+        """What runs of this machine that were killed left there goes first. boot: of this machine, with the guest's
+        address in its kernel line. image_root: where qemu-img is. storage: what the pool of the plan's name is. python:
+        one that has libvirt's module. Problem where the pool is not what the plan says, LibvirtError with libvirt's
+        words."""
+        assert plan.guest is not None
+        register = Register.create()
+        register.uses(image_root, boot.disk)
+        pools = {host: Pool(connection, plan.guest.pool) for host, connection in pair.connections.items()}
+        names = {what: marks.name_of(machine_tag(), register.id, what) for what in ("base", "kernel", "initrd")}
+        try:
+            await marks.remove(pair, (await marks.find(pair, machine_tag())).left)
+            where = Where(None, image_root)
+            base = register.folder / "base.qcow2"
+            await convert(boot.disk, "raw", base, "qcow2", where)
+            local = {"base": base, "kernel": boot.kernel, "initrd": boot.initrd}
+            there = await _put(pools, names, local, storage)
+            files = GuestFiles(boot.disk, there["base"], where)
+            remote = replace(boot, kernel=Path(there["kernel"]), initrd=Path(there["initrd"]))
+            facts = {"lab": "hosts", "accelerator": await _accelerator(pair), **pair.versions()}
+            yield cls(pair, plan, register, remote, files, storage, policies, python, facts)
+        finally:
+            await asyncio.shield(_take_away(pools, names))
+            remove(register, Cleaned())
+
+    async def create(self, name: str, factors: Factors, host: str, folder: Path) -> OurGuest:
+        """A fresh guest that boots on `host`; the caller destroys it. Nothing of it is left when this raises."""
+        folder.mkdir(exist_ok=True)
+        guest, pool = self._guest, await Pool(self._pair.connections[host], self._guest.pool).folder()
+        marked = marks.name_of(machine_tag(), self._register.id, folder.name)
+        spec = DomainSpec(
+            marked, self._register.id, factors.memory_bytes, factors.vcpus, self._boot, self.facts["accelerator"],
+            Path(pool) / marked, self._mac, "", guest.bridge, None, network=guest.network,
+            shared_file=self._storage != COPIED, machine=machine_tag(),
+        )  # fmt: skip
+        pools = {name: Pool(connection, guest.pool) for name, connection in self._pair.connections.items()}
+        wanted = self._policies[factors.policy]
+        made = OurGuest(self._pair, self._plan, pools, spec, wanted, host, self._files, folder, self._python)
+        try:
+            await made.start()
+        except BaseException:
+            await made.destroy()
+            raise
+        return made
+
+
+async def _put(
+    pools: Mapping[str, Pool], names: Mapping[str, str], local: Mapping[str, Path], storage: Storage
+) -> dict[str, str]:
+    """Puts files into the pool, and gives their paths on both hosts. Problem where these differ, or the pool is not
+    what the plan says."""
+    (first, here), (second, there) = pools.items()
+    paths = {what: await here.put(names[what], file) for what, file in local.items()}
+    shared = names["base"] in await there.names()
+    if shared == (storage == COPIED):
+        what = "one of each host's own" if storage == COPIED else "shared"
+        level, seen = ("shared", "is") if shared else ("copied", "is not")
+        raise Problem(
+            f"the pool {here.name} is not {what}: what was put into it on {first} {seen} on {second}"
+            f'\n  next: axes.storage = ["{level}"] in the plan, or another pool'
+        )
+    if storage == COPIED:
+        others = {what: await there.put(names[what], file) for what, file in local.items()}
+        if others != paths:
+            raise Problem(
+                f"the pool {here.name} is {await here.folder()} on {first} and {await there.folder()} on {second}: "
+                "a migration needs the same path on both\n  next: another pool (libvirt.guest.pool)"
+            )
+    return paths
+
+
+async def _take_away(pools: Mapping[str, Pool], names: Mapping[str, str]) -> None:
+    """What a host does not let go the next run, or clean, finds."""
+    for pool in pools.values():
+        for name in names.values():
+            with contextlib.suppress(LibvirtError):
+                await pool.remove(name)
+
+
+async def _accelerator(pair: Pair) -> str:
+    """KVM where both hosts' libvirts have it."""
+    for connection in pair.connections.values():
+        guests = fromstring(await connection.call("getCapabilities")).iterfind("guest/arch[@name='x86_64']/domain")
+        if "kvm" not in [domain.get("type") for domain in guests]:
+            return "tcg"
+    return "kvm"

@@ -1,0 +1,185 @@
+"""A guest of ours on two real libvirts that know nothing of us: it comes, is migrated, and nothing of it stays."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import pytest_asyncio
+
+from lab.machine import COMMAND
+from migrascope.lab.hosts.pool import Pool
+from migrascope.lab.libvirt.host import IMAGES
+from migrascope.lab.libvirt.image import LIBVIRT_HOST
+from migrascope.lab.libvirt.lab import LibvirtLab
+from migrascope.lab.qemu.topology import BRIDGE, GATEWAY, address
+from migrascope.metrics.trial import measure, result_of
+from migrascope.model.schedule import HOSTS
+from migrascope.node.image import root_image
+from migrascope.node.paths import CACHE, STATE
+from migrascope.node.wait import wait_until
+from migrascope.store.recording import Recording
+from migrascope.store.runfolder import RunFolder
+from migrascope.study.labs.images import prepare
+from needs import need_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
+URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
+OWN, SHARED = "own", "shared"
+PLAN = """
+name = "guest-there"
+blocks = 1
+[lab]
+kind = "libvirt"
+[libvirt]
+hosts = {hosts}
+addresses = {addresses}
+[libvirt.guest]
+pool = "{pool}"
+bridge = "{bridge}"
+address = "10.0.4.101/24"
+gateway = "{gateway}"
+[axes]
+scenario = ["offline"]
+memory = ["320MiB"]
+storage = ["{storage}"]
+[windows]
+before = "2s"
+steady_limit = "3min"
+[visitors]
+new_rate = 2
+kept_rate = 2
+viewers = 1
+"""
+
+
+@dataclass
+class Theirs:
+    """Two hosts with a pool of each one's own, and one that they share; and a machine beside them."""
+
+    lab: LibvirtLab
+    path: str
+
+    def plan(self, folder: Path, storage: str) -> None:
+        """Writes the plan of a trial whose volume is in that storage."""
+        text = PLAN.format(
+            hosts=json.dumps(URIS), addresses=json.dumps([address(host, "migration") for host in HOSTS]), bridge=BRIDGE,
+            gateway=GATEWAY, pool=SHARED if storage == "shared" else OWN, storage=storage,
+        )  # fmt: skip
+        (folder / "plan.toml").write_text(text)
+
+    def migrascope(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(*arguments), cwd=folder, env=os.environ | {"PATH": self.path}, capture_output=True, text=True,
+            timeout=900, check=False,
+        )  # fmt: skip
+
+    def argv(self, *arguments: str) -> list[str]:
+        return ["nsenter", f"--net={self.lab.client.path}", "--", *COMMAND, *arguments]
+
+    async def there(self) -> list[str]:
+        """Names of all domains and volumes on both hosts."""
+        found = list[str]()
+        for host in self.lab._hosts.values():
+            found += await host.connection.call("listAllDomains", 0)
+            for pool in (OWN, SHARED):
+                found += await Pool(host.connection, pool).names()
+        return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theirs]:
+    need_lab()
+    images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
+    programs = tmp_path_factory.mktemp("bin")
+    shown = " && ".join(f"mount --bind {folder} {root}{folder}" for folder in (STATE, CACHE))
+    python = f'#!/bin/sh\nexec unshare --mount sh -c \'{shown} && exec chroot {root} /usr/bin/python3 "$@"\' sh "$@"\n'
+    (programs / "python3").write_text(python)
+    (programs / "python3").chmod(0o755)
+    async with LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}) as lab:
+        lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
+        shared = lab.folder / "pool"
+        shared.mkdir()
+        for name, host in lab._hosts.items():
+            await host.kill()
+            with (lab.folder / name / "etc/qemu.conf").open("a") as settings:
+                settings.write(f'shared_filesystems = ["{shared}"]\n')
+            await host.start()
+            host.image("nothing")  # makes the folder
+            for pool, folder in ((OWN, IMAGES), (SHARED, shared)):
+                await host.connection.call("storagePoolCreateXML", pool_of(pool, str(folder)), 0)
+        yield Theirs(lab, f"{programs}:{os.environ['PATH']}")
+
+
+def pool_of(name: str, folder: str) -> str:
+    root = ElementTree.Element("pool", type="dir")
+    ElementTree.SubElement(root, "name").text = name
+    ElementTree.SubElement(ElementTree.SubElement(root, "target"), "path").text = folder
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def trial(folder: Path) -> Recording:
+    (found,) = RunFolder(folder / "runs" / "latest").recordings()
+    return found
+
+
+@pytest.mark.parametrize("storage", ["copied", pytest.param("shared", marks=pytest.mark.soak)])
+async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
+    theirs: Theirs, tmp_path: Path, storage: str
+) -> None:
+    theirs.plan(tmp_path, storage)
+    asked = theirs.migrascope(tmp_path, "doctor", "plan.toml")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recording = trial(tmp_path)
+    assert (recording.trial.status, recording.trial.reason) == ("ok", None)
+    found = measure(recording)
+    for key in ("migration_time_s", "vm_pause_s", "network_blackout_s", "rounds", "libvirt_total_s", "frozen_s"):
+        assert found[key].value is not None, (key, found[key].reason)
+    assert result_of(recording).judgement.verdict == "intact", recording.trial.proof
+    assert await theirs.there() == []
+    assert theirs.migrascope(tmp_path, "clean", "--hosts", ",".join(URIS)).stdout.strip() == "nothing of ours is there"
+
+
+async def test_a_pool_that_is_not_shared_is_told_from_one_that_is(theirs: Theirs, tmp_path: Path) -> None:
+    theirs.plan(tmp_path, "copied")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(plan.read_text().replace('["copied"]', '["shared"]'))
+    done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    assert done.returncode == 4
+    assert "the pool own is not shared" in done.stderr
+    assert 'axes.storage = ["copied"]' in done.stderr
+    assert await theirs.there() == []
+
+
+@pytest.mark.soak
+async def test_what_a_killed_run_leaves_is_found_and_removed(theirs: Theirs, tmp_path: Path) -> None:
+    theirs.plan(tmp_path, "copied")
+    silent = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *theirs.argv("run", "plan.toml"), cwd=tmp_path, env=os.environ | {"PATH": theirs.path}, stdout=silent,
+        stderr=silent,
+    )  # fmt: skip
+
+    async def there() -> bool:
+        assert process.returncode is None, "it ended before its guest was there"
+        return any("trial-1" in name for name in await theirs.there())
+
+    await wait_until(there, 300, "the guest is there", 0.2)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    hosts = ["--hosts", ",".join(URIS)]
+    listed = theirs.migrascope(tmp_path, "clean", *hosts, "--list")
+    assert "found domain" in listed.stdout
+    assert "found volume" in listed.stdout
+    assert await theirs.there()
+    cleaned = theirs.migrascope(tmp_path, "clean", *hosts)
+    assert cleaned.returncode == 0, cleaned.stdout
+    assert await theirs.there() == []
