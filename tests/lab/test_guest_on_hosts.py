@@ -14,12 +14,13 @@ import pytest
 import pytest_asyncio
 
 from lab.machine import COMMAND
+from migrascope.analysis.run import result_of
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.host import IMAGES
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.libvirt.lab import LibvirtLab
 from migrascope.lab.qemu.topology import BRIDGE, GATEWAY, address
-from migrascope.metrics.trial import measure, result_of
+from migrascope.metrics.trial import measure
 from migrascope.model.schedule import HOSTS
 from migrascope.node.image import root_image
 from migrascope.node.paths import CACHE, STATE
@@ -141,9 +142,17 @@ async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
     recording = trial(tmp_path)
     assert (recording.trial.status, recording.trial.reason) == ("ok", None)
     found = measure(recording)
-    for key in ("migration_time_s", "vm_pause_s", "network_blackout_s", "rounds", "libvirt_total_s", "frozen_s"):
+    for key in (
+        "migration_time_s",
+        "vm_pause_s",
+        "network_blackout_s",
+        "rounds",
+        "libvirt_total_s",
+        "http_new_blackout_s",
+    ):
         assert found[key].value is not None, (key, found[key].reason)
-    assert result_of(recording).judgement.verdict == "intact", recording.trial.proof
+    judged = result_of(recording).judgement
+    assert judged.text == "not known: frames", judged  # the hosts' links are not ours to look at; all else is proved
     assert await theirs.there() == []
     assert theirs.migrascope(tmp_path, "clean", "--hosts", ",".join(URIS)).stdout.strip() == "nothing of ours is there"
 

@@ -139,7 +139,7 @@ def _unheard(recording: Recording) -> str:
 def _pause_by_two_clocks(recording: Recording, stop: QmpEvent, resume: QmpEvent) -> Measured:
     if stop.bound_ns is None or resume.bound_ns is None:
         theirs = recording.trial.plan.get("libvirt", {})
-        unasked = theirs.get("hosts") and not theirs.get("monitor")
+        unasked = theirs.get("hosts") and not theirs.get("monitor") and not theirs.get("guest")
         words = ": QEMU is asked for them where libvirt.monitor = true" if unasked else ""
         return missing("s", EVENTS, f"by how much the hosts' clocks differ is not known{words}")
     for host, clock in host_clocks(recording).items():

@@ -94,8 +94,8 @@ def spec(**changes: Any) -> DomainSpec:
     image = BootImage(Path("/pool/kernel"), Path("/pool/initrd"), Path("/guest/disk"), "quiet")
     given: dict[str, Any] = {"network": "", "shared_file": True, "machine": OURS} | changes
     return DomainSpec(
-        f"{OURS}-{RUN}-trial-1", RUN, 2**29, 1, image, "tcg", Path("/pool/disk"), "52:54:00:0a:1b:2c", "", "br0", None,
-        **given,
+        f"{OURS}-{RUN}-trial-1", RUN, 2**29, 1, image, "tcg", Path("/pool/disk"), "52:54:00:0a:1b:2c", "", "br0",
+        Path("/pool/console"), **given,
     )  # fmt: skip
 
 
@@ -113,7 +113,6 @@ def test_it_names_nothing_that_only_this_machine_has() -> None:
     assert mark is not None
     assert mark.attrib == {"id": RUN, "machine": OURS}
     assert root.find("devices/interface/target") is None
-    assert root.find("devices/serial[@type='pty']/source") is None
     on = ElementTree.fromstring(xml(spec(network="lan"))).find("devices/interface[@type='network']/source")
     assert on is not None
     assert on.attrib == {"network": "lan"}
@@ -215,7 +214,9 @@ async def test_a_pool_that_is_not_what_the_plan_says_is_refused_and_left_as_it_w
     (tmp_path / "plan.toml").write_text(GUEST + AXES)
     plan = load(str(tmp_path / "plan.toml"), ON_HOSTS).libvirt
     boot = BootImage(files["kernel"], files["initrd"], files["disk"], "quiet")
-    up = HostsLab.up(Pair({"a": a, "b": b}, [A, B]), plan, boot, tmp_path, storage=storage, policies={}, python="")
+    up = HostsLab.up(
+        Pair({"a": a, "b": b}, [A, B]), plan, boot, tmp_path, storage=storage, policies={}, python="", wanted="tcg"
+    )
     with pytest.raises(Problem, match=words):
         async with up:
             pytest.fail("it is not what the plan says")

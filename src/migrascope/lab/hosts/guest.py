@@ -56,8 +56,17 @@ class OurGuest(Placed):
         return None
 
     async def console(self) -> str | None:
-        """None: it is a terminal of its host."""
-        return None
+        """What it wrote on its console so far, on each host, as far as their pools give it; None where none does."""
+        file, said = self._folder / "console", list[str]()
+        for pool in self._pools.values():
+            try:
+                await pool.get(console_of(self.spec.name), file)
+                said.append(file.read_text(errors="replace"))
+            except (LibvirtError, OSError):  # it has not been on that host yet
+                continue
+            finally:
+                file.unlink(missing_ok=True)
+        return "".join(dict.fromkeys(said)) if said else None
 
     def pids(self) -> dict[str, int]:
         return {}
@@ -124,8 +133,14 @@ class OurGuest(Placed):
             if SILENT not in (await self.states()).values():
                 await self.end()
         for pool in self._pools.values():
-            with contextlib.suppress(LibvirtError):
-                await pool.remove(self.spec.name)
+            for name in (self.spec.name, console_of(self.spec.name)):
+                with contextlib.suppress(LibvirtError):
+                    await pool.remove(name)
+
+
+def console_of(name: str) -> str:
+    """The file in its pool to which a domain's console goes, so that it can be read from here."""
+    return f"{name}.console"
 
 
 class GuestFiles:

@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import fromstring
 
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.hosts import marks
-from migrascope.lab.hosts.guest import GuestFiles, OurGuest
+from migrascope.lab.hosts.accelerator import choose
+from migrascope.lab.hosts.guest import GuestFiles, OurGuest, console_of
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.connection import LibvirtError
@@ -25,6 +25,8 @@ from migrascope.node.machine import machine_tag
 from migrascope.node.process import Where
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
+
+_PROOF_BYTES = 2**28
 
 
 class HostsLab:
@@ -59,17 +61,18 @@ class HostsLab:
     @contextlib.asynccontextmanager
     async def up(
         cls, pair: Pair, plan: HostsPlan, boot: BootImage, image_root: Path, *, storage: Storage,
-        policies: Mapping[str, Policy], python: str,
+        policies: Mapping[str, Policy], python: str, wanted: str,
     ) -> AsyncIterator["HostsLab"]:  # fmt: skip
         """What runs of this machine that were killed left there goes first. boot: of this machine, with the guest's
         address in its kernel line. image_root: where qemu-img is. storage: what the pool of the plan's name is. python:
-        one that has libvirt's module. Problem where the pool is not what the plan says, LibvirtError with libvirt's
-        words."""
+        one that has libvirt's module. wanted: an accelerator, or "auto". Problem where the pool is not what the plan
+        says, LibvirtError with libvirt's words."""
         assert plan.guest is not None
         register = Register.create()
         register.uses(image_root, boot.disk)
         pools = {host: Pool(connection, plan.guest.pool) for host, connection in pair.connections.items()}
         names = {what: marks.name_of(machine_tag(), register.id, what) for what in ("base", "kernel", "initrd")}
+        proof = console_of(marks.name_of(machine_tag(), register.id, "proof"))
         try:
             await marks.remove(pair, (await marks.find(pair, machine_tag())).left)
             where = Where(None, image_root)
@@ -79,23 +82,29 @@ class HostsLab:
             there = await _put(pools, names, local, storage)
             files = GuestFiles(boot.disk, there["base"], where)
             remote = replace(boot, kernel=Path(there["kernel"]), initrd=Path(there["initrd"]))
-            facts = {"lab": "hosts", "accelerator": await _accelerator(pair), **pair.versions()}
-            yield cls(pair, plan, register, remote, files, storage, policies, python, facts)
+            facts = {"lab": "libvirt-hosts", "accelerator": "tcg", **pair.versions()}
+            lab = cls(pair, plan, register, remote, files, storage, policies, python, facts)
+            folder = await next(iter(pools.values())).folder()
+            facts["accelerator"] = await choose(wanted, pair, lab.spec("proof", _PROOF_BYTES, 1, folder))
+            yield lab
         finally:
-            await asyncio.shield(_take_away(pools, names))
+            await asyncio.shield(_take_away(pools, [*names.values(), proof]))
             remove(register, Cleaned())
+
+    def spec(self, what: str, memory_bytes: int, vcpus: int, pool: str) -> DomainSpec:
+        """A domain of this run. pool: the folder of its volume, which has its name, and of its console."""
+        guest, name = self._guest, marks.name_of(machine_tag(), self._register.id, what)
+        return DomainSpec(
+            name, self._register.id, memory_bytes, vcpus, self._boot, self.facts["accelerator"], Path(pool) / name,
+            self._mac, "", guest.bridge, Path(pool) / console_of(name), network=guest.network,
+            shared_file=self._storage != COPIED, machine=machine_tag(),
+        )  # fmt: skip
 
     async def create(self, name: str, factors: Factors, host: str, folder: Path) -> OurGuest:
         """A fresh guest that boots on `host`; the caller destroys it. Nothing of it is left when this raises."""
         folder.mkdir(exist_ok=True)
-        guest, pool = self._guest, await Pool(self._pair.connections[host], self._guest.pool).folder()
-        marked = marks.name_of(machine_tag(), self._register.id, folder.name)
-        spec = DomainSpec(
-            marked, self._register.id, factors.memory_bytes, factors.vcpus, self._boot, self.facts["accelerator"],
-            Path(pool) / marked, self._mac, "", guest.bridge, None, network=guest.network,
-            shared_file=self._storage != COPIED, machine=machine_tag(),
-        )  # fmt: skip
-        pools = {name: Pool(connection, guest.pool) for name, connection in self._pair.connections.items()}
+        pools = {name: Pool(connection, self._guest.pool) for name, connection in self._pair.connections.items()}
+        spec = self.spec(folder.name, factors.memory_bytes, factors.vcpus, await pools[host].folder())
         wanted = self._policies[factors.policy]
         made = OurGuest(self._pair, self._plan, pools, spec, wanted, host, self._files, folder, self._python)
         try:
@@ -131,18 +140,9 @@ async def _put(
     return paths
 
 
-async def _take_away(pools: Mapping[str, Pool], names: Mapping[str, str]) -> None:
+async def _take_away(pools: Mapping[str, Pool], names: Sequence[str]) -> None:
     """What a host does not let go the next run, or clean, finds."""
     for pool in pools.values():
-        for name in names.values():
+        for name in names:
             with contextlib.suppress(LibvirtError):
                 await pool.remove(name)
-
-
-async def _accelerator(pair: Pair) -> str:
-    """KVM where both hosts' libvirts have it."""
-    for connection in pair.connections.values():
-        guests = fromstring(await connection.call("getCapabilities")).iterfind("guest/arch[@name='x86_64']/domain")
-        if "kvm" not in [domain.get("type") for domain in guests]:
-            return "tcg"
-    return "kvm"

@@ -13,7 +13,7 @@ from migrascope.lab.libvirt.domain import MARK
 from migrascope.node.machine import TAG
 from migrascope.node.register import alive
 
-_NAME = re.compile(rf"({TAG}-[0-9a-f]{{12}})-(ms[0-9a-f]{{6}})-[a-z0-9-]+")
+_NAME = re.compile(rf"({TAG}-[0-9a-f]{{12}})-(ms[0-9a-f]{{6}})-[a-z0-9.-]+")
 
 
 @dataclass(frozen=True)

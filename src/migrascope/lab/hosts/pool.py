@@ -1,12 +1,16 @@
 """libvirt's storage pool of a host of others: volumes that we put there, use and take away."""
 
-import contextlib
+import asyncio
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from migrascope.lab.libvirt.connection import Connection, LibvirtError
 from migrascope.model.problem import Problem
+from migrascope.node.wait import wait_until
 
+_BUSY = "asynchronous jobs"
+"""Part of libvirt's words where somebody writes to a volume of a pool."""
+_FREE_S = 60.0
 OF_FILES = ("dir", "fs", "netfs")
 """The types of pools whose volumes are files."""
 
@@ -53,17 +57,32 @@ class Pool:
 
     async def get(self, name: str, file: Path) -> None:
         """Writes what a volume's file holds to a file of this machine."""
-        await self._connection.call("refresh", 0, on=("pool", self.name), timeout_s=None)
+        await self._refresh()
         await self._connection.call("fetch", str(file), on=("stored", f"{self.name}/{name}"), timeout_s=None)
 
     async def names(self) -> list[str]:
         """What it holds, looked at anew."""
-        await self._connection.call("refresh", 0, on=("pool", self.name), timeout_s=None)
+        await self._refresh()
         return [str(name) for name in await self._connection.call("listVolumes", on=("pool", self.name))]
+
+    async def _refresh(self) -> None:
+        """Has it looked at anew, which libvirt refuses while anybody writes to a volume of it. LibvirtError where
+        somebody still does after a minute."""
+
+        async def looked() -> bool:
+            try:
+                await self._connection.call("refresh", 0, on=("pool", self.name), timeout_s=None)
+            except LibvirtError as error:
+                if _BUSY not in str(error) or loop.time() > until:
+                    raise
+                return False
+            return True
+
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _FREE_S
+        await wait_until(looked, 2 * _FREE_S, f"the pool {self.name} is free", 0.2)
 
     async def remove(self, name: str) -> None:
         """Removes a volume, if it is there. LibvirtError where libvirt does not let it go."""
-        with contextlib.suppress(LibvirtError):  # it is not there, or somebody refreshes it now
-            await self._connection.call("refresh", 0, on=("pool", self.name), timeout_s=None)
-        if name in await self._connection.call("listVolumes", on=("pool", self.name)):
+        if name in await self.names():
             await self._connection.call("delete", 0, on=("stored", f"{self.name}/{name}"))

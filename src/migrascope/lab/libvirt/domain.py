@@ -21,8 +21,8 @@ class DomainSpec:
     """A domain to be made, with a UUID of its own. run: whose it is. volume: address and port of the NBD server that
     has it under the domain's name, or its file on each host: that of shared storage, or else one that a migration
     copies. tap: of its interface in each host; empty: libvirt's choice. bridge: what the interface joins; network: one
-    of libvirt's instead. serial: the file to which its console goes; None: a terminal of its host. machine: the tag of
-    the machine whose run it is, where others' hosts have it."""
+    of libvirt's instead. serial: the file to which its console goes. machine: the tag of the machine whose run it is,
+    where others' hosts have it."""
 
     name: str
     run: str
@@ -34,7 +34,7 @@ class DomainSpec:
     mac: str
     tap: str
     bridge: str
-    serial: Path | None
+    serial: Path
     uuid: str = field(default_factory=lambda: str(uuid4()))
     network: str = ""
     shared_file: bool = False
@@ -96,9 +96,8 @@ def _devices(spec: DomainSpec) -> Element:
     rng = SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     _on_root_bus(rng, 4)
-    serial = SubElement(devices, "serial", type="pty" if spec.serial is None else "file")
-    if spec.serial is not None:
-        SubElement(serial, "source", path=str(spec.serial), append="on")
+    serial = SubElement(devices, "serial", type="file")
+    SubElement(serial, "source", path=str(spec.serial), append="on")
     SubElement(serial, "target", port="0")
     SubElement(devices, "controller", type="usb", model="none")
     SubElement(devices, "memballoon", model="none")

@@ -76,7 +76,7 @@ class LibvirtInstance(Placed):
 
     def _console(self) -> str:
         serial = self.spec.serial
-        return serial.read_text(errors="replace") if serial is not None and serial.exists() else ""
+        return serial.read_text(errors="replace") if serial.exists() else ""
 
     def pids(self) -> dict[str, int]:
         """Its QEMUs that run now; the destination's begins with the migration."""

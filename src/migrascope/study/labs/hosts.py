@@ -75,7 +75,7 @@ async def guest_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
         progress.step(f"putting the guest into the pool {theirs.guest.pool} of {' and '.join(pair.connections)}")
         up = HostsLab.up(
             pair, theirs, boot, images.host_root, storage=plan.axes.storage[0], policies=plan.chosen_policies(),
-            python=python,
+            python=python, wanted=plan.lab.accelerator,
         )  # fmt: skip
         async with up as lab:
             yield guest_up(lab, images, progress)

@@ -1,0 +1,64 @@
+"""Which accelerator runs a guest of ours on hosts of others: KVM only after a boot on each has proved it, for libvirt
+offers it wherever /dev/kvm opens."""
+
+import contextlib
+from dataclasses import replace
+from xml.etree.ElementTree import fromstring, tostring
+
+from migrascope.lab.hosts.pair import Pair
+from migrascope.lab.libvirt.connection import NONE, Connection, LibvirtError
+from migrascope.lab.libvirt.domain import DomainSpec, xml
+from migrascope.model.problem import Problem
+from migrascope.node.wait import WaitTimeout, wait_until
+
+_ENOUGH_S, _LOOK_S = 20.0, 0.2
+
+
+async def works(connection: Connection, spec: DomainSpec) -> bool:
+    """Whether a guest's kernel comes up on a host so far that it misses its root file system, and ends."""
+    try:
+        await connection.call("createXML", _without_disk(spec), 0)
+    except LibvirtError:
+        return False
+
+    async def ended() -> bool:
+        try:
+            await connection.call("state", on=("domain", spec.uuid))
+        except LibvirtError as error:
+            if NONE in str(error):
+                return True
+            raise
+        return False
+
+    try:
+        await wait_until(ended, _ENOUGH_S, "the guest's kernel ends", _LOOK_S)
+        return True
+    except WaitTimeout:
+        return False
+    finally:
+        with contextlib.suppress(LibvirtError):  # it has ended
+            await connection.call("destroy", on=("domain", spec.uuid))
+
+
+def _without_disk(spec: DomainSpec) -> str:
+    """The guest, whose kernel finds nothing to go on with, and ends at once."""
+    root = fromstring(xml(replace(spec, image=replace(spec.image, kernel_line="console=ttyS0 panic=-1"))))
+    for path, child in (("devices", "disk"), ("devices", "interface"), ("os", "initrd")):
+        parent = root.find(path)
+        assert parent is not None
+        for found in parent.findall(child):
+            parent.remove(found)
+    return tostring(root, encoding="unicode")
+
+
+async def choose(wanted: str, pair: Pair, spec: DomainSpec) -> str:
+    """Gives "kvm" if a boot on both hosts proves it, else "tcg"; wanted may be "auto". spec: a guest as it would be.
+    Problem when "kvm" is wanted and runs no guest on a host."""
+    if wanted == "tcg":
+        return wanted
+    for host, connection in pair.connections.items():
+        if not await works(connection, replace(spec, accelerator="kvm")):
+            if wanted == "kvm":
+                raise Problem(f'no guest boots under KVM on {host}\n  next: leave lab.accelerator = "auto"')
+            return "tcg"
+    return "kvm"
