@@ -160,7 +160,7 @@ def test_the_command_lists_removes_and_tells_in_json(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     monkeypatch.setattr(leftovers.find, "__defaults__", (set,))
-    monkeypatch.setattr("migrascope.lab.openstack.ownership.machine_tag", lambda: OURS)
+    monkeypatch.setattr("migrascope.node.machine.machine_tag", lambda: OURS)
     crashed(fake, cloud, "ms000001")
     crashed(fake, cloud, "ms000002", THEIRS)
     listed = migrascope("clean", "--cloud", "fake", "--list", folder=tmp_path)

@@ -67,7 +67,7 @@ def test_a_plan_for_a_guest_there_has_all_of_a_guest_and_nothing_of_the_links(tm
         ("[libvirt]\nmay_restart = true\n" + GUEST + AXES, "may_restart: it is of a domain of theirs"),
         (
             GUEST + AXES + 'disturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\n'
-            'target = "migration"\nwhen = "request"\nduration = "1s"\n',
+            'target = "migration"\nwhen = "setup"\nduration = "1s"\n',
             "hosts of others are not disturbed",
         ),
     ],
