@@ -10,6 +10,7 @@ from lab.machine import only_trial
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS_6, Topology
 from migrascope.metrics.trial import Measurement, examine
 from migrascope.model.family import FIRST, SECOND, Family
+from migrascope.model.schedule import HOSTS
 from migrascope.node.namespace import Namespace
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, remove
@@ -98,12 +99,22 @@ def test_the_hypervisor_announces_by_rarp_and_the_guest_by_advertisements(
     assert "frame" not in kinds
 
 
+def test_memory_goes_over_ipv6_where_the_plan_says_so(tmp_path: Path) -> None:
+    """The link's payload, of segments with 86 bytes of headers, is what QEMU says that it sent."""
+    over = PLAN.replace('families = ["ipv4", "ipv6"]\n', '[lab]\nstream_family = "ipv6"\n').replace(
+        "stamp_rate = 20\n", ""
+    )
+    recording = only_trial(tmp_path, over.replace("[capture]\nenabled = true\n", ""))
+    seen = examine(recording)
+    assert value(seen, "data_transferred_bytes") == pytest.approx(value(seen, "reported_transferred_bytes"), rel=0.01)
+
+
 @contextmanager
-def topology(families: Sequence[Family]) -> Iterator[Topology]:
+def topology(families: Sequence[Family], stream: Family = FIRST) -> Iterator[Topology]:
     """The lab's links, without a host that runs anything."""
     register = Register.create()
     try:
-        made = Topology(register, families)
+        made = Topology(register, families, stream)
         made.create()
         yield made
     finally:
@@ -124,6 +135,12 @@ def with_ipv6(made: Topology) -> set[tuple[str, str]]:
 def test_without_ipv6_in_the_plan_no_link_has_it() -> None:
     with topology((FIRST,)) as made:
         assert with_ipv6(made) == set()
+
+
+def test_a_stream_over_ipv6_has_it_on_the_hosts_migration_link_alone() -> None:
+    with topology((FIRST,), SECOND) as made:
+        assert with_ipv6(made) == {(host, "migration") for host in HOSTS}
+        assert made.stream_address("host-b").startswith("fd")
 
 
 def test_with_it_only_the_links_of_instance_and_visitors_have_it() -> None:

@@ -121,7 +121,7 @@ def measure(recording: Recording) -> dict[str, Measured]:
     """fleet.*: totals of a trial of a fleet, and the figures of each instance."""
     found = instances(recording)
     whole = [instance for instance in found if instance.migrated]
-    counters = link.Counters.of(recording.table("link"), "migration", recording.trial.source)
+    counters = link.of_stream(recording)
     result = {
         "fleet.migrated": Measured(float(len(whole)), "1", SOURCE, samples=len(found)),
         "fleet.failed": Measured(float(len(found) - len(whole)), "1", SOURCE, samples=len(found)),

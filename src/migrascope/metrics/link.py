@@ -8,13 +8,14 @@ import polars as pl
 from migrascope.metrics.migration import first_pass_ns
 from migrascope.metrics.packets import NS, Bools, Ints
 from migrascope.metrics.windows import Windows
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
 SOURCE = "link"
-HEADERS = 66
-"""Ethernet 14, IPv4 20, TCP with time stamps 32. A segment that offloading leaves whole counts as one packet with one
-set of headers in the counters too."""
+HEADERS: dict[Family, int] = {FIRST: 66, SECOND: 86}
+"""Ethernet 14, IPv4 20 or IPv6 40, TCP with time stamps 32. A segment that offloading leaves whole counts as one packet
+with one set of headers in the counters too."""
 
 UNITS = {"data_transferred_bytes": "B", "link_payload_bps": "bit/s"}
 ANEW = "the port of the migration link was made anew meanwhile: its counters began again"
@@ -33,14 +34,14 @@ class Counters:
     anew: Bools
 
     @classmethod
-    def of(cls, table: pl.DataFrame, link: str, node: str) -> "Counters":
-        """The samples of that port, by time."""
+    def of(cls, table: pl.DataFrame, link: str, node: str, family: Family = FIRST) -> "Counters":
+        """The samples of that port, by time. family: of what passes there."""
         rows = table.filter((pl.col("link") == link) & (pl.col("node") == node)).sort("mono_ns")
         names = [f"{way}_node_{what}" for way in ("from", "to") for what in ("bytes", "packets")]
         counted = rows.select(names).to_numpy().astype(np.int64)
         anew = np.zeros(len(counted), dtype=np.bool_)
         anew[1:] = (np.diff(counted, axis=0) < 0).any(axis=1) | (np.diff(rows["ifindex"].to_numpy()) != 0)
-        payload = counted[:, ::2] - HEADERS * counted[:, 1::2]
+        payload = counted[:, ::2] - HEADERS[family] * counted[:, 1::2]
         grown = np.diff(payload, axis=0, prepend=np.zeros((1, 2), dtype=np.int64))
         sent, received = np.cumsum(np.where(anew[:, None], payload, grown), axis=0).T
         return cls(rows["mono_ns"].to_numpy(), sent, received, anew)
@@ -50,11 +51,22 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     """data_transferred_bytes, and link_payload_bps while RAM is copied."""
     if shared(recording):
         return {key: missing(unit, SOURCE, SHARED) for key, unit in UNITS.items()}
-    counters = Counters.of(recording.table("link"), "migration", recording.trial.source)
+    counters = of_stream(recording)
     return {
         "data_transferred_bytes": data(counters, windows),
         "link_payload_bps": _rate(counters, first_pass_ns(recording), windows.stop),
     }
+
+
+def of_stream(recording: Recording) -> Counters:
+    """What passed the source's port of the migration link."""
+    table, source = recording.table("link"), recording.trial.source
+    return Counters.of(table, "migration", source, stream_family(recording))
+
+
+def stream_family(recording: Recording) -> Family:
+    """Over which the memory went."""
+    return SECOND if recording.trial.plan.get("lab", {}).get("stream_family") == SECOND else FIRST
 
 
 def warnings(found: dict[str, Measured]) -> list[str]:

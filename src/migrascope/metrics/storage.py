@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics.hostclock import STAMP_NS
-from migrascope.metrics.link import HEADERS
+from migrascope.metrics.link import HEADERS, stream_family
 from migrascope.metrics.migration import volume_ready_ns
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import QmpEvent, Windows, qmp_events
@@ -78,8 +78,9 @@ def _disk(recording: Recording, windows: Windows) -> Measured:
     last = int(np.searchsorted(rows["mono_ns"], windows.during[1], side="left"))
     if first < 0 or last >= rows.height:
         return missing("B", FLOW, "no sample of the copy's counters before, or after, the migration")
+    headers = HEADERS[stream_family(recording)]
     payload = rows.select(
-        pl.col("to_bytes") + pl.col("from_bytes") - HEADERS * (pl.col("to_packets") + pl.col("from_packets"))
+        pl.col("to_bytes") + pl.col("from_bytes") - headers * (pl.col("to_packets") + pl.col("from_packets"))
     ).to_series()
     return Measured(float(payload[last] - payload[first]), "B", FLOW, samples=last - first + 1)
 

@@ -20,6 +20,8 @@ def not_there(plan: "Plan") -> str | None:
             f"families: the lab {lab} is measured over {FIRST} alone, with {SECOND} are: {', '.join(DUAL_STACK)}; "
             f"leave {SECOND} out"
         )
+    if plan.lab.stream_family == SECOND and not plan.embedded and lab != "fake":
+        return f"lab.stream_family: how the memory goes between hosts of others is not ours to say: leave {SECOND} out"
     if plan.axes.handover and lab not in ("qemu", "fake"):
         return f"axes.handover: in the lab {lab} others hand over, and no plan changes that; leave it out"
     if plan.axes.network and (lab not in ("openstack", "fake") or plan.cloud.name):
@@ -27,4 +29,6 @@ def not_there(plan: "Plan") -> str | None:
     tunnelled = next((name for name, policy in plan.chosen_policies().items() if policy.tunnelled), None)
     if tunnelled is not None and lab not in ("libvirt", "fake"):
         return f"policy {tunnelled}: tunnelled: only libvirt has a tunnel: --lab libvirt"
+    if tunnelled is not None and plan.lab.stream_family == SECOND:
+        return f"policy {tunnelled}: tunnelled: libvirt's own connection is over {FIRST} alone; leave stream_family out"
     return None

@@ -36,11 +36,13 @@ LINKS = ("management", "storage", "migration", "tenant", "external")
 class LabPlan(Part):
     """Where instances live; "qemu" and "libvirt": on two hosts that are brought up on this machine, unless
     libvirt.hosts names others; "address": anywhere, a command of the user moves one. qemu_program: another QEMU than
-    the host image's, a path on this machine; the lab "qemu" only."""
+    the host image's, a path on this machine; the lab "qemu" only. stream_family: over which the memory goes between
+    hosts that are brought up here."""
 
     kind: Literal["qemu", "openstack", "libvirt", "fake", "address"] = "qemu"
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     qemu_program: str | None = None
+    stream_family: Family = FIRST
 
 
 class CloudPlan(Part):

@@ -8,6 +8,7 @@ from faketrial import SCRIPT, record
 
 from migrascope.metrics import link
 from migrascope.metrics.trial import Measurement, examine
+from migrascope.model.family import FIRST, SECOND
 from migrascope.store.recording import Recording
 
 
@@ -22,6 +23,17 @@ def test_data_counts_both_directions_less_headers(recording: Recording, seen: Me
     acks = port["to_node_packets"]
     measured = link.data(link.Counters.of(changed, "migration", "host-a"), windows)
     assert measured.value == SCRIPT.data_bytes + 1000 * (acks[-1] - acks[0])
+
+
+def test_segments_of_ipv6_have_longer_headers(recording: Recording, seen: Measurement) -> None:
+    table, windows = recording.table("link"), seen.windows
+    of_four, of_six = (
+        link.data(link.Counters.of(table, "migration", "host-a", family), windows) for family in (FIRST, SECOND)
+    )
+    port = table.filter(pl.col("link") == "migration", pl.col("node") == "host-a").sort("mono_ns")
+    packets = port.select(pl.col("to_node_packets") + pl.col("from_node_packets")).to_series()
+    assert of_four.value is not None
+    assert of_six.value == of_four.value - 20 * (packets[-1] - packets[0])
 
 
 SOURCES_PORT = (pl.col("link") == "migration") & (pl.col("node") == "host-a")

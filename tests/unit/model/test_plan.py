@@ -329,3 +329,22 @@ def test_no_more_cells_are_drawn_than_there_are() -> None:
         parse(f"cells = 4\n{axes}", "mine")
     with pytest.raises(PlanError, match="has no second part"):
         parse(f"cells = 1\n{axes}\n[also]\nscenario = ['online']", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[lab]\nkind = "openstack"\nstream_family = "ipv6"\n',
+            "lab.stream_family: how the memory goes between",
+        ),
+        (
+            '[lab]\nkind = "libvirt"\nstream_family = "ipv6"\n[axes]\npolicy = ["t"]\n[policies.t]\ntunnelled = true\n',
+            "policy t: tunnelled: libvirt's own connection is over ipv4 alone",
+        ),
+    ],
+)
+def test_memory_goes_over_ipv6_only_where_we_say_how_it_goes(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(PlanError, match=words):
+        load(str(tmp_path / "plan.toml"))

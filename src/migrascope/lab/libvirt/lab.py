@@ -43,24 +43,24 @@ class LibvirtLab(TopologyLab):
     @contextlib.asynccontextmanager
     async def up(
         cls, libvirt_root: Path, image_root: Path, boot: BootImage, *, wanted: str, policies: Mapping[str, Policy],
-        families: Sequence[Family] = (FIRST,),
+        families: Sequence[Family] = (FIRST,), stream: Family = FIRST,
     ) -> AsyncIterator["LibvirtLab"]:  # fmt: skip
         """Namespaces, links, the accelerator that a boot has proved, and both libvirts.
 
         libvirt_root: the hosts' root image. image_root: that of the storage. boot: what instances boot, and the proof.
-        policies: those of the trials to come. families: of addresses. ProcessError or LibvirtError where something does
-        not come up.
+        policies: those of the trials to come. families: of addresses; stream: of those between which memory goes.
+        ProcessError or LibvirtError where something does not come up.
         """
         register = Register.create()
         register.uses(libvirt_root, image_root, boot.disk)
         hosts: dict[str, Host] = {}
         try:
-            topology = Topology(register, families)
+            topology = Topology(register, families, stream)
             topology.create()
             chosen = await accelerator.choose(wanted, "qemu-system-x86_64", libvirt_root, boot.kernel, register.folder)
             certificates = None
             if any(policy.tls for policy in policies.values()):
-                await tls.make(register.folder, [address(name, "migration") for name in HOSTS])
+                await tls.make(register.folder, [topology.stream_address(name) for name in HOSTS])
                 certificates = register.folder / tls.FOLDER
             for name in HOSTS:
                 hosts[name] = Host(name, topology.nodes[name], libvirt_root, register.folder / name, certificates)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.policy import request_of
-from migrascope.lab.qemu.topology import address
+from migrascope.model.family import host_of
 from migrascope.model.policy import Moment, Policy
 from migrascope.node.wait import wait_until
 
@@ -44,8 +44,8 @@ def arguments(instance: "LibvirtInstance", destination: str) -> tuple[Any, ...]:
     request, host = request_of(instance.policy, instance.spec.storage), instance.hosts[destination]
     if instance.policy.tunnelled:
         return host.uri("migration"), request.parameters, {"flags": request.flags}
-    to = address(destination, "migration")
-    parameters = {"migrate_uri": f"tcp://{to}", "listen_address": to} | request.parameters
+    to = instance.topology.stream_address(destination)
+    parameters = {"migrate_uri": f"tcp://{host_of(to)}", "listen_address": to} | request.parameters
     return host.uri("management"), parameters, {"flags": request.flags}
 
 

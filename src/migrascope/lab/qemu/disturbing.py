@@ -123,7 +123,7 @@ class QemuTools(HostTools):
         return Abort(self._instance)
 
     def migrate_again(self) -> Injector:
-        uri = migration.uri_of(self._hosts["destination"])
+        uri = migration.uri_of(self._topology, self._hosts["destination"])
         return SecondMigration(self._instance.monitors[self._instance.host], uri)
 
     def _process(self, side: str) -> Process:

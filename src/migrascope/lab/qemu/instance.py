@@ -25,7 +25,7 @@ class Instance:
     share none."""
 
     def __init__(self, spec: InstanceSpec, host: str, folder: Path, topology: Topology, image_root: Path) -> None:
-        self.spec, self.host, self.folder, self._topology = spec, host, folder, topology
+        self.spec, self.host, self.folder, self.topology = spec, host, folder, topology
         self.volume: Stored
         if spec.storage == SHARED:
             self.volume = Volume(spec.name, spec.image.disk, folder, image_root, topology.nodes["storage"])
@@ -42,10 +42,10 @@ class Instance:
 
     async def start(self, program: Program, host: str, *, incoming: bool) -> None:
         """Starts a QEMU on a host, with its tap and our monitor. ProcessError with QEMU's words when it fails."""
-        self._topology.add_tap(host, self.spec.tap)
+        self.topology.add_tap(host, self.spec.tap)
         self._taps.append(host)
         argv = arguments(program, self.spec, self.volume, self.folder, host, incoming=incoming)
-        where = Where(self._topology.nodes[host], program.root)
+        where = Where(self.topology.nodes[host], program.root)
         process = await start(f"QEMU on {host}", argv, where, self.folder / f"{host}.log")
         self.processes[host] = process
         socket = self.folder / f"{host}.control"
@@ -103,7 +103,7 @@ class Instance:
         """Ends both QEMUs and boots it again from its volume, on the host where it was."""
         await self._end()
         for host in self._taps:
-            self._topology.remove_tap(host, self.spec.tap)
+            self.topology.remove_tap(host, self.spec.tap)
         self._taps, self.processes, self.monitors = [], {}, {}
         await self.start(program, self.host, incoming=False)
 
@@ -133,7 +133,7 @@ class Instance:
         await self.volume.destroy()
         for host in self._taps:
             with contextlib.suppress(LookupError):
-                self._topology.remove_tap(host, self.spec.tap)
+                self.topology.remove_tap(host, self.spec.tap)
         for path in self.folder.glob("host-*.*"):
             if path.suffix in (".control", ".probe"):
                 path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.rescue import rescue
 from migrascope.lab.qemu.storage_copy import StorageCopy
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology, address
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology
 from migrascope.lab.qemu.topology_lab import TopologyLab
 from migrascope.lab.steering import Steering
 from migrascope.model.disturbance import Disturbance
@@ -77,7 +77,7 @@ class QemuInstance(Instance):
             applied[host] = await settings.apply(self.monitors[host], replace(wanted, capabilities=on), untouched)
         await migration.prepare(self, destination)
         if copied:
-            source, to = self.monitors[self.host], address(destination, "migration")
+            source, to = self.monitors[self.host], self.topology.stream_address(destination)
             self.copy = StorageCopy(source, self.monitors[destination], to, round(self.spec.policy.bandwidth / 8))
             await self.copy.offer()
         return applied | {"links": {name: link.rate_bps for name, link in self._lab.topology.links.items()}}
@@ -154,25 +154,25 @@ class QemuLab(TopologyLab):
     @contextlib.asynccontextmanager
     async def up(
         cls, image_root: Path, boot: BootImage, *, wanted: str, program: str | None,
-        policies: Mapping[str, Policy] = _PLAIN, families: Sequence[Family] = (FIRST,),
+        policies: Mapping[str, Policy] = _PLAIN, families: Sequence[Family] = (FIRST,), stream: Family = FIRST,
     ) -> AsyncIterator["QemuLab"]:  # fmt: skip
         """Namespaces, links, and the accelerator that a boot has proved.
 
         image_root: the host image. boot: what instances boot, and the proof. program: another QEMU, a path on this
-        machine. policies: those of the trials to come. families: of addresses. ProcessError when none boots,
-        PolicyRefused where this QEMU cannot carry out a policy.
+        machine. policies: those of the trials to come. families: of addresses; stream: of those between which memory
+        goes. ProcessError when none boots, PolicyRefused where this QEMU cannot carry out a policy.
         """
         register = Register.create()
         register.uses(image_root, boot.disk)
         try:
-            topology = Topology(register, families)
+            topology = Topology(register, families, stream)
             topology.create()
             path, root = (program, None) if program else ("qemu-system-x86_64", image_root)
             chosen = await accelerator.choose(wanted, path, root, boot.kernel, register.folder)
             says = await run("QEMU", [path, "--version"], Where(None, root))
             version = re.search(r"version (\S+)", says)
             if any(policy.tls for policy in policies.values()):
-                await tls.make(register.folder, [address(host, "migration") for host in HOSTS])
+                await tls.make(register.folder, [topology.stream_address(host) for host in HOSTS])
             await policy_probe.need(policies, Program(path, root, chosen), register.folder)
             yield cls(
                 register, topology, Program(path, root, chosen), image_root, boot, policies,

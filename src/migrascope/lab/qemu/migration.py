@@ -11,10 +11,11 @@ from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.storage_copy import CopyFailed, StorageCopy
-from migrascope.lab.qemu.topology import address
+from migrascope.lab.qemu.topology import Topology
 from migrascope.lab.steering import Steering
 from migrascope.model.clock import mono_ns
 from migrascope.model.controllers import Action, SetLimit, TurnToPostCopy
+from migrascope.model.family import host_of
 from migrascope.model.policy import Moment, Policy
 from migrascope.node.wait import WaitTimeout, wait_until
 
@@ -24,14 +25,14 @@ _ASK_S = 0.05
 _TURN_S = 0.01
 
 
-def uri_of(destination: str) -> str:
+def uri_of(topology: Topology, destination: str) -> str:
     """Where the QEMU on the destination waits."""
-    return f"tcp:{address(destination, 'migration')}:{_PORT}"
+    return f"tcp:{host_of(topology.stream_address(destination))}:{_PORT}"
 
 
 async def prepare(instance: Instance, destination: str) -> None:
     """Opens the destination's port. MonitorError when QEMU refuses."""
-    uri = uri_of(destination)
+    uri = uri_of(instance.topology, destination)
     await instance.monitors[destination].execute("migrate-incoming", {"uri": uri})
 
 
@@ -50,7 +51,7 @@ async def migrate(
     """
     source = instance.host
     monitor = instance.monitors[source]
-    uri = uri_of(destination)
+    uri = uri_of(instance.topology, destination)
     began = asyncio.get_running_loop().time()
     waits = _Waits(monitor) if instance.copy is not None else None
     requested()

@@ -11,7 +11,7 @@ from typing import Any
 
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.monitor import MonitorError
-from migrascope.lab.qemu.topology import address
+from migrascope.model.family import host_of
 from migrascope.node.namespace import Namespace
 from migrascope.node.wait import WaitTimeout, wait_until
 
@@ -26,6 +26,7 @@ class Recovery:
 
     def __init__(self, instance: Instance, destination: str, source_network: Namespace) -> None:
         self._instance, self._destination, self._network = instance, destination, source_network
+        self._to = instance.topology.stream_address(destination)
         self._moved, self._moved_at = -1, 0.0
         self._ports = iter(range(_FIRST_PORT, 65536))
         self._uri = ""
@@ -70,7 +71,7 @@ class Recovery:
         if not await asyncio.to_thread(self._network.call, self._reached):
             return
         source, destination = (self._instance.monitors[host] for host in (self._instance.host, self._destination))
-        uri = f"tcp:{address(self._destination, 'migration')}:{next(self._ports)}"
+        uri = f"tcp:{host_of(self._to)}:{next(self._ports)}"
         with contextlib.suppress(MonitorError):  # it listens already, or has not noticed yet
             await destination.execute("migrate-recover", {"uri": uri}, oob=True)
             self._uri = uri
@@ -81,9 +82,10 @@ class Recovery:
 
     def _reached(self) -> bool:
         """Whether the destination answers at all: that nobody listens is an answer."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        family = socket.AF_INET6 if ":" in self._to else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
             asking.settimeout(_ASK_S)
-            asking.connect((address(self._destination, "migration"), _NOBODY))
+            asking.connect((self._to, _NOBODY))
             asking.send(b"")
             try:
                 asking.recv(1)

@@ -9,7 +9,8 @@
 
 Each link is a bridge of its name in the namespace `fabric`, which also routes between tenant and external, as a
 provider's router does between the instance and the visitors. In a host, the bridge `instances` joins the instance's
-tap to the tenant link. In a dual-stack lab the nodes on tenant and external have an IPv6 address beside the IPv4 one.
+tap to the tenant link. In a dual-stack lab the nodes on tenant and external have an IPv6 address beside the IPv4 one,
+and the hosts one on the migration link where the memory goes over IPv6.
 """
 
 import socket
@@ -44,8 +45,14 @@ _JOINED = {
     "tenant": HOSTS,
     "external": ("client", "origin"),
 }
-_PREFIX_6 = {"tenant": "fd4d:6967:7261:4::", "external": "fd4d:6967:7261:c0::"}
-"""Of the links that are routed: unique local addresses (RFC 4193), each a /64."""
+_PREFIX_6 = {
+    "migration": "fd4d:6967:7261:3::",
+    "tenant": "fd4d:6967:7261:4::",
+    "external": "fd4d:6967:7261:c0::",
+}
+"""Unique local addresses (RFC 4193), each a /64."""
+_ROUTED = ("tenant", "external")
+"""The links between which the fabric routes."""
 BRIDGE = "instances"
 FRAMES_S = 0.05
 COPY_PORT = 10810
@@ -60,11 +67,17 @@ def address(node: str, link: str) -> str:
     return f"{_PREFIX[link]}{_LAST[node]}"
 
 
+def _address_6(node: str, link: str) -> str:
+    return f"{_PREFIX_6[link]}{_LAST[node]}"
+
+
 class Topology:
     """The namespaces and links of one lab. Everything in it goes with the namespaces."""
 
-    def __init__(self, register: Register, families: Sequence[Family] = (FIRST,)) -> None:
-        self.register, self.families = register, families
+    def __init__(self, register: Register, families: Sequence[Family] = (FIRST,), stream: Family = FIRST) -> None:
+        """families: of the instance and its visitors. stream: over which hosts reach each other on the migration
+        link."""
+        self.register, self.families, self.stream = register, families, stream
         self.nodes: dict[str, Namespace] = {}
         self.links: dict[str, Link] = {}
         self.fabric: Namespace
@@ -78,7 +91,7 @@ class Topology:
             self.nodes[node] = self.register.namespace(node)
             self.nodes[node].create()
         for name in LINKS:
-            routed = name in ("tenant", "external")
+            routed = name in _ROUTED
             link = Link(name, self.fabric)
             link.create(f"{address('fabric', name)}/24" if routed else None)
             for node in _JOINED[name]:
@@ -89,6 +102,9 @@ class Topology:
             self.nodes[node].configure(_default_route)
         if SECOND in self.families:
             self._add_ipv6()
+        if self.stream == SECOND:
+            for host in HOSTS:
+                self._give_ipv6(self.nodes[host], host, "migration")
         for host in HOSTS:
             add_bridge(self.nodes[host], BRIDGE)
             add_to_bridge(self.nodes[host], "tenant", BRIDGE)
@@ -96,14 +112,22 @@ class Topology:
     def _add_ipv6(self) -> None:
         """The second family, where the instance and its visitors are."""
         spaces = {"fabric": self.fabric, **self.nodes}
-        for link, prefix in _PREFIX_6.items():
+        for link in _ROUTED:
             routed = [node for node in ("fabric", *_JOINED[link]) if node not in HOSTS]
             for node in routed:
-                spaces[node].allow_ipv6(link)
-                spaces[node].configure(partial(take_up, interface=link, address=f"{prefix}{_LAST[node]}/64"))
+                self._give_ipv6(spaces[node], node, link)
                 if node != "fabric":
-                    spaces[node].configure(partial(_default_route_6, gateway=f"{prefix}{_LAST['fabric']}"))
+                    spaces[node].configure(partial(_default_route_6, gateway=_address_6("fabric", link)))
         self.fabric.write_sysctl("net/ipv6/conf/all/forwarding", "1")
+
+    @staticmethod
+    def _give_ipv6(space: Namespace, node: str, link: str) -> None:
+        space.allow_ipv6(link)
+        space.configure(partial(take_up, interface=link, address=f"{_address_6(node, link)}/64"))
+
+    def stream_address(self, host: str) -> str:
+        """To which address of a host the memory goes."""
+        return _address_6(host, "migration") if self.stream == SECOND else address(host, "migration")
 
     @property
     def lab_links(self) -> LabLinks:

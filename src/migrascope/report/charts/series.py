@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from migrascope.metrics.link import Counters
+from migrascope.metrics.link import of_stream
 from migrascope.metrics.packets import NS
 from migrascope.metrics.player import viewers
 from migrascope.metrics.visitor import delivered
@@ -23,7 +23,7 @@ def goodput(recording: Recording, origin_ns: int, edges: Numbers) -> Numbers:
 
 def link(recording: Recording, origin_ns: int) -> tuple[Numbers, Numbers]:
     """When the migration link's counter was read, and the payload bytes that the source had sent by then."""
-    counters = Counters.of(recording.table("link"), "migration", recording.trial.source)
+    counters = of_stream(recording)
     return (counters.mono_ns - origin_ns) / NS, counters.sent.astype(np.float64)
 
 

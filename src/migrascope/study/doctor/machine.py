@@ -150,8 +150,8 @@ def browser(plan: Plan) -> Iterator[Check]:
 
 def ipv6(plan: Plan) -> Iterator[Check]:
     """Whether this kernel has IPv6; nothing for a plan without it."""
-    if SECOND in plan.families:
-        remedy = "begin the kernel without ipv6.disable=1, or leave ipv6 out of families in the plan"
+    if SECOND in (*plan.families, plan.lab.stream_family):
+        remedy = "begin the kernel without ipv6.disable=1, or leave ipv6 out of families and lab.stream_family"
         yield _check("IPv6", has_ipv6(), "there" if has_ipv6() else "this kernel has none", remedy)
 
 

@@ -74,7 +74,7 @@ async def qemu_lab(plan: Plan, images: Images, progress: Progress) -> AsyncItera
     wanted, program, policies = plan.lab.accelerator, plan.lab.qemu_program, plan.chosen_policies()
     up = QemuLab.up(
         images.host_root, images.boot_over(plan.families), wanted=wanted, program=program, policies=policies,
-        families=plan.families,
+        families=plan.families, stream=plan.lab.stream_family,
     )  # fmt: skip
     async with up as lab, _origin(lab, images):
         yield lab, guest_up(lab, images, progress)
@@ -95,7 +95,7 @@ async def libvirt_trials(plan: Plan, images: Images, progress: Progress) -> Asyn
     wanted, policies = plan.lab.accelerator, plan.chosen_policies()
     up = LibvirtLab.up(
         root, images.host_root, images.boot_over(plan.families), wanted=wanted, policies=policies,
-        families=plan.families,
+        families=plan.families, stream=plan.lab.stream_family,
     )  # fmt: skip
     async with up as lab, _origin(lab, images):
         yield guest_up(lab, images, progress)
