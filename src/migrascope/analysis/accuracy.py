@@ -10,6 +10,7 @@ from migrascope.metrics import http, network
 from migrascope.metrics.packets import NS, Packets, Span, to_mono
 from migrascope.metrics.player import viewers
 from migrascope.metrics.windows import SECOND, end_of
+from migrascope.model import family
 from migrascope.store.recording import Recording
 
 Truth = tuple[str, str, float, float, float, float]
@@ -46,13 +47,18 @@ def _row(layer: str, kind: str, nominal: float | None, found: list[tuple[float, 
 
 
 def network_truths(recording: Recording) -> Iterator[Truth]:
-    """Blackouts by echo against cuts of the instance's port and pauses of the VM."""
-    packets = Packets.of(recording, end_of(recording))
-    for kind in ("cut", "pause"):
-        for nominal, span, bound in _holds(recording, kind):
-            gap = network.blackout(packets, span)
-            if gap is not None:
-                yield "network", kind, nominal, (span[1] - span[0]) / NS, bound, gap.blackout_s
+    """Blackouts by echo against cuts of the instance's port and pauses of the VM, over each family that was probed; the
+    second one's is a layer of its own."""
+    for layer, over in (("network", family.FIRST), (f"network {family.SECOND}", family.SECOND)):
+        view = recording.over(over)
+        if over != family.FIRST and view.table("echo_sent").is_empty():
+            continue
+        packets = Packets.of(view, end_of(view))
+        for kind in ("cut", "pause"):
+            for nominal, span, bound in _holds(recording, kind):
+                gap = network.blackout(packets, span)
+                if gap is not None:
+                    yield layer, kind, nominal, (span[1] - span[0]) / NS, bound, gap.blackout_s
 
 
 def vm_truths(recording: Recording) -> Iterator[Truth]:

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from migrascope.lab.contract import address_over
 from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.qemu.lab import QemuInstance, QemuLab
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, address
+from migrascope.lab.qemu.topology import address
 from migrascope.model.calibration import Condition
 from migrascope.model.clock import mono_ns
+from migrascope.model.family import FIRST, Family, source_of
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import Factors
 from migrascope.model.steady import IN_TIME_NS, NS
@@ -115,13 +117,14 @@ class Truths:
         parts = (instance, memory, programs, self._far, partial(_meters, rates=self.echo_rates), self._load)
         async with arranged(trial, parts):
             made, processes = cast(QemuInstance, trial.instance), trial.processes
-            watch = EchoWatch(opened, self.echo_rates[0])
+            watches = [EchoWatch(opened, self.echo_rates[0], family=family) for family in plan.families]
 
             async def steady() -> bool:
                 processes.check()
                 now = mono_ns() - GRACE_NS
-                watch.update()
-                return watch.whole(now - NS, now)
+                for watch in watches:
+                    watch.update()
+                return all(watch.whole(now - NS, now) for watch in watches)
 
             await wait_until(steady, _STEADY_LIMIT_S, "a second of echo without loss", 0.1)
             trial.phase("before")
@@ -178,21 +181,24 @@ async def _beside(trial: Trial, name: str) -> AsyncIterator[Trial]:
 
 @asynccontextmanager
 async def _meters(trial: Trial, rates: tuple[float, ...]) -> AsyncIterator[None]:
-    """What watches the cuts and pauses. A prober for each rate, those after the first beside it."""
+    """What watches the cuts and pauses, over each of the plan's families. A prober for each rate, those after the first
+    beside it, and over the first family alone."""
     async with AsyncExitStack() as stack:
         made = cast(QemuInstance, trial.instance)
         qmp = {"hosts": made.probe_sockets(), "interval_s": 0.0}
         space = cast(QemuLab, trial.lab).topology.fabric
         watching = ProcessSpec("qmp", "migrascope.probe.qmp", "host-a", space, qmp)
-        await trial.processes.start([machine_watch({}), _echo(trial, rates[0]), watching])
+        probers = [_echo(trial, rates[0], family) for family in trial.plan.families]
+        await trial.processes.start([machine_watch({}), *probers, watching])
         for rate in rates[1:]:
             beside = await stack.enter_async_context(_beside(trial, f"beside-{rate:g}"))
             await beside.processes.start([_echo(beside, rate)])
         yield
 
 
-def _echo(trial: Trial, rate: float) -> ProcessSpec:
-    return trial.member("echo", "probe.echo", target=INSTANCE_ADDRESS, rate=rate, kind="icmp")
+def _echo(trial: Trial, rate: float, family: Family = FIRST) -> ProcessSpec:
+    target = address_over(trial.instance, family)
+    return trial.member(source_of("echo", family), "probe.echo", target=target, rate=rate, kind="icmp")
 
 
 def _held(lab: QemuLab, plan: Plan, series: Series) -> list[ProcessSpec]:

@@ -1,13 +1,19 @@
 """What calibrate makes and counts: holds of any length, and only those that make a blackout."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
-from faketrial import record
+from faketrial import light, record
 
-from migrascope.analysis.accuracy import http_truths
+from fakerun import fake_run
+from migrascope.analysis.accuracy import http_truths, network_truths
+from migrascope.lab.fake.script import Script, default_script
+from migrascope.metrics.trial import examine
+from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import Recording, polars_schema
+from migrascope.store.runfolder import RunFolder
 from migrascope.trial.calibration_trial import Series
 
 S = 10**9
@@ -55,3 +61,21 @@ def test_a_hold_that_makes_nobody_late_does_not_count(tmp_path: Path) -> None:
         assert truth == pytest.approx(nominal - LATE_S)
         assert abs(measured - truth) <= VISIT_S
         assert measured > 0
+
+
+def test_both_families_are_held_against_the_same_cuts(tmp_path: Path) -> None:
+    plan = light(blocks=1, lab={"kind": "fake"}, axes={"scenario": ["none"]}, families=["ipv4", "ipv6"])
+
+    def script(spec: TrialSpec) -> Script:
+        return replace(default_script(spec, plan.seed), later_over_ipv6_s=0.4)
+
+    fake_run(tmp_path, plan, script)
+    (recording,) = RunFolder(tmp_path / "latest").recordings()
+    windows = examine(recording).windows
+    assert windows.stop is not None
+    assert windows.resume is not None
+    rows = [(windows.stop, windows.resume, 1000, "cut", 0.1, "engine", "host-a", "i", "m")]
+    hold = pl.DataFrame(rows, schema=polars_schema("hold"), orient="row")
+    hold.write_parquet(recording.folder / "hold.parquet")
+    found = {layer: measured for layer, *_, measured in network_truths(Recording(recording.folder))}
+    assert found["network ipv6"] - found["network"] == pytest.approx(0.4, abs=0.02)
