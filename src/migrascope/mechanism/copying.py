@@ -116,10 +116,12 @@ class Copy:
         return Left(pages, seconds, link)
 
     def threshold(self, left: Left) -> float:
-        """Bytes of pages below which QEMU would stop the guest, by its rate of late."""
-        if self.now - self.began < COUNTED_S - _SAME or not left.pages:
+        """Bytes of pages below which QEMU would stop the guest, by its rate of late; where nothing is left, by that of
+        what it will send again."""
+        if self.now - self.began < COUNTED_S - _SAME:
             return 0.0
-        return left.link / left.seconds * self.rules.limit_at(self.now + _SAME)
+        rate = left.link / left.seconds if left.pages else self.again.wire / self.again.cost_s
+        return rate * self.rules.limit_at(self.now + _SAME)
 
     def buffer(self, seconds: float) -> float:
         """Takes what goes over in so long as sent, at once: it is in buffers, and goes over before anything later.
