@@ -1,7 +1,7 @@
 """The end of a migration by what its history says now, by itself: each estimate knows nothing of the one before."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from migrascope.live.dirtied import fitted, grown, scatter
@@ -77,12 +77,14 @@ class _Rest:
 
 
 class _Case(NamedTuple):
-    """data: bytes to be sent that hold something. faster: how many times as fast as is likely it is sent, busier: it is
-    dirtied. empty_s: seconds for a byte of empty memory. settle_s: from the end of sending to the end."""
+    """data: bytes to be sent that hold something. faster: how many times as fast as is likely it is sent. written: what
+    the guest writes to, for which it needs the share busy of its processor. empty_s: seconds for a byte of empty
+    memory. settle_s: from the end of sending to the end."""
 
     data: float
     faster: float
-    busier: float
+    written: Dirtying
+    busy: float
     empty_s: float
     settle_s: float
 
@@ -100,6 +102,9 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     rate = sum(each.rate_Bps for each in written.sets)
     basis = Basis(history.rounds, _begins_with(history), speed, rate, rest.held)
     spread = max(SPREAD, scatter(history.lately(LATELY_S), written, terms.busy))
+    share = _share_of_sets(history, rest.held, written.size)
+    # what its processor has to spare is known from its CPU time alone: it may have none
+    calmer = _written(history, replace(terms, busy=1.0), known).times(1 / (1 + spread))
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
 
     def end(case: _Case) -> float | None:
@@ -109,19 +114,19 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
             sending_s = case.data / (speed * case.faster) + zeros * zero_s if rest.all else -history.stalled_s()
             return last.at_s + sending_s + case.settle_s
         way = Way((link or speed) / speed, 1 / (speed * case.faster))
-        parts = _parts(case.data, zeros, rest.held, way, written.times(case.busier), case.empty_s)
+        parts = _parts(case.data, zeros, share, way, case.written, case.empty_s)
         copy = Copy(
             terms.rules, parts, way, case.settle_s, history.first.at_s, last.at_s, history.round_s, history.judge,
-            pace(last.throttle, terms.busy) * (last.at_s - history.round_s), terms.busy, rounds=history.rounds,
+            pace(last.throttle, case.busy) * (last.at_s - history.round_s), case.busy, rounds=history.rounds,
         )  # fmt: skip
         return course(copy).time_s
 
     likely, early, high = (
-        end(_Case(data, faster, busier, _empty_s(history, empty_s, speed), settle_s))
-        for data, faster, busier, empty_s, settle_s in (
-            (rest.likely, 1.0, 1.0, known.empty_s, known.settle_s),
-            (rest.least, 1 + SPREAD, 1 / (1 + spread), known.empties_s.least, known.settles_s.least),
-            (rest.most, 1 - SPREAD, 1 + spread, known.empties_s.most, known.settles_s.most),
+        end(_Case(data, faster, sets, busy, _empty_s(history, empty_s, speed), settle_s))
+        for data, faster, sets, busy, empty_s, settle_s in (
+            (rest.likely, 1.0, written, terms.busy, known.empty_s, known.settle_s),
+            (rest.least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least),
+            (rest.most, 1 - SPREAD, written.times(1 + spread), terms.busy, known.empties_s.most, known.settles_s.most),
         )
     )
     low, high = _interval(likely, early, high)
@@ -169,34 +174,47 @@ def expected(terms: Terms, known: Known) -> Estimate:
     shape = _shape(terms, known.first_copy)
     written = shape if terms.known else _learnt(terms, known, shape)
     speed, memory = known.speed_Bps, max(terms.memory_bytes, known.first_copy)
+    share = min(1.0, written.size / known.first_copy)
     leads_s = known.leads_s or Bounds(known.lead_s, known.lead_s)
 
     def end(lead_s: float, case: _Case) -> float | None:
         way = Way(1.0, 1 / (speed * case.faster))
-        parts = _parts(case.data, memory - case.data, case.data, way, written.times(case.busier), case.empty_s)
-        copy = Copy(terms.rules, parts, way, case.settle_s, lead_s, lead_s, lead_s, Judge(lead_s), busy=terms.busy)
+        parts = _parts(case.data, memory - case.data, share, way, case.written, case.empty_s)
+        copy = Copy(terms.rules, parts, way, case.settle_s, lead_s, lead_s, lead_s, Judge(lead_s), busy=case.busy)
         return course(copy).time_s
 
     least, most = ((1 + sign * known.spread) * known.first_copy for sign in (-1, 1))
-    likely = end(known.lead_s, _Case(known.first_copy, 1.0, 1.0, known.empty_s, known.settle_s))
-    early = end(leads_s.least, _Case(least, 1 + SPREAD, 1 / (1 + SPREAD), known.empties_s.least, known.settles_s.least))
+    likely = end(known.lead_s, _Case(known.first_copy, 1.0, written, terms.busy, known.empty_s, known.settle_s))
+    calmer, worse = written.times(1 / (1 + SPREAD)), written.times(1 + SPREAD)
+    early = end(leads_s.least, _Case(least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least))
     late = end(
-        leads_s.most, _Case(min(memory, most), 1 - SPREAD, 1 + SPREAD, known.empties_s.most, known.settles_s.most)
+        leads_s.most,
+        _Case(min(memory, most), 1 - SPREAD, worse, terms.busy, known.empties_s.most, known.settles_s.most),
     )
     low, high = _interval(likely, early, late)
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
 
 
-def _parts(data: float, zeros: float, held: float, way: Way, written: Dirtying, empty_s: float) -> list[Part]:
-    """The memory that is still to be sent: in the first copy the working sets are a part of it as of all that holds
-    something (held bytes), later they are what is left at all."""
+def _parts(data: float, zeros: float, share: float, way: Way, written: Dirtying, empty_s: float) -> list[Part]:
+    """The memory that is still to be sent. share: of the data, what belongs to the working sets."""
     zero = (HEADER + 1) / PAGE
     parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s))]
     if not written.size:
         return [*parts, Part(data, way)]
-    mine = data * min(1.0, written.size / held) if held else min(data, written.size)
+    mine = min(share * data, written.size)
     sets = [Part(mine * each.size / written.size, way, each) for each in written.sets]
     return [*parts, Part(data - mine, way), *sets]
+
+
+def _share_of_sets(history: History, held: float, size: float) -> float:
+    """The share of what is left that belongs to working sets of this size: in the first copy as of all that holds
+    something (held bytes), of what a look has added all."""
+    first = history.turns[0].held if history.turns else held
+    share = min(1.0, size / first) if first else 1.0
+    for turn in history.turns:
+        if turn.remaining:
+            share = (share * turn.left + turn.dirtied) / turn.remaining
+    return share
 
 
 def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:
