@@ -89,6 +89,15 @@ class _Case(NamedTuple):
     settle_s: float
 
 
+class _Mix(NamedTuple):
+    """Of what is left, as shares of its data, mine: what belongs to the working sets; ahead: of that what was left at
+    the last look, and goes first like all that does not belong to them. looked: whether there was a look."""
+
+    mine: float
+    ahead: float = 0.0
+    looked: bool = False
+
+
 def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     """From all that has been seen."""
     last = history.last
@@ -102,7 +111,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     rate = sum(each.rate_Bps for each in written.sets)
     basis = Basis(history.rounds, _begins_with(history), speed, rate, rest.held)
     spread = max(SPREAD, scatter(history.lately(LATELY_S), written, terms.busy))
-    share = _share_of_sets(history, rest.held, written.size)
+    mix = _mix(history, rest.held, written.size)
     # what its processor has to spare is known from its CPU time alone: it may have none
     calmer = _written(history, replace(terms, busy=1.0), known).times(1 / (1 + spread))
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
@@ -114,7 +123,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
             sending_s = case.data / (speed * case.faster) + zeros * zero_s if rest.all else -history.stalled_s()
             return last.at_s + sending_s + case.settle_s
         way = Way((link or speed) / speed, 1 / (speed * case.faster))
-        parts = _parts(case.data, zeros, share, way, case.written, case.empty_s)
+        parts = _parts(case.data, zeros, mix, way, case.written, case.empty_s)
         copy = Copy(
             terms.rules, parts, way, case.settle_s, history.first.at_s, last.at_s, history.round_s, history.judge,
             pace(last.throttle, case.busy) * (last.at_s - history.round_s), case.busy, rounds=history.rounds,
@@ -174,12 +183,12 @@ def expected(terms: Terms, known: Known) -> Estimate:
     shape = _shape(terms, known.first_copy)
     written = shape if terms.known else _learnt(terms, known, shape)
     speed, memory = known.speed_Bps, max(terms.memory_bytes, known.first_copy)
-    share = min(1.0, written.size / known.first_copy)
+    mix = _Mix(min(1.0, written.size / known.first_copy))
     leads_s = known.leads_s or Bounds(known.lead_s, known.lead_s)
 
     def end(lead_s: float, case: _Case) -> float | None:
         way = Way(1.0, 1 / (speed * case.faster))
-        parts = _parts(case.data, memory - case.data, share, way, case.written, case.empty_s)
+        parts = _parts(case.data, memory - case.data, mix, way, case.written, case.empty_s)
         copy = Copy(terms.rules, parts, way, case.settle_s, lead_s, lead_s, lead_s, Judge(lead_s), busy=case.busy)
         return course(copy).time_s
 
@@ -195,26 +204,28 @@ def expected(terms: Terms, known: Known) -> Estimate:
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
 
 
-def _parts(data: float, zeros: float, share: float, way: Way, written: Dirtying, empty_s: float) -> list[Part]:
-    """The memory that is still to be sent. share: of the data, what belongs to the working sets."""
+def _parts(data: float, zeros: float, mix: _Mix, way: Way, written: Dirtying, empty_s: float) -> list[Part]:
+    """The memory that is still to be sent."""
     zero = (HEADER + 1) / PAGE
-    parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s))]
-    if not written.size:
-        return [*parts, Part(data, way)]
-    mine = min(share * data, written.size)
-    sets = [Part(mine * each.size / written.size, way, each) for each in written.sets]
-    return [*parts, Part(data - mine, way), *sets]
+    empty = Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s), ahead=zeros if mix.looked else 0.0)
+    mine = min(mix.mine * data, written.size)
+    others = Part(data - mine, way, ahead=data - mine if mix.looked else 0.0)
+    shares = [(each, each.size / written.size) for each in written.sets]
+    ahead = min(mix.ahead * data, mine)
+    return [empty, others, *(Part(share * mine, way, each, share * ahead) for each, share in shares)]
 
 
-def _share_of_sets(history: History, held: float, size: float) -> float:
-    """The share of what is left that belongs to working sets of this size: in the first copy as of all that holds
-    something (held bytes), of what a look has added all."""
+def _mix(history: History, held: float, size: float) -> _Mix:
+    """Of working sets of this size: in the first copy what is left has as much of them as all that holds something
+    (held bytes), and what a look adds is of them alone."""
     first = history.turns[0].held if history.turns else held
-    share = min(1.0, size / first) if first else 1.0
-    for turn in history.turns:
-        if turn.remaining:
-            share = (share * turn.left + turn.dirtied) / turn.remaining
-    return share
+    others, old = (max(0.0, 1 - size / first) if first else 0.0), 0.0
+    lefts = [*(turn.left for turn in history.turns[1:]), history.last.remaining]
+    for turn, left in zip(history.turns, lefts, strict=False):
+        older = max(0, turn.left - max(0, turn.remaining - left))
+        old = min(older, left) / left if left else 0.0
+        others *= old
+    return _Mix(1 - others, max(0.0, old - others), bool(history.turns))
 
 
 def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:

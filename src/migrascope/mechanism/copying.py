@@ -3,8 +3,9 @@
 QEMU (migration/migration.c: migration_iteration_run, migration_update_counters; migration/ram.c: ram_save_iterate,
 migration_bitmap_sync, migration_trigger_throttle; migration/cpu-throttle.c) sends dirty pages until fewer are left than
 the link carries within the downtime limit, by its rate of the last 100 ms. Then it looks at the dirty bitmap: the guest
-is stopped if there are still fewer, else it goes on. Here a round is one step: what is sent in it has the mix of all
-that is left, and a working set dirties its clean pages by its own D(t).
+is stopped if there are still fewer, else it goes on, from where it was: first comes what was left at the look, then
+what that added, which was written behind. Here a round is one step: what is sent in it has the mix of all that is left
+of either, and a working set dirties its clean pages by its own D(t).
 """
 
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ class Way(NamedTuple):
 @dataclass
 class Part:
     """Pages of one kind. left: bytes of them to be sent; way: how these go. written: the working set that they are,
-    None for what is never written."""
+    None for what is never written. ahead: of left, what was there at the last look, and goes first."""
 
     left: float
     way: Way
     written: WorkingSet | None = None
+    ahead: float = 0.0
 
     def dirtied(self, seconds: float, again: Way) -> float:
         """Looks at what the guest has written in so long since the last look: bytes that were clean and are to be sent
@@ -132,8 +134,18 @@ class Copy:
 
     def _take(self, seconds: float, left: Left) -> float:
         """What goes over in so long is no longer left; gives how much it is on the link."""
+        sent = 0.0
+        if self.rounds > 1 and (ahead_s := sum([part.ahead * part.way.cost_s for part in self.parts])) > 0:
+            share = min(1.0, seconds / ahead_s)
+            for part in self.parts:
+                gone = share * part.ahead
+                sent += gone * part.way.wire
+                part.ahead -= gone
+                part.left -= gone
+            seconds -= share * ahead_s
+            left = self.left()
         share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
-        sent = share * left.link
+        sent += share * left.link
         for part in self.parts:
             part.left *= 1 - share
         self.data += sent
@@ -147,6 +159,8 @@ class Copy:
 
     def look(self) -> None:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
+        for part in self.parts:
+            part.ahead = part.left
         dirtied = sum(part.dirtied(self.guest_s, self.again) for part in self.parts)
         self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1

@@ -89,12 +89,12 @@ def test_a_guest_that_has_less_to_spare_than_its_processor_time_says_ends_within
     assert all(forecast.low_s is not None and forecast.low_s <= trace.took_s for forecast in late)
 
 
-@pytest.mark.parametrize("rate", [80e6, 120e6])
-def test_a_limit_that_allows_a_look_before_the_first_copy_is_made(rate: float) -> None:
-    """What the look adds is of what the guest writes to, and what was left is of any memory."""
-    trace = traced(rate, limit_s=0.6)
-    said = foretold(trace, terms(rate, limit_s=0.6), learnt(rate))
-    assert worst(said, trace.took_s) < 0.1
+@pytest.mark.parametrize(("rate", "limit_s"), [(80e6, 0.6), (120e6, 0.6), (80e6, 1.0)])
+def test_a_limit_that_allows_a_look_before_the_first_copy_is_made(rate: float, limit_s: float) -> None:
+    """What the look adds is of what the guest writes to; what was left is of any memory, and goes first."""
+    trace = traced(rate, limit_s=limit_s)
+    said = foretold(trace, terms(rate, limit_s=limit_s), learnt(rate))
+    assert worst(said, trace.took_s) < 0.05
     assert reasoned(said)
 
 
