@@ -24,9 +24,9 @@ LATELY_S = 1.5
 EVIDENCE_ROUNDS = 3
 EVIDENCE_S = 2.0
 """Rounds, and seconds since the first of them ended, before it is said that a migration does not converge."""
-LUCK = 3.0
-"""Of what short rounds leave one in several hundred is so many standard deviations below the mean: there may be that
-many of them before anybody gives up."""
+LUCK = 4.0
+"""Of what short rounds leave one in thirty thousand is so many standard deviations below the mean: of several hundred
+before anybody gives up hardly one."""
 TELLING = 0.5
 """A round in which a larger share of what is written to must have become dirty says little of the rate: the most of it
 was written again."""
