@@ -117,6 +117,22 @@ class Copy:
             link += part.left * part.way.wire
         return Left(pages, seconds, link)
 
+    def _ahead(self) -> Left:
+        """Of it what goes first."""
+        pages = seconds = link = 0.0
+        for part in self.parts:
+            pages += part.ahead
+            seconds += part.ahead * part.way.cost_s
+            link += part.ahead * part.way.wire
+        return Left(pages, seconds, link)
+
+    def until(self, pages: float, left: Left) -> float:
+        """Seconds until no more than so many bytes of pages are left."""
+        ahead, goes = self._ahead(), left.pages - pages
+        if goes <= ahead.pages:
+            return goes / ahead.pages * ahead.seconds if ahead.pages > 0 else 0.0
+        return ahead.seconds + (goes - ahead.pages) / (left.pages - ahead.pages) * (left.seconds - ahead.seconds)
+
     def threshold(self, left: Left) -> float:
         """Bytes of pages below which QEMU would stop the guest, by its rate of late; where nothing is left, by that of
         what it will send again."""
@@ -135,7 +151,7 @@ class Copy:
     def _take(self, seconds: float, left: Left) -> float:
         """What goes over in so long is no longer left; gives how much it is on the link."""
         sent = 0.0
-        if self.rounds > 1 and (ahead_s := sum([part.ahead * part.way.cost_s for part in self.parts])) > 0:
+        if (ahead_s := self._ahead().seconds) > 0:
             share = min(1.0, seconds / ahead_s)
             for part in self.parts:
                 gone = share * part.ahead
@@ -205,7 +221,7 @@ def course(copy: Copy) -> Course:
         if copy.is_due(rules.paused):
             return _stopped(copy)
         threshold, all_s = copy.threshold(left), left.seconds
-        rest_s = all_s if left.pages <= 0 else (left.pages - threshold) / left.pages * all_s
+        rest_s = all_s if left.pages <= 0 else copy.until(threshold, left)
         # a turn of the loop is whole, so that a round ends half of one late on average
         send_s = min(all_s, max(TURN_S, rest_s + TURN_S / 2))
         cut = copy.next_moment()
