@@ -12,7 +12,8 @@ against the time that the migration took, from its request to a guest that runs 
 more from the source; the error is a share of that whole time, not of what was left of it. A forecast without an end is
 infinitely far off. The trial counts by its worst one. Goals: within 10 % in 90 % of the trials; 5 % at most of those
 that completed were ever said not to. Covered: the share of the forecasts with an end whose interval holds the true one;
-an interval that is open to above holds every later end.
+an interval that is open to above holds every later end. Wide: the median width of the others, as a share of the whole
+time.
 """
 
 import statistics
@@ -79,6 +80,17 @@ class Score:
         ]
 
     @property
+    def widths(self) -> list[float]:
+        """Of those with an interval that is not open, its width as a share of the whole time."""
+        took = self.took_s
+        assert took is not None
+        return [
+            (forecast.high_s - forecast.low_s) / took
+            for forecast in self.judged
+            if forecast.end_s is not None and forecast.low_s is not None and forecast.high_s is not None
+        ]
+
+    @property
     def denied(self) -> bool:
         """Whether it was ever said that it would not end by itself."""
         return any(forecast.verdict in ("never", "late") for forecast in self.said)
@@ -116,7 +128,9 @@ def backwards(said: Sequence[Forecast]) -> int:
 
 def table(found: Sequence[Score]) -> str:
     """A line for each cell, then the goals."""
-    lines = [f"{'trials':>6}  {'within 10 %':>11}  {'worst, median':>13}  {'covered':>7}  {'denied':>6}  cell"]
+    lines = [
+        f"{'trials':>6}  {'within 10 %':>11}  {'worst, median':>13}  {'covered':>7}  {'wide':>5}  {'denied':>6}  cell"
+    ]
     beside = list(dict.fromkeys(score.factors for score in found))
     for factors in beside:
         lines.append(_line([score for score in found if score.factors == factors], factors.label(beside)))
@@ -142,12 +156,7 @@ def table(found: Sequence[Score]) -> str:
 def _coverage(done: list[Score]) -> str:
     """How often the interval held the end, how wide it was as a share of the whole time, and how often it was open."""
     covered = [item for score in done for item in score.covered]
-    widths = [
-        (forecast.high_s - forecast.low_s) / score.took_s
-        for score in done
-        for forecast in score.judged
-        if score.took_s and forecast.end_s is not None and forecast.low_s is not None and forecast.high_s is not None
-    ]
+    widths = [width for score in done for width in score.widths]
     if not widths:
         return "no interval was said"
     return (
@@ -160,14 +169,16 @@ def _coverage(done: list[Score]) -> str:
 def _line(found: list[Score], name: str) -> str:
     done = [score for score in found if score.took_s is not None]
     covered = [item for score in done for item in score.covered]
+    widths = [width for score in done for width in score.widths]
     cells = [
         f"{len(found):6}",
         f"{sum(score.worst <= WITHIN for score in done):>5} of {len(done):<2}",
         f"{statistics.median(score.worst for score in done):13.1%}" if done else f"{'—':>13}",
         f"{sum(covered) / len(covered):7.0%}" if covered else f"{'—':>7}",
+        f"{statistics.median(widths):5.0%}" if widths else f"{'—':>5}",
         f"{sum(score.denied for score in found):6}",
     ]
-    return f"{cells[0]}  {cells[1]:>11}  {cells[2]}  {cells[3]}  {cells[4]}  {name}"
+    return f"{cells[0]}  {cells[1]:>11}  {'  '.join(cells[2:])}  {name}"
 
 
 def main() -> None:

@@ -30,11 +30,14 @@ class PagedGuest:
     zeros: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, mib: int, held_mib: int, *writers: tuple[int, float], seed: int = 1) -> "PagedGuest":
-        """writers: each a working set in MiB and how many bytes of pages it writes in a second, at random pages."""
+    def of(
+        cls, mib: int, held_mib: int, *writers: tuple[int, float], seed: int = 1, empty_last: bool = False
+    ) -> "PagedGuest":
+        """writers: each a working set in MiB and how many bytes of pages it writes in a second, at random pages.
+        empty_last: what is empty lies behind all else, not scattered."""
         random = np.random.default_rng(seed)
         pages = mib * 256
-        order = random.permutation(pages)
+        order = random.permutation(held_mib * 256 if empty_last else pages)
         rates, zeros = np.zeros(pages), np.ones(pages, dtype=bool)
         zeros[order[: held_mib * 256]] = False
         begin = 0

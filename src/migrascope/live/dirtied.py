@@ -1,5 +1,6 @@
 """What a guest dirties, by the rounds of its migration."""
 
+import math
 from collections.abc import Sequence
 
 from migrascope.live.history import Turn
@@ -36,6 +37,23 @@ def grown(turns: Sequence[Turn], shape: Dirtying, busy: float) -> Dirtying:
         return shape
     times = sum(turn.dirtied for turn in turns) / added
     return Dirtying(tuple(WorkingSet(times * each.size, times * each.rate_Bps) for each in shape.sets if times > 0))
+
+
+def scatter(turns: Sequence[Turn], shape: Dirtying, busy: float) -> float:
+    """How far from what these sets add the rounds after the first copy lay, as a share of it: the root of the mean
+    square, in which a round counts by its bytes. 0 where fewer than two tell."""
+    if not shape.sets:
+        return 0.0
+    added = [
+        (_clean(turn, shape) * shape.within(pace(turn.throttle, busy) * turn.took_s), turn.dirtied)
+        for turn in turns
+        if not turn.held
+    ]
+    telling = [(expected, found) for expected, found in added if expected > 0]
+    if len(telling) < 2:
+        return 0.0
+    squares = sum((found - expected) ** 2 / expected for expected, found in telling)
+    return math.sqrt(squares / sum(expected for expected, _ in telling))
 
 
 def _clean(turn: Turn, shape: Dirtying) -> float:

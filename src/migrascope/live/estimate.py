@@ -1,11 +1,12 @@
 """The end of a migration by what its history says now, by itself: each estimate knows nothing of the one before."""
 
-from dataclasses import dataclass
-from typing import Literal
+import statistics
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
-from migrascope.live.dirtied import fitted, grown
-from migrascope.live.experience import Known
-from migrascope.live.history import History
+from migrascope.live.dirtied import fitted, grown, scatter
+from migrascope.live.experience import Bounds, Known
+from migrascope.live.history import History, Turn
 from migrascope.live.sample import POST_COPY, SWITCHOVER
 from migrascope.live.terms import Terms
 from migrascope.mechanism.copying import Copy, Part, Way, course
@@ -16,12 +17,16 @@ from migrascope.model.units import human
 Verdict = Literal["unknown", "ends", "late", "never"]
 """late: it would end, but it is cancelled before; never: it does not converge."""
 SPREAD = 0.1
-"""How far speed and dirty rate may be off either way, as a share: what makes the interval."""
+"""How far speed and dirty rate may be off either way, as a share: what makes the interval. The dirty rate by more where
+the rounds scatter more."""
 LATELY_S = 1.5
 """The dirty rate is that of the last rounds that took so long together."""
 EVIDENCE_ROUNDS = 3
 EVIDENCE_S = 2.0
 """Rounds, and seconds since the first of them ended, before it is said that a migration does not converge."""
+LUCK = 4.0
+"""Of what short rounds leave one in thirty thousand is so many standard deviations below the mean: of several hundred
+before anybody gives up hardly one."""
 TELLING = 0.5
 """A round in which a larger share of what is written to must have become dirty says little of the rate: the most of it
 was written again."""
@@ -61,13 +66,36 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Rest:
-    """What is still to be sent, by the least, the likely and the most; zeros: empty memory beside the likely."""
+    """What is still to be sent, by the least, the likely and the most that hold something, of all that is left; held:
+    all that does. After the first copy that is all that is left."""
 
     least: float
     likely: float
     most: float
-    zeros: float
+    all: float
     held: float
+
+
+class _Case(NamedTuple):
+    """data: bytes to be sent that hold something. faster: how many times as fast as is likely it is sent. written: what
+    the guest writes to, for which it needs the share busy of its processor. empty_s: seconds for a byte of empty
+    memory. settle_s: from the end of sending to the end."""
+
+    data: float
+    faster: float
+    written: Dirtying
+    busy: float
+    empty_s: float
+    settle_s: float
+
+
+class _Mix(NamedTuple):
+    """Of what is left, as shares of its data, mine: what belongs to the working sets; ahead: of that what was left at
+    the last look, and goes first like all that does not belong to them. looked: whether there was a look."""
+
+    mine: float
+    ahead: float = 0.0
+    looked: bool = False
 
 
 def estimate(history: History, terms: Terms, known: Known) -> Estimate:
@@ -82,39 +110,70 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     written = _written(history, terms, known)
     rate = sum(each.rate_Bps for each in written.sets)
     basis = Basis(history.rounds, _begins_with(history), speed, rate, rest.held)
+    spread = max(SPREAD, scatter(history.lately(LATELY_S), written, terms.busy))
+    mix = _mix(history, rest.held, written.size)
+    # what its processor has to spare is known from its CPU time alone: it may have none
+    calmer = _written(history, replace(terms, busy=1.0), known).times(1 / (1 + spread))
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
-    empty_s = _empty_s(history, known, speed)
 
-    def end(data: float, zeros: float, faster: float) -> float | None:
+    def end(case: _Case) -> float | None:
+        zeros = max(0.0, rest.all - case.data)
         if stopped:
-            sent_s = last.at_s + data / (speed * faster) if data else last.at_s - history.stalled_s()
-            return max(last.at_s, sent_s + known.settle_s)
-        way = Way((link or speed) / speed, 1 / (speed * faster))
+            zero_s = (HEADER + 1) / PAGE / speed + case.empty_s
+            sending_s = case.data / (speed * case.faster) + zeros * zero_s if rest.all else -history.stalled_s()
+            return last.at_s + sending_s + case.settle_s
+        way = Way((link or speed) / speed, 1 / (speed * case.faster))
+        parts = _parts(case.data, zeros, mix, way, case.written, case.empty_s)
         copy = Copy(
-            terms.rules, _parts(data, zeros, rest.held, way, written, faster, empty_s), way, known.settle_s,
-            history.first.at_s, last.at_s, history.round_s, history.judge,
-            pace(last.throttle, terms.busy) * (last.at_s - history.round_s), terms.busy, rounds=history.rounds,
+            terms.rules, parts, way, case.settle_s, history.first.at_s, last.at_s, history.round_s, history.judge,
+            pace(last.throttle, case.busy) * (last.at_s - history.round_s), case.busy, rounds=history.rounds,
         )  # fmt: skip
         return course(copy).time_s
 
-    likely = end(rest.likely, rest.zeros, 1.0)
-    early, high = end(rest.least, 0.0, 1 + SPREAD), end(rest.most, 0.0, 1 - SPREAD)
-    # a guest that writes less may be slowed later, so that the better case need not end first
-    low = min((value for value in (likely, early, high) if value is not None), default=None)
-    high = max(likely, high) if likely is not None and high is not None else None
+    likely, early, high = (
+        end(_Case(data, faster, sets, busy, _empty_s(history, empty_s, speed), settle_s))
+        for data, faster, sets, busy, empty_s, settle_s in (
+            (rest.likely, 1.0, written, terms.busy, known.empty_s, known.settle_s),
+            (rest.least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least),
+            (rest.most, 1 - SPREAD, written.times(1 + spread), terms.busy, known.empties_s.most, known.settles_s.most),
+        )
+    )
+    low, high = _interval(likely, early, high)
+    if high is not None and high < last.at_s:
+        high = None  # it takes longer than all that is known
+    likely, low = (max(last.at_s, value) if value is not None else None for value in (likely, low))
     threshold = terms.limit_s * (link or speed)
-    if low is None and _stuck(history, terms, threshold):
-        least = min(turn.remaining for turn in history.turns[-EVIDENCE_ROUNDS:])
-        why = f"{human(threshold, 'B')} fit into the downtime limit, its rounds leave {human(least, 'B')} and more"
-        return Estimate("never", why, basis=basis)
-    if terms.deadline_s is not None and low is not None and low > terms.deadline_s:
-        why = f"it is cancelled after {human(terms.deadline_s, 's')}"
-        soonest_s = last.at_s + rest.least / (speed * (1 + SPREAD))
-        if soonest_s > terms.deadline_s or _has_evidence(history):
-            return Estimate("late", why, likely, low, high, basis)
+    denied = _denied(history, terms, threshold, low, last.at_s + rest.least / (speed * (1 + SPREAD)))
+    if denied is not None:
+        verdict, why = denied
+        return Estimate(verdict, why, likely, low, high, basis)
     if likely is None:
         return Estimate("unknown", "by its rounds and rates it may not converge", None, low, None, basis)
     return Estimate("ends", "", likely, low, high, basis)
+
+
+def _interval(likely: float | None, early: float | None, late: float | None) -> tuple[float | None, float | None]:
+    """(low, high): a guest that writes less may be slowed later, so that the better case need not end first."""
+    low = min((value for value in (likely, early, late) if value is not None), default=None)
+    return low, max(likely, late) if likely is not None and late is not None else None
+
+
+def _denied(
+    history: History, terms: Terms, threshold: float, low: float | None, soonest_s: float
+) -> tuple[Verdict, str] | None:
+    """Why it will not end, or not in time; None where that cannot be said. low: its earliest end, None where there is
+    none; soonest_s: when it would end if the guest wrote nothing more."""
+    deadline_s = terms.deadline_s
+    after = f"it is cancelled after {human(deadline_s, 's')}" if deadline_s is not None else ""
+    if deadline_s is not None and (low is None or low > deadline_s):
+        shown = low is not None and _has_evidence(history)
+        if shown or soonest_s > deadline_s:
+            return "late", after
+    if low is None and _stuck(history, terms, threshold):
+        least = min(turn.remaining for turn in _evidence(history))
+        fits = f"{human(threshold, 'B')} fit into the downtime limit, its rounds leave {human(least, 'B')} and more"
+        return "never", "; ".join(filter(None, (fits, after)))
+    return None
 
 
 def expected(terms: Terms, known: Known) -> Estimate:
@@ -123,31 +182,50 @@ def expected(terms: Terms, known: Known) -> Estimate:
         return Estimate("unknown", "nothing has been sent yet")
     shape = _shape(terms, known.first_copy)
     written = shape if terms.known else _learnt(terms, known, shape)
-    ends, zeros = [], max(0.0, terms.memory_bytes - known.first_copy)
-    for faster in (1.0, 1 + SPREAD, 1 - SPREAD):
-        way, begin_s = Way(1.0, 1 / (known.speed_Bps * faster)), known.lead_s / faster
-        parts = _parts(known.first_copy, zeros, known.first_copy, way, written, faster, known.empty_s)
-        copy = Copy(terms.rules, parts, way, known.settle_s, begin_s, begin_s, begin_s, Judge(begin_s), busy=terms.busy)
-        ends.append(course(copy).time_s)
-    likely, high = ends[0], ends[2]
-    low = min((end for end in ends if end is not None), default=None)
-    high = max(likely, high) if likely is not None and high is not None else None
+    speed, memory = known.speed_Bps, max(terms.memory_bytes, known.first_copy)
+    mix = _Mix(min(1.0, written.size / known.first_copy))
+    leads_s = known.leads_s or Bounds(known.lead_s, known.lead_s)
+
+    def end(lead_s: float, case: _Case) -> float | None:
+        way = Way(1.0, 1 / (speed * case.faster))
+        parts = _parts(case.data, memory - case.data, mix, way, case.written, case.empty_s)
+        copy = Copy(terms.rules, parts, way, case.settle_s, lead_s, lead_s, lead_s, Judge(lead_s), busy=case.busy)
+        return course(copy).time_s
+
+    least, most = ((1 + sign * known.spread) * known.first_copy for sign in (-1, 1))
+    likely = end(known.lead_s, _Case(known.first_copy, 1.0, written, terms.busy, known.empty_s, known.settle_s))
+    calmer, worse = written.times(1 / (1 + SPREAD)), written.times(1 + SPREAD)
+    early = end(leads_s.least, _Case(least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least))
+    late = end(
+        leads_s.most,
+        _Case(min(memory, most), 1 - SPREAD, worse, terms.busy, known.empties_s.most, known.settles_s.most),
+    )
+    low, high = _interval(likely, early, late)
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
 
 
-def _parts(
-    data: float, zeros: float, held: float, way: Way, written: Dirtying, faster: float, empty_s: float
-) -> list[Part]:
-    """The memory that is still to be sent: in the first copy the working sets are a part of it as of all that holds
-    something (held bytes), later they are what is left at all."""
+def _parts(data: float, zeros: float, mix: _Mix, way: Way, written: Dirtying, empty_s: float) -> list[Part]:
+    """The memory that is still to be sent."""
     zero = (HEADER + 1) / PAGE
-    parts = [Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s))]
-    if not written.size:
-        return [*parts, Part(data, way)]
-    mine = data * min(1.0, written.size / held) if held else min(data, written.size)
-    slower = written.times(1 / faster)
-    sets = [Part(mine * each.size / slower.size, way, each) for each in slower.sets]
-    return [*parts, Part(data - mine, way), *sets]
+    empty = Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s), ahead=zeros if mix.looked else 0.0)
+    mine = min(mix.mine * data, written.size)
+    others = Part(data - mine, way, ahead=data - mine if mix.looked else 0.0)
+    shares = [(each, each.size / written.size) for each in written.sets]
+    ahead = min(mix.ahead * data, mine)
+    return [empty, others, *(Part(share * mine, way, each, share * ahead) for each, share in shares)]
+
+
+def _mix(history: History, held: float, size: float) -> _Mix:
+    """Of working sets of this size: in the first copy what is left has as much of them as all that holds something
+    (held bytes), and what a look adds is of them alone."""
+    first = history.turns[0].held if history.turns else held
+    others, old = (max(0.0, 1 - size / first) if first else 0.0), 0.0
+    lefts = [*(turn.left for turn in history.turns[1:]), history.last.remaining]
+    for turn, left in zip(history.turns, lefts, strict=False):
+        older = max(0, turn.left - max(0, turn.remaining - left))
+        old = min(older, left) / left if left else 0.0
+        others *= old
+    return _Mix(1 - others, max(0.0, old - others), bool(history.turns))
 
 
 def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:
@@ -158,28 +236,28 @@ def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None,
     return speed * PAYLOAD * terms.link_Bps / link, PAYLOAD * terms.link_Bps
 
 
-def _empty_s(history: History, known: Known, speed: float) -> float:
-    """Seconds for a byte of empty memory."""
+def _empty_s(history: History, expected_s: float, speed: float) -> float:
+    """Seconds for a byte of empty memory, of which so many were expected."""
     took, zeros = history.empty_s(speed)
-    return (took + EMPTY_BYTES * known.empty_s) / (zeros + EMPTY_BYTES)
+    return (took + EMPTY_BYTES * expected_s) / (zeros + EMPTY_BYTES)
 
 
 def _rest(history: History, known: Known) -> _Rest:
     last = history.last
     if not last.sent_is_exact or last.sent >= WHOLE * last.total:
-        return _Rest(last.remaining, last.remaining, last.remaining, 0.0, 0.0)
+        return _Rest(last.remaining, last.remaining, last.remaining, last.remaining, 0.0)
     dealt = last.sent - last.zero_bytes
     dirtied = sum(turn.dirtied for turn in history.turns)
     if known.first_copy is None:
         share = dealt / last.sent if last.sent else 1.0
         likely = share * last.remaining
-        return _Rest(0.0, likely, last.remaining, last.remaining - likely, dealt + likely)
+        return _Rest(0.0, likely, last.remaining, last.remaining, dealt + likely)
     held = max(known.first_copy, float(dealt))
     least, likely, most = (
         min(float(last.remaining), max(0.0, share * held - dealt) + dirtied)
         for share in (1 - known.spread, 1.0, 1 + known.spread)
     )
-    return _Rest(least, likely, most, last.remaining - likely, held)
+    return _Rest(least, likely, most, last.remaining, held)
 
 
 def _written(history: History, terms: Terms, known: Known) -> Dirtying:
@@ -221,15 +299,22 @@ def _begins_with(history: History) -> int:
 
 
 def _stuck(history: History, terms: Terms, threshold: float) -> bool:
-    """Whether its rounds show that it does not come nearer to its end, and nothing else will bring that about."""
-    turns = history.turns[-EVIDENCE_ROUNDS:]
+    """Whether its rounds show that it does not come nearer to its end, nothing else will bring that about, and it will
+    not come to it by luck: their scatter does not reach the threshold."""
     if terms.helped or not _has_evidence(history):
         return False
     if terms.slows is not None and history.last.throttle < terms.slows.maximum / 100:
         return False
-    return all(turn.remaining > threshold for turn in turns) and turns[-1].remaining >= turns[0].remaining * (
-        1 - SPREAD
-    )
+    left = [turn.remaining for turn in _evidence(history)]
+    half = len(left) // 2
+    falls = statistics.mean(left[-half:]) < (1 - SPREAD) * statistics.mean(left[:half])
+    luckiest = min(*left, statistics.mean(left) - LUCK * statistics.stdev(left))
+    return luckiest > threshold and not falls
+
+
+def _evidence(history: History) -> tuple[Turn, ...]:
+    """The rounds by which it is said that it does not converge: the last ones, of no less time and number."""
+    return max(history.turns[-EVIDENCE_ROUNDS:], history.lately(EVIDENCE_S), key=len)
 
 
 def _has_evidence(history: History) -> bool:

@@ -53,7 +53,7 @@ class Forecast:
     def _moved(self, fresh: Estimate, history: History) -> "Forecast":
         at_s = history.last.at_s
         new = _said(fresh, at_s, history)
-        kept = replace(self, at_s=at_s, history=history)
+        kept = replace(self._within(fresh), at_s=at_s, history=history)
         if self.verdict == "never" and fresh.end_s is None:
             return kept
         if self.end_s is None or fresh.verdict == "never" or fresh.basis is None:
@@ -68,6 +68,13 @@ class Forecast:
         return replace(
             new, why="; ".join(filter(None, (why or "it takes longer than its rounds and rates say", fresh.why)))
         )
+
+    def _within(self, fresh: Estimate) -> "Forecast":
+        """This end, in the interval that is known by now."""
+        if self.end_s is None or fresh.low_s is None:
+            return self
+        high_s = max(self.end_s, fresh.high_s) if fresh.high_s is not None else None
+        return replace(self, low_s=min(self.end_s, fresh.low_s), high_s=high_s)
 
 
 NOT_BEGUN = Forecast(0.0)

@@ -1,8 +1,10 @@
 """What earlier trials of a run tell of one that runs now: how much of its memory holds something, what it dirties."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from migrascope.live.history import History, Turn, empty_s
 from migrascope.live.sample import Sample
@@ -13,6 +15,27 @@ SPREAD, SPREAD_OF_OTHERS = 0.1, 0.5
 """How far the data of the first copy may be off, as a share: learnt of the same guest, or of another alone."""
 SETTLE_S = 0.04
 """From the end of sending to a guest that runs: device state, start. 20 to 40 ms were seen on the QEMU lab."""
+
+
+class Bounds(NamedTuple):
+    """Between what a value may be expected."""
+
+    least: float
+    most: float
+
+    def around(self, value: float) -> "Bounds":
+        """Not without that value."""
+        return Bounds(min(self.least, value), max(self.most, value))
+
+
+ANY_SETTLE_S = Bounds(0.0, 0.1)
+"""Nine of ten of 114 migrations on the QEMU lab and OpenStack lay between these, multifd apart."""
+ANY_EMPTY_S = Bounds(0.0, 0.4e-9)
+"""Nine of ten of the same 114."""
+FEW = 3
+"""Of fewer earlier migrations the spread is not known: what others showed counts with theirs."""
+OUTSIDE = 0.05
+"""The share of values that are left out on either side of their bounds."""
 
 OWN_BYTES = 247_000_000
 """What QEMU's process holds beside its guest's memory, under TCG: 243 to 254 MB in 60 migrations of QEMU 10, guests of
@@ -44,7 +67,8 @@ class Known:
     """What is expected of a migration before it tells. Each None where nothing was learnt: first_copy: bytes of the
     first round that hold something; first_turn: what the first look at the bitmap will add; lead_s: from the request
     to the first sample; speed_Bps: bytes of memory a second. spread: how far first_copy may be off either way, as a
-    share. empty_s: seconds for a byte of empty memory. settle_s: from the end of sending to the end."""
+    share. empty_s: seconds for a byte of empty memory. settle_s: from the end of sending to the end. leads_s,
+    empties_s, settles_s: between what these may be expected."""
 
     first_copy: float | None = None
     first_turn: Turn | None = None
@@ -53,6 +77,9 @@ class Known:
     spread: float = SPREAD
     empty_s: float = 1 / EMPTY_BPS
     settle_s: float = SETTLE_S
+    leads_s: Bounds | None = None
+    empties_s: Bounds = ANY_EMPTY_S
+    settles_s: Bounds = ANY_SETTLE_S
 
 
 NOTHING = Known()
@@ -113,13 +140,16 @@ def _first_turn(history: History, samples: Sequence[Sample], held: float) -> Tur
 
 def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) -> Known:
     """What earlier migrations of the same run tell of one with these factors; what the same guest did counts first,
-    else the size of its process: beside that of another guest's, or without what such a process itself takes."""
+    then the size of its process: beside that of another guest's, or without what such a process itself takes; at last
+    what other guests held, but for what the plan has filled."""
     if not pasts:
         return NOTHING if resident is None else Known(max(1.0, resident - OWN_BYTES), spread=SPREAD_OF_OTHERS)
     same = [earlier for earlier in pasts if _guest(earlier.factors) == _guest(factors)]
     alike = [earlier for earlier in pasts if _content(earlier.factors) == _content(factors)]
     others = [earlier for earlier in pasts if earlier.resident is not None]
-    copy, spread = statistics.median(earlier.first_copy for earlier in pasts), SPREAD_OF_OTHERS
+    own = max(0.0, statistics.median(earlier.first_copy - _given(earlier.factors) for earlier in pasts))
+    copy = max(1.0, own + _given(factors))
+    spread = SPREAD_OF_OTHERS * own / copy
     if alike:
         copy, spread = statistics.median(earlier.first_copy for earlier in alike), SPREAD
     elif resident is not None and others:
@@ -127,18 +157,43 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
         copy, spread = max(1.0, resident + beside), SPREAD
     turns = [earlier.first_turn for earlier in same if earlier.first_turn is not None]
     link = [earlier for earlier in pasts if _link(earlier.factors) == _link(factors)]
+    policy = [earlier for earlier in pasts if earlier.factors.policy == factors.policy]
+    lead_s = statistics.median(earlier.lead_s for earlier in pasts)
+    empty_s = _empty_s_of(pasts)
+    settle_s = _settle_s_of(factors, link, policy)
     return Known(
         copy,
         turns[-1] if turns else None,
-        statistics.median(earlier.lead_s for earlier in pasts),
+        lead_s,
         _median(earlier.speed_Bps for earlier in link),
         spread,
-        NOTHING.empty_s if (empty := _median(earlier.empty_s for earlier in pasts)) is None else empty,
-        _settles_s(factors, link, pasts),
+        empty_s,
+        settle_s,
+        _bounds([earlier.lead_s for earlier in pasts], Bounds((1 - SPREAD) * lead_s, (1 + SPREAD) * lead_s)),
+        _bounds([earlier.empty_s for earlier in pasts], ANY_EMPTY_S).around(empty_s),
+        _bounds([earlier.settle_s for earlier in policy], ANY_SETTLE_S).around(settle_s),
     )
 
 
-def _settles_s(factors: Factors, link: Sequence[Past], pasts: Sequence[Past]) -> float:
+def _empty_s_of(pasts: Sequence[Past]) -> float:
+    """Seconds for a byte of empty memory. A few migrations in which it took long may have waited for something else:
+    they count for no more than others showed, and with what is usual."""
+    found = [earlier.empty_s for earlier in pasts if earlier.empty_s is not None]
+    if len(found) < FEW:
+        found = [NOTHING.empty_s, *(min(empty_s, ANY_EMPTY_S.most) for empty_s in found)]
+    return statistics.median(found)
+
+
+def _bounds(values: Iterable[float | None], others: Bounds) -> Bounds:
+    """Between what all but the outermost of those lie that are known; of few with what others showed."""
+    found = sorted(value for value in values if value is not None)
+    if len(found) < FEW:
+        return Bounds(min(*others, *found), max(*others, *found))
+    out = OUTSIDE * (len(found) - 1)
+    return Bounds(found[math.floor(out)], found[math.ceil(len(found) - 1 - out)])
+
+
+def _settle_s_of(factors: Factors, link: Sequence[Past], policy: Sequence[Past]) -> float:
     """From the end of sending to the end, as on the same link, and no less than usual: less is an error of the speed.
     Of the same policy on another link what is more than usual: it stands in the sockets' buffers of multifd's channels,
     and leaves them as fast as the link carries."""
@@ -146,8 +201,8 @@ def _settles_s(factors: Factors, link: Sequence[Past], pasts: Sequence[Past]) ->
         return max(SETTLE_S, found)
     more = _median(
         max(0.0, earlier.settle_s - SETTLE_S) * earlier.factors.link_bps / factors.link_bps
-        for earlier in pasts
-        if earlier.settle_s is not None and earlier.factors.policy == factors.policy
+        for earlier in policy
+        if earlier.settle_s is not None
     )
     return SETTLE_S + (more or 0.0)
 
@@ -163,6 +218,11 @@ def _content(factors: Factors) -> tuple[object, ...]:
         factors.scenario, factors.memory_bytes, factors.cache, factors.resident_bytes, factors.write_set_bytes,
         factors.disturbance,
     )  # fmt: skip
+
+
+def _given(factors: Factors) -> int:
+    """Bytes of its memory that the plan has filled."""
+    return factors.resident_bytes + (factors.write_set_bytes if factors.write_Bps else 0)
 
 
 def _guest(factors: Factors) -> tuple[object, ...]:

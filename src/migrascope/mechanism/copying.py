@@ -3,8 +3,9 @@
 QEMU (migration/migration.c: migration_iteration_run, migration_update_counters; migration/ram.c: ram_save_iterate,
 migration_bitmap_sync, migration_trigger_throttle; migration/cpu-throttle.c) sends dirty pages until fewer are left than
 the link carries within the downtime limit, by its rate of the last 100 ms. Then it looks at the dirty bitmap: the guest
-is stopped if there are still fewer, else it goes on. Here a round is one step: what is sent in it has the mix of all
-that is left, and a working set dirties its clean pages by its own D(t).
+is stopped if there are still fewer, else it goes on, from where it was: first comes what was left at the look, then
+what that added, which was written behind. Here a round is one step: what is sent in it has the mix of all that is left
+of either, and a working set dirties its clean pages by its own D(t).
 """
 
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ class Way(NamedTuple):
 @dataclass
 class Part:
     """Pages of one kind. left: bytes of them to be sent; way: how these go. written: the working set that they are,
-    None for what is never written."""
+    None for what is never written. ahead: of left, what was there at the last look, and goes first."""
 
     left: float
     way: Way
     written: WorkingSet | None = None
+    ahead: float = 0.0
 
     def dirtied(self, seconds: float, again: Way) -> float:
         """Looks at what the guest has written in so long since the last look: bytes that were clean and are to be sent
@@ -115,11 +117,29 @@ class Copy:
             link += part.left * part.way.wire
         return Left(pages, seconds, link)
 
+    def _ahead(self) -> Left:
+        """Of it what goes first."""
+        pages = seconds = link = 0.0
+        for part in self.parts:
+            pages += part.ahead
+            seconds += part.ahead * part.way.cost_s
+            link += part.ahead * part.way.wire
+        return Left(pages, seconds, link)
+
+    def until(self, pages: float, left: Left) -> float:
+        """Seconds until no more than so many bytes of pages are left."""
+        ahead, goes = self._ahead(), left.pages - pages
+        if goes <= ahead.pages:
+            return goes / ahead.pages * ahead.seconds if ahead.pages > 0 else 0.0
+        return ahead.seconds + (goes - ahead.pages) / (left.pages - ahead.pages) * (left.seconds - ahead.seconds)
+
     def threshold(self, left: Left) -> float:
-        """Bytes of pages below which QEMU would stop the guest, by its rate of late."""
-        if self.now - self.began < COUNTED_S - _SAME or not left.pages:
+        """Bytes of pages below which QEMU would stop the guest, by its rate of late; where nothing is left, by that of
+        what it will send again."""
+        if self.now - self.began < COUNTED_S - _SAME:
             return 0.0
-        return left.link / left.seconds * self.rules.limit_at(self.now + _SAME)
+        rate = left.link / left.seconds if left.pages else self.again.wire / self.again.cost_s
+        return rate * self.rules.limit_at(self.now + _SAME)
 
     def buffer(self, seconds: float) -> float:
         """Takes what goes over in so long as sent, at once: it is in buffers, and goes over before anything later.
@@ -130,8 +150,18 @@ class Copy:
 
     def _take(self, seconds: float, left: Left) -> float:
         """What goes over in so long is no longer left; gives how much it is on the link."""
+        sent = 0.0
+        if (ahead_s := self._ahead().seconds) > 0:
+            share = min(1.0, seconds / ahead_s)
+            for part in self.parts:
+                gone = share * part.ahead
+                sent += gone * part.way.wire
+                part.ahead -= gone
+                part.left -= gone
+            seconds -= share * ahead_s
+            left = self.left()
         share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
-        sent = share * left.link
+        sent += share * left.link
         for part in self.parts:
             part.left *= 1 - share
         self.data += sent
@@ -145,6 +175,8 @@ class Copy:
 
     def look(self) -> None:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
+        for part in self.parts:
+            part.ahead = part.left
         dirtied = sum(part.dirtied(self.guest_s, self.again) for part in self.parts)
         self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1
@@ -189,7 +221,7 @@ def course(copy: Copy) -> Course:
         if copy.is_due(rules.paused):
             return _stopped(copy)
         threshold, all_s = copy.threshold(left), left.seconds
-        rest_s = all_s if left.pages <= 0 else (left.pages - threshold) / left.pages * all_s
+        rest_s = all_s if left.pages <= 0 else copy.until(threshold, left)
         # a turn of the loop is whole, so that a round ends half of one late on average
         send_s = min(all_s, max(TURN_S, rest_s + TURN_S / 2))
         cut = copy.next_moment()

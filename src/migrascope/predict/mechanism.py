@@ -25,8 +25,8 @@ def _at_request(request: Request, parameters: Parameters) -> Copy:
     held = max(guest.held_bytes, dirtying.size)
     first, zero = way(settings.wire + HEADER / PAGE), (HEADER + 1) / PAGE
     parts = [
-        Part(held - dirtying.size, first),
-        *(Part(each.size, first, each) for each in dirtying.sets),
+        Part(held - dirtying.size, first, ahead=held - dirtying.size),
+        *(Part(each.size, first, each, each.size) for each in dirtying.sets),
         Part(max(0.0, guest.memory_bytes - held), Way(zero, zero / rate + 1 / EMPTY_BPS)),
     ]
     again = way(settings.again + HEADER / PAGE)

@@ -7,7 +7,7 @@ import pytest
 from looptraces import GIGABIT_BPS, MIB, traced
 
 from migrascope.live.before import Before
-from migrascope.live.dirtied import fitted, grown
+from migrascope.live.dirtied import fitted, grown, scatter
 from migrascope.live.eta import at_request
 from migrascope.live.experience import NOTHING, Known
 from migrascope.live.history import Turn
@@ -97,3 +97,15 @@ def test_rounds_in_which_nothing_was_written_say_so() -> None:
     shape = Dirtying((WorkingSet(1e8, 6e7),))
     assert fitted([Turn(1.0, 1.0, 0, 0, 0)], shape, 1.0).within(1.0) == pytest.approx(0.0, abs=1.0)
     assert fitted([Turn(0.0, 0.0, 0, 0, 0)], shape, 1.0) == Dirtying()
+
+
+def test_how_far_rounds_scatter() -> None:
+    """Twice as much and none, of rounds in which as much was expected: 100 % off either way."""
+    true = Dirtying((WorkingSet(1e8, 6e7),))
+    usual = turn(0.3, true)
+    first = Turn(2.0, 2.0, 0, 90_000_000, 90_000_000, held=200_000_000)
+    assert scatter([usual, usual, first], true, 1.0) == pytest.approx(0.0, abs=1e-6)
+    apart = [replace(usual, dirtied=0), replace(usual, dirtied=2 * usual.dirtied)]
+    assert scatter(apart, true, 1.0) == pytest.approx(1.0)
+    assert scatter([apart[0], first], true, 1.0) == 0.0
+    assert scatter(apart, Dirtying(), 1.0) == 0.0

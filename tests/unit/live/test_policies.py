@@ -80,6 +80,24 @@ def test_a_guest_with_time_to_spare_is_slowed_later() -> None:
     assert worst(foretold(busy, how, learnt(250e6)), busy.took_s) < 0.1
 
 
+def test_a_guest_that_has_less_to_spare_than_its_processor_time_says_ends_within_the_interval() -> None:
+    trace = traced(250e6, until_s=60.0, slows=(20, 10, 99))
+    assert trace.took_s is not None
+    said = foretold(trace, terms(250e6, slows=AutoConverge(), busy=0.5), learnt(250e6))
+    late = [forecast for forecast in said if trace.took_s / 2 <= forecast.at_s < trace.took_s]
+    assert late
+    assert all(forecast.low_s is not None and forecast.low_s <= trace.took_s for forecast in late)
+
+
+@pytest.mark.parametrize(("rate", "limit_s"), [(80e6, 0.6), (120e6, 0.6), (80e6, 1.0)])
+def test_a_limit_that_allows_a_look_before_the_first_copy_is_made(rate: float, limit_s: float) -> None:
+    """What the look adds is of what the guest writes to; what was left is of any memory, and goes first."""
+    trace = traced(rate, limit_s=limit_s)
+    said = foretold(trace, terms(rate, limit_s=limit_s), learnt(rate))
+    assert worst(said, trace.took_s) < 0.05
+    assert reasoned(said)
+
+
 @pytest.mark.parametrize("rate", [0.0, 40e6, 160e6, 400e6])
 @pytest.mark.parametrize("slow_Bps", [0.0, 60e6])
 def test_post_copy_pulls_the_rest_once(rate: float, slow_Bps: float) -> None:

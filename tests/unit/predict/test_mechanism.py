@@ -40,7 +40,8 @@ def limited(limit_s: float) -> Settings:
 
 def paged(wanted: Request, *writers: tuple[int, float], seed: int = 1, **loop: object) -> Loop:
     """The loop of a guest of the same kind."""
-    guest = PagedGuest.of(int(wanted.guest.memory_bytes / MIB), int(wanted.guest.held_bytes / MIB), *writers, seed=seed)
+    memory, held = (int(size / MIB) for size in (wanted.guest.memory_bytes, wanted.guest.held_bytes))
+    guest = PagedGuest.of(memory, held, *writers, seed=seed, empty_last=True)
     steps = wanted.settings.limits
 
     def limit_ms(now_s: float) -> float:
