@@ -145,7 +145,9 @@ class Copy:
 
     def look(self) -> None:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
-        dirtied = sum(part.dirtied(self.guest_s, self.again) for part in self.parts)
+        dirtied = 0.0
+        for part in self.parts:
+            dirtied += part.dirtied(self.guest_s, self.again)
         self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1
         self.sent, self.guest_s, self.looked = 0.0, 0.0, self.now
