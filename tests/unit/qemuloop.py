@@ -224,7 +224,7 @@ class Loop:
     def migration_bitmap_sync(self) -> None:
         self.dirty_sync_count += 1
         self.passes_began[self.dirty_sync_count] = self.now
-        self.num_dirty_pages_period += np.count_nonzero(self.log & ~self.bmap)
+        self.num_dirty_pages_period += int(np.count_nonzero(self.log & ~self.bmap))
         self.bmap |= self.log
         self.log[:] = False
         if self.now > self.time_last_bitmap_sync + 1.0:
