@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from judged import NO_CALIBRATION, result
+from judged import NO_CALIBRATION, bounded, result
 from numpy.typing import NDArray
 
 from migrascope.analysis.findings import findings
@@ -93,11 +92,6 @@ def test_more_permutations_than_can_be_gone_through_are_drawn() -> None:
     assert found.low < found.slope < found.high
     assert found.coverage == pytest.approx(0.95)
     assert found == seen_in(units(np.random.default_rng(3).normal(0, 0.05, 16).tolist())), "the same each time"
-
-
-def bounded(wrong: int, of: int, most: float) -> bool:
-    """Whether so many wrong ones are compatible with a share of at most `most`."""
-    return bool(scipy.stats.binomtest(wrong, of, most, alternative="greater").pvalue > 1e-3)
 
 
 @pytest.mark.parametrize("slope_of", [0.0, PER_MB])
