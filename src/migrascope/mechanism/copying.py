@@ -155,7 +155,11 @@ class Copy:
     def next_moment(self) -> float | None:
         """When it is next looked at, or something is changed, whatever is left; None for never."""
         after = self.now + _SAME
-        soon = next((moment for moment in self._moments if moment > after), None)
+        soon = None
+        for moment in self._moments:
+            if moment > after:
+                soon = moment
+                break
         if self.rules.slows is not None and self.rounds > 1:
             tick = self.looked + TICK_S
             if tick > after and (soon is None or tick < soon):
