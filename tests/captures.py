@@ -10,11 +10,11 @@ Packet = tuple[int, bytes, int]
 
 def classic(packets: Iterable[Packet], *, order: str = "<", nano: bool = False, link: int = 1) -> bytes:
     """A pcap file."""
-    out = struct.pack(order + "IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
+    out = bytearray(struct.pack(order + "IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, 262144, link))
     for time_ns, frame, wire in packets:
         fraction = time_ns % 10**9 // (1 if nano else 1000)
         out += struct.pack(order + "IIII", time_ns // 10**9, fraction, len(frame), wire) + frame
-    return out
+    return bytes(out)
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cloudlab import boot, clock, cloud, fake, quick
 from loopback import port, site
 
 from migrascope.model.plan import Plan
 from migrascope.study.observation import observed
 from migrascope.trial import setup
 
-__all__ = ["port", "site"]
+__all__ = ["boot", "clock", "cloud", "fake", "port", "quick", "site"]
 
 
 @pytest.fixture(scope="module", autouse=True)

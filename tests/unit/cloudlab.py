@@ -1,14 +1,17 @@
 """Servers and labs on a fake cloud, for tests of what guards a run against a cloud."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakecloud import PASSWORD, FakeCloud
 
 from leaks import leaks
 from migrascope.cloud.client import Cloud, Patience
 from migrascope.lab.boot_image import BootImage
+from migrascope.lab.openstack import instance as instances
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.instance import CloudInstance, login
 from migrascope.lab.openstack.lab import OpenstackLab, hypervisors
@@ -37,6 +40,35 @@ class Clock:
     @property
     def patience(self) -> Patience:
         return Patience(60.0, lambda: self.now, self.sleep)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeCloud]:
+    with FakeCloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cloud(fake: FakeCloud, tmp_path: Path, clock: Clock) -> Cloud:
+    return Cloud.connect("fake", fake.clouds_yaml(tmp_path), clock.patience)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "_POLL_S", 0.01)
+    monkeypatch.setattr(instances, "_DOUBT_S", 0.3)
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> BootImage:
+    for name in ("kernel", "initrd", "disk"):
+        (tmp_path / name).write_bytes(name.encode())
+    return BootImage(tmp_path / "kernel", tmp_path / "initrd", tmp_path / "disk", "console=ttyS0")
 
 
 def made(cloud: Cloud, boot: BootImage) -> CloudInstance:

@@ -1,5 +1,6 @@
 """Results of trials with plausible numbers, and the findings over them."""
 
+from importlib import import_module
 from typing import Any
 
 from faketrial import FACTORS
@@ -35,3 +36,14 @@ def said(results: list[TrialResult], topic: str, **given: Any) -> list[Finding]:
         for finding in findings(results, given.get("accelerator", "kvm"), NO_CALIBRATION)
         if finding.topic == topic
     ]
+
+
+def scipy_stats() -> Any:
+    """scipy.stats, which is loaded where it is asked: each process that collects the tests would take a second for
+    it."""
+    return import_module("scipy.stats")
+
+
+def bounded(wrong: int, of: int, most: float) -> bool:
+    """Whether so many wrong ones are compatible with a share of at most `most`."""
+    return bool(scipy_stats().binomtest(wrong, of, most, alternative="greater").pvalue > 1e-3)

@@ -1,10 +1,10 @@
 """Probes as plain lists, drawn at random."""
 
 import random
+import struct
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
-import numpy as np
 from hypothesis import strategies as st
 
 from migrascope.metrics.packets import TMAX_NS, Packets
@@ -39,13 +39,27 @@ class Sample:
 
 
 @st.composite
+def entries(draw: st.DrawFn, form: str, least: int, most: int) -> list[tuple[int, ...]]:
+    """least to most tuples of integers of a form of struct's. Their bytes are drawn at once: number by number, drawing
+    them would take longer than what is tried on them."""
+    size = struct.calcsize(form) * draw(st.integers(least, most))
+    return list(struct.iter_unpack(form, draw(st.binary(min_size=size, max_size=size))))
+
+
+EDGES = (0, 100 * MS, TMAX_NS, TMAX_NS + 1)
+
+
+def _wait(drawn: int) -> int | None:
+    """A round trip by 32 bits: none, up to 10 ms, up to four times Tmax, or one at an edge."""
+    kind, place = drawn % 4, drawn // 4
+    return (None, place % (10 * MS + 1), place * 4 * TMAX_NS // 2**30, EDGES[place % len(EDGES)])[kind]
+
+
+@st.composite
 def samples(draw: st.DrawFn) -> Sample:
-    n = draw(st.integers(0, 60))
-    steps = draw(st.lists(st.integers(1, 400 * MS), min_size=n, max_size=n))
-    waits = draw(
-        st.lists(st.one_of(st.none(), st.integers(0, 10 * MS), st.integers(0, 4 * TMAX_NS)), min_size=n, max_size=n)
-    )
-    sent = np.cumsum(steps).tolist() if n else []
+    probes = draw(entries("<HI", 0, 60))
+    sent = list(accumulate(1 + step * (400 * MS - 1) // 0xFFFF for step, _ in probes))
+    waits = [_wait(place) for _, place in probes]
     arrived = [None if wait is None else at + wait for at, wait in zip(sent, waits, strict=True)]
     end = (sent[-1] if sent else 0) + draw(st.integers(0, 2 * TMAX_NS))
     return Sample(sent, arrived, end)

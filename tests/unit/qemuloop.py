@@ -20,6 +20,7 @@ MAX_WAIT_MS, BUFFER_DELAY_MS, SYNC_TIMER_MS = 50, 100, 5000
 ZERO_BPS = 14e9
 HOUR_S = 3600.0
 CACHED_PAGE_LIFETIME = 2
+EXPECTED_PAGES = (2**11, 2**14)
 
 
 @dataclass
@@ -117,6 +118,9 @@ class Loop:
         self.random = np.random.default_rng(self.seed)
         self.bmap = np.ones(len(self.guest.rates), dtype=bool)
         self.log = np.zeros(len(self.guest.rates), dtype=bool)
+        self.written = np.flatnonzero(self.guest.rates)
+        # all pages of a writer have one rate
+        self.rates, self.rate_of = np.unique(self.guest.rates[self.written], return_inverse=True)
         whole = PAGE * self.wire_share + HEADER
         self.wire = np.where(self.guest.zeros, float(ZERO_PAGE), whole)
         self.slots = np.full(max(1, self.xbzrle), -1)
@@ -142,26 +146,37 @@ class Loop:
         return Result(False, self.now, 0.0, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
 
     def pending_estimate(self) -> float:
-        return float(self.bmap.sum()) * PAGE
+        return float(np.count_nonzero(self.bmap)) * PAGE
 
     def passes(self, seconds: float) -> None:
         """Time in which the guest writes, as far as it is let."""
         self.now += seconds
         if not self.stopped:
             runs = seconds * min(1.0, (1 - self.throttle_pct / 100) / self.busy)
-            self.log |= self.random.random(len(self.log)) < -np.expm1(-self.guest.rates * runs)
+            chances = -np.expm1(-self.rates * runs)[self.rate_of]
+            self.log[self.written[self.random.random(len(self.written)) < chances]] = True
 
     def ram_save_iterate(self) -> None:
         dirty = np.flatnonzero(self.bmap)
-        order = np.concatenate([dirty[dirty >= self.last_page], dirty[dirty < self.last_page]])
-        wire = self.wires(order)
-        took = np.cumsum(self.takes(order, wire))
-        checked = took[64::64]  # the clock is looked at before each 64th page after the first
-        over = np.flatnonzero((1000 * (took[63::64][: len(checked)])).astype(int) > MAX_WAIT_MS)
+        begin = int(np.searchsorted(dirty, self.last_page))
+        sent, wire, took_s = self.turn(np.concatenate([dirty[begin:], dirty[:begin]]))
+        self.send(sent, wire)
+        self.last_page = int(sent[-1]) + 1 if len(sent) else 0
+        self.passes(took_s)
+
+    def turn(self, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
+        """Of the dirty pages, in their order, those that go in one turn, the bytes of each, and the seconds they take.
+        It looks at more and more of them, because a turn has time for few of many."""
+        for most in (*EXPECTED_PAGES, len(order)):
+            pages = order[:most]
+            wire = self.wires(pages)
+            took = np.cumsum(self.takes(pages, wire))
+            checked = took[64::64]  # the clock is looked at before each 64th page after the first
+            over = np.flatnonzero((1000 * (took[63::64][: len(checked)])).astype(int) > MAX_WAIT_MS)
+            if len(over) or most >= len(order):
+                break
         count = int(64 * (over[0] + 1) + 1) if len(over) else len(order)
-        self.send(order[:count], wire[:count])
-        self.last_page = int(order[count - 1]) + 1 if count else 0
-        self.passes(float(took[count - 1]) if count else 0.0)
+        return pages[:count], wire[:count], float(took[count - 1]) if count else 0.0
 
     def takes(self, pages: NDArray[np.int64], wire: NDArray[np.float64]) -> NDArray[np.float64]:
         """Seconds for each page: the link's or the processor's, whichever is slower."""
@@ -212,8 +227,7 @@ class Loop:
     def migration_bitmap_sync(self) -> None:
         self.dirty_sync_count += 1
         self.passes_began[self.dirty_sync_count] = self.now
-        new = self.log & ~self.bmap
-        self.num_dirty_pages_period += int(new.sum())
+        self.num_dirty_pages_period += int(np.count_nonzero(self.log & ~self.bmap))
         self.bmap |= self.log
         self.log[:] = False
         if self.now > self.time_last_bitmap_sync + 1.0:
@@ -268,7 +282,7 @@ class Loop:
             "status": self.status,
             "ram": {
                 "total": len(self.bmap) * PAGE,
-                "remaining": int(self.bmap.sum()) * PAGE,
+                "remaining": np.count_nonzero(self.bmap) * PAGE,
                 "transferred": int(self.transferred),
                 "page-size": PAGE,
                 "normal": self.normal,

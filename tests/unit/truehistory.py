@@ -1,5 +1,6 @@
 """A history of a migration that lost nothing, as each witness tells it, and its parts."""
 
+from functools import cache
 from typing import Any
 
 from migrascope.metrics.verdict.hosts import Frames, State
@@ -40,8 +41,11 @@ def book(count: int, start: int = 0, receipt: int = 0, given: int = 1, boot: str
     return arrivals
 
 
+_line = cache(record_line)
+
+
 def file_of(arrivals: list[Arrival]) -> bytes:
-    return b"".join(record_line(*arrival.record) for arrival in arrivals) + bytes(5 * RECORD_BYTES)
+    return b"".join(_line(*arrival.record) for arrival in arrivals) + bytes(5 * RECORD_BYTES)
 
 
 def span(start: int, end: int, status: str = "running") -> list[State]:

@@ -42,8 +42,11 @@ def bounds_of(measured: Measured | None) -> Bounds | None:
 def ends(values: Iterable[Value]) -> tuple[list[float], list[float]]:
     """The least and the most that each value can be. An order statistic of the least ones is no more than the true one,
     and one of the most no less: where both are the same, it is known."""
-    known = [value if isinstance(value, Bounds) else Bounds(value, value) for value in values]
-    return [value.low for value in known], [value.high for value in known]
+    known = list(values)
+    return (
+        [value.low if isinstance(value, Bounds) else value for value in known],
+        [value.high if isinstance(value, Bounds) else value for value in known],
+    )
 
 
 @dataclass(frozen=True)

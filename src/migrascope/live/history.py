@@ -74,7 +74,7 @@ class History:
         recent = (*(earlier for earlier in self.recent if earlier.at_s >= sample.at_s - RECENT_S), sample)
         if len(recent) == 1:
             recent = (last, sample)
-        grown = replace(self, recent=recent, judge=replace(self.judge, throttle=sample.throttle))
+        grown = replace(self, recent=recent, judge=self.judge._replace(throttle=sample.throttle))
         if sample.state in POST_COPY and last.state not in POST_COPY:
             # single pages may take another time than a stream
             grown = replace(grown, recent=(last, sample), since_s=last.at_s, before_Bps=self.speed_Bps())
@@ -98,7 +98,7 @@ class History:
         rounds = sample.rounds if sample.rounds is not None else self.rounds + 1
         on_link = last.transferred + round(before * (sample.transferred - last.transferred))
         # what it has decided shows in the sample
-        judge = replace(self.judge.looked(at_s, on_link - self.on_link, dirtied, None), throttle=sample.throttle)
+        judge = self.judge.looked(at_s, on_link - self.on_link, dirtied, None)._replace(throttle=sample.throttle)
         return replace(
             self, turns=(*self.turns, turn)[-KEPT:], round_s=at_s, rounds=rounds, judge=judge, on_link=on_link
         )  # fmt: skip

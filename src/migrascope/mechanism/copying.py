@@ -175,9 +175,10 @@ class Copy:
 
     def look(self) -> None:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
+        dirtied = 0.0
         for part in self.parts:
             part.ahead = part.left
-        dirtied = sum(part.dirtied(self.guest_s, self.again) for part in self.parts)
+            dirtied += part.dirtied(self.guest_s, self.again)
         self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1
         self.sent, self.guest_s, self.looked = 0.0, 0.0, self.now
@@ -185,7 +186,11 @@ class Copy:
     def next_moment(self) -> float | None:
         """When it is next looked at, or something is changed, whatever is left; None for never."""
         after = self.now + _SAME
-        soon = next((moment for moment in self._moments if moment > after), None)
+        soon = None
+        for moment in self._moments:
+            if moment > after:
+                soon = moment
+                break
         if self.rules.slows is not None and self.rounds > 1:
             tick = self.looked + TICK_S
             if tick > after and (soon is None or tick < soon):

@@ -4,6 +4,7 @@ Sources: migration/migration.c, migration/ram.c and migration/cpu-throttle.c of 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from migrascope.model.policy import AutoConverge, Moment
 
@@ -51,7 +52,11 @@ class Rules:
 
     def limit_at(self, at_s: float) -> float:
         """The downtime limit that is then in force."""
-        return [step.limit_s for step in self.limits if step.at_s <= at_s][-1]
+        limit_s = self.limits[0].limit_s
+        for step in self.limits[1:]:
+            if step.at_s <= at_s:
+                limit_s = step.limit_s
+        return limit_s
 
     def may_change(self, throttle: float) -> bool:
         """Whether something may be to come that rounds with this throttle do not show, its limits apart."""
@@ -59,8 +64,7 @@ class Rules:
         return slower or self.turns is not None or self.paused is not None
 
 
-@dataclass(frozen=True)
-class Judge:
+class Judge(NamedTuple):
     """What QEMU keeps in mind from one look at the dirty bitmap to the next, to slow the guest.
 
     since_s: when its period began. sent, dirtied: bytes within it, on the link and of pages that became dirty. high:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics.packets import NS, Span
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
 from migrascope.model.units import human
@@ -172,7 +173,7 @@ def _starved(told: pl.DataFrame) -> Iterator[tuple[str, Measured]]:
         yield "browser.dropped_ratio", Measured(dropped / frames, "ratio", SAMPLES, samples=frames)
     else:
         yield "browser.dropped_ratio", missing("ratio", SAMPLES, "no frame was decoded in that time")
-    late = float(np.percentile(told["late_ms"].to_numpy(), 99)) / 1e3
+    late = at_rank(told["late_ms"].to_numpy(), 99) / 1e3
     yield "browser.late_p99_s", Measured(late, "s", SAMPLES, samples=told.height)
 
 

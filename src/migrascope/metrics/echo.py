@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics.packets import LATE_NS, NS, TMAX_NS, Ints, Packets, Span, inside
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import WINDOWS, Windows
 from migrascope.model.measured import Measured, missing
 
@@ -78,7 +79,7 @@ def percentile(values: Ints, rank: float, why: str, lost: int = 0, source: str =
     if rank / 100 * (n - 1) > len(values) - 1:
         return Measured(TMAX_NS / NS, "s", source, samples=n, at_least=True)
     ordered = np.concatenate((np.asarray(values, dtype=np.float64), np.full(lost, float(TMAX_NS))))
-    return Measured(float(np.percentile(ordered, rank)) / NS, "s", source, samples=n)
+    return Measured(at_rank(ordered, rank) / NS, "s", source, samples=n)
 
 
 def variation(rtt_ns: Ints) -> Ints:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from migrascope.metrics.packets import NS, Bools, Ints, Packets, Span, inside
+from migrascope.metrics.rank import at_rank
 
 WAITED_INTERVALS = 1
 FOLLOWS_NS = 4_000_000_000
@@ -131,7 +132,7 @@ class Silences:
     def p99_ns(self, span: Span) -> float | None:
         """The 99th percentile of the intervals that start in the span; None with none."""
         lengths = (self.ends - self.starts)[inside(self.starts, span)]
-        return float(np.percentile(lengths, 99)) if len(lengths) else None
+        return at_rank(lengths, 99) if len(lengths) else None
 
 
 def gap_of_migration(packets: Packets, stop: int | None, resume: int | None, during: Span | None) -> Gap | None:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics.packets import NS, Bools, Ints, Span, inside
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import SECOND, Windows
 from migrascope.model.load import NOT_SERVED
 from migrascope.model.measured import Measured, missing
@@ -41,7 +42,7 @@ class Visits:
         """Later than this is late: 100 ms, or three times the p99 of the answers to visits due in the span."""
         chosen = inside(self.due_ns, before) & ~self.failed
         took = (self.done_ns - self.due_ns)[chosen]
-        return max(LEAST_LATE_NS, 3 * float(np.percentile(took, 99))) if len(took) else float(LEAST_LATE_NS)
+        return max(LEAST_LATE_NS, 3 * at_rank(took, 99)) if len(took) else float(LEAST_LATE_NS)
 
     def late(self, late_after_ns: float) -> Bools:
         """Those that were answered, but late."""

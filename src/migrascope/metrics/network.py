@@ -4,6 +4,7 @@ import numpy as np
 
 from migrascope.metrics.gaps import Gap, Silences, gap_of_migration
 from migrascope.metrics.packets import NS, Bools, Packets, Span, inside
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
 from migrascope.model.steady import OUTAGE_FACTOR
@@ -59,7 +60,7 @@ def _uneven_s(packets: Packets, before: Span | None) -> float | None:
     if before is None:
         return None
     trips = packets.rtt_ns[inside(packets.sent_ns, before) & (packets.rtt_ns >= 0)]
-    return float(np.percentile(np.abs(trips - packets.quiet_rtt_ns), 95)) / NS if len(trips) else None
+    return at_rank(np.abs(trips - packets.quiet_rtt_ns), 95) / NS if len(trips) else None
 
 
 def _apart_s(packets: Packets, gap: Gap) -> float:

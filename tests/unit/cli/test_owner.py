@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from faketrial import light
 
 from migrascope.cli import owner
 from migrascope.cli import run as run_command
 from migrascope.cli.owner import hand_over, hand_over_run, need_ours
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
+from migrascope.study.plans import text_of
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 CALLER, OTHER, ROOT = (1234, 1235), (4321, 4321), (0, 0)
@@ -135,7 +137,8 @@ def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in SUDO.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "plan.toml").write_text('blocks = 1\n[lab]\nkind = "fake"\n[axes]\nscenario = ["none"]\n')
+    plan = light(blocks=1, lab={"kind": "fake"}, axes={"scenario": ["none"]})
+    (tmp_path / "plan.toml").write_text(text_of(plan), encoding="utf-8")
     return tmp_path
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketrial import FACTORS, PLAN, SCRIPT
+from faketrial import FACTORS, PLAN, SCRIPT, light
 
 from migrascope.lab.fake.script import Script
 from migrascope.live.experience import NOTHING
@@ -156,7 +156,7 @@ def test_a_player_whose_media_are_held_back_runs_empty(tmp_path: Path) -> None:
 
 def test_one_that_failed_says_why(tmp_path: Path) -> None:
     script = replace(SCRIPT, failure="not-converged")
-    news = sealed(tmp_path, script)
+    news = sealed(tmp_path, script, light())
     view = at(news, Times.of(news).end, NS)
     assert view.migration is not None
     assert view.migration.outcome == "still active after 60 s; cancelled"

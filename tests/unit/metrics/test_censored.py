@@ -131,19 +131,18 @@ def test_totals_over_a_fleet_hold_what_was_cut_off() -> None:
 
 def outage(begin: int, length: int | None, *, late: bool) -> dict[str, Measured]:
     """The echo metrics of 10 s of probes with a silence: those sent in it are lost, or come when it ends."""
-    sent = [at * INTERVAL for at in range(5000)]
+    seq = np.arange(5000)
+    sent = seq * INTERVAL
     end = begin + length if length is not None else 1 << 60
-    replies = {}
-    for seq, at in enumerate(sent):
-        there = at + RTT // 2
-        if not begin <= there < end:
-            replies[seq] = at + RTT
-        elif late and length is not None:
-            replies[seq] = end + RTT // 2
-    packets = Packets.match(range(5000), sent, list(replies), list(replies.values()), sent[-1] + TMAX_NS)
+    there = sent + RTT // 2
+    silent = (begin <= there) & (there < end)
+    came = np.where(silent, end + RTT // 2, sent + RTT)
+    heard = ~silent | (late and length is not None)
+    last = int(sent[-1])
+    packets = Packets.match(seq, sent, seq[heard], came[heard], last + TMAX_NS)
     resume, request = begin + 50 * MS, 3 * SECOND
     back = recovery(packets, resume)
-    during = (request, back if back is not None else sent[-1])
+    during = (request, back if back is not None else last)
     windows = Windows((0, request), during, (begin - SECOND, begin + 4 * SECOND), None, request, begin, resume, resume,
                       back, None, packets.end_ns, cut_off=back is None)  # fmt: skip
     return network.measure(packets, windows) | echo.measure(packets, windows)
@@ -213,10 +212,11 @@ def test_the_quiet_round_trip_belongs_in_a_blackout_whose_probes_were_lost(rtt_m
     errors = []
     for seed in range(100):
         begin = 3500 * MS + seed * 37_129
-        sent = [at * INTERVAL for at in range(3000)]
-        middle = [at + rtt_ms * MS // 2 for at in sent]
-        replies = {seq: sent[seq] + rtt_ms * MS for seq, at in enumerate(middle) if not begin <= at < begin + 200 * MS}
-        packets = Packets.match(range(3000), sent, list(replies), list(replies.values()), sent[-1] + TMAX_NS)
+        seq = np.arange(3000)
+        sent = seq * INTERVAL
+        middle = sent + rtt_ms * MS // 2
+        heard = (middle < begin) | (middle >= begin + 200 * MS)
+        packets = Packets.match(seq, sent, seq[heard], sent[heard] + rtt_ms * MS, int(sent[-1]) + TMAX_NS)
         gap = network.blackout(packets, (begin, begin + 200 * MS))
         assert gap is not None
         assert not gap.late

@@ -117,13 +117,13 @@ def test_the_bound_of_what_visitors_lost_holds_where_bins_are_alike(
 ) -> None:
     """Quiet recordings of bins that follow one another (AR(1)): at most 8 % are beyond a bound of 95 %; by the scatter
     of single bins 20 to 60 % were."""
-    chance, runs, beyond = np.random.default_rng(5), 400, 0
-    for _ in range(runs):
-        steps, level, bins = chance.normal(size=before + during + 50), 0.0, []
-        for step in steps:
-            level = correlation * level + (1 - correlation**2) ** 0.5 * float(step)
-            bins.append(max(0.0, 1 + 0.2 * level))
-        seen = np.array(bins[50:])
+    runs, beyond = 400, 0
+    steps = np.random.default_rng(5).normal(size=(runs, before + during + 50))
+    level, bins = np.zeros(runs), np.empty_like(steps)
+    for at, step in enumerate(steps.T):
+        level = correlation * level + (1 - correlation**2) ** 0.5 * step
+        bins[:, at] = np.maximum(0.0, 1 + 0.2 * level)
+    for seen in bins[:, 50:]:
         usual = np.median(seen[:before])
         short, missed = np.maximum(0, 1 - seen[:before] / usual), np.maximum(0, 1 - seen[before:] / usual)
         lost = missed.sum() - during * short.mean()

@@ -1,6 +1,5 @@
 """Gaps, blackout, lost time, loss and variation against plain slow references and simulated cuts."""
 
-import random
 from itertools import pairwise
 
 import numpy as np
@@ -128,17 +127,13 @@ def test_the_order_of_replies_does_not_matter_and_duplicates_do_not_count(sample
 
 def simulated(cut: tuple[int, int], *, late: bool, seed: int = 0) -> Packets:
     """500 probes per second for 3 s; those sent in the cut are lost, or held until its end."""
-    chance = random.Random(seed)
-    sent = [1000 * MS + seq * INTERVAL + chance.randrange(50_000) for seq in range(1500)]
-    arrived: list[int | None] = []
-    released = cut[1]
-    for at in sent:
-        reply: int | None = at + 250_000 + chance.randrange(100_000)
-        if cut[0] <= at < cut[1]:
-            reply = released + 300_000 if late else None
-            released += 5000
-        arrived.append(reply)
-    return Sample(sent, arrived, sent[-1] + 2 * TMAX_NS).packets()
+    chance, seq = np.random.default_rng(seed), np.arange(1500)
+    sent = 1000 * MS + seq * INTERVAL + chance.integers(0, 50_000, len(seq))
+    arrived = sent + 250_000 + chance.integers(0, 100_000, len(seq))
+    silent = (cut[0] <= sent) & (sent < cut[1])
+    arrived[silent] = cut[1] + 300_000 + 5000 * np.arange(silent.sum())
+    heard = ~silent | late
+    return Packets.match(seq, sent, seq[heard], arrived[heard], int(sent[-1]) + 2 * TMAX_NS)
 
 
 @settings(deadline=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from players import viewer_of
-from probeseries import MS, Sample, samples, spans, windows
+from probeseries import MS, Sample, entries, samples, spans, windows
 
 from migrascope.metrics import echo, network
 from migrascope.metrics.packets import TMAX_NS
@@ -158,13 +158,12 @@ def test_percentiles_with_lost_probes_are_those_of_their_page(
         assert not seen.at_least
 
 
-segments = st.lists(
-    st.tuples(
-        st.sampled_from([0.5, 2.0]), st.one_of(st.none(), st.integers(0, 6 * S)), st.sampled_from([0.0, 0.0, 1.5])
-    ),
-    min_size=12,
-    max_size=30,
-)  # fmt: skip
+def _segment(kind: int, wait: int) -> tuple[float, int | None, float]:
+    late = None if kind & 2 else wait * 6 * S // 0xFFFFFFFF
+    return 2.0 if kind & 1 else 0.5, late, 0.0 if kind % 3 else 1.5
+
+
+segments = entries("<BI", 12, 30).map(lambda drawn: [_segment(*entry) for entry in drawn])
 
 
 @settings(max_examples=200, deadline=None)

@@ -13,7 +13,8 @@ REPEATED = 1500
 
 def trials(random: np.random.Generator, count: int, between: float, within: float) -> list[float]:
     """Errors of one cell: the cell's own, shared by its trials, and each trial's."""
-    return list(np.abs(random.normal(0, between) + random.normal(0, within, count)))
+    errors: list[float] = np.abs(random.normal(0, between) + random.normal(0, within, count)).tolist()
+    return errors
 
 
 def covered(cells: int, count: Callable[[np.random.Generator], int], between: float, within: float) -> float:

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def named_commands() -> list[str]:
     return sorted(found)
 
 
-def help_of(verbs: list[str]) -> str:
+@cache
+def help_of(*verbs: str) -> str:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         app([*verbs, "--help"], result_action="return_value")
@@ -62,7 +64,7 @@ def test_every_command_that_is_named_exists(command: str) -> None:
     assert verbs
     assert words[0] != "testbed" or len(verbs) > 1
     verb, rest = " ".join(verbs), words[len(verbs) :]
-    options = help_of(verbs)
+    options = help_of(*verbs)
     if "--" in rest:  # what follows are another program's
         rest = rest[: rest.index("--")]
     for option in (word for word in rest if word.startswith("--")):

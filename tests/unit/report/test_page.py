@@ -38,17 +38,22 @@ OTHER_TRIALS = re.compile(rf"<tr> \| (?!(1|2|{FAILED}) )\d+ \| \d |<summary> int
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    made = fake_run(
+def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return fake_run(
         tmp_path_factory.mktemp("runs"),
         PLAN,
         lambda spec: replace(
             default_script(spec, PLAN.seed), failure="destination-died" if spec.number == FAILED else None
         ),
     )
+
+
+@pytest.fixture(scope="module")
+def run(made: RunFolder, summary: Summary) -> RunFolder:
+    """The run with its results."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(html, "libraries", LIBRARIES)
-        build.write_results(made, analyse(made))
+        build.write_results(made, summary)
     return made
 
 
@@ -58,8 +63,8 @@ def page(run: RunFolder) -> str:
 
 
 @pytest.fixture(scope="module")
-def summary(run: RunFolder) -> Summary:
-    return analyse(run)
+def summary(made: RunFolder) -> Summary:
+    return analyse(made)
 
 
 class Outline(HTMLParser):
@@ -245,7 +250,9 @@ def test_grades_of_a_run(run: RunFolder) -> None:
         assert row["overall"].worst.index == min(index for index in known if index is not None)
 
 
-def test_the_old_report_stays_when_a_new_one_fails(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_report_stays_when_a_new_one_fails(
+    run: RunFolder, summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = (run.path / "report.html").read_bytes()
 
     def broken(*_: object) -> str:
@@ -253,6 +260,6 @@ def test_the_old_report_stays_when_a_new_one_fails(run: RunFolder, monkeypatch: 
 
     monkeypatch.setattr(html, "render", broken)
     with pytest.raises(RuntimeError):
-        build.write_results(run, analyse(run))
+        build.write_results(run, summary)
     assert (run.path / "report.html").read_bytes() == before
     assert not list(Path(run.path).glob(".*.part"))

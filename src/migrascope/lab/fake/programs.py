@@ -40,7 +40,9 @@ class Recorder:
         self._stepped = 0
         self._due: list[tuple[int, str, tuple[Any, ...]]] = []
         self._spools = {table: self.spool(table) for table in self.tables}
-        self._task = asyncio.ensure_future(self._go_on())
+        self._ticks = 0
+        self._failure: Exception | None = None
+        self._timer: asyncio.Handle = asyncio.get_running_loop().call_soon(self._go_on)
 
     @property
     def pid(self) -> int:
@@ -50,18 +52,14 @@ class Recorder:
     @property
     def ended(self) -> bool:
         """Whether it was stopped, or failed: a mistake in this lab must not look like a silence."""
-        return self._stopped or self._failure() is not None
-
-    def _failure(self) -> BaseException | None:
-        return self._task.exception() if self._task.done() and not self._task.cancelled() else None
+        return self._stopped or self._failure is not None
 
     @property
     def _periodic(self) -> bool:
         return bool(self.config.get("interval_s", True))
 
     def problem(self) -> str:
-        failure = self._failure()
-        return f"{self.source} failed: {failure!r}" if failure else f"{self.source} was stopped"
+        return f"{self.source} failed: {self._failure!r}" if self._failure else f"{self.source} was stopped"
 
     async def ready(self, timeout_s: float) -> None:
         """It records at once."""
@@ -76,7 +74,7 @@ class Recorder:
         """Writes what has come, and ends."""
         if not self._stopped:
             self._stopped = True
-            self._task.cancel()
+            self._timer.cancel()
             self.finish(mono_ns())
             self._record(mono_ns())
             for spool in self._spools.values():
@@ -99,13 +97,17 @@ class Recorder:
     def finish(self, now: int) -> None:
         """Records what it has not brought to an end."""
 
-    async def _go_on(self) -> None:
-        ticks, every = 0, round(self.every_s * NS)
-        self._record(mono_ns())
-        while self._periodic:
-            ticks += 1
-            await asyncio.sleep((self.began + ticks * every - mono_ns()) / NS)
+    def _go_on(self) -> None:
+        """A timer and no task that sleeps, which takes three times as long: a run has thousands of these."""
+        try:
             self._record(mono_ns())
+        except Exception as error:
+            self._failure = error
+            return
+        if self._periodic:
+            self._ticks += 1
+            wait_ns = self.began + self._ticks * round(self.every_s * NS) - mono_ns()
+            self._timer = asyncio.get_running_loop().call_later(wait_ns / NS, self._go_on)
 
     def _record(self, now: int) -> None:
         if now > self._stepped:

@@ -6,6 +6,7 @@ import numpy as np
 
 from migrascope.metrics.echo import smoothed
 from migrascope.metrics.packets import NS, TMAX_NS, Bools, Ints, Span, inside
+from migrascope.metrics.rank import at_rank
 from migrascope.metrics.stamp.clock import Clock, Delays
 from migrascope.metrics.stamp.direction import Gap, Uncountable, gaps, lost
 from migrascope.metrics.stamp.probes import Probes
@@ -107,7 +108,7 @@ def _clock_s(clock: Clock, after: Bools) -> float | None:
 def _percentile(values: Ints, rank: float, why: str, clock_s: float | None = None) -> Measured:
     if not len(values):
         return missing("s", SOURCE, why)
-    return Measured(float(np.percentile(values, rank)) / NS, "s", SOURCE, samples=len(values)).within(clock=clock_s)
+    return Measured(at_rank(values, rank) / NS, "s", SOURCE, samples=len(values)).within(clock=clock_s)
 
 
 def _losses(probes: Probes, delays: Delays, span: Span, name: str) -> dict[str, Measured]:

@@ -100,10 +100,11 @@ def _unanswered_ns(rows: Sequence[State]) -> int:
 
 def _running(rows: Sequence[State], changes: Sequence[int]) -> list[Span]:
     """Stretches in which a host was running for certain."""
+    stamps = sorted(changes)
     return [
         (a.answered_ns, b.asked_ns)
         for a, b in pairwise(rows)
-        if a.status == b.status == "running" and not any(a.asked_ns <= at <= b.answered_ns for at in changes)
+        if a.status == b.status == "running" and bisect_left(stamps, a.asked_ns) >= bisect_right(stamps, b.answered_ns)
     ]
 
 
@@ -135,7 +136,8 @@ def frames(rows: Iterable[Frames], times: Times, samples: dict[str, Sequence[Sta
     if between:
         words = f"from {' and '.join(nodes)} in turn but for one count, {times.said(between[0].from_ns)}"
         return Statement(FRAMES, "unknown", words)
-    if any(b.from_ns < a.from_ns for node in nodes for a, b in pairwise(row for row in recorded if row.node == node)):
+    by_node = ([row.from_ns for row in recorded if row.node == node] for node in nodes)
+    if any(stamps != sorted(stamps) for stamps in by_node):
         return Statement(FRAMES, "unknown", "the stamps of the counts go back")
     if reason := times.unheard(row.until_ns for row in sent):
         return Statement(FRAMES, "unknown", f"frames of the instance: {reason}")
@@ -164,6 +166,8 @@ def _between(sent: Sequence[Frames], node: str) -> Iterable[Frames]:
     own = [row for row in sent if row.node == node]
     ends, starts = [row.until_ns for row in own], [row.from_ns for row in own]
     for row in sent:
+        if row.node == node:
+            continue
         before, after = bisect_left(ends, row.from_ns) - 1, bisect_right(starts, row.until_ns)
-        if row.node != node and before >= 0 and after < len(own) and starts[after] - ends[before] <= TOGETHER_NS:
+        if before >= 0 and after < len(own) and starts[after] - ends[before] <= TOGETHER_NS:
             yield row

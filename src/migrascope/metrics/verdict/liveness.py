@@ -1,6 +1,7 @@
 """The liveness service: one counter and one chain of hashes mean one guest; two of a boot mean two copies."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from migrascope.metrics.verdict.spans import Times
@@ -21,17 +22,21 @@ class Answer(NamedTuple):
     hash: str
 
 
+_ASKED, _CAME = attrgetter("asked_ns"), attrgetter("answered_ns")
+
+
 def alive(answers: Sequence[Answer], times: Times) -> Statement:
     """Whether one guest answered, and the same one all the time."""
-    back, sure = _back(answers), _linked(answers)
+    come = sorted(answers, key=_CAME)
+    back, sure = _back(answers, come), _linked(answers)
     unsure = {answer for answer, _ in back if answer not in sure}
     gone_back = [(answer.answered_ns, words) for answer, words in back if answer in unsure and len(unsure) > 1]
-    odd = sorted([*_forks(answers), *gone_back, *_returned(answers)])
+    boots = _boots(come)
+    odd = sorted([*_forks(come), *gone_back, *_returned(answers, boots)])
     if odd:
         span = odd[0][0], odd[-1][0]
         words = f"{odd[0][1]}, {times.said(span[0])}" + (f"; {len(odd)} such" if len(odd) > 1 else "")
         return times.statement(WITNESS, "two copies", words, span)
-    boots = _boots(answers)
     if len(boots) > 1:
         first = boots[1]
         words = f"the guest restarted: boot id {first.boot} instead of {boots[0].boot}, {times.said(first.answered_ns)}"
@@ -52,18 +57,19 @@ def alive(answers: Sequence[Answer], times: Times) -> Statement:
     return Statement(WITNESS, "intact", f"{len(answers)} answers of one boot, one counter and one chain of hashes")
 
 
-def _boots(answers: Sequence[Answer]) -> list[Answer]:
-    """The first answer of each boot."""
+def _boots(come: Sequence[Answer]) -> list[Answer]:
+    """The first answer of each boot. come: all, in the order in which they came."""
     first: dict[str, Answer] = {}
-    for answer in sorted(answers, key=lambda answer: answer.answered_ns):
+    for answer in come:
         first.setdefault(answer.boot, answer)
     return list(first.values())
 
 
-def _forks(answers: Sequence[Answer]) -> Iterator[tuple[int, str]]:
-    """Counters with two contents, and neighbours of which one does not follow from the other."""
+def _forks(come: Sequence[Answer]) -> Iterator[tuple[int, str]]:
+    """Counters with two contents, and neighbours of which one does not follow from the other. come: the answers in the
+    order in which they came."""
     seen: dict[tuple[str, int], Answer] = {}
-    for answer in sorted(answers, key=lambda answer: answer.answered_ns):
+    for answer in come:
         other = seen.setdefault((answer.boot, answer.counter), answer)
         if (other.request, other.hash) != (answer.request, answer.hash):
             yield answer.answered_ns, f"counter {answer.counter} was given to two requests"
@@ -83,25 +89,24 @@ def _linked(answers: Sequence[Answer]) -> set[Answer]:
     return set(linked)
 
 
-def _back(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
-    """Answers whose counter is lower than one that had come before they were asked for."""
+def _back(answers: Sequence[Answer], come: Sequence[Answer]) -> list[tuple[Answer, str]]:
+    """Answers whose counter is lower than one that had come before they were asked for. come: the same in the order in
+    which they came."""
     found = []
     highest: dict[str, int] = {}
-    waiting = sorted(answers, key=lambda answer: answer.answered_ns)
-    come = 0
-    for answer in sorted(answers, key=lambda answer: answer.asked_ns):
-        while come < len(waiting) and waiting[come].answered_ns < answer.asked_ns:
-            earlier = waiting[come]
+    at = 0
+    for answer in sorted(answers, key=_ASKED):
+        while at < len(come) and come[at].answered_ns < answer.asked_ns:
+            earlier = come[at]
             highest[earlier.boot] = max(earlier.counter, highest.get(earlier.boot, 0))
-            come += 1
+            at += 1
         if answer.counter < highest.get(answer.boot, 0):
             found.append((answer, f"the counter went back from {highest[answer.boot]} to {answer.counter}"))
     return found
 
 
-def _returned(answers: Sequence[Answer]) -> Iterator[tuple[int, str]]:
-    """Answers of a boot that were asked for after a later boot had answered."""
-    boots = _boots(answers)
+def _returned(answers: Sequence[Answer], boots: Sequence[Answer]) -> Iterator[tuple[int, str]]:
+    """Answers of a boot that were asked for after a later boot had answered. boots: the first answer of each."""
     for answer in answers if len(boots) > 1 else ():
         later = [first for first in boots[1:] if first.answered_ns < answer.asked_ns and first.boot != answer.boot]
         own = next(first for first in boots if first.boot == answer.boot)

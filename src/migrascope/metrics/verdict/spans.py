@@ -36,9 +36,9 @@ class Times:
         if self.over is None or self.over < self.request:
             return "how the migration ended is not known"
         stamps = list(heard)
-        if not any(at < self.request for at in stamps):
+        if min(stamps, default=self.request) >= self.request:
             return "not heard before the migration"
-        if not any(at > self.over for at in stamps):
+        if max(stamps, default=self.over) <= self.over:
             return "not heard after the migration"
         return None
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cloudlab import SERVER, made, no_secret
 from fakecloud import PASSWORD, FakeCloud, Fault
 
@@ -38,6 +39,7 @@ def probe(folder: Path, instance: CloudInstance, **more: Any) -> Iterator[subpro
             assert process.wait(10) == 0
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_probe_records_what_the_api_answers_and_where_it_does_not(
     fake: FakeCloud, cloud: Cloud, boot: BootImage, tmp_path: Path
 ) -> None:
