@@ -199,9 +199,11 @@ def test_a_plan_says_how_a_migration_is_set() -> None:
             "windows": {"limit": "15s"},
         }
     )
-    factors = replace(FACTORS, policy="auto-converge", write_Bps=4e7, write_set_bytes=2**27)
+    factors = replace(FACTORS, policy="auto-converge", write_Bps=4e7, write_set_bytes=2**27, write_pattern="hot")
     found = terms_of(plan, factors)
-    assert found == Terms(0.3, 15.0, False, found.slows, None, 4e7, 2**27, 1.25e8, memory_bytes=factors.memory_bytes)
+    assert found == Terms(
+        0.3, 15.0, False, found.slows, None, 4e7, 2**27, 1.25e8, memory_bytes=factors.memory_bytes, write_pattern="hot"
+    )
     assert found.slows is not None
     assert terms_of(plan, replace(factors, policy="post-copy")).turns is not None
 
