@@ -36,9 +36,17 @@ class Before:
     def terms(self, planned: Terms) -> Terms:
         """How the migration is set, with what the guest dirties when it is asked for."""
         terms = planned.writing(self.writer.lately())
-        dirtying = Dirtying.fitted(unheld(self._points), planned.memory_bytes) if self._points else Dirtying()
+        if not self._points:
+            return terms
+        writer = terms.writer
+        # of what the plan's writer does more is known than samples show; they show what else is written to
+        beside = [
+            Dirty(point.period_s, max(0.0, point.dirty_bytes - writer.within(point.period_s)))
+            for point in unheld(self._points)
+        ]
+        others = Dirtying.fitted(beside, max(0.0, planned.memory_bytes - writer.size))
         # a rate of 0 says that too few pages were looked at for what is written to
-        return replace(terms, sampled=dirtying) if dirtying.sets else terms
+        return replace(terms, sampled=Dirtying((*writer.sets, *others.sets))) if others.sets else terms
 
     def known(self, learnt: Known, planned: Terms) -> Known:
         """What earlier migrations told, with what this guest holds."""

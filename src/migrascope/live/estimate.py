@@ -290,7 +290,7 @@ def _shape(terms: Terms, held: float) -> Dirtying:
     if terms.sampled.sets:
         return terms.sampled
     if terms.write_Bps:
-        return Dirtying((WorkingSet(float(terms.write_set_bytes), terms.write_Bps),))
+        return terms.writer
     return Dirtying((WorkingSet(held, 1.0),)) if held > 0 else Dirtying()
 
 

@@ -123,9 +123,11 @@ class History:
         return moved / took if took > 0 and moved > 0 else None
 
     def _lately(self) -> tuple[float, int, int]:
-        """(seconds, bytes of memory that hold something, bytes on the link), without the looks between which most of
-        what went over was empty, unless there are no others: going through that takes time of its own."""
-        spans = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(self.recent)]
+        """(seconds, bytes of memory that hold something, bytes on the link), without the looks between which nothing
+        went over, since multifd waits for its channels at each look at the bitmap, and without those between which most
+        was empty, unless there are no others: going through that takes time of its own."""
+        looks = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(self.recent)]
+        spans = [look for look in looks if look[-1] > 0]
         telling = [(took, data, link) for took, data, zeros, link in spans if zeros <= data]
         chosen = telling or [(took, data, link) for took, data, _, link in spans]
         return (

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from migrascope.live.writer import Writing
-from migrascope.mechanism.dirtying import Dirtying
+from migrascope.mechanism.dirtying import Dirtying, WorkingSet
 from migrascope.mechanism.rules import HORIZON_S, Rules, Step
 from migrascope.model.plan import Plan
 from migrascope.model.policy import AutoConverge, Moment
 from migrascope.model.schedule import COMMAND, Factors
 
+HOT_WRITES, HOT_SHARE = 0.9, 0.1
 LEAST_BUSY = 0.01
 """A writer that needs less of its processor than the highest throttle leaves is never slowed."""
 
@@ -19,9 +20,9 @@ class Terms:
     """limit_s: the downtime limit in force. may_rise: its controller will raise it. deadline_s: seconds from the
     request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
     turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
-    link_Bps: what the migration link carries in a second, None where that is not known. busy: the
-    share of its processor that the guest needs for what it writes. sampled: what it was seen to dirty before, without
-    sets where nobody looked. memory_bytes: its memory, 0 where that is not known."""
+    link_Bps: what the migration link carries in a second, None where that is not known. busy: the share of its
+    processor that the guest needs for what it writes. sampled: what it was seen to dirty before, without sets where
+    nobody looked. memory_bytes: its memory, 0 where that is not known. write_pattern: in which order it writes."""
 
     limit_s: float
     deadline_s: float | None = None
@@ -35,6 +36,14 @@ class Terms:
     busy: float = 1.0
     sampled: Dirtying = field(default_factory=Dirtying)
     memory_bytes: int = 0
+    write_pattern: str = "random"
+
+    @property
+    def writer(self) -> Dirtying:
+        """What the plan's writer dirties, by its rate; without sets where there is none."""
+        if not self.write_Bps:
+            return Dirtying()
+        return Dirtying(working_sets(self.write_pattern, float(self.write_set_bytes), self.write_Bps))
 
     @property
     def helped(self) -> bool:
@@ -74,9 +83,10 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         return Terms(factors.downtime_limit_s)
     policy = plan.chosen_policies()[factors.policy]
     disturbance = plan.disturbances().get(factors.disturbance)
-    writes, size = factors.write_Bps, factors.write_set_bytes
+    writes, size, pattern = factors.write_Bps, factors.write_set_bytes, factors.write_pattern
     if disturbance is not None and disturbance.kind == "guest-memory":
         writes, size = disturbance.write_rate or 0.0, disturbance.working_set or 0
+        pattern = disturbance.pattern or "random"
     manager = policy.controller(factors.downtime_limit_s, factors.memory_bytes)
     return Terms(
         factors.downtime_limit_s if manager is None else manager.first_s,
@@ -89,4 +99,17 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         None if plan.foreign else factors.link_bps / 8,
         policy.pause,
         memory_bytes=factors.memory_bytes,
+        write_pattern=pattern,
     )
+
+
+def working_sets(pattern: str, size: float, rate_Bps: float) -> tuple[WorkingSet, ...]:
+    """Of a writer in the guest with this pattern (see guest/stress.py): of hot ones nine tenths of the writes go to a
+    tenth of the set, and the others anywhere in it."""
+    if pattern == "hot":
+        often = HOT_WRITES + (1 - HOT_WRITES) * HOT_SHARE
+        return (
+            WorkingSet(HOT_SHARE * size, often * rate_Bps),
+            WorkingSet((1 - HOT_SHARE) * size, (1 - often) * rate_Bps),
+        )
+    return (WorkingSet(size, rate_Bps, pattern == "sequential"),)

@@ -45,6 +45,22 @@ def test_with_samples_the_first_end_is_near_where_no_earlier_trial_tells() -> No
     assert said.end_s == pytest.approx(trace.took_s, rel=0.1)
 
 
+def test_of_the_plans_writer_more_is_known_than_samples_show() -> None:
+    """It writes in order: the curve has a kink at 0.72 s. Beside it the system dirties 4 MiB at once."""
+    planned = replace(PLANNED, write_Bps=70e6, write_set_bytes=48 * MIB, write_pattern="sequential")
+    true = Dirtying((WorkingSet(48 * MIB, 70e6, in_order=True), WorkingSet(4 * MIB, 80e6)))
+    found = sampled(true, 0.4).terms(planned).sampled
+    for period_s in (0.1, 0.3, 0.6, 0.72, 0.9):
+        assert found.within(period_s) == pytest.approx(true.within(period_s), rel=0.04)
+
+
+def test_hot_pages_are_a_tenth_of_the_set() -> None:
+    hot, others = replace(PLANNED, write_Bps=1e8, write_set_bytes=10**8, write_pattern="hot").writer.sets
+    assert (hot.size, others.size) == pytest.approx((1e7, 9e7))
+    assert (hot.rate_Bps, others.rate_Bps) == pytest.approx((9.1e7, 9e6))
+    assert PLANNED.writer == Dirtying()
+
+
 def test_without_samples_nothing_is_known_before() -> None:
     assert Before().terms(PLANNED) == PLANNED
     assert Before().known(NOTHING, PLANNED) == NOTHING

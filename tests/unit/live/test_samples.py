@@ -97,6 +97,15 @@ def test_where_nobody_counts_rounds_one_begins_when_more_is_left() -> None:
     assert history.then(sample(2.0, 500, 900, None)).rounds == 2
 
 
+def test_while_nothing_goes_over_the_speed_is_not_counted() -> None:
+    """As where multifd waits for its channels."""
+    history = History.of(sample(0.0, 1000, 0))
+    for at_s, sent in ((0.25, 25), (0.5, 50), (0.75, 50), (1.0, 75)):
+        history = history.then(sample(at_s, 1000 - sent, sent))
+    assert history.speed_Bps() == 100
+    assert history.link_Bps() == 100
+
+
 def test_nova_is_asked_more_often_than_it_counts() -> None:
     history = History.of(sample(0.0, 1000, 0, None))
     for at_s in (1.0, 2.0, 3.0, 4.0):
@@ -190,9 +199,11 @@ def test_a_plan_says_how_a_migration_is_set() -> None:
             "windows": {"limit": "15s"},
         }
     )
-    factors = replace(FACTORS, policy="auto-converge", write_Bps=4e7, write_set_bytes=2**27)
+    factors = replace(FACTORS, policy="auto-converge", write_Bps=4e7, write_set_bytes=2**27, write_pattern="hot")
     found = terms_of(plan, factors)
-    assert found == Terms(0.3, 15.0, False, found.slows, None, 4e7, 2**27, 1.25e8, memory_bytes=factors.memory_bytes)
+    assert found == Terms(
+        0.3, 15.0, False, found.slows, None, 4e7, 2**27, 1.25e8, memory_bytes=factors.memory_bytes, write_pattern="hot"
+    )
     assert found.slows is not None
     assert terms_of(plan, replace(factors, policy="post-copy")).turns is not None
 
