@@ -78,6 +78,7 @@ class Played:
         self.states = {name.replace("_", "-"): state for name, state in states.items()}
         self.processes = {host: SimpleNamespace(ended=False) for host in self.states}
         self.monitors = {host: Monitor(host) for host in ("host-a", "host-b")}
+        self.topology = SimpleNamespace(stream_address=lambda host: f"{host}.migration")
         self.restarted = 0
 
     async def state(self, host: str) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class Qemus:
         return SimpleNamespace(
             host="host-a", monitors=self.monitors, held=False, dead=lambda: None, state=state, processes=processes,
             copy=StorageCopy(self.monitors["host-a"], self.monitors["host-b"], "10.0.3.12", 0),
+            topology=SimpleNamespace(stream_address=lambda host: "10.0.3.12"),
         )  # fmt: skip
 
 
