@@ -74,7 +74,7 @@ def test_a_volume_is_copied_and_then_the_memory(tmp_path: Path) -> None:
     assert_copied(only_trial(tmp_path, HEAD))
 
 
-@pytest.mark.soak
+@SOAK
 def test_a_volume_is_copied_by_libvirt(tmp_path: Path) -> None:
     recording = only_trial(tmp_path, HEAD + LIBVIRT)
     assert_copied(recording)
