@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +11,17 @@ from xml.etree import ElementTree
 import pytest
 import pytest_asyncio
 
-from lab.machine import COMMAND
+from lab.beside import ADDRESSES, URIS, Beside, hosts_up
 from migrascope.analysis.run import result_of
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.host import IMAGES
-from migrascope.lab.libvirt.image import LIBVIRT_HOST
-from migrascope.lab.libvirt.lab import LibvirtLab
-from migrascope.lab.qemu.topology import BRIDGE, GATEWAY, address
+from migrascope.lab.qemu.topology import BRIDGE, GATEWAY
 from migrascope.metrics.trial import measure
-from migrascope.model.schedule import HOSTS
-from migrascope.node.image import root_image
-from migrascope.node.paths import CACHE, STATE
 from migrascope.node.wait import wait_until
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.labs.images import prepare
-from needs import need_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
-URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
 OWN, SHARED = "own", "shared"
 PLAN = """
 name = "guest-there"
@@ -61,28 +51,16 @@ viewers = 1
 
 
 @dataclass
-class Theirs:
-    """Two hosts with a pool of each one's own, and one that they share; and a machine beside them."""
-
-    lab: LibvirtLab
-    path: str
+class Theirs(Beside):
+    """The hosts have a pool of each one's own, and one that they share."""
 
     def plan(self, folder: Path, storage: str) -> None:
         """Writes the plan of a trial whose volume is in that storage."""
         text = PLAN.format(
-            hosts=json.dumps(URIS), addresses=json.dumps([address(host, "migration") for host in HOSTS]), bridge=BRIDGE,
+            hosts=json.dumps(URIS), addresses=json.dumps(ADDRESSES), bridge=BRIDGE,
             gateway=GATEWAY, pool=SHARED if storage == "shared" else OWN, storage=storage,
         )  # fmt: skip
         (folder / "plan.toml").write_text(text)
-
-    def migrascope(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.argv(*arguments), cwd=folder, env=os.environ | {"PATH": self.path}, capture_output=True, text=True,
-            timeout=900, check=False,
-        )  # fmt: skip
-
-    def argv(self, *arguments: str) -> list[str]:
-        return ["nsenter", f"--net={self.lab.client.path}", "--", *COMMAND, *arguments]
 
     async def there(self) -> list[str]:
         """Names of all domains and volumes on both hosts."""
@@ -96,15 +74,8 @@ class Theirs:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theirs]:
-    need_lab()
-    images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
-    programs = tmp_path_factory.mktemp("bin")
-    shown = " && ".join(f"mount --bind {folder} {root}{folder}" for folder in (STATE, CACHE))
-    python = f'#!/bin/sh\nexec unshare --mount sh -c \'{shown} && exec chroot {root} /usr/bin/python3 "$@"\' sh "$@"\n'
-    (programs / "python3").write_text(python)
-    (programs / "python3").chmod(0o755)
-    async with LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}) as lab:
-        lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
+    async with hosts_up(tmp_path_factory.mktemp("bin")) as (beside, _):
+        lab = beside.lab
         shared = lab.folder / "pool"
         shared.mkdir()
         for name, host in lab._hosts.items():
@@ -115,7 +86,7 @@ async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Thei
             host.image("nothing")  # makes the folder
             for pool, folder in ((OWN, IMAGES), (SHARED, shared)):
                 await host.connection.call("storagePoolCreateXML", pool_of(pool, str(folder)), 0)
-        yield Theirs(lab, f"{programs}:{os.environ['PATH']}")
+        yield Theirs(lab, beside.path)
 
 
 def pool_of(name: str, folder: str) -> str:
@@ -173,7 +144,7 @@ async def test_what_a_killed_run_leaves_is_found_and_removed(theirs: Theirs, tmp
     theirs.plan(tmp_path, "copied")
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *theirs.argv("run", "plan.toml"), cwd=tmp_path, env=os.environ | {"PATH": theirs.path}, stdout=silent,
+        *theirs.argv("run", "plan.toml"), cwd=tmp_path, env=theirs.environment, stdout=silent,
         stderr=silent,
     )  # fmt: skip
 

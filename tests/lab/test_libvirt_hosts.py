@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import json
-import os
 import random
 import re
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,28 +15,21 @@ from xml.etree import ElementTree
 import pytest
 import pytest_asyncio
 
-from lab.machine import COMMAND
+from lab.beside import ADDRESSES, URIS, Beside, hosts_up
 from migrascope.cli.console import EXIT_INTERRUPTED
 from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
-from migrascope.lab.libvirt.image import LIBVIRT_HOST
-from migrascope.lab.libvirt.lab import LibvirtLab
 from migrascope.lab.libvirt.placed import GONE, OFF, Placed, active
 from migrascope.lab.qemu.topology import BRIDGE, INSTANCE_ADDRESS, address
 from migrascope.lab.qemu.volume import EXPORT_PORT, Volume
 from migrascope.metrics.trial import measure
 from migrascope.model.schedule import HOSTS
-from migrascope.node.image import root_image
 from migrascope.node.wait import wait_until
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
-from migrascope.study.labs.images import prepare
 from migrascope.trial.agent_client import AgentClient
-from needs import need_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 NAME, URL = "web1", f"http://{INSTANCE_ADDRESS}/"
-URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
-ADDRESSES = [address(host, "migration") for host in HOSTS]
 THEIRS = ["--hosts", ",".join(URIS), "--domain", NAME]
 PLAN = f"""
 name = "theirs"
@@ -65,26 +56,10 @@ SEEDS = range(1, 11)
 
 
 @dataclass
-class Owner:
+class Owner(Beside):
     """Whose domain it is: what the two libvirts say of it, and a shell beside them."""
 
-    lab: LibvirtLab
     domain: Placed
-    path: str
-
-    def argv(self, *arguments: str) -> list[str]:
-        """The command, from a machine that reaches both hosts and the page."""
-        return ["nsenter", f"--net={self.lab.client.path}", "--", *COMMAND, *arguments]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return os.environ | {"PATH": self.path}
-
-    def migrascope(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.argv(*arguments), cwd=folder, env=self.environment, capture_output=True, text=True, timeout=900,
-            check=False,
-        )  # fmt: skip
 
     def run(self, folder: Path, plan: str) -> list[Recording]:
         (folder / "plan.toml").write_text(plan)
@@ -116,21 +91,14 @@ class Owner:
 async def owner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Owner]:
     """A plain domain, defined and started by hand on host-a, which serves its page; and a machine beside both hosts
     whose first python3 has libvirt's module."""
-    need_lab()
-    images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
-    folder = tmp_path_factory.mktemp("theirs")
-    programs = folder / "bin"
-    programs.mkdir()
-    (programs / "python3").write_text(f'#!/bin/sh\nexec chroot {root} /usr/bin/python3 "$@"\n')
-    (programs / "python3").chmod(0o755)
-    async with LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}) as lab:
-        lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
+    async with hosts_up(tmp_path_factory.mktemp("bin")) as (beside, images):
+        lab = beside.lab
         volume = Volume(NAME, images.boot.disk, lab.folder, images.host_root, lab.topology.nodes["storage"])
         await volume.create()
         try:
             spec = DomainSpec(
                 NAME, "nobody", 320 * 2**20, 1, images.boot, lab.facts["accelerator"],
-                (address("storage", "storage"), EXPORT_PORT), "52:54:00:aa:bb:01", "web1", BRIDGE,
+                (address("storage", "storage"), EXPORT_PORT), "52:54:00:aa:bb:01", "web1", ("bridge", BRIDGE),
                 lab.folder / "web1.serial",
             )  # fmt: skip
             connections = {name: host.connection for name, host in lab._hosts.items()}
@@ -139,7 +107,7 @@ async def owner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Owner
             await domain.call("host-a", "create")
             page = AgentClient(f"http://{INSTANCE_ADDRESS}:8080", lab.client)
             await wait_until(page.ready, 240, "the guest boots", 0.2)
-            yield Owner(lab, domain, f"{programs}:{os.environ['PATH']}")
+            yield Owner(lab, beside.path, domain)
         finally:
             await volume.destroy()
 

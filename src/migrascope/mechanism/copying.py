@@ -117,21 +117,20 @@ class Copy:
             link += part.left * part.way.wire
         return Left(pages, seconds, link)
 
-    def _ahead(self) -> Left:
-        """Of it what goes first."""
-        pages = seconds = link = 0.0
+    def _ahead(self) -> tuple[float, float]:
+        """Of it what goes first: bytes of pages, and the seconds that they take."""
+        pages = seconds = 0.0
         for part in self.parts:
             pages += part.ahead
             seconds += part.ahead * part.way.cost_s
-            link += part.ahead * part.way.wire
-        return Left(pages, seconds, link)
+        return pages, seconds
 
     def until(self, pages: float, left: Left) -> float:
         """Seconds until no more than so many bytes of pages are left."""
-        ahead, goes = self._ahead(), left.pages - pages
-        if goes <= ahead.pages:
-            return goes / ahead.pages * ahead.seconds if ahead.pages > 0 else 0.0
-        return ahead.seconds + (goes - ahead.pages) / (left.pages - ahead.pages) * (left.seconds - ahead.seconds)
+        (ahead, ahead_s), goes = self._ahead(), left.pages - pages
+        if goes <= ahead:
+            return goes / ahead * ahead_s if ahead > 0 else 0.0
+        return ahead_s + (goes - ahead) / (left.pages - ahead) * (left.seconds - ahead_s)
 
     def threshold(self, left: Left) -> float:
         """Bytes of pages below which QEMU would stop the guest, by its rate of late; where nothing is left, by that of
@@ -151,7 +150,8 @@ class Copy:
     def _take(self, seconds: float, left: Left) -> float:
         """What goes over in so long is no longer left; gives how much it is on the link."""
         sent = 0.0
-        if (ahead_s := self._ahead().seconds) > 0:
+        _, ahead_s = self._ahead()
+        if ahead_s > 0:
             share = min(1.0, seconds / ahead_s)
             for part in self.parts:
                 gone = share * part.ahead

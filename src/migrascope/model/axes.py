@@ -10,6 +10,8 @@ from migrascope.model.quantity import DAY_S, ByteRate, Duration, Part, Rate, Siz
 from migrascope.model.storage import SHARED, Storage
 
 Scenario = Literal["none", "offline", "online", "relay"]
+STREAMED: tuple[Scenario, ...] = ("online", "relay")
+"""Those whose video comes from the origin."""
 Cache = Literal["warm", "cold"]
 Pattern = Literal["random", "sequential", "hot", "few"]
 Observed = Literal["all", "none"]

@@ -42,8 +42,7 @@ def _of_our_guest(plan: "Plan") -> str | None:
         return "axes.link: the links between hosts of others stay as they are; leave it out"
     if len(plan.axes.storage) > 1:
         return "axes.storage: a pool is shared, or each host has one of its own: one level, or two plans"
-    scenarios = dict.fromkeys(name for _, axes in plan.parts() for name in axes.scenario)
-    if streamed := [name for name in scenarios if name in ("online", "relay")]:
+    if streamed := plan.streamed:
         return (
             f"axes.scenario: {', '.join(streamed)}: no stream comes from outside to a guest on hosts of others; leave "
             "it out"

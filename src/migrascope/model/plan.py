@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from migrascope.model.address import OptionalAddress
-from migrascope.model.axes import Also, Axes
+from migrascope.model.axes import STREAMED, Also, Axes
 from migrascope.model.disturbance import NONE, Disturbance
 from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.host_limits import not_on_hosts
@@ -284,6 +284,12 @@ class Plan(Part):
     def embedded(self) -> bool:
         """Whether its hosts are brought up on this machine for a run."""
         return self.lab.kind in EMBEDDED and not self.libvirt.hosts
+
+    @property
+    def streamed(self) -> list[str]:
+        """Its scenarios whose video comes from the origin."""
+        scenarios = dict.fromkeys(name for _, axes in self.parts() for name in axes.scenario)
+        return [name for name in scenarios if name in STREAMED]
 
     @property
     def their_domain(self) -> bool:

@@ -170,8 +170,7 @@ def fitted(plan: Plan) -> Plan:
         raise PlanError(plan.name, [words])
     if plan.axes.vcpus:
         raise PlanError(plan.name, ["axes.vcpus: on OpenStack a run has one flavor: write instance.vcpus"])
-    scenarios = dict.fromkeys(name for _, axes in plan.parts() for name in axes.scenario)
-    streamed = [name for name in scenarios if name in ("online", "relay")]
+    streamed = plan.streamed
     if plan.cloud.name and streamed and not plan.cloud.origin:
         words = (
             f"axes.scenario: {', '.join(streamed)} need cloud.origin, the address of the stream for visitors and guest"

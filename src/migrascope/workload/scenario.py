@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from migrascope.model.axes import Scenario
+from migrascope.model.axes import STREAMED, Scenario
 
 LIVE_PLAYLIST = "/live/index.m3u8"
 
@@ -46,7 +46,7 @@ def scenario(name: Scenario, viewers: int, instance: str, origin: str) -> Scenar
     }[name]
     return ScenarioWorkload(
         page_path=f"/{name}.html",
-        needs_origin=name in ("online", "relay"),
+        needs_origin=name in STREAMED,
         has_video=bool(players),
         viewers=[players[at % len(players)] for at in range(viewers)] if players else [],
     )

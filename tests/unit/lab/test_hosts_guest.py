@@ -92,10 +92,10 @@ def test_a_volume_is_copied_over_whichever_port_libvirt_takes() -> None:
 
 def spec(**changes: Any) -> DomainSpec:
     image = BootImage(Path("/pool/kernel"), Path("/pool/initrd"), Path("/guest/disk"), "quiet")
-    given: dict[str, Any] = {"network": "", "shared_file": True, "machine": OURS} | changes
+    given: dict[str, Any] = {"link": ("bridge", "br0"), "shared_file": True, "machine": OURS} | changes
     return DomainSpec(
-        f"{OURS}-{RUN}-trial-1", RUN, 2**29, 1, image, "tcg", Path("/pool/disk"), "52:54:00:0a:1b:2c", "", "br0",
-        Path("/pool/console"), **given,
+        f"{OURS}-{RUN}-trial-1", RUN, 2**29, 1, image, "tcg", Path("/pool/disk"), "52:54:00:0a:1b:2c", "",
+        serial=Path("/pool/console"), **given,
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_it_names_nothing_that_only_this_machine_has() -> None:
     assert mark is not None
     assert mark.attrib == {"id": RUN, "machine": OURS}
     assert root.find("devices/interface/target") is None
-    on = ElementTree.fromstring(xml(spec(network="lan"))).find("devices/interface[@type='network']/source")
+    on = ElementTree.fromstring(xml(spec(link=("network", "lan")))).find("devices/interface[@type='network']/source")
     assert on is not None
     assert on.attrib == {"network": "lan"}
 

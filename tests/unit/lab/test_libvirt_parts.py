@@ -24,7 +24,7 @@ def spec(accelerator: str = "tcg") -> DomainSpec:
     image = BootImage(Path("/guest/kernel"), Path("/guest/initrd"), Path("/guest/disk"), "console=ttyS0 quiet")
     return DomainSpec(
         "vm-1", "ms0a1b2c", 2**30, 2, image, accelerator, ("10.0.2.20", 10809), "52:54:00:6d:73:01", "vm-1",
-        "instances", Path("/lab/vm-1.serial"),
+        ("bridge", "instances"), Path("/lab/vm-1.serial"),
     )  # fmt: skip
 
 

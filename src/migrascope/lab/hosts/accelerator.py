@@ -6,29 +6,25 @@ from dataclasses import replace
 from xml.etree.ElementTree import fromstring, tostring
 
 from migrascope.lab.hosts.pair import Pair
-from migrascope.lab.libvirt.connection import NONE, Connection, LibvirtError
+from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.domain import DomainSpec, xml
+from migrascope.lab.libvirt.placed import GONE, Placed
 from migrascope.model.problem import Problem
 from migrascope.node.wait import WaitTimeout, wait_until
 
 _ENOUGH_S, _LOOK_S = 20.0, 0.2
 
 
-async def works(connection: Connection, spec: DomainSpec) -> bool:
+async def works(pair: Pair, host: str, spec: DomainSpec) -> bool:
     """Whether a guest's kernel comes up on a host so far that it misses its root file system, and ends."""
+    domain = Placed(pair.connections, spec.uuid)
     try:
-        await connection.call("createXML", _without_disk(spec), 0)
+        await pair.connections[host].call("createXML", _without_disk(spec), 0)
     except LibvirtError:
         return False
 
     async def ended() -> bool:
-        try:
-            await connection.call("state", on=("domain", spec.uuid))
-        except LibvirtError as error:
-            if NONE in str(error):
-                return True
-            raise
-        return False
+        return await domain.state(host) == GONE
 
     try:
         await wait_until(ended, _ENOUGH_S, "the guest's kernel ends", _LOOK_S)
@@ -37,7 +33,7 @@ async def works(connection: Connection, spec: DomainSpec) -> bool:
         return False
     finally:
         with contextlib.suppress(LibvirtError):  # it has ended
-            await connection.call("destroy", on=("domain", spec.uuid))
+            await domain.call(host, "destroy")
 
 
 def _without_disk(spec: DomainSpec) -> str:
@@ -56,8 +52,8 @@ async def choose(wanted: str, pair: Pair, spec: DomainSpec) -> str:
     Problem when "kvm" is wanted and runs no guest on a host."""
     if wanted == "tcg":
         return wanted
-    for host, connection in pair.connections.items():
-        if not await works(connection, replace(spec, accelerator="kvm")):
+    for host in pair.connections:
+        if not await works(pair, host, replace(spec, accelerator="kvm")):
             if wanted == "kvm":
                 raise Problem(f'no guest boots under KVM on {host}\n  next: leave lab.accelerator = "auto"')
             return "tcg"

@@ -116,6 +116,4 @@ class TheirDomain(Placed):
 
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """libvirt's events and statistics on both hosts, and QEMU's through it as far as the plan allows."""
-        hosts = {name: {"uri": uri, "python": [self._python]} for name, uri in self._pair.uris.items()}
-        config = {"hosts": hosts, "domain": self.uuid, "interval_s": interval_s, "monitor": self._plan.monitor}
-        return [ProcessSpec("libvirt", "migrascope.probe.libvirt", "cloud", None, config)]
+        return [self._pair.watcher(self.uuid, self._python, interval_s, monitor=self._plan.monitor)]

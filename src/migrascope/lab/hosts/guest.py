@@ -24,10 +24,8 @@ from migrascope.model.schedule import Factors
 from migrascope.model.storage import COPIED
 from migrascope.node.process import Where, run
 from migrascope.node.process_spec import ProcessSpec
-from migrascope.node.wait import wait_until
 
 _GONE_S = 60.0
-_GONE = (GONE, OFF)
 
 
 class OurGuest(Placed):
@@ -73,9 +71,7 @@ class OurGuest(Placed):
 
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """libvirt's events and statistics on both hosts, and QEMU's through it."""
-        hosts = {name: {"uri": uri, "python": [self._python]} for name, uri in self._pair.uris.items()}
-        config = {"hosts": hosts, "domain": self.uuid, "interval_s": interval_s}
-        return [ProcessSpec("libvirt", "migrascope.probe.libvirt", "cloud", None, config)]
+        return [self._pair.watcher(self.uuid, self._python, interval_s, monitor=True)]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Sets the downtime limit. Gives what libvirt will be given, and the source's parameters as QEMU has them."""
@@ -114,15 +110,7 @@ class OurGuest(Placed):
 
     async def end(self) -> None:
         """Ends it on both hosts as a power cut would. WaitTimeout where one does not let it go."""
-
-        async def gone() -> bool:
-            left = [host for host, state in (await self.states()).items() if state not in _GONE]
-            for host in left:
-                with contextlib.suppress(LibvirtError):
-                    await self.call(host, "destroy")
-            return not left
-
-        await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.2)
+        await self.destroy_all(self.spec.name, (GONE, OFF), _GONE_S, 0.2)
 
     async def destroy(self) -> None:
         """Ends everything of it. What a host does not let go the next run, or clean, finds."""
@@ -133,9 +121,8 @@ class OurGuest(Placed):
             if SILENT not in (await self.states()).values():
                 await self.end()
         for pool in self._pools.values():
-            for name in (self.spec.name, console_of(self.spec.name)):
-                with contextlib.suppress(LibvirtError):
-                    await pool.remove(name)
+            with contextlib.suppress(LibvirtError):
+                await pool.remove(self.spec.name, console_of(self.spec.name))
 
 
 def console_of(name: str) -> str:

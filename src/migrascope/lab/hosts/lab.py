@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,12 @@ class HostsLab:
     client = None
 
     def __init__(
-        self, pair: Pair, plan: HostsPlan, register: Register, boot: BootImage, files: GuestFiles, storage: Storage,
-        policies: Mapping[str, Policy], python: str, facts: dict[str, Any],
+        self, pair: Pair, plan: HostsPlan, pools: Mapping[str, Pool], register: Register, boot: BootImage,
+        files: GuestFiles, storage: Storage, policies: Mapping[str, Policy], python: str, facts: dict[str, Any],
     ) -> None:  # fmt: skip
-        """boot: with the kernel and the initramfs where the hosts have them."""
+        """pools: by host. boot: with the kernel and the initramfs where the hosts have them."""
         assert plan.guest is not None
-        self._pair, self._plan, self._guest, self._register = pair, plan, plan.guest, register
+        self._pair, self._plan, self._guest, self._pools, self._register = pair, plan, plan.guest, pools, register
         self._boot, self._files, self._storage, self._policies = boot, files, storage, policies
         self._python, self.facts = python, facts
         first, second = pair.connections
@@ -70,11 +70,12 @@ class HostsLab:
         assert plan.guest is not None
         register = Register.create()
         register.uses(image_root, boot.disk)
+        machine = machine_tag()
         pools = {host: Pool(connection, plan.guest.pool) for host, connection in pair.connections.items()}
-        names = {what: marks.name_of(machine_tag(), register.id, what) for what in ("base", "kernel", "initrd")}
-        proof = console_of(marks.name_of(machine_tag(), register.id, "proof"))
+        names = {what: marks.name_of(machine, register.id, what) for what in ("base", "kernel", "initrd")}
+        proof = console_of(marks.name_of(machine, register.id, "proof"))
         try:
-            await marks.remove(pair, (await marks.find(pair, machine_tag())).left)
+            await marks.remove(pair, (await marks.find(pair, machine)).left)
             where = Where(None, image_root)
             base = register.folder / "base.qcow2"
             await convert(boot.disk, "raw", base, "qcow2", where)
@@ -83,30 +84,30 @@ class HostsLab:
             files = GuestFiles(boot.disk, there["base"], where)
             remote = replace(boot, kernel=Path(there["kernel"]), initrd=Path(there["initrd"]))
             facts = {"lab": "libvirt-hosts", "accelerator": "tcg", **pair.versions()}
-            lab = cls(pair, plan, register, remote, files, storage, policies, python, facts)
+            lab = cls(pair, plan, pools, register, remote, files, storage, policies, python, facts)
             folder = await next(iter(pools.values())).folder()
             facts["accelerator"] = await choose(wanted, pair, lab.spec("proof", _PROOF_BYTES, 1, folder))
             yield lab
         finally:
-            await asyncio.shield(_take_away(pools, [*names.values(), proof]))
+            await asyncio.shield(_take_away(pools, *names.values(), proof))
             remove(register, Cleaned())
 
     def spec(self, what: str, memory_bytes: int, vcpus: int, pool: str) -> DomainSpec:
         """A domain of this run. pool: the folder of its volume, which has its name, and of its console."""
-        guest, name = self._guest, marks.name_of(machine_tag(), self._register.id, what)
+        machine = machine_tag()
+        name = marks.name_of(machine, self._register.id, what)
         return DomainSpec(
             name, self._register.id, memory_bytes, vcpus, self._boot, self.facts["accelerator"], Path(pool) / name,
-            self._mac, "", guest.bridge, Path(pool) / console_of(name), network=guest.network,
-            shared_file=self._storage != COPIED, machine=machine_tag(),
+            self._mac, "", self._guest.link, Path(pool) / console_of(name), shared_file=self._storage != COPIED,
+            machine=machine,
         )  # fmt: skip
 
     async def create(self, name: str, factors: Factors, host: str, folder: Path) -> OurGuest:
         """A fresh guest that boots on `host`; the caller destroys it. Nothing of it is left when this raises."""
         folder.mkdir(exist_ok=True)
-        pools = {name: Pool(connection, self._guest.pool) for name, connection in self._pair.connections.items()}
-        spec = self.spec(folder.name, factors.memory_bytes, factors.vcpus, await pools[host].folder())
+        spec = self.spec(folder.name, factors.memory_bytes, factors.vcpus, await self._pools[host].folder())
         wanted = self._policies[factors.policy]
-        made = OurGuest(self._pair, self._plan, pools, spec, wanted, host, self._files, folder, self._python)
+        made = OurGuest(self._pair, self._plan, self._pools, spec, wanted, host, self._files, folder, self._python)
         try:
             await made.start()
         except BaseException:
@@ -140,9 +141,8 @@ async def _put(
     return paths
 
 
-async def _take_away(pools: Mapping[str, Pool], names: Sequence[str]) -> None:
+async def _take_away(pools: Mapping[str, Pool], *names: str) -> None:
     """What a host does not let go the next run, or clean, finds."""
     for pool in pools.values():
-        for name in names:
-            with contextlib.suppress(LibvirtError):
-                await pool.remove(name)
+        with contextlib.suppress(LibvirtError):
+            await pool.remove(*names)

@@ -11,6 +11,7 @@ from migrascope.lab.libvirt.policy import Request
 from migrascope.model.family import host_of
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.problem import Problem
+from migrascope.node.process_spec import ProcessSpec
 
 
 class Pair:
@@ -62,6 +63,13 @@ class Pair:
             await domain.call(source, "migrateToURI3", uri, parameters, flags, timeout_s=None)
         else:
             await domain.call(source, "migrate3", {"connect": uri}, parameters, flags, timeout_s=None)
+
+    def watcher(self, uuid: str, python: str, interval_s: float, *, monitor: bool) -> ProcessSpec:
+        """What records a domain on both hosts. python: one that has libvirt's module. monitor: whether QEMU is asked
+        through its monitor."""
+        hosts = {name: {"uri": uri, "python": [python]} for name, uri in self.uris.items()}
+        config = {"hosts": hosts, "domain": uuid, "interval_s": interval_s, "monitor": monitor}
+        return ProcessSpec("libvirt", "migrascope.probe.libvirt", "cloud", None, config)
 
     async def uuid_of(self, domain: str) -> str:
         """The UUID of a domain by its name. Problem where neither host knows it, or each knows another."""

@@ -1,12 +1,11 @@
 """libvirt's storage pool of a host of others: volumes that we put there, use and take away."""
 
-import asyncio
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from migrascope.lab.libvirt.connection import Connection, LibvirtError
 from migrascope.model.problem import Problem
-from migrascope.node.wait import wait_until
+from migrascope.node.wait import WaitTimeout, wait_until
 
 _BUSY = "asynchronous jobs"
 """Part of libvirt's words where somebody writes to a volume of a pool."""
@@ -73,16 +72,25 @@ class Pool:
             try:
                 await self._connection.call("refresh", 0, on=("pool", self.name), timeout_s=None)
             except LibvirtError as error:
-                if _BUSY not in str(error) or loop.time() > until:
-                    raise
-                return False
+                if _BUSY in str(error):
+                    return False
+                raise
             return True
 
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _FREE_S
-        await wait_until(looked, 2 * _FREE_S, f"the pool {self.name} is free", 0.2)
+        try:
+            await wait_until(looked, _FREE_S, f"the pool {self.name} is free", 0.2)
+        except WaitTimeout as error:
+            raise LibvirtError(f"{self._connection.host}: {error}") from error
 
-    async def remove(self, name: str) -> None:
-        """Removes a volume, if it is there. LibvirtError where libvirt does not let it go."""
-        if name in await self.names():
-            await self._connection.call("delete", 0, on=("stored", f"{self.name}/{name}"))
+    async def remove(self, *names: str) -> None:
+        """Removes those volumes that are there. LibvirtError, when all others are gone, where libvirt does not let one
+        go."""
+        refused: LibvirtError | None = None
+        there = await self.names()
+        for name in [name for name in names if name in there]:
+            try:
+                await self._connection.call("delete", 0, on=("stored", f"{self.name}/{name}"))
+            except LibvirtError as error:
+                refused = error
+        if refused is not None:
+            raise refused

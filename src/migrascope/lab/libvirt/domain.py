@@ -20,9 +20,9 @@ _DOMAIN_TYPE = {"kvm": "kvm", "tcg": "qemu"}
 class DomainSpec:
     """A domain to be made, with a UUID of its own. run: whose it is. volume: address and port of the NBD server that
     has it under the domain's name, or its file on each host: that of shared storage, or else one that a migration
-    copies. tap: of its interface in each host; empty: libvirt's choice. bridge: what the interface joins; network: one
-    of libvirt's instead. serial: the file to which its console goes. machine: the tag of the machine whose run it is,
-    where others' hosts have it."""
+    copies. tap: of its interface in each host; empty: libvirt's choice. link: what the interface joins, "bridge" or
+    "network" (one of libvirt's), and its name. serial: the file to which its console goes. machine: the tag of the
+    machine whose run it is, where others' hosts have it."""
 
     name: str
     run: str
@@ -33,10 +33,9 @@ class DomainSpec:
     volume: tuple[str, int] | PurePath
     mac: str
     tap: str
-    bridge: str
+    link: tuple[str, str]
     serial: Path
     uuid: str = field(default_factory=lambda: str(uuid4()))
-    network: str = ""
     shared_file: bool = False
     machine: str = ""
 
@@ -83,7 +82,7 @@ def _cpu(accelerator: str) -> Element:
 def _devices(spec: DomainSpec) -> Element:
     devices = Element("devices")
     _disk(devices, spec)
-    kind, name = ("network", spec.network) if spec.network else ("bridge", spec.bridge)
+    kind, name = spec.link
     interface = SubElement(devices, "interface", type=kind)
     SubElement(interface, "mac", address=spec.mac)
     SubElement(interface, "source", {kind: name})

@@ -11,7 +11,6 @@ from typing import Any
 from migrascope.lab.contract import Requested, panic_in
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.libvirt import disturbing, migration, policy
-from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.domain import DomainSpec, xml
 from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.libvirt.host import Host
@@ -27,7 +26,6 @@ from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors
 from migrascope.node.process import Where
 from migrascope.node.process_spec import ProcessSpec
-from migrascope.node.wait import wait_until
 
 _GONE_S = 10.0
 
@@ -141,15 +139,7 @@ class LibvirtInstance(Placed):
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-
-        async def gone() -> bool:
-            left = [host for host, state in (await self.states()).items() if state not in (GONE, SILENT)]
-            for host in left:
-                with contextlib.suppress(LibvirtError):
-                    await self.call(host, "destroy")
-            return not left
-
-        await wait_until(gone, _GONE_S, f"libvirt has seen that {self.spec.name} ended", 0.05)
+        await self.destroy_all(self.spec.name, (GONE, SILENT), _GONE_S, 0.05)
 
     async def offline(self) -> OfflineVolume:
         """Ends it as a power cut would, and reads its volume: that of the only host on which it runs, else of the one

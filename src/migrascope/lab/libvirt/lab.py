@@ -80,7 +80,7 @@ class LibvirtLab(TopologyLab):
         volume = IMAGES / f"{name}.qcow2" if copied else (address("storage", "storage"), EXPORT_PORT)
         spec = DomainSpec(
             name, self.register.id, factors.memory_bytes, factors.vcpus, self._boot, self._accelerator, volume,
-            _MAC, _TAP, BRIDGE, folder / f"{name}.serial",
+            _MAC, _TAP, ("bridge", BRIDGE), folder / f"{name}.serial",
         )  # fmt: skip
         wanted = self._policies[factors.policy]
         instance = LibvirtInstance(spec, wanted, host, folder, self._hosts, self.topology, self._image_root)

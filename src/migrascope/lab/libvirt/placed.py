@@ -1,10 +1,12 @@
 """A domain by what two hosts' libvirts say of it: on which of them it is, and in which state."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from migrascope.lab.libvirt.connection import NONE, Connection, LibvirtError
 from migrascope.model.postcheck import PostCheck
+from migrascope.node.wait import wait_until
 
 GONE, SILENT, OFF = "no domain", "no answer", "shut off"
 """What stands for its state where a host's libvirt does not know it, says nothing, or has its definition alone."""
@@ -42,6 +44,19 @@ class Placed:
             except LibvirtError:
                 found[host] = SILENT
         return found
+
+    async def destroy_all(self, name: str, over: Collection[str], limit_s: float, every_s: float) -> None:
+        """Has both hosts' libvirts end it, as a power cut would, until each says what counts as over. WaitTimeout where
+        one does not after so long."""
+
+        async def gone() -> bool:
+            left = [host for host, state in (await self.states()).items() if state not in over]
+            for host in left:
+                with contextlib.suppress(LibvirtError):
+                    await self.call(host, "destroy")
+            return not left
+
+        await wait_until(gone, limit_s, f"libvirt has seen that {name} ended", every_s)
 
     async def place(self, destination: str) -> PostCheck:
         """Whether it runs on the destination, and on the other host there is no more of it than a definition."""

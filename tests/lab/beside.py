@@ -1,0 +1,59 @@
+"""Two real libvirts that know nothing of us, and the command on a machine that reaches both and shares nothing with
+them."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.machine import COMMAND
+from migrascope.lab.libvirt.image import LIBVIRT_HOST
+from migrascope.lab.libvirt.lab import LibvirtLab
+from migrascope.lab.qemu.topology import address
+from migrascope.model.schedule import HOSTS
+from migrascope.node.image import root_image
+from migrascope.node.paths import CACHE, STATE
+from migrascope.study.labs.images import Images, prepare
+from needs import need_lab
+
+URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
+ADDRESSES = [address(host, "migration") for host in HOSTS]
+
+
+@dataclass
+class Beside:
+    """The machine. path: of its programs, whose first python3 has libvirt's module."""
+
+    lab: LibvirtLab
+    path: str
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command there."""
+        return ["nsenter", f"--net={self.lab.client.path}", "--", *COMMAND, *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PATH": self.path}
+
+    def migrascope(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command, run to its end."""
+        return subprocess.run(
+            self.argv(*arguments), cwd=folder, env=self.environment, capture_output=True, text=True, timeout=900,
+            check=False,
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def hosts_up(programs: Path) -> AsyncIterator[tuple[Beside, Images]]:
+    """Both, for the length of a with block. programs: an empty folder."""
+    need_lab()
+    images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
+    shown = " && ".join(f"mount --bind {folder} {root}{folder}" for folder in (STATE, CACHE))
+    python = f'#!/bin/sh\nexec unshare --mount sh -c \'{shown} && exec chroot {root} /usr/bin/python3 "$@"\' sh "$@"\n'
+    (programs / "python3").write_text(python)
+    (programs / "python3").chmod(0o755)
+    async with LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}) as lab:
+        lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
+        yield Beside(lab, f"{programs}:{os.environ['PATH']}"), images
