@@ -13,6 +13,7 @@ from migrascope.model.disturbance import NONE
 from migrascope.model.plan import Plan
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors, cells
+from migrascope.model.units import number_of
 from migrascope.predict.collected import SET
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Figure, Prediction
@@ -137,7 +138,7 @@ def lines(rows: Sequence[Expected], based_on: str) -> list[str]:
             without.setdefault(row.why, []).append(name)
             continue
         of_cell = (f"{title} {figure_text(row.prediction, figure)}" for figure, title in _TITLES.items())
-        names.append(f"{name} ({row.sampled} trials sampled)")
+        names.append(f"{name} ({number_of('trial', row.sampled)} sampled)")
         figures.append([*of_cell, f"ends {percent(row.prediction.ends)}"])
     shown = [line for name, line in zip(names, aligned(figures), strict=True) for line in (name, f"  {line}")]
     based = ["", f"based on {based_on}"] if shown else []
