@@ -4,8 +4,8 @@ QEMU (migration/migration.c: migration_iteration_run, migration_update_counters;
 migration_bitmap_sync, migration_trigger_throttle; migration/cpu-throttle.c) sends dirty pages until fewer are left than
 the link carries within the downtime limit, by its rate of the last 100 ms. Then it looks at the dirty bitmap: the guest
 is stopped if there are still fewer, else it goes on, from where it was: first comes what was left at the look, then
-what that added, which was written behind. Here a round is one step: what is sent in it has the mix of all that is left
-of either, and a working set dirties its clean pages by its own D(t).
+what that added, which was written behind. In the first round, parts may say what goes last. Here a round is one step:
+what is sent in it has the mix of all that is left of either, and a working set dirties its clean pages by its own D(t).
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,14 @@ class Way(NamedTuple):
 @dataclass
 class Part:
     """Pages of one kind. left: bytes of them to be sent; way: how these go. written: the working set that they are,
-    None for what is never written. ahead: of left, what was there at the last look, and goes first."""
+    None for what is never written. ahead: of left, what was there at the last look, and goes first. behind: of left,
+    what goes after all else, in the first round."""
 
     left: float
     way: Way
     written: WorkingSet | None = None
     ahead: float = 0.0
+    behind: float = 0.0
 
     def dirtied(self, seconds: float, again: Way) -> float:
         """Looks at what the guest has written in so long since the last look: bytes that were clean and are to be sent
@@ -125,12 +127,26 @@ class Copy:
             seconds += part.ahead * part.way.cost_s
         return pages, seconds
 
+    def _behind(self) -> tuple[float, float]:
+        """Of it what goes last, likewise."""
+        pages = seconds = 0.0
+        if self.rounds == 1:
+            for part in self.parts:
+                pages += part.behind
+                seconds += part.behind * part.way.cost_s
+        return pages, seconds
+
     def until(self, pages: float, left: Left) -> float:
         """Seconds until no more than so many bytes of pages are left."""
         (ahead, ahead_s), goes = self._ahead(), left.pages - pages
         if goes <= ahead:
             return goes / ahead * ahead_s if ahead > 0 else 0.0
-        return ahead_s + (goes - ahead) / (left.pages - ahead) * (left.seconds - ahead_s)
+        behind, behind_s = self._behind()
+        if pages < behind:
+            return left.seconds - pages / behind * behind_s
+        between = left.pages - ahead - behind
+        between_s = left.seconds - ahead_s - behind_s
+        return ahead_s + (goes - ahead) / between * between_s if between > 0 else ahead_s
 
     def threshold(self, left: Left) -> float:
         """Bytes of pages below which QEMU would stop the guest, by its rate of late; where nothing is left, by that of
@@ -160,10 +176,21 @@ class Copy:
                 part.left -= gone
             seconds -= share * ahead_s
             left = self.left()
+        _, behind_s = self._behind()
+        if behind_s > 0:
+            between_s = left.seconds - behind_s
+            share = min(1.0, seconds / between_s) if between_s > 0 else 1.0
+            for part in self.parts:
+                gone = share * (part.left - part.behind)
+                sent += gone * part.way.wire
+                part.left -= gone
+            seconds = max(0.0, seconds - between_s)
+            left = self.left()
         share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
         sent += share * left.link
         for part in self.parts:
             part.left *= 1 - share
+            part.behind *= 1 - share
         self.data += sent
         return sent
 
@@ -177,7 +204,7 @@ class Copy:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
         dirtied = 0.0
         for part in self.parts:
-            part.ahead = part.left
+            part.ahead, part.behind = part.left, 0.0
             dirtied += part.dirtied(self.guest_s, self.again)
         self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1
