@@ -128,12 +128,11 @@ class Copy:
         return pages, seconds
 
     def _behind(self) -> tuple[float, float]:
-        """Of it what goes last, likewise."""
+        """Of it what goes last, in the first round, likewise."""
         pages = seconds = 0.0
-        if self.rounds == 1:
-            for part in self.parts:
-                pages += part.behind
-                seconds += part.behind * part.way.cost_s
+        for part in self.parts:
+            pages += part.behind
+            seconds += part.behind * part.way.cost_s
         return pages, seconds
 
     def until(self, pages: float, left: Left) -> float:
@@ -141,11 +140,12 @@ class Copy:
         (ahead, ahead_s), goes = self._ahead(), left.pages - pages
         if goes <= ahead:
             return goes / ahead * ahead_s if ahead > 0 else 0.0
-        behind, behind_s = self._behind()
-        if pages < behind:
-            return left.seconds - pages / behind * behind_s
-        between = left.pages - ahead - behind
-        between_s = left.seconds - ahead_s - behind_s
+        between, between_s = left.pages - ahead, left.seconds - ahead_s
+        if self.rounds == 1:
+            behind, behind_s = self._behind()
+            if pages < behind:
+                return left.seconds - pages / behind * behind_s
+            between, between_s = between - behind, between_s - behind_s
         return ahead_s + (goes - ahead) / between * between_s if between > 0 else ahead_s
 
     def threshold(self, left: Left) -> float:
@@ -174,24 +174,32 @@ class Copy:
                 sent += gone * part.way.wire
                 part.ahead -= gone
                 part.left -= gone
-            seconds -= share * ahead_s
+            if share < 1:
+                self.data += sent
+                return sent
+            seconds -= ahead_s
             left = self.left()
-        _, behind_s = self._behind()
-        if behind_s > 0:
-            between_s = left.seconds - behind_s
-            share = min(1.0, seconds / between_s) if between_s > 0 else 1.0
+        if self.rounds == 1:
+            sent += self._take_first(seconds, left)
+        else:
+            share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
+            sent += share * left.link
             for part in self.parts:
-                gone = share * (part.left - part.behind)
-                sent += gone * part.way.wire
-                part.left -= gone
-            seconds = max(0.0, seconds - between_s)
-            left = self.left()
-        share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
-        sent += share * left.link
-        for part in self.parts:
-            part.left *= 1 - share
-            part.behind *= 1 - share
+                part.left *= 1 - share
         self.data += sent
+        return sent
+
+    def _take_first(self, seconds: float, left: Left) -> float:
+        """The same of what is not ahead, within the first round: what is behind goes when all else is over."""
+        _, behind_s = self._behind()
+        between_s, sent = left.seconds - behind_s, 0.0
+        share = min(1.0, seconds / between_s) if between_s > 0 else 1.0
+        last = min(1.0, max(0.0, seconds - between_s) / behind_s) if behind_s > 0 else 1.0
+        for part in self.parts:
+            between, behind = part.left - part.behind, part.behind
+            sent += (share * between + last * behind) * part.way.wire
+            part.behind = (1 - last) * behind
+            part.left = (1 - share) * between + part.behind
         return sent
 
     def send(self, seconds: float, left: Left) -> None:
@@ -204,7 +212,7 @@ class Copy:
         """A look at the dirty bitmap: pages that are clean now and were written since the last count as dirty."""
         dirtied = 0.0
         for part in self.parts:
-            part.ahead, part.behind = part.left, 0.0
+            part.ahead = part.left
             dirtied += part.dirtied(self.guest_s, self.again)
         self.judge = self.judge.looked(self.now, self.sent, dirtied, self.rules.slows)
         self.rounds += 1

@@ -49,4 +49,6 @@ def test_what_goes_last_is_left_when_all_else_is_over() -> None:
     assert (last.left, last.behind) == pytest.approx((6e6, 6e6))
     assert copy.until(0.0, copy.left()) == pytest.approx(0.05)
     copy.look()
-    assert (last.left, last.ahead, last.behind) == pytest.approx((6e6, 6e6, 0.0))
+    assert copy.until(3e6, copy.left()) == pytest.approx(0.025)
+    copy.send(0.05, copy.left())
+    assert copy.left().pages == pytest.approx(0.0, abs=1.0)
