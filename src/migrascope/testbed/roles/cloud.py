@@ -1,14 +1,28 @@
 """What users find in the cloud: networks and a router, rules that let them in, a flavor, the website's image.
 
 client, origin --- external 192.0.2.0/24 --- router --- instances 10.1.0.0/24
+
+Where the testbed has IPv6, both networks have a subnet of it, too. The router advertises that of the instances, which
+make their addresses themselves (SLAAC).
 """
 
 import json
+from typing import Any
 
+from migrascope.model.family import SECOND
 from migrascope.testbed.roles import glance, hypervisor, neutron, nova
 from migrascope.testbed.roles.cinder import CINDER
 from migrascope.testbed.roles.keystone import CATALOG, CLOUD
-from migrascope.testbed.settings import CONTROLLER, NODES, PREFIX, Settings, address
+from migrascope.testbed.settings import (
+    CONTROLLER,
+    EXTERNAL_6,
+    INSTANCES_6,
+    NODES,
+    PREFIX,
+    Settings,
+    address,
+    address_6,
+)
 from migrascope.testbed.task import Await, Command, Task
 
 NETWORKS, IMAGE, READY = "networks", "website image", "all alive"
@@ -21,7 +35,7 @@ _ASKS_S = 30
 
 def tasks(settings: Settings, kernel_line: str) -> list[Task]:
     """kernel_line: the command line of the guest's kernel, which asks for its own address."""
-    networks = {
+    networks: dict[str, Any] = {
         "cloud": CLOUD,
         "external": {
             "cidr": f"{_EXTERNAL}0/24",
@@ -30,8 +44,15 @@ def tasks(settings: Settings, kernel_line: str) -> list[Task]:
             "last": f"{_EXTERNAL}199",
         },
         "instances": {"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"},
+        "ipv6": None,
         "flavor": {"name": "website", "ram": 1024, "vcpus": 1, "disk": 0},
     }
+    if SECOND in settings.families:
+        networks["ipv6"] = {
+            "external": {"cidr": str(EXTERNAL_6), "gateway_ip": address_6("fabric"), "is_dhcp_enabled": False},
+            "instances": {"cidr": str(INSTANCES_6), "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
+            "router": address_6("router"),
+        }
     image = {
         "cloud": CLOUD,
         "folder": GUEST,
@@ -78,13 +99,31 @@ subnet = net.find_subnet("instances") or net.create_subnet(
     name="instances", network_id=instances.id, ip_version=4, cidr=inner["cidr"], gateway_ip=inner["gateway"])
 router = net.find_router("router") or net.create_router(
     name="router", external_gateway_info={"network_id": external.id})
-if not list(net.ports(device_id=router.id, network_id=instances.id)):
+def routed(network, key):
+    return {fixed[key] for port in net.ports(device_id=router.id, network_id=network.id) for fixed in port.fixed_ips}
+if subnet.id not in routed(instances, "subnet_id"):
     net.add_interface_to_router(router, subnet_id=subnet.id)
+anywhere = {"IPv4": "0.0.0.0/0"}
+if ipv6 := given["ipv6"]:
+    anywhere["IPv6"] = "::/0"
+    outside, inside = (
+        net.find_subnet(f"{network.name}-ipv6") or net.create_subnet(
+            name=f"{network.name}-ipv6", network_id=network.id, ip_version=6, **ipv6[network.name])
+        for network in (external, instances))
+    if ipv6["router"] not in routed(external, "ip_address"):
+        known = router.external_gateway_info["external_fixed_ips"]
+        net.update_router(router, external_gateway_info={"network_id": external.id, "external_fixed_ips": [
+            *(fixed for fixed in known if fixed["subnet_id"] != outside.id),
+            {"subnet_id": outside.id, "ip_address": ipv6["router"]}]})
+    if inside.id not in routed(instances, "subnet_id"):
+        net.add_interface_to_router(router, subnet_id=inside.id)
 project = cloud.current_project_id
 group = next(iter(net.security_groups(name="default", project_id=project)))
-if not any(rule.remote_ip_prefix == "0.0.0.0/0" for rule in net.security_group_rules(security_group_id=group.id)):
-    net.create_security_group_rule(
-        security_group_id=group.id, direction="ingress", ether_type="IPv4", remote_ip_prefix="0.0.0.0/0")
+rules = {rule.remote_ip_prefix for rule in net.security_group_rules(security_group_id=group.id)}
+for family, prefix in anywhere.items():
+    if prefix not in rules:
+        net.create_security_group_rule(
+            security_group_id=group.id, direction="ingress", ether_type=family, remote_ip_prefix=prefix)
 cloud.compute.find_flavor(flavor["name"]) or cloud.compute.create_flavor(**flavor)
 """
 
