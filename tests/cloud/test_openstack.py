@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.cloud import Cloud
+from lab.cloud import Cloud, both_families
 from lab.machine import LIGHT, json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
@@ -49,7 +49,8 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     probes/s a slow machine's guest is saturated beside the testbed's services, and its visits are withheld. Its network
     may be black for longer than a website may be silent: that is the testbed's, and measured here."""
     plan = (
-        f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
+        'name = "near"\nfamilies = ["ipv4", "ipv6"]\n'
+        f'[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
         '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n'
         f'[verdict]\nallow = "service lost"\n{LIGHT}'
     )
@@ -106,6 +107,16 @@ def test_every_layer_of_openstack_says_its_part(near: RunFolder) -> None:
     black = value["network_wiring_s"] + value["vm_pause_s"]
     assert value["network_blackout_high_s"] >= value["vm_pause_s"]
     assert black <= value["network_blackout_high_s"] + 0.1
+
+
+def test_both_families_were_measured_in_it(near: RunFolder) -> None:
+    (recording,) = near.recordings()
+    both_families(measure(recording))
+    for family in recording.trial.plan["families"]:
+        view = recording.over(family)
+        for table in ("echo_reply", "visit", "tcp_info"):
+            assert view.table(table).height, (family, table)
+    assert set(recording.table("liveness")["source"]) == {"liveness", "liveness-ipv6"}
 
 
 def test_each_host_s_clock_is_read_as_it_is(near: RunFolder) -> None:
