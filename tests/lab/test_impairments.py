@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkRate, OneWay
 from migrascope.lab.injectors.losses import AnnouncementLoss, LinkLoss
-from migrascope.node.link import Link, rate_of
+from migrascope.lab.injectors.neighbours import NOBODY, StaleNeighbour
+from migrascope.node.link import Link, rate_of, take_up
 from migrascope.node.namespace import Namespace
 
 pytestmark = pytest.mark.lab
@@ -265,3 +267,27 @@ async def test_a_rate_is_changed_and_comes_back(lab_links: LabLinks, before: flo
         await injector.heal()
         await injector.heal()
         assert [rate_of(lab_links.nodes[node], "migration") for node in ("host-a", "host-b")] == [before, before]
+
+
+@pytest.mark.parametrize(("router", "near"), [(ROUTER, NEAR), ("fd00::1", "fd00::11")])
+async def test_a_router_sends_to_nobody_until_it_is_healed(lab_links: LabLinks, router: str, near: str) -> None:
+    fabric, host = lab_links.fabric, lab_links.nodes["host-a"]
+    if ":" in near:
+        for space, address in ((fabric, router), (host, near)):
+            space.allow_ipv6("migration")
+            space.configure(partial(take_up, interface="migration", address=f"{address}/64"))
+    family = socket.AF_INET6 if ":" in near else socket.AF_INET
+    heard: socket.socket = host.call(lambda: socket.socket(family, socket.SOCK_DGRAM))
+    said: socket.socket = fabric.call(lambda: socket.socket(family, socket.SOCK_DGRAM))
+    with heard, said:
+        heard.bind((near, 7))
+        heard.settimeout(10)
+        said.sendto(b"first", (near, 7))
+        assert heard.recv(10) == b"first"
+        stale = StaleNeighbour(lab_links, "migration", [near])
+        await stale.arm()
+        assert await stale.apply() == f"{near} at {NOBODY}"
+        said.sendto(b"lost", (near, 7))
+        await stale.heal()
+        said.sendto(b"found", (near, 7))
+        assert heard.recv(10) == b"found"

@@ -88,6 +88,8 @@ def hit(number: int, folder: Path, bystander: Bystander) -> str:
     assert bystander[1].poll() is None
     assert b"Traceback" not in log.read_bytes()
     sealed = [path for path in runs.glob("[0-9]*/trials/*") if path.name.isdigit()]
+    if code == 130 and sealed:
+        assert "interrupted; " in log.read_text()
     for path in sealed:
         assert Recording(path).trial.status == "ok", Recording(path).trial.reason
         assert Recording(path).table("echo_sent").height > 0

@@ -102,6 +102,12 @@ service = "libvirt"
 target = "source"
 when = "switchover"
 duration = "2s"
+[[disturbance]]
+name = "full"
+kind = "no-space"
+target = "storage"
+when = "first-copy"
+duration = "2s"
 """
 
 
@@ -144,7 +150,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 @pytest.fixture(scope="module")
 def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
-    return failures_of(tmp_path_factory.mktemp("failures"), ["aborted", "cut", "daemon", "hangs"])
+    return failures_of(tmp_path_factory.mktemp("failures"), ["aborted", "cut", "daemon", "hangs", "full"])
 
 
 def test_a_migration_by_libvirt_is_measured_on_every_layer(one: Recording) -> None:
@@ -278,6 +284,18 @@ def test_a_source_whose_libvirt_hangs_waits_for_its_word(failures: dict[str, Rec
     assert wait is not None
     assert pause is not None
     assert 1.5 < wait < pause
+
+
+@pytest.mark.soak
+def test_a_guest_whose_store_is_full_is_resumed_by_an_operator(failures: dict[str, Recording]) -> None:
+    recording = failures["full"]
+    assert happened(recording)["effect_ns"], happened(recording)["note"]
+    (step,) = recording.trial.facts["rescue"]["operator"]
+    assert step in (f"resume it on {recording.trial.source}", f"resume it on {recording.trial.destination}")
+    said = result_of(recording).judgement
+    assert {item.witness for item in said.statements if item.verdict not in ("intact", "unknown")} <= {"website"}, (
+        said.text
+    )
 
 
 def test_an_encrypted_stream_shows_that_it_is(policies: dict[str, Recording]) -> None:

@@ -107,11 +107,12 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
 
 
 def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
-    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window. Those over
-    IPv6 are one."""
+    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window. All over IPv6
+    are one."""
     found: dict[str, None] = {}
+    second = all(why == reason for key, why in reasons.items() if SECOND in key)
     for key in (key for key, why in reasons.items() if why == reason):
-        if SECOND in key:
+        if second and SECOND in key:
             found["all over IPv6"] = None
             continue
         name = key.partition(".")[0]

@@ -136,10 +136,21 @@ def run(
 
     try:
         with exposing(metrics, progress.step) as exposition:
-            return interruptible(work(counted(progress, exposition, folder)))
+            code = interruptible(work(counted(progress, exposition, folder)))
+        if code == EXIT_INTERRUPTED and written:
+            progress.step(_left_by_interrupt(written[0]))
+        return code
     finally:
         for run_folder in written:
             hand_over_run(run_folder.path)
+
+
+def _left_by_interrupt(run: RunFolder) -> str:
+    """What an interrupted run has, and how it is gone on with."""
+    done, planned = len(run.finished()), len(schedule(run.plan()))
+    if done == planned:
+        return f"interrupted; all {planned} trials are kept: migrascope show {run.path}"
+    return f"interrupted; {done} of {planned} trials are kept; to go on: migrascope run --resume {run.path}"
 
 
 def _chosen(plan: str | None, hosts: str | None) -> str | None:

@@ -209,7 +209,7 @@ _OVER_IPV4 = [
 
 _OF_FAMILIES = (
     "network-blackout", "network-outage", "network-lost-time", "http-blackout", "delay", "jitter", "loss", "throughput",
-    "sniffer-delay", "sniffer-jitter", "one-way-delay", "one-way-variation", "one-way-loss",
+    "sniffer-delay", "sniffer-jitter", "one-way-delay", "one-way-variation", "one-way-loss", "player-stall",
 )  # fmt: skip
 """The pages whose figures are measured over each address family."""
 

@@ -1,6 +1,6 @@
 """The second address family: the first one's figures over it, and how much longer the instance is gone over it."""
 
-from migrascope.metrics import echo, http, network, sniffer, visitor
+from migrascope.metrics import echo, http, network, player, sniffer, visitor
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.stamp.measure import measure as stamp
 from migrascope.metrics.windows import Windows, end_of, windows_of
@@ -17,13 +17,14 @@ _CUT_OFF = "the figure over IPv4 was cut off: how much more the one over IPv6 is
 
 
 def figures(recording: Recording, packets: Packets, windows: Windows) -> dict[str, Measured]:
-    """The figures that each family has: of echo probes, STAMP, visits, visitors' flows and the capture."""
+    """The figures that each family has: of echo probes, STAMP, visits, viewers, visitors' flows and the capture."""
     return {
         **network.measure(packets, windows),
         **sniffer.measure(recording, windows),
         **http.measure(recording, windows),
         **echo.measure(packets, windows),
         **visitor.measure(recording, windows),
+        **player.measure(recording, windows),
         **stamp(recording, windows),
     }
 

@@ -14,6 +14,7 @@ import polars as pl
 from migrascope.metrics.packets import NS, Span
 from migrascope.metrics.rank import at_rank
 from migrascope.metrics.windows import Windows
+from migrascope.model.family import FIRST
 from migrascope.model.measured import Measured, missing
 from migrascope.store.recording import Recording
 
@@ -191,6 +192,8 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
 def _worst(recording: Recording, windows: Windows) -> Lateness | str:
     if recording.trial.factors.scenario == "none":
         return "the page of this scenario holds no video"
+    if recording.trial.factors.scenario == "online" and recording.family != FIRST:
+        return "the video of this scenario comes from outside, over IPv4 alone"
     if windows.before is None or windows.during is None:
         return "the trial has no window before or during"
     until = max(windows.during[1], windows.switchover[1] if windows.switchover else 0)

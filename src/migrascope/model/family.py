@@ -9,7 +9,9 @@ FIRST: Family = "ipv4"
 SECOND: Family = "ipv6"
 DUAL_STACK = ("qemu", "libvirt", "openstack", "fake")
 """The labs whose instances have an address of the second one, too."""
-RECORDED_BY_FAMILY = ("echo_sent", "echo_reply", "back_off", "stamp_sent", "stamp_reply", "visit", "tcp_info")
+RECORDED_BY_FAMILY = (
+    "echo_sent", "echo_reply", "back_off", "stamp_sent", "stamp_reply", "visit", "segment", "arrival", "tcp_info",
+)  # fmt: skip
 """The tables whose rows are read by family: each program writes under a source of its own. Liveness is read as one, for
 the guest has one counter and one chain for all that ask it."""
 _UNIT = re.compile(r"_(?:s|ratio|bps)(?=\.|$)")

@@ -100,8 +100,9 @@ class TrialEngine:
         trial.phase("steady")
         disturbing, windows = trial.disturbing, self._plan.windows
         if trial.observed:
+            viewers = [name for family in self._plan.families for name in trial.workload.viewers_over(family)]
             steady = SteadyState(
-                trial.opened, self._plan, trial.guest, len(trial.workload.viewers), self._say,
+                trial.opened, self._plan, trial.guest, viewers, self._say,
                 loaded=bool(trial.factors.write_Bps) or (disturbing is not None and not disturbing.passes),
             )  # fmt: skip
             since = await steady.wait(trial.check)

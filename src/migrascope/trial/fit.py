@@ -109,7 +109,7 @@ class Fit:
     async def _search(self, trial: Trial) -> Load:
         """Tries with all viewers, then with fewer, until the least rate is borne."""
         made, name = trial.instance, trial.factors.scenario
-        workload = scenario(name, self._plan.visitors.viewers, made.address, trial.lab.origin)
+        workload = scenario(name, self._plan.visitors.viewers, trial.lab.origin)
         viewers: Sequence[int] = range(len(workload.viewers), 0, -1) if workload.viewers else [0]
         serves: float | None = None
         for count in viewers:

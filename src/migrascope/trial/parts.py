@@ -79,7 +79,7 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
         await await_boot(made, trial.guest, trial.plan.windows.boot_limit, trial.say)
         trial.facts["boot_s"] = round(mono_s() - began, 3)
         viewers = trial.plan.visitors.viewers
-        trial.workload = scenario(trial.factors.scenario, viewers, made.address, trial.lab.origin)
+        trial.workload = scenario(trial.factors.scenario, viewers, trial.lab.origin)
         yield
     finally:
         await made.destroy()

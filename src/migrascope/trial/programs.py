@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from migrascope.lab.contract import Instance, address_over
 from migrascope.model import stamp
-from migrascope.model.family import FIRST, SECOND, Family, host_of, source_of
+from migrascope.model.family import FIRST, Family, host_of, source_of
 from migrascope.model.plan import CapturePlan, EchoKind, Plan
 from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
@@ -49,28 +48,33 @@ def process_specs(
         if rate := plan.probes.stamp_rate:
             probes.append(member(source("stamp"), "probe.stamp", target=address, port=stamp.PORT, rate=rate))
     if plan.capture.enabled:
-        origins = [urlsplit(viewer.url).hostname for viewer in workload.viewers]
+        origins = [viewer.outside for viewer in workload.viewers]
         website = [address_over(instance, family) for family in plan.families]
         probes.append(capture_member(client, [*website, *filter(None, origins)], plan.capture))
-    everybody = people(client, instance.address, plan, workload)
-    if SECOND in plan.families:
-        everybody += visitors(client, address_over(instance, SECOND), plan, workload, SECOND)
+    everybody = [
+        person
+        for family in plan.families
+        for person in people(client, address_over(instance, family), plan, workload, family)
+    ]
     return instance.watchers(INTERVAL_S) + probes + everybody
 
 
-def people(client: Namespace | None, address: str, plan: Plan, workload: ScenarioWorkload) -> list[ProcessSpec]:
-    """Who uses the website at an address: visitors, viewers, and the browser where the plan asks for one."""
+def people(
+    client: Namespace | None, address: str, plan: Plan, workload: ScenarioWorkload, family: Family = FIRST
+) -> list[ProcessSpec]:
+    """Who uses the website at an address, which is of that family: visitors, viewers, and, over the first family, the
+    browser where the plan asks for one."""
 
     def member(source: str, module: str, **config: Any) -> ProcessSpec:
         return ProcessSpec(source, f"migrascope.workload.{module}", "client", client, config)
 
     found = [
-        member(f"viewer-{number}", "viewer", kind=viewer.kind, url=viewer.url, live=viewer.live)
-        for number, viewer in enumerate(workload.viewers, start=1)
+        member(name, "viewer", kind=viewer.kind, url=viewer.url(address), live=viewer.live)
+        for name, viewer in workload.viewers_over(family).items()
     ]
-    if plan.visitors.browser and workload.has_video:
+    if plan.visitors.browser and workload.has_video and family == FIRST:
         found.append(member("browser", "browser", url=_url(address, workload)))
-    return found + visitors(client, address, plan, workload, FIRST)
+    return found + visitors(client, address, plan, workload, family)
 
 
 def visitors(

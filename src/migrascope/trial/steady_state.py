@@ -1,7 +1,7 @@
 """The steady state that a migration is compared with: waited for, and given up where it cannot come."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -33,12 +33,19 @@ class Overloaded(Problem):
 class SteadyState:
     """Waits until a whole window of the plan's length has been steady in all that is observed.
 
-    directory: the trial's folder, in which the probes write. viewers: how many there are. loaded: the plan declares a
+    directory: the trial's folder, in which the probes write. viewers: their sources. loaded: the plan declares a
     load in the guest, or a disturbance that lasts: late answers belong to it. say: takes what is waited for, in words.
     """
 
     def __init__(
-        self, directory: Path, plan: Plan, guest: AgentClient, viewers: int, say: Callable[[str], None], *, loaded: bool
+        self,
+        directory: Path,
+        plan: Plan,
+        guest: AgentClient,
+        viewers: Collection[str],
+        say: Callable[[str], None],
+        *,
+        loaded: bool,
     ) -> None:
         self._guest, self._say = guest, say
         self._window_s, self._limit_s = plan.windows.before, plan.windows.steady_limit
@@ -53,8 +60,8 @@ class SteadyState:
                 visits = VisitWatch(directory, rates, self._window_s, loaded=loaded, family=family)
                 self._visits.append(visits)
                 self._watches[source_of("visitors", family)] = visits.unsteady
-        for number in range(1, viewers + 1):
-            self._watches[f"viewer-{number}"] = ViewerWatch(directory, f"viewer-{number}").unsteady
+        for viewer in viewers:
+            self._watches[viewer] = ViewerWatch(directory, viewer).unsteady
         if plan.verdict.ledger:
             self._watches["ledger"] = LedgerWatch(directory).unsteady
         self._loaded = loaded

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from migrascope.model.axes import STREAMED, Scenario
+from migrascope.model.family import FIRST, Family, host_of, source_of
 
 LIVE_PLAYLIST = "/live/index.m3u8"
 
@@ -12,11 +13,17 @@ ViewerKind = Literal["hls", "mp4"]
 
 @dataclass(frozen=True)
 class ViewerSpec:
-    """One viewer: what its player speaks, where it begins, and whether that is a live stream."""
+    """One viewer: what its player speaks, where it begins, and whether that is a live stream. outside: the address from
+    which its video comes; None: from the instance."""
 
     kind: ViewerKind
-    url: str
+    path: str
     live: bool
+    outside: str | None = None
+
+    def url(self, instance: str) -> str:
+        """Where it begins, with the instance at that address."""
+        return f"http://{host_of(self.outside or instance)}{self.path}"
 
 
 @dataclass(frozen=True)
@@ -29,20 +36,25 @@ class ScenarioWorkload:
     has_video: bool
     viewers: list[ViewerSpec] = field(default_factory=list)
 
+    def viewers_over(self, family: Family) -> dict[str, ViewerSpec]:
+        """Those over an address family, by the source under which they record. What comes from outside comes over the
+        first one alone."""
+        numbered = enumerate(self.viewers, start=1)
+        there = {number: viewer for number, viewer in numbered if family == FIRST or viewer.outside is None}
+        return {source_of(f"viewer-{number}", family): viewer for number, viewer in there.items()}
 
-def scenario(name: Scenario, viewers: int, instance: str, origin: str) -> ScenarioWorkload:
+
+def scenario(name: Scenario, viewers: int, origin: str) -> ScenarioWorkload:
     """The workload of a scenario with that many viewers (none where its page holds no video). Viewers of a stored
-    video alternate between HLS and MP4; a live stream is HLS only. instance, origin: their addresses."""
-    instance, origin = f"http://{instance}", f"http://{origin}"
-    stored = (
-        ViewerSpec("hls", f"{instance}/video/hls/index.m3u8", live=False),
-        ViewerSpec("mp4", f"{instance}/video/video.mp4", live=False),
-    )
+    video alternate between HLS and MP4; a live stream is HLS only. origin: the address from which it comes."""
     players = {
         "none": (),
-        "offline": stored,
-        "online": (ViewerSpec("hls", origin + LIVE_PLAYLIST, live=True),),
-        "relay": (ViewerSpec("hls", instance + LIVE_PLAYLIST, live=True),),
+        "offline": (
+            ViewerSpec("hls", "/video/hls/index.m3u8", live=False),
+            ViewerSpec("mp4", "/video/video.mp4", live=False),
+        ),
+        "online": (ViewerSpec("hls", LIVE_PLAYLIST, live=True, outside=origin),),
+        "relay": (ViewerSpec("hls", LIVE_PLAYLIST, live=True),),
     }[name]
     return ScenarioWorkload(
         page_path=f"/{name}.html",

@@ -49,6 +49,7 @@ TWICE = {"name": "twice", "kind": "second-migration", "when": "storage-copy"}
         (("qemu", [CUT], {}), 'disturbance cut: the phase storage-copy needs a volume that is copied'),
         (("qemu", [CUT], {"storage": ["shared", "copied"]}), "the phase storage-copy needs a volume that is copied"),
         (("qemu", [FULL], {}), "no-space of the destination needs a volume that is copied"),
+        (("libvirt", [FULL], {"storage": ["copied"]}), "the lab libvirt has no target destination for no-space"),
         (("qemu", [AWAY], {"storage": ["copied"]}), "a volume that is copied is not on the storage link"),
         (("qemu", [TWICE], {"storage": ["copied"]}), "QEMU migrates nothing yet in the phase storage-copy"),
     ],

@@ -44,7 +44,7 @@ def steady(
     limit: str = "500ms",
 ) -> SteadyState:
     plan = Plan.model_validate({**PLAN, "windows": {"before": before, "steady_limit": limit}})
-    return SteadyState(folder, plan, cast(AgentClient, guest or Guest()), 0, said.append, loaded=loaded)
+    return SteadyState(folder, plan, cast(AgentClient, guest or Guest()), [], said.append, loaded=loaded)
 
 
 class Observed:

@@ -154,7 +154,7 @@ class Watched:
 @pytest.mark.parametrize("name", ["none", "offline", "online", "relay"])
 def test_it_shows_the_page_of_a_scenario_that_holds_a_video(name: Scenario) -> None:
     def shown(plan: Plan) -> list[str]:
-        workload = scenario(name, 0, "10.0.4.100", "192.0.2.40")
+        workload = scenario(name, 0, "192.0.2.40")
         everybody = process_specs(None, cast(Instance, Watched()), plan, workload, observed=True, echo={"ipv4": "icmp"})
         return [spec.config["url"] for spec in everybody if spec.source == "browser"]
 

@@ -120,20 +120,34 @@ async def test_visitors_and_a_viewer_see_the_truth(tmp_path: Path, unused_tcp_po
     assert player["until_ns"] - player["from_ns"] >= 0.249 * S
 
 
-ENDS = ("10.0.4.100", "192.0.2.40")
+INSTANCE, ORIGIN = "10.0.4.100", "192.0.2.40"
 
 
 def test_scenarios_say_who_watches_what() -> None:
-    assert scenario("none", 3, *ENDS).viewers == []
-    assert [spec.kind for spec in scenario("offline", 3, *ENDS).viewers] == ["hls", "mp4", "hls"]
-    assert {spec.url for spec in scenario("online", 2, *ENDS).viewers} == {"http://192.0.2.40/live/index.m3u8"}
-    assert {spec.url for spec in scenario("relay", 2, *ENDS).viewers} == {"http://10.0.4.100/live/index.m3u8"}
+    assert scenario("none", 3, ORIGIN).viewers == []
+    assert [spec.kind for spec in scenario("offline", 3, ORIGIN).viewers] == ["hls", "mp4", "hls"]
+    assert {spec.url(INSTANCE) for spec in scenario("online", 2, ORIGIN).viewers} == {
+        "http://192.0.2.40/live/index.m3u8"
+    }
+    assert {spec.url(INSTANCE) for spec in scenario("relay", 2, ORIGIN).viewers} == {
+        "http://10.0.4.100/live/index.m3u8"
+    }
+    assert [spec.url("fd00::1") for spec in scenario("relay", 1, ORIGIN).viewers] == [
+        "http://[fd00::1]/live/index.m3u8"
+    ]
     names = get_args(Scenario)
-    assert [scenario(name, 1, *ENDS).page_path for name in names] == [f"/{name}.html" for name in names]
-    assert [name for name in names if scenario(name, 1, *ENDS).needs_origin] == ["online", "relay"]
-    assert [name for name in names if not scenario(name, 0, *ENDS).has_video] == ["none"]
+    assert [scenario(name, 1, ORIGIN).page_path for name in names] == [f"/{name}.html" for name in names]
+    assert [name for name in names if scenario(name, 1, ORIGIN).needs_origin] == ["online", "relay"]
+    assert [name for name in names if not scenario(name, 0, ORIGIN).has_video] == ["none"]
     assert all(
-        spec.live == scenario(name, 2, *ENDS).needs_origin
+        spec.live == scenario(name, 2, ORIGIN).needs_origin
         for name in names
-        for spec in scenario(name, 2, *ENDS).viewers
+        for spec in scenario(name, 2, ORIGIN).viewers
     )
+
+
+def test_over_the_second_family_goes_what_comes_from_the_instance() -> None:
+    assert list(scenario("relay", 2, ORIGIN).viewers_over("ipv4")) == ["viewer-1", "viewer-2"]
+    assert list(scenario("relay", 2, ORIGIN).viewers_over("ipv6")) == ["viewer-1-ipv6", "viewer-2-ipv6"]
+    assert list(scenario("online", 2, ORIGIN).viewers_over("ipv4")) == ["viewer-1", "viewer-2"]
+    assert scenario("online", 2, ORIGIN).viewers_over("ipv6") == {}

@@ -7,6 +7,7 @@ from migrascope.lab.fake.programs import MS, Recorder
 from migrascope.lab.fake.silence import Silence
 from migrascope.lab.fake.time import NS
 from migrascope.lab.fake.world import World
+from migrascope.model.family import source_of
 from migrascope.node.process_spec import ProcessSpec
 
 READ_EVERY = 50 * MS
@@ -154,17 +155,18 @@ class Viewer(Recorder):
     def step(self, now: int) -> None:
         while self._next() <= now and not self.draining:
             asked = self._next()
-            silence = None if self.config["live"] and self._from_origin() else self.world.silence_at(asked)
-            if silence is not None and silence.end is None:
+            silence = None if self.config["live"] and self._from_origin() else self.world.silence_at(asked, self.family)
+            end = None if silence is None else silence.end_over(self.family)
+            if silence is not None and end is None:
                 if now > asked + TIMEOUT:
                     self._fail(asked, now)
                     continue
                 return
             held = round(self._hold_s(asked) * NS)
-            self._fetch(asked, max(asked + held + 2 * MS, (silence.end or 0) if silence is not None else 0))
+            self._fetch(asked, max(asked + held + 2 * MS, end or 0))
 
     def finish(self, now: int) -> None:
-        if self._next() <= now and self.world.silence_at(self._next()) is not None:
+        if self._next() <= now and self.world.silence_at(self._next(), self.family) is not None:
             self._fail(self._next(), now)
 
     def _fail(self, asked: int, now: int) -> None:
@@ -179,7 +181,7 @@ class Viewer(Recorder):
 
     def _hold_s(self, asked: int) -> float:
         stop = self.world.stop
-        if self.source != "viewer-1" or self._held_at or stop is None or asked < stop:
+        if self.source != source_of("viewer-1", self.family) or self._held_at or stop is None or asked < stop:
             return 0.0
         self._held_at = asked
         return self.world.script.hold_s

@@ -9,15 +9,17 @@ from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.host_stress import HostStress
 from migrascope.lab.injectors.links import LinkDown, LinkRate, OneWay
 from migrascope.lab.injectors.losses import AnnouncementLoss, LinkLoss
+from migrascope.lab.injectors.neighbours import StaleNeighbour
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.qemu import migration
 from migrascope.lab.qemu.injectors.commands import Abort, Held, SecondMigration
 from migrascope.lab.qemu.injectors.processes import Freeze, Kill
 from migrascope.lab.qemu.injectors.shortage import NoMemory, NoSpace
 from migrascope.lab.qemu.instance import Instance
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, Topology, address
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology, address
 from migrascope.lab.qemu.volume import Stored, Volume
 from migrascope.model.disturbance import Disturbance
+from migrascope.model.family import SECOND
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
 from migrascope.node.process import Process, Where
 
@@ -57,6 +59,10 @@ class HostTools(Tools):
     def lose_announcements(self) -> Injector:
         links, hosts = self._topology.lab_links, list(self._hosts.values())
         return AnnouncementLoss(links, "tenant", hosts, INSTANCE_ADDRESS)
+
+    def mislead_router(self) -> Injector:
+        addresses = [INSTANCE_ADDRESS, INSTANCE_ADDRESS_6] if SECOND in self._topology.families else [INSTANCE_ADDRESS]
+        return StaleNeighbour(self._topology.lab_links, "tenant", addresses)
 
     def limit_link(self, link: str, rate: float) -> Injector:
         return LinkRate(self._topology.lab_links, link, rate)

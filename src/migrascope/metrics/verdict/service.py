@@ -13,8 +13,9 @@ from migrascope.model.verdict import Statement, Verdict
 WEBSITE, MEMORY, CONSOLE, HEARTBEAT, INCARNATION = "website", "memory", "console", "heartbeat", "incarnation"
 FILE_SYSTEM, FILES, PAGES = "file system", "files", "pages"
 NAMED_AT_MOST = 5
-FEWEST_ASKED = 2
-"""So many visits must have waited in a silence that is an outage."""
+FEWEST_ASKED = 3
+"""Minimum number of visits that waited in a silence for it to be an outage: a healthy service fails one now and then,
+and the stamp of another may be wrong."""
 _ERRORS = 1 | 2 | 4
 
 
@@ -27,8 +28,8 @@ class Visit(NamedTuple):
 
 def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement:
     """Whether visits were answered without a silence longer than outage_s, and again after one. Where nobody
-    came, nobody was refused: a silence without visits at the usual rate begins with the first of them. One visit
-    without an answer makes no outage."""
+    came, nobody was refused: a silence without visits at the usual rate begins with the first of them. A visit or
+    two without an answer make no outage."""
     if not visits:
         return Statement(WEBSITE, "unknown", "nobody visited the website")
     answered = sorted(visit.answered_ns for visit in visits if visit.answered_ns)
@@ -39,7 +40,7 @@ def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement
     again = bool(answered) and end <= answered[-1]
     said = f"recovered after {silence:.1f} s" if again else f"no answer for the last {silence:.1f} s"
     if silence > outage_s and asked < FEWEST_ASKED:
-        return Statement(WEBSITE, "unknown", f"{said}, of a single visit, {times.said(start)}")
+        return Statement(WEBSITE, "unknown", f"{said}, of {asked} visit(s) alone, {times.said(start)}")
     if silence > outage_s:
         return times.statement(WEBSITE, "service lost", f"{said}, silent {times.said(start)}", (start, end))
     if any(0 < visit.answered_ns < visit.due_ns for visit in visits):

@@ -16,6 +16,7 @@ from migrascope.model.kinds.link_delay import LinkDelay
 from migrascope.model.kinds.link_down import LinkDown
 from migrascope.model.kinds.link_loss import LinkLoss
 from migrascope.model.kinds.link_rate import LinkRate
+from migrascope.model.kinds.neighbour_stale import NeighbourStale
 from migrascope.model.kinds.no_memory import NoMemory
 from migrascope.model.kinds.no_space import NoSpace
 from migrascope.model.kinds.node_off import NodeOff
@@ -36,6 +37,7 @@ KINDS: dict[str, Kind] = {
         LinkLoss(),
         LinkDelay(),
         AnnounceLoss(),
+        NeighbourStale(),
         Traffic(),
         QemuKill(),
         QemuFreeze(),

@@ -58,6 +58,10 @@ class Tools:
         """What announces the instance's new place is lost."""
         raise NotImplementedError
 
+    def mislead_router(self) -> Injector:
+        """The router has neighbour entries of the instance that are wrong."""
+        raise NotImplementedError
+
     def limit_link(self, link: str, rate: float) -> Injector:
         """Every node of the link sends no faster."""
         raise NotImplementedError

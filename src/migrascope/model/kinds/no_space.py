@@ -9,6 +9,9 @@ limit is gone, but a guest that was stopped stands still until an operator gives
 
 **What it needs.** Nothing; of the `destination`, a volume that is copied.
 
+The lab `libvirt` has it of the `storage` alone: its libvirt starts a QEMU with the kernel's own answer to such a write,
+which is to kill it.
+
 **Limits.** All writes fail, as in a thin pool in which each one needs new room, not only those to new places. A
 destination's QEMU cannot write its log meanwhile."""
 
@@ -26,6 +29,10 @@ class NoSpace(Kind):
     does = "the volume's store, or a copy's, takes no writes"
     how = "qemu-nbd, or the destination's QEMU, may write to no file"
     targets = ("storage", "destination")
+    labs = ("qemu", "libvirt")
+
+    def targets_of(self, lab: str) -> tuple[str, ...]:
+        return ("storage",) if lab == "libvirt" else super().targets_of(lab)
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.fill_store() if disturbance.target == "storage" else tools.fill_host(disturbance.target)

@@ -50,7 +50,12 @@ def tasks(settings: Settings, kernel_line: str) -> list[Task]:
     if SECOND in settings.families:
         networks["ipv6"] = {
             "external": {"cidr": str(EXTERNAL_6), "gateway_ip": address_6("fabric"), "is_dhcp_enabled": False},
-            "instances": {"cidr": str(INSTANCES_6), "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
+            "instances": {
+                "cidr": str(INSTANCES_6),
+                "gateway_ip": str(INSTANCES_6[1]),
+                "ipv6_ra_mode": "slaac",
+                "ipv6_address_mode": "slaac",
+            },
             "router": address_6("router"),
         }
     image = {
@@ -87,36 +92,33 @@ import openstack
 given = json.load(sys.stdin)
 cloud = openstack.connect(cloud=given["cloud"])
 net = cloud.network
-outer, inner, flavor = given["external"], given["instances"], given["flavor"]
+outer, inner, ipv6, flavor = given["external"], given["instances"], given["ipv6"], given["flavor"]
+router = net.find_router("router")
+if router and ipv6 and ipv6["router"] not in [
+        fixed["ip_address"] for fixed in router.external_gateway_info["external_fixed_ips"]]:
+    ipv6 = None  # made without it: Neutron would give it another address there, and OVN is not told of a change
+def subnet(network, family, **words):
+    name = network.name if family == 4 else network.name + "-ipv6"
+    return net.find_subnet(name) or net.create_subnet(name=name, network_id=network.id, ip_version=family, **words)
 external = net.find_network("external") or net.create_network(
     name="external", is_router_external=True, is_shared=False,
     provider_network_type="flat", provider_physical_network="external")
-net.find_subnet("external") or net.create_subnet(
-    name="external", network_id=external.id, ip_version=4, cidr=outer["cidr"], gateway_ip=outer["gateway"],
-    is_dhcp_enabled=False, allocation_pools=[{"start": outer["first"], "end": outer["last"]}])
+addresses = [{"subnet_id": subnet(
+    external, 4, cidr=outer["cidr"], gateway_ip=outer["gateway"], is_dhcp_enabled=False,
+    allocation_pools=[{"start": outer["first"], "end": outer["last"]}]).id}]
 instances = net.find_network("instances") or net.create_network(name="instances", is_shared=True)
-subnet = net.find_subnet("instances") or net.create_subnet(
-    name="instances", network_id=instances.id, ip_version=4, cidr=inner["cidr"], gateway_ip=inner["gateway"])
-router = net.find_router("router") or net.create_router(
-    name="router", external_gateway_info={"network_id": external.id})
-def routed(network, key):
-    return {fixed[key] for port in net.ports(device_id=router.id, network_id=network.id) for fixed in port.fixed_ips}
-if subnet.id not in routed(instances, "subnet_id"):
-    net.add_interface_to_router(router, subnet_id=subnet.id)
-anywhere = {"IPv4": "0.0.0.0/0"}
-if ipv6 := given["ipv6"]:
+inside, anywhere = [subnet(instances, 4, cidr=inner["cidr"], gateway_ip=inner["gateway"])], {"IPv4": "0.0.0.0/0"}
+if ipv6:
+    addresses.append({"subnet_id": subnet(external, 6, **ipv6["external"]).id, "ip_address": ipv6["router"]})
+    inside.append(subnet(instances, 6, **ipv6["instances"]))
     anywhere["IPv6"] = "::/0"
-    outside, inside = (
-        net.find_subnet(f"{network.name}-ipv6") or net.create_subnet(
-            name=f"{network.name}-ipv6", network_id=network.id, ip_version=6, **ipv6[network.name])
-        for network in (external, instances))
-    if ipv6["router"] not in routed(external, "ip_address"):
-        known = router.external_gateway_info["external_fixed_ips"]
-        net.update_router(router, external_gateway_info={"network_id": external.id, "external_fixed_ips": [
-            *(fixed for fixed in known if fixed["subnet_id"] != outside.id),
-            {"subnet_id": outside.id, "ip_address": ipv6["router"]}]})
-    if inside.id not in routed(instances, "subnet_id"):
-        net.add_interface_to_router(router, subnet_id=inside.id)
+router = router or net.create_router(
+    name="router", external_gateway_info={"network_id": external.id, "external_fixed_ips": addresses})
+ports = net.ports(device_id=router.id, network_id=instances.id)
+routed = {fixed["subnet_id"] for port in ports for fixed in port.fixed_ips}
+for each in inside:
+    if each.id not in routed:
+        net.add_interface_to_router(router, subnet_id=each.id)
 project = cloud.current_project_id
 group = next(iter(net.security_groups(name="default", project_id=project)))
 rules = {rule.remote_ip_prefix for rule in net.security_group_rules(security_group_id=group.id)}
