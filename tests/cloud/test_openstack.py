@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.cloud import Cloud, both_families
-from lab.machine import LIGHT, json_of, migrascope
+from lab.machine import LIGHT_EACH, json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
 from migrascope.lab.testbed.life import clouds_yaml
@@ -52,7 +52,7 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         'name = "near"\nfamilies = ["ipv4", "ipv6"]\n'
         f'[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
         '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n'
-        f'[verdict]\nallow = "service lost"\n{LIGHT}'
+        f'[verdict]\nallow = "service lost"\n{LIGHT_EACH}'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 
@@ -111,7 +111,9 @@ def test_every_layer_of_openstack_says_its_part(near: RunFolder) -> None:
 
 def test_both_families_were_measured_in_it(near: RunFolder) -> None:
     (recording,) = near.recordings()
-    both_families(measure(recording))
+    found = measure(recording)
+    both_families(found)
+    assert [key for key in ("http_new_blackout_ipv6_s", "http_kept_blackout_ipv6_s") if found[key].value is None] == []
     for family in recording.trial.plan["families"]:
         view = recording.over(family)
         for table in ("echo_reply", "visit", "tcp_info"):

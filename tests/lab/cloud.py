@@ -86,8 +86,6 @@ OVER_BOTH = (
     "network_blackout_s",
     "network_blackout_ipv6_s",
     "network_blackout_ipv6_difference_s",
-    "http_new_blackout_ipv6_s",
-    "http_kept_blackout_ipv6_s",
     "announced.rarp_s",
     "announced.na_s",
     "wiring.spoke_ipv6_s",

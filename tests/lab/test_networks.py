@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.cloud import Cloud, Visitor, both_families
-from lab.machine import LIGHT, migrascope, only_trial
+from lab.machine import LIGHT_EACH, migrascope, only_trial
 from migrascope.metrics.trial import measure
 from migrascope.testbed.settings import COMPUTE, CONTROLLER
 
@@ -70,7 +70,7 @@ def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) ->
     cloud, (_, tenant, _, _) = made
     plan = f'name = "wired"\nblocks = 1\nlab.kind = "openstack"\ncloud.testbed = "{cloud.testbed.name}"\n'
     plan += 'families = ["ipv4", "ipv6"]\n'
-    plan += f'axes.scenario = ["none"]\nwindows.before = "3s"\n{LIGHT}'
+    plan += f'axes.scenario = ["none"]\nwindows.before = "3s"\n{LIGHT_EACH}'
     found = measure(only_trial(tmp_path, plan))
     if tenant == "geneve":
         stamps = [found[f"ovn.{name}_s"] for name in ("requested", "claimed", "installed", "activated", "switched")]

@@ -145,7 +145,9 @@ def _show(testbed: Testbed, found: Status) -> None:
     for link, rate_bps in found.rates_bps.items():
         out.print(f"rate: {link} {rate_text(rate_bps)}")
     if SECOND not in testbed.settings.families:
-        out.print("ipv6: none, as the kernel had none when the testbed was made", soft_wrap=True)
+        out.print(
+            "ipv6: none: it was made without; `testbed down --purge` and `up`, on a kernel that has it", soft_wrap=True
+        )
     folder = life.clouds_yaml(testbed).parent
     out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
     out.print(f"horizon: {life.horizon(testbed)}", markup=False)

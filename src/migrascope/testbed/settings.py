@@ -131,9 +131,9 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Settings":
-        """ValueError for what to_json did not give; settings of migrations that there are no longer are left out.
-        Problem for what cannot be part of a path."""
-        settings = TypeAdapter(cls).validate_python(data)
+        """ValueError for what to_json did not give; settings of migrations that there are no longer are left out, and
+        where it did not say families yet, the network has IPv4 alone. Problem for what cannot be part of a path."""
+        settings = TypeAdapter(cls).validate_python({"families": [FIRST], **data})
         named("settings.json: name", settings.name)
         if not IPv4Address(settings.loopback).is_loopback:
             raise ValueError(f"loopback: {settings.loopback} is no address of 127.0.0.0/8")

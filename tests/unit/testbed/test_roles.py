@@ -103,6 +103,13 @@ def test_ovn_has_no_agents_of_open_vswitch_and_knows_each_node_as_nova_does() ->
         assert ('external_ids:ovn-cms-options="enable-chassis-as-gw"' in told) == (node == CONTROLLER)
 
 
+def test_a_testbed_that_was_made_before_there_was_ipv6_goes_on_without() -> None:
+    said = Settings().to_json()
+    assert Settings.from_json(said) == Settings()
+    del said["families"]
+    assert Settings.from_json(said).families == (FIRST,)
+
+
 def test_where_the_kernel_has_no_ipv6_the_cloud_has_none() -> None:
     without = all_tasks(Settings(families=(FIRST,)), SECRETS)
 

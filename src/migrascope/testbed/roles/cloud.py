@@ -93,10 +93,6 @@ given = json.load(sys.stdin)
 cloud = openstack.connect(cloud=given["cloud"])
 net = cloud.network
 outer, inner, ipv6, flavor = given["external"], given["instances"], given["ipv6"], given["flavor"]
-router = net.find_router("router")
-if router and ipv6 and ipv6["router"] not in [
-        fixed["ip_address"] for fixed in router.external_gateway_info["external_fixed_ips"]]:
-    ipv6 = None  # made without it: Neutron would give it another address there, and OVN is not told of a change
 def subnet(network, family, **words):
     name = network.name if family == 4 else network.name + "-ipv6"
     return net.find_subnet(name) or net.create_subnet(name=name, network_id=network.id, ip_version=family, **words)
@@ -112,7 +108,8 @@ if ipv6:
     addresses.append({"subnet_id": subnet(external, 6, **ipv6["external"]).id, "ip_address": ipv6["router"]})
     inside.append(subnet(instances, 6, **ipv6["instances"]))
     anywhere["IPv6"] = "::/0"
-router = router or net.create_router(
+# With all of its addresses at once: OVN is not told when the gateway's are changed later.
+router = net.find_router("router") or net.create_router(
     name="router", external_gateway_info={"network_id": external.id, "external_fixed_ips": addresses})
 ports = net.ports(device_id=router.id, network_id=instances.id)
 routed = {fixed["subnet_id"] for port in ports for fixed in port.fixed_ips}
