@@ -50,7 +50,7 @@ def test_the_volume_is_a_clone_of_the_image(cloud: Cloud, server: Server) -> Non
 
 def test_pages_are_served_through_two_live_migrations(cloud: Cloud, server: Server) -> None:
     before = cloud.volume_checksum(server)
-    with Visitor(cloud, server) as visitor:
+    with Visitor(cloud, server.address) as visitor:
         for host in (COMPUTE, CONTROLLER):
             assert cloud.migrate(server, host) | {"took_s": 0} == {"status": "completed", "host": host, "took_s": 0}
     assert visitor.visits.failed == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.cloud import Cloud
-from lab.machine import LIGHT, json_of, migrascope
+from lab.cloud import Cloud, both_families
+from lab.machine import LIGHT_EACH, json_of, migrascope
 from lab.test_run import KEYS
 from leaks import leaks, secrets_of
 from migrascope.lab.testbed.life import clouds_yaml
@@ -49,9 +49,10 @@ def near(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     probes/s a slow machine's guest is saturated beside the testbed's services, and its visits are withheld. Its network
     may be black for longer than a website may be silent: that is the testbed's, and measured here."""
     plan = (
-        f'name = "near"\n[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
+        'name = "near"\nfamilies = ["ipv4", "ipv6"]\n'
+        f'[lab]\nkind = "openstack"\n[cloud]\ntestbed = "{cloud.testbed.name}"\n'
         '[axes]\nscenario = ["online"]\npolicy = ["auto-converge"]\n[capture]\nenabled = true\n'
-        f'[verdict]\nallow = "service lost"\n{LIGHT}'
+        f'[verdict]\nallow = "service lost"\n{LIGHT_EACH}'
     )
     return run_of(tmp_path_factory.mktemp("near"), plan)
 
@@ -106,6 +107,18 @@ def test_every_layer_of_openstack_says_its_part(near: RunFolder) -> None:
     black = value["network_wiring_s"] + value["vm_pause_s"]
     assert value["network_blackout_high_s"] >= value["vm_pause_s"]
     assert black <= value["network_blackout_high_s"] + 0.1
+
+
+def test_both_families_were_measured_in_it(near: RunFolder) -> None:
+    (recording,) = near.recordings()
+    found = measure(recording)
+    both_families(found)
+    assert [key for key in ("http_new_blackout_ipv6_s", "http_kept_blackout_ipv6_s") if found[key].value is None] == []
+    for family in recording.trial.plan["families"]:
+        view = recording.over(family)
+        for table in ("echo_reply", "visit", "tcp_info"):
+            assert view.table(table).height, (family, table)
+    assert set(recording.table("liveness")["source"]) == {"liveness", "liveness-ipv6"}
 
 
 def test_each_host_s_clock_is_read_as_it_is(near: RunFolder) -> None:

@@ -6,9 +6,12 @@ import subprocess
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrascope.model.family import host_of
+from migrascope.model.measured import Measured
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.testbed import Testbed
 
@@ -51,7 +54,9 @@ active_s = time.monotonic() - started
 port = next(cloud.network.ports(device_id=server.id))
 outside = cloud.network.find_network("external", ignore_missing=False)
 address = cloud.network.create_ip(floating_network_id=outside.id, port_id=port.id)
-print(json.dumps({"id": server.id, "address": address.floating_ip_address, "volume": volume.id, "active_s": active_s}))
+own = [fixed["ip_address"] for fixed in port.fixed_ips if ":" in fixed["ip_address"]]
+print(json.dumps({"id": server.id, "address": address.floating_ip_address, "address6": own[0], "volume": volume.id,
+                  "active_s": active_s}))
 """
 _MIGRATE = """
 server, started = given["server"], time.monotonic()
@@ -77,12 +82,26 @@ print(json.dumps({
 """
 
 
+OVER_BOTH = (
+    "network_blackout_s",
+    "network_blackout_ipv6_s",
+    "network_blackout_ipv6_difference_s",
+    "announced.rarp_s",
+    "announced.na_s",
+    "wiring.spoke_ipv6_s",
+    "wiring.router_ipv6_s",
+    "probe.rtt_ipv6_s.before.p50",
+    "probe.loss_ipv6_ratio.before",
+)
+
+
 @dataclass
 class Server:
-    """A server that has booted from its volume. address: its floating IP."""
+    """A server that has booted from its volume. address: its floating IP; address6: its own of IPv6."""
 
     id: str
     address: str
+    address6: str
     volume: str
     active_s: float
 
@@ -138,16 +157,17 @@ class Cloud:
         return self.client.call(ask)
 
     def serves(self, server: Server, timeout_s: float = 240) -> None:
-        """Returns as soon as the website, and the agent that vouches for it, answer to the client."""
+        """Returns as soon as the website, and the agent that vouches for it, answer to the client: over IPv6, too."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                self.ask(f"http://{server.address}:8080/ready", timeout_s=2)
-            except OSError:
-                assert time.monotonic() < deadline, f"{server.address} does not answer the client"
-                time.sleep(0.5)
-            else:
-                return
+        for url in (f"http://{server.address}:8080/ready", f"http://{host_of(server.address6)}/none.html"):
+            while True:
+                try:
+                    self.ask(url, timeout_s=2)
+                except OSError:
+                    assert time.monotonic() < deadline, f"{url} does not answer the client"
+                    time.sleep(0.5)
+                else:
+                    break
 
     def volume_checksum(self, server: Server) -> str:
         """The hash of a file of the server's, read from the volume: its page cache is dropped before."""
@@ -155,13 +175,26 @@ class Cloud:
         return hashlib.sha256(self.ask(f"http://{server.address}/video/video.mp4", timeout_s=60)).hexdigest()
 
 
-class Visitor:
-    """A visitor at the client who asks for the page all the time, each time on a connection of his own."""
+def both_families(found: Mapping[str, Measured]) -> None:
+    """Of one trial: over both families the network was black for as long as the guest stood still, and when the guest
+    announced itself and was heard again over each is known. found: its metrics."""
+    value = {key: measured.value for key, measured in found.items()}
+    assert [key for key in OVER_BOTH if value[key] is None] == [], [found[key].reason for key in OVER_BOTH]
+    pause = value["vm_pause_s"] or 0.0
+    for key in ("network_blackout_s", "network_blackout_ipv6_s"):
+        assert (value[key] or 0.0) + (found[key].bound or 0.0) > pause, key
+    assert (value["announced.frames.na"] or 0) >= 1
+    assert (value["wiring.spoke_ipv6_s"] or 0.0) <= (value["wiring.router_ipv6_s"] or 0.0)
+    assert (value["probe.loss_ipv6_ratio.before"] or 0.0) < 0.02
 
-    def __init__(self, cloud: Cloud, server: Server) -> None:
+
+class Visitor:
+    """A visitor at the client who asks an address for the page all the time, each time on a connection of his own."""
+
+    def __init__(self, cloud: Cloud, address: str) -> None:
         self.visits = Visits()
         self._stop = threading.Event()
-        self._url = f"http://{server.address}/none.html"
+        self._url = f"http://{host_of(address)}/none.html"
         self._thread = threading.Thread(target=lambda: cloud.client.call(self._visit))
 
     def __enter__(self) -> "Visitor":

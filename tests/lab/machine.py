@@ -27,6 +27,15 @@ kept_rate = 5
 viewers = 1
 """
 """Part of a plan: a load that every machine bears, and for which no run searches."""
+LIGHT_EACH = """
+[probes]
+echo_rate = 50
+[visitors]
+new_rate = 2.5
+kept_rate = 2.5
+viewers = 1
+"""
+"""The same of a plan with both families, each of which has half of it; with as many viewers."""
 
 
 def migrascope(*arguments: str, timeout_s: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -79,7 +79,7 @@ def test_frames_are_followed_through_an_interfaces_comings_and_goings(
     host, guest = pair
     config = {
         "directory": str(tmp_path), "source": "a", "host": "h", "instance": "", "migration": "",
-        "mac": "fa:16:3e:38:e0:47", "address": "192.0.2.7", "ports": {"tap1": ["node-1", "tap"]},
+        "mac": "fa:16:3e:38:e0:47", "addresses": ["192.0.2.7"], "ports": {"tap1": ["node-1", "tap"]},
     }  # fmt: skip
     argv = Where(host).command([sys.executable, "-m", "migrascope.probe.announce", json.dumps(config)])
     process = subprocess.Popen(argv, stdout=subprocess.PIPE)

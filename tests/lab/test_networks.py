@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud, Visitor
-from lab.machine import LIGHT, migrascope, only_trial
+from lab.cloud import Cloud, Visitor, both_families
+from lab.machine import LIGHT_EACH, migrascope, only_trial
 from migrascope.metrics.trial import measure
 from migrascope.testbed.settings import COMPUTE, CONTROLLER
 
@@ -38,7 +38,7 @@ def test_a_page_is_served_while_its_server_migrates(made: tuple[Cloud, Made]) ->
     server = cloud.create("website", COMPUTE)
     cloud.serves(server)
     before = cloud.volume_checksum(server)
-    visitors = [Visitor(cloud, server) for _ in range(4)]
+    visitors = [Visitor(cloud, address) for address in (server.address, server.address6) for _ in range(2)]
     with contextlib.ExitStack() as visiting:
         for visitor in visitors:
             visiting.enter_context(visitor)
@@ -69,7 +69,8 @@ def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) ->
     """Each step of the network blackout has its length; what none explains is short."""
     cloud, (_, tenant, _, _) = made
     plan = f'name = "wired"\nblocks = 1\nlab.kind = "openstack"\ncloud.testbed = "{cloud.testbed.name}"\n'
-    plan += f'axes.scenario = ["none"]\nwindows.before = "3s"\n{LIGHT}'
+    plan += 'families = ["ipv4", "ipv6"]\n'
+    plan += f'axes.scenario = ["none"]\nwindows.before = "3s"\n{LIGHT_EACH}'
     found = measure(only_trial(tmp_path, plan))
     if tenant == "geneve":
         stamps = [found[f"ovn.{name}_s"] for name in ("requested", "claimed", "installed", "activated", "switched")]
@@ -80,3 +81,4 @@ def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) ->
     assert blackout is not None
     assert sum(lengths) == pytest.approx(blackout, abs=0.002)
     assert (steps["blackout_step_s.unexplained"].value or 0) <= 0.05 * blackout
+    both_families(found)

@@ -117,6 +117,7 @@ def test_up_ends_healthy_with_a_line_for_each_step(up: str) -> None:
     assert found["healthy"]
     assert {node["name"] for node in found["nodes"]} == {"controller", "compute"}
     assert found["ceph"] == {"health": "HEALTH_OK", "osds_up": 2}
+    assert found["families"] == ["ipv4", "ipv6"]
     assert {"keystone", "nova-compute", "neutron-l3-agent", "cinder-volume"} <= {
         service["name"] for service in found["services"]
     }

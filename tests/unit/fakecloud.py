@@ -62,12 +62,19 @@ class FakeCloud:
         self.nova = FakeNova(self, hosts)
         self.things: dict[str, dict[str, dict[str, Any]]] = {
             "networks": {}, "ports": {}, "floatingips": {}, "security_groups": {}, "security_group_rules": {},
-            "volumes": {}, "images": {}, "messages": {},
+            "volumes": {}, "images": {}, "messages": {}, "subnets": {},
         }  # fmt: skip
         self.inner = self.add("networks", name="inner", **{"router:external": False})["id"]
         self.outer = self.add("networks", name="outer", **{"router:external": True})["id"]
-        self.add("ports", name="", network_id=self.inner, device_owner="network:router_interface")
+        self.router = self.add("ports", name="", network_id=self.inner, device_owner="network:router_interface")
         self.url = ""
+
+    def add_ipv6(self, cidr: str, mode: str | None = "slaac", *, routed: bool = True) -> None:
+        """A subnet of IPv6 on the inner network. mode: of addresses and advertisements."""
+        words = {"ipv6_address_mode": mode, "ipv6_ra_mode": mode, "cidr": cidr, "ip_version": 6}
+        made = self.add("subnets", name="inner-ipv6", network_id=self.inner, **words)
+        if routed:
+            self.router["fixed_ips"] = [{"subnet_id": made["id"], "ip_address": cidr.replace("/64", "1")}]
 
     def new_id(self) -> str:
         return f"{next(self._numbers):08x}-0000-4000-8000-000000000000"
@@ -270,6 +277,11 @@ class FakeCloud:
             more = {"status": self.volume_birth, "volume_image_metadata": {}, "attachments": []}
         if kind == "images":
             more = {"status": "queued", "os_hash_value": "", "os_hash_algo": "sha512"}
+        if kind == "ports":
+            rows = [row for row in self.things["subnets"].values() if row["network_id"] == given["network_id"]]
+            more = {"fixed_ips": [
+                {"subnet_id": row["id"], "ip_address": row["cidr"].replace("/64", "f816")} for row in rows
+            ]}  # fmt: skip
         if kind == "floatingips":
             more = {"floating_ip_address": f"198.51.{len(self.things[kind]) // 250}.{len(self.things[kind]) % 250 + 1}"}
         made = self.add(kind, **given, **more)
@@ -281,7 +293,7 @@ class FakeCloud:
         """How many things of each kind there are that somebody made: a router's port is none."""
         found = Counter({kind: len(things) for kind, things in self.things.items() if things})
         found["ports"] -= 1
-        del found["networks"]
+        del found["networks"], found["subnets"]
         return found + Counter({"servers": len(self.nova.servers)})
 
 

@@ -74,6 +74,7 @@ def _doctor_hosts(theirs: HostsPlan, json: bool) -> int:
 def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json: bool) -> int:
     from migrascope.cloud.client import IMPATIENT  # openstacksdk is an extra, and takes a second
     from migrascope.metrics.catalogue import Need
+    from migrascope.node.namespace import Namespace
     from migrascope.study.doctor.cloud import CloudDoctor
     from migrascope.study.doctor.metric_availability import availability
     from migrascope.study.labs.access import connect
@@ -82,7 +83,11 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
     if os.geteuid() != 0:
         raise Problem("doctor of a cloud needs root, as runs do: sudo ./migrascope doctor --cloud NAME")
     plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
-    doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, hosts_in_reach=testbed is not None)
+    if testbed is not None:
+        client: Namespace | None = Testbed(testbed).topology.namespaces["client"]
+    else:
+        client = Namespace(plan.cloud.visitors) if plan.cloud.visitors else None
+    doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, client, hosts_in_reach=testbed is not None)
     found = doctor.checks()
     ovn: set[Need] = {"ovn"} if testbed is not None and Testbed(testbed).settings.network == "ovn" else set()
     reasons = availability(plan, doctor.reach | ovn)
@@ -102,11 +107,12 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
 
 
 def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
-    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window. Those over
-    IPv6 are one."""
+    """The keys that are missing for that reason: "name.*" where all of a name are, WINDOW for any window. All over IPv6
+    are one."""
     found: dict[str, None] = {}
+    second = all(why == reason for key, why in reasons.items() if SECOND in key)
     for key in (key for key, why in reasons.items() if why == reason):
-        if SECOND in key:
+        if second and SECOND in key:
             found["all over IPv6"] = None
             continue
         name = key.partition(".")[0]

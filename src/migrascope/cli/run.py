@@ -24,7 +24,7 @@ from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human, number_of
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.doctor import disturbances
-from migrascope.study.doctor.machine import blocking, browser, problems_of
+from migrascope.study.doctor.machine import blocking, browser, ipv6, problems_of
 from migrascope.study.labs.images import prepare
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import Options, load
@@ -57,7 +57,7 @@ def _missing(plan: Plan) -> list[str]:
     if plan.embedded:
         return problems_of(plan)
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
-    return blocking(browser(plan)) + (disturbances.problems_of(plan) if on_testbed else [])
+    return blocking([*browser(plan), *ipv6(plan)]) + (disturbances.problems_of(plan) if on_testbed else [])
 
 
 def _listens(plan: Plan) -> list[str]:

@@ -15,6 +15,7 @@ from migrascope.cli.output import print_json
 from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.lab.testbed import life
+from migrascope.model.family import SECOND
 from migrascope.model.network import Activation, Network, Tenant
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
@@ -143,6 +144,10 @@ def _show(testbed: Testbed, found: Status) -> None:
         out.print(f"cut: {cut}")
     for link, rate_bps in found.rates_bps.items():
         out.print(f"rate: {link} {rate_text(rate_bps)}")
+    if SECOND not in testbed.settings.families:
+        out.print(
+            "ipv6: none: it was made without; `testbed down --purge` and `up`, on a kernel that has it", soft_wrap=True
+        )
     folder = life.clouds_yaml(testbed).parent
     out.print(f"cloud: cd {folder} && openstack --os-cloud migrascope server list", soft_wrap=True, markup=False)
     out.print(f"horizon: {life.horizon(testbed)}", markup=False)

@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from migrascope.metrics.family import NOT_PLANNED
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import Windows
+from migrascope.model.family import FIRST, SECOND, Family, key_of
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
 SOURCE = "announce"
 _ANNOUNCING = ("rarp", "garp")
-_OWN = ("frame", "arp")
+_PACKETS: dict[Family, str] = {FIRST: "frame", SECOND: "frame6"}
+_OWN: dict[Family, tuple[str, ...]] = {FIRST: ("frame", "arp"), SECOND: ("frame6", "nd")}
+_BY_FAMILY = ("spoke", "router")
 KEYS = (
     "network_wiring_s",
     "wiring.left_s",
@@ -21,6 +25,7 @@ KEYS = (
     "wiring.heard_s",
     "wiring.spoke_s",
     "wiring.router_s",
+    *(key_of(f"wiring.{name}_s") for name in _BY_FAMILY),
 )
 
 
@@ -28,8 +33,8 @@ KEYS = (
 class Path:
     """Mono ns; None where it was not seen. left: the last frame to the source's tap; came: the first to the
     destination's; announced: the instance's first RARP or gratuitous ARP at the destination's tap; heard: the same at
-    the source's port of the tenants' network; spoke: the first other frame from the destination's tap; router: the
-    first frame from the instance at the router's port. All but the first two after RESUME."""
+    the source's port of the tenants' network; spoke: the first other frame of the family from the destination's tap;
+    router: the first one from the instance at the router's port. All but the first two after RESUME."""
 
     left: int | None
     came: int | None
@@ -44,7 +49,7 @@ def _followed(recording: Recording) -> pl.DataFrame:
     return recording.table(SOURCE).filter(pl.col("place") != "port")
 
 
-def path(recording: Recording, windows: Windows) -> Path | None:
+def path(recording: Recording, windows: Windows, family: Family = FIRST) -> Path | None:
     """What was seen of the way of the instance's frames; None where nobody looked, or nothing was switched over."""
     table = _followed(recording)
     if not table.height or windows.request is None or windows.resume is None:
@@ -63,8 +68,8 @@ def path(recording: Recording, windows: Windows) -> Path | None:
         came=first(windows.request, destination, "tap", "to"),
         announced=first(resume, destination, "tap", "from", _ANNOUNCING),
         heard=first(resume, source, "tenant", "from", _ANNOUNCING),
-        spoke=first(resume, destination, "tap", "from", _OWN),
-        router=first(resume, router, "router", "from", ("frame",)) if router is not None else None,
+        spoke=first(resume, destination, "tap", "from", _OWN[family]),
+        router=first(resume, router, "router", "from", (_PACKETS[family],)) if router is not None else None,
     )
 
 
@@ -74,11 +79,11 @@ def answering(recording: Recording, seen: Path, until_ns: float) -> tuple[int, i
     router = _router(_followed(recording))
     if seen.router is None or router is None:
         return None
-    own = _stretches(recording, recording.trial.destination, "tap", "from", _OWN)
+    own = _stretches(recording, recording.trial.destination, "tap", "from", _OWN[FIRST])
     tap = max((stamp for stamp in own if seen.router < stamp <= until_ns), default=None)
     if tap is None:
         return None
-    there = _stretches(recording, router, "router", "from", ("frame",))
+    there = _stretches(recording, router, "router", "from", (_PACKETS[FIRST],))
     out = max((stamp for stamp in there if tap <= stamp <= until_ns), default=None)
     return (tap, out) if out is not None else None
 
@@ -97,13 +102,17 @@ def _stretches(recording: Recording, node: str, place: str, way: str, kinds: tup
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
-    """network_wiring_s, and wiring.*: left and came against STOP, the others against RESUME."""
+    """network_wiring_s, and wiring.*: left and came against STOP, the others against RESUME; spoke and router over
+    each family."""
     seen = path(recording, windows)
     if seen is None or windows.stop is None or windows.resume is None:
         looked = _followed(recording).height
         reason = "no switchover was seen" if looked else "nobody followed the instance's frames"
         return {key: missing("s", SOURCE, reason) for key in KEYS}
     stop, resume = windows.stop, windows.resume
+    planned = SECOND in recording.trial.plan.get("families", [])
+    over = path(recording, windows, SECOND) if planned else None
+    second = {"spoke": over.spoke, "router": over.router} if over is not None else {}
     against = {
         "left": (seen.left, stop),
         "came": (seen.came, stop),
@@ -115,6 +124,9 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     # Of a frame's stamp only the step of the clock is known, of QEMU's what it leaves out, too.
     errors = {"resolution": STAMP_NS / NS, "clock": 2 * recording.wall_clock.worst_step_ns() / NS}
     found = {f"wiring.{name}_s": _since(at, origin).within(**errors) for name, (at, origin) in against.items()}
+    for name in _BY_FAMILY:
+        over_ipv6 = _since(second[name], resume).within(**errors) if second else missing("s", SOURCE, NOT_PLANNED)
+        found[key_of(f"wiring.{name}_s")] = over_ipv6
     return {"network_wiring_s": _share(seen, stop, resume).within(**summed(errors.items(), errors.items())), **found}
 
 

@@ -7,7 +7,7 @@ Family = Literal["ipv4", "ipv6"]
 FIRST: Family = "ipv4"
 """Whose figures and sources have the plain names."""
 SECOND: Family = "ipv6"
-DUAL_STACK = ("qemu", "libvirt", "fake")
+DUAL_STACK = ("qemu", "libvirt", "openstack", "fake")
 """The labs whose instances have an address of the second one, too."""
 RECORDED_BY_FAMILY = (
     "echo_sent", "echo_reply", "back_off", "stamp_sent", "stamp_reply", "visit", "segment", "arrival", "tcp_info",

@@ -20,6 +20,8 @@ def not_there(plan: "Plan") -> str | None:
             f"families: the lab {lab} is measured over {FIRST} alone, with {SECOND} are: {', '.join(DUAL_STACK)}; "
             f"leave {SECOND} out"
         )
+    if SECOND in plan.families and plan.fleet.count:
+        return f"families: several instances are probed over {FIRST} alone; leave {SECOND} out"
     if plan.lab.stream_family == SECOND and not plan.embedded and lab != "fake":
         return f"lab.stream_family: how the memory goes between hosts of others is not ours to say: leave {SECOND} out"
     if plan.axes.handover and lab not in ("qemu", "fake"):

@@ -280,10 +280,10 @@ _ALL = [
             "first_wall_ns": "int", "last_wall_ns": "int", "node": "str", "place": "str", "way": "str", "kind": "str",
             "frames": "int",
         },
-        "frames of one kind (rarp, garp, arp; na: an unsolicited neighbour advertisement; dad, nd, rs, ra, mld; frame: "
-        "any other) without a silence of 20 ms: place tap or tenant: from or to the instance's MAC, seen at "
-        "that node; place router: from or to its visitors' address; place port: that node's port at the lab's switch, "
-        "without any other. The kernel's stamps (wall)",
+        "frames of one kind (rarp, garp, arp; na: an unsolicited neighbour advertisement; dad, nd, rs, ra, mld; frame6:"
+        " any other of IPv6; frame: any other) without a silence of 20 ms: place tap or tenant: from or to the "
+        "instance's MAC, seen at that node; place router: from or to its visitors' addresses; place port: that node's "
+        "port at the lab's switch, without frame6 and frame. The kernel's stamps (wall)",
     ),
     Table(
         "journal", 1,

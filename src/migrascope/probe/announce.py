@@ -1,8 +1,8 @@
 """Where the network takes an instance's frames: table announce.
 
-Config: mac (of the instance), address (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router,
+Config: mac (of the instance), addresses (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router,
 port). Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
-followed, in VXLAN and Geneve too; at the router's port what is from or to the address, and at a node's port at the
+followed, in VXLAN and Geneve too; at the router's port what is from or to the addresses, and at a node's port at the
 switch (port) only that by which the link keeps itself: ARP, RARP and neighbour discovery, whoever sent it. Frames of
 one kind without a silence make one row, so that its ends say when the network began and ceased to bring them there.
 Stamps are the kernel's. An interface that is not there yet is waited for.
@@ -89,7 +89,7 @@ def link_filter() -> bytes:
 def kind_of(frame: bytes) -> str:
     """rarp, garp (an ARP in which sender and target have one address), arp, or frame; a VLAN's tag may be inside. Of
     IPv6: na (a neighbour advertisement that nobody solicited), dad (a solicitation from no address: is mine free?), nd
-    (other solicitations, and their answers), rs and ra (of routers), mld (of groups)."""
+    (other solicitations, and their answers), rs and ra (of routers), mld (of groups), or frame6."""
     at = 16 if int.from_bytes(frame[12:14], "big") == _VLAN else 12
     kind = int.from_bytes(frame[at : at + 2], "big")
     if kind == _RARP:
@@ -105,10 +105,10 @@ def _of_ipv6(packet: bytes) -> str:
     if following == bytes([_HOP_BY_HOP]) and len(message) > 1:
         following, message = message[:1], message[8 * (message[1] + 1) :]
     if following != bytes([_ICMP6]) or len(message) < 5:
-        return "frame"
+        return "frame6"
     if message[0] == _ADVERTISEMENT and not message[4] & _SOLICITED:
         return "na"
-    kind = _OF_ICMP6.get(message[0], "frame")
+    kind = _OF_ICMP6.get(message[0], "frame6")
     return "dad" if message[0] == _SOLICITATION and not any(packet[8:24]) else kind
 
 
@@ -187,7 +187,7 @@ def main(program: Program) -> None:
 
 def _filter(place: str, config: dict[str, Any]) -> bytes:
     if place == "router":
-        return filter_program([config["address"]], _SNAPLEN)
+        return filter_program(config["addresses"], _SNAPLEN)
     return link_filter() if place == "port" else mac_filter(config["mac"])
 
 

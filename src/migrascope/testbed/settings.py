@@ -1,11 +1,12 @@
 """What one testbed differs in from another: names, addresses, how guests run, how they are migrated."""
 
 from dataclasses import asdict, dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.name import named
 from migrascope.model.network import Activation, Network, Tenant
 from migrascope.model.problem import UsageProblem
@@ -31,12 +32,19 @@ JOINED = {
 }
 # On these links Neutron has the node's interface to itself: it has no address there.
 BARE = (("tenant", CONTROLLER), ("tenant", COMPUTE), ("external", CONTROLLER))
-_LAST = {"fabric": 1, CONTROLLER: 11, COMPUTE: 12, "client": 30, "origin": 40}
+_LAST = {"fabric": 1, "router": 10, CONTROLLER: 11, COMPUTE: 12, "client": 30, "origin": 40}
+EXTERNAL_6, INSTANCES_6 = IPv6Network("fd4d:6967:7261:c0::/64"), IPv6Network("fd4d:6967:7261:a1::/64")
+"""Unique local addresses (RFC 4193) of visitors and of instances; the second ones are reached through the router."""
 
 
 def address(node: str, link: str) -> str:
     """The IPv4 address of a node, or of the fabric, on a link, without its length (all are /24)."""
     return f"{PREFIX[link]}{_LAST[node]}"
+
+
+def address_6(node: str) -> str:
+    """The IPv6 address on the link `external` of client, fabric or the cloud's router, without its length (64)."""
+    return f"{EXTERNAL_6.network_address}{_LAST[node]}"
 
 
 # nova/conf/libvirt.py
@@ -84,7 +92,8 @@ class Settings:
     public endpoints of the catalog are there. network is who wires ports: Neutron's agents of Open vSwitch, or OVN.
     datapath is Open vSwitch's: netdev is the user-space one. tenant is how the tenants' networks are told apart on
     their link; activation is when OVN lets a port be active on the host to which its server comes. UsageProblem for
-    what the network has not. osd_bytes is the size of each node's sparse Ceph store.
+    what the network has not. families are those of the instances' network; it has IPv6 where this machine's kernel has
+    it. osd_bytes is the size of each node's sparse Ceph store.
     """
 
     name: str = "testbed"
@@ -95,6 +104,7 @@ class Settings:
     network: Network = "agents"
     tenant: Tenant = "vlan"
     activation: Activation = "rarp"
+    families: tuple[Family, ...] = (FIRST, SECOND)
     osd_bytes: int = 20 * 2**30
     migration: Migration = field(default_factory=Migration)
 
@@ -121,9 +131,9 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Settings":
-        """ValueError for what to_json did not give; settings of migrations that there are no longer are left out.
-        Problem for what cannot be part of a path."""
-        settings = TypeAdapter(cls).validate_python(data)
+        """ValueError for what to_json did not give; settings of migrations that there are no longer are left out, and
+        where it did not say families yet, the network has IPv4 alone. Problem for what cannot be part of a path."""
+        settings = TypeAdapter(cls).validate_python({"families": [FIRST], **data})
         named("settings.json: name", settings.name)
         if not IPv4Address(settings.loopback).is_loopback:
             raise ValueError(f"loopback: {settings.loopback} is no address of 127.0.0.0/8")

@@ -7,17 +7,24 @@
       tenant      tenant
      external                 external   external
 
-Each link is a bridge of its name in the namespace `fabric`. Nothing of it is routed to this machine's own network.
+Each link is a bridge of its name in the namespace `fabric`. Nothing of it is routed to this machine's own network. On
+`external`, fabric and client have an IPv6 address, too, and the client knows the way through the cloud's router to the
+instances' own: there are no floating ones.
 """
 
+import socket
+from functools import partial
+
+from pyroute2 import IPRoute
+
 from migrascope.model.plan import LINKS
-from migrascope.node.link import Link, rate_of
-from migrascope.node.namespace import Namespace
+from migrascope.node.link import Link, rate_of, take_up
+from migrascope.node.namespace import Namespace, has_ipv6
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, take_down
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_json, read_object
-from migrascope.testbed.settings import BARE, HOSTS, JOINED, NODES, address
+from migrascope.testbed.settings import BARE, HOSTS, INSTANCES_6, JOINED, NODES, address, address_6
 
 # What the kernel's token bucket takes.
 SLOWEST_BPS, FASTEST_BPS = 1e4, 34e9
@@ -63,9 +70,18 @@ class Topology:
             for node in JOINED[name]:
                 bare = (name, node) in BARE
                 link.attach(node, self.namespaces[node], None if bare else f"{address(node, name)}/24")
+        if has_ipv6():
+            self._add_ipv6()
         for name, rate_bps in self._kept_rates().items():
             self.links[name].set_rate(rate_bps)
         write_json(self._made, self._inodes())
+
+    def _add_ipv6(self) -> None:
+        client = self.namespaces["client"]
+        for node, space in (("fabric", self.fabric), ("client", client)):
+            space.allow_ipv6("external")
+            space.configure(partial(take_up, interface="external", address=f"{address_6(node)}/64"))
+        client.configure(_route_to_instances)
 
     def rates(self) -> dict[str, float]:
         """What each node may send on a link, in bit/s, for each link where the kernel limits it."""
@@ -93,3 +109,7 @@ class Topology:
             for name, rate in kept.items()
             if name in self.links and isinstance(rate, int | float) and SLOWEST_BPS <= rate <= FASTEST_BPS
         }
+
+
+def _route_to_instances(routes: IPRoute) -> None:
+    routes.route("add", dst=str(INSTANCES_6), gateway=address_6("router"), family=socket.AF_INET6)

@@ -20,7 +20,7 @@ from migrascope.model.schedule import Factors
 from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
 
-MADE = Made("server-1", "volume-1", "89f921b8-1eff-4608-a9ab-0852e3b338a3", "192.0.2.7")
+MADE = Made("server-1", "volume-1", "89f921b8-1eff-4608-a9ab-0852e3b338a3", "192.0.2.7", "fd00::f816")
 TAP = "tap89f921b8-1e"
 MAC = "fa:16:3e:38:e0:47"
 PORTS = {"one-tenant": ("tenant", "one"), "one-external": ("external", "one"), "ext-client": ("external", "client"),
@@ -86,6 +86,7 @@ def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
     assert found["announce"].config["ports"] == {
         "one-tenant": ("one", "tenant"), "one-external": ("one", "router"), "two-tenant": ("two", "tenant"),
     }  # fmt: skip
+    assert found["announce"].config["addresses"] == ["192.0.2.7", "fd00::f816"]
     assert found["journal"].config["words"] == ["server-1", MADE.port]
     assert found["ovn"].config == {"hosts": found["journal"].config["hosts"], "port": MADE.port}
 

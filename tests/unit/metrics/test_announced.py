@@ -1,5 +1,6 @@
 """How a guest that has come is announced: what came from the destination, when, and what is missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cloudtrial
@@ -41,6 +42,22 @@ def seen(folder: Path, *rows: Row) -> dict[str, Measured]:
     windows = windows_of(recording)
     assert all(measured.value is None for measured in wiring.measure(recording, windows).values())
     return announced.measure(recording, windows)
+
+
+def test_each_family_has_its_own_first_frame_at_tap_and_router(tmp_path: Path) -> None:
+    recording = Followed(record(tmp_path).folder)
+    recording.trial = replace(recording.trial, plan={**recording.trial.plan, "families": ["ipv4", "ipv6"]})
+    recording.follow(
+        ("host-b", 5 * MS, "tap", "from", "na", 1),
+        ("host-b", 40 * MS, "tap", "from", "frame6", 1),
+        ("host-b", 60 * MS, "tap", "from", "frame", 1),
+        ("host-b", 42 * MS, "router", "from", "frame6", 1),
+        ("host-b", 63 * MS, "router", "from", "frame", 1),
+    )
+    found = wiring.measure(recording, windows_of(recording))
+    names = ("spoke", "router", "spoke_ipv6", "router_ipv6")
+    values = [found[f"wiring.{name}_s"].value for name in names]
+    assert values == [pytest.approx(value, abs=1e-6) for value in (0.060, 0.063, 0.040, 0.042)]
 
 
 def test_the_first_of_each_kind_from_the_destination_counts(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_plan_without_families_is_of_ipv4() -> None:
     assert load("website").families == ["ipv4"]
 
 
-@pytest.mark.parametrize("lab", ["qemu", "libvirt", "fake"])
+@pytest.mark.parametrize("lab", ["qemu", "libvirt", "openstack", "fake"])
 def test_a_dual_stack_plan_is_kept_as_it_is(lab: str) -> None:
     plan = parse(f'{BOTH}[lab]\nkind = "{lab}"\n', "mine")
     assert plan.families == ["ipv4", "ipv6"]
@@ -65,12 +65,16 @@ def test_no_family_and_an_unknown_one_are_named() -> None:
         parse('families = ["ipv4", "ipv5"]', "mine")
 
 
-@pytest.mark.parametrize("lab", ["openstack", "address"])
-def test_a_lab_without_ipv6_says_so_beforehand(lab: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    file = tmp_path_factory.mktemp("plans") / "mine.toml"
+def test_a_lab_without_ipv6_says_so_beforehand(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
     file.write_text(BOTH)
-    with pytest.raises(PlanError, match=f"the lab {lab} is measured over ipv4 alone, with ipv6 are: qemu, libvirt, "):
-        load(str(file), Options(lab=lab))
+    with pytest.raises(PlanError, match="the lab address is measured over ipv4 alone, with ipv6 are: qemu, libvirt, "):
+        load(str(file), Options(lab="address"))
+
+
+def test_a_fleet_is_of_ipv4() -> None:
+    with pytest.raises(PlanError, match="families: several instances are probed over ipv4 alone"):
+        parse(f'{BOTH}[lab]\nkind = "openstack"\n[axes]\nscenario = ["none"]\n[fleet]\ncount = [2]\n', "mine")
 
 
 def test_plan_says_what_both_families_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from commandline import migrascope
 from fakecloud import FakeCloud, Fault
 from publickeys import PUBLIC
 
+from migrascope.lab.openstack import ipv6
 from migrascope.metrics.catalogue import Need
 from migrascope.model.axes import Axes
 from migrascope.model.plan import CapturePlan, Plan
@@ -135,6 +136,28 @@ def test_two_networks_have_to_be_told_apart(ask: Ask, fake: FakeCloud, tmp_path:
     assert ask(str(plan))[0] == 0
 
 
+def test_a_network_without_ipv6_or_a_way_to_it_is_told(
+    ask: Ask, fake: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tmp_path / "mine.toml"
+    plan.write_text('families = ["ipv4", "ipv6"]\n[cloud]\nname = "fake"\n[axes]\nscenario = ["none"]\n')
+    monkeypatch.setattr(ipv6, "_is_known", lambda address: str(address) == "fd01::1")
+    for prefix, verdict, words in (
+        ("", "fail", "the network inner has no subnet of IPv6"),
+        ("fd00::/64", "fail", "this machine knows no way to the instances' fd00::/64"),
+        ("fd01::/64", "pass", "instances are in fd01::/64"),
+    ):
+        fake.things["subnets"].clear()
+        if prefix:
+            fake.add_ipv6(prefix)
+        code, told = ask(str(plan))
+        check, blackout = told["checks"]["IPv6"], told["metrics"]["network_blackout_ipv6_s"]
+        assert (check["verdict"], code == 0, blackout["there"]) == (verdict, verdict == "pass", verdict == "pass")
+        assert words in check["found"]
+    assert told["metrics"]["wiring.spoke_ipv6_s"]["there"] is False
+    assert "IPv6" not in ask()[1]["checks"]
+
+
 def test_a_cloud_that_takes_no_image_says_so(ask: Ask, fake: FakeCloud) -> None:
     fake.faults.append(Fault("POST /image/v2/images", 403, "You are not authorized to complete add_image action."))
     code, told = ask()
@@ -162,7 +185,7 @@ def test_it_reads_well_without_json(ask: Ask, tmp_path: Path) -> None:
     said = migrascope("doctor", "--cloud", "fake", folder=tmp_path).stdout
     assert re.search("metrics: [0-9]+ of [0-9]+ will be there", said)
     assert "sniffer.*: the plan has no capture" in said
-    assert "without all over IPv6: a cloud is measured over IPv4 alone" in said
+    assert "without all over IPv6: the plan measures IPv4 alone, or the instances' network has no IPv6" in said
     assert said.endswith("a run can be carried out\n")
 
 

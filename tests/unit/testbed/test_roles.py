@@ -1,14 +1,17 @@
 """The testbed's roles as data: what is done where, and that no secret lies open."""
 
 import configparser
+import json
 import re
+from typing import Any
 
 import pytest
 
+from migrascope.model.family import FIRST
 from migrascope.model.problem import UsageProblem
-from migrascope.testbed.roles import all_tasks, common, console, horizon, hypervisor, neutron, nova, privsep
+from migrascope.testbed.roles import all_tasks, cloud, common, console, horizon, hypervisor, neutron, nova, privsep
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address
+from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address, address_6
 from migrascope.testbed.task import Await, Command, File, Task, Units
 
 SECRETS = Secrets(bytes(32))
@@ -98,6 +101,35 @@ def test_ovn_has_no_agents_of_open_vswitch_and_knows_each_node_as_nova_does() ->
         assert f'external_ids:hostname="{node}"' in told
         assert f'external_ids:ovn-encap-ip="{address(node, "tenant")}"' in told
         assert ('external_ids:ovn-cms-options="enable-chassis-as-gw"' in told) == (node == CONTROLLER)
+
+
+def test_a_testbed_that_was_made_before_there_was_ipv6_goes_on_without() -> None:
+    said = Settings().to_json()
+    assert Settings.from_json(said) == Settings()
+    del said["families"]
+    assert Settings.from_json(said).families == (FIRST,)
+
+
+def test_where_the_kernel_has_no_ipv6_the_cloud_has_none() -> None:
+    without = all_tasks(Settings(families=(FIRST,)), SECRETS)
+
+    def made(every: list[Task]) -> dict[str, Any]:
+        (action,) = next(task.actions for task in every if task.name == cloud.NETWORKS)
+        assert isinstance(action, Command)
+        return dict(json.loads(action.stdin))
+
+    def starts(every: list[Task]) -> bool:
+        return any("migrascope-ipv6.service" in _started(task) for task in every)
+
+    assert made(without)["ipv6"] is None
+    assert made(TASKS)["ipv6"]["router"] == address_6("router")
+    assert (starts(without), starts(TASKS), starts(OVN)) == (False, True, False)
+
+
+def test_new_interfaces_have_ipv6_before_the_router_s_agent_looks() -> None:
+    units = [action.start for task in TASKS for action in task.actions if isinstance(action, Units)]
+    agents = next(start for start in units if "neutron-l3-agent.service" in start)
+    assert units.index(("migrascope-ipv6.service",)) < units.index(agents)
 
 
 def test_networks_that_there_are_not_are_refused() -> None:

@@ -30,7 +30,7 @@ ENDED = ("completed", "failed", "error", "cancelled")
 
 
 class CloudInstance:
-    """A server with our website. address: its floating IP."""
+    """A server with our website. address: its floating IP. address6: its own of IPv6, empty without it."""
 
     def __init__(
         self,
@@ -44,7 +44,8 @@ class CloudInstance:
         persist: bool = False,
     ) -> None:
         """persist: its watchers go on where hosts and services go away for a while."""
-        self.name, self.made, self.address = name, made, made.address
+        self.name, self.made = name, made
+        self.address, self.address6 = made.address, made.address6
         self._resources, self._cloud, self._access = resources, resources.cloud, access
         self._server = Server(resources.cloud, made.server)
         self._settings, self._login = settings, login
@@ -102,7 +103,7 @@ class CloudInstance:
         """Who watches the instance's frames, the hosts' journals and Ceph, where we may."""
         access, tap = self._access, f"tap{self.made.port[:11]}"
         spaces = {name: host.space for name, host in access.hosts.items() if host.space is not None}
-        path = {"mac": self._mac, "address": self.address}
+        path = {"mac": self._mac, "addresses": [each for each in (self.address, self.address6) if each]}
         members = []
         for name, space in spaces.items():
             counted = {"mac": self._mac, "ports": {tap: name}, "interval_s": _FRAMES_S}

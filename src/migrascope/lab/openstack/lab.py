@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from migrascope.lab.openstack import leftovers
 from migrascope.lab.openstack.access import CloudAccess
 from migrascope.lab.openstack.fleet import CloudFleet
 from migrascope.lab.openstack.instance import CloudInstance, login
+from migrascope.lab.openstack.ipv6 import need_way
 from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Ground, Resources
 from migrascope.model.schedule import Factors
@@ -63,15 +65,15 @@ class OpenstackLab:
             machine = machine_tag()
             left = (await asyncio.to_thread(leftovers.find, cloud, machine)).left
             await asyncio.to_thread(leftovers.remove, cloud, left)
-            request = InstanceRequest(
-                register.id, machine, wanted.image, wanted.flavor, wanted.network, wanted.external
-            )
+            request = replace(wanted, run=register.id, machine=machine)
             resources = Resources(cloud, request)
             hosts = await asyncio.to_thread(hypervisors, cloud)
             facts = {"lab": "openstack", "cloud": cloud.name, **await asyncio.to_thread(versions, cloud)}
             await access.ready()
             ground = await asyncio.to_thread(resources.ground, boot)
             try:
+                if ground.prefix6:
+                    await asyncio.to_thread(need_way, access.client, ground.prefix6)
                 yield cls(resources, ground, access, register, hosts, clouds_yaml, vcpus, facts, boot)
             finally:
                 with contextlib.suppress(CloudError):  # the next run, or clean, finds it

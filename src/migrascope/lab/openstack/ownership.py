@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from migrascope.model.family import FIRST, Family
 from migrascope.node.machine import TAG
 
 
 @dataclass(frozen=True)
 class InstanceRequest:
-    """image, flavor, network, external: names or ids in the cloud; empty: found there. run: the tag of this run, on
-    everything that it makes. machine: the tag of the machine that runs it."""
+    """image, flavor, network, external: names or ids in the cloud; empty: found there. families: over which it is
+    reached. run: the tag of this run, on everything that it makes. machine: the tag of the machine that runs it."""
 
     run: str
     machine: str
@@ -17,6 +18,7 @@ class InstanceRequest:
     flavor: str = ""
     network: str = ""
     external: str = ""
+    families: tuple[Family, ...] = (FIRST,)
 
     @property
     def tags(self) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from migrascope.cloud.client import Cloud, CloudError, answered
@@ -13,12 +14,13 @@ from migrascope.cloud.server import Server
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
+from migrascope.lab.openstack.ipv6 import ROUTERS, address_in, subnet_of
 from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.model import stamp
+from migrascope.model.family import SECOND, Family
 from migrascope.node.machine import TAG
 
-_RULES: tuple[dict[str, Any], ...] = (
-    {"protocol": "icmp"},
+_PORTS: tuple[dict[str, Any], ...] = (
     {"protocol": "tcp", "port_range_min": 80, "port_range_max": 80},
     {"protocol": "tcp", "port_range_min": 8080, "port_range_max": 8080},
     {"protocol": "udp", "port_range_min": 8080, "port_range_max": 8080},
@@ -27,25 +29,34 @@ _RULES: tuple[dict[str, Any], ...] = (
 _VOLUME_S, _SERVER_S, _GONE_S = 180.0, 300.0, 120.0
 
 
+def _rules(family: Family) -> list[dict[str, Any]]:
+    """What visitors and probes are let in with."""
+    kind, icmp = ("IPv6", "ipv6-icmp") if family == SECOND else ("IPv4", "icmp")
+    return [{"ether_type": kind, **rule} for rule in ({"protocol": icmp}, *_PORTS)]
+
+
 @dataclass(frozen=True)
 class Ground:
-    """What a run's instances stand on, by id."""
+    """What a run's instances stand on, by id. prefix6: of their addresses of IPv6; empty without it."""
 
     image: str
     image_bytes: int
     network: str
     external: str
     group: str
+    prefix6: str = ""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A server that is ACTIVE. address: the one that its visitors use."""
+    """A server that is ACTIVE. address, address6: those that its visitors use; the second is empty where it is of
+    IPv4 alone."""
 
     server: str
     volume: str
     port: str
     address: str
+    address6: str = ""
 
 
 class Resources:
@@ -58,14 +69,15 @@ class Resources:
     def ground(self, boot: BootImage) -> Ground:
         """Finds or uploads the image, finds the networks, makes the security group. CloudError says what is lacking."""
         request, cloud = self.request, self.cloud
-        image = image_of(cloud, request, boot)
         external = self.net(request.external, outer=True)
         network = self.net(request.network, outer=False)
+        prefix6 = str(subnet_of(cloud, network).cidr) if SECOND in request.families else ""
+        image = image_of(cloud, request, boot)
         group = self._do(self._network.create_security_group, name=request.run, description=request.mark)
-        for rule in _RULES:
-            given = {"security_group_id": group.id, "direction": "ingress", "ether_type": "IPv4", **rule}
+        for rule in chain(*map(_rules, request.families)):
+            given = {"security_group_id": group.id, "direction": "ingress", **rule}
             self._do(self._network.create_security_group_rule, **given)
-        return Ground(image.id, int(image.size or 0), network, external, group.id)
+        return Ground(image.id, int(image.size or 0), network, external, group.id, prefix6)
 
     def net(self, name: str, *, outer: bool) -> str:
         """The id of the network of that name or id; without one, of the only one that is external, or routed.
@@ -86,12 +98,7 @@ class Resources:
 
     def _routed(self) -> set[str]:
         """The networks that a router's port is on, but for the external ones."""
-        owners = (
-            "network:router_interface",
-            "network:router_interface_distributed",
-            "network:ha_router_replicated_interface",
-        )
-        ports = [port for owner in owners for port in self._all(self._network.ports, device_owner=owner)]
+        ports = [port for owner in ROUTERS for port in self._all(self._network.ports, device_owner=owner)]
         return {str(port.network_id) for port in ports}
 
     def _all(self, listing: Callable[..., Iterable[Any]], **query: Any) -> list[Any]:
@@ -142,7 +149,7 @@ class Resources:
             self._await(_VOLUME_S, f"volume {name} is available", lambda: self._volume_is_there(volume))
             server = self.server(name, flavor, host, volume, port)
             self._await(_SERVER_S, f"server {name} is ACTIVE", lambda: self._is_active(server))
-            return Made(server, volume, port, self.address(port, ground))
+            return Made(server, volume, port, self.address(port, ground), self._address_6(port, ground))
         except BaseException:
             with contextlib.suppress(CloudError):  # the next run, or clean, finds it
                 self.remove(name)
@@ -177,6 +184,13 @@ class Resources:
         """A new floating IP of a port."""
         outside = {"floating_network_id": ground.external, "port_id": port}
         return str(self._do(self._network.create_ip, description=self.request.mark, **outside).floating_ip_address)
+
+    def _address_6(self, port: str, ground: Ground) -> str:
+        """A port's own address of IPv6; empty where the run is of IPv4 alone."""
+        if not ground.prefix6:
+            return ""
+        found = self.cloud.idempotent(lambda: self._network.get_port(port))
+        return address_in(ground.prefix6, found.fixed_ips)
 
     def _volume_is_there(self, volume: str) -> bool:
         found = self.cloud.idempotent(lambda: self._storage.get_volume(volume))

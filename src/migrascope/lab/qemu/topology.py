@@ -159,7 +159,7 @@ class Topology:
             return always
         found = [*always, ProcessSpec("frames", "migrascope.probe.frames", "fabric", self.fabric, frames)]
         if SECOND in self.families:
-            seen = {"mac": mac, "address": "", "ports": {port: (node, "port") for port, node in tenant.items()}}
+            seen = {"mac": mac, "addresses": [], "ports": {port: (node, "port") for port, node in tenant.items()}}
             found.append(ProcessSpec("announce", "migrascope.probe.announce", "fabric", self.fabric, seen))
         return found
 

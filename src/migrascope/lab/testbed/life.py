@@ -14,10 +14,12 @@ from migrascope.guest.image import cloud_kernel_line, guest_image
 from migrascope.lab.accelerator import choose
 from migrascope.lab.host_image import HOST
 from migrascope.lab.testbed.injectors.recovery import whole
+from migrascope.model.family import FIRST, SECOND
 from migrascope.model.network import Activation, Network, Tenant
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
 from migrascope.node.image import is_built, roots
+from migrascope.node.namespace import has_ipv6
 from migrascope.node.paths import STATE, TESTBEDS
 from migrascope.node.register import registers
 from migrascope.node.takedown import Cleaned
@@ -159,6 +161,7 @@ async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: P
         loopback=_free_loopback(),
         virt_type="kvm" if accelerator == "kvm" else "qemu",
         datapath="system" if kernel_datapath else "netdev",
+        families=(FIRST, SECOND) if has_ipv6() else (FIRST,),
     )
 
 
@@ -222,6 +225,7 @@ def as_json(testbed: Testbed, found: Status) -> dict[str, Any]:
         "schema": 1,
         "healthy": found.healthy,
         **asdict(found),
+        "families": list(testbed.settings.families),
         "clouds_yaml": str(clouds_yaml(testbed)),
         "horizon": horizon(testbed),
     }

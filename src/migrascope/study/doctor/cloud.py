@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from migrascope.cloud.client import Cloud, CloudError, answered
+from migrascope.lab.openstack.ipv6 import need_way, subnet_of
 from migrascope.lab.openstack.leftovers import find
 from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.lab.openstack.resources import Resources
 from migrascope.metrics.catalogue import Need
+from migrascope.model.family import SECOND
 from migrascope.model.plan import Plan
 from migrascope.model.units import human
 from migrascope.node.machine import TAG, machine_tag
+from migrascope.node.namespace import Namespace
 from migrascope.study.doctor.machine import Check, browser, capture
 
 LEAST_API, HOST_API = (2, 52), (2, 74)
@@ -22,10 +25,11 @@ _ASK_LIBVIRT = "import libvirt, sys; libvirt.openReadOnly(sys.argv[1]).getLibVer
 
 
 class CloudDoctor:
-    """The checks of one cloud for one plan. hosts_in_reach: the hosts are ours to ask, as the testbed's are."""
+    """The checks of one cloud for one plan. hosts_in_reach: the hosts are ours to ask, as the testbed's are. client:
+    where visitors are; None is this machine."""
 
-    def __init__(self, cloud: Cloud, plan: Plan, *, hosts_in_reach: bool) -> None:
-        self.cloud, self.plan, self.near = cloud, plan, hosts_in_reach
+    def __init__(self, cloud: Cloud, plan: Plan, client: Namespace | None, *, hosts_in_reach: bool) -> None:
+        self.cloud, self.plan, self.near, self._client = cloud, plan, hosts_in_reach, client
         wanted, self.machine = plan.cloud, machine_tag()
         request = InstanceRequest("", self.machine, wanted.image, wanted.flavor, wanted.network, wanted.external)
         self.resources = Resources(cloud, request)
@@ -123,6 +127,19 @@ class CloudDoctor:
         yield self._tried(
             "routed network", "cloud.network in the plan names one", partial(self._net, wanted.network, outer=False)
         )
+        if SECOND in self.plan.families:
+            yield self._ipv6()
+
+    def _ipv6(self) -> Check:
+        def look() -> str:
+            prefix = str(subnet_of(self.cloud, self.resources.net(self.plan.cloud.network, outer=False)).cidr)
+            need_way(self._client, prefix)
+            return f"instances are in {prefix}, to which a way is known"
+
+        check = self._tried("IPv6", "", look)
+        if check.verdict == "pass":
+            self.reach.add("ipv6")
+        return check
 
     def _net(self, given: str, *, outer: bool) -> str:
         wanted = self.resources.net(given, outer=outer)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from migrascope.metrics.catalogue import Need, metric_of
 from migrascope.metrics.trial import measure
+from migrascope.model.family import SECOND
 from migrascope.model.plan import Plan, Windows
 from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.store.recording import Recording
@@ -29,7 +30,7 @@ WHY: dict[Need, str] = {
     "browser": "the plan has no browser (visitors.browser)",
     "log": "libvirt's own log is read on the lab libvirt only",
     "ovn": "no OVN is in reach: a testbed with --network ovn has one",
-    "ipv6": "a cloud is measured over IPv4 alone",
+    "ipv6": "the plan measures IPv4 alone, or the instances' network has no IPv6 that visitors reach",
 }
 _TABLES: dict[Need, tuple[str, ...]] = {
     "hypervisors": ("qmp_event", "qmp_status", "libvirt_event", "libvirt_job"),
@@ -54,6 +55,8 @@ def availability(plan: Plan, reach: Collection[Need]) -> dict[str, str | None]:
         metric = metric_of(key)
         if metric is not None and metric.needs is not None:
             reasons[key] = None if metric.needs in reach else WHY[metric.needs]
+        if SECOND in key and SECOND not in reach:
+            reasons[key] = WHY["ipv6"]
     return reasons
 
 

@@ -123,7 +123,8 @@ def _up(lab: OpenstackLab, plan: Plan, guest: GuestImage, progress: Progress) ->
 
 def _request(plan: Plan) -> InstanceRequest:
     cloud = plan.cloud
-    return InstanceRequest("", "", cloud.image, cloud.flavor, cloud.network, cloud.external)
+    families = tuple(plan.families)
+    return InstanceRequest("", "", cloud.image, cloud.flavor, cloud.network, cloud.external, families)
 
 
 def _boot(guest: GuestImage, origin_address: str) -> BootImage:

@@ -1,14 +1,28 @@
 """What users find in the cloud: networks and a router, rules that let them in, a flavor, the website's image.
 
 client, origin --- external 192.0.2.0/24 --- router --- instances 10.1.0.0/24
+
+Where the testbed has IPv6, both networks have a subnet of it, too. The router advertises that of the instances, which
+make their addresses themselves (SLAAC).
 """
 
 import json
+from typing import Any
 
+from migrascope.model.family import SECOND
 from migrascope.testbed.roles import glance, hypervisor, neutron, nova
 from migrascope.testbed.roles.cinder import CINDER
 from migrascope.testbed.roles.keystone import CATALOG, CLOUD
-from migrascope.testbed.settings import CONTROLLER, NODES, PREFIX, Settings, address
+from migrascope.testbed.settings import (
+    CONTROLLER,
+    EXTERNAL_6,
+    INSTANCES_6,
+    NODES,
+    PREFIX,
+    Settings,
+    address,
+    address_6,
+)
 from migrascope.testbed.task import Await, Command, Task
 
 NETWORKS, IMAGE, READY = "networks", "website image", "all alive"
@@ -21,7 +35,7 @@ _ASKS_S = 30
 
 def tasks(settings: Settings, kernel_line: str) -> list[Task]:
     """kernel_line: the command line of the guest's kernel, which asks for its own address."""
-    networks = {
+    networks: dict[str, Any] = {
         "cloud": CLOUD,
         "external": {
             "cidr": f"{_EXTERNAL}0/24",
@@ -30,8 +44,20 @@ def tasks(settings: Settings, kernel_line: str) -> list[Task]:
             "last": f"{_EXTERNAL}199",
         },
         "instances": {"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"},
+        "ipv6": None,
         "flavor": {"name": "website", "ram": 1024, "vcpus": 1, "disk": 0},
     }
+    if SECOND in settings.families:
+        networks["ipv6"] = {
+            "external": {"cidr": str(EXTERNAL_6), "gateway_ip": address_6("fabric"), "is_dhcp_enabled": False},
+            "instances": {
+                "cidr": str(INSTANCES_6),
+                "gateway_ip": str(INSTANCES_6[1]),
+                "ipv6_ra_mode": "slaac",
+                "ipv6_address_mode": "slaac",
+            },
+            "router": address_6("router"),
+        }
     image = {
         "cloud": CLOUD,
         "folder": GUEST,
@@ -66,25 +92,37 @@ import openstack
 given = json.load(sys.stdin)
 cloud = openstack.connect(cloud=given["cloud"])
 net = cloud.network
-outer, inner, flavor = given["external"], given["instances"], given["flavor"]
+outer, inner, ipv6, flavor = given["external"], given["instances"], given["ipv6"], given["flavor"]
+def subnet(network, family, **words):
+    name = network.name if family == 4 else network.name + "-ipv6"
+    return net.find_subnet(name) or net.create_subnet(name=name, network_id=network.id, ip_version=family, **words)
 external = net.find_network("external") or net.create_network(
     name="external", is_router_external=True, is_shared=False,
     provider_network_type="flat", provider_physical_network="external")
-net.find_subnet("external") or net.create_subnet(
-    name="external", network_id=external.id, ip_version=4, cidr=outer["cidr"], gateway_ip=outer["gateway"],
-    is_dhcp_enabled=False, allocation_pools=[{"start": outer["first"], "end": outer["last"]}])
+addresses = [{"subnet_id": subnet(
+    external, 4, cidr=outer["cidr"], gateway_ip=outer["gateway"], is_dhcp_enabled=False,
+    allocation_pools=[{"start": outer["first"], "end": outer["last"]}]).id}]
 instances = net.find_network("instances") or net.create_network(name="instances", is_shared=True)
-subnet = net.find_subnet("instances") or net.create_subnet(
-    name="instances", network_id=instances.id, ip_version=4, cidr=inner["cidr"], gateway_ip=inner["gateway"])
+inside, anywhere = [subnet(instances, 4, cidr=inner["cidr"], gateway_ip=inner["gateway"])], {"IPv4": "0.0.0.0/0"}
+if ipv6:
+    addresses.append({"subnet_id": subnet(external, 6, **ipv6["external"]).id, "ip_address": ipv6["router"]})
+    inside.append(subnet(instances, 6, **ipv6["instances"]))
+    anywhere["IPv6"] = "::/0"
+# With all of its addresses at once: OVN is not told when the gateway's are changed later.
 router = net.find_router("router") or net.create_router(
-    name="router", external_gateway_info={"network_id": external.id})
-if not list(net.ports(device_id=router.id, network_id=instances.id)):
-    net.add_interface_to_router(router, subnet_id=subnet.id)
+    name="router", external_gateway_info={"network_id": external.id, "external_fixed_ips": addresses})
+ports = net.ports(device_id=router.id, network_id=instances.id)
+routed = {fixed["subnet_id"] for port in ports for fixed in port.fixed_ips}
+for each in inside:
+    if each.id not in routed:
+        net.add_interface_to_router(router, subnet_id=each.id)
 project = cloud.current_project_id
 group = next(iter(net.security_groups(name="default", project_id=project)))
-if not any(rule.remote_ip_prefix == "0.0.0.0/0" for rule in net.security_group_rules(security_group_id=group.id)):
-    net.create_security_group_rule(
-        security_group_id=group.id, direction="ingress", ether_type="IPv4", remote_ip_prefix="0.0.0.0/0")
+rules = {rule.remote_ip_prefix for rule in net.security_group_rules(security_group_id=group.id)}
+for family, prefix in anywhere.items():
+    if prefix not in rules:
+        net.create_security_group_rule(
+            security_group_id=group.id, direction="ingress", ether_type=family, remote_ip_prefix=prefix)
 cloud.compute.find_flavor(flavor["name"]) or cloud.compute.create_flavor(**flavor)
 """
 
