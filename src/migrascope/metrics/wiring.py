@@ -105,12 +105,13 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     """network_wiring_s, and wiring.*: left and came against STOP, the others against RESUME; spoke and router over
     each family."""
     seen = path(recording, windows)
+    planned = SECOND in recording.trial.plan.get("families", [])
+    over_second = [key_of(f"wiring.{name}_s") for name in _BY_FAMILY]
     if seen is None or windows.stop is None or windows.resume is None:
         looked = _followed(recording).height
         reason = "no switchover was seen" if looked else "nobody followed the instance's frames"
-        return {key: missing("s", SOURCE, reason) for key in KEYS}
+        return {key: missing("s", SOURCE, reason if planned or key not in over_second else NOT_PLANNED) for key in KEYS}
     stop, resume = windows.stop, windows.resume
-    planned = SECOND in recording.trial.plan.get("families", [])
     over = path(recording, windows, SECOND) if planned else None
     second = {"spoke": over.spoke, "router": over.router} if over is not None else {}
     against = {
