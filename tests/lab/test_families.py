@@ -33,8 +33,8 @@ before = "3s"
 echo_rate = 100
 stamp_rate = 20
 [visitors]
-new_rate = 5
-kept_rate = 5
+new_rate = 2
+kept_rate = 2
 viewers = 1
 [capture]
 enabled = true
