@@ -26,7 +26,7 @@ families = ["ipv4", "ipv6"]
 [lab]
 stream_family = "ipv6"
 [axes]
-scenario = ["none"]
+scenario = ["offline"]
 [windows]
 before = "3s"
 [probes]
@@ -35,7 +35,7 @@ stamp_rate = 20
 [visitors]
 new_rate = 5
 kept_rate = 5
-viewers = 0
+viewers = 1
 [capture]
 enabled = true
 """
@@ -68,13 +68,19 @@ def test_both_families_were_silent_over_the_same_pause(seen: Measurement) -> Non
 def test_echoes_visits_and_flows_went_over_both(recording: Recording, seen: Measurement) -> None:
     for family in FAMILIES:
         view = recording.over(family)
-        for table in ("echo_reply", "visit", "tcp_info"):
+        for table in ("echo_reply", "visit", "tcp_info", "segment", "arrival"):
             assert view.table(table).height, (family, table)
         assert set(view.table("visit").filter(view.table("visit")["error"] == "")["kind"]) == {"new", "kept"}
     assert set(recording.table("liveness")["source"]) == {"liveness", "liveness-ipv6"}
     for key in ("probe.loss_ratio.before", "probe.loss_ipv6_ratio.before"):
         assert value(seen, key) < 0.02
     assert value(seen, "probe.rtt_ipv6_s.before.p50") < 0.1
+
+
+def test_a_viewer_watched_over_each(seen: Measurement) -> None:
+    for key in ("player_stall_s", "player_stall_ipv6_s"):
+        assert value(seen, key) >= 0
+        assert not seen.metrics[key].at_least
 
 
 def test_stamp_told_the_ways_apart_over_both(recording: Recording, seen: Measurement) -> None:

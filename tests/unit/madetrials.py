@@ -6,7 +6,7 @@ import numpy as np
 from qemuloop import Loop, PagedGuest
 
 from migrascope.mechanism.dirtying import Dirty, Dirtying, WorkingSet
-from migrascope.mechanism.rules import Step
+from migrascope.mechanism.rules import TOP_BYTES, TOP_SHARE, Step
 from migrascope.predict.parameters import Parameters
 from migrascope.predict.request import Guest, Request, Settings
 from migrascope.predict.trials import Outcome, Split, Trial
@@ -23,7 +23,7 @@ def made(rate: float, size: int, link: float, limit_s: float, seed: int, split: 
     really = rate * TRUE.dirty * float(np.exp(random.normal(0, 0.05)))
     # two sizes of first copy, so that what a byte takes and what a migration takes can be told apart
     held = 16 + size
-    guest = PagedGuest.of(64, held, (size, really), seed=seed, empty_last=True)
+    guest = PagedGuest.of(64, held, (size, really), seed=seed, top_bytes=TOP_SHARE * 64 * MIB + TOP_BYTES)
     link_Bps, until_s = TRUE.speed * link, DEADLINE_S - TRUE.lead_s
     seen = Loop(
         guest, link_Bps, lambda _: 1000 * limit_s, until_s=until_s, buffer_bytes=TRUE.backlog_bytes, seed=seed

@@ -32,15 +32,16 @@ class PagedGuest:
 
     @classmethod
     def of(
-        cls, mib: int, held_mib: int, *writers: tuple[int, float], seed: int = 1, empty_last: bool = False
+        cls, mib: int, held_mib: int, *writers: tuple[int, float], seed: int = 1, top_bytes: float | None = None
     ) -> "PagedGuest":
         """writers: each a working set in MiB and how many bytes of pages it writes in a second, at random pages.
-        empty_last: what is empty lies behind all else, not scattered."""
+        top_bytes: of what is held, so much lies behind all that is empty, the rest before; None: it is scattered."""
         random = np.random.default_rng(seed)
-        pages = mib * 256
-        order = random.permutation(held_mib * 256 if empty_last else pages)
+        pages, held = mib * 256, held_mib * 256
+        top = round((top_bytes or 0.0) / PAGE)
+        order = random.permutation(pages if top_bytes is None else held - top)
         rates, zeros = np.zeros(pages), np.ones(pages, dtype=bool)
-        zeros[order[: held_mib * 256]] = False
+        zeros[order[: held - top]] = zeros[pages - top :] = False
         begin = 0
         for size, rate in writers:
             mine = order[begin : begin + size * 256]

@@ -11,7 +11,7 @@ from migrascope.analysis.statistics import Bounds, Paired, bounds_of, paired_dif
 from migrascope.model.disturbance import NONE
 from migrascope.model.kinds import KINDS
 from migrascope.model.schedule import Factors
-from migrascope.model.units import byte_rate_text, duration_text, human, size_text
+from migrascope.model.units import byte_rate_text, duration_text, human, number_of, size_text
 
 EFFECTS = (
     "migration_time_s",
@@ -58,7 +58,7 @@ class Series:
         """A dose as people write it."""
         if self.unit != "workers":
             return human(value, self.unit)
-        return f"{value:g} worker{'s' if value > 1 else ''}"
+        return number_of("worker", value)
 
 
 def dose_of(kind: str) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from migrascope.cli.console import visible
 from migrascope.model.schedule import COMMAND, TrialSpec
+from migrascope.model.units import number_of
 
 if TYPE_CHECKING:
     from migrascope.store.recording import Recording
@@ -62,7 +63,7 @@ class ConsoleProgress:
         self._least_s = math.inf
         self._begin = time.monotonic()
         done = f", {finished} of them finished before" if finished else ""
-        self.step(f"{trials} trials{done}; about {_minutes((trials - finished) * seconds_each)}")
+        self.step(f"{number_of('trial', trials)}{done}; about {_minutes((trials - finished) * seconds_each)}")
 
     def trial_begins(self, spec: TrialSpec) -> None:
         self._trial_began = time.monotonic()

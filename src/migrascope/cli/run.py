@@ -21,7 +21,7 @@ from migrascope.cli.window import Window, on_terminal
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
-from migrascope.model.units import human
+from migrascope.model.units import human, number_of
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.doctor import disturbances
 from migrascope.study.doctor.machine import blocking, browser, ipv6, problems_of
@@ -149,8 +149,9 @@ def _left_by_interrupt(run: RunFolder) -> str:
     """What an interrupted run has, and how it is gone on with."""
     done, planned = len(run.finished()), len(schedule(run.plan()))
     if done == planned:
-        return f"interrupted; all {planned} trials are kept: migrascope show {run.path}"
-    return f"interrupted; {done} of {planned} trials are kept; to go on: migrascope run --resume {run.path}"
+        return f"interrupted; nothing is missing: migrascope show {run.path}"
+    kept = f"{done} of {number_of('trial', planned)} done and kept"
+    return f"interrupted; {kept}; to go on: migrascope run --resume {run.path}"
 
 
 def _chosen(plan: str | None, hosts: str | None) -> str | None:
@@ -262,7 +263,8 @@ def plan(
     out = stdout()
     second = sum(in_second_part(loaded.base_units(), trial.factors) for trial in trials)
     part = f", {second} in a second part" if second else ""
-    head = f"plan {loaded.name}: {len(trials)} trials in {loaded.blocks} block(s) on the {loaded.lab.kind} lab{part}"
+    many = f"{number_of('trial', len(trials))} in {number_of('block', loaded.blocks)}"
+    head = f"plan {loaded.name}: {many} on the {loaded.lab.kind} lab{part}"
     out.print(head, soft_wrap=True)
     for line in _listed(trials, out.width):
         out.print(line, markup=False, soft_wrap=True)

@@ -165,7 +165,8 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
         copy,
         turns[-1] if turns else None,
         lead_s,
-        _median(earlier.speed_Bps for earlier in link),
+        # how far memory is compressed, and what else the processors do meanwhile, is the guest's
+        _median(each.speed_Bps for each in link if each in same) or _median(each.speed_Bps for each in link),
         spread,
         empty_s,
         settle_s,

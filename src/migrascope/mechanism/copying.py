@@ -4,8 +4,8 @@ QEMU (migration/migration.c: migration_iteration_run, migration_update_counters;
 migration_bitmap_sync, migration_trigger_throttle; migration/cpu-throttle.c) sends dirty pages until fewer are left than
 the link carries within the downtime limit, by its rate of the last 100 ms. Then it looks at the dirty bitmap: the guest
 is stopped if there are still fewer, else it goes on, from where it was: first comes what was left at the look, then
-what that added, which was written behind. Here a round is one step: what is sent in it has the mix of all that is left
-of either, and a working set dirties its clean pages by its own D(t).
+what that added, which was written behind. In the first round, parts may say what goes last. Here a round is one step:
+what is sent in it has the mix of all that is left of either, and a working set dirties its clean pages by its own D(t).
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,14 @@ class Way(NamedTuple):
 @dataclass
 class Part:
     """Pages of one kind. left: bytes of them to be sent; way: how these go. written: the working set that they are,
-    None for what is never written. ahead: of left, what was there at the last look, and goes first."""
+    None for what is never written. ahead: of left, what was there at the last look, and goes first. behind: of left,
+    what goes after all else, in the first round."""
 
     left: float
     way: Way
     written: WorkingSet | None = None
     ahead: float = 0.0
+    behind: float = 0.0
 
     def dirtied(self, seconds: float, again: Way) -> float:
         """Looks at what the guest has written in so long since the last look: bytes that were clean and are to be sent
@@ -125,12 +127,26 @@ class Copy:
             seconds += part.ahead * part.way.cost_s
         return pages, seconds
 
+    def _behind(self) -> tuple[float, float]:
+        """Of it what goes last, in the first round, likewise."""
+        pages = seconds = 0.0
+        for part in self.parts:
+            pages += part.behind
+            seconds += part.behind * part.way.cost_s
+        return pages, seconds
+
     def until(self, pages: float, left: Left) -> float:
         """Seconds until no more than so many bytes of pages are left."""
         (ahead, ahead_s), goes = self._ahead(), left.pages - pages
         if goes <= ahead:
             return goes / ahead * ahead_s if ahead > 0 else 0.0
-        return ahead_s + (goes - ahead) / (left.pages - ahead) * (left.seconds - ahead_s)
+        between, between_s = left.pages - ahead, left.seconds - ahead_s
+        if self.rounds == 1:
+            behind, behind_s = self._behind()
+            if pages < behind:
+                return left.seconds - pages / behind * behind_s
+            between, between_s = between - behind, between_s - behind_s
+        return ahead_s + (goes - ahead) / between * between_s if between > 0 else ahead_s
 
     def threshold(self, left: Left) -> float:
         """Bytes of pages below which QEMU would stop the guest, by its rate of late; where nothing is left, by that of
@@ -158,13 +174,32 @@ class Copy:
                 sent += gone * part.way.wire
                 part.ahead -= gone
                 part.left -= gone
-            seconds -= share * ahead_s
+            if share < 1:
+                self.data += sent
+                return sent
+            seconds -= ahead_s
             left = self.left()
-        share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
-        sent += share * left.link
-        for part in self.parts:
-            part.left *= 1 - share
+        if self.rounds == 1:
+            sent += self._take_first(seconds, left)
+        else:
+            share = min(1.0, seconds / left.seconds) if left.seconds > 0 else 1.0
+            sent += share * left.link
+            for part in self.parts:
+                part.left *= 1 - share
         self.data += sent
+        return sent
+
+    def _take_first(self, seconds: float, left: Left) -> float:
+        """The same of what is not ahead, within the first round: what is behind goes when all else is over."""
+        _, behind_s = self._behind()
+        between_s, sent = left.seconds - behind_s, 0.0
+        share = min(1.0, seconds / between_s) if between_s > 0 else 1.0
+        last = min(1.0, max(0.0, seconds - between_s) / behind_s) if behind_s > 0 else 1.0
+        for part in self.parts:
+            between, behind = part.left - part.behind, part.behind
+            sent += (share * between + last * behind) * part.way.wire
+            part.behind = (1 - last) * behind
+            part.left = (1 - share) * between + part.behind
         return sent
 
     def send(self, seconds: float, left: Left) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from migrascope.model.units import number_of
+
 SCHEMA = 1
 PROCESSOR_SHARE = 0.5
 """The share of one core of the guest up to which visits are added. The website's server runs on one core."""
@@ -70,5 +72,5 @@ class Load:
         """Who comes, in words."""
         same = self.new_rate == self.kept_rate
         rates = f"{self.new_rate:g}" if same else f"{self.new_rate:g} new and {self.kept_rate:g} kept"
-        viewers = f", {self.viewers} viewer{'' if self.viewers == 1 else 's'}" if self.scenario != "none" else ""
+        viewers = f", {number_of('viewer', self.viewers)}" if self.scenario != "none" else ""
         return f"{rates} visits/s{' of each kind' if same else ''}{viewers}"

@@ -99,6 +99,11 @@ def byte_rate_text(bytes_per_second: float) -> str:
     return _exact(bytes_per_second, {name: factor for name, factor in BYTE_RATE.items() if "i" not in name})
 
 
+def number_of(noun: str, count: float) -> str:
+    """ "1 trial", "2 trials"."""
+    return f"{count:g} {noun}{'' if count == 1 else 's'}"
+
+
 def at_least_text(text: str, *, at_least: bool) -> str:
     """A number as text, marked where it is a lower bound."""
     return f"≥ {text}" if at_least else text

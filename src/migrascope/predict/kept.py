@@ -15,7 +15,8 @@ from migrascope.predict.predictor import FIGURES, Predictor
 from migrascope.store.atomic import write_whole
 
 FILE = "fitted.json"
-SCHEMA = 1
+SCHEMA = 2
+"""Another one for another mechanism too: parameters are fitted to it."""
 
 
 def keep(path: Path, found: Learnt, table: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
+from migrascope.model.units import number_of
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.dataset import table_of, trials_of
 from migrascope.predict.fit import NotFitted, fit
@@ -46,7 +47,7 @@ class Learnt:
     def words(self, machine: str) -> str:
         """What it is based on. machine: of the run that is predicted."""
         fitted = [
-            f"{each.fitted.trials} trials of {len(each.fitted.cells)} cells, {accelerator}"
+            f"{number_of('trial', each.fitted.trials)} of {number_of('cell', len(each.fitted.cells))}, {accelerator}"
             for accelerator, each in sorted(self.predictors.items())
         ]
         where = "this machine" if self.machines == {machine} else "; ".join(sorted(self.machines)) or "unknown machines"

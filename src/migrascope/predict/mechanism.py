@@ -2,7 +2,7 @@
 
 from migrascope.mechanism import copying
 from migrascope.mechanism.copying import Copy, Course, Part, Way
-from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, Judge
+from migrascope.mechanism.rules import EMPTY_BPS, HEADER, PAGE, TOP_BYTES, TOP_SHARE, Judge
 from migrascope.predict.parameters import Parameters
 from migrascope.predict.request import Request
 
@@ -24,9 +24,13 @@ def _at_request(request: Request, parameters: Parameters) -> Copy:
     dirtying = guest.dirtying.times(parameters.dirty)
     held = max(guest.held_bytes, dirtying.size)
     first, zero = way(settings.wire + HEADER / PAGE), (HEADER + 1) / PAGE
+    # the top holds what is never written, as far as there is as much
+    still, top = held - dirtying.size, min(held, TOP_SHARE * guest.memory_bytes + TOP_BYTES)
+    behind = min(still, top)
+    share = (top - behind) / dirtying.size if top > behind else 0.0
     parts = [
-        Part(held - dirtying.size, first, ahead=held - dirtying.size),
-        *(Part(each.size, first, each, each.size) for each in dirtying.sets),
+        Part(still, first, None, still - behind, behind),
+        *(Part(each.size, first, each, (1 - share) * each.size, share * each.size) for each in dirtying.sets),
         Part(max(0.0, guest.memory_bytes - held), Way(zero, zero / rate + 1 / EMPTY_BPS)),
     ]
     again = way(settings.again + HEADER / PAGE)

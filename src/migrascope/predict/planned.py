@@ -13,12 +13,13 @@ from migrascope.model.disturbance import NONE
 from migrascope.model.plan import Plan
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors, cells
+from migrascope.model.units import number_of
 from migrascope.predict.collected import SET
 from migrascope.predict.learnt import Predicts
-from migrascope.predict.predictor import Prediction
+from migrascope.predict.predictor import Figure, Prediction
 from migrascope.predict.recorded import request_for
 from migrascope.predict.request import Guest, NotPredicted, Request
-from migrascope.predict.texts import FIGURE_TEXTS, aligned, figure_text, percent
+from migrascope.predict.texts import aligned, figure_text, percent
 
 SCHEMA = 1
 HELPS = "run a plan with such a guest and probes.dirty = true, then: migrascope data RUN"
@@ -126,16 +127,23 @@ def as_json(plan: Plan, rows: Sequence[Expected], based_on: str) -> dict[str, An
 
 
 def lines(rows: Sequence[Expected], based_on: str) -> list[str]:
-    """What `predict PLAN` prints."""
+    """What `predict PLAN` prints: of each cell its name, and what is predicted beneath it. Cells that cannot be
+    predicted for the same reason share its line."""
     factors = [row.factors for row in rows]
-    table = [["cell", "", "time", "pause", "data", "ends", "sampled"]]
-    said = []
+    names, figures = list[str](), list[list[str]]()
+    without: dict[str, list[str]] = {}
     for number, row in enumerate(rows, start=1):
-        label = row.factors.label(factors)
+        name = f"{number} {row.factors.label(factors)}".rstrip()
         if row.prediction is None:
-            said.append(f"{number} {label}: {row.why}")
+            without.setdefault(row.why, []).append(name)
             continue
-        figures = [figure_text(row.prediction, name) for name in FIGURE_TEXTS]
-        table.append([str(number), label, *figures, percent(row.prediction.ends), f"{row.sampled} trials"])
-    shown = [*aligned(table), "", f"based on {based_on}"] if len(table) > 1 else []
-    return [*shown, *said]
+        of_cell = (f"{title} {figure_text(row.prediction, figure)}" for figure, title in _TITLES.items())
+        names.append(f"{name} ({number_of('trial', row.sampled)} sampled)")
+        figures.append([*of_cell, f"ends {percent(row.prediction.ends)}"])
+    shown = [line for name, line in zip(names, aligned(figures), strict=True) for line in (name, f"  {line}")]
+    based = ["", f"based on {based_on}"] if shown else []
+    said = [line for why, cells in without.items() for line in ("", why, *(f"  {name}" for name in cells))]
+    return [*shown, *based, *said]
+
+
+_TITLES: dict[Figure, str] = {"time_s": "time", "pause_s": "pause", "data_bytes": "data"}

@@ -38,7 +38,13 @@ def figure_text(prediction: Prediction, figure: Figure) -> str:
     text = FIGURE_TEXTS[figure]
     value = text(getattr(prediction.course, figure) if prediction.course.ends else None)
     interval = prediction.intervals.get(figure)
-    return value if interval is None else f"{value} ({text(interval.low)} to {text(interval.high)})"
+    if interval is None:
+        return value
+    low, high = text(interval.low), text(interval.high)
+    unit = value.rpartition(" ")[2]
+    if low.endswith(f" {unit}") and high.endswith(f" {unit}"):
+        low, high = low.removesuffix(f" {unit}"), high.removesuffix(f" {unit}")
+    return f"{value} ({low}–{high})"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

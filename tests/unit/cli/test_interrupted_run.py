@@ -31,4 +31,4 @@ def test_it_says_what_is_kept_and_how_to_go_on(
     (run,) = (tmp_path / "runs").glob("2*")
     assert len(RunFolder(run).finished()) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert f"interrupted; 1 of 2 trials are kept; to go on: migrascope run --resume {run}" in said
+    assert f"interrupted; 1 of 2 trials done and kept; to go on: migrascope run --resume {run}" in said

@@ -126,7 +126,7 @@ def test_what_a_table_taught_is_used_without_a_word_where_it_is_here(tmp_path: P
     kept.keep(table.with_name("fitted.json"), taught, table)
     ended = migrascope("predict", folder=tmp_path)
     assert ended.code == 0
-    assert "based on 77 trials of 1 cells, none, on unknown machines (data/trials.parquet)" in ended.stdout
+    assert "based on 77 trials of 1 cell, none, on unknown machines (data/trials.parquet)" in ended.stdout
     assert "within their intervals of 90 %" in ended.stdout
     assert migrascope("predict", "--data", "data", folder=tmp_path).code == 0
 

@@ -107,6 +107,13 @@ def test_many_do_but_for_the_outermost() -> None:
     assert found == pytest.approx((0.051, 0.088))
 
 
+def test_what_the_same_guest_showed_says_how_fast_its_memory_goes() -> None:
+    others = [replace(past(0.05), factors=replace(FACTORS, resident_bytes=size), speed_Bps=1e8) for size in (1, 2, 3)]
+    own = replace(past(0.05), speed_Bps=4e8)
+    assert known(FACTORS, [own, *others]).speed_Bps == 4e8
+    assert known(replace(FACTORS, resident_bytes=4), [own, *others]).speed_Bps == 1e8
+
+
 def test_what_the_plan_has_filled_is_in_the_first_copy() -> None:
     filled = replace(FACTORS, resident_bytes=500_000_000)
     found = known(filled, [past(0.05)])

@@ -33,3 +33,22 @@ def test_what_was_left_at_a_look_goes_before_what_that_added() -> None:
     copy.send(110e6 / 120e6, copy.left())
     assert (plain.left, written.left) == pytest.approx((0.0, 30e6))
     assert copy.data == pytest.approx(190e6)
+
+
+def test_what_goes_last_is_left_when_all_else_is_over() -> None:
+    """60 MB, then 300 MB in no time worth the name, then 12 MB: a limit of 36 MB is reached between the two."""
+    first, empty, last = Part(60e6, WAY, ahead=60e6), Part(300e6, Way(1e-3, 1e-12)), Part(12e6, WAY, behind=12e6)
+    copy = Copy(Rules((Step(0.0, 0.3),)), [first, empty, last], WAY, 0.04, 0.0, 0.0, 0.0, Judge(0.0))
+    left = copy.left()
+    assert copy.until(312e6, left) == pytest.approx(0.5)
+    assert copy.until(36e6, left) == pytest.approx(0.5, abs=1e-3)
+    assert copy.until(6e6, left) == pytest.approx(0.55, abs=1e-3)
+    copy.send(0.5 + 300e-6, left)
+    assert (first.left, empty.left, last.left) == pytest.approx((0.0, 0.0, 12e6), abs=1.0)
+    copy.send(0.05, copy.left())
+    assert (last.left, last.behind) == pytest.approx((6e6, 6e6))
+    assert copy.until(0.0, copy.left()) == pytest.approx(0.05)
+    copy.look()
+    assert copy.until(3e6, copy.left()) == pytest.approx(0.025)
+    copy.send(0.05, copy.left())
+    assert copy.left().pages == pytest.approx(0.0, abs=1.0)

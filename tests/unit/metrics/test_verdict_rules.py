@@ -157,7 +157,7 @@ def test_one_visit_that_failed_and_one_that_came_late_make_no_outage() -> None:
     visits = list(TRUE.visits)
     visits[-2] = visits[-2]._replace(answered_ns=0)
     visits[-1] = visits[-1]._replace(answered_ns=visits[-1].answered_ns + 4 * NS)
-    assert "of 2 visit(s) alone" in of("unknown", replace(TRUE, visits=visits)).text
+    assert "of 2 visits alone" in of("unknown", replace(TRUE, visits=visits)).text
 
 
 def test_one_unanswered_question_makes_nobody_lost() -> None:

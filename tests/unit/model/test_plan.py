@@ -316,7 +316,7 @@ def test_plans_with_a_second_part_take_no_longer_than_people_wait_and_are_listed
     assert told["seconds"] <= 60 * most_min
     assert app(["plan", name, "--lab", lab], result_action="return_value") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"plan {name}: {trials} trials in 6 block(s) on the {lab} lab, {second} in a second part"
+    assert lines[0] == f"plan {name}: {trials} trials in 6 blocks on the {lab} lab, {second} in a second part"
     until = next(place for place, line in enumerate(lines) if line.startswith("missing here: "))
     assert all(len(line) <= 80 for line in lines[:until])
     assert ["trial", "block", "direction", "scenario", "downtime_limit", "resident"] in [line.split() for line in lines]

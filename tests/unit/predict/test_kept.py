@@ -7,7 +7,7 @@ from madetrials import made
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.conformal import Margin
 from migrascope.predict.fit import Fitted, Scope
-from migrascope.predict.kept import FILE, keep, kept
+from migrascope.predict.kept import FILE, SCHEMA, keep, kept
 from migrascope.predict.learnt import Learnt
 from migrascope.predict.parameters import Parameters
 from migrascope.predict.predictor import Figure, Predictor
@@ -45,6 +45,7 @@ def test_of_another_table_or_broken_it_is_none(tmp_path: Path) -> None:
     table.write_bytes(b"more rows")
     assert kept(path, table) is None
     text = path.read_text()
-    for broken in ("", "[]", "{}", text[:-200], text.replace('"schema": 1', '"schema": 0'), text.replace("QEMU", "K")):
+    older = text.replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA - 1}')
+    for broken in ("", "[]", "{}", text[:-200], older, text.replace("QEMU", "K")):
         path.write_text(broken)
         assert kept(path) is None

@@ -10,7 +10,7 @@ from qemuloop import Loop, PagedGuest
 
 from migrascope.mechanism.copying import Course
 from migrascope.mechanism.dirtying import Dirtying, WorkingSet
-from migrascope.mechanism.rules import Step
+from migrascope.mechanism.rules import TOP_BYTES, TOP_SHARE, Step
 from migrascope.model.policy import BUILT_IN, AutoConverge, Moment, Multifd, Policy, PostCopy, Xbzrle
 from migrascope.predict.mechanism import course
 from migrascope.predict.parameters import Parameters
@@ -41,7 +41,7 @@ def limited(limit_s: float) -> Settings:
 def paged(wanted: Request, *writers: tuple[int, float], seed: int = 1, **loop: object) -> Loop:
     """The loop of a guest of the same kind."""
     memory, held = (int(size / MIB) for size in (wanted.guest.memory_bytes, wanted.guest.held_bytes))
-    guest = PagedGuest.of(memory, held, *writers, seed=seed, empty_last=True)
+    guest = PagedGuest.of(memory, held, *writers, seed=seed, top_bytes=TOP_SHARE * memory * MIB + TOP_BYTES)
     steps = wanted.settings.limits
 
     def limit_ms(now_s: float) -> float:
@@ -66,6 +66,22 @@ def test_it_goes_as_qemu_s_loop_does(writers: tuple[tuple[int, float], ...], lim
     # whether the last look just fits is chance: a turn of 50 ms more or less
     assert found.pause_s == pytest.approx(seen.pause_s, abs=0.05 + 0.15 * limit_s)
     assert abs(found.rounds - seen.looks) <= 1 + seen.looks // 8
+
+
+def test_what_lies_behind_the_empty_memory_is_left_at_the_stop_where_the_limit_allows_it() -> None:
+    """An idle guest: a long limit fits when the empty memory is over, and a short one when nothing is left."""
+    top_s = (TOP_SHARE * 256 * MIB + TOP_BYTES) / 20e6
+    for limit_s, pause_s in ((0.03, 0.0), (1.0, top_s)):
+        wanted = request(memory=256, held=160, link=20e6, settings=limited(limit_s))
+        found = course(wanted, BARE)
+        assert found.pause_s == pytest.approx(pause_s, abs=0.05)
+        assert found.pause_s == pytest.approx(paged(wanted).run().pause_s, abs=0.05)
+
+
+def test_a_guest_that_holds_less_than_that_holds_it_all_behind() -> None:
+    found = course(request(memory=64, held=2, link=20e6, settings=limited(1.0)), BARE)
+    assert found.ends
+    assert found.data_bytes == pytest.approx(2 * MIB * (1 + 8 / 4096) + 62 * MIB * 9 / 4096)
 
 
 def test_what_never_fits_never_ends() -> None:

@@ -69,6 +69,10 @@ def test_every_cell_is_predicted_or_says_why_not(table: pl.DataFrame) -> None:
     assert "migrate it once with XBZRLE" in whys["xbzrle", False]
     text = "\n".join(lines(rows, "nothing"))
     assert "based on nothing" in text
+    assert [text.count(why) for why in dict.fromkeys(row.why for row in rows if row.why)] == [1] * len(
+        set(whys.values())
+    )
+    assert max(map(len, lines([row for row in rows if row.prediction is not None], "nothing"))) <= 80
     assert json.loads(json.dumps(as_json(plan, rows, "nothing")))["cells"][0]["sampled_trials"] == 3
 
 

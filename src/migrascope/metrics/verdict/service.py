@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from migrascope.metrics.verdict.spans import NS, Times
 from migrascope.model.postcheck import PostCheck
+from migrascope.model.units import number_of
 from migrascope.model.verdict import Statement, Verdict
 
 WEBSITE, MEMORY, CONSOLE, HEARTBEAT, INCARNATION = "website", "memory", "console", "heartbeat", "incarnation"
@@ -40,7 +41,7 @@ def website(visits: Sequence[Visit], outage_s: float, times: Times) -> Statement
     again = bool(answered) and end <= answered[-1]
     said = f"recovered after {silence:.1f} s" if again else f"no answer for the last {silence:.1f} s"
     if silence > outage_s and asked < FEWEST_ASKED:
-        return Statement(WEBSITE, "unknown", f"{said}, of {asked} visit(s) alone, {times.said(start)}")
+        return Statement(WEBSITE, "unknown", f"{said}, of {number_of('visit', asked)} alone, {times.said(start)}")
     if silence > outage_s:
         return times.statement(WEBSITE, "service lost", f"{said}, silent {times.said(start)}", (start, end))
     if any(0 < visit.answered_ns < visit.due_ns for visit in visits):

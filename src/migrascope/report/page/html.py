@@ -12,6 +12,7 @@ from markupsafe import Markup
 from migrascope.analysis.outcome import nothing, overload
 from migrascope.analysis.results import CONCLUSIONS
 from migrascope.analysis.summary import Summary
+from migrascope.model.units import number_of
 from migrascope.report.charts import specifications
 from migrascope.report.charts.timeline import Timeline
 from migrascope.report.columns import LEGEND, caution, factor_title, first_line, shown_factors, widened
@@ -60,7 +61,7 @@ def render(
         conclusions=[finding for finding in conclusions if finding.verdict != "unknown"],
         still_open=[finding for finding in conclusions if finding.verdict == "unknown"],
         checks=[f for f in summary.findings if f.topic not in CONCLUSIONS],
-        trials_total=len(summary.trials),
+        trials_total=number_of("trial", len(summary.trials)),
         trials_failed=sum(cell.failed for cell in summary.cells),
         costs=sections.costs(summary, shown),
         legend=" ".join(words for words in (LEGEND, widened(summary)) if words),

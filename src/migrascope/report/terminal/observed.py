@@ -17,7 +17,7 @@ from migrascope.model.observation import (
     Silent,
     Target,
 )
-from migrascope.model.units import duration_text, human
+from migrascope.model.units import duration_text, human, number_of
 
 _HEADER_BYTES, _HEADER_6_BYTES = 20, 40
 _WAYS = {"icmp-raw": "a raw socket", "icmp-ping": "the kernel's ping socket"}
@@ -55,7 +55,7 @@ def total(targets: Sequence[Target], for_s: float | None) -> str:
     )
     among = ""
     if kept:
-        among = f", {segments:g} of them on {len(kept)} kept TCP connection{'' if len(kept) == 1 else 's'}"
+        among = f", {segments:g} of them on {number_of('kept TCP connection', len(kept))}"
     if booted:
         among += f"{',' if not kept else ' and'} {boots:g} {'of them ' if not kept else ''}for a boot id"
     until = "until Ctrl-C" if for_s is None else f"for {duration_text(for_s)}"
@@ -95,7 +95,7 @@ def _blackout(event: Blackout) -> str:
     short = event.seconds < 1
     length = f"{1000 * event.seconds:.0f} ms" if short else f"{event.seconds:.2f} s"
     bound = f"{1000 * event.bound_s:.2g}" if short else f"{event.bound_s:.2g}"
-    lost = f"{event.lost} probe{'' if event.lost == 1 else 's'} lost"
+    lost = f"{number_of('probe', event.lost)} lost"
     fate = f"probes held back, {lost}" if event.late else lost
     if event.at_least:
         return f"blackout of at least {length}, not over: {lost}"
@@ -128,7 +128,7 @@ def _end(event: End) -> str:
     loss = f"{human(event.loss_ratio, 'ratio')} lost" if event.loss_ratio is not None else "none is known to be lost"
     trip = [f"round trip {human(event.rtt_s, 's')}"] if event.rtt_s is not None else []
     longest = [f"{human(event.rtt_max_s, 's')} at most"] if event.rtt_max_s is not None else []
-    many = f"{event.blackouts} blackout{'' if event.blackouts == 1 else 's'}"
+    many = f"{number_of('blackout', event.blackouts)}"
     in_all = f", {human(event.blackout_total_s, 's')} in all" if event.blackouts else ""
     return f"{label}: {event.sent} probes, {loss}, {', '.join([*trip, *longest])}, {many}{in_all}"
 
