@@ -34,7 +34,7 @@ from observer_process import Observer, guest_up
 LENGTHS_S = (0.1, 0.2, 0.5, 1.0)
 QUIET_S, REST_S = 15.0, 3.5
 RATE = 500
-_IPV4, _HEADERS = 0x0800, 14 + 20 + 1
+_ALL, _HEADERS = 3, 14 + 20 + 1
 PAUSED, ANSWERED, CUT = "blackout, paused", "blackout, paused, until the guest answered", "blackout, cut"
 WITHIN_S, SHARE, BLACKOUT_S = 0.005, 0.95, 0.0025
 
@@ -51,12 +51,13 @@ class Outage:
 
 
 class Answers:
-    """The echo replies that a guest sends, as they come out of its tap."""
+    """The echo replies that a guest sends, as they come out of its tap: before its bridge, which takes them from all that
+    ask for one protocol alone."""
 
     def __init__(self, space: Namespace, tap: str) -> None:
-        self._socket = space.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_IPV4)))
+        self._socket = space.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL)))
         self._socket.setblocking(False)
-        self._socket.bind((tap, _IPV4))
+        self._socket.bind((tap, _ALL))
         stamp(self._socket)
         self._seen: list[int] = []
 
@@ -67,7 +68,8 @@ class Answers:
     def read(self) -> None:
         """Takes what has come."""
         for arrival in arrivals(self._socket, 10_000, _HEADERS):
-            if len(arrival.data) == _HEADERS and (arrival.data[23], arrival.data[34]) == (socket.IPPROTO_ICMP, 0):
+            kind, protocol, icmp = arrival.data[12:14], arrival.data[23:24], arrival.data[34:35]
+            if (kind, protocol, icmp) == (b"\x08\x00", bytes([socket.IPPROTO_ICMP]), b"\0"):
                 self._seen.append(arrival.wall_ns)
 
     def __enter__(self) -> Self:
