@@ -51,7 +51,7 @@ class Outage:
 
 
 class Answers:
-    """The echo replies that a guest sends, as they come out of its tap: before its bridge, which takes them from all that
+    """The echo replies that a guest sends, as they come out of its tap, before its bridge takes them from all that
     ask for one protocol alone."""
 
     def __init__(self, space: Namespace, tap: str) -> None:
