@@ -11,7 +11,6 @@ from cloudtrial import ANSWER, MS, POLL, Cloud, S, api_only, record
 from faketrial import record as record_qemu
 
 from migrascope.metrics import openstack, steps
-from migrascope.metrics.family import NOT_PLANNED
 from migrascope.metrics.hostclock import HostClock, Reading
 from migrascope.metrics.trial import examine, measure
 from migrascope.metrics.windows import windows_of
@@ -54,7 +53,6 @@ def test_on_another_lab_each_says_why_it_is_not_there(tmp_path: Path) -> None:
         "no API was asked to migrate",
         "no libvirt was in reach",
         "nobody followed the instance's frames",
-        NOT_PLANNED,
     }
 
 
