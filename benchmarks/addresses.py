@@ -28,6 +28,8 @@ from migrascope.node.cpu import process_cpu_ns
 from migrascope.node.link import take_up
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
+from migrascope.node.register import Register
+from migrascope.node.takedown import Cleaned, remove
 from migrascope.node.wait import wait_until
 from migrascope.study.runs.environment import environment
 from observer_process import Observer
@@ -40,7 +42,8 @@ SERVER = "import socket, time\nserver = socket.create_server(('', 80))\ntime.sle
 @contextmanager
 def joined() -> Iterator[tuple[Namespace, Namespace]]:
     """The observer's namespace, and one that has all addresses."""
-    first, second = (Namespace(f"ms-addresses-{os.getpid()}-{role}") for role in ("observer", "observed"))
+    register = Register.create()  # so that `migrascope clean` finds what a kill leaves
+    first, second = (register.namespace(role) for role in ("observer", "observed"))
     try:
         for namespace in (first, second):
             namespace.create()
@@ -51,8 +54,7 @@ def joined() -> Iterator[tuple[Namespace, Namespace]]:
             second.configure(partial(take_up, interface="v0", address=f"{address}/24"))
         yield first, second
     finally:
-        first.delete()
-        second.delete()
+        remove(register, Cleaned())
 
 
 async def answered_elsewhere(*spaces: Namespace) -> None:

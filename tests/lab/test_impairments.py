@@ -6,7 +6,6 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from migrascope.lab.injectors.lab_links import LabLinks
 from migrascope.lab.injectors.links import LinkRate, OneWay
 from migrascope.lab.injectors.losses import AnnouncementLoss, LinkLoss
 from migrascope.lab.injectors.neighbours import NOBODY, StaleNeighbour
-from migrascope.node.link import Link, rate_of, take_up
+from migrascope.node.link import Link, give_ipv6, rate_of
 from migrascope.node.namespace import Namespace
 
 pytestmark = pytest.mark.lab
@@ -274,8 +273,7 @@ async def test_a_router_sends_to_nobody_until_it_is_healed(lab_links: LabLinks, 
     fabric, host = lab_links.fabric, lab_links.nodes["host-a"]
     if ":" in near:
         for space, address in ((fabric, router), (host, near)):
-            space.allow_ipv6("migration")
-            space.configure(partial(take_up, interface="migration", address=f"{address}/64"))
+            give_ipv6(space, "migration", address)
     family = socket.AF_INET6 if ":" in near else socket.AF_INET
     heard: socket.socket = host.call(lambda: socket.socket(family, socket.SOCK_DGRAM))
     said: socket.socket = fabric.call(lambda: socket.socket(family, socket.SOCK_DGRAM))

@@ -83,13 +83,13 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
     if os.geteuid() != 0:
         raise Problem("doctor of a cloud needs root, as runs do: sudo ./migrascope doctor --cloud NAME")
     plan = load(name, Options(lab="openstack", cloud=cloud)) if name else Plan(axes=Axes(scenario=["none", "offline"]))
-    if testbed is not None:
-        client: Namespace | None = Testbed(testbed).topology.namespaces["client"]
-    else:
-        client = Namespace(plan.cloud.visitors) if plan.cloud.visitors else None
+    ours = Testbed(testbed) if testbed is not None else None
+    client = Namespace(plan.cloud.visitors) if plan.cloud.visitors else None
+    if ours is not None:
+        client = ours.topology.namespaces["client"]
     doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, client, hosts_in_reach=testbed is not None)
     found = doctor.checks()
-    ovn: set[Need] = {"ovn"} if testbed is not None and Testbed(testbed).settings.network == "ovn" else set()
+    ovn: set[Need] = {"ovn"} if ours is not None and ours.settings.network == "ovn" else set()
     reasons = availability(plan, doctor.reach | ovn)
     ready = not any(check.blocks for check in found)
     if json:

@@ -166,7 +166,8 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
         turns[-1] if turns else None,
         lead_s,
         # how far memory is compressed, and what else the processors do meanwhile, is the guest's
-        _median(each.speed_Bps for each in link if each in same) or _median(each.speed_Bps for each in link),
+        _median(each.speed_Bps for each in same if _link(each.factors) == _link(factors))
+        or _median(each.speed_Bps for each in link),
         spread,
         empty_s,
         settle_s,

@@ -23,6 +23,12 @@ _QUEUE_S = 0.005
 _MTU = 1500
 
 
+def give_ipv6(space: Namespace, interface: str, address: str) -> None:
+    """Turns IPv6 on for an interface that is there, and gives it an address of a /64."""
+    space.allow_ipv6(interface)
+    space.configure(lambda routes: take_up(routes, interface, f"{address}/64"))
+
+
 @dataclass(frozen=True)
 class Port:
     """One node on one link: the interface in the node carries the link's name, `port` is its end in the fabric.

@@ -22,6 +22,7 @@ from migrascope.predict.request import Guest, NotPredicted, Request
 from migrascope.predict.texts import aligned, figure_text, percent
 
 SCHEMA = 1
+_TITLES: dict[Figure, str] = {"time_s": "time", "pause_s": "pause", "data_bytes": "data"}
 HELPS = "run a plan with such a guest and probes.dirty = true, then: migrascope data RUN"
 LOAD = (
     "scenario", "memory_bytes", "cache", "resident_bytes", "vcpus", "write_Bps", "write_set_bytes", "write_pattern",
@@ -144,6 +145,3 @@ def lines(rows: Sequence[Expected], based_on: str) -> list[str]:
     based = ["", f"based on {based_on}"] if shown else []
     said = [line for why, cells in without.items() for line in ("", why, *(f"  {name}" for name in cells))]
     return [*shown, *based, *said]
-
-
-_TITLES: dict[Figure, str] = {"time_s": "time", "pause_s": "pause", "data_bytes": "data"}

@@ -13,12 +13,11 @@ instances' own: there are no floating ones.
 """
 
 import socket
-from functools import partial
 
 from pyroute2 import IPRoute
 
 from migrascope.model.plan import LINKS
-from migrascope.node.link import Link, rate_of, take_up
+from migrascope.node.link import Link, give_ipv6, rate_of
 from migrascope.node.namespace import Namespace, has_ipv6
 from migrascope.node.register import Register
 from migrascope.node.takedown import Cleaned, take_down
@@ -79,8 +78,7 @@ class Topology:
     def _add_ipv6(self) -> None:
         client = self.namespaces["client"]
         for node, space in (("fabric", self.fabric), ("client", client)):
-            space.allow_ipv6("external")
-            space.configure(partial(take_up, interface="external", address=f"{address_6(node)}/64"))
+            give_ipv6(space, "external", address_6(node))
         client.configure(_route_to_instances)
 
     def rates(self) -> dict[str, float]:

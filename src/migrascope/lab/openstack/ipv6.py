@@ -13,7 +13,7 @@ from typing import Any
 from migrascope.cloud.client import Cloud, CloudError
 from migrascope.node.namespace import Namespace
 
-ROUTERS = (
+_ROUTERS = (
     "network:router_interface",
     "network:router_interface_distributed",
     "network:ha_router_replicated_interface",
@@ -37,21 +37,20 @@ def subnet_of(cloud: Cloud, network: str) -> Any:
         wanted = " or ".join(_OWN)
         raise CloudError(f"{where} has no subnet of IPv6 by {wanted} ({modes}): the guest does no other; {_LEAVE}")
     # Without a mode of advertisements Neutron leaves these to a router outside.
-    advertised = _with_router(cloud, network) | {subnet.id for subnet in found if subnet.ipv6_ra_mode is None}
+    advertised = {
+        str(fixed["subnet_id"]) for port in router_ports(cloud, network_id=network) for fixed in port.fixed_ips or []
+    }
+    advertised |= {subnet.id for subnet in found if subnet.ipv6_ra_mode is None}
     chosen = next((subnet for subnet in found if subnet.id in advertised), None)
     if chosen is None:
         raise CloudError(f"{where}: no router is on {found[0].cidr} and advertises it: add one, or {_LEAVE}")
     return chosen
 
 
-def _with_router(cloud: Cloud, network: str) -> set[str]:
+def router_ports(cloud: Cloud, **query: str) -> list[Any]:
+    """The ports by which routers are on networks, but for the external ones. query: what else Neutron is asked for."""
     ports = cloud.connection.network.ports
-    rows = [
-        port
-        for owner in ROUTERS
-        for port in cloud.idempotent(lambda owner=owner: list(ports(device_owner=owner, network_id=network)))  # type: ignore[misc]
-    ]
-    return {str(fixed["subnet_id"]) for port in rows for fixed in port.fixed_ips or []}
+    return cloud.idempotent(lambda: [port for owner in _ROUTERS for port in ports(device_owner=owner, **query)])
 
 
 def address_in(prefix: str, fixed: Iterable[dict[str, Any]]) -> str:

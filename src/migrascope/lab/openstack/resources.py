@@ -14,7 +14,7 @@ from migrascope.cloud.server import Server
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.openstack.attachments import detach, orphaned
 from migrascope.lab.openstack.image import image_of
-from migrascope.lab.openstack.ipv6 import ROUTERS, address_in, subnet_of
+from migrascope.lab.openstack.ipv6 import address_in, router_ports, subnet_of
 from migrascope.lab.openstack.ownership import InstanceRequest
 from migrascope.model import stamp
 from migrascope.model.family import SECOND, Family
@@ -98,8 +98,7 @@ class Resources:
 
     def _routed(self) -> set[str]:
         """The networks that a router's port is on, but for the external ones."""
-        ports = [port for owner in ROUTERS for port in self._all(self._network.ports, device_owner=owner)]
-        return {str(port.network_id) for port in ports}
+        return {str(port.network_id) for port in router_ports(self.cloud)}
 
     def _all(self, listing: Callable[..., Iterable[Any]], **query: Any) -> list[Any]:
         return self.cloud.idempotent(lambda: list(listing(**query)))

@@ -24,7 +24,7 @@ from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.plan import LINKS
 from migrascope.model.schedule import HOSTS
 from migrascope.model.storage import COPIED, Storage
-from migrascope.node.link import Link, add_bridge, add_to_bridge, take_up
+from migrascope.node.link import Link, add_bridge, add_to_bridge, give_ipv6
 from migrascope.node.namespace import Namespace, index_of
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.register import Register
@@ -104,7 +104,7 @@ class Topology:
             self._add_ipv6()
         if self.stream == SECOND:
             for host in HOSTS:
-                self._give_ipv6(self.nodes[host], host, "migration")
+                give_ipv6(self.nodes[host], "migration", _address_6(host, "migration"))
         for host in HOSTS:
             add_bridge(self.nodes[host], BRIDGE)
             add_to_bridge(self.nodes[host], "tenant", BRIDGE)
@@ -115,15 +115,10 @@ class Topology:
         for link in _ROUTED:
             routed = [node for node in ("fabric", *_JOINED[link]) if node not in HOSTS]
             for node in routed:
-                self._give_ipv6(spaces[node], node, link)
+                give_ipv6(spaces[node], link, _address_6(node, link))
                 if node != "fabric":
                     spaces[node].configure(partial(_default_route_6, gateway=_address_6("fabric", link)))
         self.fabric.write_sysctl("net/ipv6/conf/all/forwarding", "1")
-
-    @staticmethod
-    def _give_ipv6(space: Namespace, node: str, link: str) -> None:
-        space.allow_ipv6(link)
-        space.configure(partial(take_up, interface=link, address=f"{_address_6(node, link)}/64"))
 
     def stream_address(self, host: str) -> str:
         """To which address of a host the memory goes."""
