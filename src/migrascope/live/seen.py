@@ -70,7 +70,7 @@ class Seen:
         if self._alone:
             self._progress.take(news.rows)
         for table, rows in news.rows.items():
-            self.newest_ns = max(self.newest_ns, *(written_ns(table, row.values) for row in rows))
+            self.newest_ns = max([self.newest_ns, *(written_ns(table, row.values) for row in rows)])
         self._broken = tuple(f"{name}: {why}" for name, why in sorted(news.broken.items()))
 
     def _event(self, event: Event) -> None:

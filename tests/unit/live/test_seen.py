@@ -168,8 +168,10 @@ def test_followed_and_replayed_the_end_is_the_same(tmp_path: Path) -> None:
     opened = run.open_trial(1)
     facts = FakeTrials(PLAN).run_now(SPEC, opened)
     followed, replayed = seen(), seen()
-    followed.take(TrialFollower(run.path, 1, TABLES).news())
+    follower = TrialFollower(run.path, 1, TABLES)
+    followed.take(follower.news())
     run.seal_trial(opened, facts)
+    followed.take(follower.news())  # all of it was in the spools already
     news = TrialFollower(run.path, 1, TABLES).news()
     replayed.take(news)
     end_ns = Replay(news).end_ns
