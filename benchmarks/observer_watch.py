@@ -34,8 +34,11 @@ scenario = ["none"]
 [windows]
 before = "2s"
 [visitors]
+new_rate = 15
+kept_rate = 15
 viewers = 0
 """
+"""The load is fixed: one that is found anew would differ within a pair."""
 
 
 class Watcher:

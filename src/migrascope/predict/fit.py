@@ -117,19 +117,23 @@ class Fitted:
             raise NotPredicted(f"cannot be predicted, because {'; '.join(why)}; migrate such guests, and fit again")
         return self.model.course(request, self.parameters)
 
-    def ends(self, request: Request) -> float:
-        """The probability that it ends before its deadline: the share of dirty rates, spread as they were seen to be,
-        with which the model's does."""
-        return probability(self.model, request, self.parameters)
+    def courses(self, request: Request) -> list[Course]:
+        """What comes of it with each of fifteen dirty rates, equally likely, spread as they were seen to be."""
+        return courses(self.model, request, self.parameters)
 
 
-def probability(model: Model, request: Request, parameters: Parameters) -> float:
-    """As `Fitted.ends`. Never 0 or 1: fifteen rates were tried, and one failure more or less is always possible."""
-    ended = sum(
-        model.course(request, replace(parameters, dirty=parameters.dirty * exp(parameters.spread * z))).ends
+def courses(model: Model, request: Request, parameters: Parameters) -> list[Course]:
+    """As `Fitted.courses`."""
+    return [
+        model.course(request, replace(parameters, dirty=parameters.dirty * exp(parameters.spread * z)))
         for z in _QUANTILES
-    )
-    return (ended + 0.5) / (_CHANCES + 1)
+    ]
+
+
+def probability(equally_likely: Sequence[Course]) -> float:
+    """That it ends before its deadline: the share of those that do. Never 0 or 1: few were tried, and one failure more
+    or less is always possible."""
+    return (sum(course.ends for course in equally_likely) + 0.5) / (len(equally_likely) + 1)
 
 
 _QUANTILES = [NormalDist().inv_cdf((at + 0.5) / _CHANCES) for at in range(_CHANCES)]
@@ -237,7 +241,8 @@ def _residual(predicted: Course, trial: Trial) -> tuple[float, float, float]:
 
 def _surprise(model: Model, trials: Sequence[Trial], weights: Sequence[float], parameters: Parameters) -> float:
     total = 0.0
-    chances = {request: probability(model, request, parameters) for request in {trial.request for trial in trials}}
+    requests = {trial.request for trial in trials}
+    chances = {request: probability(courses(model, request, parameters)) for request in requests}
     for trial, weight in zip(trials, weights, strict=True):
         chance = chances[trial.request]
         total -= weight * log(chance if trial.outcome.ended else 1 - chance)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from migrascope.mechanism.copying import Course
 from migrascope.predict.conformal import LEVEL, Margin, margin
-from migrascope.predict.fit import Fitted, NotFitted
+from migrascope.predict.fit import Fitted, NotFitted, probability
 from migrascope.predict.request import Request
 from migrascope.predict.trials import Outcome, Trial, by_cell
 
@@ -26,13 +26,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class Prediction:
-    """course: the likeliest. ends: the probability that it ends before its deadline. intervals: of each figure, given
-    that it ends; whys: why a figure has none."""
+    """course: the likeliest. courses: others, each as likely as the next. intervals: of each figure, given that it
+    ends; whys: why a figure has none."""
 
     course: Course
-    ends: float
+    courses: Sequence[Course]
     intervals: Mapping[Figure, Interval]
     whys: Mapping[Figure, str]
+
+    @property
+    def ends(self) -> float:
+        """The probability that it ends before its deadline."""
+        return probability(self.courses)
 
     def as_json(self) -> dict[str, Any]:
         """For programs, in base units."""
@@ -104,7 +109,7 @@ class Predictor:
                 whys[figure] = reach.why
             else:
                 intervals[figure] = around(figure, value, reach.value)
-        return Prediction(course, self.fitted.ends(request), intervals, whys)
+        return Prediction(course, self.fitted.courses(request), intervals, whys)
 
 
 def _scores(figure: Figure, course: Callable[[Request], Course], trials: Sequence[Trial]) -> dict[str, list[float]]:

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from migrascope.mechanism.copying import Course
 from migrascope.mechanism.dirtying import Dirtying, WorkingSet
 from migrascope.mechanism.rules import Step
-from migrascope.predict.advice import MINDS, POLICIES, Advice, Mind, Wish, advised, settings_for
+from migrascope.predict.advice import MINDS, POLICIES, Advice, Mind, Wish, advised, cost, settings_for
 from migrascope.predict.baselines import MODELS
 from migrascope.predict.conformal import Margin
 from migrascope.predict.fit import Fitted, Scope
 from migrascope.predict.parameters import Parameters
-from migrascope.predict.predictor import FIGURES, Predictor
+from migrascope.predict.predictor import FIGURES, Prediction, Predictor
 from migrascope.predict.request import Guest, NotPredicted, Request, Settings
 
 MIB = 2**20
@@ -60,6 +61,14 @@ def test_a_smaller_limit_is_advised_to_who_minds_the_blackout() -> None:
     name, limit_s = chosen(advised(request(1e6), ALONE, Wish("blackout", never_lose=True)))
     assert limit_s < 0.3
     assert name in POLICIES
+
+
+def test_what_a_little_less_writing_leads_to_is_in_the_cost() -> None:
+    """Post-copy whose first copy nearly fits into a limit of 1 s."""
+    switched = Course(ends=True, time_s=2.0, data_bytes=3e8, pause_s=0.03, waits_s=0.1)
+    fitted_in = replace(switched, pause_s=1.0, waits_s=0.0)
+    prediction = Prediction(switched, [switched, switched, switched, fitted_in], {}, {})
+    assert cost("blackout", prediction, 60.0) == pytest.approx((3 * 0.13 + 1.0) / 4)
 
 
 def test_regret_needs_intervals_and_is_no_gain() -> None:

@@ -183,7 +183,7 @@ def test_the_probability_falls_as_the_guest_writes_more(mechanism: Fitted, fitte
     chances = []
     for rate in (2e6, 8e6, 14e6, 20e6, 400e6):
         guest = replace(wanted.guest, dirtying=Dirtying((WorkingSet(32 * MIB, rate),)))
-        chances.append(probability(MODELS[0], replace(wanted, guest=guest), mechanism.parameters))
+        chances.append(probability(mechanism.courses(replace(wanted, guest=guest))))
     assert chances == sorted(chances, reverse=True)
     assert chances[0] > 0.95
     assert chances[-1] < 0.05

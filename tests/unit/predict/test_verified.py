@@ -24,7 +24,7 @@ from migrascope.predict.predictor import Prediction
 from migrascope.predict.verified import ADVISED, DEFAULTS, as_json, compared, lines, right, verifying
 
 COURSE = Course(True, 2.0, 0.1, 1e8, 3)
-OPTION = Option("post-copy", BUILT_IN["post-copy"], 0.03, Prediction(COURSE, 1.0, {}, {}), 0.1)
+OPTION = Option("post-copy", BUILT_IN["post-copy"], 0.03, Prediction(COURSE, [COURSE], {}, {}), 0.1)
 WISH = Wish("time", 20.0)
 AXES = {
     "scenario": ["none"], "link": ["500mbit"], "write_rate": ["0B/s", "20MB/s"], "working_set": ["64MiB"],
