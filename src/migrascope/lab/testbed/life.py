@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,8 +20,8 @@ from migrascope.node.container import inits
 from migrascope.node.image import is_built, roots
 from migrascope.node.namespace import has_ipv6
 from migrascope.node.paths import STATE, TESTBEDS
-from migrascope.node.register import registers
-from migrascope.node.takedown import Cleaned
+from migrascope.node.register import Register, registers
+from migrascope.node.takedown import Cleaned, remove
 from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.atomic import write_whole
 from migrascope.store.removal import NotRemoved, remove_tree
@@ -152,8 +151,11 @@ async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: P
             )
         return known
     wanted = "tcg" if virt_type == "qemu" else virt_type
-    with tempfile.TemporaryDirectory(dir=STATE, prefix="proof-") as folder:
-        accelerator = await choose(wanted, "/usr/bin/qemu-system-x86_64", host, kernel, Path(folder))
+    register = Register.create()  # so that `migrascope clean` finds what a kill leaves
+    try:
+        accelerator = await choose(wanted, "/usr/bin/qemu-system-x86_64", host, kernel, register.folder)
+    finally:
+        remove(register, Cleaned())
     # A module that is not loaded stays so: `up` changes nothing of this machine's kernel.
     kernel_datapath = Path("/sys/module/openvswitch").exists()
     return Settings(
