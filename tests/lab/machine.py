@@ -20,6 +20,7 @@ from migrascope.store.runfolder import RunFolder
 COMMAND = [sys.executable, "-m", "migrascope"]
 LIGHT = """
 [probes]
+dirty = false
 echo_rate = 100
 [visitors]
 new_rate = 5
@@ -29,6 +30,7 @@ viewers = 1
 """Part of a plan: a load that every machine bears, and for which no run searches."""
 LIGHT_EACH = """
 [probes]
+dirty = false
 echo_rate = 50
 [visitors]
 new_rate = 2.5

@@ -36,6 +36,7 @@ limit = "1min"
 boot_limit = "3min"
 steady_limit = "3min"
 [probes]
+dirty = false
 echo_rate = 100
 [visitors]
 new_rate = 5

@@ -30,6 +30,7 @@ scenario = ["offline"]
 [windows]
 before = "3s"
 [probes]
+dirty = false
 echo_rate = 100
 stamp_rate = 20
 [visitors]

@@ -30,6 +30,8 @@ before = "2s"
 limit = "60s"
 boot_limit = "3min"
 steady_limit = "3min"
+[probes]
+dirty = false
 [visitors]
 new_rate = 5
 kept_rate = 5

@@ -58,7 +58,7 @@ def test_a_plan_that_asks_for_too_much_is_told_so(tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text(
         'name = "much"\nblocks = 1\n[lab]\naccelerator = "tcg"\n[axes]\nscenario = ["none"]\n[windows]\nbefore = "2s"\n'
-        f"[probes]\necho_rate = 50\n[visitors]\nnew_rate = {MUCH}\nkept_rate = {MUCH}\nviewers = 1\n"
+        f"[probes]\ndirty = false\necho_rate = 50\n[visitors]\nnew_rate = {MUCH}\nkept_rate = {MUCH}\nviewers = 1\n"
     )
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})

@@ -29,6 +29,8 @@ before = "2s"
 limit = "2min"
 boot_limit = "3min"
 steady_limit = "3min"
+[probes]
+dirty = false
 [visitors]
 new_rate = 5
 kept_rate = 5

@@ -32,6 +32,7 @@ scenario = ["offline"]
 [windows]
 before = "3s"
 [probes]
+dirty = false
 echo_rate = 300
 [visitors]
 new_rate = 5

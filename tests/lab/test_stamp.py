@@ -30,6 +30,7 @@ blocks = 1
 [axes]
 scenario = ["none"]
 [probes]
+dirty = false
 stamp_rate = {RATE}
 [visitors]
 new_rate = 0

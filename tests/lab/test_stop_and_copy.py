@@ -23,6 +23,7 @@ limit = "2min"
 boot_limit = "3min"
 steady_limit = "2min"
 [probes]
+dirty = false
 echo_rate = 100
 [visitors]
 new_rate = 5

@@ -28,12 +28,12 @@ SCRIPT = Script(
     hold_s=1.3,
 )
 FACTORS = Factors("relay", "pre-copy", 2**30, 1e9, 0.3, "warm")
-PLAN = Plan.model_validate({"blocks": 1, "windows": {"before": "3s"}})
+PLAN = Plan.model_validate({"blocks": 1, "probes": {"dirty": False}, "windows": {"before": "3s"}})
 
 
 def light(**parts: Any) -> Plan:
     """A plan of these parts whose trials hold few packets and visits: for tests of what many trials say together."""
-    few = {"probes": {"echo_rate": 50}, "visitors": {"new_rate": 5, "kept_rate": 5, "viewers": 0}}
+    few = {"probes": {"echo_rate": 50, "dirty": False}, "visitors": {"new_rate": 5, "kept_rate": 5, "viewers": 0}}
     return Plan.model_validate({**few, "windows": {"before": "1s"}, **parts})
 
 

@@ -87,7 +87,8 @@ class Copy:
     guest that runs. now: seconds since the request; began: when its first page was sent, looked: when QEMU last looked
     at the dirty bitmap. guest_s: how long the guest has written since, as fast as it wants to; busy: the share of its
     processor that it needs for that. data: bytes on the link so far, sent: of them those since QEMU last looked.
-    rounds: looks so far, the one at the beginning counted.
+    rounds: looks so far, the one at the beginning counted. queued_s: how long a page that is asked for waits behind
+    what lies in buffers.
     """
 
     rules: Rules
@@ -103,6 +104,7 @@ class Copy:
     data: float = 0.0
     rounds: int = 1
     sent: float = 0.0
+    queued_s: float = 0.0
 
     def __post_init__(self) -> None:
         rules = self.rules
@@ -297,9 +299,11 @@ def _stopped(copy: Copy) -> Course:
 
 def _post_copy(copy: Copy) -> Course:
     """The guest is stopped for its devices' state alone; then what is dirty goes over, as it is asked for or in order.
-    It waits for no more than all of its working sets' missing pages, one after the other."""
+    It waits for no more than what is queued and then all of its working sets' missing pages, one after the other."""
     copy.look()
     waits_s = sum(
         part.left / PAGE * (PAGE + HEADER) * part.way.cost_s / part.way.wire for part in copy.parts if part.written
     )
+    if waits_s:
+        waits_s += copy.queued_s
     return copy.over(copy.settle_s, waits_s, copy.left().seconds)

@@ -82,12 +82,12 @@ class Probes(Part):
     """The prober's packets: kind, and how many in a second. icmp: echo requests; tcp: handshakes with the website's
     port; auto: icmp if it gets through, else tcp. stamp_rate: STAMP test packets a second to a reflector in the guest,
     0 for none: delay and loss of each way. dirty: what the guest holds and dirties is sampled before each migration,
-    for predictions; it takes 8 s, and the window before the migration begins anew after it."""
+    for predictions, by default where the lab can; it takes 8 s, and the window before the migration begins after it."""
 
     echo_kind: EchoKind = "icmp"
     echo_rate: float = Field(500.0, gt=0, le=2000)
     stamp_rate: float = Field(0.0, ge=0, le=1000)
-    dirty: bool = False
+    dirty: bool | None = None
 
 
 class CapturePlan(Part):
@@ -290,6 +290,11 @@ class Plan(Part):
         """Its scenarios whose video comes from the origin."""
         scenarios = dict.fromkeys(name for _, axes in self.parts() for name in axes.scenario)
         return [name for name in scenarios if name in STREAMED]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether what a guest holds and dirties is sampled before each migration."""
+        return self.lab.kind == "qemu" if self.probes.dirty is None else self.probes.dirty
 
     @property
     def their_domain(self) -> bool:

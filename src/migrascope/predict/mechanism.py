@@ -35,5 +35,7 @@ def _at_request(request: Request, parameters: Parameters) -> Copy:
     ]
     again = way(settings.again + HEADER / PAGE)
     copy = Copy(settings.rules, parts, again, parameters.pause_s, lead_s, lead_s, lead_s, Judge(lead_s))
-    copy.settle_s += copy.buffer(settings.connections * parameters.backlog_bytes / rate)
+    queued_s = copy.buffer(settings.connections * parameters.backlog_bytes / rate)
+    copy.settle_s += queued_s
+    copy.queued_s = 0.0 if settings.preempts else queued_s  # with preempt it has a connection of its own
     return copy

@@ -54,6 +54,11 @@ class Settings:
     connections: int = 1
 
     @property
+    def preempts(self) -> bool:
+        """Whether a page that a guest in post-copy asks for has a connection of its own."""
+        return "post-copy-preempt" in self.form.split("+")
+
+    @property
     def rules(self) -> Rules:
         """What of it QEMU's loop goes by."""
         return Rules(self.limits, self.deadline_s, self.slows, self.turns, self.paused)

@@ -1,6 +1,7 @@
 """The order of a trial: arrange, steady, before, migrate, settle, after, drain, collect."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -95,20 +96,23 @@ class TrialEngine:
             return proof
 
     async def _await_steady(self, trial: Trial) -> None:
-        """Waits for a steady state, and for the window before the migration: the last that was steady, or, where a
-        disturbance belongs into it or the memory was sampled, one that begins now."""
+        """Waits for a steady state, and for the window before the migration: the last that was steady, after the memory
+        was sampled, or where a disturbance belongs into it one that begins now."""
         trial.phase("steady")
         disturbing, windows = trial.disturbing, self._plan.windows
         if trial.observed:
             viewers = [name for family in self._plan.families for name in trial.workload.viewers_over(family)]
+            in_window = disturbing is not None and disturbing.in_window
             steady = SteadyState(
                 trial.opened, self._plan, trial.guest, viewers, self._say,
                 loaded=bool(trial.factors.write_Bps) or (disturbing is not None and not disturbing.passes),
             )  # fmt: skip
-            since = await steady.wait(trial.check)
-            trial.facts["guest_busy"] = steady.busy()
-            sampled = await sample(trial)
-            if not sampled and (disturbing is None or not disturbing.in_window):
+            with closing(steady):
+                since = await steady.wait(trial.check)
+                trial.facts["guest_busy"] = steady.busy()
+                if await sample(trial) and not in_window:
+                    since = await steady.wait(trial.check)
+            if not in_window:
                 trial.events.add_at("phase", since, phase="before")
                 return
         trial.phase("before")

@@ -22,7 +22,7 @@ async def sample(trial: Trial) -> bool:
     """Samples where the plan says so, and gives whether it did. What fails is recorded, and the trial goes on, which is
     about its migration."""
     instance = trial.instance
-    if not trial.plan.probes.dirty or not isinstance(instance, Sampled):
+    if not trial.plan.sampled or not isinstance(instance, Sampled):
         return False
     trial.phase("sample")
     spool = Spool(

@@ -69,34 +69,39 @@ class SteadyState:
         self._busy: list[tuple[int, float, float]] = []
 
     async def wait(self, check: Callable[[], None]) -> int:
-        """Gives the start of the steady window (mono ns), which ends about now. check: raises where something of the
-        trial has died. NotSteady or Overloaded with the reason."""
-        with self._counts:
-            began = mono_s()
-            deadline = began + self._window_s + self._limit_s
-            counted = 0.0
-            while True:
-                check()
-                if mono_s() - counted >= _COUNT_S:
-                    counted = mono_s()
-                    await self._count()
-                until = mono_ns() - GRACE_NS
-                since = until - round(self._window_s * NS)
-                waiting = {source: why for source, unsteady in self._watches.items() if (why := unsteady(since, until))}
-                if not self._loaded and (why := self._settling(since)):
-                    waiting["guest"] = why
-                if not waiting or (waiting.keys() == {"guest"} and mono_s() > deadline):
-                    await self._count()
-                    return since
-                if not self._loaded and (words := next(filter(None, (each.overload() for each in self._visits)), None)):
-                    raise Overloaded(words)
-                if mono_s() > deadline:
-                    words = "; ".join(f"{source}: {why}" for source, why in waiting.items())
-                    if any(source.startswith(("probes", "ledger")) for source in waiting):
-                        raise NotSteady(f"not steady in {self._limit_s:g} s: {words}")
-                    raise Overloaded(f"this machine was too busy to be steady in {self._limit_s:g} s: {words}")
-                self._tell(waiting, began, deadline)
-                await asyncio.sleep(_LOOK_S)
+        """Gives the start of the steady window (mono ns), which begins after this call and ends about now. check:
+        raises where something of the trial has died. NotSteady or Overloaded with the reason."""
+        begun, began = mono_ns(), mono_s()
+        deadline = began + self._window_s + self._limit_s
+        counted = 0.0
+        while True:
+            check()
+            if mono_s() - counted >= _COUNT_S:
+                counted = mono_s()
+                await self._count()
+            until = mono_ns() - GRACE_NS
+            since = until - round(self._window_s * NS)
+            waiting = {source: why for source, unsteady in self._watches.items() if (why := unsteady(since, until))}
+            if since < begun:
+                waiting["window"] = "not whole yet"
+            if not self._loaded and (why := self._settling(since)):
+                waiting["guest"] = why
+            if not waiting or (waiting.keys() == {"guest"} and mono_s() > deadline):
+                await self._count()
+                return since
+            if not self._loaded and (words := next(filter(None, (each.overload() for each in self._visits)), None)):
+                raise Overloaded(words)
+            if mono_s() > deadline:
+                words = "; ".join(f"{source}: {why}" for source, why in waiting.items())
+                if any(source.startswith(("probes", "ledger")) for source in waiting):
+                    raise NotSteady(f"not steady in {self._limit_s:g} s: {words}")
+                raise Overloaded(f"this machine was too busy to be steady in {self._limit_s:g} s: {words}")
+            self._tell(waiting, began, deadline)
+            await asyncio.sleep(_LOOK_S)
+
+    def close(self) -> None:
+        """What the guest said of its processors is written whole."""
+        self._counts.close()
 
     def _tell(self, waiting: dict[str, str], began: float, deadline: float) -> None:
         now = mono_s()

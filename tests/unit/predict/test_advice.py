@@ -65,7 +65,7 @@ def test_a_smaller_limit_is_advised_to_who_minds_the_blackout() -> None:
 
 def test_what_a_little_less_writing_leads_to_is_in_the_cost() -> None:
     """Post-copy whose first copy nearly fits into a limit of 1 s."""
-    switched = Course(ends=True, time_s=2.0, data_bytes=3e8, pause_s=0.03, waits_s=0.1)
+    switched = Course(ends=True, time_s=2.0, data_bytes=3e8, pause_s=0.03, rounds=2, waits_s=0.1)
     fitted_in = replace(switched, pause_s=1.0, waits_s=0.0)
     prediction = Prediction(switched, [switched, switched, switched, fitted_in], {}, {})
     assert cost("blackout", prediction, 60.0) == pytest.approx((3 * 0.13 + 1.0) / 4)

@@ -76,7 +76,7 @@ def key_of(plan: Plan, facts: dict[str, Any]) -> str:
         "cache": cell.cache,
         "vcpus": cell.vcpus,
         "memory": cell.memory_bytes,
-        "probes": plan.probes.model_dump(),
+        "probes": plan.probes.model_dump(exclude={"dirty"}),
         "visitors": plan.visitors.model_dump(exclude={"live_buffer", "file_buffer"}),
         "ledger": plan.verdict.ledger,
         **({"families": plan.families} if SECOND in plan.families else {}),

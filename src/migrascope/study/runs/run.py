@@ -45,7 +45,7 @@ def expected_trial_s(plan: Plan) -> float:
         return 0.3
     if plan.lab.kind == "address" or plan.their_domain:
         return 30.0 + plan.observed.pause + 2 * plan.windows.before
-    waits_s = sum(PERIODS_S) if plan.probes.dirty else 0.0
+    waits_s = sum(PERIODS_S) if plan.sampled else 0.0
     waits_s += _copy_s(plan.axes)
     if len(plan.axes.network) > 1:
         waits_s += 120.0
