@@ -2,18 +2,21 @@
 
     sudo .venv/bin/python benchmarks/sampling.py [PAIRS]
 
-A guest that writes as fast as it can, at random into 64 MiB. For each pair the pages that it wrote in a second while it
-was sampled over those in as long a time beside; the median of the ratios and its 90 % interval by order statistics.
+A guest that writes as fast as it can, at random into 64 MiB. A sampling is done in parts of a second and more, each
+beside as long a time without, since the machine's speed drifts. For each pair the pages that the guest wrote in a
+second while it was sampled over those beside; the median of the ratios and its 90 % interval by order statistics.
 Goal: 10 s at most, and a lower end of 0.97 at least.
 """
 
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common import machine, verdict
 from migrascope.analysis.statistics import median_interval
@@ -36,11 +39,16 @@ TOLD_S = 0.3
 """The writer says each 0.2 s how far it is."""
 
 
-async def sampled(instance: Sampled) -> float:
-    """Samples as a trial does, and gives how many seconds that took."""
+PARTS = (PERIODS_S[:-3], *((period_s,) for period_s in PERIODS_S[-3:]))
+
+
+async def sampled(instance: Sampled, periods_s: Sequence[float]) -> float:
+    """Samples as a trial does, over these periods, and gives how many seconds that took. With the first of all goes the
+    look at what is held."""
     began = time.monotonic()
-    await asyncio.to_thread(instance.filled, PAGES_LOOKED_AT)
-    for period_s in PERIODS_S:
+    if periods_s[0] == PERIODS_S[0]:
+        await asyncio.to_thread(instance.filled, PAGES_LOOKED_AT)
+    for period_s in periods_s:
         await instance.dirtied(period_s, PAGES_OF_GIB)
     return time.monotonic() - began
 
@@ -53,8 +61,18 @@ async def written(guest: AgentClient) -> tuple[float, float]:
     return worker["guest_s"], worker["operations"]
 
 
-def rate(first: tuple[float, float], last: tuple[float, float]) -> float:
-    return (last[1] - first[1]) / (last[0] - first[0])
+async def grown(guest: AgentClient, beside: Awaitable[float]) -> tuple[NDArray[np.float64], float]:
+    """By how much both grow meanwhile, and what was awaited."""
+    await asyncio.sleep(TOLD_S)
+    first = await written(guest)
+    took = await beside
+    await asyncio.sleep(TOLD_S)
+    return np.subtract(await written(guest), first), took
+
+
+async def idle(seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return seconds
 
 
 async def measured(pairs: int) -> tuple[dict[str, Any], list[float], list[float]]:
@@ -70,17 +88,16 @@ async def measured(pairs: int) -> tuple[dict[str, Any], list[float], list[float]
         await guest.ask(WORK, post=True, timeout_s=30)
         await asyncio.sleep(SETTLE_S)
         for pair in range(pairs):
-            rates = {}
-            for sampling in (True, False) if pair % 2 else (False, True):
-                await asyncio.sleep(TOLD_S)
-                first = await written(guest)
-                if sampling:
-                    took.append(await sampled(instance))
-                else:
-                    await asyncio.sleep(float(np.median(took)) if took else sum(PERIODS_S))
-                await asyncio.sleep(TOLD_S)
-                rates[sampling] = rate(first, await written(guest))
-            ratios.append(rates[True] / rates[False])
+            sums, seconds = {True: np.zeros(2), False: np.zeros(2)}, 0.0
+            for number, periods_s in enumerate(PARTS):
+                for sampling in (True, False) if (pair + number) % 2 else (False, True):
+                    beside = sampled(instance, periods_s) if sampling else idle(sum(periods_s))
+                    more, took_s = await grown(guest, beside)
+                    sums[sampling] += more
+                    seconds += took_s if sampling else 0.0
+            took.append(seconds)
+            (in_s, pages), (beside_s, others) = sums[True], sums[False]
+            ratios.append(float(pages / in_s / (others / beside_s)))
         return dict(lab.facts), ratios, took
 
 
