@@ -55,8 +55,7 @@ def test_a_domain_is_sampled_and_predicted_and_not_changed(their_hosts: TheirHos
     head, table, advice = done.stdout.split("\n\n")
     assert head.splitlines() == [
         "web1 on a: 537 MB, 2 processors, TCG; at most 262 MB of it hold something",
-        "12, 10 and 8 MiB/s become dirty, over 1, 2 and 4 s; 256 of its pages were looked",
-        "  at",
+        "12, 10 and 8 MiB/s become dirty, over 1, 2 and 4 s; by 256 of its pages, ±47 %",
         "link 1gbit; cancelled after 300 s",
     ]
     names = [line.partition(",")[0] for line in table.splitlines() if " ms" in line and not line.startswith(" ")]
@@ -65,6 +64,7 @@ def test_a_domain_is_sampled_and_predicted_and_not_changed(their_hosts: TheirHos
         assert table.count(word) >= 5
     assert advice.startswith("advice: ")
     assert "based on 7 s of sampling, 52 trials of " in advice
+    assert "the intervals leave out what is open by few pages" in " ".join(advice.split())
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "sampling web1 on a for 7 s, nothing of it is changed" in done.stderr
     asked = set(their_hosts.read()["asked"]) - set(before["asked"])
@@ -97,6 +97,7 @@ def test_another_accelerator_has_the_rule_alone_and_no_intervals(their_hosts: Th
     assert done.code == 0
     assert ", KVM; " in done.stdout
     assert "no intervals: QEMU's rule alone: it was fitted to no trials" in done.stdout
+    assert "leave out what is open" not in done.stdout
     assert "7 s of sampling, QEMU's rule alone" in done.stdout
     assert "–" not in done.stdout
 

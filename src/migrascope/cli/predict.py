@@ -138,8 +138,8 @@ def predictor_for(run: RunFolder, data: Path | None) -> tuple[Predicts, str]:
     return taught_for(str(run.manifest.get("accelerator")), data, machine_of(run.manifest), run.id)
 
 
-def taught_for(accelerator: str, data: Path | None, machine: str = "", run: str = "") -> tuple[Predicts, str]:
-    """What predicts guests of an accelerator, and what it is based on. machine: theirs, where it is known; run: the one
+def taught_for(accelerator: str, data: Path | None, machine: str = "", run: str | None = None) -> tuple[Predicts, str]:
+    """What predicts guests of an accelerator, and what it is based on. machine: theirs, where it is known. run: one
     that is predicted, to which nothing may be fitted."""
     if data is not None:
         found = _taught(_file(data), run)
@@ -153,7 +153,7 @@ def taught_for(accelerator: str, data: Path | None, machine: str = "", run: str 
     return Predictor.alone(Fitted(MODELS[0], Parameters()), UNFITTED), UNFITTED
 
 
-def _taught(table: Path, without: str) -> Learnt:
+def _taught(table: Path, without: str | None) -> Learnt:
     """By what is kept beside the table, where a run that is to be predicted is not in it."""
     found = kept.kept(table.with_name(kept.FILE), table) if table.is_file() else None
     return found if found is not None and without not in found.runs else learnt(table, without=without)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 
@@ -29,7 +30,17 @@ class Running:
         """How long it was sampled."""
         return sum(self.rates)
 
+    @property
+    def rate_error(self) -> float | None:
+        """By which share the rate over the longest period may be off, with 95 %, since only so many pages were looked
+        at; None where none of them changed. Normal approximation of a binomial share."""
+        longest_s = max(self.rates)
+        changed = self.rates[longest_s] * 2**20 * longest_s / self.memory_bytes
+        if not changed:
+            return None
+        return 1.96 * sqrt(max(0.0, 1 - changed) / (changed * self.pages))
+
     def as_json(self) -> dict[str, Any]:
         """For programs, in base units."""
         rates = {str(period_s): rate * 2**20 for period_s, rate in self.rates.items()}
-        return {**vars(self), "rates": rates, "sampled_s": self.sampled_s}
+        return {**vars(self), "rates": rates, "sampled_s": self.sampled_s, "rate_error": self.rate_error}

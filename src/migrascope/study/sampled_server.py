@@ -12,6 +12,7 @@ from migrascope.model.problem import UsageProblem
 from migrascope.predict.request import NotPredicted
 from migrascope.study.sampled import Wanted
 
+_RUNS = ("ACTIVE", "MIGRATING")
 _WHERE = ("OS-EXT-SRV-ATTR:hypervisor_hostname", "OS-EXT-SRV-ATTR:host")
 
 
@@ -21,10 +22,10 @@ def server_domain(cloud: Cloud, server: str, hosts: Mapping[str, str]) -> Wanted
     NotPredicted where it does not run, or no host is in reach."""
     found = _server(cloud, server)
     name = found.get("name") or found["id"]
-    if found["status"] != "ACTIVE":
+    if found["status"] not in _RUNS:
         raise NotPredicted(
             f"cannot be predicted, because {name} is {found['status']}: what it writes shows only while it runs\n"
-            f"  next: openstack server start {found['id']}"
+            "  next: again, once it is ACTIVE"
         )
     if not hosts:
         raise NotPredicted(
