@@ -60,11 +60,10 @@ def test_a_domain_is_sampled_and_predicted_and_not_changed(their_hosts: TheirHos
     ]
     names = [line.partition(",")[0] for line in table.splitlines() if " ms" in line and not line.startswith(" ")]
     assert set(names) == {"pre-copy", "auto-converge", "post-copy", "post-copy-preempt", "multifd"}
-    for word in ("time ", "pause ", "data ", "ends ", "–"):
+    for word in ("time up to ", "pause ", "data up to ", "ends ", "–"):
         assert table.count(word) >= 5
     assert advice.startswith("advice: ")
     assert "based on 7 s of sampling, 52 trials of " in advice
-    assert "the intervals leave out what is open by few pages" in " ".join(advice.split())
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "sampling web1 on a for 7 s, nothing of it is changed" in done.stderr
     asked = set(their_hosts.read()["asked"]) - set(before["asked"])
@@ -96,8 +95,7 @@ def test_another_accelerator_has_the_rule_alone_and_no_intervals(their_hosts: Th
     done = ask(tmp_path)
     assert done.code == 0
     assert ", KVM; " in done.stdout
-    assert "no intervals: QEMU's rule alone: it was fitted to no trials" in done.stdout
-    assert "leave out what is open" not in done.stdout
+    assert "where there is no interval: QEMU's rule alone: it was fitted to no trials" in done.stdout
     assert "7 s of sampling, QEMU's rule alone" in done.stdout
     assert "–" not in done.stdout
 

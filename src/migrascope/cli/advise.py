@@ -22,7 +22,6 @@ from migrascope.predict.learnt import Predicts
 from migrascope.predict.planned import guest_of
 from migrascope.predict.recorded import request_of
 from migrascope.predict.request import NotPredicted, Request
-from migrascope.predict.running import Answer, about
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder, find_run
 
@@ -64,7 +63,7 @@ def advise(
     if asks(asked, plan):
         if trial is not None or verify:
             raise UsageProblem("--trial, --verify: they are of a run or a plan; leave them out, or --hosts and --cloud")
-        return of_running(asked, plan, data, wish, _with_settings, json=json)
+        return of_running(asked, plan, data, wish, json=json, settings=True)
     guest = _of_run(find_run(runs, name), trial, data) if plan is None else _of_plan(plan, trial, data)
     advice = advised(guest.request, guest.predictor, wish)
     test = verified.verifying(guest.plan, guest.factors, advice.best, wish) if verify else None
@@ -73,10 +72,6 @@ def advise(
             lambda: as_json(advice, guest.based_on, guest.trial), lambda: lines(advice, guest.based_on), json=json
         )
     return 0 if test is None else _verified(test, mind, runs, json=json)
-
-
-def _with_settings(answer: Answer) -> list[str]:
-    return [*about(answer), "", *lines(answer.advice, answer.based_on)]
 
 
 @dataclass(frozen=True)

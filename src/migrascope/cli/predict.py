@@ -1,6 +1,6 @@
 """`predict`: what migrations cost, computed from what was known before them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from migrascope.predict.collected import FILE, machine_of
 from migrascope.predict.dataset import table_of
 from migrascope.predict.fit import Fitted
 from migrascope.predict.learnt import Learnt, Predicts, learnt, learnt_of
+from migrascope.predict.loosely import Loosely
 from migrascope.predict.parameters import Parameters
 from migrascope.predict.planned import HELPS, Known
 from migrascope.predict.predictor import Predictor
@@ -69,7 +70,7 @@ def predict(
     if picture is not None and (plan is not None or asked.anything):
         raise UsageProblem("--picture: nothing was measured yet that it could show; name a run")
     if asks(asked, plan):
-        return of_running(asked, plan, data, Wish(), running.lines, json=json)
+        return of_running(asked, plan, data, Wish(), json=json)
     if plan is not None:
         return _plan(plan, data, json=json)
     folder = find_run(runs, name)
@@ -107,17 +108,18 @@ def chosen(name: str, lab: str | None, asked: Asked) -> Plan | None:
 
 
 def of_running(
-    asked: Asked, plan: Plan | None, data: Path | None, wish: Wish, lines: Callable[[Answer], list[str]], *, json: bool
+    asked: Asked, plan: Plan | None, data: Path | None, wish: Wish, *, json: bool, settings: bool = False
 ) -> int:
-    """Samples a guest that runs now, and prints what its migration would cost. lines: how people read it."""
+    """Samples a guest that runs now, and prints what its migration would cost. settings: and how the best is set."""
     found = find(asked, plan)
     if found is None:
         return EXIT_INTERRUPTED
     predictor, taught = taught_for(found.running.accelerator, data)
     request = running.request_of(found.running, found.link_bps, wish.must_end_within_s or found.deadline_s)
     based_on = f"{found.running.sampled_s} s of sampling, {taught}"
-    answer = Answer(found.running, found.link_bps, request, advised(request, predictor, wish), based_on)
-    print_either(lambda: running.as_json(answer), lambda: lines(answer), json=json)
+    advice = advised(request, Loosely(predictor, found.running.rate_error), wish)
+    answer = Answer(found.running, found.link_bps, request, advice, based_on)
+    print_either(lambda: running.as_json(answer), lambda: running.lines(answer, settings=settings), json=json)
     return 0
 
 

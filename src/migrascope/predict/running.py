@@ -10,13 +10,14 @@ from migrascope.model.policy import BUILT_IN
 from migrascope.model.running import Running
 from migrascope.model.units import human, number_of, rate_text
 from migrascope.predict import advice
-from migrascope.predict.advice import Advice, Option
+from migrascope.predict.advice import Advice, Option, settings_lines, words
+from migrascope.predict.loosely import BOUNDED
+from migrascope.predict.predictor import Figure, Prediction
 from migrascope.predict.recorded import payload_Bps
 from migrascope.predict.request import Guest, Request, Settings
-from migrascope.predict.texts import ms, named, percent, prose, titled
+from migrascope.predict.texts import FIGURE_TEXTS, TITLES, ends_text, figure_text, ms, named, percent, prose
 
 _LIMIT_S = 0.3
-_THIN = "the intervals leave out what is open by few pages: in the lab 32 times as many are looked at"
 _LOST = "with post-copy the guest is lost if a host or the link dies meanwhile"
 
 
@@ -40,7 +41,7 @@ class Answer:
     based_on: str
 
 
-def about(answer: Answer) -> list[str]:
+def _about(answer: Answer) -> list[str]:
     """What was found of the guest, and what is asked for."""
     running = answer.running
     periods, rates = ([str(each) for each in texts] for texts in (running.rates, running.rates.values()))
@@ -60,8 +61,8 @@ def about(answer: Answer) -> list[str]:
     ]
 
 
-def lines(answer: Answer) -> list[str]:
-    """What `predict --hosts` prints."""
+def lines(answer: Answer, *, settings: bool = False) -> list[str]:
+    """What `predict --hosts` prints; with how the best is set, what `advise --hosts` does."""
     found = answer.advice
     shown: dict[str, Option] = {}
     for option in found.options:
@@ -71,21 +72,30 @@ def lines(answer: Answer) -> list[str]:
     lost = [_LOST] if any(option.policy.post_copy is not None for option in shown.values()) else []
     refused = [line for name, why in found.refused for line in prose(f"{name}: {why}")]
     whys = dict.fromkeys(why for option in shown.values() for why in option.prediction.whys.values())
-    intervals = prose(f"no intervals: {'; '.join(whys)}" if whys else _THIN)
+    intervals = prose(f"where there is no interval: {'; '.join(whys)}") if whys else []
+    how = settings_lines(found) if settings else []
     based = prose(f"based on {answer.based_on}")
-    return [*about(answer), "", *table, *lost, *refused, "", *_advice(found), *intervals, *based]
+    return [*_about(answer), "", *table, *lost, *refused, "", *_advice(found), *how, *intervals, *based]
 
 
 def _figures(option: Option) -> list[str]:
     course = option.prediction.course
     slowed = [f"slowed to {percent(1 - course.throttle)}"] if course.throttle else []
     waits = [f"waits up to {ms(course.waits_s)}"] if course.waits_s else []
-    return [*titled(option.prediction), *slowed, *waits]
+    figures = [f"{title} {_text(option.prediction, figure)}" for figure, title in TITLES.items()]
+    return [*figures, ends_text(option.prediction), *slowed, *waits]
+
+
+def _text(prediction: Prediction, figure: Figure) -> str:
+    """A figure, of one that is only bounded the bound."""
+    interval = prediction.intervals.get(figure)
+    if interval is None or figure not in BOUNDED:
+        return figure_text(prediction, figure)
+    return f"up to {FIGURE_TEXTS[figure](interval.high)}"
 
 
 def _advice(found: Advice) -> list[str]:
-    best = found.best
-    said = f"advice: {best.name} with a limit of {ms(best.limit_s)}, for {found.wish.mind}"
+    said, best = words(found), found.best
     if best.policy.post_copy is not None:
         safe = next((option for option in found.options if option.policy.post_copy is None), None)
         if safe is not None:

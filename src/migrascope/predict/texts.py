@@ -56,7 +56,11 @@ def figure_text(prediction: Prediction, figure: Figure) -> str:
 def titled(prediction: Prediction) -> list[str]:
     """Every figure with what it is, and whether it ends."""
     figures = [f"{title} {figure_text(prediction, figure)}" for figure, title in TITLES.items()]
-    return [*figures, f"ends {percent(prediction.ends)}"]
+    return [*figures, ends_text(prediction)]
+
+
+def ends_text(prediction: Prediction) -> str:
+    return f"ends {percent(prediction.ends)}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
