@@ -27,6 +27,7 @@ from migrascope.node.wait import wait_until
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 from migrascope.trial.agent_client import AgentClient
+from migrascope.trial.guest_stress import GuestStress
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 NAME, URL = "web1", f"http://{INSTANCE_ADDRESS}/"
@@ -134,6 +135,32 @@ async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path)
     assert not [check for check in found.values() if check["verdict"] == "fail" and check["needed"]]
     assert found["domain"]["found"] == f"{NAME}: host-a: running, host-b: {GONE}"
     assert await owner.seen("host-a") == before
+
+
+@contextlib.asynccontextmanager
+async def writing(owner: Owner) -> AsyncIterator[None]:
+    """Its guest writes 20 MB/s at random places of 64 MiB, for the length of a with block."""
+    page = AgentClient(f"http://{INSTANCE_ADDRESS}:8080", owner.lab.client)
+    stress = GuestStress(page, {"kind": "memory", "rate": "20000000", "set": str(2**26), "pattern": "random"})
+    try:
+        await stress.apply()
+        yield
+    finally:
+        await stress.heal()
+
+
+async def test_it_is_predicted_while_it_writes_and_not_changed(owner: Owner, tmp_path: Path) -> None:
+    before = await owner.seen("host-a")
+    async with writing(owner):
+        done = owner.migrascope(tmp_path, "predict", *THEIRS, "--link", "1gbit", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["guest"]["name"], found["guest"]["host"]) == (NAME, "host-a")
+    assert any(found["guest"]["rates"].values()), found["guest"]
+    assert found["guest"]["memory_bytes"] == 320 * 2**20
+    assert found["options"][0]["predicted"]["ends"]
+    assert await owner.seen("host-a") == before
+    assert owner.tainted() == []
 
 
 async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(owner: Owner, tmp_path: Path) -> None:

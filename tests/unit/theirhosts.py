@@ -19,6 +19,9 @@ XML = f"""<domain type="kvm"><name>web1</name><uuid>{UUID}</uuid>
 <interface type="bridge"><source bridge="br0"/></interface>
 <interface type="network"><source network="default"/></interface></devices></domain>"""
 RUNNING, PAUSED, OFF = 1, 3, 5
+DIRTY = {"rates": {"1": 12, "2": 10, "4": 8, "8": 7}, "refuses": "", "rss": 250 * 1024, "busy": 0.5, "period": 0,
+         "looks": 0}  # fmt: skip
+"""What a guest of 512 MiB writes, and holds."""
 
 
 class TheirHosts:
@@ -30,7 +33,7 @@ class TheirHosts:
         domain = {"name": "web1", "uuid": UUID, "xml": XML, "persistent": True}
         self.write(
             hosts=hosts, domain=domain, states={"a": RUNNING}, limits={"a": 450}, job=None, events=[], asked=[],
-            migrates_s=0.3, fails="", unheard="",
+            migrates_s=0.3, fails="", unheard="", dirty=DIRTY,
         )  # fmt: skip
 
     @staticmethod

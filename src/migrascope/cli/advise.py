@@ -9,8 +9,9 @@ from cyclopts import Parameter
 from migrascope.analysis.run import analyse
 from migrascope.cli.console import EXIT_INTERRUPTED, Json, Runs
 from migrascope.cli.output import print_either
-from migrascope.cli.predict import Data, is_plan, known_for, predictor_for
+from migrascope.cli.predict import Data, chosen, known_for, of_running, predictor_for
 from migrascope.cli.run import run_plan
+from migrascope.cli.running import NEWEST, NOBODY, Asked, asks
 from migrascope.model.plan import Plan
 from migrascope.model.policy import BUILT_IN
 from migrascope.model.problem import UsageProblem
@@ -23,11 +24,10 @@ from migrascope.predict.recorded import request_of
 from migrascope.predict.request import NotPredicted, Request
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder, find_run
-from migrascope.study.plans import load
 
 
 def advise(
-    name: str = "-1",
+    name: str = NEWEST,
     /,
     *,
     trial: Annotated[
@@ -37,6 +37,7 @@ def advise(
     mind: Annotated[Mind, Parameter(help="What the migration should cost the least of.")] = "blackout",
     must_end_within: Annotated[float | None, Parameter(help="Seconds; by default the plan's limit.")] = None,
     never_lose_guest: Annotated[bool, Parameter(negative="", help="No post-copy.")] = False,
+    asked: Asked = NOBODY,
     verify: Annotated[
         bool,
         Parameter(negative="", help="Run it against QEMU's and Nova's defaults in six blocks: was it right?"),
@@ -47,8 +48,8 @@ def advise(
 ) -> int:
     """Says which policy and downtime limit would cost the guest of a trial the least, by what was sampled before its
     migration (probes.dirty in a plan), and how they are set in QEMU, libvirt and Nova; or the guest of a plan, by
-    earlier trials (--data). 3 where nothing can be predicted, or --verify leaves it open; 1 where it shows the
-    advice to be wrong.
+    earlier trials (--data); or one that runs now, which is sampled for 7 s and not changed (--hosts, or --cloud, and
+    --link). 3 where nothing can be predicted, or --verify leaves it open; 1 where it shows the advice to be wrong.
 
     Parameters
     ----------
@@ -58,14 +59,19 @@ def advise(
     if must_end_within is not None and not must_end_within > 0:
         raise UsageProblem(f"--must-end-within: {must_end_within:g} s are no time; give seconds above 0")
     wish = Wish(mind, must_end_within, never_lose_guest)
-    guest = _of_plan(name, trial, data) if is_plan(name) else _of_run(find_run(runs, name), trial, data)
+    plan = chosen(name, None, asked)
+    if asks(asked, plan):
+        if trial is not None or verify:
+            raise UsageProblem("--trial, --verify: they are of a run or a plan; leave them out, or --hosts and --cloud")
+        return of_running(asked, plan, data, wish, json=json, settings=True)
+    guest = _of_run(find_run(runs, name), trial, data) if plan is None else _of_plan(plan, trial, data)
     advice = advised(guest.request, guest.predictor, wish)
-    plan = verified.verifying(guest.plan, guest.factors, advice.best, wish) if verify else None
-    if plan is None or not json:  # of a verified one the one document is what was measured
+    test = verified.verifying(guest.plan, guest.factors, advice.best, wish) if verify else None
+    if test is None or not json:  # of a verified one the one document is what was measured
         print_either(
             lambda: as_json(advice, guest.based_on, guest.trial), lambda: lines(advice, guest.based_on), json=json
         )
-    return 0 if plan is None else _verified(plan, mind, runs, json=json)
+    return 0 if test is None else _verified(test, mind, runs, json=json)
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,7 @@ def _of_run(run: RunFolder, number: int | None, data: Path | None) -> _Guest:
     return _Guest(request, predictor, based_on, run.plan(), recording.trial.factors, recording.trial.number)
 
 
-def _of_plan(name: str, number: int | None, data: Path | None) -> _Guest:
-    plan = load(name)
+def _of_plan(plan: Plan, number: int | None, data: Path | None) -> _Guest:
     known, predictor, based_on = known_for(plan, data)
     factors = guest_of(plan, number)
     request, _ = known.request(factors, BUILT_IN["pre-copy"])

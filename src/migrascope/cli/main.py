@@ -30,7 +30,10 @@ VERBS = {
     "watch": ("watch", "Shows a run as it happens, or replays it."),
     "show": ("show", "Prints a run's table and what it shows."),
     "report": ("show", "Writes a run's report anew from its recordings."),
-    "predict": ("predict", "Predicts a run's migrations from what was sampled before them, beside what was measured."),
+    "predict": (
+        "predict",
+        "Predicts what migrations cost: a run's beside what was measured, a plan's, a running guest's.",
+    ),
     "advise": ("advise", "Says which way of migrating costs a guest the least, and how it is set."),
     "data": ("data", "Adds the sampled trials of a run to a table from which predictions are fitted."),
     "compare": ("compare", "Holds runs against one another."),

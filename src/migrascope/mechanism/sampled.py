@@ -13,7 +13,11 @@ ROUNDED_MIB = 0.5
 
 def dirtied(period_s: float, answer: str) -> Dirty:
     """D(period), of QEMU's answer to query-dirty-rate."""
-    rate = json.loads(answer)["dirty-rate"]
+    return dirtied_at(period_s, json.loads(answer)["dirty-rate"])
+
+
+def dirtied_at(period_s: float, rate: int) -> Dirty:
+    """D(period), of a rate in MiB/s that QEMU has measured over it."""
     return Dirty(period_s, (rate + ROUNDED_MIB) * MIB * period_s if rate else 0.0)
 
 

@@ -198,15 +198,23 @@ def lines(advice: Advice, based_on: str) -> list[str]:
     rows += [_row(option) for option in shown.values()]
     said = aligned(rows)
     said += [f"{name}: {why}" for name, why in advice.refused]
+    return [*said, "", words(advice), *settings_lines(advice), f"based on {based_on}"]
+
+
+def words(advice: Advice) -> str:
+    """What is advised, and how sure that is."""
     best = advice.best
     regret = "how much more it may cost than another is not known" if advice.regret is None else (
         f"it may cost {percent(advice.regret)} more than another, at most"
     )  # fmt: skip
     doubt = "" if _sure(best.prediction) else f"; nothing ends with {percent(SURE)}"
-    said += ["", f"advice: {best.name} with a limit of {ms(best.limit_s)}, for {advice.wish.mind}; {regret}{doubt}"]
-    for where, how in settings_for(best).items():
-        said += [f"  {where}:", *(f"    {line}" for line in how)]
-    return [*said, f"based on {based_on}"]
+    return f"advice: {best.name} with a limit of {ms(best.limit_s)}, for {advice.wish.mind}; {regret}{doubt}"
+
+
+def settings_lines(advice: Advice) -> list[str]:
+    """How the best is set."""
+    each = settings_for(advice.best).items()
+    return [line for where, how in each for line in (f"  {where}:", *(f"    {text}" for text in how))]
 
 
 def _row(option: Option) -> list[str]:

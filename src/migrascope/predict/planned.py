@@ -16,13 +16,12 @@ from migrascope.model.schedule import Factors, cells
 from migrascope.model.units import number_of
 from migrascope.predict.collected import SET
 from migrascope.predict.learnt import Predicts
-from migrascope.predict.predictor import Figure, Prediction
+from migrascope.predict.predictor import Prediction
 from migrascope.predict.recorded import request_for
 from migrascope.predict.request import Guest, NotPredicted, Request
-from migrascope.predict.texts import aligned, figure_text, percent
+from migrascope.predict.texts import named, titled
 
 SCHEMA = 1
-_TITLES: dict[Figure, str] = {"time_s": "time", "pause_s": "pause", "data_bytes": "data"}
 HELPS = "run a plan with such a guest and probes.dirty = true, then: migrascope data RUN"
 LOAD = (
     "scenario", "memory_bytes", "cache", "resident_bytes", "vcpus", "write_Bps", "write_set_bytes", "write_pattern",
@@ -138,10 +137,9 @@ def lines(rows: Sequence[Expected], based_on: str) -> list[str]:
         if row.prediction is None:
             without.setdefault(row.why, []).append(name)
             continue
-        of_cell = (f"{title} {figure_text(row.prediction, figure)}" for figure, title in _TITLES.items())
         names.append(f"{name} ({number_of('trial', row.sampled)} sampled)")
-        figures.append([*of_cell, f"ends {percent(row.prediction.ends)}"])
-    shown = [line for name, line in zip(names, aligned(figures), strict=True) for line in (name, f"  {line}")]
+        figures.append(titled(row.prediction))
+    shown = named(names, figures)
     based = ["", f"based on {based_on}"] if shown else []
     said = [line for why, cells in without.items() for line in ("", why, *(f"  {name}" for name in cells))]
     return [*shown, *based, *said]

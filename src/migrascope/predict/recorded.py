@@ -41,10 +41,15 @@ def request_for(guest: Guest, factors: Factors, policy: Policy, accelerator: str
     """What is asked for with these factors. NotPredicted where there is no rule for it."""
     if factors.storage == COPIED:
         raise NotPredicted("cannot be predicted, because there is no rule here for the copy of a volume")
-    link_Bps = factors.link_bps / 8 * PAYLOAD
+    link_Bps = payload_Bps(factors.link_bps)
     if policy.bandwidth:
         link_Bps = min(link_Bps, policy.bandwidth / 8) if link_Bps else policy.bandwidth / 8
     return Request(accelerator, guest, link_Bps, Settings.of(policy, limits_of(policy, factors), deadline_s))
+
+
+def payload_Bps(link_bps: float) -> float:
+    """What a link of a rate carries beside its headers, in a second."""
+    return link_bps / 8 * PAYLOAD
 
 
 def limits_of(policy: Policy, factors: Factors) -> tuple[Step, ...]:

@@ -13,7 +13,7 @@ from migrascope.predict.predictor import FIGURES, Prediction
 from migrascope.predict.recorded import outcome_of, request_of
 from migrascope.predict.request import NotPredicted
 from migrascope.predict.score import Error, Scored, coverage, errors
-from migrascope.predict.texts import DASH, FIGURE_TEXTS, aligned, figure_text, ms, percent
+from migrascope.predict.texts import DASH, FIGURE_TEXTS, TITLES, ms, named, percent, titled
 from migrascope.predict.trials import Outcome, Trial
 from migrascope.store.recording import DAMAGED, Recording
 from migrascope.store.runfolder import RunFolder
@@ -89,36 +89,36 @@ def _plain(error: Error) -> dict[str, float | int | None]:
 
 def lines(rows: Sequence[Row], based_on: str) -> list[str]:
     """What `predict RUN` prints."""
-    table = [["trial", "policy", "time", "measured", "pause", "measured", "data", "measured", "ends", "ended"]]
-    said = []
+    names, figures, said = list[str](), list[list[str]](), list[str]()
     for row in rows:
         facts = row.result.facts
         if row.prediction is None:
             said.append(f"trial {facts.number} {row.why}")
             continue
-        figures = [
-            cell
-            for name, text in FIGURE_TEXTS.items()
-            for cell in (
-                figure_text(row.prediction, name),
-                text(getattr(row.measured, name) if row.measured is not None else None),
-            )
-        ]
-        ended = DASH if row.measured is None else "yes" if row.measured.ended else "no"
-        table.append([str(facts.number), facts.factors.policy, *figures, percent(row.prediction.ends), ended])
-    shown = []
-    if len(table) > 1:
-        shown = aligned(table)
+        names.append(f"{facts.number} {facts.factors.policy}")
+        figures.append(_beside(row.prediction, row.measured))
+    shown = named(names, figures)
+    if shown:
         each = scored(rows)
         time, data, pause = (errors(figure, each) for figure in ("time_s", "data_bytes", "pause_s"))
         shown += [
             "",
-            f"off by (median, 90th percentile): time {percent(time.p50)}, {percent(time.p90)}; "
-            f"data {percent(data.p50)}, {percent(data.p90)}; pause {ms(pause.p50)}, {ms(pause.p90)}",
+            "off by (median, 90th percentile):",
+            f"  time {percent(time.p50)}, {percent(time.p90)}; data {percent(data.p50)}, {percent(data.p90)}; "
+            f"pause {ms(pause.p50)}, {ms(pause.p90)}",
             *_within(each, [row.prediction for row in rows if row.prediction is not None]),
             f"based on {based_on}",
         ]
     return [*shown, *said]
+
+
+def _beside(prediction: Prediction, measured: Outcome | None) -> list[str]:
+    """What was predicted of a trial, each figure with what was measured."""
+    *predicted, ends = titled(prediction)
+    values = [getattr(measured, name) if measured is not None else None for name in TITLES]
+    texts = [FIGURE_TEXTS[name](value) for name, value in zip(TITLES, values, strict=True)]
+    ended = DASH if measured is None else "it did" if measured.ended else "it did not"
+    return [*(f"{figure}, was {text}" for figure, text in zip(predicted, texts, strict=True)), f"{ends}, {ended}"]
 
 
 def _within(each: Sequence[Scored], predictions: Sequence[Prediction]) -> list[str]:

@@ -2,7 +2,8 @@
 
 The file (FAKE_LIBVIRT): hosts ({URI: {name, uuid, refuses: words, read_only}}), domain ({name, uuid, xml, persistent}),
 states ({host: virDomainState}), limits ({host: ms}), job ({host, began: wall s} or null), events ([host, name, wall ns,
-details]), asked (names of calls and flags), migrates_s, fails (words), unheard (words).
+details]), asked (names of calls and flags), migrates_s, fails (words), unheard (words), dirty ({rates: MiB/s by period,
+refuses: words, rss: KiB, busy: processors, period: s that were asked for last, looks: at what came of it}).
 """
 
 import contextlib
@@ -100,7 +101,7 @@ class Connection:
         self.name, self._host = host["name"], host
 
     def getLibVersion(self) -> int:
-        return 11003000
+        return int(self._host.get("libvirt", 11003000))
 
     def getVersion(self) -> int:
         return int(self._host.get("qemu", 10000002))
@@ -125,6 +126,17 @@ class Connection:
 
     def listInterfaces(self) -> list[str]:
         return list(self._host.get("interfaces", []))
+
+    def domainListGetStats(self, domains: "list[Domain]", *_: int) -> "list[tuple[Domain, dict[str, int]]]":
+        """Has measured at the second look."""
+        with _state() as state:
+            dirty = state["dirty"]
+            dirty["looks"] += 1
+            measured = dirty["looks"] > 1
+            stats = {"dirtyrate.calc_status": 2 if measured else 1, "dirtyrate.calc_period": dirty["period"]}
+            if measured:
+                stats["dirtyrate.megabytes_per_second"] = dirty["rates"][str(dirty["period"])]
+        return [(domain, stats) for domain in domains]
 
     def networkLookupByName(self, name: str) -> "Network":
         if name not in self._host.get("networks", {}):
@@ -175,6 +187,23 @@ class Domain:
     def state(self) -> list[int]:
         with _state() as state:
             return [state["states"][self._host], 0]
+
+    def info(self) -> list[int]:
+        with _state() as state:
+            busy = state["dirty"]["busy"]
+        return [_RUNNING, 2**19, 2**19, 2, int(time.monotonic() * busy * 1e9)]
+
+    def memoryStats(self) -> dict[str, int]:
+        with _state() as state:
+            return {"actual": 2**19, "rss": state["dirty"]["rss"]}
+
+    def startDirtyRateCalc(self, period_s: int, _flags: int) -> int:
+        with _state() as state:
+            if state["dirty"]["refuses"]:
+                raise libvirtError(state["dirty"]["refuses"])
+            state["dirty"] |= {"period": period_s, "looks": 0}
+            state["asked"].append(f"dirty rate over {period_s} s")
+        return 0
 
     def isPersistent(self) -> int:
         with _state() as state:

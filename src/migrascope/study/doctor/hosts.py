@@ -44,14 +44,14 @@ async def hosts_checks(theirs: HostsPlan) -> list[Check]:
         python = await asyncio.to_thread(python_with_libvirt)
     except NoModule:
         return [Check("libvirt's module", "fail", "no Python of this machine has it", PACKAGES), *page]
-    found = [Check("libvirt's module", "pass", python), *[await _reached(uri, python) for uri in theirs.hosts]]
+    found = [Check("libvirt's module", "pass", python), *[await reached(uri, python) for uri in theirs.hosts]]
     if not any(check.blocks for check in found):
         async with Pair.opened(theirs.hosts, python) as pair:
             found += await (_of_pair(theirs, pair, python) if theirs.guest is None else _of_guest(theirs, pair))
     return [*found, *page]
 
 
-async def _reached(uri: str, python: str) -> Check:
+async def reached(uri: str, python: str) -> Check:
     """Whether a host may be written to."""
     name, connection = f"host {name_in(uri)}", Connection(name_in(uri))
     try:
