@@ -116,6 +116,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     mix = _mix(history, rest.held, written.size)
     # what its processor has to spare is known from its CPU time alone: it may have none
     calmer = _written(history, replace(terms, busy=1.0), known).times(1 / (1 + spread))
+    worse = _written(history, terms.sparing, known).times(1 + spread)
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
 
     def end(case: _Case) -> float | None:
@@ -137,7 +138,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
         for data, faster, sets, busy, empty_s, settle_s in (
             (rest.likely, 1.0, written, terms.busy, known.empty_s, known.settle_s),
             (rest.least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least),
-            (rest.most, 1 - SPREAD, written.times(1 + spread), terms.busy, known.empties_s.most, known.settles_s.most),
+            (rest.most, 1 - SPREAD, worse, terms.sparing.busy, known.empties_s.most, known.settles_s.most),
         )
     )
     low, high = _interval(likely, early, high)
@@ -201,7 +202,7 @@ def expected(terms: Terms, known: Known) -> Estimate:
     early = end(leads_s.least, _Case(least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least))
     late = end(
         leads_s.most,
-        _Case(min(memory, most), 1 - SPREAD, worse, terms.busy, known.empties_s.most, known.settles_s.most),
+        _Case(min(memory, most), 1 - SPREAD, worse, terms.sparing.busy, known.empties_s.most, known.settles_s.most),
     )
     low, high = _interval(likely, early, late)
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
