@@ -52,6 +52,18 @@ def test_a_guest_that_has_less_to_spare_than_its_processor_time_says_ends_within
     assert all(forecast.low_s is not None and forecast.low_s <= trace.took_s for forecast in late)
 
 
+def test_a_guest_that_has_more_to_spare_than_its_load_says_ends_within_the_interval() -> None:
+    """It is slowed later: the later end counts on what its writer leaves of its processor."""
+    trace = traced(250e6, busy=0.5, until_s=60.0, slows=(20, 10, 99))
+    assert trace.took_s is not None
+    how = terms(250e6, slows=AutoConverge(), busy=0.8, least_busy=0.5)
+    late = [item for item in foretold(trace, how, learnt(250e6)) if trace.took_s / 2 <= item.at_s < trace.took_s]
+    assert late
+    assert all(item.high_s is None or item.high_s >= trace.took_s for item in late)
+    alone = foretold(trace, replace(how, least_busy=1.0), learnt(250e6))
+    assert any(item.high_s is not None and item.high_s < trace.took_s for item in alone)
+
+
 @pytest.mark.parametrize(("rate", "limit_s"), [(80e6, 0.6), (120e6, 0.6), (80e6, 1.0)])
 def test_a_limit_that_allows_a_look_before_the_first_copy_is_made(rate: float, limit_s: float) -> None:
     """What the look adds is of what the guest writes to; what was left is of any memory, and goes first."""
