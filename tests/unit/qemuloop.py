@@ -66,10 +66,11 @@ class Loop:
 
     limit_ms: the downtime limit at a time in s. start_postcopy_after: looks after which the user asks for post-copy;
     start_postcopy_s: or when. slows: initial, increment and maximum of the throttle in per cent. wire_share: what
-    compression leaves of a page; page_s: CPU time for a page, if that is longer than the link takes; postcopy_Bps:
-    what the destination takes of single pages, where that is less than the link. buffer_bytes: what a socket takes in
-    at once before it waits for the link; the caller adds what it takes to go over. xbzrle: pages that its cache holds;
-    delta_share: what an encoded difference takes of a page, 1 and more for one that overflows. busy: the share of its
+    compression leaves of a page, of all or of each; page_s: CPU time for a page, if that is longer than the link takes;
+    postcopy_Bps: what the destination takes of single pages, where that is less than the link. buffer_bytes: what a
+    socket takes in at once before it waits for the link; the caller adds what it takes to go over. xbzrle: pages that
+    its cache holds; delta_share: what an encoded difference takes of a page, 1 and more for one that overflows. busy:
+    the share of its
     processor that the guest needs for what it writes; a throttle below 1 - busy takes nothing from it. at_turn: called
     after each turn. passes_began: when, as the event MIGRATION_PASS says.
     """
@@ -80,7 +81,7 @@ class Loop:
     slows: tuple[int, int, int] | None = None
     start_postcopy_after: int | None = None
     start_postcopy_s: float = HOUR_S
-    wire_share: float = 1.0
+    wire_share: float | NDArray[np.float64] = 1.0
     page_s: float = 0.0
     postcopy_Bps: float = 0.0
     xbzrle: int = 0

@@ -8,10 +8,11 @@ from migrascope.live.dirtied import fitted, grown, scatter
 from migrascope.live.experience import Bounds, Known
 from migrascope.live.history import History, Turn
 from migrascope.live.sample import POST_COPY, SWITCHOVER
+from migrascope.live.speed import expected_ways, ways
 from migrascope.live.terms import Terms
 from migrascope.mechanism.copying import Copy, Part, Way, course
 from migrascope.mechanism.dirtying import Dirtying, WorkingSet
-from migrascope.mechanism.rules import HEADER, PAGE, PAYLOAD, Judge, pace
+from migrascope.mechanism.rules import HEADER, PAGE, Judge, pace
 from migrascope.model.units import human
 
 Verdict = Literal["unknown", "ends", "late", "never"]
@@ -101,11 +102,12 @@ class _Mix(NamedTuple):
 def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     """From all that has been seen."""
     last = history.last
-    speed, link = _speeds(history, terms, known)
     if history.stalled_s() >= STALLED_S:
         return Estimate("unknown", f"nothing has gone over for {history.stalled_s():.1f} s")
-    if not speed:
+    seen = ways(history, terms, known)
+    if seen is None:
         return Estimate("unknown", "no memory has gone over yet")
+    speed = seen.speed_Bps
     rest = _rest(history, known)
     written = _written(history, terms, known)
     rate = sum(each.rate_Bps for each in written.sets)
@@ -114,6 +116,7 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     mix = _mix(history, rest.held, written.size)
     # what its processor has to spare is known from its CPU time alone: it may have none
     calmer = _written(history, replace(terms, busy=1.0), known).times(1 / (1 + spread))
+    worse = _written(history, terms.sparing, known).times(1 + spread)
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
 
     def end(case: _Case) -> float | None:
@@ -122,10 +125,10 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
             zero_s = (HEADER + 1) / PAGE / speed + case.empty_s
             sending_s = case.data / (speed * case.faster) + zeros * zero_s if rest.all else -history.stalled_s()
             return last.at_s + sending_s + case.settle_s
-        way = Way((link or speed) / speed, 1 / (speed * case.faster))
-        parts = _parts(case.data, zeros, mix, way, case.written, case.empty_s)
+        go = seen.faster(case.faster)
+        parts = _parts(case.data, zeros, mix, go.rest, case.written, case.empty_s)
         copy = Copy(
-            terms.rules, parts, way, case.settle_s, history.first.at_s, last.at_s, history.round_s, history.judge,
+            terms.rules, parts, go.again, case.settle_s, history.first.at_s, last.at_s, history.round_s, history.judge,
             pace(last.throttle, case.busy) * (last.at_s - history.round_s), case.busy, rounds=history.rounds,
         )  # fmt: skip
         return course(copy).time_s
@@ -135,14 +138,14 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
         for data, faster, sets, busy, empty_s, settle_s in (
             (rest.likely, 1.0, written, terms.busy, known.empty_s, known.settle_s),
             (rest.least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least),
-            (rest.most, 1 - SPREAD, written.times(1 + spread), terms.busy, known.empties_s.most, known.settles_s.most),
+            (rest.most, 1 - SPREAD, worse, terms.sparing.busy, known.empties_s.most, known.settles_s.most),
         )
     )
     low, high = _interval(likely, early, high)
     if high is not None and high < last.at_s:
         high = None  # it takes longer than all that is known
     likely, low = (max(last.at_s, value) if value is not None else None for value in (likely, low))
-    threshold = terms.limit_s * (link or speed)
+    threshold = terms.limit_s * seen.again.wire / seen.again.cost_s
     denied = _denied(history, terms, threshold, low, last.at_s + rest.least / (speed * (1 + SPREAD)))
     if denied is not None:
         verdict, why = denied
@@ -178,18 +181,19 @@ def _denied(
 
 def expected(terms: Terms, known: Known) -> Estimate:
     """From earlier trials alone, before there is a sample."""
-    if known.lead_s is None or not known.first_copy or not known.speed_Bps:
+    seen = expected_ways(terms, known)
+    if known.lead_s is None or not known.first_copy or seen is None:
         return Estimate("unknown", "nothing has been sent yet")
     shape = _shape(terms, known.first_copy)
     written = shape if terms.known else _learnt(terms, known, shape)
-    speed, memory = known.speed_Bps, max(terms.memory_bytes, known.first_copy)
+    memory = max(terms.memory_bytes, known.first_copy)
     mix = _Mix(min(1.0, written.size / known.first_copy))
     leads_s = known.leads_s or Bounds(known.lead_s, known.lead_s)
 
     def end(lead_s: float, case: _Case) -> float | None:
-        way = Way(1.0, 1 / (speed * case.faster))
-        parts = _parts(case.data, memory - case.data, mix, way, case.written, case.empty_s)
-        copy = Copy(terms.rules, parts, way, case.settle_s, lead_s, lead_s, lead_s, Judge(lead_s), busy=case.busy)
+        go = seen.faster(case.faster)
+        parts = _parts(case.data, memory - case.data, mix, go.rest, case.written, case.empty_s)
+        copy = Copy(terms.rules, parts, go.again, case.settle_s, lead_s, lead_s, lead_s, Judge(lead_s), busy=case.busy)
         return course(copy).time_s
 
     least, most = ((1 + sign * known.spread) * known.first_copy for sign in (-1, 1))
@@ -198,7 +202,7 @@ def expected(terms: Terms, known: Known) -> Estimate:
     early = end(leads_s.least, _Case(least, 1 + SPREAD, calmer, 1.0, known.empties_s.least, known.settles_s.least))
     late = end(
         leads_s.most,
-        _Case(min(memory, most), 1 - SPREAD, worse, terms.busy, known.empties_s.most, known.settles_s.most),
+        _Case(min(memory, most), 1 - SPREAD, worse, terms.sparing.busy, known.empties_s.most, known.settles_s.most),
     )
     low, high = _interval(likely, early, late)
     return Estimate("ends" if likely is not None else "unknown", "", likely, low, high)
@@ -226,14 +230,6 @@ def _mix(history: History, held: float, size: float) -> _Mix:
         old = min(older, left) / left if left else 0.0
         others *= old
     return _Mix(1 - others, max(0.0, old - others), bool(history.turns))
-
-
-def _speeds(history: History, terms: Terms, known: Known) -> tuple[float | None, float | None]:
-    """Bytes a second of memory and on the link. What seems to go over faster than the link is fills its buffers."""
-    speed, link = history.speed_Bps(known.speed_Bps), history.link_Bps()
-    if speed is None or link is None or terms.link_Bps is None or link <= PAYLOAD * terms.link_Bps:
-        return speed, link
-    return speed * PAYLOAD * terms.link_Bps / link, PAYLOAD * terms.link_Bps
 
 
 def _empty_s(history: History, expected_s: float, speed: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrascope.live.history import History, Turn, empty_s
+from migrascope.live.passage import Passage, ahead
 from migrascope.live.sample import Sample
 from migrascope.mechanism.rules import EMPTY_BPS
 from migrascope.model.schedule import Factors
@@ -60,6 +61,7 @@ class Past:
     resident: int | None = None
     empty_s: float | None = None
     settle_s: float | None = None
+    passage: Passage | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Known:
     leads_s: Bounds | None = None
     empties_s: Bounds = ANY_EMPTY_S
     settles_s: Bounds = ANY_SETTLE_S
+    passages: tuple[Passage, ...] = ()
 
 
 NOTHING = Known()
@@ -107,22 +110,34 @@ def past(
     if not speeds and sent_s > 0:  # QEMU does not answer while it copies a guest that it has stopped at once
         speeds.append((held + again - (first.sent - first.zero_bytes)) / sent_s)
     speed = statistics.median(speeds) if speeds else None
-    empty, settle = None, None
+    passage, empty, settle = Passage.of(samples), None, None
     if speed:
         seconds, zeros = empty_s(samples, speed)
         empty = seconds / zeros if zeros else None
-        settle = _settle_s(samples, speed, took_s) if took_s is not None else None
-    return Past(factors, samples[0].at_s, held, _first_turn(history, samples, held), speed, resident, empty, settle)
+        settle = _settle_s(samples, passage, speed, took_s) if took_s is not None else None
+    return Past(
+        factors,
+        samples[0].at_s,
+        held,
+        _first_turn(history, samples, held),
+        speed,
+        resident,
+        empty,
+        settle,
+        passage if passage.tells else None,
+    )
 
 
-def _settle_s(samples: Sequence[Sample], speed: float, took_s: float) -> float | None:
+def _settle_s(samples: Sequence[Sample], passage: Passage, speed: float, took_s: float) -> float | None:
     """How long its end came after the last of its memory, which is what was not sent yet when something was left for
-    the last time."""
+    the last time. It went as such memory does, or at that speed where that tells too little."""
     sending = [sample for sample in samples[:-1] if sample.remaining]
     if not sending:
         return None
-    moved = (samples[-1].sent - samples[-1].zero_bytes) - (sending[-1].sent - sending[-1].zero_bytes)
-    return max(0.0, took_s - sending[-1].at_s - moved / speed)
+    last = sending[-1]
+    data = (samples[-1].sent - samples[-1].zero_bytes) - (last.sent - last.zero_bytes)
+    moved = ahead([passage], last.sent, last.rounds)
+    return max(0.0, took_s - last.at_s - (data * moved.took_s / moved.data if moved.tells else data / speed))
 
 
 def _first_turn(history: History, samples: Sequence[Sample], held: float) -> Turn | None:
@@ -158,22 +173,23 @@ def known(factors: Factors, pasts: Sequence[Past], resident: int | None = None) 
     turns = [earlier.first_turn for earlier in same if earlier.first_turn is not None]
     link = [earlier for earlier in pasts if _link(earlier.factors) == _link(factors)]
     policy = [earlier for earlier in pasts if earlier.factors.policy == factors.policy]
+    mine = [earlier for earlier in same if earlier in link]
     lead_s = statistics.median(earlier.lead_s for earlier in pasts)
     empty_s = _empty_s_of(pasts)
-    settle_s = _settle_s_of(factors, link, policy)
+    settle_s = _settle_s_of(factors, mine or link, policy)
     return Known(
         copy,
         turns[-1] if turns else None,
         lead_s,
         # how far memory is compressed, and what else the processors do meanwhile, is the guest's
-        _median(each.speed_Bps for each in same if _link(each.factors) == _link(factors))
-        or _median(each.speed_Bps for each in link),
+        _median(each.speed_Bps for each in mine) or _median(each.speed_Bps for each in link),
         spread,
         empty_s,
         settle_s,
         _bounds([earlier.lead_s for earlier in pasts], Bounds((1 - SPREAD) * lead_s, (1 + SPREAD) * lead_s)),
         _bounds([earlier.empty_s for earlier in pasts], ANY_EMPTY_S).around(empty_s),
         _bounds([earlier.settle_s for earlier in policy], ANY_SETTLE_S).around(settle_s),
+        tuple(earlier.passage for earlier in mine if earlier.passage is not None),
     )
 
 

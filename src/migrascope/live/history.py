@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Self
+from typing import NamedTuple, Self
 
 from migrascope.live.sample import POST_COPY, Sample
 from migrascope.mechanism.rules import Judge
@@ -16,6 +16,20 @@ LEARNT_S = 0.5
 """How long a look at the speed weighs as much as what earlier migrations showed."""
 _ANSWERING = ("active", *POST_COPY)
 """Once a guest stands still, QEMU answers late, and what passes is not its sending alone."""
+
+
+class Look(NamedTuple):
+    """What went over between two samples. begin, end: bytes of memory that had been dealt with. data, zeros: of what
+    went over, what holds something and what does not, link: bytes on the link. again: whether the first copy was made
+    before."""
+
+    took_s: float
+    begin: int
+    end: int
+    data: int
+    zeros: int
+    link: int
+    again: bool
 
 
 @dataclass(frozen=True)
@@ -110,12 +124,16 @@ class History:
         nothing: the first megabytes only fill the sockets' buffers, and QEMU counts in steps. After the switch to
         post-copy it is what was seen before.
         """
-        now, (took, moved, _) = self.last, self._lately()
+        took, moved, _ = self._lately()
         expected = expected if self.before_Bps is None else self.before_Bps
         if took <= 0 or moved <= 0:
             return expected
-        learnt_s = max(0.0, LEARNT_S - (now.at_s - self.since_s) / 2) if expected is not None else 0.0
+        learnt_s = self.learnt_s() if expected is not None else 0.0
         return (moved + (expected or 0.0) * learnt_s) / (took + learnt_s)
+
+    def learnt_s(self) -> float:
+        """As how many seconds of looking counts what earlier migrations showed."""
+        return max(0.0, LEARNT_S - (self.last.at_s - self.since_s) / 2)
 
     def link_Bps(self) -> float | None:
         """Bytes a second on the link, lately: that by which QEMU judges what fits into the downtime limit."""
@@ -123,16 +141,15 @@ class History:
         return moved / took if took > 0 and moved > 0 else None
 
     def _lately(self) -> tuple[float, int, int]:
-        """(seconds, bytes of memory that hold something, bytes on the link), without the looks between which nothing
-        went over, since multifd waits for its channels at each look at the bitmap, and without those between which most
-        was empty, unless there are no others: going through that takes time of its own."""
-        looks = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(self.recent)]
-        spans = [look for look in looks if look[-1] > 0]
-        telling = [(took, data, link) for took, data, zeros, link in spans if zeros <= data]
-        chosen = telling or [(took, data, link) for took, data, _, link in spans]
-        return (
-            sum(took for took, _, _ in chosen), sum(data for _, data, _ in chosen), sum(link for _, _, link in chosen)
-        )  # fmt: skip
+        """(seconds, bytes of memory that hold something, bytes on the link) of these looks."""
+        chosen = self.looks()
+        return sum(look.took_s for look in chosen), sum(look.data for look in chosen), sum(look.link for look in chosen)
+
+    def looks(self) -> list[Look]:
+        """Those of late, without the ones between which nothing went over, since multifd waits for its channels at each
+        look at the bitmap, and without those between which most was empty, unless there are no others: going through
+        that takes time of its own."""
+        return _telling([_look(old, new) for old, new in pairwise(self.recent)])
 
     def empty_s(self, speed_Bps: float) -> tuple[float, int]:
         """(seconds, bytes) of empty memory that was gone through lately."""
@@ -157,17 +174,35 @@ class History:
 def empty_s(samples: Sequence[Sample], speed_Bps: float) -> tuple[float, int]:
     """(seconds, bytes) of empty memory that was gone through, by looks between which most was empty; without the time
     that the rest of those took at that speed."""
-    moved = [(new.at_s - old.at_s, *_moved(old, new)) for old, new in pairwise(samples) if new.state in _ANSWERING]
-    looks = [(took - data / speed_Bps, zeros) for took, data, zeros, _ in moved if zeros > data]
+    moved = [_look(old, new) for old, new in pairwise(samples) if new.state in _ANSWERING]
+    looks = [(look.took_s - look.data / speed_Bps, look.zeros) for look in moved if look.zeros > look.data]
     return max(0.0, sum(took for took, _ in looks)), sum(zeros for _, zeros in looks)
 
 
-def _moved(old: Sample, new: Sample) -> tuple[int, int, int]:
-    """(bytes of memory that hold something, that are empty, bytes on the link) that went over between two samples."""
+def looks(samples: Sequence[Sample]) -> list[Look]:
+    """Likewise of a whole migration, until the guest stands still."""
+    return _telling([_look(old, new) for old, new in pairwise(samples) if new.state == "active"])
+
+
+def stood_still(samples: Sequence[Sample]) -> Look | None:
+    """From the last sample of a guest that ran, in pre-copy, to the end; None where there is none."""
+    ran = [sample for sample in samples[:-1] if sample.state == "active"]
+    if not ran or any(sample.state in POST_COPY for sample in samples):
+        return None
+    return _look(ran[-1], samples[-1])
+
+
+def _telling(found: Sequence[Look]) -> list[Look]:
+    spans = [look for look in found if look.link > 0]
+    return [look for look in spans if look.zeros <= look.data] or spans
+
+
+def _look(old: Sample, new: Sample) -> Look:
     zeros, link = new.zero_bytes - old.zero_bytes, new.transferred - old.transferred
+    data = new.sent - old.sent - zeros
     if not new.sent_is_exact:
-        return old.remaining - new.remaining, 0, link
-    return new.sent - old.sent - zeros, zeros, link
+        data, zeros = old.remaining - new.remaining, 0
+    return Look(new.at_s - old.at_s, old.sent, new.sent, data, zeros, link, (old.rounds or 1) > 1)
 
 
 def _counts(sample: Sample) -> tuple[int, int]:

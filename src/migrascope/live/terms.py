@@ -21,7 +21,8 @@ class Terms:
     request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
     turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
     link_Bps: what the migration link carries in a second, None where that is not known. busy: the share of its
-    processor that the guest needs for what it writes. sampled: what it was seen to dirty before, without sets where
+    processor that the guest needs, for what it writes and beside it; least_busy: for that alone, where it is less.
+    sampled: what it was seen to dirty before, without sets where
     nobody looked. memory_bytes: its memory, 0 where that is not known. write_pattern: in which order it writes."""
 
     limit_s: float
@@ -37,6 +38,7 @@ class Terms:
     sampled: Dirtying = field(default_factory=Dirtying)
     memory_bytes: int = 0
     write_pattern: str = "random"
+    least_busy: float = 1.0
 
     @property
     def writer(self) -> Dirtying:
@@ -60,12 +62,19 @@ class Terms:
         """What of it QEMU's loop goes by. That it may be cancelled is left to who reads the end."""
         return Rules((Step(0.0, self.limit_s),), HORIZON_S, self.slows, self.turns, self.paused)
 
-    def writing(self, seen: Writing | None) -> "Terms":
+    @property
+    def sparing(self) -> "Terms":
+        """With what the guest has to spare at most."""
+        return replace(self, busy=min(self.busy, self.least_busy))
+
+    def writing(self, seen: Writing | None, load: float | None = None) -> "Terms":
         """By what the plan's writer counted before the migration: it reaches less than its rate where its processor is
-        short, and has that to spare which it does not need."""
+        short. load: the share of its processor that the whole guest took, None where that is not known: what is left
+        of it, the guest has to spare."""
         if not self.write_Bps or seen is None or seen.rate_Bps <= 0:
             return self
-        return replace(self, write_Bps=seen.rate_Bps, busy=min(1.0, max(LEAST_BUSY, seen.busy)))
+        alone = min(1.0, max(LEAST_BUSY, seen.busy))
+        return replace(self, write_Bps=seen.rate_Bps, busy=min(1.0, max(alone, load or 0.0)), least_busy=alone)
 
     def limited(self, parameters: dict[str, Any]) -> "Terms":
         """By an answer of QEMU to query-migrate-parameters: the limit that is in force, which Nova raises by steps up

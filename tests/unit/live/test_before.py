@@ -61,6 +61,43 @@ def test_hot_pages_are_a_tenth_of_the_set() -> None:
     assert PLANNED.writer == Dirtying()
 
 
+NS = 1_000_000_000
+WRITES = replace(PLANNED, write_Bps=160e6, write_set_bytes=128 * MIB)
+
+
+def busy(idle: tuple[float, ...], cpus: int = 1, until_s: float = 3.0) -> Before:
+    """A guest that was idle for so long by the end of each second, with a writer that takes 0.4 of a processor and
+    counts until until_s."""
+    before = Before()
+    for at in range(11):
+        at_ns = round((until_s - 2 + at / 5) * NS)
+        before.take("stress", (at_ns, at_ns, 1, "kind=memory", "running", at * 32_000_000, 0, at / 5, 0.08 * at, ""))
+    for at, idle_s in enumerate(idle, start=1):
+        before.take("guest_load", (at * NS, at * NS, float(at), idle_s, cpus))
+    return before
+
+
+def test_what_a_guest_has_to_spare_is_what_its_processor_was_idle_in_the_last_second() -> None:
+    """What else runs in it takes of the processor, too: a throttle slows it as soon as both no longer fit."""
+    terms = busy((0.0, 0.0, 0.3)).terms(WRITES)
+    assert (terms.busy, terms.sparing.busy) == pytest.approx((0.7, 0.4))
+    assert busy((0.0, 0.3, 0.6)).terms(WRITES).busy == pytest.approx(0.7)
+    assert busy((0.0, 0.9, 1.8)).terms(WRITES).busy == pytest.approx(0.4)  # the writer alone needs more
+
+
+@pytest.mark.parametrize(
+    "before", [busy((0.3,)), busy((0.0, 0.0, 0.3), cpus=2), busy((0.0, 0.0, 0.3), until_s=5.1), busy(())]
+)
+def test_without_a_load_of_its_last_seconds_the_writer_says_what_it_has_to_spare(before: Before) -> None:
+    """Asked once, with several processors, long before, or never."""
+    terms = before.terms(WRITES)
+    assert (terms.busy, terms.sparing.busy) == pytest.approx((0.4, 0.4))
+
+
+def test_the_guests_load_is_nothing_to_go_by_without_a_writer() -> None:
+    assert busy((0.0, 0.0, 0.3)).terms(PLANNED) == PLANNED
+
+
 def test_without_samples_nothing_is_known_before() -> None:
     assert Before().terms(PLANNED) == PLANNED
     assert Before().known(NOTHING, PLANNED) == NOTHING

@@ -114,6 +114,13 @@ def test_what_the_same_guest_showed_says_how_fast_its_memory_goes() -> None:
     assert known(replace(FACTORS, resident_bytes=4), [own, *others]).speed_Bps == 1e8
 
 
+def test_what_the_same_guest_showed_says_how_long_after_its_last_byte_the_end_comes() -> None:
+    """Where its memory compresses, it goes over faster than the link fills."""
+    others = [replace(past(0.15), factors=replace(FACTORS, resident_bytes=size)) for size in (1, 2, 3)]
+    assert known(FACTORS, others).settle_s == 0.15
+    assert known(FACTORS, [*others, past(0.06)]).settle_s == 0.06
+
+
 def test_what_the_plan_has_filled_is_in_the_first_copy() -> None:
     filled = replace(FACTORS, resident_bytes=500_000_000)
     found = known(filled, [past(0.05)])

@@ -1,50 +1,13 @@
 """The end of a migration, foretold under each policy: against QEMU's loop, page by page (qemuloop.py)."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from looptraces import GIGABIT_BPS, MIB, Trace, traced
+from foretelling import foretold, learnt, reasoned, terms, worst
+from looptraces import GIGABIT_BPS, Trace, traced
 
-from migrascope.live.eta import Forecast, at_request
-from migrascope.live.experience import Known
-from migrascope.live.terms import Terms
 from migrascope.model.policy import AutoConverge, Moment
-
-SET = 128 * MIB
-LINK_BPS = 1e9 / 8
-
-
-def terms(write_Bps: float, **changes: Any) -> Terms:
-    how = Terms(0.3, 60.0, False, None, None, write_Bps, SET if write_Bps else 0, LINK_BPS)
-    return replace(how, **changes)
-
-
-def learnt(write_Bps: float, held_mib: int = 100) -> Known:
-    """What the plan's earlier trials told."""
-    return Known(held_mib * MIB + (SET if write_Bps else 0), None, 0.01, GIGABIT_BPS)
-
-
-def foretold(trace: Trace, how: Terms, known: Known) -> list[Forecast]:
-    said = [at_request(how, known)]
-    for sample in trace.samples:
-        said.append(said[-1].then(sample, how, known))
-    return said
-
-
-def worst(said: Sequence[Forecast], took_s: float | None) -> float:
-    """The largest error from half-time on, as a share of the whole time."""
-    assert took_s is not None
-    judged = [forecast for forecast in said if took_s / 2 <= forecast.at_s < took_s]
-    assert judged
-    return max(abs(forecast.end_s - took_s) / took_s if forecast.end_s is not None else 9.0 for forecast in judged)
-
-
-def reasoned(said: Sequence[Forecast]) -> bool:
-    ends = [(old.end_s, new.end_s, new.why) for old, new in pairwise(said)]
-    return all(why or old is None or new is None or new <= old for old, new, why in ends)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -87,6 +50,18 @@ def test_a_guest_that_has_less_to_spare_than_its_processor_time_says_ends_within
     late = [forecast for forecast in said if trace.took_s / 2 <= forecast.at_s < trace.took_s]
     assert late
     assert all(forecast.low_s is not None and forecast.low_s <= trace.took_s for forecast in late)
+
+
+def test_a_guest_that_has_more_to_spare_than_its_load_says_ends_within_the_interval() -> None:
+    """It is slowed later: the later end counts on what its writer leaves of its processor."""
+    trace = traced(250e6, busy=0.5, until_s=60.0, slows=(20, 10, 99))
+    assert trace.took_s is not None
+    how = terms(250e6, slows=AutoConverge(), busy=0.8, least_busy=0.5)
+    late = [item for item in foretold(trace, how, learnt(250e6)) if trace.took_s / 2 <= item.at_s < trace.took_s]
+    assert late
+    assert all(item.high_s is None or item.high_s >= trace.took_s for item in late)
+    alone = foretold(trace, replace(how, least_busy=1.0), learnt(250e6))
+    assert any(item.high_s is not None and item.high_s < trace.took_s for item in alone)
 
 
 @pytest.mark.parametrize(("rate", "limit_s"), [(80e6, 0.6), (120e6, 0.6), (80e6, 1.0)])

@@ -4,13 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cloudtrial
 import pytest
 from faketrial import FACTORS, PLAN, record
 from guestpages import Guest, migrated
 
+from migrascope.live.eta import at_request
 from migrascope.live.experience import NOTHING, OWN_BYTES, SPREAD, SPREAD_OF_OTHERS, known, past
 from migrascope.live.history import History
-from migrascope.live.recorded import past_of, resident_of, samples_of
+from migrascope.live.recorded import before_of, limited, past_of, resident_of, samples_of
 from migrascope.live.sample import Sample, of_libvirt, of_nova, of_qemu
 from migrascope.live.terms import Terms, terms_of
 from migrascope.model.plan import Plan
@@ -227,6 +229,22 @@ def test_a_recorded_trial_has_its_samples_and_teaches(tmp_path: Path) -> None:
     assert resident_of(recording) == 200 << 20
     item = past_of(recording, 5.0)
     assert item is not None
+
+
+def test_a_trial_that_nova_alone_counts_is_replayed(tmp_path: Path) -> None:
+    """No hypervisor in reach: it has its samples and forecasts, and teaches nothing."""
+    recording = cloudtrial.api_only(tmp_path)
+    samples = samples_of(recording)
+    assert samples
+    assert not any(item.sent_is_exact for item in samples)
+    plan = Plan.model_validate({"lab": {"kind": "openstack"}})
+    terms = limited(before_of(recording).terms(terms_of(plan, FACTORS)), recording)
+    assert terms == terms_of(plan, FACTORS)
+    forecast = at_request(terms, known(FACTORS, [], resident_of(recording)))
+    for item in samples:
+        forecast = forecast.then(item, terms, NOTHING)
+    assert (forecast.verdict, forecast.at_s) == ("unknown", samples[0].at_s)
+    assert past_of(recording, 5.0) is None
 
 
 def test_a_trial_without_counts_teaches_nothing(tmp_path: Path) -> None:
