@@ -29,8 +29,7 @@ class Loosely:
         found = {figure: interval for figure, interval in intervals.items() if interval is not None}
         why = f"with {1 + (self.error or 0):.1f} times the rates, which so few pages leave open, it would not end"
         whys = {**likeliest.whys, **{figure: why for figure in intervals if figure not in found}}
-        ends = sum(case.ends for case in cases) / len(cases)
-        return Prediction(likeliest.course, ends, found, whys)
+        return Prediction(likeliest.course, [course for case in cases for course in case.courses], found, whys)
 
     def _written(self, request: Request, times: float) -> list[Prediction]:
         """Where it writes so many times less, and more."""
