@@ -1,0 +1,53 @@
+"""What told the link of the guest, and whether its router knew it, in words."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from faketrial import FACTORS, light, record
+
+from migrascope.analysis.neighbourhood import neighbourhood
+from migrascope.analysis.results import TrialResult
+from migrascope.analysis.run import result_of
+from migrascope.model.measured import Measured
+
+
+def trial(folder: Path, families: list[str], disturbance: str = "none", **values: float) -> TrialResult:
+    """A trial of the fake lab with these figures; their keys have __ for a dot."""
+    result = result_of(record(folder, light(blocks=1, families=families), FACTORS))
+    figures = {key.replace("__", "."): Measured(value, "s", "t", samples=1) for key, value in values.items()}
+    result.metrics.update(figures)
+    facts = replace(result.facts, factors=replace(FACTORS, disturbance=disturbance))
+    return replace(result, facts=facts)
+
+
+def test_what_was_heard_and_what_the_router_knew_is_counted(tmp_path: Path) -> None:
+    seen = {"announced__frames__na": 10.0, "announced__frames__dad": 0.0, "announced__na_s": 0.2}
+    right = {"router_neighbour__wrong_s": 0.0, "router_neighbour__wrong_ipv6_s": 0.0}
+    both = ["ipv4", "ipv6"]
+    trials = [
+        trial(tmp_path, both, **seen, **right),
+        trial(tmp_path, both, **seen, **{**right, "router_neighbour__wrong_ipv6_s": 1.5}),
+    ]
+    (found,) = neighbourhood(trials)
+    assert found.text == (
+        "After the switchover: unsolicited neighbour advertisements in 2 of 2 trials, the first after 200 ms (median); "
+        "duplicate address detection in none of 2 trials. The router's entry of the guest was right from the stop on "
+        "over IPv4 in 2 of 2 trials; over IPv6 in 1 of 2 trials, else wrong for up to 1.50 s."
+    )
+    assert found.label == "shown"
+
+
+def test_each_cell_by_itself(tmp_path: Path) -> None:
+    both = ["ipv4", "ipv6"]
+    trials = [
+        trial(tmp_path, both, name, router_neighbour__wrong_ipv6_s=wrong)
+        for name, wrong in (("none", 0.0), ("misled", 0.25))
+    ]
+    first, second = neighbourhood(trials)
+    assert first.text.endswith("(none) over IPv6 in 1 of 1 trial.")
+    assert second.text.endswith("(misled) over IPv6 in none of 1 trial, else wrong for up to 250 ms.")
+
+
+def test_where_nobody_looked_or_one_family_was_planned_nothing_is_said(tmp_path: Path) -> None:
+    assert neighbourhood([trial(tmp_path, ["ipv4", "ipv6"])]) == []
+    assert neighbourhood([trial(tmp_path, ["ipv4"], announced__frames__na=1.0)]) == []
