@@ -117,7 +117,7 @@ def test_the_router_s_entry_of_the_guest_was_right_all_the_time_over_both(
     assert set(rows.select("place", "address").rows()) == {("router", INSTANCE_ADDRESS), ("router", INSTANCE_ADDRESS_6)}
     assert rows["mac"].n_unique() == 1
     assert seen.windows.request is not None
-    assert rows["read_ns"].min() < seen.windows.request
+    assert min(rows["read_ns"]) < seen.windows.request
     for key in ("", "_ipv6"):
         assert value(seen, f"router_neighbour.right{key}") == 1
         assert value(seen, f"router_neighbour.wrong{key}_s") == 0

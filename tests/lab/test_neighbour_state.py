@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def pair() -> Iterator[tuple[Namespace, Namespace]]:
         peer = {"ifname": "link1", "net_ns_fd": guest.name, "address": MAC}
         router.configure(lambda routes: routes.link("add", ifname="link1", kind="veth", peer=peer))
         for space, last in ((router, 1), (guest, 7)):
-            space.configure(lambda routes, last=last: take_up(routes, "link1", f"192.0.2.{last}/24"))
+            space.configure(partial(take_up, interface="link1", address=f"192.0.2.{last}/24"))
             give_ipv6(space, "link1", f"fd00::{last}")
         yield router, guest
     finally:
@@ -68,10 +69,11 @@ class Recorder:
     def of(self, address: str) -> Seen:
         return [(row["state"], row["mac"]) for row in self.rows() if row["address"] == address]
 
-    def until(self, what: str, came: Callable[[], bool]) -> None:
+    def until(self, address: str, state: str, mac: str) -> None:
+        """Waits until that is recorded of the address."""
         deadline = time.monotonic() + LIMIT_S
-        while not came():
-            assert time.monotonic() < deadline, f"not recorded: {what}; but {self.rows()}"
+        while (state, mac) not in self.of(address):
+            assert time.monotonic() < deadline, f"not recorded: {address} {state} {mac}; but {self.rows()}"
             time.sleep(0.02)
 
     def end(self) -> None:
@@ -106,11 +108,11 @@ def change(space: Namespace, command: str, address: str, **given: Any) -> None:
     space.configure(inside)
 
 
-def move(guest: Namespace) -> None:
-    """The guest has another MAC, and announces it: a gratuitous ARP, an unsolicited neighbour advertisement."""
+def announce(guest: Namespace, mac: str) -> None:
+    """The guest has that MAC, and announces it: a gratuitous ARP, an unsolicited neighbour advertisement."""
     for key in ("ipv4/conf/link1/arp_notify", "ipv6/conf/link1/ndisc_notify"):
         guest.write_sysctl(f"net/{key}", "1")
-    guest.configure(lambda routes: routes.link("set", index=index_of(routes, "link1"), address=OTHER))
+    guest.configure(lambda routes: routes.link("set", index=index_of(routes, "link1"), address=mac))
 
 
 def test_an_entry_is_followed_from_its_confirmation_to_its_end(
@@ -127,19 +129,23 @@ def test_an_entry_is_followed_from_its_confirmation_to_its_end(
     begun = time.monotonic_ns()
     recorder = Recorder(tmp_path, tables)
     try:
-        recorder.until("what it was at the beginning", lambda: recorder.of(ADDRESS) == [("stale", NOBODY)])
+        recorder.until(ADDRESS, "stale", NOBODY)
         change(router, "delete", ADDRESS)
-        recorder.until("the removal", lambda: recorder.of(ADDRESS)[-1:] == [("gone", "")])
+        recorder.until(ADDRESS, "gone", "")
         for address in (ADDRESS, ADDRESS_6):
             speak(router, address)
-            recorder.until("the confirmation", lambda address=address: ("reachable", MAC) in recorder.of(address))
-        move(guest)
+            recorder.until(address, "reachable", MAC)
+        announce(guest, MAC)
+        announce(guest, OTHER)
         for address in (ADDRESS, ADDRESS_6):
-            recorder.until("the new MAC", lambda address=address: ("stale", OTHER) in recorder.of(address))
+            recorder.until(address, "stale", OTHER)
         recorder.end()
     finally:
         recorder.close()
     rows = recorder.rows()
+    removed = [("stale", NOBODY), ("failed", ""), ("gone", "")]
+    assert recorder.of(ADDRESS) == [*removed, ("reachable", MAC), ("stale", OTHER)]
+    assert recorder.of(ADDRESS_6) == [("reachable", MAC), ("stale", OTHER)], "what was right stays as it is"
     stamps = [row["read_ns"] for row in rows]
     assert stamps == sorted(stamps)
     assert begun <= stamps[0]

@@ -10,24 +10,22 @@ from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import result_of
 from migrascope.model.measured import Measured
 
+BOTH = ["ipv4", "ipv6"]
 
-def trial(folder: Path, families: list[str], disturbance: str = "none", **values: float) -> TrialResult:
-    """A trial of the fake lab with these figures; their keys have __ for a dot."""
+
+def trial(folder: Path, families: list[str], values: dict[str, float], disturbance: str = "none") -> TrialResult:
+    """A trial of the fake lab with these figures."""
     result = result_of(record(folder, light(blocks=1, families=families), FACTORS))
-    figures = {key.replace("__", "."): Measured(value, "s", "t", samples=1) for key, value in values.items()}
-    result.metrics.update(figures)
+    result.metrics.update({key: Measured(value, "s", "t", samples=1) for key, value in values.items()})
     facts = replace(result.facts, factors=replace(FACTORS, disturbance=disturbance))
     return replace(result, facts=facts)
 
 
 def test_what_was_heard_and_what_the_router_knew_is_counted(tmp_path: Path) -> None:
-    seen = {"announced__frames__na": 10.0, "announced__frames__dad": 0.0, "announced__na_s": 0.2}
-    right = {"router_neighbour__wrong_s": 0.0, "router_neighbour__wrong_ipv6_s": 0.0}
-    both = ["ipv4", "ipv6"]
-    trials = [
-        trial(tmp_path, both, **seen, **right),
-        trial(tmp_path, both, **seen, **{**right, "router_neighbour__wrong_ipv6_s": 1.5}),
-    ]
+    seen = {"announced.frames.na": 10.0, "announced.frames.dad": 0.0, "announced.na_s": 0.2}
+    right = {"router_neighbour.wrong_s": 0.0, "router_neighbour.wrong_ipv6_s": 0.0}
+    late = {**right, "router_neighbour.wrong_ipv6_s": 1.5}
+    trials = [trial(tmp_path, BOTH, seen | right), trial(tmp_path, BOTH, seen | late)]
     (found,) = neighbourhood(trials)
     assert found.text == (
         "After the switchover: unsolicited neighbour advertisements in 2 of 2 trials, the first after 200 ms (median); "
@@ -38,16 +36,13 @@ def test_what_was_heard_and_what_the_router_knew_is_counted(tmp_path: Path) -> N
 
 
 def test_each_cell_by_itself(tmp_path: Path) -> None:
-    both = ["ipv4", "ipv6"]
-    trials = [
-        trial(tmp_path, both, name, router_neighbour__wrong_ipv6_s=wrong)
-        for name, wrong in (("none", 0.0), ("misled", 0.25))
-    ]
+    cells = {"none": 0.0, "misled": 0.25}
+    trials = [trial(tmp_path, BOTH, {"router_neighbour.wrong_ipv6_s": wrong}, name) for name, wrong in cells.items()]
     first, second = neighbourhood(trials)
     assert first.text.endswith("(none) over IPv6 in 1 of 1 trial.")
     assert second.text.endswith("(misled) over IPv6 in none of 1 trial, else wrong for up to 250 ms.")
 
 
 def test_where_nobody_looked_or_one_family_was_planned_nothing_is_said(tmp_path: Path) -> None:
-    assert neighbourhood([trial(tmp_path, ["ipv4", "ipv6"])]) == []
-    assert neighbourhood([trial(tmp_path, ["ipv4"], announced__frames__na=1.0)]) == []
+    assert neighbourhood([trial(tmp_path, BOTH, {})]) == []
+    assert neighbourhood([trial(tmp_path, ["ipv4"], {"announced.frames.na": 1.0})]) == []
