@@ -16,10 +16,11 @@ import pytest
 from pyroute2 import IPRoute
 
 from migrascope.model.tables import TABLES
+from migrascope.node.container import inner_networks
 from migrascope.node.link import give_ipv6, take_up
 from migrascope.node.namespace import Namespace, index_of
 from migrascope.node.process import Where
-from migrascope.probe.neighbour_state import NO_ROUTER, UNSEEN
+from migrascope.probe.neighbour_state import NO_ROUTER, UNSEEN, Monitor
 from migrascope.store import spool
 
 pytestmark = pytest.mark.lab
@@ -154,6 +155,29 @@ def test_an_entry_is_followed_from_its_confirmation_to_its_end(
     assert [(row["node"], row["place"], row["why"]) for row in unseen] == [("absent", "router", NO_ROUTER)]
     seen = [row for row in rows if row["state"] != UNSEEN]
     assert {(row["node"], row["place"], row["why"]) for row in seen} == {("router", "router", "")}, "the guest has none"
+
+
+def test_a_router_is_found_in_a_namespace_that_a_node_has_made_in_itself(pair: tuple[Namespace, Namespace]) -> None:
+    node, _ = pair
+    script = "mount -t tmpfs none /run && ip netns add qrouter-1 && ip netns add qdhcp-1 && echo made && exec sleep 600"
+    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--", "sh", "-c", script]
+    process = subprocess.Popen(Where(node).command(inside), stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"made\n"
+        (router,) = inner_networks(node, "qrouter-*")
+        assert router.name == "qrouter-1"
+        assert router.stat().st_ino not in (node.inode(), Path("/proc/self/ns/net").stat().st_ino)
+        monitor = Monitor(str(router), [ADDRESS])
+        monitor.ask()
+        assert list(monitor.told()) == []
+        monitor.close()
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    assert inner_networks(Namespace("ms-nei-none"), "qrouter-*") == []
 
 
 def test_a_namespace_that_is_not_there_is_told(tmp_path: Path) -> None:
