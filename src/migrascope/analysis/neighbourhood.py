@@ -26,13 +26,14 @@ def neighbourhood(good: Sequence[TrialResult]) -> list[Finding]:
     found = []
     for factors, trials in cells.items():
         where = f" ({factors.label(list(cells))})" if len(cells) > 1 else ""
-        sentences = [_announced(trials, where), _router(trials, where)]
-        if any(sentences):
-            found.append(Finding("family", "pass", " ".join(filter(None, sentences)), {"trials": len(trials)}))
+        sentences = [sentence for sentence in (_announced(trials), _router(trials)) if sentence]
+        if sentences:
+            text = f"After the switchover{where}: {' '.join(sentences)}"
+            found.append(Finding("family", "pass", text, {"trials": len(trials)}))
     return found
 
 
-def _announced(trials: list[TrialResult], where: str) -> str:
+def _announced(trials: list[TrialResult]) -> str:
     parts = []
     for kind, name in _LOOKED_FOR.items():
         frames = _values(trials, f"announced.frames.{kind}")
@@ -41,21 +42,21 @@ def _announced(trials: list[TrialResult], where: str) -> str:
         first = _values(trials, f"announced.{kind}_s")
         when = f", the first after {human(median(first), 's')} (median)" if first else ""
         parts.append(f"{name} in {_share(sum(count > 0 for count in frames), len(frames))}{when}")
-    return f"After the switchover{where}: {'; '.join(parts)}." if parts else ""
+    return f"{'; '.join(parts)}." if parts else ""
 
 
-def _router(trials: list[TrialResult], where: str) -> str:
+def _router(trials: list[TrialResult]) -> str:
     """0 s wrong: right at the stop, and from then on."""
     parts = []
     for name, key in (("IPv4", _WRONG), ("IPv6", key_of(_WRONG))):
         if wrong := _values(trials, key):
             worst = f", else wrong for up to {human(max(wrong), 's')}" if any(wrong) else ""
             parts.append(f"over {name} in {_share(wrong.count(0.0), len(wrong))}{worst}")
-    return f"The router's entry of the guest was right from the stop on{where} {'; '.join(parts)}." if parts else ""
+    return f"The router's entry of the guest was right from the stop on {'; '.join(parts)}." if parts else ""
 
 
 def _share(count: int, of: int) -> str:
-    return f"{count or 'none'} of {of} trial{'s' if of > 1 else ''}"
+    return f"{count} of {of} trials"
 
 
 def _values(trials: list[TrialResult], key: str) -> list[float]:

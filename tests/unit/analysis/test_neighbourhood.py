@@ -29,7 +29,7 @@ def test_what_was_heard_and_what_the_router_knew_is_counted(tmp_path: Path) -> N
     (found,) = neighbourhood(trials)
     assert found.text == (
         "After the switchover: unsolicited neighbour advertisements in 2 of 2 trials, the first after 200 ms (median); "
-        "duplicate address detection in none of 2 trials. The router's entry of the guest was right from the stop on "
+        "duplicate address detection in 0 of 2 trials. The router's entry of the guest was right from the stop on "
         "over IPv4 in 2 of 2 trials; over IPv6 in 1 of 2 trials, else wrong for up to 1.50 s."
     )
     assert found.label == "shown"
@@ -39,8 +39,9 @@ def test_each_cell_by_itself(tmp_path: Path) -> None:
     cells = {"none": 0.0, "misled": 0.25}
     trials = [trial(tmp_path, BOTH, {"router_neighbour.wrong_ipv6_s": wrong}, name) for name, wrong in cells.items()]
     first, second = neighbourhood(trials)
-    assert first.text.endswith("(none) over IPv6 in 1 of 1 trial.")
-    assert second.text.endswith("(misled) over IPv6 in none of 1 trial, else wrong for up to 250 ms.")
+    begin = "After the switchover ({}): The router's entry of the guest was right from the stop on "
+    assert first.text == f"{begin.format('none')}over IPv6 in 1 of 1 trials."
+    assert second.text == f"{begin.format('misled')}over IPv6 in 0 of 1 trials, else wrong for up to 250 ms."
 
 
 def test_where_nobody_looked_or_one_family_was_planned_nothing_is_said(tmp_path: Path) -> None:
