@@ -9,8 +9,8 @@ priority 65535) do.
 **What it needs.** nftables for bridges in the kernel; on the testbed nothing.
 
 **Limits.** Any other frame that the guest sends teaches the switch as well: a guest that speaks is found by its first
-word. Asked for its address, it still answers. With [OVN](../testbed.md#ovn) that activates ports by RARP
-the guest is unreachable until a RARP has passed, or Nova has activated the binding of its new host."""
+word. Asked for its address, it still answers. With [OVN](../testbed.md#ovn) that activates ports by RARP the guest is
+unreachable until a RARP has passed, or Nova has activated the binding of its new host."""
 
 from typing import TYPE_CHECKING
 
