@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.machine import only_trial
-from migrascope.lab.qemu.topology import INSTANCE_ADDRESS_6, Topology
+from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology
 from migrascope.metrics.trial import Measurement, examine
 from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.schedule import HOSTS
@@ -106,6 +106,23 @@ def test_the_hypervisor_announces_by_rarp_and_the_guest_by_advertisements(
     kinds = set(recording.table("announce")["kind"])
     assert {"rarp", "garp", "na", "mld"} <= kinds
     assert "frame" not in kinds
+    assert value(seen, "announced.frames.mld") >= 1
+    assert (value(seen, "announced.frames.dad"), value(seen, "announced.frames.ra")) == (0, 0)
+
+
+def test_the_router_s_entry_of_the_guest_was_right_all_the_time_over_both(
+    recording: Recording, seen: Measurement
+) -> None:
+    """A guest keeps its MAC: what announces it changes nothing that was right."""
+    rows = recording.table("neighbour_state")
+    assert set(rows.select("place", "address").rows()) == {("router", INSTANCE_ADDRESS), ("router", INSTANCE_ADDRESS_6)}
+    assert rows["mac"].n_unique() == 1
+    assert seen.windows.request is not None
+    assert min(rows["read_ns"]) < seen.windows.request
+    for key in ("", "_ipv6"):
+        assert value(seen, f"router_neighbour.right{key}") == 1
+        assert value(seen, f"router_neighbour.wrong{key}_s") == 0
+    assert seen.metrics["client_neighbour.right"].value is None, "it is behind the router"
 
 
 def test_memory_goes_over_ipv6_where_the_plan_says_so(seen: Measurement) -> None:

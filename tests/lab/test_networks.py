@@ -11,6 +11,7 @@ import pytest
 from lab.cloud import Cloud, Visitor, both_families
 from lab.machine import LIGHT_EACH, migrascope, only_trial
 from migrascope.metrics.trial import measure
+from migrascope.probe.neighbour_state import NO_ROUTER
 from migrascope.testbed.settings import COMPUTE, CONTROLLER
 
 pytestmark = pytest.mark.lab
@@ -75,10 +76,16 @@ def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) ->
     if tenant == "geneve":
         stamps = [found[f"ovn.{name}_s"] for name in ("requested", "claimed", "installed", "activated", "switched")]
         assert [stamp.reason for stamp in stamps if stamp.value is None] == []
-    steps = {key: step for key, step in found.items() if key.startswith("blackout_step_s.")}
-    lengths = [step.value for step in steps.values() if step.value is not None]
-    blackout = found["network_blackout_s"].value
-    assert blackout is not None
-    assert sum(lengths) == pytest.approx(blackout, abs=0.002)
-    assert (steps["blackout_step_s.unexplained"].value or 0) <= 0.05 * blackout
+    for step, whole in (
+        ("blackout_step_s.", "network_blackout_s"),
+        ("blackout_step_ipv6_s.", "network_blackout_ipv6_s"),
+    ):
+        lengths = [found[key].value or 0.0 for key in found if key.startswith(step)]
+        blackout = found[whole].value
+        assert blackout is not None
+        assert sum(lengths) == pytest.approx(blackout, abs=0.002)
+        assert (found[f"{step}unexplained"].value or 0) <= 0.05 * blackout
     both_families(found)
+    for key in ("router_neighbour.right", "router_neighbour.right_ipv6"):
+        assert (found[key].reason if tenant == "geneve" else found[key].value) in (NO_ROUTER, 1), key
+    assert found["client_neighbour.right"].value == 1, "the floating IP is on the client's link"

@@ -7,6 +7,7 @@ from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
 from migrascope.analysis.families import families
 from migrascope.analysis.fleet import TOTAL
 from migrascope.analysis.limit import limit_text, undecided_limits
+from migrascope.analysis.neighbourhood import neighbourhood
 from migrascope.analysis.paired_effects import disturbances, networks, scenarios, storages
 from migrascope.analysis.regimes import regimes
 from migrascope.analysis.results import Finding, TrialResult, Verdict
@@ -54,7 +55,7 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
     found += [_small(small, len(groups))] if small else []
     found += [*regimes(ours), *_limit(good), *scenarios(good), *storages(good)]
     found += [*networks(good), *disturbances(good)]
-    found += [*families(good), *_signs(results)]
+    found += [*families(good), *neighbourhood(good), *_signs(results)]
     return [*found, _verdicts(results), *_checks(results), *_failed(results), accuracy,
             *_environment(accelerator), *_warnings(results)]  # fmt: skip
 

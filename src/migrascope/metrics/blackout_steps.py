@@ -73,8 +73,10 @@ def split(begin: Edge, ends: Sequence[tuple[str, Edge | None]], over: Edge) -> t
 def measure(
     recording: Recording, packets: Packets, windows: Windows, found: Mapping[str, Measured]
 ) -> dict[str, Measured]:
-    """blackout_step_s.NAME of each step, and of what none explains. found holds network_blackout_s and vm_pause_s."""
-    gap, path = migration_gap(packets, windows), wiring.path(recording, windows)
+    """blackout_step_s.NAME of each step, and of what none explains, over the recording's family: its answer is its own,
+    the pause, the announcement and what OVN does to the port are the same for both. found holds network_blackout_s over
+    that family, and vm_pause_s."""
+    gap, path = migration_gap(packets, windows), wiring.path(recording, windows, recording.family)
     if gap is None or path is None or windows.stop is None or windows.resume is None:
         why = "nobody followed the instance's frames" if path is None else "no blackout was seen around the switchover"
         return {key: missing("s", SOURCE, why) for key in KEYS}

@@ -67,6 +67,7 @@ _TITLES = {
     "steps": "Steps of a migration through OpenStack",
     "network-wiring": "Network wiring", "ovn": "What OVN does to the port",
     "blackout-steps": "The network blackout, step by step", "announced": "How the guest is announced",
+    "neighbours": "Neighbour tables of router and client",
     "writer": "What the writer reached", "load": "The load before the migration",
     "hypervisor-cpu": "CPU of both sides", "fleet": "Several instances", "quality": "Quality of the measurement",
     "ipv6": "IPv6 beside IPv4", "statistics": "Statistics",
@@ -82,7 +83,14 @@ _GIVEN = "whether the browser had the CPU that it wanted, from the steady state 
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
 _OVN = "when OVN did what to the port, from RESUME on; how long the port had no chassis, how late changes were read"
 _BLACKOUT_STEP = "a named step of the network blackout, or what none of them explains"
-_ANNOUNCED = "first RARP, gratuitous ARP and unsolicited neighbour advertisement from the destination, and how many"
+_ANNOUNCED = (
+    "first RARP, gratuitous ARP, unsolicited neighbour advertisement, duplicate address detection and MLD report from "
+    "the destination, first router advertisement to it, and how many"
+)
+_NEIGHBOUR = (
+    "the entry of the instance in the neighbour table of its router, or of the client: 1 where it was right when the "
+    "source stopped, for how long it was wrong from then on, when it was confirmed after RESUME"
+)
 _OF_FLEET = "over the instances of a trial"
 _STEP_NEEDS: dict[str, Need] = {
     "completion": "records", "port_binding": "bindings", "dispatch": "bindings", "start": "hypervisors",
@@ -186,8 +194,11 @@ _OVER_IPV4 = [
     Metric("blackout_step_s.{before_stop,pause,announce,delivery,answer,routing,unexplained}", "s", _BLACKOUT_STEP,
            "blackout-steps", needs="links"),
     Metric("blackout_step_s.{activation,flows}", "s", _BLACKOUT_STEP, "blackout-steps", needs="ovn"),
-    Metric("announced.{rarp,garp,na}_s", "s", _ANNOUNCED, "announced", needs="links"),
-    Metric("announced.frames.{rarp,garp,na}", "1", _ANNOUNCED, "announced", needs="links"),
+    Metric("announced.{rarp,garp,na,dad,mld,ra}_s", "s", _ANNOUNCED, "announced", needs="links"),
+    Metric("announced.frames.{rarp,garp,na,dad,mld,ra}", "1", _ANNOUNCED, "announced", needs="links"),
+    Metric("{router,client}_neighbour.{right,right_ipv6}", "1", _NEIGHBOUR, "neighbours", needs="links"),
+    Metric("{router,client}_neighbour.{wrong,confirmed,wrong_ipv6,confirmed_ipv6}_s", "s", _NEIGHBOUR, "neighbours",
+           needs="links"),
     Metric("writer_Bps.{before,during}", "B/s", "what the steady writer reached, by its own count", "writer"),
     Metric("load.in_time_ratio.{new,kept}", "ratio",
            "visits before the migration that were answered within 100 ms, over new or kept ones", "load"),
@@ -210,6 +221,7 @@ _OVER_IPV4 = [
 _OF_FAMILIES = (
     "network-blackout", "network-outage", "network-lost-time", "http-blackout", "delay", "jitter", "loss", "throughput",
     "sniffer-delay", "sniffer-jitter", "one-way-delay", "one-way-variation", "one-way-loss", "player-stall",
+    "blackout-steps",
 )  # fmt: skip
 """The pages whose figures are measured over each address family."""
 
@@ -220,15 +232,16 @@ _TITLE_OF = {metric.key: metric.title for metric in _OVER_IPV4}
 def _over_ipv6(metric: Metric) -> Metric:
     """The same over IPv6: on the page of the first, since only the packets differ."""
     title = metric.title and f"{metric.title}, IPv6"
-    return replace(metric, key=key_of(metric.key), meaning=f"{metric.meaning}, over IPv6", title=title, needs="ipv6")
+    meaning, needs = f"{metric.meaning}, over IPv6", metric.needs or "ipv6"
+    return replace(metric, key=key_of(metric.key), meaning=meaning, title=title, needs=needs)
 
 
-METRICS = [
-    *_OVER_IPV4,
+_OVER_IPV6 = [
     *(_over_ipv6(metric) for metric in _OVER_IPV4 if metric.page in _OF_FAMILIES),
     *(Metric(key_of(key, DIFFERENCE), "s", f"{key_of(key)} less {key}, of one trial", "ipv6",
              f"{_TITLE_OF[key]}, IPv6 less IPv4", needs="ipv6") for key in COMPARED),
 ]  # fmt: skip
+METRICS = [*_OVER_IPV4, *_OVER_IPV6]
 
 
 @cache
@@ -257,7 +270,7 @@ def index() -> str:
     keys = dict.fromkeys(_TITLES, "")
     keys |= {"windows": "the WINDOW in other keys", "statistics": "median, interval, coverage, what is pooled"}
     for metric in METRICS:
-        page = "ipv6" if metric.needs == "ipv6" else metric.page
+        page = "ipv6" if metric in _OVER_IPV6 else metric.page
         keys[page] += f"{', ' if keys[page] else ''}`{metric.key}`"
     rows = [f"| [{_TITLES[page]}]({page}.md) | {words} |" for page, words in keys.items()]
     return "\n".join(["| page | keys |", "|---|---|", *rows]) + "\n"
@@ -265,5 +278,5 @@ def index() -> str:
 
 def keys_over_ipv6() -> str:
     """The paragraph of docs/metrics/ipv6.md that names each key."""
-    keys = [f"`{key}`" for metric in METRICS if metric.needs == "ipv6" for key in metric.expanded("WINDOW")]
+    keys = [f"`{key}`" for metric in _OVER_IPV6 for key in metric.expanded("WINDOW")]
     return f"Keys: {', '.join(keys)}\n"

@@ -1,10 +1,10 @@
 """The second address family: the first one's figures over it, and how much longer the instance is gone over it."""
 
-from migrascope.metrics import echo, http, network, player, sniffer, visitor
+from migrascope.metrics import blackout_steps, echo, http, network, player, sniffer, visitor
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.stamp.measure import measure as stamp
 from migrascope.metrics.windows import Windows, end_of, windows_of
-from migrascope.model.family import FIRST, SECOND, key_of
+from migrascope.model.family import NOT_PLANNED, SECOND, key_of
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
@@ -12,7 +12,6 @@ COMPARED = ("network_blackout_s", "http_new_blackout_s", "http_kept_blackout_s")
 DIFFERENCE = f"{SECOND}_difference"
 _OF_THE_GUEST = "probe.clock_"
 """Its clock is one, whatever it is asked over."""
-NOT_PLANNED = f'the plan measures IPv4 alone (families = ["{FIRST}"])'
 _CUT_OFF = "the figure over IPv4 was cut off: how much more the one over IPv6 is has no lower bound"
 
 
@@ -29,13 +28,16 @@ def figures(recording: Recording, packets: Packets, windows: Windows) -> dict[st
     }
 
 
-def over_second(recording: Recording, first: dict[str, Measured]) -> dict[str, Measured]:
-    """The figures over IPv6, each under its own key. Their windows are those of the same migration; *during* ends where
-    the service has recovered over IPv6. first: the figures over IPv4, whose keys these are."""
+def over_second(recording: Recording, first: dict[str, Measured], pause: Measured) -> dict[str, Measured]:
+    """The figures over IPv6, and the steps of its blackout, each under its own key. Their windows are those of the same
+    migration; *during* ends where the service has recovered over IPv6. first: the same over IPv4, whose keys these are.
+    pause: vm_pause_s."""
     if SECOND in recording.trial.plan.get("families", []):
         view = recording.over(SECOND)
         packets = Packets.of(view, end_of(view))
-        found = figures(view, packets, windows_of(view, packets))
+        windows = windows_of(view, packets)
+        found = figures(view, packets, windows)
+        found |= blackout_steps.measure(view, packets, windows, {**found, "vm_pause_s": pause})
     else:
         found = {key: missing(measured.unit, measured.source, NOT_PLANNED) for key, measured in first.items()}
     return {key_of(key): measured for key, measured in found.items() if not key.startswith(_OF_THE_GUEST)}

@@ -14,6 +14,7 @@ from migrascope.metrics import (
     link,
     load,
     migration,
+    neighbours,
     openstack,
     outside,
     ovn,
@@ -67,6 +68,7 @@ def examine(recording: Recording) -> Measurement:
         **wiring.measure(recording, windows),
         **ovn.measure(recording, windows),
         **announced.measure(recording, windows),
+        **neighbours.measure(recording, windows),
         **writer.measure(recording, windows),
         **cpu.measure(recording, windows),
         **load.measure(recording, windows),
@@ -74,8 +76,9 @@ def examine(recording: Recording) -> Measurement:
     }
     found |= storage.measure(recording, windows, found["data_transferred_bytes"])
     found |= budget.measure(found, packets, windows)
-    found |= blackout_steps.measure(recording, packets, windows, found)
-    found |= family.over_second(recording, by_family)
+    steps_of_blackout = blackout_steps.measure(recording, packets, windows, found)
+    found |= steps_of_blackout
+    found |= family.over_second(recording, {**by_family, **steps_of_blackout}, found["vm_pause_s"])
     unsteady, exempt = load.unsteady_before(recording, packets, windows), load.declared(recording)
     found = load.without_spoiled(found, unsteady, exempt=exempt)
     found |= family.differences(found)

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from migrascope.metrics.family import NOT_PLANNED
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import Windows
-from migrascope.model.family import FIRST, SECOND, Family, key_of
+from migrascope.model.family import FIRST, NOT_PLANNED, SECOND, Family, key_of
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
@@ -45,8 +44,9 @@ class Path:
 
 
 def _followed(recording: Recording) -> pl.DataFrame:
-    """What was seen where all of the instance's frames are followed: at a port of the lab's switch only some are."""
-    return recording.table(SOURCE).filter(pl.col("place") != "port")
+    """What was seen where all of the instance's frames are followed: at a port of the lab's switch only some are. A
+    router's advertisement goes to all, wherever the instance is."""
+    return recording.table(SOURCE).filter((pl.col("place") != "port") & (pl.col("kind") != "ra"))
 
 
 def path(recording: Recording, windows: Windows, family: Family = FIRST) -> Path | None:
@@ -74,16 +74,17 @@ def path(recording: Recording, windows: Windows, family: Family = FIRST) -> Path
 
 
 def answering(recording: Recording, seen: Path, until_ns: float) -> tuple[int, int] | None:
-    """When the instance began to send again by then, after it had been heard at the router's port and was silent for 20
-    ms (see table announce): at its tap and at that port, the last time. None where it did not."""
+    """When the instance began to send again by then over the recording's family, after it had been heard at the
+    router's port and was silent for 20 ms (see table announce): at its tap and at that port, the last time. None where
+    it did not."""
     router = _router(_followed(recording))
     if seen.router is None or router is None:
         return None
-    own = _stretches(recording, recording.trial.destination, "tap", "from", _OWN[FIRST])
+    own = _stretches(recording, recording.trial.destination, "tap", "from", _OWN[recording.family])
     tap = max((stamp for stamp in own if seen.router < stamp <= until_ns), default=None)
     if tap is None:
         return None
-    there = _stretches(recording, router, "router", "from", (_PACKETS[FIRST],))
+    there = _stretches(recording, router, "router", "from", (_PACKETS[recording.family],))
     out = max((stamp for stamp in there if tap <= stamp <= until_ns), default=None)
     return (tap, out) if out is not None else None
 

@@ -7,6 +7,7 @@ Family = Literal["ipv4", "ipv6"]
 FIRST: Family = "ipv4"
 """Whose figures and sources have the plain names."""
 SECOND: Family = "ipv6"
+NOT_PLANNED = f'the plan measures IPv4 alone (families = ["{FIRST}"])'
 DUAL_STACK = ("qemu", "libvirt", "openstack", "fake")
 """The labs whose instances have an address of the second one, too."""
 RECORDED_BY_FAMILY = (

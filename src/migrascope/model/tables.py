@@ -286,6 +286,17 @@ _ALL = [
         "port at the lab's switch, without frame6 and frame. The kernel's stamps (wall)",
     ),
     Table(
+        "neighbour_state", 1,
+        {
+            "read_ns": "int", "node": "str", "place": "str", "address": "str", "state": "str", "mac": "str",
+            "why": "str",
+        },
+        "what the neighbour table of the router on that node (place router), or of the client (place client), has for "
+        "an address of the instance: at the beginning and at each change that the kernel tells, which are all but that "
+        "to delay; state: none, incomplete, reachable, stale, delay, probe, failed, noarp, permanent, gone (the entry "
+        "was removed); mac: empty where none holds; or that it cannot be looked into (unseen), and why",
+    ),
+    Table(
         "journal", 1,
         {"wall_ns": "int", "unit": "str", "message": "str"},
         "a line of a service's journal on `host` that is about the instance: the kernel's stamp of when it was sent, "

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from migrascope.model.problem import Problem
 from migrascope.node import cgroup
-from migrascope.node.namespace import Namespace
+from migrascope.node.namespace import NETNS, Namespace
 from migrascope.node.process import ProcessError, Where, run, tail
 from migrascope.node.wait import wait_until
 from migrascope.store.atomic import write_whole
@@ -235,6 +235,14 @@ def inits(network: int) -> Iterator[int]:
             fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
             if fields["NSpid"].split()[1:] == ["1"] and fields["State"].split()[0] not in "ZX":
                 yield int(path.name)
+
+
+def inner_networks(namespace: Namespace, pattern: str) -> list[Path]:
+    """The network namespaces of those names that a node has made in itself, as Neutron's router does; none where the
+    node is down. namespace: the node's own. The paths hold until it is down."""
+    inode = namespace.inode()
+    pid = next(inits(inode), None) if inode is not None else None
+    return sorted(Path(f"/proc/{pid}/root{NETNS}").glob(pattern)) if pid is not None else []
 
 
 def members(pid: int, kind: str = "pid") -> Iterator[int]:

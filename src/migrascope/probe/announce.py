@@ -2,10 +2,10 @@
 
 Config: mac (of the instance), addresses (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router,
 port). Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
-followed, in VXLAN and Geneve too; at the router's port what is from or to the addresses, and at a node's port at the
-switch (port) only that by which the link keeps itself: ARP, RARP and neighbour discovery, whoever sent it. Frames of
-one kind without a silence make one row, so that its ends say when the network began and ceased to bring them there.
-Stamps are the kernel's. An interface that is not there yet is waited for.
+followed, in VXLAN and Geneve too, and what routers advertise there; at the router's port what is from or to the
+addresses, and at a node's port at the switch (port) only that by which the link keeps itself: ARP, RARP and neighbour
+discovery, whoever sent it. Frames of one kind without a silence make one row, so that its ends say when the network
+began and ceased to bring them there. Stamps are the kernel's. An interface that is not there yet is waited for.
 """
 
 import errno
@@ -31,11 +31,11 @@ _TUNNELLED = (_TUNNEL, _TUNNEL + 8)
 _INNERMOST = 96
 _SNAPLEN = _TUNNELLED[-1] + _INNERMOST
 _HEADER, _HEADER_6, _HOP_BY_HOP, _ICMP6 = 14, 40, 0, 58
-_NOT_ECHO, _SOLICITATION, _ADVERTISEMENT, _SOLICITED = 130, 135, 136, 0x40
+_NOT_ECHO, _ROUTER, _SOLICITATION, _ADVERTISEMENT, _SOLICITED = 130, 134, 135, 136, 0x40
 _OF_ICMP6 = {
     **dict.fromkeys((130, 131, 132, 143), "mld"),
     133: "rs",
-    134: "ra",
+    _ROUTER: "ra",
     _SOLICITATION: "nd",
     _ADVERTISEMENT: "nd",
 }
@@ -45,16 +45,26 @@ Key = tuple[str, str, str]
 
 
 def mac_filter(mac: str) -> bytes:
-    """Classic BPF: the first bytes of each frame from or to this MAC, also where the frame is in a tunnel; of others
-    none."""
+    """Classic BPF: the first bytes of each frame from or to this MAC, also where the frame is in a tunnel, and of
+    router advertisements, which go to a group; of others none."""
     address = bytes.fromhex(mac.replace(":", ""))
     first, last = int.from_bytes(address[:4], "big"), int.from_bytes(address[4:], "big")
     places = [start + side for start in (0, *_TUNNELLED) for side in (0, 6)]
     program: list[tuple[int, int, int, int]] = []
     for at in places:
-        taken = 4 * len(places) - len(program) - 3
+        taken = 4 * len(places) - len(program) + 2
         program += [(LOAD_WORD, 0, 0, at), (EQUAL, 0, 2, first), (LOAD_HALF, 0, 0, at + 4), (EQUAL, taken, 0, last)]
-    return assembled((*program, (RETURN, 0, 0, 0), (RETURN, 0, 0, _SNAPLEN)))
+    advertisement = (
+        (LOAD_HALF, 0, 0, 12),
+        (EQUAL, 0, 5, _IPV6),
+        (LOAD_BYTE, 0, 0, _HEADER + 6),
+        (EQUAL, 0, 3, _ICMP6),
+        (LOAD_BYTE, 0, 0, _HEADER + _HEADER_6),
+        (EQUAL, 0, 1, _ROUTER),
+        (RETURN, 0, 0, _SNAPLEN),
+        (RETURN, 0, 0, 0),
+    )
+    return assembled((*program, *advertisement))
 
 
 def innermost(frame: bytes) -> bytes:
@@ -132,7 +142,7 @@ class Watch:
         """One frame: its first bytes, and whether it left this machine through the interface."""
         frame = innermost(frame)
         at_port = self._places[interface][1] in ("router", "port")
-        to = sent if at_port else frame[:6] == self._mac
+        to = sent if at_port else frame[6:12] != self._mac
         key = (interface, "to" if to else "from", kind_of(frame))
         run = self._runs.get(key)
         if run is not None and time_ns - run.last_ns < SILENCE_NS:

@@ -23,7 +23,7 @@ from migrascope.lab.testbed import taps
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.disturbing import Aim, injector
 from migrascope.lab.testbed.injectors import commands
-from migrascope.lab.testbed.injectors.flows import RarpLoss
+from migrascope.lab.testbed.injectors.flows import AnnouncementLoss, dropped, flows
 from migrascope.lab.testbed.injectors.processes import NodeOff
 from migrascope.lab.testbed.injectors.recovery import Recovery
 from migrascope.lab.testbed.injectors.services import Service, ServiceHangs
@@ -35,6 +35,8 @@ from migrascope.model.kinds import KINDS
 from migrascope.model.kinds.services import SERVICES
 from migrascope.node.link import Link, Port
 from migrascope.node.namespace import Namespace
+
+MAC = "fa:16:3e:38:e0:47"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,8 @@ class Control(TestbedControl):
 
 def made(**table: Any) -> Any:
     disturbance = Disturbance.model_validate({"name": "x", "when": "setup", **table})
-    return injector(disturbance, Aim(Server(cast(Cloud, None), "server-1"), "one", "two", Path("/tmp")), Control())
+    server = Server(cast(Cloud, None), "server-1")
+    return injector(disturbance, Aim(server, "one", "two", Path("/tmp"), MAC, ["10.0.4.7", "fd00::f816"]), Control())
 
 
 def test_every_kind_of_the_lab_has_its_injector() -> None:
@@ -209,7 +212,7 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
         "qemu-kill": QemuSignal, "qemu-freeze": QemuSignal, "abort": commands.Abort,
         "second-migration": commands.SecondMigration, "force-complete": commands.ForceComplete,
         "service-kill": Service, "service-down": Service, "service-freeze": ServiceHangs,
-        "announce-loss": RarpLoss, "node-off": NodeOff,
+        "announce-loss": AnnouncementLoss, "node-off": NodeOff,
         "storage-load": StoreLoad, "ceph-recovery": Recovery,
     }  # fmt: skip
     assert {name: type(item) for name, item in found.items()} == kinds
@@ -217,6 +220,22 @@ def test_every_kind_of_the_lab_has_its_injector() -> None:
     assert isinstance(made(kind="link-down", target="migration", way="from-source", **lasts), OneWay)
     assert made(kind="service-kill", target="controller", service="database")._node == "node two"
     assert made(kind="announce-loss", **lasts)._node == "node two", "the destination's"
+
+
+def test_what_announces_the_instance_is_dropped_and_nothing_else() -> None:
+    begin, end = "cookie=0x6d73,table=0,priority=65535,", ",actions=drop"
+    assert [flow.removeprefix(begin).removesuffix(end) for flow in flows(MAC, ["10.0.4.7", "fd00::f816"])] == [
+        "rarp",
+        f"icmp6,dl_src={MAC},ipv6_dst=ff02::1,icmp_type=136",
+        f"arp,dl_src={MAC},arp_spa=10.0.4.7,arp_tpa=10.0.4.7",
+    ]
+
+
+def test_what_was_dropped_is_counted_by_kind() -> None:
+    counted = "cookie=0x6d73, duration=3.1s, table=0, n_packets={}, n_bytes=300, priority=65535,{} actions=drop\n"
+    told = counted.format(5, "rarp") + counted.format(10, f"icmp6,dl_src={MAC},ipv6_dst=ff02::1,icmp_type=136")
+    words = "dropped: 5 of RARP, 0 of gratuitous ARP, 10 of unsolicited neighbour advertisement"
+    assert dropped(told) == words
 
 
 def test_every_service_has_its_units() -> None:

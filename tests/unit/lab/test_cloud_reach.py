@@ -23,6 +23,7 @@ from migrascope.node.process_spec import ProcessSpec
 MADE = Made("server-1", "volume-1", "89f921b8-1eff-4608-a9ab-0852e3b338a3", "192.0.2.7", "fd00::f816")
 TAP = "tap89f921b8-1e"
 MAC = "fa:16:3e:38:e0:47"
+FIXED = ["10.0.4.7", "fd00::f816"]
 PORTS = {"one-tenant": ("tenant", "one"), "one-external": ("external", "one"), "ext-client": ("external", "client"),
          "one-migration": ("migration", "one"), "two-tenant": ("tenant", "two")}  # fmt: skip
 FACTORS = Factors("none", "pre-copy", 2**30, 1e9, 0.3, "warm")
@@ -33,7 +34,8 @@ class Compute:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
-        network = SimpleNamespace(get_port=lambda port: SimpleNamespace(mac_address=MAC))
+        fixed = [{"subnet_id": "s", "ip_address": address} for address in FIXED]
+        network = SimpleNamespace(get_port=lambda port: SimpleNamespace(mac_address=MAC, fixed_ips=fixed))
         self.connection = SimpleNamespace(network=network)
 
     def idempotent(self, question: Any) -> Any:
@@ -77,7 +79,7 @@ def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
     found = members(near())
     assert set(found) == {
         "nova", "libvirt", "link", "frames-one", "frames-two", "announce-one", "announce-two", "announce", "journal",
-        "ovn", "ceph",
+        "neighbours", "ovn", "ceph",
     }  # fmt: skip
     frames = found["frames-two"]
     assert frames.config == {"mac": MAC, "ports": {TAP: "two"}, "interval_s": 0.05}
@@ -89,6 +91,22 @@ def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
     assert found["announce"].config["addresses"] == ["192.0.2.7", "fd00::f816"]
     assert found["journal"].config["words"] == ["server-1", MADE.port]
     assert found["ovn"].config == {"hosts": found["journal"].config["hosts"], "port": MADE.port}
+
+
+def test_the_neighbour_tables_of_router_and_client_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, router = Namespace("client"), Path("/proc/7/root/run/netns/qrouter-1")
+    reach = near()
+    reach.client = client
+    none, _ = members(reach)["neighbours"].config["tables"]
+    assert none == {"place": "router", "node": "", "paths": [], "addresses": FIXED}, "as with OVN"
+    found: dict[str, list[Path]] = {"space-one": [], "space-two": [router]}
+    monkeypatch.setattr("migrascope.lab.openstack.instance.inner_networks", lambda space, _: found[space.name])
+    spec = members(reach)["neighbours"]
+    assert spec.namespace == client
+    assert spec.config["tables"] == [
+        {"place": "router", "node": "two", "paths": [str(router)], "addresses": FIXED},
+        {"place": "client", "node": "client", "paths": [""], "addresses": ["192.0.2.7", "fd00::f816"]},
+    ]
 
 
 def test_an_unobserved_trial_has_no_more_than_events_and_counters() -> None:

@@ -16,6 +16,7 @@ from migrascope.study.labs.fake import FakeTrials
 
 OF_OTHER_LABS = {
     "api", "libvirt_event", "libvirt_job", "libvirt_log", "host_clock", "announce", "journal", "ceph", "fleet", "ovn",
+    "neighbour_state",
 }  # fmt: skip
 WHERE_ASKED_FOR = {
     "browser",

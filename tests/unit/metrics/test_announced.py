@@ -60,6 +60,21 @@ def test_each_family_has_its_own_first_frame_at_tap_and_router(tmp_path: Path) -
     assert values == [pytest.approx(value, abs=1e-6) for value in (0.060, 0.063, 0.040, 0.042)]
 
 
+def test_what_a_router_advertises_to_all_is_no_frame_of_the_instance_s(tmp_path: Path) -> None:
+    recording = Followed(record(tmp_path).folder)
+    recording.follow(
+        ("host-b", -900 * MS, "tap", "to", "ra", 1),
+        ("host-b", 60 * MS, "tap", "to", "frame", 1),
+        ("host-a", 90 * MS, "tap", "to", "ra", 1),
+        ("host-a", -300 * MS, "tap", "to", "frame", 1),
+    )
+    path = wiring.path(recording, windows_of(recording))
+    assert path is not None
+    assert path.left is not None
+    assert path.came is not None
+    assert path.came - path.left == pytest.approx(360 * MS, abs=1000)
+
+
 def test_the_first_of_each_kind_from_the_destination_counts(tmp_path: Path) -> None:
     found = seen(
         tmp_path,
@@ -69,16 +84,23 @@ def test_the_first_of_each_kind_from_the_destination_counts(tmp_path: Path) -> N
         ("host-a", 3 * MS, "port", "to", "rarp", 1),
         ("host-b", 20 * MS, "port", "from", "na", 3),
         ("host-b", 10 * MS, "port", "from", "nd", 1),
+        ("host-b", 21 * MS, "port", "from", "mld", 1),
+        ("host-b", 700 * MS, "port", "to", "ra", 1),
     )
     assert found["announced.rarp_s"].value == pytest.approx(0.003)
     assert found["announced.na_s"].value == pytest.approx(0.02)
-    assert [found[f"announced.frames.{kind}"].value for kind in announced.KINDS] == [3, 0, 3]
+    assert found["announced.mld_s"].value == pytest.approx(0.021)
+    assert found["announced.ra_s"].value == pytest.approx(0.7)
+    frames = {kind: found[f"announced.frames.{kind}"].value for kind in (*announced.KINDS, *announced.TO_IT)}
+    assert frames == {"rarp": 3, "garp": 0, "na": 3, "dad": 0, "mld": 1, "ra": 1}
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     found = seen(tmp_path, ("host-b", 3 * MS, "port", "from", "rarp", 1), ("host-a", 9 * MS, "port", "from", "na", 1))
     assert found["announced.na_s"].reason == "no unsolicited neighbour advertisement came from the destination"
     assert found["announced.garp_s"].reason == "no gratuitous ARP came from the destination"
+    assert found["announced.dad_s"].reason == "no duplicate address detection came from the destination"
+    assert found["announced.ra_s"].reason == "no router advertisement came to the destination"
 
 
 def test_where_nobody_looked_nothing_is_missing(tmp_path: Path) -> None:

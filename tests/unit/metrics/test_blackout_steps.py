@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from cloudtrial import DESTINATION, MS, record
+from faketrial import light
 from faketrial import record as record_qemu
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,10 @@ from ovntrial import wired
 from migrascope.metrics.blackout_steps import KEYS, STEPS, UNEXPLAINED, Piece, split
 from migrascope.metrics.steps import Edge
 from migrascope.metrics.trial import measure
+from migrascope.metrics.windows import windows_of
+from migrascope.model.family import key_of
 from migrascope.model.measured import Measured
-from migrascope.store.recording import Recording
+from migrascope.store.recording import Recording, polars_schema
 
 
 def lengths(begin: float, ends: dict[str, float | None], over: float) -> tuple[dict[str, float], float]:
@@ -116,6 +119,45 @@ def test_what_the_guest_has_sent_and_the_router_has_not_is_not_the_guest_s_delay
     found = steps(with_early_frames(record(tmp_path), "tap"))
     assert found["answer"].value == pytest.approx(0.019, abs=1e-5)
     assert found["routing"].value == pytest.approx(0.040, abs=1e-5)
+
+
+def followed(recording: Recording) -> Recording:
+    """The trial of the fake lab with what was seen of its frames: over IPv6 the guest answers 80 ms later, and the way
+    to the router takes 5 ms instead of 1."""
+    resume = windows_of(recording).resume
+    assert resume is not None
+    wall = resume + recording.wall_clock.offset_ns()
+    seen = [
+        (-900, "host-a", "tap", "to", "frame"), (1, "host-b", "tap", "from", "rarp"),
+        (2, "host-b", "tap", "to", "frame"),
+        (40, "host-b", "tap", "from", "frame"), (41, "host-b", "router", "from", "frame"),
+        (120, "host-b", "tap", "from", "frame6"), (125, "host-b", "router", "from", "frame6"),
+    ]  # fmt: skip
+    rows = [(wall + at * MS, wall + at * MS, *what, 1, "announce", "fabric", "vm-1", "m-1") for at, *what in seen]
+    path = recording.folder / "announce.parquet"
+    pl.DataFrame(rows, schema=polars_schema("announce"), orient="row").write_parquet(path)
+    return Recording(recording.folder)
+
+
+def test_each_family_has_its_own_steps_and_both_the_same_pause(tmp_path: Path) -> None:
+    plan = light(blocks=1, families=["ipv4", "ipv6"], probes={"echo_rate": 500})
+    found = measure(followed(record_qemu(tmp_path, plan, later_over_ipv6_s=0.1)))
+    for keys, blackout in ((KEYS, "network_blackout_s"), (map(key_of, KEYS), "network_blackout_ipv6_s")):
+        total = found[blackout].value
+        assert total is not None
+        assert sum(found[key].value or 0.0 for key in keys) == pytest.approx(total, abs=1e-5), blackout
+
+    def apart(name: str) -> float:
+        key = f"blackout_step_s.{name}"
+        first, second = found[key].value, found[key_of(key)].value
+        assert first is not None, found[key].reason
+        assert second is not None, found[key_of(key)].reason
+        return second - first
+
+    differing = {name: apart(name) for name in ("pause", "announce", "delivery", "answer", "routing")}
+    assert differing == pytest.approx(
+        {"pause": 0, "announce": 0, "delivery": 0, "answer": 0.080, "routing": 0.004}, abs=1e-5
+    )
 
 
 def test_flows_that_nobody_saw_go_are_unexplained(tmp_path: Path) -> None:

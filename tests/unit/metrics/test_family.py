@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from faketrial import PLAN, SCRIPT, light, record
 
-from migrascope.metrics.family import COMPARED, NOT_PLANNED
+from migrascope.metrics.family import COMPARED
 from migrascope.metrics.trial import examine, measure
-from migrascope.model.family import key_of
+from migrascope.model.family import NOT_PLANNED, key_of
 from migrascope.model.measured import Measured
 from migrascope.model.plan import Plan
 from migrascope.store.recording import Recording

@@ -73,6 +73,12 @@ def test_the_filter_takes_what_is_from_or_to_the_instance(to: str, sender: str, 
         assert bool(run_filter(announce.mac_filter(MAC), each.ljust(100, b"\0"))) == taken
 
 
+@pytest.mark.parametrize(("kind", "taken"), [(134, True), (133, False), (136, False), (128, False)])
+def test_the_filter_takes_what_a_router_advertises_to_all(kind: int, taken: bool) -> None:
+    said = frame("33:33:00:00:00:01", OTHER, 0x86DD, icmp6(kind)) + bytes(100)
+    assert bool(run_filter(announce.mac_filter(MAC), said)) == taken
+
+
 @pytest.mark.parametrize("vlan", [False, True])
 @pytest.mark.parametrize(
     ("kind", "body", "name"),

@@ -14,6 +14,7 @@ from migrascope.analysis.summary import Summary
 from migrascope.metrics.blackout_steps import STEPS, UNEXPLAINED
 from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import end_of, windows_of
+from migrascope.model.measured import Measured
 from migrascope.report.build import write_results
 from migrascope.report.page.downtimes import downtimes
 from migrascope.report.page.layers import Layers, drawn, layers
@@ -110,6 +111,12 @@ def test_the_blackout_s_steps_are_a_table(tmp_path: Path) -> None:
     rows = {row["name"]: row["values"] for row in found["blackout"]}
     assert list(rows) == [*(name.replace("_", " ") for name in STEPS), UNEXPLAINED]
     assert rows["pause"] == ["200 ms"]
+    (result,) = summary.trials
+    result.metrics["blackout_step_ipv6_s.pause"] = Measured(0.21, "s", "qmp_event", samples=1)
+    both = steps(summarise({}, summary.plan, [result], None), ["scenario"])
+    assert both is not None
+    last = both["blackout"][-1]
+    assert (last["name"], last["what"], last["values"]) == ("pause, IPv6", "the VM stands still", ["210 ms"])
     plain = steps(summary_of(record(tmp_path / "agents")), ["scenario"])
     assert plain is not None
     assert "flows" not in {row["name"] for row in plain["blackout"]}

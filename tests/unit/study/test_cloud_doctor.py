@@ -200,7 +200,7 @@ def test_what_is_in_reach_decides_the_metrics() -> None:
     }
     assert availability(plan, set(WHY) - {"stamp"})["probe.loss_back_ratio.after"] == WHY["stamp"]
     hosts = availability(plan, set(WHY) - {"links"})
-    elsewhere = ("wiring", "announced", "blackout_step")
+    elsewhere = ("wiring", "announced", "blackout_step", "_neighbour.")
     assert {key for key, reason in hosts.items() if reason and not any(map(key.count, elsewhere))} - absent == {
         "data_transferred_bytes", "memory_data_bytes", "link_payload_bps",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from migrascope.model.clock import mono_ns
 from migrascope.model.policy import Policy
 from migrascope.model.postcheck import PostCheck
 from migrascope.model.schedule import Factors
+from migrascope.node.container import inner_networks
+from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import WaitTimeout, wait_until
 
@@ -24,6 +27,7 @@ _POLL_S, _FORCE_S = 1.0, 0.2
 _ABORT_S = 60.0
 _DOUBT_S = 10.0
 _FRAMES_S = 0.05
+_ROUTERS = "qrouter-*"
 _CEPH_S = 1.0
 _AT_REST = ("ACTIVE", "SHUTOFF", "PAUSED")
 ENDED = ("completed", "failed", "error", "cancelled")
@@ -52,6 +56,7 @@ class CloudInstance:
         self._persist = persist
         self._error: str | None = None
         self._first_host = self._mac = ""
+        self._fixed: list[str] = []
         self._policy = Policy()
 
     async def _shown(self) -> dict[str, Any]:
@@ -103,7 +108,7 @@ class CloudInstance:
         """Who watches the instance's frames, the hosts' journals and Ceph, where we may."""
         access, tap = self._access, f"tap{self.made.port[:11]}"
         spaces = {name: host.space for name, host in access.hosts.items() if host.space is not None}
-        path = {"mac": self._mac, "addresses": [each for each in (self.address, self.address6) if each]}
+        path = {"mac": self._mac, "addresses": self._visited}
         members = []
         for name, space in spaces.items():
             counted = {"mac": self._mac, "ports": {tap: name}, "interval_s": _FRAMES_S}
@@ -123,12 +128,33 @@ class CloudInstance:
             hosts = {name: list(access.hosts[name].python) for name in spaces}
             journal = {"hosts": hosts, "words": [self.made.server, self.made.port]}
             members.append(ProcessSpec("journal", "migrascope.probe.journal", "cloud", None, journal))
+            known = {"tables": [*self._routers(spaces), self._client()]}
+            members.append(
+                ProcessSpec("neighbours", "migrascope.probe.neighbour_state", "client", access.client, known)
+            )
             ovn = {"hosts": hosts, "port": self.made.port}
             members.append(ProcessSpec("ovn", "migrascope.probe.ovn", "cloud", None, ovn))
         if access.ceph:
             ceph = {"python": list(access.ceph), "interval_s": _CEPH_S, "persist": self._persist}
             members.append(ProcessSpec("ceph", "migrascope.probe.ceph", "cloud", None, ceph))
         return members
+
+    def _routers(self, spaces: Mapping[str, Namespace]) -> list[dict[str, Any]]:
+        """The neighbour tables of Neutron's routers on nodes in reach; one without a path where there are none."""
+        routers = {name: [str(path) for path in inner_networks(space, _ROUTERS)] for name, space in spaces.items()}
+        there = {name: paths for name, paths in routers.items() if paths} or {"": []}
+        return [
+            {"place": "router", "node": name, "paths": paths, "addresses": self._fixed} for name, paths in there.items()
+        ]
+
+    def _client(self) -> dict[str, Any]:
+        """The neighbour table of the client, who asks the instance at its visitors' addresses."""
+        return {"place": "client", "node": "client", "paths": [""], "addresses": self._visited}
+
+    @property
+    def _visited(self) -> list[str]:
+        """The addresses that its visitors use."""
+        return [each for each in (self.address, self.address6) if each]
 
     async def prepare(self, destination: str, factors: Factors) -> dict[str, Any]:
         """Gives the settings that the lab has made; there is nothing to prepare on the hosts.
@@ -139,7 +165,7 @@ class CloudInstance:
         self._first_host = str((await self._shown())["hostId"])
         network = self._cloud.connection.network
         port = await asyncio.to_thread(self._cloud.idempotent, lambda: network.get_port(self.made.port))
-        self._mac = str(port.mac_address)
+        self._mac, self._fixed = str(port.mac_address), [str(fixed["ip_address"]) for fixed in port.fixed_ips]
         self._policy = self._access.policies.get(factors.policy, Policy())
         return self._settings
 

@@ -142,7 +142,7 @@ class Topology:
 
     def watchers(self, mac: str, interval_s: float, storage: Storage) -> list[ProcessSpec]:
         """What counts on the links, what of it is the copy of a volume where one is copied, and an instance's frames by
-        host unless interval_s is 0."""
+        host unless interval_s is 0; with both families what announces it, and what its router has for it, too."""
         link = {"ports": self.ports(), "interval_s": interval_s}
         tenant = {port: node for port, (name, node) in self.ports().items() if name == "tenant"}
         frames = {"mac": mac, "ports": tenant, "interval_s": FRAMES_S}
@@ -156,6 +156,10 @@ class Topology:
         if SECOND in self.families:
             seen = {"mac": mac, "addresses": [], "ports": {port: (node, "port") for port, node in tenant.items()}}
             found.append(ProcessSpec("announce", "migrascope.probe.announce", "fabric", self.fabric, seen))
+            own = [INSTANCE_ADDRESS, INSTANCE_ADDRESS_6]
+            tables = [{"place": "router", "node": "fabric", "paths": [""], "addresses": own}]
+            known = {"tables": tables}
+            found.append(ProcessSpec("neighbours", "migrascope.probe.neighbour_state", "fabric", self.fabric, known))
         return found
 
 

@@ -1,5 +1,6 @@
 """What disturbances are brought about with on the testbed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.injectors.store_load import StoreLoad
 from migrascope.lab.testbed.control import TestbedControl
 from migrascope.lab.testbed.injectors.commands import Abort, ForceComplete, SecondMigration
-from migrascope.lab.testbed.injectors.flows import RarpLoss
+from migrascope.lab.testbed.injectors.flows import AnnouncementLoss
 from migrascope.lab.testbed.injectors.processes import NodeOff, qemu_of
 from migrascope.lab.testbed.injectors.recovery import NAMESPACE, Recovery, on_node
 from migrascope.lab.testbed.injectors.services import Service, ServiceHangs
@@ -27,12 +28,15 @@ from migrascope.node.process import Where
 
 @dataclass(frozen=True)
 class Aim:
-    """What a disturbance of a trial is aimed at: a server that moves from source to destination."""
+    """What a disturbance of a trial is aimed at: a server that moves from source to destination. mac, addresses: of its
+    port."""
 
     server: Server
     source: str
     destination: str
     folder: Path
+    mac: str
+    addresses: Sequence[str]
 
 
 def injector(disturbance: Disturbance, aim: Aim, control: TestbedControl) -> Injector:
@@ -56,7 +60,7 @@ class TestbedTools(Tools):
         return LinkDown(self._nodes.lab_links, link, nodes)
 
     def lose_announcements(self) -> Injector:
-        return RarpLoss(self._node("destination"))
+        return AnnouncementLoss(self._node("destination"), self._aim.mac, self._aim.addresses)
 
     def limit_link(self, link: str, rate: float) -> Injector:
         return LinkRate(self._nodes.lab_links, link, rate)

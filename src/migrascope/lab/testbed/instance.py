@@ -52,7 +52,8 @@ class TestbedInstance(CloudInstance):
 
     def injector(self, disturbance: Disturbance, destination: str) -> Injector:
         """What brings it about. Not for kinds that are steered through the guest."""
-        aim = Aim(Server(self._cloud.impatient(), self.made.server), self._host, destination, self._folder)
+        server = Server(self._cloud.impatient(), self.made.server)
+        aim = Aim(server, self._host, destination, self._folder, self._mac, self._fixed)
         return injector(disturbance, aim, self._control)
 
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:

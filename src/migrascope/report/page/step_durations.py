@@ -7,6 +7,7 @@ from migrascope.analysis.results import Cell, TrialResult
 from migrascope.analysis.summary import Summary
 from migrascope.metrics import blackout_steps
 from migrascope.metrics.steps import STEPS
+from migrascope.model.family import key_of
 from migrascope.model.units import human
 from migrascope.report.charts.stack import NOTE, Look, Scale, drawn
 from migrascope.report.columns import DASH, cell_name
@@ -85,13 +86,13 @@ def steps(summary: Summary, shown: list[str]) -> dict[str, Any] | None:
 def _blackout(summary: Summary) -> list[dict[str, Any]]:
     """The steps of the network blackout as rows of a table: medians. Empty where no trial has any."""
     words = {**blackout_steps.STEPS, blackout_steps.UNEXPLAINED: "what none of these took"}
+    keys = {f"blackout_step_s.{name}": (name.replace("_", " "), what) for name, what in words.items()}
+    keys |= {key_of(key): (f"{name}, IPv6", what) for key, (name, what) in keys.items()}
     rows = []
-    for name, what in words.items():
-        key = f"blackout_step_s.{name}"
+    for key, (name, what) in keys.items():
         if _values(summary.trials, key):
             values = [_median(cell, key) for cell in summary.cells]
-            row = {"name": name.replace("_", " "), "what": what, "values": values, "told": _told(summary.trials, key)}
-            rows.append(row)
+            rows.append({"name": name, "what": what, "values": values, "told": _told(summary.trials, key)})
     return rows
 
 
