@@ -16,7 +16,7 @@ STEPS = {
     "before_stop": "until the source stops",
     "pause": "the VM stands still",
     "announce": "until QEMU's RARP is at the destination's tap",
-    "activation": "until ovn-controller has seen it and says so",
+    "activation": "until ovn-controller has seen it and says so, or the port is the destination's without it",
     "flows": "until the flows that kept the port's frames back are gone",
     "delivery": "until the first frame for the instance is at the destination's tap",
     "answer": "until the instance sends its own frames, among them the answer",
@@ -86,7 +86,7 @@ def measure(
         ("before_stop", Edge(windows.stop, "qmp_event", stamped)),
         ("pause", Edge(windows.resume, "qmp_event", stamped)),
         ("announce", _frame(path.announced, clock_ns)),
-        *_held(ovn.wired(recording, windows)),
+        *held(ovn.wired(recording, windows)),
         ("delivery", _frame(path.came, clock_ns)),
         ("answer", _frame(path.spoke, clock_ns)),
         ("routing", _frame(path.router, clock_ns)),
@@ -110,12 +110,17 @@ def _frame(ns: int | None, clock_ns: float) -> Edge | None:
     return Edge(ns, wiring.SOURCE, errors) if ns is not None else None
 
 
-def _held(wired: ovn.Wired | None) -> list[tuple[str, Edge | None]]:
-    """The ends of the steps that there are only where OVN holds the port back until a RARP."""
+def held(wired: ovn.Wired | None) -> list[tuple[str, Edge | None]]:
+    """The ends of the steps that there are only where OVN holds the port back until a RARP; or, where none comes, until
+    the destination is the port's chassis."""
     if wired is None or not wired.held:
         return []
-    stamps = (wired.stamps.get(name) for name in ("activated", "unblocked"))
-    edges = (Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in stamps)
+    activated, unblocked, switched = (wired.stamps.get(name) for name in ("activated", "unblocked", "switched"))
+    if activated is None and switched is not None and unblocked is not None and switched.ns <= unblocked.ns:
+        activated = switched
+    edges = (
+        Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in (activated, unblocked)
+    )
     return list(zip(("activation", "flows"), edges, strict=True))
 
 
