@@ -63,7 +63,8 @@ async def hosts_up(programs: Path) -> AsyncIterator[tuple[Beside, Images]]:
         lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
         seen = {path: path for path in (Path("/dev"), STATE, CACHE)} | {ssh_config(lab): "/etc/ssh/ssh_config"}
         shown = " && ".join(f"mount --bind {path} {root}{there}" for path, there in seen.items())
-        python = f'{shown} && exec chroot {root} /usr/bin/python3 "$@"'
+        keep = f"mount --bind {root} {root} && {shown} && mount -o remount,bind,ro {root}"
+        python = f'{keep} && exec chroot {root} /usr/bin/python3 "$@"'
         (programs / "python3").write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{python}' sh \"$@\"\n")
         (programs / "python3").chmod(0o755)
         yield Beside(lab, f"{programs}:{os.environ['PATH']}", uris), images

@@ -156,7 +156,7 @@ async def test_a_host_whose_key_nobody_here_knows_is_not_waited_for(owner: Owner
     """Nobody is asked whether the key is right: there may be nobody, and it would be trusted ever after."""
     config, uris = ssh_config(owner.lab), list(owner.uris["ssh"])
     known = config.read_text()
-    config.write_text("UserKnownHostsFile /nowhere\n")
+    config.write_text("UserKnownHostsFile /no/such/file\n")
     try:
         said = await unreached(owner, tmp_path, uris)
     finally:
@@ -168,7 +168,7 @@ async def test_a_host_whose_key_nobody_here_knows_is_not_waited_for(owner: Owner
 @pytest.mark.soak
 async def test_a_key_and_a_certificate_that_are_not_there_are_told(owner: Owner, tmp_path: Path) -> None:
     for way, words in (("ssh", "Permission denied (publickey)"), ("tls", "No such file or directory")):
-        uris = [re.sub("(keyfile|pkipath)=[^&]*", r"\1=/nowhere", uri) for uri in owner.uris[way]]
+        uris = [re.sub("(keyfile|pkipath)=[^&]*", r"\1=/no/such/file", uri) for uri in owner.uris[way]]
         said = await unreached(owner, tmp_path, uris)
         assert words in said["found"], said
 

@@ -125,6 +125,8 @@ def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
 
 def _print(found: list[Check]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(4):
+        table.add_column(overflow="fold")  # a URI that is cut off leads nowhere
     for check in found:
         table.add_row(_word(check), check.name, check.found, "" if check.verdict == "pass" else check.remedy)
     stdout().print(table)

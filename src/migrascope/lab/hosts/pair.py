@@ -30,7 +30,10 @@ class Pair:
         connections = [Connection(name_in(uri)) for uri in uris]
         try:
             for connection, uri in zip(connections, uris, strict=True):
-                await connection.open([python], uri, theirs=True)
+                try:
+                    await connection.open([python], uri, theirs=True)
+                except LibvirtError as error:
+                    raise LibvirtError(f"{error}\n  next: {virsh(uri, 'list')}") from error
             told = [str(await connection.call("getHostname")) for connection in connections]
             given = [connection.host for connection in connections]
             names = next((pair for pair in (told, given) if len(set(pair)) > 1), list(uris))
