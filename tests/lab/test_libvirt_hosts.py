@@ -236,7 +236,7 @@ async def migrating(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("way", ["tls", "tcp"])
+@pytest.mark.parametrize("way", ["ssh unverified", "tls", "tcp"])
 async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path: Path, way: str) -> None:
     before = await owner.seen("host-a")
     recordings = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\npeer_to_peer = true"), way)
