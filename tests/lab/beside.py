@@ -3,12 +3,12 @@ them."""
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.doors import by_ssh, by_tls, ssh_config
+from lab.doors import by_ssh, ssh_config
 from lab.machine import COMMAND
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.libvirt.lab import LibvirtLab
@@ -26,11 +26,11 @@ ADDRESSES = [address(host, "migration") for host in HOSTS]
 @dataclass
 class Beside:
     """The machine. path: of its programs, whose first python3 has libvirt's module. uris: of both hosts by the way to
-    them, "tcp", "ssh" or "tls"; "ssh unverified" also works between the hosts, who know no key of each other's."""
+    them, "tcp" or "ssh"; "ssh unverified" also works between the hosts, who know no key of each other's."""
 
     lab: LibvirtLab
     path: str
-    uris: Mapping[str, Sequence[str]]
+    uris: dict[str, list[str]]
 
     def hosts(self, way: str) -> list[str]:
         """The option that names both."""
@@ -60,7 +60,7 @@ async def hosts_up(programs: Path) -> AsyncIterator[tuple[Beside, Images]]:
     up = LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={})
     async with up as lab, by_ssh(lab, root) as ssh:
         unverified = [f"{uri}&no_verify=1" for uri in ssh]
-        uris = {"tcp": _URIS, "ssh": ssh, "ssh unverified": unverified, "tls": await by_tls(lab)}
+        uris = {"tcp": _URIS, "ssh": ssh, "ssh unverified": unverified}
         lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
         seen = {path: path for path in (Path("/dev"), STATE, CACHE)} | {ssh_config(lab): "/etc/ssh/ssh_config"}
         shown = " && ".join(f"mount --bind {path} {root}{there}" for path, there in seen.items())

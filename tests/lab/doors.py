@@ -75,18 +75,16 @@ async def _sshd(name: str, host: Host, folder: Path) -> AsyncIterator[Process]:
 
 
 async def by_tls(lab: LibvirtLab) -> list[str]:
-    """Has both libvirts listen on TLS, too, and ask who comes for a certificate of the test's own authority; both
-    URIs."""
+    """Has both libvirts listen on TLS, too, from their next start on, and ask who comes for a certificate of the test's
+    own authority; both URIs."""
     await tls.make(lab.folder, [address(host, "management") for host in HOSTS])
     made, pki = lab.folder / tls.FOLDER, lab.folder / "pki"
     pki.mkdir(mode=0o700)
     for ours, theirs in _PKI.items():
         shutil.copy2(made / f"{ours}.pem", pki / f"{theirs}.pem")
-    for name, host in lab._hosts.items():
+    for name in HOSTS:
         settings = lab.folder / name / "etc/libvirtd.conf"
         text = settings.read_text()
         assert "listen_tls = 0\n" in text
-        await host.kill()
         settings.write_text(text.replace("listen_tls = 0\n", "") + _LISTENS.format(folder=made))
-        await host.start()
     return [f"qemu+tls://{address(host, 'management')}/system?pkipath={pki}" for host in HOSTS]

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from lab.beside import ADDRESSES, Beside, hosts_up
+from lab.doors import by_tls
 from migrascope.analysis.run import result_of
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.host import IMAGES
@@ -78,6 +79,7 @@ async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Thei
         lab = beside.lab
         shared = lab.folder / "pool"
         shared.mkdir()
+        beside.uris["tls"] = await by_tls(lab)
         for name, host in lab._hosts.items():
             await host.kill()
             with (lab.folder / name / "etc/qemu.conf").open("a") as settings:

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from lab.beside import ADDRESSES, Beside, hosts_up
-from lab.doors import ssh_config
+from lab.doors import by_tls, ssh_config
 from migrascope.cli.console import EXIT_INTERRUPTED
 from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
 from migrascope.lab.libvirt.placed import GONE, OFF, Placed, active
@@ -65,6 +65,15 @@ class Owner(Beside):
     def theirs(self, way: str = "tcp") -> list[str]:
         """The options that name both hosts and the domain."""
         return [*self.hosts(way), "--domain", NAME]
+
+    async def open(self, way: str) -> None:
+        """Sees to it that both can be reached in that way: over TLS after a start of their libvirts, which takes up to
+        9 s each."""
+        if way == "tls" and way not in self.uris:
+            self.uris[way] = await by_tls(self.lab)
+            for host in self.lab._hosts.values():
+                await host.kill()
+                await host.start()
 
     def run(self, folder: Path, plan: str, way: str = "tcp") -> list[Recording]:
         (folder / "plan.toml").write_text(plan)
@@ -130,6 +139,7 @@ def by_hand(spec: DomainSpec) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path, way: str) -> None:
+    await owner.open(way)
     before = await owner.seen("host-a")
     done = owner.migrascope(tmp_path, "doctor", *owner.theirs(way), "--url", URL, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -168,6 +178,7 @@ async def test_a_host_whose_key_nobody_here_knows_is_not_waited_for(owner: Owner
 @pytest.mark.soak
 async def test_a_key_and_a_certificate_that_are_not_there_are_told(owner: Owner, tmp_path: Path) -> None:
     for way, words in (("ssh", "Permission denied (publickey)"), ("tls", "No such file or directory")):
+        await owner.open(way)
         uris = [re.sub("(keyfile|pkipath)=[^&]*", r"\1=/no/such/file", uri) for uri in owner.uris[way]]
         said = await unreached(owner, tmp_path, uris)
         assert words in said["found"], said
@@ -177,6 +188,7 @@ async def test_a_key_and_a_certificate_that_are_not_there_are_told(owner: Owner,
 async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(
     owner: Owner, tmp_path: Path, way: str
 ) -> None:
+    await owner.open(way)
     before = await owner.seen("host-a")
     there, back = owner.run(tmp_path, PLAN, way)
     assert (there.trial.source, there.trial.destination) == ("host-a", "host-b")
@@ -238,6 +250,7 @@ async def migrating(
 @pytest.mark.soak
 @pytest.mark.parametrize("way", ["ssh unverified", "tls", "tcp"])
 async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path: Path, way: str) -> None:
+    await owner.open(way)
     before = await owner.seen("host-a")
     recordings = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\npeer_to_peer = true"), way)
     assert [recording.trial.status for recording in recordings] == ["ok", "ok"]
