@@ -87,6 +87,22 @@ def test_what_would_fail_is_said_with_the_next_command(
     assert found[name]["remedy"]
 
 
+def test_a_host_that_lets_nobody_in_is_named_with_the_next_command(their_hosts: TheirHosts, tmp_path: Path) -> None:
+    their_hosts.host(B, refuses="Host key verification failed")
+    for domain in (["--domain", "web1"], []):
+        done = migrascope("clean", "--hosts", HOSTS, *domain, folder=tmp_path)
+        assert done.code == 4
+        assert f"b: Host key verification failed\n  next: virsh -c {B} list" in done.stderr
+
+
+def test_a_long_uri_is_shown_whole(their_hosts: TheirHosts, tmp_path: Path) -> None:
+    their_hosts.host(B, refuses="no route")
+    uri = f"{A}?keyfile=/{'~' * 90}"
+    done = migrascope("doctor", "--hosts", f"{uri},{B}", "--domain", "web1", folder=tmp_path)
+    assert done.code == 4
+    assert done.stdout.count("~") in (90, 180)  # in the next command, and maybe in libvirt's words
+
+
 @pytest.mark.parametrize(
     ("host", "changes", "name", "words"),
     [

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.doors import by_ssh, ssh_config
 from lab.machine import COMMAND
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.libvirt.lab import LibvirtLab
@@ -18,16 +19,22 @@ from migrascope.node.paths import CACHE, STATE
 from migrascope.study.labs.images import Images, prepare
 from needs import need_lab
 
-URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
+_URIS = [f"qemu+tcp://{address(host, 'management')}/system" for host in HOSTS]
 ADDRESSES = [address(host, "migration") for host in HOSTS]
 
 
 @dataclass
 class Beside:
-    """The machine. path: of its programs, whose first python3 has libvirt's module."""
+    """The machine. path: of its programs, whose first python3 has libvirt's module. uris: of both hosts by the way to
+    them, "tcp" or "ssh"; "ssh unverified" also works between the hosts, who know no key of each other's."""
 
     lab: LibvirtLab
     path: str
+    uris: dict[str, list[str]]
+
+    def hosts(self, way: str) -> list[str]:
+        """The option that names both."""
+        return ["--hosts", ",".join(self.uris[way])]
 
     def argv(self, *arguments: str) -> list[str]:
         """The command there."""
@@ -50,10 +57,15 @@ async def hosts_up(programs: Path) -> AsyncIterator[tuple[Beside, Images]]:
     """Both, for the length of a with block. programs: an empty folder."""
     need_lab()
     images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
-    shown = " && ".join(f"mount --bind {folder} {root}{folder}" for folder in (STATE, CACHE))
-    python = f'#!/bin/sh\nexec unshare --mount sh -c \'{shown} && exec chroot {root} /usr/bin/python3 "$@"\' sh "$@"\n'
-    (programs / "python3").write_text(python)
-    (programs / "python3").chmod(0o755)
-    async with LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}) as lab:
+    up = LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={})
+    async with up as lab, by_ssh(lab, root) as ssh:
+        unverified = [f"{uri}&no_verify=1" for uri in ssh]
+        uris = {"tcp": _URIS, "ssh": ssh, "ssh unverified": unverified}
         lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")
-        yield Beside(lab, f"{programs}:{os.environ['PATH']}"), images
+        seen = {path: path for path in (Path("/dev"), STATE, CACHE)} | {ssh_config(lab): "/etc/ssh/ssh_config"}
+        shown = " && ".join(f"mount --bind {path} {root}{there}" for path, there in seen.items())
+        keep = f"mount --bind {root} {root} && {shown} && mount -o remount,bind,ro {root}"
+        python = f'{keep} && exec chroot {root} /usr/bin/python3 "$@"'
+        (programs / "python3").write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{python}' sh \"$@\"\n")
+        (programs / "python3").chmod(0o755)
+        yield Beside(lab, f"{programs}:{os.environ['PATH']}", uris), images

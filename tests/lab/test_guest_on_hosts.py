@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 import pytest_asyncio
 
-from lab.beside import ADDRESSES, URIS, Beside, hosts_up
+from lab.beside import ADDRESSES, Beside, hosts_up
+from lab.doors import by_tls
 from migrascope.analysis.run import result_of
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.host import IMAGES
@@ -54,10 +55,10 @@ viewers = 1
 class Theirs(Beside):
     """The hosts have a pool of each one's own, and one that they share."""
 
-    def plan(self, folder: Path, storage: str) -> None:
-        """Writes the plan of a trial whose volume is in that storage."""
+    def plan(self, folder: Path, storage: str, way: str = "tcp") -> None:
+        """Writes the plan of a trial whose volume is in that storage, on hosts that are reached in that way."""
         text = PLAN.format(
-            hosts=json.dumps(URIS), addresses=json.dumps(ADDRESSES), bridge=BRIDGE,
+            hosts=json.dumps(self.uris[way]), addresses=json.dumps(ADDRESSES), bridge=BRIDGE,
             gateway=GATEWAY, pool=SHARED if storage == "shared" else OWN, storage=storage,
         )  # fmt: skip
         (folder / "plan.toml").write_text(text)
@@ -78,6 +79,7 @@ async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Thei
         lab = beside.lab
         shared = lab.folder / "pool"
         shared.mkdir()
+        beside.uris["tls"] = await by_tls(lab)
         for name, host in lab._hosts.items():
             await host.kill()
             with (lab.folder / name / "etc/qemu.conf").open("a") as settings:
@@ -86,7 +88,7 @@ async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Thei
             host.image("nothing")  # makes the folder
             for pool, folder in ((OWN, IMAGES), (SHARED, shared)):
                 await host.connection.call("storagePoolCreateXML", pool_of(pool, str(folder)), 0)
-        yield Theirs(lab, beside.path)
+        yield Theirs(lab, beside.path, beside.uris)
 
 
 def pool_of(name: str, folder: str) -> str:
@@ -101,11 +103,18 @@ def trial(folder: Path) -> Recording:
     return found
 
 
-@pytest.mark.parametrize("storage", ["copied", pytest.param("shared", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("storage", "way"),
+    [
+        ("copied", "tcp"),
+        pytest.param("shared", "ssh", marks=pytest.mark.soak),
+        pytest.param("copied", "tls", marks=pytest.mark.soak),
+    ],
+)
 async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
-    theirs: Theirs, tmp_path: Path, storage: str
+    theirs: Theirs, tmp_path: Path, storage: str, way: str
 ) -> None:
-    theirs.plan(tmp_path, storage)
+    theirs.plan(tmp_path, storage, way)
     asked = theirs.migrascope(tmp_path, "doctor", "plan.toml")
     assert asked.returncode == 0, asked.stdout + asked.stderr
     done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
@@ -125,7 +134,7 @@ async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
     judged = result_of(recording).judgement
     assert judged.text == "not known: frames", judged  # the hosts' links are not ours to look at; all else is proved
     assert await theirs.there() == []
-    assert theirs.migrascope(tmp_path, "clean", "--hosts", ",".join(URIS)).stdout.strip() == "nothing of ours is there"
+    assert theirs.migrascope(tmp_path, "clean", *theirs.hosts(way)).stdout.strip() == "nothing of ours is there"
 
 
 async def test_a_pool_that_is_not_shared_is_told_from_one_that_is(theirs: Theirs, tmp_path: Path) -> None:
@@ -155,7 +164,7 @@ async def test_what_a_killed_run_leaves_is_found_and_removed(theirs: Theirs, tmp
     await wait_until(there, 300, "the guest is there", 0.2)
     process.send_signal(signal.SIGKILL)
     await process.wait()
-    hosts = ["--hosts", ",".join(URIS)]
+    hosts = theirs.hosts("tcp")
     listed = theirs.migrascope(tmp_path, "clean", *hosts, "--list")
     assert "found domain" in listed.stdout
     assert "found volume" in listed.stdout

@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 import pytest
 import pytest_asyncio
 
-from lab.beside import ADDRESSES, URIS, Beside, hosts_up
+from lab.beside import ADDRESSES, Beside, hosts_up
+from lab.doors import by_tls, ssh_config
 from migrascope.cli.console import EXIT_INTERRUPTED
 from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
 from migrascope.lab.libvirt.placed import GONE, OFF, Placed, active
@@ -31,7 +32,7 @@ from migrascope.trial.guest_stress import GuestStress
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 NAME, URL = "web1", f"http://{INSTANCE_ADDRESS}/"
-THEIRS = ["--hosts", ",".join(URIS), "--domain", NAME]
+WAYS = ["ssh", pytest.param("tls", marks=pytest.mark.soak), pytest.param("tcp", marks=pytest.mark.soak)]
 PLAN = f"""
 name = "theirs"
 blocks = 2
@@ -62,9 +63,22 @@ class Owner(Beside):
 
     domain: Placed
 
-    def run(self, folder: Path, plan: str) -> list[Recording]:
+    def theirs(self, way: str = "tcp") -> list[str]:
+        """The options that name both hosts and the domain."""
+        return [*self.hosts(way), "--domain", NAME]
+
+    async def open(self, way: str) -> None:
+        """Sees to it that both can be reached in that way: over TLS after a start of their libvirts, which takes up to
+        9 s each."""
+        if way == "tls" and way not in self.uris:
+            self.uris[way] = await by_tls(self.lab)
+            for host in self.lab._hosts.values():
+                await host.kill()
+                await host.start()
+
+    def run(self, folder: Path, plan: str, way: str = "tcp") -> list[Recording]:
         (folder / "plan.toml").write_text(plan)
-        done = self.migrascope(folder, "run", "plan.toml", *THEIRS, "--url", URL)
+        done = self.migrascope(folder, "run", "plan.toml", *self.theirs(way), "--url", URL)
         assert done.returncode == 0, done.stderr
         return RunFolder(folder / "runs" / "latest").recordings()
 
@@ -108,7 +122,7 @@ async def owner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Owner
             await domain.call("host-a", "create")
             page = AgentClient(f"http://{INSTANCE_ADDRESS}:8080", lab.client)
             await wait_until(page.ready, 240, "the guest boots", 0.2)
-            yield Owner(lab, beside.path, domain)
+            yield Owner(lab, beside.path, beside.uris, domain)
         finally:
             await volume.destroy()
 
@@ -124,9 +138,11 @@ def by_hand(spec: DomainSpec) -> str:
     return text
 
 
-async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_doctor_finds_all_that_is_needed(owner: Owner, tmp_path: Path, way: str) -> None:
+    await owner.open(way)
     before = await owner.seen("host-a")
-    done = owner.migrascope(tmp_path, "doctor", *THEIRS, "--url", URL, "--json")
+    done = owner.migrascope(tmp_path, "doctor", *owner.theirs(way), "--url", URL, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     for name in ("two hosts", "domain", "migrations", "disk vda", "QEMU's versions", "processor",
@@ -152,7 +168,8 @@ async def writing(owner: Owner) -> AsyncIterator[None]:
 async def test_it_is_predicted_while_it_writes_and_not_changed(owner: Owner, tmp_path: Path) -> None:
     before = await owner.seen("host-a")
     async with writing(owner):
-        done = owner.migrascope(tmp_path, "predict", *THEIRS, "--link", "1gbit", "--json")
+        theirs = ("--hosts", ",".join(owner.uris["ssh"]), "--domain", NAME)
+        done = owner.migrascope(tmp_path, "predict", *theirs, "--link", "1gbit", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["guest"]["name"], found["guest"]["host"]) == (NAME, "host-a")
@@ -163,9 +180,45 @@ async def test_it_is_predicted_while_it_writes_and_not_changed(owner: Owner, tmp
     assert owner.tainted() == []
 
 
-async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(owner: Owner, tmp_path: Path) -> None:
+async def unreached(owner: Owner, folder: Path, uris: list[str]) -> dict[str, Any]:
+    """What the doctor says of host-a, which does not let us in."""
+    done = await asyncio.to_thread(
+        owner.migrascope, folder, "doctor", "--hosts", ",".join(uris), "--domain", NAME, "--json"
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    (check,) = (check for check in json.loads(done.stdout)["checks"] if check["name"] == "host 10.0.1.11")
+    return dict(check)
+
+
+async def test_a_host_whose_key_nobody_here_knows_is_not_waited_for(owner: Owner, tmp_path: Path) -> None:
+    """Nobody is asked whether the key is right: there may be nobody, and it would be trusted ever after."""
+    config, uris = ssh_config(owner.lab), list(owner.uris["ssh"])
+    known = config.read_text()
+    config.write_text("UserKnownHostsFile /no/such/file\n")
+    try:
+        said = await unreached(owner, tmp_path, uris)
+    finally:
+        config.write_text(known)
+    assert "Host key verification failed" in said["found"], said
+    assert said["remedy"] == f"virsh -c '{uris[0]}' list"
+
+
+@pytest.mark.soak
+async def test_a_key_and_a_certificate_that_are_not_there_are_told(owner: Owner, tmp_path: Path) -> None:
+    for way, words in (("ssh", "Permission denied (publickey)"), ("tls", "No such file or directory")):
+        await owner.open(way)
+        uris = [re.sub("(keyfile|pkipath)=[^&]*", r"\1=/no/such/file", uri) for uri in owner.uris[way]]
+        said = await unreached(owner, tmp_path, uris)
+        assert words in said["found"], said
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(
+    owner: Owner, tmp_path: Path, way: str
+) -> None:
+    await owner.open(way)
     before = await owner.seen("host-a")
-    there, back = owner.run(tmp_path, PLAN)
+    there, back = owner.run(tmp_path, PLAN, way)
     assert (there.trial.source, there.trial.destination) == ("host-a", "host-b")
     assert (back.trial.source, back.trial.destination) == ("host-b", "host-a")
     for recording in (there, back):
@@ -179,12 +232,15 @@ async def test_a_domain_of_others_is_migrated_to_and_fro_and_else_untouched(owne
     assert await owner.seen("host-a") == before
     assert await owner.domain.states() == {"host-a": "running", "host-b": GONE}
     assert owner.tainted() == []
+    cleaned = owner.migrascope(tmp_path, "clean", *owner.theirs(way))
+    assert cleaned.stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}", cleaned.stderr
 
 
 @pytest.mark.soak
-async def test_hosts_clocks_are_read_where_the_plan_lets_qemu_be_asked(owner: Owner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["ssh", "tcp"])
+async def test_hosts_clocks_are_read_where_the_plan_lets_qemu_be_asked(owner: Owner, tmp_path: Path, way: str) -> None:
     before = await owner.seen("host-a")
-    there, back = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\nmonitor = true"))
+    there, back = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\nmonitor = true"), way)
     for recording in (there, back):
         found = measure(recording)
         for key in ("vm_pause_s", "reported_downtime_s", "rounds"):
@@ -194,10 +250,12 @@ async def test_hosts_clocks_are_read_where_the_plan_lets_qemu_be_asked(owner: Ow
 
 
 @contextlib.asynccontextmanager
-async def migrating(owner: Owner, folder: Path, plan: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def migrating(
+    owner: Owner, folder: Path, plan: str, way: str = "tcp"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A run of a plan, from when its first migration goes on."""
     (folder / "plan.toml").write_text(plan)
-    argv = owner.argv("run", "plan.toml", *THEIRS, "--url", URL)
+    argv = owner.argv("run", "plan.toml", *owner.theirs(way), "--url", URL)
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         *argv, cwd=folder, env=owner.environment, stdout=silent, stderr=silent
@@ -218,9 +276,11 @@ async def migrating(owner: Owner, folder: Path, plan: str) -> AsyncIterator[asyn
 
 
 @pytest.mark.soak
-async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["ssh unverified", "tls", "tcp"])
+async def test_peer_to_peer_the_hosts_speak_to_each_other(owner: Owner, tmp_path: Path, way: str) -> None:
+    await owner.open(way)
     before = await owner.seen("host-a")
-    recordings = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\npeer_to_peer = true"))
+    recordings = owner.run(tmp_path, PLAN.replace("[libvirt]", "[libvirt]\npeer_to_peer = true"), way)
     assert [recording.trial.status for recording in recordings] == ["ok", "ok"]
     assert all("VIR_MIGRATE_PEER2PEER" in recording.trial.settings["libvirt"]["flags"] for recording in recordings)
     assert await owner.seen("host-a") == before
@@ -234,7 +294,10 @@ async def test_ctrl_c_leaves_the_domain_where_it_was(owner: Owner, tmp_path: Pat
         assert await asyncio.wait_for(process.wait(), 180) == EXIT_INTERRUPTED
     assert await owner.seen("host-a") == before
     assert await owner.domain.states() == {"host-a": "running", "host-b": GONE}
-    assert owner.migrascope(tmp_path, "clean", *THEIRS).stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"
+    assert (
+        owner.migrascope(tmp_path, "clean", *owner.theirs()).stdout.strip()
+        == f"{NAME}: host-a: running, host-b: {GONE}"
+    )
 
 
 @pytest.mark.soak
@@ -250,27 +313,33 @@ async def test_the_migration_of_a_run_that_is_killed_is_led_to_its_end(owner: Ow
         return await owner.domain.states() == {"host-a": OFF, "host-b": "running"}
 
     await wait_until(there, 120, "the migration comes to its end", 0.1)
-    listed = owner.migrascope(tmp_path, "clean", *THEIRS, "--list").stdout
+    listed = owner.migrascope(tmp_path, "clean", *owner.theirs(), "--list").stdout
     assert f"{NAME}: host-a: {OFF}, host-b: running" in listed
     assert "a run that was killed was to migrate it from host-a to host-b" in listed
     (back,) = owner.run(tmp_path, PLAN.replace("blocks = 2", "blocks = 1"))
     assert (back.trial.source, back.trial.destination, back.trial.status) == ("host-b", "host-a", "ok")
     assert await owner.seen("host-a") == before
-    assert owner.migrascope(tmp_path, "clean", *THEIRS).stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"
+    assert (
+        owner.migrascope(tmp_path, "clean", *owner.theirs()).stdout.strip()
+        == f"{NAME}: host-a: running, host-b: {GONE}"
+    )
 
 
 @pytest.mark.soak
-async def test_a_run_that_is_killed_leaves_one_copy_and_clean_ends_its_migration(owner: Owner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["ssh", "tcp"])
+async def test_a_run_that_is_killed_leaves_one_copy_and_clean_ends_its_migration(
+    owner: Owner, tmp_path: Path, way: str
+) -> None:
     before = await owner.seen("host-a")
-    async with migrating(owner, tmp_path, SLOW) as process:
+    async with migrating(owner, tmp_path, SLOW, way) as process:
         process.kill()
-    listed = owner.migrascope(tmp_path, "clean", *THEIRS, "--list")
+    listed = owner.migrascope(tmp_path, "clean", *owner.theirs(way), "--list")
     assert "a run that was killed was to migrate it from host-a to host-b" in listed.stdout
     assert "it is that migration" in listed.stdout, listed.stdout
-    cleaned = owner.migrascope(tmp_path, "clean", *THEIRS)
+    cleaned = owner.migrascope(tmp_path, "clean", *owner.theirs(way))
     assert cleaned.returncode == 0, cleaned.stdout
     assert "aborted: host-a: running" in cleaned.stdout
     assert await owner.domain.states() in ({"host-a": "running", "host-b": state} for state in (GONE, OFF))
     assert await owner.seen("host-a") == before
-    again = owner.migrascope(tmp_path, "clean", *THEIRS)
+    again = owner.migrascope(tmp_path, "clean", *owner.theirs(way))
     assert again.stdout.strip() == f"{NAME}: host-a: running, host-b: {GONE}"

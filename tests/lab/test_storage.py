@@ -91,6 +91,7 @@ def test_a_volume_is_copied_by_libvirt(tmp_path: Path) -> None:
         pytest.param(ABORT, "", "Operation canceled", id="abort", marks=SOAK),
         pytest.param(KILL, LIBVIRT, "host-", id="kill-libvirt", marks=SOAK),
         pytest.param(ABORT, LIBVIRT, "host-", id="abort-libvirt", marks=SOAK),
+        pytest.param(FULL, LIBVIRT, "host-", id="full-libvirt", marks=SOAK),
     ],
 )
 def test_a_copy_that_fails_leaves_the_guest_and_its_volume_whole(

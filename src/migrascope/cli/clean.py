@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from migrascope.cli.console import CloudName, Json, TestbedName, stdout
 from migrascope.cli.output import print_json
+from migrascope.model.hosts import uris_in
 from migrascope.model.problem import Problem
 from migrascope.node.image import IMAGES
 from migrascope.node.superseded import remove_superseded
@@ -67,7 +68,7 @@ def _clean_hosts(hosts: str, domain: str, only: bool, json: bool) -> int:
 
     from migrascope.study.labs.hosts import clean_hosts
 
-    found = asyncio.run(clean_hosts(hosts.split(","), domain, only=only))
+    found = asyncio.run(clean_hosts(uris_in(hosts), domain, only=only))
     if json:
         print_json({"schema": 1, **asdict(found)})
     else:

@@ -12,7 +12,7 @@ from migrascope.cli.output import print_json
 from migrascope.metrics.windows import WINDOWS
 from migrascope.model.axes import Axes
 from migrascope.model.family import SECOND
-from migrascope.model.hosts import HostsPlan
+from migrascope.model.hosts import HostsPlan, uris_in
 from migrascope.model.plan import LabPlan, Plan
 from migrascope.model.problem import Problem
 from migrascope.study.doctor.machine import Check, checks
@@ -44,7 +44,7 @@ def doctor(
         return _doctor_cloud(plan, cloud, testbed, json)
     chosen = load(plan, Options(lab=lab, hosts=hosts, domain=domain, url=url)) if plan is not None else None
     if hosts is not None or (chosen is not None and chosen.libvirt.hosts):
-        theirs = HostsPlan(hosts=(hosts or "").split(","), domain=domain or "", url=url or "")
+        theirs = HostsPlan(hosts=uris_in(hosts or ""), domain=domain or "", url=url or "")
         return _doctor_hosts(theirs if chosen is None else chosen.libvirt, json)
     found = checks(chosen or Plan(lab=LabPlan(kind=lab or "qemu")))
     ready = not any(check.blocks for check in found)
@@ -125,6 +125,8 @@ def _families(reasons: dict[str, str | None], reason: str) -> list[str]:
 
 def _print(found: list[Check]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(4):
+        table.add_column(overflow="fold")  # a URI that is cut off leads nowhere
     for check in found:
         table.add_row(_word(check), check.name, check.found, "" if check.verdict == "pass" else check.remedy)
     stdout().print(table)

@@ -2,6 +2,7 @@
 brings up none."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -99,6 +100,11 @@ class HostsPlan(Part):
         if problem := guest.problem():
             return f"guest.{problem}"
         return addresses_problem(self.addresses)
+
+
+def uris_in(text: str) -> list[str]:
+    """The URIs of a list with commas between them; a URI's parameters may hold commas, too (sshauth=agent,privkey)."""
+    return re.split(r",(?=[a-z0-9+]+://)", text)
 
 
 def hosts_problem(uris: list[str]) -> str | None:

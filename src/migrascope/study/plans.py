@@ -18,6 +18,7 @@ from migrascope.lab.hosts.policy import refused as refused_on_hosts
 from migrascope.lab.hosts.policy import refused_of_guest
 from migrascope.lab.libvirt.policy import refused as refused_by_libvirt
 from migrascope.lab.openstack.policy import refused as refused_by_nova
+from migrascope.model.hosts import uris_in
 from migrascope.model.observation import OWN_VISITS
 from migrascope.model.plan import FOREIGN_ECHO_RATE, FOREIGN_VISITS, Plan
 from migrascope.model.policy import Policy
@@ -82,7 +83,7 @@ class Options:
             if lab not in (None, "libvirt") or self.cloud is not None:
                 raise PlanError("--hosts", ["hosts are of the lab libvirt: leave --lab and --cloud out"])
             lab = "libvirt"
-            _table(value, "libvirt")["hosts"] = self.hosts.split(",")
+            _table(value, "libvirt")["hosts"] = uris_in(self.hosts)
         for name, given in (("domain", self.domain), ("url", self.url)):
             if given is not None:
                 _table(value, "libvirt")[name] = given

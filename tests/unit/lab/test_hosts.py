@@ -1,14 +1,25 @@
 """Hosts of others without any: which URIs they may have, which policies, whose a migration is, and which Python."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from migrascope.lab.hosts import python
+from migrascope.lab.hosts.leftovers import clean_command
+from migrascope.lab.hosts.pair import virsh
 from migrascope.lab.hosts.policy import refused, request_of
 from migrascope.lab.hosts.python import NoModule, python_with_libvirt
 from migrascope.lab.hosts.record import Begun, Record
-from migrascope.model.hosts import PASSWORD, addresses_problem, hosts_problem, page_problem, uri_problem
+from migrascope.model.hosts import (
+    PASSWORD,
+    HostsPlan,
+    addresses_problem,
+    hosts_problem,
+    page_problem,
+    uri_problem,
+    uris_in,
+)
 from migrascope.model.policy import BUILT_IN, Moment, Policy
 from migrascope.model.problem import UsageProblem
 from migrascope.study.plans import Options, PlanError, load, parse, text_of
@@ -33,6 +44,21 @@ def test_a_password_in_a_uri_is_refused_without_a_word_of_it(uri: str) -> None:
 @pytest.mark.parametrize("uri", ["a", "xen:///system", "http://a/", "qemu+ssh://[a/system"])
 def test_what_is_no_uri_of_qemu_is_refused(uri: str) -> None:
     assert "as qemu+ssh://a/system is one" in (uri_problem(uri) or "")
+
+
+@pytest.mark.parametrize(
+    "uris", [[A, B], [f"{A}?sshauth=agent,privkey", B], ["qemu:///system", "xen:///"], [f"{A}?keyfile=/k&no_tty=1", A]]
+)
+def test_a_comma_in_a_uri_s_parameter_separates_no_hosts(uris: list[str]) -> None:
+    assert uris_in(",".join(uris)) == uris
+
+
+def test_a_command_with_a_uri_is_ready_to_paste() -> None:
+    uri = f"{A}?keyfile=/a key&no_tty=1"
+    assert shlex.split(virsh(uri, "list")) == ["virsh", "-c", uri, "list"]
+    assert virsh(A, "list") == f"virsh -c {A} list"
+    theirs = HostsPlan(hosts=[uri, B], domain="web 1")
+    assert shlex.split(clean_command(theirs)) == ["migrascope", "clean", "--hosts", f"{uri},{B}", "--domain", "web 1"]
 
 
 @pytest.mark.parametrize("uris", [[], [A], [A, A], [A, B, "qemu+ssh://c/system"]])

@@ -30,8 +30,9 @@ def test_a_copy_can_be_disturbed(lab: str, table: dict[str, Any]) -> None:
     assert cells(plan(lab, table, storage=["copied"]))[0].disturbance == table["name"]
 
 
-def test_the_destination_s_disk_can_be_full() -> None:
-    assert cells(plan("qemu", FULL, storage=["copied"]))[0].disturbance == "full"
+@pytest.mark.parametrize("lab", ["qemu", "libvirt"])
+def test_the_destination_s_disk_can_be_full(lab: str) -> None:
+    assert cells(plan(lab, FULL, storage=["copied"]))[0].disturbance == "full"
 
 
 AWAY = {"name": "away", "kind": "link-down", "target": "storage", "when": "first-copy", "duration": "2s"}
@@ -49,7 +50,7 @@ TWICE = {"name": "twice", "kind": "second-migration", "when": "storage-copy"}
         (("qemu", [CUT], {}), 'disturbance cut: the phase storage-copy needs a volume that is copied'),
         (("qemu", [CUT], {"storage": ["shared", "copied"]}), "the phase storage-copy needs a volume that is copied"),
         (("qemu", [FULL], {}), "no-space of the destination needs a volume that is copied"),
-        (("libvirt", [FULL], {"storage": ["copied"]}), "the lab libvirt has no target destination for no-space"),
+        (("libvirt", [FULL], {}), "no-space of the destination needs a volume that is copied"),
         (("qemu", [AWAY], {"storage": ["copied"]}), "a volume that is copied is not on the storage link"),
         (("qemu", [TWICE], {"storage": ["copied"]}), "QEMU migrates nothing yet in the phase storage-copy"),
     ],

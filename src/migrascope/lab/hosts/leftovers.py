@@ -1,6 +1,7 @@
 """What a run that was killed may have left of a domain of others: where it runs now, and whether a migration that the
 run has asked for still goes on."""
 
+import shlex
 import time
 from dataclasses import dataclass
 
@@ -8,10 +9,16 @@ from migrascope.lab.hosts.domain import TheirDomain
 from migrascope.lab.hosts.record import Begun, Record
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.placed import SILENT, active, told
+from migrascope.model.hosts import HostsPlan
 from migrascope.node.wait import WaitTimeout, wait_until
 
 _OVER_S = 60.0
 _LOOK_S = 0.2
+
+
+def clean_command(theirs: HostsPlan) -> str:
+    """What says, and ends, what a killed run has left of a domain, ready to paste."""
+    return f"migrascope clean --hosts {shlex.quote(','.join(theirs.hosts))} --domain {shlex.quote(theirs.domain)}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
@@ -29,7 +30,10 @@ class Pair:
         connections = [Connection(name_in(uri)) for uri in uris]
         try:
             for connection, uri in zip(connections, uris, strict=True):
-                await connection.open([python], uri, theirs=True)
+                try:
+                    await connection.open([python], uri, theirs=True)
+                except LibvirtError as error:
+                    raise LibvirtError(f"{error}\n  next: {virsh(uri, 'list')}") from error
             told = [str(await connection.call("getHostname")) for connection in connections]
             given = [connection.host for connection in connections]
             names = next((pair for pair in (told, given) if len(set(pair)) > 1), list(uris))
@@ -83,11 +87,16 @@ class Pair:
         if not found:
             hosts = " nor ".join(self.connections)
             raise Problem(
-                f"neither {hosts} has a domain {domain}\n  next: virsh -c {next(iter(self.uris.values()))} list"
+                f"neither {hosts} has a domain {domain}\n  next: {virsh(next(iter(self.uris.values())), 'list')}"
             )
         if len(set(found.values())) > 1:
             raise Problem(f"{domain} is another domain on each host: their UUIDs differ, so it cannot be migrated")
         return next(iter(found.values()))
+
+
+def virsh(uri: str, words: str) -> str:
+    """The command that asks a host, ready to paste: a URI with parameters has signs of the shell's in it."""
+    return f"virsh -c {shlex.quote(uri)} {words}"
 
 
 def name_in(uri: str) -> str:

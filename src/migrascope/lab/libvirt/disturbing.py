@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from migrascope.lab.injectors.qemu_process import QemuSignal
 from migrascope.lab.libvirt import migration
 from migrascope.lab.libvirt.connection import LibvirtError
+from migrascope.lab.libvirt.disk import DiskFull
 from migrascope.lab.libvirt.host import Host
 from migrascope.lab.libvirt.outage import HostOff, LibvirtDies, LibvirtHangs
 from migrascope.lab.qemu.disturbing import HostTools
@@ -34,6 +35,9 @@ class LibvirtTools(HostTools):
 
     def freeze_qemu(self, side: str) -> Injector:
         return QemuSignal(partial(self._qemu, side), freeze=True)
+
+    def fill_host(self, side: str) -> Injector:
+        return DiskFull(self._host(side))
 
     def abort_migration(self) -> Injector:
         return Abort(self._instance)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import uuid
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from migrascope.lab.libvirt.connection import Connection, LibvirtError
@@ -145,11 +146,15 @@ class Host:
         """The log in which it names the phases of migrations."""
         return self._folder / "log" / Path(_LOG).name
 
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs argv in the host."""
+        assert self._holder is not None
+        return inside(self._holder.pid, argv)
+
     @property
     def python(self) -> list[str]:
         """The command of a Python in the host that has libvirt's module."""
-        assert self._holder is not None
-        return inside(self._holder.pid, ["setpriv", "--pdeathsig", "KILL", "python3"])
+        return self.command(["setpriv", "--pdeathsig", "KILL", "python3"])
 
     def qemu(self, name: str) -> int | None:
         """The number on this machine of the QEMU that runs a domain; None where none does."""
@@ -161,8 +166,9 @@ class Host:
         return pid if f"guest={name}".encode() in words else None
 
     def image(self, name: str) -> Path:
-        """Where on this machine the file is that the host has as IMAGES/name."""
-        folder = self._folder / "state" / IMAGES.name
+        """Where this machine sees the file that the host has as IMAGES/name, also where something is mounted there."""
+        assert self._holder is not None
+        folder = Path(f"/proc/{self._holder.pid}/root", *IMAGES.parts[1:])
         folder.mkdir(exist_ok=True)
         return folder / name
 

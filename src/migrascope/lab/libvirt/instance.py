@@ -11,6 +11,7 @@ from typing import Any
 from migrascope.lab.contract import Requested, panic_in
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.libvirt import disturbing, migration, policy
+from migrascope.lab.libvirt.disk import give_back
 from migrascope.lab.libvirt.domain import DomainSpec, xml
 from migrascope.lab.libvirt.events import EventWatch
 from migrascope.lab.libvirt.host import Host
@@ -161,4 +162,9 @@ class LibvirtInstance(Placed):
         try:
             await self.end()
         finally:
-            await asyncio.shield(self.volume.destroy())
+            await asyncio.shield(self._clear())
+
+    async def _clear(self) -> None:
+        await self.volume.destroy()
+        for host in self.hosts.values():
+            await give_back(host)

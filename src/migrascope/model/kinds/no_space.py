@@ -3,17 +3,19 @@ the volume that both hosts reach: QEMU stops the guest until somebody lets it go
 `destination`, the host's own disk, to which the volume is copied (`axes.storage = ["copied"]`): the copy fails, and the
 migration with it.
 
-**How.** The server of the volume (qemu-nbd), or the destination's QEMU, may not write to any file (RLIMIT_FSIZE), and
-says so by NBD as ENOSPC. The guest of a full store is stopped, which is QEMU's default (`werror=enospc`). Healed, the
-limit is gone, but a guest that was stopped stands still until an operator gives `cont`.
+**How.** The server of the volume (qemu-nbd), or on the lab `qemu` the destination's QEMU, may not write to any file
+(RLIMIT_FSIZE), and says so by NBD as ENOSPC. On the lab `libvirt`, whose QEMUs such a write would kill, the
+destination's folder of volumes is a file system of its own in memory (tmpfs), from before the migration to the end of
+the trial; when it is due, its size is set to what is in use and 4 MiB. The guest of a full store is stopped, which is
+QEMU's default (`werror=enospc`). Healed, the limit is gone, but a guest that was stopped stands still until an operator
+gives `cont`.
 
-**What it needs.** Nothing; of the `destination`, a volume that is copied.
+**What it needs.** Nothing; of the `destination`, a volume that is copied, and on the lab `libvirt` as much memory of
+this machine as of the volume is copied.
 
-The lab `libvirt` has it of the `storage` alone: its libvirt starts a QEMU with the kernel's own answer to such a write,
-which is to kill it.
-
-**Limits.** All writes fail, as in a thin pool in which each one needs new room, not only those to new places. A
-destination's QEMU cannot write its log meanwhile."""
+**Limits.** By RLIMIT_FSIZE all writes fail, as in a thin pool in which each one needs new room, not only those to new
+places, and a destination's QEMU cannot write its log meanwhile. On a full file system those fail that need room: what
+is written over needs none."""
 
 from typing import TYPE_CHECKING
 
@@ -27,12 +29,9 @@ class NoSpace(Kind):
     name = "no-space"
     ability = "failure of a store"
     does = "the volume's store, or a copy's, takes no writes"
-    how = "qemu-nbd, or the destination's QEMU, may write to no file"
+    how = "qemu-nbd, or the destination's QEMU, may write to no file; libvirt: the destination's disk is full"
     targets = ("storage", "destination")
     labs = ("qemu", "libvirt")
-
-    def targets_of(self, lab: str) -> tuple[str, ...]:
-        return ("storage",) if lab == "libvirt" else super().targets_of(lab)
 
     def injector(self, disturbance: "Disturbance", tools: Tools) -> Injector:
         return tools.fill_store() if disturbance.target == "storage" else tools.fill_host(disturbance.target)

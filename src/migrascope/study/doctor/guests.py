@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, fromstring, tostring
 
-from migrascope.lab.hosts.pair import Pair
+from migrascope.lab.hosts.pair import Pair, virsh
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.study.doctor.machine import Check
 
@@ -138,9 +138,9 @@ async def _link(pair: Pair, host: str, kind: str, name: str) -> Check:
         try:
             active = await to.call("isActive", on=("network", name))
         except LibvirtError as error:
-            return Check(what, "fail", f"{host}: {error.words}", f"virsh -c '{uri}' net-list --all")
+            return Check(what, "fail", f"{host}: {error.words}", virsh(uri, "net-list --all"))
         words = f"{host} has it, {'active' if active else 'not active'}"
-        return Check(what, "pass" if active else "fail", words, f"virsh -c '{uri}' net-start {name}")
+        return Check(what, "pass" if active else "fail", words, virsh(uri, f"net-start {name}"))
     if kind == "bridge" and name in await _interfaces(pair, host):
         return Check(what, "pass", f"{host} has it")
     if kind in ("user", "passt"):

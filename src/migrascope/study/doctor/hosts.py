@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from xml.etree.ElementTree import fromstring
 
 from migrascope.lab.hosts.domain import TheirDomain
-from migrascope.lab.hosts.leftovers import Found, look
-from migrascope.lab.hosts.pair import Pair, name_in
+from migrascope.lab.hosts.leftovers import Found, clean_command, look
+from migrascope.lab.hosts.pair import Pair, name_in, virsh
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.hosts.python import PACKAGES, NoModule, python_with_libvirt
 from migrascope.lab.hosts.record import Record
@@ -70,7 +70,7 @@ async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
     try:
         await connection.open([python], uri, read_only=True, theirs=True)
     except LibvirtError:
-        return Check(name, "fail", refused.words, f"virsh -c '{uri}' list")
+        return Check(name, "fail", refused.words, virsh(uri, "list"))
     finally:
         await connection.close()
     return Check(name, "fail", f"may only be read: {refused.words}", "a user of the group libvirt, or root, there")
@@ -90,7 +90,7 @@ async def _of_guest(theirs: HostsPlan, pair: Pair) -> list[Check]:
 
 
 async def _pool(pair: Pair, host: str, name: str) -> Check:
-    what, show = f"pool {name} on {host}", f"virsh -c '{pair.uris[host]}' pool-list --all --details"
+    what, show = f"pool {name} on {host}", virsh(pair.uris[host], "pool-list --all --details")
     try:
         folder = await Pool(pair.connections[host], name).folder()
         state, _, _, free = await pair.connections[host].call("info", on=("pool", name))
@@ -99,7 +99,7 @@ async def _pool(pair: Pair, host: str, name: str) -> Check:
     except Problem as error:
         return Check(what, "fail", str(error), show)
     if state != _RUNNING:
-        return Check(what, "fail", "it is not active", f"virsh -c '{pair.uris[host]}' pool-start {name}")
+        return Check(what, "fail", "it is not active", virsh(pair.uris[host], f"pool-start {name}"))
     if free < _GUEST_BYTES:
         return Check(
             what, "fail", f"{folder}: {human(free, 'B')} are free, {human(_GUEST_BYTES, 'B')} are wanted", show
@@ -138,7 +138,7 @@ async def _different(pair: Pair) -> Check:
 
 
 def _domain(theirs: HostsPlan, found: Found) -> Iterator[Check]:
-    clean = f"migrascope clean --hosts {','.join(theirs.hosts)} --domain {theirs.domain}"
+    clean = clean_command(theirs)
     said = found.words(theirs.domain)
     runs = list(found.states.values()).count("running") == found.copies == 1
     if found.job is None:
@@ -171,6 +171,8 @@ def _stream(theirs: HostsPlan, pair: Pair) -> Check:
     hosts = list(pair.uris)
     to = theirs.addresses or hosts
     who = "the source's libvirt speaks to the destination's" if theirs.peer_to_peer else "both are led from here"
+    if theirs.peer_to_peer and any("+ssh" in uri or "+tls" in uri for uri in theirs.hosts):
+        who += ", with keys and certificates of that host's own, also where the URI names a file"
     found = f"{who}; the memory goes to {' or '.join(to)}, TCP ports {PORTS}, encrypted only by a policy with tls"
     remedy = f"on {hosts[0]}: nc -vz {to[1]} 49152 says refused, and not timed out"
     if not theirs.addresses:

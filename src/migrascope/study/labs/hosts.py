@@ -13,7 +13,7 @@ from migrascope.guest.image import kernel_line
 from migrascope.lab.hosts import marks
 from migrascope.lab.hosts.domain import TheirDomain
 from migrascope.lab.hosts.lab import HostsLab
-from migrascope.lab.hosts.leftovers import abort, look
+from migrascope.lab.hosts.leftovers import abort, clean_command, look
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.python import python_with_libvirt
 from migrascope.lab.hosts.record import Record
@@ -48,7 +48,7 @@ async def hosts_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
                 raise Problem(
                     f"{theirs.domain} is not free to be migrated:\n  {told}\n"
                     f"  next: wait until it is over, or where it is a killed run's:"
-                    f" migrascope clean --hosts {','.join(theirs.hosts)} --domain {theirs.domain}"
+                    f" {clean_command(theirs)}"
                 )
             source, destination = await domain.find()
             progress.step(f"{theirs.domain} runs on {source}; it is migrated to {destination} and back")
