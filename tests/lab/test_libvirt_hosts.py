@@ -168,8 +168,7 @@ async def writing(owner: Owner) -> AsyncIterator[None]:
 async def test_it_is_predicted_while_it_writes_and_not_changed(owner: Owner, tmp_path: Path) -> None:
     before = await owner.seen("host-a")
     async with writing(owner):
-        theirs = ("--hosts", ",".join(owner.uris["ssh"]), "--domain", NAME)
-        done = owner.migrascope(tmp_path, "predict", *theirs, "--link", "1gbit", "--json")
+        done = owner.migrascope(tmp_path, "predict", *owner.theirs("ssh"), "--link", "1gbit", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["guest"]["name"], found["guest"]["host"]) == (NAME, "host-a")
