@@ -11,7 +11,7 @@ from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Figure, Prediction
 from migrascope.predict.request import NotPredicted, Request, Settings
-from migrascope.predict.texts import DASH, aligned, megabytes, ms, percent, seconds
+from migrascope.predict.texts import DASH, aligned, megabytes, ms, percent, prose, seconds
 
 SCHEMA = 1
 
@@ -197,8 +197,8 @@ def lines(advice: Advice, based_on: str) -> list[str]:
     rows = [["policy", "limit", "time", "pause", "waits", "data", "ends"]]
     rows += [_row(option) for option in shown.values()]
     said = aligned(rows)
-    said += [f"{name}: {why}" for name, why in advice.refused]
-    return [*said, "", words(advice), *settings_lines(advice), f"based on {based_on}"]
+    said += [line for name, why in advice.refused for line in prose(f"{name}: {why}")]
+    return [*said, "", *prose(words(advice)), *settings_lines(advice), *prose(f"based on {based_on}")]
 
 
 def words(advice: Advice) -> str:

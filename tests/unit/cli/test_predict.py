@@ -137,8 +137,10 @@ def test_what_a_table_taught_is_used_without_a_word_where_it_is_here(tmp_path: P
 def test_advice_names_a_policy_and_how_it_is_set(folder: Path) -> None:
     ended = migrascope("advise", "--mind", "time", "--never-lose-guest", folder=folder)
     assert ended.code == 0
-    (advice,) = [line for line in ended.stdout.splitlines() if line.startswith("advice: ")]
-    assert ", for time; how much more it may cost than another is not known" in advice
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    said = " ".join(ended.stdout.split())
+    assert said.count("advice: ") == 1
+    assert ", for time; how much more it may cost than another is not known" in said
     assert "migrate_set_parameter downtime-limit" in ended.stdout
     assert "virsh migrate --live" in ended.stdout
     assert "live_migration_permit_post_copy = False" in ended.stdout
