@@ -46,8 +46,7 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
     found: list[Finding] = []
     ours = [result for result in good if result.facts.factors.memory_bytes]
     groups = _comparable(ours)
-    disturbed = len({result.facts.factors.disturbance for result in good}) > 1
-    small = [group for group in groups.values() if _says_nothing(group, disturbed)] if len(groups) > 1 else []
+    small = [group for group in groups.values() if _says_nothing(group)] if len(groups) > 1 else []
     for name, group in groups.items():
         if group not in small:
             where = f" ({name})" if len(groups) > 1 else ""
@@ -73,9 +72,9 @@ def _comparable(good: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
     return groups
 
 
-def _says_nothing(group: Sequence[TrialResult], disturbed: bool) -> bool:
-    """Too few trials, or, in a run whose question is what a disturbance does, but one kind of guest."""
-    return len(group) < FEWEST or (disturbed and len({result.facts.factors for result in group}) < 2)
+def _says_nothing(group: Sequence[TrialResult]) -> bool:
+    """Too few trials, or but one kind of guest, as in a run whose question is another."""
+    return len(group) < FEWEST or len({result.facts.factors for result in group}) < 2
 
 
 def _small(groups: Sequence[Sequence[TrialResult]], of: int) -> Finding:

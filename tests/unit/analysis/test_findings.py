@@ -154,6 +154,9 @@ def test_a_copied_volume_is_compared_with_a_shared_one() -> None:
     assert found[0].text.startswith("1gbit copied against shared, paired within 6 blocks: 2.00 s more migration time")
     assert found[1].text.startswith("500mbit copied against shared, paired within 6 blocks: 4.00 s more migration time")
     assert said([trial for trial in trials if trial.facts.factors.storage == "shared"], "storage") == []
+    (nothing,) = said(trials, "data-time")
+    assert "in 4 of 4 groups of trials" in nothing.text
+    assert said(trials, "data-downtime") == []
 
 
 def test_each_network_is_compared_with_the_first_of_the_plan() -> None:
