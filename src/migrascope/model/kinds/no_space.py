@@ -29,7 +29,7 @@ class NoSpace(Kind):
     name = "no-space"
     ability = "failure of a store"
     does = "the volume's store, or a copy's, takes no writes"
-    how = "qemu-nbd, or the destination's QEMU, may write to no file; libvirt: the destination's disk is full"
+    how = "qemu-nbd or QEMU may not write; libvirt: the disk is full"
     targets = ("storage", "destination")
     labs = ("qemu", "libvirt")
 
