@@ -42,8 +42,8 @@ def with_images(work: Callable[[Images, ConsoleProgress], Awaitable[RunFolder]])
 
 
 def run_plan(plan: Plan, begun: Callable[[RunFolder], None] = lambda run: None) -> RunFolder:
-    """All trials of a plan, without samples unless it asks for them. begun: called with the run's folder as soon as it is
-    made."""
+    """All trials of a plan, without samples unless it asks for them. begun: called with the run's folder as soon as it
+    is made."""
     if plan.probes.dirty is None:
         plan = plan.model_copy(update={"probes": plan.probes.model_copy(update={"dirty": False})})
     return with_images(lambda images, progress: execute(plan, folder(), images, progress, begun=begun))
