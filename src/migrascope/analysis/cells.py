@@ -30,7 +30,9 @@ def summarise(
     environment = {**manifest, **(results[0].facts.facts if results else {})}
     cells = [_cell(factors, group) for factors, group in by_factors(results).items()]
     doses = all_series(cells, results)
-    rate = plan["probes"]["echo_rate"] * len(plan.get("families", [FIRST]))
+    families = len(plan.get("families", [FIRST]))
+    rate = plan["probes"]["echo_rate"] * families
+    load = load and load.over(families)
     return Summary(
         run=str(manifest.get("id", "")),
         lab=str(environment.get("lab", plan["lab"]["kind"])),

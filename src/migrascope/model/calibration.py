@@ -60,7 +60,7 @@ _RATE: TypeAdapter[float | None] = TypeAdapter(_Finite | None)
 @dataclass(frozen=True)
 class Calibration:
     """rows: of every condition. load: who used the guest in the loaded ones, None without them. echo_rate: probes
-    a second, None where it is not known."""
+    a second, None where it is not known. Both are of all address families together."""
 
     rows: list[dict[str, Any]]
     load: Load | None

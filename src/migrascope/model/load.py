@@ -1,6 +1,6 @@
 """The load of our own that a guest bears: how many visits a second and how many viewers, and how that was found."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -62,6 +62,13 @@ class Load:
 
     def as_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
+
+    def over(self, families: int) -> "Load":
+        """All that comes where as much comes over each of so many address families."""
+        return replace(
+            self, new_rate=families * self.new_rate, kept_rate=families * self.kept_rate,
+            viewers=families * self.viewers,
+        )  # fmt: skip
 
     def words(self) -> str:
         """What a person should know of it, in a line."""

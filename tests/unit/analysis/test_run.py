@@ -146,6 +146,16 @@ def test_calibration_is_read_from_the_run(tmp_path: Path) -> None:
     assert "2.00 ms" in accuracy.text
 
 
+def test_what_was_measured_over_both_families_is_quoted_of_a_run_with_both(tmp_path: Path) -> None:
+    plan = light(blocks=1, families=["ipv4", "ipv6"], axes={"scenario": ["none"]}, visitors=VISITORS)
+    run = fake_run(tmp_path, plan)
+    made = {"rows": ROWS, "load": HAD.over(2).as_json(), "echo_rate": 2 * RATE}
+    write_json(run.path / "calibration.json", made)
+    seen = analyse(run)
+    assert seen.calibration is not None
+    assert [row["quoted"] for row in seen.calibration] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("load", "echo_rate"),
     [

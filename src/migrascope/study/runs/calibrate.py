@@ -32,8 +32,8 @@ async def calibrate(plan: Plan, images: Images, series: Series, progress: Progre
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "lab": "qemu",
         **{key: run.manifest[key] for key in ("accelerator", "qemu", "environment")},
-        "echo_rate": plan.probes.echo_rate,
-        "load": load.as_json(),
+        "echo_rate": plan.probes.echo_rate * len(plan.families),
+        "load": load.over(len(plan.families)).as_json(),
         "recording": str(run.path),
         "rows": [row for recording in run.recordings() for row in accuracy(recording)],
     }
