@@ -1,13 +1,13 @@
 """The observer's effect: the same migration with all probes and with none, in interleaved pairs.
 
-    sudo .venv/bin/python benchmarks/observer.py [PAIRS]
+    sudo .venv/bin/python benchmarks/observer.py [PAIRS [FAMILY ...]]
 
-Idle guest. For migration time, data and VM pause, the median of the pair ratios (with / without) and its 90 % interval
-by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 for VM pause.
+Idle guest, over ipv4 by default; of two families each is asked half as often. For migration time, data and VM pause,
+the median of the pair ratios (with / without) and its 90 % interval by order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 for VM pause.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from common import machine, run_plan, verdict
 from migrascope.analysis.statistics import Interval, median_interval
 from migrascope.metrics.trial import examine
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.plan import Plan
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
@@ -24,10 +25,12 @@ from migrascope.study.plans import parse
 GOALS = {"migration_time_s": 1.03, "data_transferred_bytes": 1.03, "vm_pause_s": 1.10}
 
 
-def plan(pairs: int) -> Plan:
+def plan(pairs: int, families: Sequence[Family] = (FIRST,)) -> Plan:
     """Pairs of trials that differ in their probes alone; the seed shuffles each pair's order."""
     text = (Path(__file__).parent.parent / "examples/observer.toml").read_text(encoding="utf-8")
-    return parse(text, "observer").model_copy(update={"blocks": pairs})
+    made = parse(text, "observer")
+    probes = made.probes.model_copy(update={"echo_rate": made.probes.echo_rate / len(families)})
+    return made.model_copy(update={"blocks": pairs, "families": list(families), "probes": probes})
 
 
 def figures(recording: Recording, keys: Iterable[str]) -> dict[str, float]:
@@ -74,4 +77,5 @@ def table(run: RunFolder) -> str:
 
 
 if __name__ == "__main__":
-    print(table(run_plan(plan(int(sys.argv[1]) if len(sys.argv) > 1 else 20))))
+    over = [family for family in (FIRST, SECOND) if family in sys.argv[2:]] or [FIRST]
+    print(table(run_plan(plan(int(sys.argv[1]) if len(sys.argv) > 1 else 20, over))))
