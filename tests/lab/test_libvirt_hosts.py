@@ -82,14 +82,12 @@ class Owner(Beside):
         assert done.returncode == 0, done.stderr
         return RunFolder(folder / "runs" / "latest").recordings()
 
-    async def _live(self, host: str) -> str:
-        return str(await self.domain.call(host, "XMLDesc", 0))
-
     async def seen(self, host: str) -> dict[str, Any]:
         """All that its owner would look at, but for the number that libvirt gives to each QEMU, and its own name for a
         controller that is none, which a libvirt that is started again beside the domain has forgotten."""
         definition = {"flags": ["VIR_DOMAIN_XML_INACTIVE"]}
-        live = re.sub(r"( model='none')>\s*<alias name='usb'/>\s*</controller>", r"\1/>", await self._live(host))
+        live = await self.domain.call(host, "XMLDesc", 0)
+        live = re.sub(r"( model='none')>\s*<alias name='usb'/>\s*</controller>", r"\1/>", live)
         return {
             "live": re.sub(r"^<domain type='(\w+)' id='\d+'", r"<domain type='\1'", live),
             "defined": await self.domain.call(host, "XMLDesc", definition),
