@@ -32,7 +32,7 @@ def summarise(
     doses = all_series(cells, results)
     families = len(plan.get("families", [FIRST]))
     rate = plan["probes"]["echo_rate"] * families
-    load = load and load.over(families)
+    whole = load and load.over(families)
     return Summary(
         run=str(manifest.get("id", "")),
         lab=str(environment.get("lab", plan["lab"]["kind"])),
@@ -41,7 +41,7 @@ def summarise(
         cells=cells,
         findings=[
             *convergence(doses),
-            *findings(results, str(environment.get("accelerator", "unknown")), meter_error(calibration, load, rate)),
+            *findings(results, str(environment.get("accelerator", "unknown")), meter_error(calibration, whole, rate)),
         ],
         trials=list(results),
         policies=costs(cells, results),
@@ -49,7 +49,7 @@ def summarise(
         doses=doses,
         plan=plan,
         environment=environment,
-        calibration=None if calibration is None else calibration.quoted(load, rate),
+        calibration=None if calibration is None else calibration.quoted(whole, rate),
         load=load,
     )
 
