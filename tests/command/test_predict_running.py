@@ -199,6 +199,7 @@ def test_what_is_missing_is_bad_usage(their_hosts: TheirHosts, tmp_path: Path) -
         ((*THEIRS, "--link", "fast"), "--link: 'fast' is not a rate"),
         ((*THEIRS, "--link", "0gbit"), "--link: over a link of 0 nothing is migrated"),
         (("--hosts", HOSTS, *LINK), "--domain: the name of the domain"),
+        (("--hosts", f"{A}?sshauth=agent,privkey,{B}", *LINK), "--domain: the name of the domain"),
         (("--hosts", A, "--domain", "web1", *LINK), "--hosts: two different URIs are wanted"),
         (LINK, "which running guest?"),
         (("--domain", "web1"), "which running guest?"),

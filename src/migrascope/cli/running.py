@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from migrascope.cli.console import EXIT_INTERRUPTED, CloudName, interruptible, stderr
-from migrascope.model.hosts import hosts_problem, uri_problem
+from migrascope.model.hosts import hosts_problem, uri_problem, uris_in
 from migrascope.model.plan import Plan
 from migrascope.model.problem import UsageProblem
 from migrascope.model.running import Running
@@ -91,7 +91,7 @@ def _domain(asked: Asked, plan: Plan | None) -> tuple[Sequence[str], str]:
         return plan.libvirt.hosts, plan.libvirt.domain
     if asked.hosts is None:
         raise UsageProblem("which running guest? --hosts URI,URI --domain NAME, or --cloud NAME --server ID")
-    uris = asked.hosts.split(",")
+    uris = uris_in(asked.hosts)
     if problem := hosts_problem(uris):
         raise UsageProblem(f"--hosts: {problem}")
     if not asked.domain:
@@ -112,7 +112,7 @@ def _server(asked: Asked, plan: Plan | None) -> "Wanted":
         raise UsageProblem("--domain: a server's domain is found by its UUID; leave it out")
     hosts = dict(plan.cloud.hosts) if plan is not None else {}
     if asked.hosts is not None:
-        hosts = {uri: uri for uri in asked.hosts.split(",")}
+        hosts = {uri: uri for uri in uris_in(asked.hosts)}
     if problem := next((problem for problem in map(uri_problem, hosts.values()) if problem), None):
         raise UsageProblem(f"--hosts: {problem}")
     return server_domain(connect(cloud, None, IMPATIENT), asked.server, hosts)
