@@ -60,6 +60,14 @@ class Advice:
     def best(self) -> Option:
         return self.options[0]
 
+    @property
+    def of_each_policy(self) -> list[Option]:
+        """The best limit of each policy, the best policy first."""
+        shown: dict[str, Option] = {}
+        for option in self.options:
+            shown.setdefault(option.name, option)
+        return list(shown.values())
+
 
 def advised(request: Request, predictor: Predicts, wish: Wish) -> Advice:
     """Of all policies and limits that can be predicted. The guest, link and accelerator are the request's.
@@ -191,11 +199,8 @@ def settings_for(option: Option) -> dict[str, list[str]]:
 
 def lines(advice: Advice, based_on: str) -> list[str]:
     """What `advise` prints: the best of each policy, the advice, and how it is set."""
-    shown: dict[str, Option] = {}
-    for option in advice.options:
-        shown.setdefault(option.name, option)
     rows = [["policy", "limit", "time", "pause", "waits", "data", "ends"]]
-    rows += [_row(option) for option in shown.values()]
+    rows += [_row(option) for option in advice.of_each_policy]
     said = aligned(rows)
     said += [line for name, why in advice.refused for line in prose(f"{name}: {why}")]
     return [*said, "", *prose(words(advice)), *settings_lines(advice), *prose(f"based on {based_on}")]

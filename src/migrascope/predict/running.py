@@ -64,14 +64,12 @@ def _about(answer: Answer) -> list[str]:
 def lines(answer: Answer, *, settings: bool = False) -> list[str]:
     """What `predict --hosts` prints; with how the best is set, what `advise --hosts` does."""
     found = answer.advice
-    shown: dict[str, Option] = {}
-    for option in found.options:
-        shown.setdefault(option.name, option)
-    names = [f"{option.name}, {ms(option.limit_s)}" for option in shown.values()]
-    table = named(names, [_figures(option) for option in shown.values()])
-    lost = [_LOST] if any(option.policy.post_copy is not None for option in shown.values()) else []
+    shown = found.of_each_policy
+    names = [f"{option.name}, {ms(option.limit_s)}" for option in shown]
+    table = named(names, [_figures(option) for option in shown])
+    lost = [_LOST] if any(option.policy.post_copy is not None for option in shown) else []
     refused = [line for name, why in found.refused for line in prose(f"{name}: {why}")]
-    whys = dict.fromkeys(why for option in shown.values() for why in option.prediction.whys.values())
+    whys = dict.fromkeys(why for option in shown for why in option.prediction.whys.values())
     intervals = prose(f"where there is no interval: {'; '.join(whys)}") if whys else []
     how = settings_lines(found) if settings else []
     based = prose(f"based on {answer.based_on}")

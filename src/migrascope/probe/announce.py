@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrascope.node.program import Program
-from migrascope.probe.bpf import AT_LEAST, EQUAL, LOAD_BYTE, LOAD_HALF, LOAD_WORD, RETURN, assembled
+from migrascope.probe.bpf import AT_LEAST, EQUAL, LOAD_BYTE, LOAD_HALF, LOAD_WORD, RETURN, assembled, icmp6
 from migrascope.probe.ring import RETIRE_MS, Ring, filter_program
 from migrascope.store.spool import Spool
 
@@ -54,17 +54,8 @@ def mac_filter(mac: str) -> bytes:
     for at in places:
         taken = 4 * len(places) - len(program) + 2
         program += [(LOAD_WORD, 0, 0, at), (EQUAL, 0, 2, first), (LOAD_HALF, 0, 0, at + 4), (EQUAL, taken, 0, last)]
-    advertisement = (
-        (LOAD_HALF, 0, 0, 12),
-        (EQUAL, 0, 5, _IPV6),
-        (LOAD_BYTE, 0, 0, _HEADER + 6),
-        (EQUAL, 0, 3, _ICMP6),
-        (LOAD_BYTE, 0, 0, _HEADER + _HEADER_6),
-        (EQUAL, 0, 1, _ROUTER),
-        (RETURN, 0, 0, _SNAPLEN),
-        (RETURN, 0, 0, 0),
-    )
-    return assembled((*program, *advertisement))
+    program += [(LOAD_HALF, 0, 0, 12), (EQUAL, 0, 5, _IPV6), *icmp6(_ROUTER, _SNAPLEN)]
+    return assembled(program)
 
 
 def innermost(frame: bytes) -> bytes:

@@ -22,7 +22,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.node.program import Program
-from migrascope.probe.bpf import EQUAL, LOAD_BYTE, LOAD_HALF, RETURN, assembled, attach
+from migrascope.probe.bpf import EQUAL, LOAD_HALF, assembled, attach, icmp6
 from migrascope.probe.stamped import Arrival, arrivals, stamp
 from migrascope.store.spool import Spool
 
@@ -72,12 +72,7 @@ def announcement_filter() -> bytes:
         (EQUAL, 6, 0, _ARP),
         (EQUAL, 5, 0, _RARP),
         (EQUAL, 0, 5, _IPV6),
-        (LOAD_BYTE, 0, 0, _HEADER + 6),
-        (EQUAL, 0, 3, _ICMP6),
-        (LOAD_BYTE, 0, 0, _HEADER + _HEADER_6),
-        (EQUAL, 0, 1, _ADVERTISEMENT),
-        (RETURN, 0, 0, _SNAPLEN),
-        (RETURN, 0, 0, 0),
+        *icmp6(_ADVERTISEMENT, _SNAPLEN),
     )
     return assembled(program)
 
