@@ -10,6 +10,8 @@ from migrascope.model.steady import IN_TIME_SHARE
 
 MOST_STEPS = 6
 """Maximum number of rates that are tried."""
+LEAST_TIMES = 3
+"""How often the least rate is tried: a guest that has just booted has other work for a while, and a machine may have."""
 _AIM = 0.95
 """The part of what would be allowed that is tried next: a rate above it would have to be given up again."""
 _CLOSE = 0.85
@@ -32,25 +34,28 @@ class Borne:
 
 
 def search(most: float) -> Generator[float, Tried, None]:
-    """Asks for rates from LEAST_RATE to `most`; each is answered by what came of it.
+    """Asks for rates from LEAST_RATE to `most`; each is answered by what came of it. The least may be asked for again.
 
     It ends when it is known what the guest bears.
     """
-    tried: list[Tried] = []
     rate = min(LEAST_RATE, most)
-    while len(tried) < MOST_STEPS:
-        tried.append((yield rate))
-        wanted = _next(tried, most)
-        if wanted is None:
-            return
+    for _ in range(LEAST_TIMES):
+        first = yield rate
+        if borne(first):
+            break
+    tried = [first]
+    while len(tried) < MOST_STEPS and (wanted := _next(tried, most)) is not None:
         rate = wanted if wanted == most else max(math.floor(wanted), LEAST_RATE)
         if any(attempt.rate == rate for attempt in tried):
             return
+        tried.append((yield rate))
 
 
 def conclude(tried: Sequence[Tried]) -> Borne:
     """The highest rate that was tried and borne: its visits were answered in time, the guest used no more than
-    PROCESSOR_SHARE of a core; less where that is close to a rate that was answered late."""
+    PROCESSOR_SHARE of a core; less where that is close to a rate that was answered late. Of a rate that was tried again
+    the last attempt counts."""
+    tried = list({attempt.rate: attempt for attempt in tried}.values())
     late = [attempt.rate for attempt in tried if attempt.in_time < IN_TIME_SHARE]
     best = max((attempt for attempt in tried if borne(attempt)), key=lambda attempt: attempt.rate, default=None)
     full = _rate_at(tried, 1.0)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrascope.model.load import LEAST_RATE, PROCESSOR_SHARE, Tried
-from migrascope.workload.search import MOST_STEPS, Borne, conclude, search
+from migrascope.workload.search import LEAST_TIMES, MOST_STEPS, Borne, conclude, search
 
 MOST = 50.0
 Guest = Callable[[float], Tried]
@@ -41,7 +41,7 @@ def linear(base: float, each: float, noise: Callable[[], float] = lambda: 1.0) -
 def test_a_stable_guest_gets_no_more_than_its_share_and_hardly_less(base: float, each: float) -> None:
     found, tried = searched(linear(base, each))
     fits = min(MOST, (PROCESSOR_SHARE - base) / each)
-    assert len(tried) <= MOST_STEPS
+    assert len(tried) < MOST_STEPS + LEAST_TIMES
     assert all(attempt.rate <= MOST for attempt in tried)
     if fits < LEAST_RATE:
         assert found.rate == 0.0
@@ -56,7 +56,7 @@ def test_a_jittery_guest_is_done_with_in_time_and_not_overloaded(base: float, ea
     """Each count is up to a tenth off; so is what it is given."""
     chance = random.Random(seed)
     found, tried = searched(linear(base, each, lambda: chance.uniform(0.9, 1.1)))
-    assert len(tried) <= MOST_STEPS
+    assert len(tried) < MOST_STEPS + LEAST_TIMES
     assert base + each * found.rate <= 1.15 * PROCESSOR_SHARE or found.rate == 0.0
 
 
@@ -76,9 +76,19 @@ def test_a_guest_on_hardware_gets_all_that_is_wanted(most: float) -> None:
         pytest.param(lambda rate: Tried(rate, 1.0, 1.0, 2), id="full"),
     ],
 )
-def test_a_guest_that_bears_nothing_is_asked_once(guest: Guest) -> None:
+def test_a_guest_that_bears_nothing_is_asked_for_the_least_alone(guest: Guest) -> None:
     found, tried = searched(guest)
-    assert (found.rate, found.serves, len(tried)) == (0.0, None, 1)
+    assert (found.rate, found.serves) == (0.0, None)
+    assert [attempt.rate for attempt in tried] == [LEAST_RATE] * LEAST_TIMES
+
+
+def test_a_guest_that_is_still_busy_from_its_boot_is_asked_again() -> None:
+    """Its first attempt is none of the points from which its capacity is reckoned."""
+    settled = linear(0.1, 0.01)
+    attempts = iter([Tried(LEAST_RATE, 1.0, 0.52, 2)])
+    found, tried = searched(lambda rate: next(attempts, None) or settled(rate))
+    assert [attempt.rate for attempt in tried[:2]] == [LEAST_RATE, LEAST_RATE]
+    assert (found, tried[1:]) == searched(settled)
 
 
 def test_late_answers_bound_the_rate_where_the_processor_does_not() -> None:

@@ -1,5 +1,6 @@
 """What a running guest dirties and holds: by QEMU's own samples, and by what is in the memory of its process."""
 
+import asyncio
 import os
 import random
 from pathlib import Path
@@ -24,13 +25,14 @@ async def dirtied(monitor: Monitor, period_s: float, pages: int) -> dict[str, An
     """
     arguments = {"calc-time": round(1000 * period_s), "calc-time-unit": "millisecond", "sample-pages": pages}
     await monitor.execute("calc-dirty-rate", arguments)
+    await asyncio.sleep(period_s)  # before that there is none, and each question takes time from the guest
     answer: dict[str, Any] = {}
 
     async def measured() -> bool:
         answer.update(await monitor.execute("query-dirty-rate"))
         return bool(answer["status"] == "measured")
 
-    await wait_until(measured, period_s + _LATE_S, "QEMU has measured the dirty rate", _LOOK_S)
+    await wait_until(measured, _LATE_S, "QEMU has measured the dirty rate", _LOOK_S)
     return answer
 
 
