@@ -64,7 +64,7 @@ def advise(
         if trial is not None or verify:
             raise UsageProblem("--trial, --verify: they are of a run or a plan; leave them out, or --hosts and --cloud")
         return of_running(asked, plan, data, wish, json=json, settings=True)
-    guest = _of_run(find_run(runs, name), trial, data) if plan is None else _of_plan(plan, trial, data)
+    guest = _of_run(find_run(runs, name), trial, data) if plan is None else _of_plan(plan, trial, data, runs)
     advice = advised(guest.request, guest.predictor, wish)
     test = verified.verifying(guest.plan, guest.factors, advice.best, wish) if verify else None
     if test is None or not json:  # of a verified one the one document is what was measured
@@ -94,8 +94,8 @@ def _of_run(run: RunFolder, number: int | None, data: Path | None) -> _Guest:
     return _Guest(request, predictor, based_on, run.plan(), recording.trial.factors, recording.trial.number)
 
 
-def _of_plan(plan: Plan, number: int | None, data: Path | None) -> _Guest:
-    known, predictor, based_on = known_for(plan, data)
+def _of_plan(plan: Plan, number: int | None, data: Path | None, runs: Path) -> _Guest:
+    known, predictor, based_on = known_for(plan, data, runs)
     factors = guest_of(plan, number)
     request, _ = known.request(factors, BUILT_IN["pre-copy"])
     return _Guest(request, predictor, based_on, plan, factors, number)

@@ -1,6 +1,7 @@
 """`predict`: what migrations cost, computed from what was known before them."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -18,14 +19,15 @@ from migrascope.predict.baselines import MODELS
 from migrascope.predict.collected import FILE, machine_of
 from migrascope.predict.dataset import table_of
 from migrascope.predict.fit import Fitted
-from migrascope.predict.learnt import Learnt, Predicts, learnt, learnt_of
+from migrascope.predict.learnt import Learnt, Predicts, learnt
 from migrascope.predict.loosely import Loosely
 from migrascope.predict.parameters import Parameters
-from migrascope.predict.planned import HELPS, Known
+from migrascope.predict.planned import Known
 from migrascope.predict.predictor import Predictor
 from migrascope.predict.request import NotPredicted
 from migrascope.predict.running import Answer
 from migrascope.predict.score import Scored
+from migrascope.predict.seen import in_runs, in_table
 from migrascope.store.atomic import write_whole
 from migrascope.store.runfolder import RunFolder, find_run
 from migrascope.study.plans import Options, built_in, load
@@ -56,8 +58,8 @@ def predict(
 ) -> int:  # fmt: skip
     """Predicts each trial of a run from what was sampled before it (probes.dirty in a plan), and holds that against
     what was measured; or each cell of a plan that has not run, by its guests in earlier trials on this machine
-    (--data); or a guest that runs now, which is sampled for 7 s and not changed (--hosts, or --cloud, and --link). 3
-    where none can be predicted.
+    (--runs, --data); or a guest that runs now, which is sampled for 7 s and not changed (--hosts, or --cloud, and
+    --link). 3 where none can be predicted.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ def predict(
     if asks(asked, plan):
         return of_running(asked, plan, data, Wish(), json=json)
     if plan is not None:
-        return _plan(plan, data, json=json)
+        return _plan(plan, data, runs, json=json)
     folder = find_run(runs, name)
     predictor, based_on = predictor_for(folder, data)
     rows = predicted_runs.rows_of(folder, predictor)
@@ -123,8 +125,8 @@ def of_running(
     return 0
 
 
-def _plan(plan: Plan, data: Path | None, *, json: bool) -> int:
-    known, predictor, based_on = known_for(plan, data)
+def _plan(plan: Plan, data: Path | None, runs: Path, *, json: bool) -> int:
+    known, predictor, based_on = known_for(plan, data, runs)
     rows = list(planned.expected(plan, known, predictor))
     print_either(lambda: planned.as_json(plan, rows, based_on), lambda: planned.lines(rows, based_on), json=json)
     return 0 if any(row.prediction is not None for row in rows) else NotPredicted.code
@@ -161,18 +163,14 @@ def _taught(table: Path, without: str | None) -> Learnt:
     return found if found is not None and without not in found.runs else learnt(table, without=without)
 
 
-def known_for(plan: Plan, data: Path | None) -> tuple[Known, Learnt, str]:
+def known_for(plan: Plan, data: Path | None, runs: Path) -> tuple[Known, Predicts, str]:
     """What is known of a plan's guests on this machine, what predicts them, and what that is based on. NotPredicted
     where nothing is."""
     path = _file(OWN if data is None else data)
-    if data is None and not path.is_file():
-        raise NotPredicted(
-            f"cannot be predicted, because no trial on this machine is known: give earlier ones with --data; {HELPS}"
-        )
+    table = in_table(table_of(path)) if data is not None or path.is_file() else ()
     machine = machine_of({"environment": environment()})
-    table = table_of(path)
-    found = kept.kept(path.with_name(kept.FILE), path) or learnt_of(table, path)
-    return Known(plan, table, machine), found, found.words(machine)
+    known = Known(plan, chain(table, in_runs(runs)), machine)
+    return known, *taught_for(known.accelerator, data, machine)
 
 
 def _file(data: Path) -> Path:

@@ -1,12 +1,9 @@
 """What a plan is going to cost, before anything of it is run: its guests as they were sampled in earlier trials."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
-
-import numpy as np
-import polars as pl
 
 from migrascope.mechanism.dirtying import Dirty
 from migrascope.model.disturbance import NONE
@@ -14,19 +11,18 @@ from migrascope.model.plan import Plan
 from migrascope.model.policy import Policy
 from migrascope.model.schedule import Factors, cells
 from migrascope.model.units import number_of
-from migrascope.predict.collected import SET
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Prediction
 from migrascope.predict.recorded import request_for
 from migrascope.predict.request import Guest, NotPredicted, Request
+from migrascope.predict.seen import Seen, load_of, once
 from migrascope.predict.texts import named, titled
 
 SCHEMA = 1
-HELPS = "run a plan with such a guest and probes.dirty = true, then: migrascope data RUN"
-LOAD = (
-    "scenario", "memory_bytes", "cache", "resident_bytes", "vcpus", "write_Bps", "write_set_bytes", "write_pattern",
-)  # fmt: skip
-"""The factors by which a guest holds and dirties what it does."""
+HELPS = (
+    "run a plan with such a guest and probes.dirty = true, or name the folder of earlier runs (--runs) or their table "
+    "(--data)"
+)
 
 
 @dataclass(frozen=True)
@@ -46,50 +42,40 @@ class Expected:
 
 
 class Known:
-    """What earlier trials on this machine say of guests."""
+    """What earlier trials on this machine say of guests. accelerator: of the last of them."""
 
-    def __init__(self, plan: Plan, table: pl.DataFrame, machine: str) -> None:
-        """table: of trials with all of its columns. NotPredicted where none of them is of the plan's lab and this
-        machine."""
+    def __init__(self, plan: Plan, found: Iterable[Seen], machine: str) -> None:
+        """found: guests of trials anywhere. NotPredicted where none of them is of the plan's lab and this machine."""
         self._plan = plan
-        if missing := {"facts", "machine", *(SET + name for name in LOAD)} - set(table.columns):
-            raise NotPredicted(
-                f"cannot be predicted, because the table does not say of its trials {', '.join(sorted(missing))}; "
-                "write one with migrascope data RUN"
-            )
-        there = table.filter((pl.col("dirty").is_not_null()) & (pl.col("held_bytes").is_not_null()))
-        there = there.filter([json.loads(text or "{}").get("lab") == plan.lab.kind for text in there["facts"]])
-        if plan.lab.accelerator != "auto":
-            there = there.filter(pl.col("accelerator") == plan.lab.accelerator)
-        self._rows = there.filter(pl.col("machine") == machine)
-        if self._rows.is_empty():
-            others = "; ".join(sorted(there["machine"].drop_nulls().unique().to_list()))
+        wanted = plan.lab.accelerator
+        there = [seen for seen in once(found) if seen.lab == plan.lab.kind and wanted in ("auto", seen.accelerator)]
+        self._seen = [seen for seen in there if seen.machine == machine]
+        if not self._seen:
+            others = "; ".join(sorted({seen.machine for seen in there if seen.machine}))
             raise NotPredicted(
                 f"cannot be predicted, because no trial on this machine is known in the lab {plan.lab.kind}"
                 + (f", only on {others}" if others else "") + f"; {HELPS}"
             )  # fmt: skip
+        self.accelerator = self._seen[-1].accelerator
 
     def request(self, factors: Factors, policy: Policy) -> tuple[Request, int]:
         """What a cell asks for, and in how many trials its guest was sampled: the median of their samples. The
         accelerator is that of the last of them. NotPredicted where its guest is not known."""
         if factors.disturbance != NONE:
             raise NotPredicted("cannot be predicted, because there is no rule here for a disturbance")
-        alike = self._rows
-        for name in LOAD:
-            alike = alike.filter(pl.col(SET + name) == getattr(factors, name))
-        if alike.is_empty():
+        alike = [seen for seen in self._seen if seen.load == load_of(factors)]
+        if not alike:
             raise NotPredicted(f"cannot be predicted, because no such guest was sampled on this machine; {HELPS}")
-        accelerator = alike["accelerator"][-1]
-        alike = alike.filter(pl.col("accelerator") == accelerator)
+        accelerator = alike[-1].accelerator
+        alike = [seen for seen in alike if seen.accelerator == accelerator]
         periods: dict[float, list[float]] = {}
-        for text in alike["dirty"]:
-            for period_s, dirty_bytes in json.loads(text):
-                periods.setdefault(period_s, []).append(dirty_bytes)
-        points = [Dirty(period_s, float(np.median(seen))) for period_s, seen in sorted(periods.items())]
-        held = float(np.median(alike["held_bytes"].to_numpy()))
-        memory = float(factors.memory_bytes)
-        guest = Guest.sampled(memory, held, points)
-        return request_for(guest, factors, policy, accelerator, self._plan.windows.limit), alike.height
+        for seen in alike:
+            for point in seen.points:
+                periods.setdefault(point.period_s, []).append(point.dirty_bytes)
+        points = [Dirty(period_s, median(found)) for period_s, found in sorted(periods.items())]
+        held = median(seen.held_bytes for seen in alike)
+        guest = Guest.sampled(float(factors.memory_bytes), held, points)
+        return request_for(guest, factors, policy, accelerator, self._plan.windows.limit), len(alike)
 
 
 def expected(plan: Plan, known: Known, predictor: Predicts) -> Iterator[Expected]:
@@ -112,7 +98,7 @@ def guest_of(plan: Plan, number: int | None) -> Factors:
         if not 1 <= number <= len(there):
             raise NotPredicted(f"plan {plan.name} has no cell {number}, only 1 to {len(there)}")
         return there[number - 1]
-    guests = {(cell.link_bps, *(getattr(cell, name) for name in LOAD)) for cell in there}
+    guests = {(cell.link_bps, load_of(cell)) for cell in there}
     if len(guests) > 1:
         raise NotPredicted(
             f"plan {plan.name} has {len(guests)} guests and links, and advice is of one: say which with --trial N, the "

@@ -31,8 +31,7 @@ def request_of(recording: Recording, policy: Policy) -> Request:
             f"cannot be predicted, because the guest writes {factors.write_Bps / 1e6:.0f} MB/s and no sampled page "
             "changed: too few pages are looked at for what it writes to"
         )
-    memory = float(factors.memory_bytes)
-    guest = Guest.sampled(memory, _share_held(rows) * memory, points)
+    guest = Guest.sampled(float(factors.memory_bytes), held_of(recording), points)
     accelerator = str(trial.facts.get("accelerator", "unknown"))
     return request_for(guest, factors, policy, accelerator, float(trial.plan["windows"]["limit"]))
 
@@ -80,14 +79,15 @@ def points_of(recording: Recording) -> list[Dirty]:
     return points
 
 
-def _share_held(rows: pl.DataFrame) -> float:
-    """The share of its pages that hold something."""
-    held = rows.filter(pl.col("what") == "held")
+def held_of(recording: Recording) -> float:
+    """What the guest held, in bytes, as it was sampled before the migration. NotPredicted where nobody knows."""
+    held = recording.table("sample").filter(pl.col("what") == "held")
     good = held.filter(pl.col("answer") != "")
     if good.is_empty():
         why = held["error"][0] if held.height else "nobody looked"
         raise NotPredicted(f"cannot be predicted, because how much the guest's memory holds is not known: {why}")
-    return share_held(int(good["pages"][0]), str(good["answer"][0]))
+    share = share_held(int(good["pages"][0]), str(good["answer"][0]))
+    return share * recording.trial.factors.memory_bytes
 
 
 def outcome_of(status: str, metrics: Mapping[str, Measured]) -> Outcome | None:

@@ -12,8 +12,8 @@ from migrascope.predict.advice import Mind, cost, preference
 from migrascope.predict.collected import METRIC, SET
 from migrascope.predict.dataset import trials_of
 from migrascope.predict.learnt import Predicts
-from migrascope.predict.planned import LOAD
 from migrascope.predict.request import NotPredicted
+from migrascope.predict.seen import LOAD
 from migrascope.predict.trials import Trial
 from migrascope.predict.verified import FIGURES, NOVA_DOWNTIME_S
 

@@ -227,6 +227,11 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def folders(runs: Path) -> list[Path]:
+    """The folders of all runs in a folder, the oldest first."""
+    return sorted(path.parent for path in runs.glob("*/manifest.json") if path.parent.name != "latest")
+
+
 def find_run(runs: Path, name: str) -> RunFolder:
     """The run that `name` means: a path, the beginning of an id, or -1 for the newest, -2 for the one before.
 
@@ -237,9 +242,7 @@ def find_run(runs: Path, name: str) -> RunFolder:
     with contextlib.suppress(OSError):  # too long for a path
         if (Path(name) / "manifest.json").exists():
             return RunFolder(Path(name))
-    there = sorted(
-        path.name for path in runs.glob("*/manifest.json") for path in [path.parent] if path.name != "latest"
-    )
+    there = [path.name for path in folders(runs)]
     if not there:
         raise RunError(f"no runs in {runs}; make one with: migrascope run")
     if name.startswith("-") and _NUMBER.fullmatch(name[1:]) and int(name[1:]) <= len(there):

@@ -11,7 +11,7 @@ from migrascope.model.steady import IN_TIME_SHARE
 MOST_STEPS = 6
 """Maximum number of rates that are tried."""
 LEAST_TIMES = 3
-"""How often the least rate is tried: a guest that has just booted has other work for a while, and a machine may have."""
+"""How often the least rate is tried: a guest that has just booted, or a machine, may have other work for a while."""
 _AIM = 0.95
 """The part of what would be allowed that is tried next: a rate above it would have to be given up again."""
 _CLOSE = 0.85

@@ -11,6 +11,7 @@ from commandline import migrascope
 from faketrial import light
 
 from fakerun import fake_run
+from migrascope.cli import predict
 from migrascope.lab.fake.script import Failure, Script, default_script
 from migrascope.model.schedule import TrialSpec
 from migrascope.predict import kept, verified
@@ -21,6 +22,7 @@ from migrascope.predict.fit import Fitted, Scope
 from migrascope.predict.learnt import Learnt
 from migrascope.predict.parameters import Parameters
 from migrascope.predict.predictor import FIGURES, Predictor
+from migrascope.store.runfolder import find_run
 
 AXES = {"scenario": ["none"], "policy": ["pre-copy", "post-copy", "xbzrle"]}
 
@@ -160,10 +162,10 @@ def test_a_plan_is_not_predicted_without_earlier_trials(tmp_path: Path) -> None:
     for arguments in (("policies",), ("--lab", "fake"), ("limits", "--lab", "fake")):
         ended = migrascope("predict", *arguments, folder=tmp_path)
         assert ended.code == 3
-        assert "cannot be predicted, because no trial on this machine is known: give earlier ones with --data" in (
+        assert "cannot be predicted, because no trial on this machine is known in the lab " in ended.stderr
+        assert "run a plan with such a guest and probes.dirty = true, or name the folder of earlier runs (--runs)" in (
             ended.stderr
         )
-        assert "probes.dirty = true, then: migrascope data RUN" in ended.stderr
     assert migrascope("predict", "policies", "--lab", "nowhere", folder=tmp_path).code == 2
     assert migrascope("predict", "nowhere.toml", folder=tmp_path).code == 2
     assert migrascope("advise", "policies", folder=tmp_path).code == 3
@@ -174,6 +176,16 @@ def test_a_plan_is_not_predicted_by_another_machine_s_trials(folder: Path) -> No
     ended = migrascope("predict", "policies", "--lab", "fake", "--data", "data", folder=folder)
     assert ended.code == 3
     assert "no trial on this machine is known in the lab fake, only on " in ended.stderr
+
+
+def test_a_plan_is_predicted_by_the_runs_of_this_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = find_run(folder / "runs", "-1").manifest["environment"]
+    monkeypatch.setattr(predict, "environment", lambda: made)
+    ended = migrascope("predict", "website", "--lab", "fake", "--json", folder=folder)
+    assert ended.code == 0
+    assert [cell["sampled_trials"] for cell in json.loads(ended.stdout)["cells"]][:2] == [3, 0]
+    (folder / "mine.toml").write_text('name = "mine"\n[lab]\nkind = "fake"\n[axes]\nscenario = ["none"]\n')
+    assert migrascope("advise", "mine.toml", "--json", folder=folder).code == 0
 
 
 def test_advice_is_verified_by_a_run_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
