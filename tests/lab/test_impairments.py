@@ -6,9 +6,11 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 
 from migrascope.lab.injectors.delay import LinkDelay
 from migrascope.lab.injectors.lab_links import LabLinks
@@ -16,10 +18,11 @@ from migrascope.lab.injectors.links import LinkRate, OneWay
 from migrascope.lab.injectors.losses import AnnouncementLoss, LinkLoss
 from migrascope.lab.injectors.neighbours import NOBODY, StaleNeighbour
 from migrascope.node.link import Link, give_ipv6, rate_of
-from migrascope.node.namespace import Namespace
+from migrascope.node.namespace import Namespace, index_of
 
 pytestmark = pytest.mark.lab
 ASKED = 3000
+CONNECTIONS = 4
 NEAR, FAR, ROUTER = "10.0.3.11", "10.0.3.12", "10.0.3.1"
 
 
@@ -266,6 +269,42 @@ async def test_a_rate_is_changed_and_comes_back(lab_links: LabLinks, before: flo
         await injector.heal()
         await injector.heal()
         assert [rate_of(lab_links.nodes[node], "migration") for node in ("host-a", "host-b")] == [before, before]
+
+
+@pytest.mark.parametrize("rate_bps", [250e6, 500e6])
+def test_a_limit_refuses_nothing_of_connections_that_send_side_by_side(lab_links: LabLinks, rate_bps: float) -> None:
+    """As multifd's do. What is refused may stand still for 0.2 s and more, and the migration with it."""
+    lab_links.links["migration"].set_rate(rate_bps)
+    near, far = lab_links.nodes["host-a"], lab_links.nodes["host-b"]
+    listening = far.call(lambda: socket.create_server((FAR, 4444)))
+    with ThreadPoolExecutor(2 * CONNECTIONS) as threads, listening:
+        for _ in range(CONNECTIONS):
+            sender = near.call(lambda: socket.create_connection((FAR, 4444)))
+            threads.submit(_send, sender, 2**22)
+            threads.submit(_swallow, listening.accept()[0])
+    assert _refused(near) == 0
+
+
+def _send(sender: socket.socket, count: int) -> None:
+    with sender:
+        sender.sendall(bytes(count))
+
+
+def _swallow(taken: socket.socket) -> None:
+    with taken:
+        while taken.recv(2**18):
+            pass
+
+
+def _refused(space: Namespace) -> int:
+    """Packets that the migration link's limit refused."""
+
+    def look(routes: IPRoute) -> int:
+        (qdisc,) = routes.get_qdiscs(index=index_of(routes, "migration"))
+        assert qdisc.get("kind") == "tbf"
+        return int(qdisc.get_nested("TCA_STATS2", "TCA_STATS_QUEUE")["drops"])
+
+    return space.configure(look)
 
 
 @pytest.mark.parametrize(("router", "near"), [(ROUTER, NEAR), ("fd00::1", "fd00::11")])

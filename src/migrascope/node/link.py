@@ -19,8 +19,14 @@ from migrascope.model.clock import mono_ns
 from migrascope.node.namespace import Namespace, index_of
 
 _FORWARDING, _DISABLED = 3, 0
-_QUEUE_S = 0.005
 _MTU = 1500
+_QUEUE_S = 0.005
+"""So long is what waits where guests' frames pass, whose senders do not feel this queue: it would only delay them."""
+_PASSING = ("tenant", "external")
+_ROOM_BYTES = 2**22
+"""So much may wait where a node's own sockets send. TCP leaves a few hundred kB of each connection in its host's queue
+(3.4 MB of 16 connections, as was seen), however long that is. What the queue refuses TCP takes for not sent: BBR
+sends no less for that, and a connection of which nothing is under way waits for its persist timer, 0.2 s and more."""
 
 
 def give_ipv6(space: Namespace, interface: str, address: str) -> None:
@@ -42,17 +48,18 @@ class Port:
     port: str
 
 
-def bucket(rate_bps: float) -> dict[str, int]:
-    """A token bucket (tbf) for a rate, as pyroute2 takes it: rate (B/s), burst and limit (B)."""
+def bucket(link: str, rate_bps: float) -> dict[str, int]:
+    """A token bucket (tbf) for a rate on a link, as pyroute2 takes it: rate (B/s), burst and limit (B)."""
     per_second = round(rate_bps / 8)
     burst = max(2 * 65536, per_second // 1000)
-    return {"rate": per_second, "burst": burst, "limit": burst + max(round(per_second * _QUEUE_S), 4 * _MTU)}
+    queue = max(round(per_second * _QUEUE_S), 4 * _MTU if link in _PASSING else _ROOM_BYTES)
+    return {"rate": per_second, "burst": burst, "limit": burst + queue}
 
 
 def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> None:
-    """Limits what leaves through an interface by a token bucket (tbf) with a short queue (5 ms), or lifts the limit.
+    """Limits what leaves through an interface, which has its link's name, by a token bucket (tbf), or lifts the limit.
 
-    The queue is short because what stands in it at the switchover is part of the pause.
+    What stands in its queue at the switchover is part of the pause. TCP keeps that short, as it does on a network card.
     """
 
     def change(routes: IPRoute) -> None:
@@ -61,7 +68,7 @@ def set_rate(namespace: Namespace, interface: str, rate_bps: float | None) -> No
         if "tbf" in kinds:
             routes.tc("del", index=index, handle="1:", parent=0xFFFFFFFF)
         if rate_bps is not None:
-            routes.tc("add", "tbf", index=index, handle="1:", **bucket(rate_bps))
+            routes.tc("add", "tbf", index=index, handle="1:", **bucket(interface, rate_bps))
 
     namespace.configure(change)
 

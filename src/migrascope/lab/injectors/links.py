@@ -87,7 +87,7 @@ class LinkRate:
         self._applied = True
         how = "add" if self._link.rate_bps is None else "change"
         for inside, index in self._inside:
-            inside.configure(partial(_limit, how, index, self._rate_bps))
+            inside.configure(partial(_limit, how, index, bucket(self._link.name, self._rate_bps)))
         return ""
 
     async def heal(self) -> None:
@@ -99,5 +99,5 @@ class LinkRate:
             self._applied = False
 
 
-def _limit(how: str, index: int, rate_bps: float, routes: IPRoute) -> None:
-    routes.tc(how, "tbf", index=index, handle="1:", **bucket(rate_bps))
+def _limit(how: str, index: int, limit: dict[str, int], routes: IPRoute) -> None:
+    routes.tc(how, "tbf", index=index, handle="1:", **limit)

@@ -2,7 +2,8 @@
 `storage`, `tenant` (what the hosts, and so the instance, send to visitors), `external` (what visitors and the video's
 origin send).
 
-**How.** A token bucket (tbf) in each node, with a queue of 5 ms.
+**How.** A token bucket (tbf) in each node. Its queue is 5 ms where guests' frames pass (`tenant`, `external`), and has
+room for 4 MiB where the node's own connections send, which keep it short themselves.
 
 **What it needs.** tbf in the kernel.
 
