@@ -63,9 +63,9 @@ when = "{when}"
     ],
 )
 def test_what_was_measured_is_expected(name: str, lab: str, boot_s: float, sampled: bool, took_s: float) -> None:
-    """Recorded runs: the first two by their events, the others by what the docs have of them. Those of the lab qemu that
-    these have are from before guests were sampled, and do not say how long boots took: 5.3 s is what is left of thesis,
-    and more with other work beside."""
+    """Recorded runs: the first two by their events, the others by what the docs have of them. Those of the lab qemu
+    there are from before guests were sampled, and do not say how long boots took: 5.3 s is what is left of thesis, and
+    more with other work beside."""
     plain = name.removesuffix(" --quick")
     path = EXAMPLES / f"{plain}.toml"
     plan = load(str(path) if path.exists() else plain, Options(lab=lab, quick=plain != name))
