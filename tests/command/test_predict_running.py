@@ -240,6 +240,18 @@ bandwidth = "500mbit"
     done = migrascope("predict", "web1.toml", folder=tmp_path)
     assert done.code == 0, done.stderr
     assert "link 500mbit; cancelled after 120 s" in done.stdout
+    wide = migrascope("predict", "web1.toml", "--link", "1gbit", folder=tmp_path)
+    assert "link 1gbit, 500mbit of it while the guest runs; cancelled after 120 s" in wide.stdout
+    asked = [("--link", "1gbit"), ()]
+    told = [json.loads(migrascope("predict", "web1.toml", *how, "--json", folder=tmp_path).stdout) for how in asked]
+    assert [(each["link_bps"], each["bandwidth_bps"]) for each in told] == [(1e9, 500e6), (500e6, 500e6)]
+    lifted, bound = (
+        option["predicted"]["pause_s"]["value"]
+        for each in told
+        for option in each["options"]
+        if (option["policy"], option["limit_s"]) == ("pre-copy", 1.0)
+    )
+    assert lifted < 0.6 * bound
     assert migrascope("predict", "web1.toml", "--domain", "web1", folder=tmp_path).code == 2
     (tmp_path / "web1.toml").write_text(text.partition("[axes]")[0])
     assert "--link" in migrascope("predict", "web1.toml", folder=tmp_path).stderr

@@ -2,10 +2,10 @@
 migration/cpu-throttle.c, as of version 10) and from no model: what the mechanism of `predict` is held against.
 
 Kept: the order of the loop, the estimate and the exact count of what is pending, the threshold by the rate of the last
-100 ms, the turns of 50 ms that look at the clock each 64 pages, the scan that goes round the memory, the look at the
-bitmap that counts only pages which were clean, the judgement over periods of a second, the throttle and its timer, the
-last look when the guest stands, XBZRLE's cache with its slots and overflows, what query-migrate counts. Left out:
-devices, block migration, errors, dirty limits.
+100 ms, the turns of 50 ms that look at the clock each 64 pages, max-bandwidth and max-postcopy-bandwidth by what a
+window of 100 ms may send, the scan that goes round the memory, the look at the bitmap that counts only pages which were
+clean, the judgement over periods of a second, the throttle and its timer, the last look when the guest stands, XBZRLE's
+cache with its slots and overflows, what query-migrate counts. Left out: devices, block migration, errors, dirty limits.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,8 @@ class Loop:
     its cache holds; delta_share: what an encoded difference takes of a page, 1 and more for one that overflows. busy:
     the share of its
     processor that the guest needs for what it writes; a throttle below 1 - busy takes nothing from it. at_turn: called
-    after each turn. passes_began: when, as the event MIGRATION_PASS says.
+    after each turn. max_bandwidth: bytes a second that it may send until the guest is stopped, and in post-copy; 0 for
+    as many as the link carries. passes_began: when, as the event MIGRATION_PASS says.
     """
 
     guest: PagedGuest
@@ -88,6 +89,7 @@ class Loop:
     delta_share: float = 1.0
     busy: float = 1.0
     buffer_bytes: float = 0.0
+    max_bandwidth: float = 0.0
     at_turn: Callable[["Loop"], None] = lambda loop: None
     until_s: float = HOUR_S
     seed: int = 1
@@ -141,7 +143,7 @@ class Loop:
             if not pending or pending < self.threshold_size:
                 return self.migration_completion()
             self.ram_save_iterate()
-            self.migration_update_counters()
+            self.migration_rate_limit()
             if self.slows is not None and 1000 * self.now >= self.timer_ms:
                 self.cpu_throttle_dirty_sync_timer_tick()
             self.at_turn(self)
@@ -178,6 +180,8 @@ class Loop:
             if len(over) or most >= len(order):
                 break
         count = int(64 * (over[0] + 1) + 1) if len(over) else len(order)
+        if self.max_bandwidth:  # the page that exceeds the rate is sent as a whole
+            count = min(count, int(np.searchsorted(np.cumsum(wire), self.rate_left())) + 1)
         return pages[:count], wire[:count], float(took[count - 1]) if count else 0.0
 
     def takes(self, pages: NDArray[np.int64], wire: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -218,8 +222,20 @@ class Loop:
         self.bmap[sent] = False
         self.transferred += float(wire.sum())
 
+    def rate_left(self) -> float:
+        """Bytes that may still be sent in this window."""
+        sent = self.transferred - self.iteration_initial_bytes
+        return self.max_bandwidth * BUFFER_DELAY_MS / 1000 - sent
+
+    def migration_rate_limit(self) -> None:
+        """Waits for the next window where the rate is exceeded."""
+        self.migration_update_counters()
+        if self.max_bandwidth and self.rate_left() <= 0:
+            self.passes(self.iteration_start_time + BUFFER_DELAY_MS / 1000 - self.now)
+            self.migration_update_counters()
+
     def migration_update_counters(self) -> None:
-        spent_ms = 1000 * (self.now - self.iteration_start_time)
+        spent_ms = round(1000 * (self.now - self.iteration_start_time), 6)  # else a wait may end just before its window
         if spent_ms < BUFFER_DELAY_MS:
             return
         bandwidth = (self.transferred - self.iteration_initial_bytes) / spent_ms
@@ -270,6 +286,7 @@ class Loop:
         while self.bmap.any():
             self.at_turn(self)
             self.ram_save_iterate()
+            self.migration_rate_limit()
         return Result(True, self.now, 0.0, self.transferred, self.dirty_sync_count, self.throttle_pct / 100)
 
     def send_rest(self) -> None:

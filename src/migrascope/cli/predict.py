@@ -117,7 +117,8 @@ def of_running(
     if found is None:
         return EXIT_INTERRUPTED
     predictor, taught = taught_for(found.running.accelerator, data)
-    request = running.request_of(found.running, found.link_bps, wish.must_end_within_s or found.deadline_s)
+    deadline_s = wish.must_end_within_s or found.deadline_s
+    request = running.request_of(found.running, found.link_bps, deadline_s, found.bandwidth_bps)
     based_on = f"{found.running.sampled_s} s of sampling, {taught}"
     advice = advised(request, Loosely(predictor, found.running.rate_error), wish)
     answer = Answer(found.running, found.link_bps, request, advice, based_on)

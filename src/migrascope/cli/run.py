@@ -28,8 +28,9 @@ from migrascope.study.doctor.machine import blocking, browser, ipv6, problems_of
 from migrascope.study.labs.images import prepare
 from migrascope.study.labs.labs import Progress
 from migrascope.study.plans import Options, load
+from migrascope.study.runs.expected import boot_of, expected_s
 from migrascope.study.runs.load import SEARCH_S, another_runs
-from migrascope.study.runs.run import execute, expected_trial_s, finished, resume
+from migrascope.study.runs.run import execute, finished, resume
 
 BYTES_PER_TRIAL = 1_000_000
 Quick = Annotated[bool, Parameter(negative="", help="Each cell once, with short windows.")]
@@ -232,6 +233,7 @@ def plan(
     domain: Domain = None,
     url: Url = None,
     json: Json = False,
+    runs: Runs = Path("runs"),
 ) -> int:
     """Checks a plan and says what it will do, what it wants, and what is missing here.
 
@@ -242,7 +244,8 @@ def plan(
     """
     loaded = load(_chosen(name, hosts), Options(quick, lab, cloud, instances, hosts, domain, url))
     trials = schedule(loaded)
-    seconds = len(trials) * expected_trial_s(loaded) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
+    boot = boot_of(loaded, runs)
+    seconds = expected_s(loaded, trials, boot.seconds) + 5 + (SEARCH_S if loaded.visitors.fits else 0)
     size = len(trials) * BYTES_PER_TRIAL
     free = shutil.disk_usage(Path.cwd()).free
     missing, listens = _missing(loaded), _listens(loaded)
@@ -253,6 +256,8 @@ def plan(
                 "name": loaded.name,
                 "trials": [asdict(trial) for trial in trials],
                 "seconds": seconds,
+                "boot_s": boot.seconds,
+                "boot_of": boot.run or None,
                 "disk_bytes": size,
                 "free_bytes": free,
                 "listens": listens,
@@ -271,7 +276,8 @@ def plan(
     if len(loaded.families) > 1:
         each = "each at the plan's rates, so that the guest has twice as much to answer"
         out.print(f"probed and visited over {' and '.join(loaded.families)}, {each}", soft_wrap=True)
-    out.print(f"time: about {seconds / 60:.0f} min; disk: about {human(size, 'B')} of {human(free, 'B')} free")
+    as_in = f" (boots of {boot.seconds:.0f} s, as in run {boot.run})" if boot.run else ""
+    out.print(f"time: about {seconds / 60:.0f} min{as_in}; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
         out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)
     out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))

@@ -51,10 +51,12 @@ NOBODY = Asked()
 
 @dataclass(frozen=True)
 class Found:
-    """A guest that was sampled. deadline_s: when its migration would be cancelled."""
+    """A guest that was sampled. bandwidth_bps: what its migration would be let of the link while the guest runs, 0 for
+    all of it. deadline_s: when it would be cancelled."""
 
     running: Running
     link_bps: float
+    bandwidth_bps: float
     deadline_s: float
 
 
@@ -70,7 +72,8 @@ def find(asked: Asked, plan: Plan | None) -> Found | None:
 
     by_cloud = asked.cloud is not None or asked.server is not None
     wanted = _server(asked, plan) if by_cloud else Wanted(*_domain(asked, plan))
-    link_bps, told = _link(asked, plan), stderr()
+    bandwidth_bps = _bandwidth(plan)
+    link_bps, told = _link(asked, bandwidth_bps), stderr()
     done: list[Running] = []
 
     async def work() -> int:
@@ -80,7 +83,7 @@ def find(asked: Asked, plan: Plan | None) -> Found | None:
     if interruptible(work()) == EXIT_INTERRUPTED:
         told.print("interrupted; QEMU ends its sample by itself, and nothing else was begun")
         return None
-    return Found(done[0], link_bps, DEADLINE_S if plan is None else plan.windows.limit)
+    return Found(done[0], link_bps, bandwidth_bps, DEADLINE_S if plan is None else plan.windows.limit)
 
 
 def _domain(asked: Asked, plan: Plan | None) -> tuple[Sequence[str], str]:
@@ -118,8 +121,14 @@ def _server(asked: Asked, plan: Plan | None) -> "Wanted":
     return server_domain(connect(cloud, None, IMPATIENT), asked.server, hosts)
 
 
-def _link(asked: Asked, plan: Plan | None) -> float:
-    """What the migration may take of the link, in bit/s."""
+def _bandwidth(plan: Plan | None) -> float:
+    """What all policies of a plan let the migration send, in bit/s; 0 where they differ, or do not bound it."""
+    bandwidths = {policy.bandwidth for policy in plan.chosen_policies().values()} if plan is not None else set()
+    return bandwidths.pop() if len(bandwidths) == 1 else 0.0
+
+
+def _link(asked: Asked, bandwidth_bps: float) -> float:
+    """What the migration may take of the link, in bit/s: of one that nobody states what it is let."""
     if asked.link is not None:
         try:
             link_bps = parse_rate(asked.link)
@@ -128,9 +137,8 @@ def _link(asked: Asked, plan: Plan | None) -> float:
         if not link_bps > 0:
             raise UsageProblem("--link: over a link of 0 nothing is migrated")
         return link_bps
-    bandwidths = {policy.bandwidth for policy in plan.chosen_policies().values()} if plan is not None else set()
-    if len(bandwidths) == 1 and (bandwidth := bandwidths.pop()):
-        return bandwidth
+    if bandwidth_bps:
+        return bandwidth_bps
     raise UsageProblem(
         "--link: libvirt does not know what a migration can take of the link; give it, as in --link 1gbit"
     )

@@ -118,12 +118,13 @@ def estimate(history: History, terms: Terms, known: Known) -> Estimate:
     calmer = _written(history, replace(terms, busy=1.0), known).times(1 / (1 + spread))
     worse = _written(history, terms.sparing, known).times(1 + spread)
     stopped = last.state in SWITCHOVER or last.state in POST_COPY
+    byte_s = seen.rest.unbound_s if last.state in SWITCHOVER else seen.rest.cost_s
 
     def end(case: _Case) -> float | None:
         zeros = max(0.0, rest.all - case.data)
         if stopped:
-            zero_s = (HEADER + 1) / PAGE / speed + case.empty_s
-            sending_s = case.data / (speed * case.faster) + zeros * zero_s if rest.all else -history.stalled_s()
+            zero_s = (HEADER + 1) / PAGE * byte_s + case.empty_s
+            sending_s = case.data * byte_s / case.faster + zeros * zero_s if rest.all else -history.stalled_s()
             return last.at_s + sending_s + case.settle_s
         go = seen.faster(case.faster)
         parts = _parts(case.data, zeros, mix, go.rest, case.written, case.empty_s)
@@ -211,7 +212,9 @@ def expected(terms: Terms, known: Known) -> Estimate:
 def _parts(data: float, zeros: float, mix: _Mix, way: Way, written: Dirtying, empty_s: float) -> list[Part]:
     """The memory that is still to be sent."""
     zero = (HEADER + 1) / PAGE
-    empty = Part(zeros, Way(zero, zero * way.cost_s / way.wire + empty_s), ahead=zeros if mix.looked else 0.0)
+    share = zero / way.wire
+    nothing = Way(zero, share * way.cost_s + empty_s, share * way.bound_s)
+    empty = Part(zeros, nothing, ahead=zeros if mix.looked else 0.0)
     mine = min(mix.mine * data, written.size)
     others = Part(data - mine, way, ahead=data - mine if mix.looked else 0.0)
     shares = [(each, each.size / written.size) for each in written.sets]

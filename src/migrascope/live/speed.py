@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from migrascope.live.experience import Known
+from migrascope.live.experience import SPREAD, Known
 from migrascope.live.history import History
 from migrascope.live.passage import Moved, again, ahead, slower
 from migrascope.live.sample import POST_COPY
@@ -23,7 +23,7 @@ class Ways(NamedTuple):
         return 1 / self.rest.cost_s
 
     def faster(self, times: float) -> "Ways":
-        return Ways(*(way._replace(cost_s=way.cost_s / times) for way in self))
+        return Ways(*(way._replace(cost_s=way.cost_s / times, bound_s=way.bound_s / times) for way in self))
 
 
 def ways(history: History, terms: Terms, known: Known) -> Ways | None:
@@ -45,7 +45,7 @@ def expected_ways(terms: Terms, known: Known) -> Ways | None:
         return _as_before(known, terms, 1.0, 0, 1)
     if not known.speed_Bps:
         return None
-    way = Way(1.0, 1 / known.speed_Bps)
+    way = _bound(Way(1.0, 1 / known.speed_Bps), terms)
     return Ways(way, way)
 
 
@@ -63,4 +63,12 @@ def _within(way: Way, terms: Terms) -> Way:
     """What seems to go over faster than the link is fills its buffers."""
     if terms.link_Bps is None:
         return way
-    return way._replace(cost_s=max(way.cost_s, way.wire / (PAYLOAD * terms.link_Bps)))
+    return _bound(way._replace(cost_s=max(way.cost_s, way.wire / (PAYLOAD * terms.link_Bps))), terms)
+
+
+def _bound(way: Way, terms: Terms) -> Way:
+    """What goes as fast as the policy lets it goes as fast as the link carries once the guest stands. What is slower is
+    held by something else."""
+    if terms.link_Bps is None or terms.bound_Bps is None or way.cost_s * terms.bound_Bps > (1 + SPREAD) * way.wire:
+        return way
+    return way._replace(bound_s=max(0.0, way.cost_s - way.wire / (PAYLOAD * terms.link_Bps)))

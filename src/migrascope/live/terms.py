@@ -20,7 +20,8 @@ class Terms:
     """limit_s: the downtime limit in force. may_rise: its controller will raise it. deadline_s: seconds from the
     request after which it is cancelled, None where it never is. slows: auto-converge. turns, paused: when the guest is
     turned over to post-copy, or stopped. write_Bps, write_set_bytes: what the guest is known to write; 0 for nothing.
-    link_Bps: what the migration link carries in a second, None where that is not known. busy: the share of its
+    link_Bps: what the migration link carries in a second, None where that is not known. bound_Bps: what the policy lets
+    it send in a second while the guest runs, None for as much as the link carries. busy: the share of its
     processor that the guest needs, for what it writes and beside it; least_busy: for that alone, where it is less.
     sampled: what it was seen to dirty before, without sets where
     nobody looked. memory_bytes: its memory, 0 where that is not known. write_pattern: in which order it writes."""
@@ -39,6 +40,7 @@ class Terms:
     memory_bytes: int = 0
     write_pattern: str = "random"
     least_busy: float = 1.0
+    bound_Bps: float | None = None
 
     @property
     def writer(self) -> Dirtying:
@@ -109,6 +111,7 @@ def terms_of(plan: Plan, factors: Factors) -> Terms:
         policy.pause,
         memory_bytes=factors.memory_bytes,
         write_pattern=pattern,
+        bound_Bps=policy.bandwidth / 8 or None,
     )
 
 

@@ -4,8 +4,10 @@ QEMU (migration/migration.c: migration_iteration_run, migration_update_counters;
 migration_bitmap_sync, migration_trigger_throttle; migration/cpu-throttle.c) sends dirty pages until fewer are left than
 the link carries within the downtime limit, by its rate of the last 100 ms. Then it looks at the dirty bitmap: the guest
 is stopped if there are still fewer, else it goes on, from where it was: first comes what was left at the look, then
-what that added, which was written behind. In the first round, parts may say what goes last. Here a round is one step:
-what is sent in it has the mix of all that is left of either, and a working set dirties its clean pages by its own D(t).
+what that added, which was written behind. In the first round, parts may say what goes last. Where the migration is to
+send no more than so much (max-bandwidth), it does so until the guest is stopped at the end, and again in post-copy, but
+for the pages that are asked for. Here a round is one step: what is sent in it has the mix of all that is left of
+either, and a working set dirties its clean pages by its own D(t).
 """
 
 from dataclasses import dataclass
@@ -20,10 +22,26 @@ _SAME = 1e-9
 
 
 class Way(NamedTuple):
-    """How a byte of memory goes over: wire bytes on the link, in cost_s seconds."""
+    """How a byte of memory goes over: wire bytes on the link, in cost_s seconds. bound_s: of these, what the
+    migration's own bound on its rate adds."""
 
     wire: float
     cost_s: float
+    bound_s: float = 0.0
+
+    @property
+    def unbound_s(self) -> float:
+        """Seconds where the bound does not hold."""
+        return self.cost_s - self.bound_s
+
+    def mixed(self, other: "Way", share: float) -> "Way":
+        """That share of the other, and the rest of this one."""
+        old = 1 - share
+        return Way(
+            old * self.wire + share * other.wire,
+            old * self.cost_s + share * other.cost_s,
+            old * self.bound_s + share * other.bound_s,
+        )
 
 
 @dataclass
@@ -46,9 +64,7 @@ class Part:
         added = max(0.0, self.written.size - self.left) * self.written.share_within(seconds)
         if added > 0:
             left = self.left + added
-            old, new = self.left / left, added / left
-            wire = old * self.way.wire + new * again.wire
-            self.way = Way(wire, old * self.way.cost_s + new * again.cost_s)
+            self.way = self.way.mixed(again, added / left)
             self.left = left
         return added
 
@@ -158,9 +174,9 @@ class Copy:
         rate = left.link / left.seconds if left.pages else self.again.wire / self.again.cost_s
         return rate * self.rules.limit_at(self.now + _SAME)
 
-    def buffer(self, seconds: float) -> float:
-        """Takes what goes over in so long as sent, at once: it is in buffers, and goes over before anything later.
-        Gives how long it takes, less where less is left."""
+    def take(self, seconds: float) -> float:
+        """Takes what goes over in so long as sent, while the time stands. Gives how long it takes, less where less is
+        left."""
         left = self.left()
         self._take(seconds, left)
         return min(seconds, left.seconds)
@@ -242,6 +258,10 @@ class Copy:
         more_limits = any(step.at_s > self.now + _SAME for step in self.rules.limits)
         return more_limits or self.rules.may_change(self.judge.throttle)
 
+    def unbound_s(self) -> float:
+        """Seconds that all that is left takes where the bound does not hold."""
+        return sum(part.left * part.way.unbound_s for part in self.parts)
+
     def over(self, pause_s: float, waits_s: float = 0.0, rest_s: float = 0.0) -> Course:
         """Ends with a pause, after which the rest of post-copy goes over; too late, it was cancelled before."""
         end = self.now + pause_s + rest_s
@@ -261,7 +281,7 @@ def course(copy: Copy) -> Course:
         if copy.is_due(rules.turns):
             return _post_copy(copy)
         if copy.is_due(rules.paused):
-            return _stopped(copy)
+            return _paused(copy)
         threshold, all_s = copy.threshold(left), left.seconds
         rest_s = all_s if left.pages <= 0 else copy.until(threshold, left)
         # a turn of the loop is whole, so that a round ends half of one late on average
@@ -292,17 +312,27 @@ def course(copy: Copy) -> Course:
 
 
 def _stopped(copy: Copy) -> Course:
-    """The guest stands still; QEMU looks a last time, and sends what is left."""
+    """The guest stands still; QEMU looks a last time, and sends what is left as fast as the link carries."""
     copy.look()
-    return copy.over(copy.left().seconds + copy.settle_s)
+    return copy.over(copy.unbound_s() + copy.settle_s)
+
+
+def _paused(copy: Copy) -> Course:
+    """The guest stands still because it was told to: its bound holds until few enough are left."""
+    copy.look()
+    left = copy.left()
+    threshold = copy.threshold(left)
+    bound_s = copy.take(copy.until(threshold, left)) if left.pages > threshold else 0.0
+    return copy.over(bound_s + copy.unbound_s() + copy.settle_s)
 
 
 def _post_copy(copy: Copy) -> Course:
     """The guest is stopped for its devices' state alone; then what is dirty goes over, as it is asked for or in order.
-    It waits for no more than what is queued and then all of its working sets' missing pages, one after the other."""
+    It waits for no more than what is queued and then all of its working sets' missing pages, one after the other: those
+    it gets whatever the bound is."""
     copy.look()
     waits_s = sum(
-        part.left / PAGE * (PAGE + HEADER) * part.way.cost_s / part.way.wire for part in copy.parts if part.written
+        part.left / PAGE * (PAGE + HEADER) * part.way.unbound_s / part.way.wire for part in copy.parts if part.written
     )
     if waits_s:
         waits_s += copy.queued_s

@@ -70,12 +70,13 @@ class Advice:
 
 
 def advised(request: Request, predictor: Predicts, wish: Wish) -> Advice:
-    """Of all policies and limits that can be predicted. The guest, link and accelerator are the request's.
-    NotPredicted where that is none."""
+    """Of all policies and limits that can be predicted. The guest, link and accelerator are the request's, and the
+    bandwidth is, too. NotPredicted where that is none."""
     deadline_s = wish.must_end_within_s or request.settings.deadline_s
+    bandwidth = 8 * (request.settings.bound_Bps or 0.0)
     options, refused = [], {}
     for name in POLICIES:
-        policy = BUILT_IN[name]
+        policy = BUILT_IN[name].model_copy(update={"bandwidth": bandwidth})
         if wish.never_lose and policy.post_copy is not None:
             refused[name] = "the guest is lost if a host dies while it fetches pages"
             continue
@@ -176,6 +177,13 @@ def settings_for(option: Option) -> dict[str, list[str]]:
     ]
     if limit_ms < 100:
         nova.append(f"# Nova takes no limit below 100 ms; {limit_ms} ms is advised")
+    if policy.bandwidth:
+        rate = round(policy.bandwidth / 8)
+        mib = max(1, round(rate / 2**20))
+        qemu += [f"migrate_set_parameter {name}-bandwidth {rate}B" for name in ("max", "max-postcopy")]
+        flags.append(f"--bandwidth {mib}")
+        flags += [f"--postcopy-bandwidth {mib}"] if policy.post_copy is not None else []
+        nova.append(f"live_migration_bandwidth = {mib}")
     if policy.auto_converge is not None:
         qemu.append("migrate_set_capability auto-converge on")
         flags.append("--auto-converge")

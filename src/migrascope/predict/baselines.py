@@ -55,7 +55,7 @@ class _Rounds:
 
     def __init__(self, request: Request, parameters: Parameters) -> None:
         self._request, self._parameters = request, parameters
-        self._rate = parameters.speed * request.link_Bps
+        self._rate = request.sent_Bps(parameters.speed)
         behind_s = request.settings.connections * parameters.backlog_bytes / self._rate
         self._pause_s = parameters.pause_s + behind_s
         self.dirtying: Dirtying = request.guest.dirtying.times(parameters.dirty)

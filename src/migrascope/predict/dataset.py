@@ -21,13 +21,15 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "cell": pl.String, "split": pl.String, "accelerator": pl.String, "memory_bytes": pl.Float64,
     "held_bytes": pl.Float64, "dirty": pl.String, "link_Bps": pl.Float64, "form": pl.String, "limits": pl.String,
     "deadline_s": pl.Float64, "slows": pl.String, "turns": pl.String, "paused": pl.String, "wire": pl.Float64,
-    "again": pl.Float64, "channel_Bps": pl.Float64, "connections": pl.Int64,
+    "again": pl.Float64, "channel_Bps": pl.Float64, "connections": pl.Int64, "bound_Bps": pl.Float64,
     "ended": pl.Boolean, "time_s": pl.Float64, "pause_s": pl.Float64,
     "data_bytes": pl.Float64, "rounds": pl.Int64, "throttle": pl.Float64,
 }  # fmt: skip
 """run: its id. why: what keeps the trial from being one for a model; empty where nothing does, else the columns after
 it may be null. dirty: [[period in s, bytes], ...]; limits: [[from, limit], ...] in s; slows: [initial, increment,
 maximum] in per cent; turns and paused: [after so many rounds, after so many s]; all JSON, null where there is none."""
+LATER = ("bound_Bps",)
+"""Columns that tables of earlier versions do not have: null there."""
 
 
 class BadDataset(UsageProblem):
@@ -48,7 +50,7 @@ def row_of(trial: Trial, points: Sequence[Dirty], run: str = "") -> dict[str, An
         "slows": json.dumps([slows.initial, slows.increment, slows.maximum]) if slows is not None else None,
         "turns": _moment_json(settings.turns), "paused": _moment_json(settings.paused), "wire": settings.wire,
         "again": settings.again, "channel_Bps": settings.channel_Bps,
-        "connections": settings.connections, **vars(trial.outcome),
+        "connections": settings.connections, "bound_Bps": settings.bound_Bps, **vars(trial.outcome),
     }  # fmt: skip
 
 
@@ -70,6 +72,8 @@ def table_of(path: Path) -> pl.DataFrame:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadDataset(f"{path} cannot be read: {next(iter(str(error).splitlines()), '')}") from error
+    absent = [pl.lit(None, SCHEMA[name]).alias(name) for name in LATER if name not in frame.columns]
+    frame = frame.with_columns(absent)
     for name, kind in SCHEMA.items():
         if frame.schema.get(name) != kind:
             raise BadDataset(f"{path}: its column {name} is {frame.schema.get(name)}, not {kind}")
@@ -106,7 +110,7 @@ def _trial(row: dict[str, Any]) -> Trial:
         row["form"], tuple(Step(*step) for step in json.loads(row["limits"])), row["deadline_s"],
         AutoConverge(initial=slows[0], increment=slows[1], maximum=slows[2]) if slows else None,
         _moment(row["turns"]), _moment(row["paused"]), row["wire"], row["again"], row["channel_Bps"],
-        row["connections"],
+        row["connections"], row["bound_Bps"],
     )  # fmt: skip
     outcome = Outcome(*(row[name] for name in ("ended", "time_s", "pause_s", "data_bytes", "rounds", "throttle")))
     request = Request(row["accelerator"], guest, row["link_Bps"], settings)

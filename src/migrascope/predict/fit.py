@@ -71,7 +71,7 @@ class Scope:
         return cls(
             frozenset(each.accelerator for each in requests),
             frozenset(each.settings.form for each in requests),
-            Range.of([each.link_Bps for each in requests]),
+            Range.of([rate for each in requests for rate in (each.link_Bps, each.sent_Bps())]),
             Range.of([each.settings.limits[-1].limit_s for each in requests]),
             Range.of([each.guest.held_bytes for each in requests]),
             max(each.guest.dirtying.within(1.0) for each in requests),
@@ -86,17 +86,21 @@ class Scope:
         ):
             if name not in known:
                 found.append(f"the {what} {name} was not fitted, only {', '.join(sorted(known))}")
+        links = Range(self.link_Bps.low * 8, self.link_Bps.high * 8)
+        rates = {"link": request.link_Bps}
+        if request.sent_Bps() < request.link_Bps:
+            rates["bandwidth"] = request.sent_Bps()
         for what, value, seen, scale, unit in (
-            ("link", request.link_Bps * 8, Range(self.link_Bps.low * 8, self.link_Bps.high * 8), 1e-6, "Mbit/s"),
+            *((what, rate * 8, links, 1e-6, "Mbit/s") for what, rate in rates.items()),
             ("downtime limit", request.settings.limits[-1].limit_s, self.limit_s, 1e3, "ms"),
             ("memory in use", request.guest.held_bytes, self.held_bytes, 2**-20, "MiB"),
         ):
             if seen.far(value):
                 words = f"{seen.low * scale:.0f} to {seen.high * scale:.0f} {unit}"
                 found.append(f"the {what} of {value * scale:.0f} {unit} is far from the {words} that were fitted")
-        rate = request.guest.dirtying.within(1.0)
-        if rate > FAR * max(self.most_dirty_Bps, 1e6):
-            found.append(f"the guest dirties {rate / 1e6:.0f} MB/s, and {self.most_dirty_Bps / 1e6:.0f} was fitted")
+        dirtied = request.guest.dirtying.within(1.0)
+        if dirtied > FAR * max(self.most_dirty_Bps, 1e6):
+            found.append(f"the guest dirties {dirtied / 1e6:.0f} MB/s, and {self.most_dirty_Bps / 1e6:.0f} was fitted")
         return found
 
 

@@ -37,12 +37,11 @@ def request_of(recording: Recording, policy: Policy) -> Request:
 
 
 def request_for(guest: Guest, factors: Factors, policy: Policy, accelerator: str, deadline_s: float) -> Request:
-    """What is asked for with these factors. NotPredicted where there is no rule for it."""
+    """What is asked for with these factors. Of a link that nobody knows it is what the policy lets go over it.
+    NotPredicted where there is no rule for it."""
     if factors.storage == COPIED:
         raise NotPredicted("cannot be predicted, because there is no rule here for the copy of a volume")
-    link_Bps = payload_Bps(factors.link_bps)
-    if policy.bandwidth:
-        link_Bps = min(link_Bps, policy.bandwidth / 8) if link_Bps else policy.bandwidth / 8
+    link_Bps = payload_Bps(factors.link_bps) or policy.bandwidth / 8
     return Request(accelerator, guest, link_Bps, Settings.of(policy, limits_of(policy, factors), deadline_s))
 
 

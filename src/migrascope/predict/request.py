@@ -39,7 +39,8 @@ class Settings:
     0 s. deadline_s: when it is cancelled. slows: auto-converge. turns, paused: when the guest is turned over to
     post-copy, or stopped. wire, again: bytes on the link for a byte of memory that goes for the first time, and again:
     1 without compression. channel_Bps: what compression takes in of memory in a second, None for no bound.
-    connections: over how many it goes at once.
+    connections: over how many it goes at once. bound_Bps: what it may send in a second while the guest runs and in
+    post-copy, None for as much as the link carries.
     """
 
     form: str
@@ -52,6 +53,7 @@ class Settings:
     again: float = 1.0
     channel_Bps: float | None = None
     connections: int = 1
+    bound_Bps: float | None = None
 
     @property
     def preempts(self) -> bool:
@@ -97,6 +99,7 @@ class Settings:
         return cls(
             form_of(policy, limits), limits, deadline_s, policy.auto_converge, policy.post_copy, policy.pause,
             wire, again, channel_Bps, policy.multifd.channels if policy.multifd is not None else 1,
+            policy.bandwidth / 8 or None,
         )  # fmt: skip
 
 
@@ -117,8 +120,8 @@ def form_of(policy: Policy, limits: tuple[Step, ...]) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """A migration that is about to be asked for. accelerator: kvm or tcg. link_Bps: what the link, or the policy's own
-    bound where that is less, carries of payload in a second."""
+    """A migration that is about to be asked for. accelerator: kvm or tcg. link_Bps: what the link carries of payload in
+    a second."""
 
     accelerator: str
     guest: Guest
@@ -131,6 +134,12 @@ class Request:
         limits = self.settings.limits
         if not limits or limits[0].at_s > 0 or any(step.limit_s < 0 for step in limits):
             raise NotPredicted("cannot be predicted, because the downtime limit at the request is not known")
+
+    def sent_Bps(self, speed: float = 1.0) -> float:
+        """Bytes on the link in a second while the guest runs. speed: the share of what the link carries that is
+        reached; what the settings allow is."""
+        link_Bps = speed * self.link_Bps
+        return link_Bps if self.settings.bound_Bps is None else min(link_Bps, self.settings.bound_Bps)
 
 
 def nova_limits(downtime_s: float, steps: int, delay_s: float, memory_gb: float) -> tuple[Step, ...]:

@@ -21,11 +21,13 @@ _LIMIT_S = 0.3
 _LOST = "with post-copy the guest is lost if a host or the link dies meanwhile"
 
 
-def request_of(running: Running, link_bps: float, deadline_s: float) -> Request:
-    """A plain pre-copy of it. link_bps: what the migration may take of the link; deadline_s: when it is cancelled."""
+def request_of(running: Running, link_bps: float, deadline_s: float, bandwidth_bps: float = 0.0) -> Request:
+    """A plain pre-copy of it. link_bps: what the migration may take of the link; bandwidth_bps: of that, what it is let
+    while the guest runs, 0 for all; deadline_s: when it is cancelled."""
     points = [dirtied_at(period_s, rate) for period_s, rate in sorted(running.rates.items())]
     guest = Guest.sampled(running.memory_bytes, running.held_bytes, points)
-    settings = Settings.of(BUILT_IN["pre-copy"], (Step(0.0, _LIMIT_S),), deadline_s)
+    policy = BUILT_IN["pre-copy"].model_copy(update={"bandwidth": bandwidth_bps})
+    settings = Settings.of(policy, (Step(0.0, _LIMIT_S),), deadline_s)
     return Request(running.accelerator, guest, payload_Bps(link_bps), settings)
 
 
@@ -57,8 +59,15 @@ def _about(answer: Answer) -> list[str]:
     return [
         *prose(f"{running.name} on {running.host}: {guest}; at most {held} of it hold something"),
         *prose(f"{writes}; by {running.pages} of its pages{known}"),
-        *prose(f"link {rate_text(answer.link_bps)}; cancelled after {answer.request.settings.deadline_s:g} s"),
+        *prose(f"{_link(answer)}; cancelled after {answer.request.settings.deadline_s:g} s"),
     ]
+
+
+def _link(answer: Answer) -> str:
+    link, request = f"link {rate_text(answer.link_bps)}", answer.request
+    if request.sent_Bps() == request.link_Bps:
+        return link
+    return f"{link}, {rate_text(8 * request.sent_Bps())} of it while the guest runs"
 
 
 def lines(answer: Answer, *, settings: bool = False) -> list[str]:
@@ -110,5 +119,7 @@ def _listed(texts: Sequence[str]) -> str:
 
 def as_json(answer: Answer) -> dict[str, Any]:
     """The public JSON of `predict` and `advise` of a running guest, in base units."""
-    guest = {"guest": answer.running.as_json(), "link_bps": answer.link_bps}
+    bound_Bps = answer.request.settings.bound_Bps
+    bandwidth_bps = None if bound_Bps is None else 8 * bound_Bps
+    guest = {"guest": answer.running.as_json(), "link_bps": answer.link_bps, "bandwidth_bps": bandwidth_bps}
     return advice.as_json(answer.advice, answer.based_on, None) | guest

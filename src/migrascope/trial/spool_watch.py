@@ -12,7 +12,7 @@ from migrascope.store.spool import Follower
 
 GRACE_NS = 200_000_000
 """So long after it was due, what has come in time is written."""
-_RECOVERY_NS, _RECOVERY_INTERVALS = 500_000_000, 2
+RECOVERY_NS, _RECOVERY_INTERVALS = 500_000_000, 2
 """A service has recovered after so long without a lost probe, and so many intervals of the probes at least."""
 _VIEWER_NS = 3_000_000_000
 """A viewer asks for a stretch of media at least so often."""
@@ -78,7 +78,7 @@ class EchoWatch:
         lost = [sent for seq, sent in self._recent if sent >= since_ns and seq not in self._answered]
         now = mono_ns() - GRACE_NS
         start = max([since_ns, *(sent + 1 for sent in lost if sent <= now)])
-        until = start + max(_RECOVERY_NS, round(_RECOVERY_INTERVALS * NS / self._rate))
+        until = start + max(RECOVERY_NS, round(_RECOVERY_INTERVALS * NS / self._rate))
         return start if until <= now and self.whole(start, until) else None
 
     def unsteady(self, from_ns: int, until_ns: int) -> str | None:

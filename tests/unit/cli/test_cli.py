@@ -130,6 +130,8 @@ def test_plan_says_trials_time_disk_and_what_is_missing(tmp_path: Path) -> None:
     told = json.loads(migrascope("plan", "website", "--json", folder=tmp_path).stdout)
     assert len(told["trials"]) == 34
     assert {"seconds", "disk_bytes", "free_bytes", "missing"} <= set(told)
+    assert (told["boot_s"], told["boot_of"]) == (12.0, None)
+    assert "boots of" not in words
 
 
 def test_doctor_says_whether_the_lab_can_run(tmp_path: Path) -> None:

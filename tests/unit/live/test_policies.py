@@ -4,9 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from faketrial import FACTORS
 from foretelling import foretold, learnt, reasoned, terms, worst
 from looptraces import GIGABIT_BPS, Trace, traced
 
+from migrascope.live.experience import known, past
 from migrascope.model.policy import AutoConverge, Moment
 
 
@@ -17,6 +19,22 @@ def test_pre_copy(rate: float, seed: int) -> None:
     said = foretold(trace, terms(rate), learnt(rate))
     assert worst(said, trace.took_s) < 0.1
     assert reasoned(said)
+
+
+@pytest.mark.parametrize("rate", [5e6, 20e6])
+def test_what_is_sent_no_faster_than_it_may_ends_as_fast_as_the_link_carries(rate: float) -> None:
+    """With a limit of 1 s the last 30 MB take a quarter of that; whether or not an earlier migration showed how its
+    memory goes."""
+    guest: dict[str, Any] = {"held_mib": 200, "limit_s": 1.0, "until_s": 30.0, "max_bandwidth": 30e6}
+    trace, earlier = traced(rate, **guest), traced(rate, **guest, seed=2)
+    how = terms(rate, limit_s=1.0, bound_Bps=30e6)
+    taught = known(FACTORS, [found for found in [past(FACTORS, earlier.samples, took_s=earlier.took_s)] if found])
+    assert taught.passages
+    for told in (taught, replace(learnt(rate, 200), speed_Bps=30e6)):
+        said = foretold(trace, how, told)
+        assert worst(said, trace.took_s) < 0.03
+        assert reasoned(said)
+        assert worst(foretold(trace, replace(how, bound_Bps=None), told), trace.took_s) > 0.04
 
 
 @pytest.mark.parametrize("seed", range(2))

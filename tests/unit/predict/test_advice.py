@@ -90,6 +90,22 @@ def test_only_what_was_fitted_is_advised() -> None:
         advised(other, Predictor.alone(fitted, "no trials"), Wish("time"))
 
 
+def test_a_bound_on_the_rate_is_kept_and_set() -> None:
+    free = request(5e6)
+    bounded = replace(free, settings=replace(free.settings, bound_Bps=25e6))
+    for option in advised(bounded, ALONE, Wish("time")).options:
+        assert option.policy.bandwidth == 200e6
+        course = option.prediction.course
+        assert course.time_s is None or course.time_s > 200 * MIB / 25e6
+        texts = ["\n".join(how) for how in settings_for(option).values()]
+        named = ["max-bandwidth 25000000B", "--bandwidth 24", "live_migration_bandwidth = 24"]
+        assert all(name in text for name, text in zip(named, texts, strict=True))
+        assert ("--postcopy-bandwidth 24" in texts[1]) == (option.policy.post_copy is not None)
+    assert not any(
+        "bandwidth" in text for how in settings_for(advised(free, ALONE, Wish()).best).values() for text in how
+    )
+
+
 def test_the_settings_are_those_of_the_advice() -> None:
     advice = advised(request(300e6, size=200), ALONE, Wish("time"))
     by_name = {option.name: option for option in advice.options}

@@ -36,7 +36,7 @@ def test_trials_are_read_as_they_were_written(tmp_path: Path) -> None:
     plain = made(5e6, 16, 40e6, 0.3, 1, "calibrate")
     settings = Settings(
         "auto-converge+stepped-limit", nova_limits(0.5, 10, 75, 1), 60.0, AutoConverge(initial=30),
-        Moment(after_round=2), Moment.model_validate({"after": "1500ms"}), 0.5, 0.25, 1e8, 4,
+        Moment(after_round=2), Moment.model_validate({"after": "1500ms"}), 0.5, 0.25, 1e8, 4, 3e7,
     )  # fmt: skip
     all_set = replace(plain, request=replace(plain.request, settings=settings), split="fit")
     found = read(written(tmp_path / "data.parquet", [plain, all_set]))
@@ -47,6 +47,14 @@ def test_trials_are_read_as_they_were_written(tmp_path: Path) -> None:
         seen, true = one.request.guest, other.request.guest
         assert (seen.memory_bytes, seen.held_bytes) == (true.memory_bytes, true.held_bytes)
         assert seen.dirtying.within(1.5) == pytest.approx(true.dirtying.within(1.5), rel=0.03)
+
+
+def test_a_table_of_an_earlier_version_has_no_bounds(tmp_path: Path) -> None:
+    path, trial = tmp_path / "data.parquet", made(5e6, 16, 40e6, 0.3, 1)
+    bounded = replace(trial, request=replace(trial.request, settings=replace(trial.request.settings, bound_Bps=3e7)))
+    assert read(written(path, [bounded]))[0].request.settings.bound_Bps == 3e7
+    pl.read_parquet(path).drop("bound_Bps").write_parquet(path)
+    assert read(path)[0].request.settings.bound_Bps is None
 
 
 def test_what_is_no_table_of_trials_is_named(tmp_path: Path) -> None:

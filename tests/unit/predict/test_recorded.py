@@ -1,5 +1,6 @@
 """Trials of the fake lab as data: what was sampled becomes a request, what was measured an outcome."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from faketrial import FACTORS, SCRIPT, light, record
 
 from migrascope.metrics.trial import measure
 from migrascope.model.policy import BUILT_IN, Policy
-from migrascope.predict.recorded import outcome_of, request_of
-from migrascope.predict.request import NotPredicted
+from migrascope.predict.recorded import outcome_of, request_for, request_of
+from migrascope.predict.request import Guest, NotPredicted
 from migrascope.store.recording import Recording, parquet
 
 PRE_COPY = BUILT_IN["pre-copy"]
@@ -41,9 +42,19 @@ def test_a_sampled_trial_is_a_request(tmp_path: Path) -> None:
 
 def test_the_policy_s_own_bound_counts_where_it_is_less(tmp_path: Path) -> None:
     recording = sampled(tmp_path)
-    bounded = Policy.model_validate({"bandwidth": "80mbit"})
-    assert request_of(recording, bounded).link_Bps == 10e6
-    assert request_of(recording, Policy.model_validate({"bandwidth": "80gbit"})).link_Bps < 125e6
+    free = request_of(recording, PRE_COPY)
+    bounded = request_of(recording, Policy.model_validate({"bandwidth": "80mbit"}))
+    assert (bounded.link_Bps, bounded.sent_Bps()) == (free.link_Bps, 10e6)
+    wide = request_of(recording, Policy.model_validate({"bandwidth": "80gbit"}))
+    assert wide.sent_Bps() == free.sent_Bps() == free.link_Bps
+
+
+def test_a_link_without_a_rate_is_what_the_policy_lets_over_it(tmp_path: Path) -> None:
+    factors = replace(FACTORS, link_bps=0.0)
+    guest = Guest(2**29, 2**27)
+    assert request_for(guest, factors, Policy.model_validate({"bandwidth": "80mbit"}), "tcg", 60.0).link_Bps == 10e6
+    with pytest.raises(NotPredicted, match="link's rate is not known"):
+        request_for(guest, factors, PRE_COPY, "tcg", 60.0)
 
 
 def test_a_trial_without_samples_says_what_would_help(tmp_path: Path) -> None:

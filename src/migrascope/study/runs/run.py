@@ -4,14 +4,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from statistics import mean
 
-from migrascope.model.axes import Axes
 from migrascope.model.calibration import Calibration
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
 from migrascope.model.schedule import schedule
-from migrascope.model.storage import COPIED
 from migrascope.node.lock import free
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
@@ -21,11 +18,8 @@ from migrascope.study.labs.images import Images
 from migrascope.study.labs.labs import Progress, Up, address_trials, fake_trials, libvirt_trials, qemu_trials
 from migrascope.study.plans import text_of
 from migrascope.study.runs.environment import CALIBRATION, manifest
+from migrascope.study.runs.expected import boot_of, expected_s
 from migrascope.study.runs.load import Chooser, KeptLoads
-from migrascope.trial.sampling import PERIODS_S
-
-_VOLUME_BYTES = 139 * 2**20
-"""What the website's volume holds."""
 
 
 @contextlib.contextmanager
@@ -35,27 +29,6 @@ def locked(run: RunFolder) -> Iterator[None]:
         if holder is not None:
             raise RunError(f"{holder} is writing {run.path}; wait for it, or stop it")
         yield
-
-
-def expected_trial_s(plan: Plan) -> float:
-    """About how long a trial takes: 12.5 s of boot, migration and drain were seen, 75 s on OpenStack (thesis on the
-    testbed), the windows, the sampling, a volume's copy over the link, and two minutes in which one testbed goes and
-    the next comes from its snapshot. How long a command takes is not known; 30 s are said."""
-    if plan.lab.kind == "fake":
-        return 0.3
-    if plan.lab.kind == "address" or plan.their_domain:
-        return 30.0 + plan.observed.pause + 2 * plan.windows.before
-    waits_s = sum(PERIODS_S) if plan.sampled else 0.0
-    waits_s += _copy_s(plan.axes)
-    if len(plan.axes.network) > 1:
-        waits_s += 120.0
-    return (75.0 if plan.lab.kind == "openstack" else 12.5) + waits_s + 2 * plan.windows.before
-
-
-def _copy_s(axes: Axes) -> float:
-    """How long the copy of a guest's volume takes, in the mean over the plan's links and kinds of storage."""
-    each = mean(8 * _VOLUME_BYTES / rate for rate in axes.link)
-    return each * axes.storage.count(COPIED) / len(axes.storage)
 
 
 def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
@@ -126,11 +99,11 @@ async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
     plan, progress = chooser.plan, chooser.progress
     specs = schedule(plan)
     sealed = run.finished()
-    progress.plan(len(specs), len(sealed), expected_trial_s(plan))
+    left = [spec for spec in specs if spec.number not in sealed]
+    whole_s = expected_s(plan, left, boot_of(plan, run.path.parent).seconds)
+    progress.plan(len(specs), len(sealed), whole_s / max(1, len(left)))
     run_trial = chooser.up.trials(plan.loaded(load))
-    for spec in specs:
-        if spec.number in sealed:
-            continue
+    for spec in left:
         progress.trial_begins(spec)
         opened = run.open_trial(spec.number)
         facts = await run_trial(spec, opened)
