@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from migrascope.cli.main import app
 from migrascope.model.plan import CloudPlan
-from migrascope.node.nobody import LISTEN, USER, as_nobody
+from migrascope.node.nobody import LISTEN, USER, as_nobody, while_we_live
 from migrascope.node.process import ONLY, Where
 from migrascope.workload.live import LoopSegment, Publisher
 from migrascope.workload.origin import nginx_config
@@ -99,6 +99,13 @@ def test_nobody_is_not_root_and_can_only_listen() -> None:
     only = [f"{1 << 10:016x}"]
     assert [status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")] == [only] * 5
     assert status["Deathsig"] == ["9"]
+
+
+def test_what_begins_after_its_parent_has_died_ends() -> None:
+    argv = while_we_live(["echo", "it runs"])
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "it runs\n"
+    orphan = subprocess.run(["/bin/sh", "-c", '"$@"; exit 3', "sh", *argv], capture_output=True, text=True, check=False)
+    assert (orphan.returncode, orphan.stdout) == (3, "")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600])
