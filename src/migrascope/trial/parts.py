@@ -13,7 +13,7 @@ from migrascope.model.clock import mono_s
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.family import FIRST, Family
 from migrascope.model.plan import EchoKind
-from migrascope.model.problem import Problem, RunStops
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import WaitTimeout, wait_until
@@ -40,6 +40,10 @@ _NO_STREAM = {
 
 class TrialFailed(Problem):
     """A trial that cannot go on; the message is its reason."""
+
+
+class NoStream(Problem):
+    """A live stream that does not come to its viewers; the message says what is known, and the next command."""
 
 
 @dataclass
@@ -95,8 +99,8 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def live_stream(trial: Trial) -> AsyncIterator[None]:
-    """The live stream, where the page holds one: it comes as its viewers ask for it. RunStops where it does not, since
-    it would come in no other trial either, and viewers without a stream say nothing of a migration."""
+    """The live stream, where the page holds one: it comes as its viewers ask for it. NoStream where it does not, for
+    viewers without a stream say nothing of a migration."""
     if trial.workload.needs_origin:
         (viewer,) = scenario(trial.factors.scenario, 1, trial.lab.origin).viewers
         url, answer = viewer.url(trial.instance.address), "none"
@@ -115,7 +119,7 @@ async def live_stream(trial: Trial) -> AsyncIterator[None]:
         try:
             await wait_until(comes, _STREAM_S, "the live stream comes", _STREAM_AGAIN_S)
         except WaitTimeout:
-            raise RunStops(_without_stream(trial, url, answer, relayed=viewer.outside is None)) from None
+            raise NoStream(_without_stream(trial, url, answer, relayed=viewer.outside is None)) from None
     yield
 
 

@@ -1,5 +1,6 @@
 """A live stream that does not come to its viewers: the run ends at the first trial that needs it, and can go on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import pytest
 from commandline import migrascope
 from faketrial import SCRIPT, light, small_plan
 
+from migrascope.lab.fake.lab import SITE, FakeLab
 from migrascope.lab.fake.runtime import ORIGIN, FakeRuntime
+from migrascope.lab.fake.time import NS, VirtualClock, run_virtually
 from migrascope.model.problem import RunStops
 from migrascope.model.schedule import schedule
 from migrascope.store.runfolder import RunFolder
 from migrascope.study.labs.fake import FakeTrials
 from migrascope.study.plans import text_of
+from migrascope.trial.engine import TrialEngine
 
 HOSTS = ["qemu+ssh://a/system", "qemu+ssh://b/system"]
 GUEST = {"pool": "p", "bridge": "b", "address": "192.0.2.50/24"}
@@ -81,6 +85,29 @@ def test_who_may_name_another_origin_is_told_the_key(
 def test_visitors_of_the_page_online_ask_the_origin_themselves(answers: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(RunStops, match=rf"http://{ORIGIN}/live/index.m3u8 answered 504 for 15 s\n.* from the visitors"):
         run_one(tmp_path, "online")
+
+
+def test_where_it_had_come_before_one_trial_fails(answers: dict[str, Any], tmp_path: Path) -> None:
+    plan = light(blocks=1, axes={"scenario": ["relay"]})
+    run, (spec,) = RunFolder.create(tmp_path, text_of(plan), {}), schedule(plan)
+    back = replace(spec, number=3, source=spec.destination, destination=spec.source)
+    clock = VirtualClock(1000 * NS)
+
+    async def work() -> list[tuple[str, str | None]]:
+        with FakeLab.up(clock, lambda _: SCRIPT) as lab:
+            engine = TrialEngine(lab, plan, lambda phase: None, SITE, lab.runtime)
+            answers["stream"] = None
+            came = await engine.run(spec, run.open_trial(1))
+            answers["stream"] = 504
+            gone = await engine.run(replace(spec, number=2), run.open_trial(2))
+            with pytest.raises(RunStops, match="the guest, on host-b"):
+                await engine.run(back, run.open_trial(3))
+            return [(facts.status, facts.reason) for facts in (came, gone)]
+
+    came, (status, reason) = run_virtually(clock, work)
+    assert came == ("ok", None)
+    assert status == "failed"
+    assert "no live stream for the scenario relay" in str(reason)
 
 
 @pytest.mark.parametrize("scenario", ["none", "offline"])
