@@ -3,27 +3,47 @@
 import asyncio
 import json
 import signal
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import polars as pl
 import pytest
 import pytest_asyncio
 
 from lab.beside import ADDRESSES, Beside, hosts_up
 from lab.doors import by_tls
 from migrascope.analysis.run import result_of
+from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.host import IMAGES
-from migrascope.lab.qemu.topology import BRIDGE, GATEWAY
+from migrascope.lab.qemu.topology import BRIDGE, GATEWAY, address
 from migrascope.metrics.trial import measure
+from migrascope.model.hosts import ORIGIN_PORT
+from migrascope.node.image import root_image
+from migrascope.node.process import Where, running
 from migrascope.node.wait import wait_until
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 OWN, SHARED = "own", "shared"
+GUEST, HERE = "10.0.4.101", address("client", "external")
+NAMED = f'address = "{GUEST}/24"\ngateway = "{GATEWAY}"'
+LEASES = """
+start 10.0.4.150
+end 10.0.4.159
+interface tenant
+option subnet 255.255.255.0
+option router {gateway}
+lease_file {folder}/leases
+pidfile {folder}/pid
+"""
+"""For busybox's DHCP server, on the guests' network."""
 PLAN = """
 name = "guest-there"
 blocks = 1
@@ -35,10 +55,9 @@ addresses = {addresses}
 [libvirt.guest]
 pool = "{pool}"
 bridge = "{bridge}"
-address = "10.0.4.101/24"
-gateway = "{gateway}"
+{address}
 [axes]
-scenario = ["offline"]
+scenario = ["{scenario}"]
 memory = ["320MiB"]
 storage = ["{storage}"]
 [windows]
@@ -55,11 +74,14 @@ viewers = 1
 class Theirs(Beside):
     """The hosts have a pool of each one's own, and one that they share."""
 
-    def plan(self, folder: Path, storage: str, way: str = "tcp") -> None:
-        """Writes the plan of a trial whose volume is in that storage, on hosts that are reached in that way."""
+    def plan(
+        self, folder: Path, storage: str, way: str = "tcp", scenario: str = "offline", address: str = NAMED
+    ) -> None:
+        """Writes the plan of a trial whose volume is in that storage, on hosts that are reached in that way. address:
+        the keys that say where the guest and its live stream are."""
         text = PLAN.format(
-            hosts=json.dumps(self.uris[way]), addresses=json.dumps(ADDRESSES), bridge=BRIDGE,
-            gateway=GATEWAY, pool=SHARED if storage == "shared" else OWN, storage=storage,
+            hosts=json.dumps(self.uris[way]), addresses=json.dumps(ADDRESSES), bridge=BRIDGE, address=address,
+            pool=SHARED if storage == "shared" else OWN, storage=storage, scenario=scenario,
         )  # fmt: skip
         (folder / "plan.toml").write_text(text)
 
@@ -71,6 +93,31 @@ class Theirs(Beside):
             for pool in (OWN, SHARED):
                 found += await Pool(host.connection, pool).names()
         return found
+
+    def asks(self, node: str) -> int | None:
+        """The status with which the origin of the live stream answers a node; None where nothing listens."""
+
+        def ask() -> int | None:
+            try:
+                with urllib.request.urlopen(f"http://{HERE}:{ORIGIN_PORT}/live/index.m3u8", timeout=5) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                return error.code
+            except OSError:
+                return None
+
+        return self.lab.topology.nodes[node].call(ask)
+
+    @asynccontextmanager
+    async def leasing(self, folder: Path) -> AsyncIterator[None]:
+        """A DHCP server on the guests' network, for the length of a with block."""
+        settings = folder / "udhcpd.conf"
+        settings.write_text(LEASES.format(gateway=GATEWAY, folder=folder))
+        (folder / "leases").touch()
+        busybox = (await root_image(GUEST_ROOT)) / "usr/bin/busybox"
+        argv = [str(busybox), "udhcpd", "-f", str(settings)]
+        async with running("udhcpd", argv, Where(self.lab.topology.fabric), folder / "udhcpd.log"):
+            yield
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -137,6 +184,66 @@ async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
     assert theirs.migrascope(tmp_path, "clean", *theirs.hosts(way)).stdout.strip() == "nothing of ours is there"
 
 
+def streamed(recording: Recording) -> None:
+    """The viewer has received the stream, all of it whole but what came when it ended."""
+    assert (recording.trial.status, recording.trial.reason) == ("ok", None)
+    segments = recording.table("segment")
+    broken = segments.filter(~pl.col("error").is_in(["", "not whole before the end"]))
+    assert broken.is_empty(), broken
+    # half a second of 2 Mbit/s, which mpegts makes a little more of
+    assert 110e3 < segments["bytes"].to_numpy().mean() < 180e3
+    found = measure(recording)
+    for key in ("player_stall_s", "player_lateness_s", "player_least_buffer_s", "http_new_blackout_s"):
+        assert found[key].value is not None, (key, found[key].reason)
+
+
+async def test_visitors_have_the_live_stream_from_here_and_nobody_else_has(theirs: Theirs, tmp_path: Path) -> None:
+    theirs.plan(tmp_path, "copied", scenario="online")
+    asked = theirs.migrascope(tmp_path, "doctor", "plan.toml", "--json")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    (origin,) = [check for check in json.loads(asked.stdout)["checks"] if check["name"] == "live stream"]
+    assert origin["found"].startswith(f"from {HERE}:{ORIGIN_PORT} of this machine")
+    done = asyncio.create_task(asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml"))
+
+    async def served() -> bool:
+        assert not done.done(), (await done).stderr
+        return await asyncio.to_thread(theirs.asks, "client") == 200
+
+    await wait_until(served, 300, "the live stream is served", 0.5)
+    assert await asyncio.to_thread(theirs.asks, "origin") == 403
+    ended = await done
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    streamed(trial(tmp_path))
+    assert theirs.asks("client") is None
+    assert await theirs.there() == []
+
+
+async def test_a_guest_with_an_address_by_dhcp_passes_the_live_stream_on(theirs: Theirs, tmp_path: Path) -> None:
+    theirs.plan(tmp_path, "shared", scenario="relay", address=f'origin = "{HERE}"')
+    async with theirs.leasing(tmp_path):
+        done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recording = trial(tmp_path)
+    streamed(recording)
+    assert measure(recording)["network_blackout_s"].value is not None
+    assert result_of(recording).judgement.text == "not known: frames"
+    assert await theirs.there() == []
+
+
+async def test_a_guest_that_does_not_reach_the_origin_ends_the_run(theirs: Theirs, tmp_path: Path) -> None:
+    """The address is this machine's, on a network to which nobody leads the guest's packets."""
+    origin = "10.0.1.30:8080"
+    theirs.plan(tmp_path, "copied", scenario="relay", address=f'{NAMED}\norigin = "{origin}"')
+    done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "no live stream for the scenario relay" in done.stderr
+    assert f"let TCP from {GUEST} (the guest, on host-a) to the origin, {origin}," in done.stderr
+    assert "libvirt.guest.origin in the plan" in done.stderr
+    assert "migrascope run --resume" in done.stderr
+    assert RunFolder(tmp_path / "runs" / "latest").recordings() == []
+    assert await theirs.there() == []
+
+
 async def test_a_pool_that_is_not_shared_is_told_from_one_that_is(theirs: Theirs, tmp_path: Path) -> None:
     theirs.plan(tmp_path, "copied")
     plan = tmp_path / "plan.toml"
@@ -150,7 +257,7 @@ async def test_a_pool_that_is_not_shared_is_told_from_one_that_is(theirs: Theirs
 
 @pytest.mark.soak
 async def test_what_a_killed_run_leaves_is_found_and_removed(theirs: Theirs, tmp_path: Path) -> None:
-    theirs.plan(tmp_path, "copied")
+    theirs.plan(tmp_path, "copied", scenario="relay")
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         *theirs.argv("run", "plan.toml"), cwd=tmp_path, env=theirs.environment, stdout=silent,
@@ -159,11 +266,17 @@ async def test_what_a_killed_run_leaves_is_found_and_removed(theirs: Theirs, tmp
 
     async def there() -> bool:
         assert process.returncode is None, "it ended before its guest was there"
-        return any("trial-1" in name for name in await theirs.there())
+        return await asyncio.to_thread(theirs.asks, "client") == 200
 
-    await wait_until(there, 300, "the guest is there", 0.2)
+    await wait_until(there, 300, "the guest is there, and its live stream is served", 0.2)
+    assert any("trial-1" in name for name in await theirs.there())
     process.send_signal(signal.SIGKILL)
     await process.wait()
+
+    async def silent_again() -> bool:
+        return await asyncio.to_thread(theirs.asks, "client") is None
+
+    await wait_until(silent_again, 10, "nothing of it listens any more", 0.1)
     hosts = theirs.hosts("tcp")
     listed = theirs.migrascope(tmp_path, "clean", *hosts, "--list")
     assert "found domain" in listed.stdout

@@ -45,7 +45,9 @@ def doctor(
     chosen = load(plan, Options(lab=lab, hosts=hosts, domain=domain, url=url)) if plan is not None else None
     if hosts is not None or (chosen is not None and chosen.libvirt.hosts):
         theirs = HostsPlan(hosts=uris_in(hosts or ""), domain=domain or "", url=url or "")
-        return _doctor_hosts(theirs if chosen is None else chosen.libvirt, json)
+        if chosen is None:
+            return _doctor_hosts(theirs, json)
+        return _doctor_hosts(chosen.libvirt, json, streamed=bool(chosen.streamed))
     found = checks(chosen or Plan(lab=LabPlan(kind=lab or "qemu")))
     ready = not any(check.blocks for check in found)
     if json:
@@ -56,12 +58,12 @@ def doctor(
     return 0 if ready else Problem.code
 
 
-def _doctor_hosts(theirs: HostsPlan, json: bool) -> int:
+def _doctor_hosts(theirs: HostsPlan, json: bool, *, streamed: bool = False) -> int:
     import asyncio
 
     from migrascope.study.doctor.hosts import hosts_checks
 
-    found = asyncio.run(hosts_checks(theirs))
+    found = asyncio.run(hosts_checks(theirs, streamed=streamed))
     ready = not any(check.blocks for check in found)
     if json:
         print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})

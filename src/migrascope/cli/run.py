@@ -18,8 +18,9 @@ from migrascope.cli.owner import hand_over_run, made_in, need_ours
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.results import interrupted, table_and_report
 from migrascope.cli.window import Window, on_terminal
+from migrascope.lab.hosts.origin import origin_of
 from migrascope.model.plan import Plan
-from migrascope.model.problem import Problem, UsageProblem
+from migrascope.model.problem import Problem, RunStops, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
 from migrascope.model.units import human, number_of
 from migrascope.store.runfolder import RunFolder, find_run
@@ -57,14 +58,27 @@ def need_lab(plan: Plan) -> None:
 def _missing(plan: Plan) -> list[str]:
     if plan.embedded:
         return problems_of(plan)
+    if plan.libvirt.guest is not None and plan.streamed:
+        try:
+            origin_of(plan.libvirt.guest)
+        except Problem as error:
+            return [str(error).replace("\n  next: ", "; ")]
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
     return blocking([*browser(plan), *ipv6(plan)]) + (disturbances.problems_of(plan) if on_testbed else [])
 
 
 def _listens(plan: Plan) -> list[str]:
     """Where a run of the plan listens on this machine itself, for others than its own processes, in words."""
-    public = plan.lab.kind == "openstack" and plan.cloud.name and plan.cloud.origin and not plan.cloud.visitors
-    return [f"{plan.cloud.origin}:80 (the live stream, by nginx as nobody)"] if public else []
+    by = "the live stream, by nginx as nobody"
+    if plan.lab.kind == "openstack" and plan.cloud.name and plan.cloud.origin and not plan.cloud.visitors:
+        return [f"{plan.cloud.origin}:80 ({by}, for all who reach this machine)"]
+    if plan.libvirt.guest is None or not plan.streamed:
+        return []
+    try:
+        address, port = origin_of(plan.libvirt.guest)
+    except Problem:  # which is missing
+        return []
+    return [f"{address}:{port} ({by}, while a trial runs, for its guest alone)"]
 
 
 def run(
@@ -141,6 +155,10 @@ def run(
         if code == EXIT_INTERRUPTED and written:
             progress.step(_left_by_interrupt(written[0]))
         return code
+    except RunStops as error:
+        if not written:
+            raise
+        raise RunStops(f"{error}\n  then: migrascope run --resume {written[0].path}") from error
     finally:
         for run_folder in written:
             hand_over_run(run_folder.path)
@@ -167,7 +185,7 @@ async def _on_hosts(plan: Plan, progress: ConsoleProgress) -> Plan:
     from migrascope.study.observation.observed import with_their_domain
 
     progress.waiting("asking both hosts")
-    missing = blocking(await hosts_checks(plan.libvirt))
+    missing = blocking(await hosts_checks(plan.libvirt, streamed=bool(plan.streamed)))
     if missing:
         raise Problem("the plan cannot be run on these hosts:\n  " + "\n  ".join(missing))
     if not plan.their_domain:
@@ -279,6 +297,6 @@ def plan(
     as_in = f" (boots of {boot.seconds:.0f} s, as in run {boot.run})" if boot.run else ""
     out.print(f"time: about {seconds / 60:.0f} min{as_in}; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
-        out.print(f"listens meanwhile, for all who reach this machine: {', '.join(listens)}", soft_wrap=True)
+        out.print(f"listens meanwhile: {', '.join(listens)}", soft_wrap=True)
     out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
     return 0

@@ -88,7 +88,8 @@ class Lab(Protocol):
     """A lab that is up.
 
     hosts: between which instances move, by their names there. client: where visitors are; None is this machine.
-    origin: the address from which the online video comes. facts: what recordings say of the lab.
+    origin: the address from which the online video comes, with its port where that is not 80; empty where none does.
+    facts: what recordings say of the lab.
     """
 
     hosts: tuple[str, str]

@@ -17,10 +17,32 @@ def reachable(text: str) -> str:
     return str(found)
 
 
+def endpoint(text: str, port: int) -> tuple[str, int]:
+    """Address and port of "ADDRESS" or "ADDRESS:PORT"; port: where it names none. ValueError where it is neither."""
+    address, colon, number = text.partition(":")
+    if not colon:
+        return reachable(address), port
+    if not (number.isascii() and number.isdigit() and len(number) <= 5 and 0 < int(number) < 2**16):
+        raise ValueError(f"{text!r} has no port from 1 to 65535 after its address, as 203.0.113.7:8080 has one")
+    return reachable(address), int(number)
+
+
 def _optional(text: str) -> str:
     return reachable(text) if text else ""
+
+
+def _optional_endpoint(text: str) -> str:
+    if text:
+        endpoint(text, 80)
+    return text
 
 
 OptionalAddress = Annotated[
     str, AfterValidator(_optional), WithJsonSchema({"type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$"})
 ]
+OptionalEndpoint = Annotated[
+    str,
+    AfterValidator(_optional_endpoint),
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,3}){3}(:[0-9]{1,5})?)?$"}),
+]
+"""An address, and after a colon a port where it is another than the usual."""

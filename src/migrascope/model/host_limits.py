@@ -42,9 +42,10 @@ def _of_our_guest(plan: "Plan") -> str | None:
         return "axes.link: the links between hosts of others stay as they are; leave it out"
     if len(plan.axes.storage) > 1:
         return "axes.storage: a pool is shared, or each host has one of its own: one level, or two plans"
-    if streamed := plan.streamed:
+    guest = plan.libvirt.guest
+    if guest is not None and plan.streamed and not guest.address and not guest.origin:
         return (
-            f"axes.scenario: {', '.join(streamed)}: no stream comes from outside to a guest on hosts of others; leave "
-            "it out"
+            f"libvirt.guest.origin: {', '.join(plan.streamed)} need it where the guest has its address by DHCP: the "
+            "address of this machine that it reaches is not known before the guest boots"
         )
     return None

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from migrascope.model.address import OptionalAddress, reachable
+from migrascope.model.address import OptionalAddress, OptionalEndpoint, endpoint, reachable
 from migrascope.model.name import ForeignName, OptionalForeignName
 from migrascope.model.observed import url_problem
 from migrascope.model.quantity import Part
@@ -17,20 +17,37 @@ PASSWORD = (
     "auth.conf"
 )
 
+ORIGIN_PORT = 18080
+"""Where this machine serves the live stream to a guest of ours on hosts of others, unless the plan says another port: a
+constant, since firewalls between them have to let it through."""
+
 
 class GuestPlan(Part):
     """A guest of ours on their hosts, made anew for each trial and removed after it.
 
     pool: libvirt's storage pool for its volumes, of this name on both hosts and of files; shared between them, or one
     of each host's own, as axes.storage says. bridge, network: what its interface joins on both hosts: a bridge, or one
-    of libvirt's networks; one of them. address: its IPv4 address with the prefix length, which nobody else has;
-    gateway: its router's, empty where this machine is on the same network."""
+    of libvirt's networks; one of them. address: its IPv4 address with the prefix length, which nobody else has; empty:
+    what a DHCP server of that network gives it. gateway: its router's, empty where this machine is on the same network.
+    origin: address (IPv4) and, after a colon, port of this machine where the guest fetches the live stream; empty: the
+    address with which this machine reaches the guest."""
 
     pool: ForeignName
     bridge: OptionalForeignName = ""
     network: OptionalForeignName = ""
-    address: str
+    address: str = ""
     gateway: OptionalAddress = ""
+    origin: OptionalEndpoint = ""
+
+    @property
+    def addressing(self) -> tuple[str, str]:
+        """Its address and its router's as its kernel line has them."""
+        return (self.address, self.gateway) if self.address else ("lease", "")
+
+    @property
+    def origin_named(self) -> tuple[str, int]:
+        """Address and port of the plan's origin; the address is empty where this machine chooses."""
+        return endpoint(self.origin, ORIGIN_PORT) if self.origin else ("", ORIGIN_PORT)
 
     @property
     def link(self) -> tuple[str, str]:
@@ -41,6 +58,8 @@ class GuestPlan(Part):
         """Why no guest can be made by it, or None."""
         if bool(self.bridge) == bool(self.network):
             return "bridge: a bridge or a network of libvirt's is wanted, one of them"
+        if not self.address:
+            return "gateway: it comes with the address, by DHCP; leave it out" if self.gateway else None
         wrong = (
             f"address: {self.address!r} is no machine's IPv4 address with its prefix length, as 192.0.2.50/24 is one"
         )
@@ -53,6 +72,8 @@ class GuestPlan(Part):
             return wrong
         if self.gateway and ipaddress.ip_address(self.gateway) not in network:
             return f"gateway: {self.gateway} is not in the network of {self.address}"
+        if str(address) == self.origin_named[0]:
+            return f"origin: {address} is the guest's own address; one of this machine's is wanted"
         return None
 
 

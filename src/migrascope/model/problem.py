@@ -7,6 +7,10 @@ class Problem(Exception):
     code = 4
 
 
+class RunStops(Problem):
+    """What every later trial would meet, too: no trial is sealed with it, the run ends, and can be resumed."""
+
+
 class UsageProblem(Problem):
     """A command or a plan that asks for what there is not."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from migrascope.lab.contract import NotConverged
 from migrascope.lab.disturbable import Healable, Healing, Rescuable, Rescue
-from migrascope.model.problem import Problem
+from migrascope.model.problem import Problem, RunStops
 from migrascope.store.recording import TrialFacts
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.trial.agent_client import AgentClient
@@ -41,10 +41,12 @@ async def healed(lab: Healable) -> Healing:
 
 async def to_its_end(trial: S, facts: TrialFacts, run: Callable[[S, TrialFacts], Awaitable[TrialFacts]]) -> TrialFacts:
     """Runs a trial from its first event to its last, and keeps its logs. One that fails gives its facts with the
-    reason, and no exception."""
+    reason, and no exception but RunStops."""
     trial.events.add("trial_start", number=facts.number)
     try:
         facts = await run(trial, facts)
+    except RunStops:
+        raise
     except (Problem, OSError) as error:
         facts = failed(facts, error)
     finally:

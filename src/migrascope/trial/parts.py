@@ -16,7 +16,7 @@ from migrascope.model.plan import EchoKind
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.process_spec import ProcessSpec
-from migrascope.node.wait import wait_until
+from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.trial.agent_client import SLOW_S, AgentClient
 from migrascope.trial.boot import await_boot
 from migrascope.trial.disturbing import Disturbing
@@ -28,10 +28,22 @@ from migrascope.workload.scenario import ScenarioWorkload, scenario
 _WRITER_EVERY_S = 0.25
 _WRITER_READY_S = 60.0
 _REFLECTOR_READY_S = 30.0
+_STREAM_S, _STREAM_ANSWER_S, _STREAM_AGAIN_S = 15.0, 5.0, 0.5
+_PLAYLIST = b"#EXTM3U"
+_NO_STREAM = {
+    "403": "the origin refuses the guest: its packets come there from another address than its own, by NAT on the way",
+    "502": "the guest's connection to the origin is refused",
+    "504": "the guest gets no answer from the origin: its packets, or the answers, are dropped on the way",
+}
+"""By the status that the guest's relay answers with: what that says."""
 
 
 class TrialFailed(Problem):
     """A trial that cannot go on; the message is its reason."""
+
+
+class NoStream(Problem):
+    """A live stream that does not come to its viewers; the message says what is known, and the next command."""
 
 
 @dataclass
@@ -83,6 +95,46 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
         yield
     finally:
         await made.destroy()
+
+
+@asynccontextmanager
+async def live_stream(trial: Trial) -> AsyncIterator[None]:
+    """The live stream, where the page holds one: it comes as its viewers ask for it. NoStream where it does not, for
+    viewers without a stream say nothing of a migration."""
+    if trial.workload.needs_origin:
+        (viewer,) = scenario(trial.factors.scenario, 1, trial.lab.origin).viewers
+        url, answer = viewer.url(trial.instance.address), "none"
+
+        async def comes() -> bool:
+            nonlocal answer
+            trial.check()
+            try:
+                status, body = await trial.runtime.request(trial.client, url, timeout_s=_STREAM_ANSWER_S)
+            except OSError as error:
+                answer = str(error)
+                return False
+            answer = str(status)
+            return status == 200 and body.startswith(_PLAYLIST)
+
+        try:
+            await wait_until(comes, _STREAM_S, "the live stream comes", _STREAM_AGAIN_S)
+        except WaitTimeout:
+            raise NoStream(_without_stream(trial, url, answer, relayed=viewer.outside is None)) from None
+    yield
+
+
+def _without_stream(trial: Trial, url: str, answer: str, *, relayed: bool) -> str:
+    """What is known of a stream that does not come, and the next command. answer: a status or an error."""
+    why = f"; {_NO_STREAM[answer]}" if relayed and answer in _NO_STREAM else ""
+    origin, guest = trial.lab.origin, trial.instance.address
+    asks = f"{guest} (the guest, on {trial.source})" if relayed else "the visitors"
+    keys = {"libvirt.guest.origin": trial.plan.libvirt.guest is not None, "cloud.origin": bool(trial.plan.cloud.name)}
+    key = next((key for key, names_it in keys.items() if names_it), "")
+    other = f", or name another address of this machine: {key} in the plan" if key else ""
+    return (
+        f"no live stream for the scenario {trial.factors.scenario}: {url} answered {answer} for {_STREAM_S:g} s{why}\n"
+        f"  next: let TCP from {asks} to the origin, {origin}, through every firewall on the way, and no NAT{other}"
+    )
 
 
 @asynccontextmanager
@@ -217,8 +269,8 @@ async def _works(guest: AgentClient, path: str, limit_s: float, who: str, does: 
 
 
 ORDER: tuple[Part[Trial], ...] = (
-    instance, settings, memory, writer, incarnation, programs, reflector, observers, load_watch, ledger, machine,
-    disturbance,
+    instance, live_stream, settings, memory, writer, incarnation, programs, reflector, observers, load_watch, ledger,
+    machine, disturbance,
 )  # fmt: skip
 """A whole trial. Load in the guest comes before the probes, since it takes long to begin; the disturbance comes last,
 and goes first, since it must be healed whatever else fails."""

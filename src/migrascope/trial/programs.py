@@ -48,9 +48,9 @@ def process_specs(
         if rate := plan.probes.stamp_rate:
             probes.append(member(source("stamp"), "probe.stamp", target=address, port=stamp.PORT, rate=rate))
     if plan.capture.enabled:
-        origins = [viewer.outside for viewer in workload.viewers]
+        origins = [viewer.outside.partition(":")[0] for viewer in workload.viewers if viewer.outside]
         website = [address_over(instance, family) for family in plan.families]
-        probes.append(capture_member(client, [*website, *filter(None, origins)], plan.capture))
+        probes.append(capture_member(client, [*website, *origins], plan.capture))
     everybody = [
         person
         for family in plan.families

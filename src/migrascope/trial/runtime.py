@@ -14,6 +14,7 @@ import aiohttp
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Process, Where, start
 from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.route import own_address
 from migrascope.probe.icmp import EchoSocket
 
 _PINGS, _PING_EVERY_S = 10, 0.2
@@ -70,9 +71,7 @@ def _socket_factory(namespace: Namespace | None) -> Callable[[aiohttp.AddrInfoTy
 
 
 def _free_port(towards: str, kind: socket.SocketKind) -> tuple[str, int]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        way.connect((towards, 9))
-        own: str = way.getsockname()[0]
+    own = own_address(towards)
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind((own, 0))
         port: int = taken.getsockname()[1]

@@ -1,5 +1,6 @@
 """The origin's web server: nginx, one process, serving the live stream as files."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 CONFIG = "nginx.conf"
@@ -7,23 +8,27 @@ WWW = "www"
 _TEMPORARY = "/tmp"
 
 
-def nginx_config(folder: str, address: str, port: int = 80) -> str:
+def nginx_config(folder: str, address: str, port: int = 80, only: Sequence[str] = ()) -> str:
     """The text of nginx.conf for a process that may write nowhere but in /tmp.
 
     It serves what is below `folder`/www on that one address and port; errors go to stderr. A playlist is never cached,
-    so that a relay passes on each reload. folder: a constant of ours. ValueError for what is no IPv4 address or port:
-    in this text anything else could be another directive.
+    so that a relay passes on each reload. folder: a constant of ours. only: the addresses from which it may be asked,
+    all others are refused; empty: from all. ValueError for what is no IPv4 address or port: in this text anything else
+    could be another directive.
     """
     if not 0 < port < 2**16:
         raise ValueError(f"{port} is no port")
     listen = f"{IPv4Address(address)}:{port:d}"
+    guarded = "".join(f"        allow {IPv4Address(peer)};\n" for peer in only) + "        deny all;\n" * bool(only)
+    # What strangers ask for is no error of ours: each line of theirs would take room on the disk.
+    level = "crit" if only else "warn"
     temporary = "\n".join(
         f"    {name}_temp_path {_TEMPORARY}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return f"""daemon off;
 master_process off;
 pid {_TEMPORARY}/nginx.pid;
-error_log stderr warn;
+error_log stderr {level};
 events {{
     worker_connections 512;
 }}
@@ -43,7 +48,7 @@ http {{
     server {{
         listen {listen};
         root {folder}/{WWW};
-        add_header Cache-Control no-cache always;
+{guarded}        add_header Cache-Control no-cache always;
     }}
 }}
 """

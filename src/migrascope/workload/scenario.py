@@ -14,7 +14,7 @@ ViewerKind = Literal["hls", "mp4"]
 @dataclass(frozen=True)
 class ViewerSpec:
     """One viewer: what its player speaks, where it begins, and whether that is a live stream. outside: the address from
-    which its video comes; None: from the instance."""
+    which its video comes, with its port where that is not 80; None: from the instance."""
 
     kind: ViewerKind
     path: str
@@ -23,7 +23,7 @@ class ViewerSpec:
 
     def url(self, instance: str) -> str:
         """Where it begins, with the instance at that address."""
-        return f"http://{host_of(self.outside or instance)}{self.path}"
+        return f"http://{self.outside or host_of(instance)}{self.path}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class ScenarioWorkload:
 
 def scenario(name: Scenario, viewers: int, origin: str) -> ScenarioWorkload:
     """The workload of a scenario with that many viewers (none where its page holds no video). Viewers of a stored
-    video alternate between HLS and MP4; a live stream is HLS only. origin: the address from which it comes."""
+    video alternate between HLS and MP4; a live stream is HLS only. origin: the address from which it comes, with
+    its port where that is not 80."""
     players = {
         "none": (),
         "offline": (

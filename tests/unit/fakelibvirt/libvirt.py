@@ -1,9 +1,10 @@
 """Stands for libvirt's module: two hosts whose state is a JSON file, which every process that plays a client shares.
 
-The file (FAKE_LIBVIRT): hosts ({URI: {name, uuid, refuses: words, read_only}}), domain ({name, uuid, xml, persistent}),
-states ({host: virDomainState}), limits ({host: ms}), job ({host, began: wall s} or null), events ([host, name, wall ns,
-details]), asked (names of calls and flags), migrates_s, fails (words), unheard (words), dirty ({rates: MiB/s by period,
-refuses: words, rss: KiB, busy: processors, period: s that were asked for last, looks: at what came of it}).
+The file (FAKE_LIBVIRT): hosts ({URI: {name, uuid, refuses: words, read_only, pools: {name: bytes free}, networks:
+{name: active}, leases: names of those with a DHCP server}}), domain ({name, uuid, xml, persistent}), states ({host:
+virDomainState}), limits ({host: ms}), job ({host, began: wall s} or null), events ([host, name, wall ns, details]),
+asked (names of calls and flags), migrates_s, fails (words), unheard (words), dirty ({rates: MiB/s by period, refuses:
+words, rss: KiB, busy: processors, period: s that were asked for last, looks: at what came of it}).
 """
 
 import contextlib
@@ -141,7 +142,12 @@ class Connection:
     def networkLookupByName(self, name: str) -> "Network":
         if name not in self._host.get("networks", {}):
             raise libvirtError(f"Network not found: no network with matching name '{name}'")
-        return Network(self._host["networks"][name])
+        return Network(self._host["networks"][name], leases=name in self._host.get("leases", []))
+
+    def storagePoolLookupByName(self, name: str) -> "Pool":
+        if name not in self._host.get("pools", {}):
+            raise libvirtError(f"Storage pool not found: no storage pool with matching name '{name}'")
+        return Pool(self._host["pools"][name])
 
     def storageVolLookupByPath(self, path: str) -> "Volume":
         if path not in self._host.get("volumes", {}):
@@ -162,11 +168,25 @@ class Connection:
 
 
 class Network:
-    def __init__(self, active: int) -> None:
-        self._active = active
+    def __init__(self, active: int, *, leases: bool) -> None:
+        self._active, self._leases = active, leases
 
     def isActive(self) -> int:
         return self._active
+
+    def XMLDesc(self, _flags: int) -> str:
+        return f"<network><ip address='192.0.2.1'>{'<dhcp/>' if self._leases else ''}</ip></network>"
+
+
+class Pool:
+    def __init__(self, free: int) -> None:
+        self._free = free
+
+    def XMLDesc(self, _flags: int) -> str:
+        return '<pool type="dir"><target><path>/srv/pool</path></target></pool>'
+
+    def info(self) -> list[int]:
+        return [2, 2 * self._free, self._free, self._free]
 
 
 class Volume:

@@ -1,5 +1,6 @@
 """A guest of ours on hosts of others without any: what a plan may ask for, what is made there, and whose it is."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -8,12 +9,13 @@ import pytest
 
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.hosts import marks
-from migrascope.lab.hosts.lab import HostsLab
+from migrascope.lab.hosts.lab import HostsLab, Live
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.policy import refused_of_guest, request_of
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.connection import Connection, LibvirtError
 from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
+from migrascope.model.hosts import ORIGIN_PORT
 from migrascope.model.policy import BUILT_IN, Policy
 from migrascope.model.problem import Problem
 from migrascope.model.schedule import schedule
@@ -28,6 +30,7 @@ bridge = "br0"
 address = "192.0.2.50/24"
 gateway = "192.0.2.1"
 """
+LEASED = "".join(line for line in GUEST.splitlines(keepends=True) if not line.startswith(("address", "gateway")))
 AXES = '[axes]\nscenario = ["none"]\n'
 OURS, RUN, OTHERS = "migrascope-0123456789ab", "ms0a1b2c", "migrascope-ba9876543210"
 
@@ -59,7 +62,12 @@ def test_a_plan_for_a_guest_there_has_all_of_a_guest_and_nothing_of_the_links(tm
         (GUEST.replace("192.0.2.50/24", "127.0.0.2/8") + AXES, "no machine's IPv4 address with its prefix"),
         (GUEST.replace('"192.0.2.1"', '"198.51.100.1"') + AXES, "is not in the network"),
         (GUEST.replace('"default"', '"../etc"') + AXES, "no valid name"),
-        (GUEST + '[axes]\nscenario = ["online"]\n', "no stream comes from outside"),
+        (GUEST.replace('address = "192.0.2.50/24"\n', "") + AXES, "gateway: it comes with the address, by DHCP"),
+        (GUEST + 'origin = "192.0.2.50"\n' + AXES, "origin: 192.0.2.50 is the guest's own address"),
+        (GUEST + 'origin = "127.0.0.1"\n' + AXES, "no other machine reaches this one"),
+        (GUEST + 'origin = "192.0.2.9:0"\n' + AXES, "no port from 1 to 65535"),
+        (GUEST + 'origin = "192.0.2.9:80; }"\n' + AXES, "no port from 1 to 65535"),
+        (LEASED + '[axes]\nscenario = ["none", "relay"]\n', "libvirt.guest.origin: relay need it where the guest"),
         (GUEST + AXES + 'link = ["100mbit"]\n', "axes.link: the links between hosts of others"),
         (GUEST + AXES + 'storage = ["shared", "copied"]\n', "axes.storage: a pool is shared, or each host has"),
         (GUEST + AXES + 'policy = ["tunnelled"]\n[policies.tunnelled]\ntunnelled = true\n', "libvirt.peer_to_peer"),
@@ -75,6 +83,15 @@ def test_a_plan_for_a_guest_there_has_all_of_a_guest_and_nothing_of_the_links(tm
 def test_what_is_not_there_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         plan_of(tmp_path, text)
+
+
+def test_a_plan_with_the_live_stream_says_where_it_may_come_from(tmp_path: Path) -> None:
+    online = '[axes]\nscenario = ["online", "relay"]\n'
+    guest = plan_of(tmp_path, f'{LEASED}origin = "192.0.2.9:8080"\n{online}').libvirt.guest
+    assert (guest.addressing, guest.origin_named) == (("lease", ""), ("192.0.2.9", 8080))
+    guest = plan_of(tmp_path, GUEST + online).libvirt.guest
+    assert (guest.addressing, guest.origin_named) == (("192.0.2.50/24", "192.0.2.1"), ("", ORIGIN_PORT))
+    assert plan_of(tmp_path, LEASED + AXES).libvirt.guest.address == ""
 
 
 def test_load_in_the_guest_goes_there_too(tmp_path: Path) -> None:
@@ -215,8 +232,9 @@ async def test_a_pool_that_is_not_what_the_plan_says_is_refused_and_left_as_it_w
     plan = load(str(tmp_path / "plan.toml"), ON_HOSTS).libvirt
     boot = BootImage(files["kernel"], files["initrd"], files["disk"], "quiet")
     up = HostsLab.up(
-        Pair({"a": a, "b": b}, [A, B]), plan, boot, tmp_path, storage=storage, policies={}, python="", wanted="tcg"
-    )
+        Pair({"a": a, "b": b}, [A, B]), plan, boot, tmp_path, storage=storage, policies={}, python="", wanted="tcg",
+        live=Live("", lambda *_: nullcontext(lambda: None), 1),
+    )  # fmt: skip
     with pytest.raises(Problem, match=words):
         async with up:
             pytest.fail("it is not what the plan says")

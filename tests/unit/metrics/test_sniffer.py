@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from migrascope.metrics.packets import Packets
 from migrascope.metrics.windows import windows_of
 from migrascope.model.axes import Scenario
 from migrascope.model.measured import Measured
+from migrascope.model.plan import Plan
 from migrascope.model.schedule import TrialSpec
 from migrascope.report.build import write_results
 from migrascope.store.pcap import writer
@@ -40,11 +42,12 @@ def packet(at: int, *, inward: bool = True, port: int = 80, own: int = 40000) ->
     return at, ethernet(ip(CLIENT, WEBSITE, 6, tcp((own, port), 1, 1, 16, b"x"))), 2
 
 
-def captured(folder: Path, packets: list[Sent]) -> Recording:
+def captured(folder: Path, packets: list[Sent], scenario: Scenario = FACTORS.scenario, plan: Plan = PLAN) -> Recording:
     """A sealed trial of the fake lab with a capture of these packets."""
-    run = RunFolder.create(folder, text_of(PLAN), {})
+    run = RunFolder.create(folder, text_of(plan), {})
     opened = run.open_trial(1)
-    facts = FakeTrials(PLAN, lambda _: SCRIPT).run_now(TrialSpec(1, 1, FACTORS, "host-a", "host-b"), opened)
+    factors = replace(FACTORS, scenario=scenario)
+    facts = FakeTrials(plan, lambda _: SCRIPT).run_now(TrialSpec(1, 1, factors, "host-a", "host-b"), opened)
     offset = record(folder / "clock").wall_clock.offset_ns()
     with (opened / "capture@client.pcapng").open("wb") as file:
         file.write(writer.header("v0", 128))
@@ -56,6 +59,25 @@ def captured(folder: Path, packets: list[Sent]) -> Recording:
 def measured(recording: Recording) -> dict[str, Measured]:
     windows = windows_of(recording, Packets.of(recording, 0))
     return sniffer.measure(recording, windows)
+
+
+def test_a_stream_within_the_visitors_machine_is_in_no_capture(tmp_path: Path, before: tuple[int, int]) -> None:
+    """Its figures would be those of the page alone, and be taken for the stream's."""
+    packets = [packet(at) for at in spaced(before[0] + MS, [10.0, 30.0, 10.0])]
+    hosts = {"hosts": ["qemu+ssh://a/system", "qemu+ssh://b/system"], "guest": {"pool": "p", "bridge": "b"}}
+    there: dict[str, dict[str, Any]] = {
+        "libvirt": {"lab": {"kind": "libvirt"}, "libvirt": hosts, "axes": {"scenario": ["none"]}},
+        "cloud": {"lab": {"kind": "openstack"}, "cloud": {"name": "theirs"}},
+    }
+    for name, parts in there.items():
+        plan = Plan.model_validate({**PLAN.model_dump(mode="json", exclude_unset=True), **parts})
+        reason = measured(captured(tmp_path / name, packets, "online", plan))["sniffer.delay_s.received.before"].reason
+        assert reason is not None
+        assert "within their machine" in reason
+        relayed = measured(captured(tmp_path / f"{name}-relay", packets, "relay", plan))
+        assert relayed["sniffer.delay_s.received.before"].value is not None
+    here = measured(captured(tmp_path / "here", packets, "online"))
+    assert here["sniffer.delay_s.received.before"].value is not None
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from pydantic import ValidationError
 
 from migrascope.cli.main import app
 from migrascope.model.plan import CloudPlan
-from migrascope.node.nobody import LISTEN, USER, as_nobody
+from migrascope.model.problem import Problem
+from migrascope.node.nobody import LISTEN, USER, as_nobody, while_we_live
 from migrascope.node.process import ONLY, Where
+from migrascope.trial.origin import origin, taken
 from migrascope.workload.live import LoopSegment, Publisher
 from migrascope.workload.origin import nginx_config
 from needs import need
@@ -48,6 +51,33 @@ def test_its_configuration_names_one_address_and_no_path_but_its_folder_and_tmp(
     assert not re.search(r"^\s*(user|include|load_module|proxy_pass|autoindex)\b", text, re.MULTILINE)
 
 
+def test_who_may_ask_is_named_and_all_others_are_refused() -> None:
+    rules = re.compile(r"^ *(allow|deny) (.*);$", re.MULTILINE)
+    guarded = nginx_config("/srv", "192.0.2.40", 18080, ["192.0.2.50", "192.0.2.40"])
+    assert rules.findall(guarded) == [("allow", "192.0.2.50"), ("allow", "192.0.2.40"), ("deny", "all")]
+    assert re.findall(r"listen (.*)", guarded) == ["192.0.2.40:18080;"]
+    assert rules.findall(nginx_config("/srv", "192.0.2.40")) == []
+    with pytest.raises(ValueError, match="all"):
+        nginx_config("/srv", "192.0.2.40", only=["all"])
+
+
+def test_a_port_that_is_taken_is_known_beforehand() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert taken("127.0.0.1", port) == f"127.0.0.1:{port}: Address already in use"
+    assert taken("127.0.0.1", port) is None
+    assert "Cannot assign requested address" in (taken("192.0.2.40", port) or "")
+
+
+async def test_nothing_is_begun_where_something_else_listens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(Problem, match=rf"Address already in use\n  next: ss -ltnp 'sport = :{port}'"):
+            async with origin(None, "127.0.0.1", tmp_path, tmp_path, tmp_path / "origin", port=port):
+                pytest.fail("something else listens there")
+    assert not (tmp_path / "origin").exists()
+
+
 @pytest.mark.parametrize("address", [*NO_ADDRESSES[4:], ""])
 def test_nothing_but_an_address_gets_into_its_configuration(address: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -75,7 +105,7 @@ def test_the_plan_says_where_others_reach_this_machine(tmp_path: Path, capsys: p
     file = tmp_path / "plan.toml"
     file.write_text('[lab]\nkind = "openstack"\n[cloud]\nname = "x"\norigin = "203.0.113.7"\n')
     assert app(["plan", str(file)], result_action="return_value") == 0
-    assert "203.0.113.7:80 (the live stream" in capsys.readouterr().out
+    assert "203.0.113.7:80 (the live stream, by nginx as nobody, for all who reach" in capsys.readouterr().out
     assert app(["plan", "website"], result_action="return_value") == 0
     assert "listens" not in capsys.readouterr().out
 
@@ -99,6 +129,13 @@ def test_nobody_is_not_root_and_can_only_listen() -> None:
     only = [f"{1 << 10:016x}"]
     assert [status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")] == [only] * 5
     assert status["Deathsig"] == ["9"]
+
+
+def test_what_begins_after_its_parent_has_died_ends() -> None:
+    argv = while_we_live(["echo", "it runs"])
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "it runs\n"
+    orphan = subprocess.run(["/bin/sh", "-c", '"$@"; exit 3', "sh", *argv], capture_output=True, text=True, check=False)
+    assert (orphan.returncode, orphan.stdout) == (3, "")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600])

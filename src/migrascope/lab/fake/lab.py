@@ -12,7 +12,7 @@ from typing import Any
 from migrascope.lab.contract import MigrationFailed, Requested
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.fake import faults
-from migrascope.lab.fake.runtime import PAGE, FakeRuntime, addresses
+from migrascope.lab.fake.runtime import ORIGIN, PAGE, FakeRuntime, addresses
 from migrascope.lab.fake.script import Script
 from migrascope.lab.fake.time import VirtualClock
 from migrascope.lab.fake.world import World
@@ -185,7 +185,7 @@ class FakeLab:
     """A lab that is up. worlds: of its instances, by address. runtime: the machine in which its programs run."""
 
     hosts = HOSTS
-    origin = "192.0.2.2"
+    origin = ORIGIN
     client = None
 
     def __init__(self, clock: VirtualClock, folder: Path, script: Callable[[int], Script], number: int) -> None:

@@ -14,9 +14,11 @@ from migrascope.lab.fake.world import World
 from migrascope.model.clock import mono_ns
 from migrascope.node.namespace import Namespace
 from migrascope.node.process_spec import ProcessSpec
+from migrascope.workload.scenario import LIVE_PLAYLIST
 
-CLIENT = "192.0.2.1"
+CLIENT, ORIGIN = "192.0.2.1", "192.0.2.2"
 PAGE = b"<h1>a website that nobody serves</h1>"
+STREAM = b"#EXTM3U of a stream that nobody serves"
 BOOT_S = 4.0
 _PROGRAMS: dict[str, type[Recorder]] = {
     "probe.echo": traffic.Echo,
@@ -60,6 +62,8 @@ class FakeRuntime:
         self, client: Namespace | None, url: str, *, post: bool = False, timeout_s: float
     ) -> tuple[int, bytes]:
         parts = urlsplit(url)
+        if parts.hostname == ORIGIN:
+            return 200, STREAM
         world = self._world(parts.hostname or "")
         if world is None:
             raise OSError("nobody has this address")
@@ -68,7 +72,7 @@ class FakeRuntime:
         if mono_ns() < world.born + round(BOOT_S * 1e9):
             raise OSError("it boots")
         if parts.port is None:
-            return 200, PAGE
+            return 200, STREAM if parts.path == LIVE_PLAYLIST else PAGE
         answer = _agent(world, parts.path, dict(parse_qsl(parts.query)), post=post)
         return (404, b"") if answer is None else (200, json.dumps(answer).encode())
 

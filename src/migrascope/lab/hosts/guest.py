@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from migrascope.lab.libvirt.placed import GONE, OFF, SILENT, Placed, active
 from migrascope.lab.libvirt.policy import Request
 from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.qemu.volume import convert
+from migrascope.model.address import reachable
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.policy import Policy
 from migrascope.model.problem import Problem
@@ -24,12 +27,19 @@ from migrascope.model.schedule import Factors
 from migrascope.model.storage import COPIED
 from migrascope.node.process import Where, run
 from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.wait import WaitTimeout, wait_until
 
 _GONE_S = 60.0
+_LOOK_S = 1.0
+_LEASED = re.compile(r"^migrascope: address ([0-9.]+)\s*$", re.MULTILINE)
+"""What the guest writes on its console when it has an address by DHCP."""
+Serve = Callable[[str, Path], AbstractAsyncContextManager[Callable[[], str | None]]]
+"""Has the live stream served for the length of a with block, which gives what says why it no longer is. Of the guest's
+address, whose alone it is, and a new folder."""
 
 
 class OurGuest(Placed):
-    """An instance as a trial uses it. host: where it runs. address: by the plan."""
+    """An instance as a trial uses it. host: where it runs. address: by the plan; else empty until it has booted."""
 
     def __init__(
         self, pair: Pair, plan: HostsPlan, pools: Mapping[str, Pool], spec: DomainSpec, wanted: Policy, host: str,
@@ -42,16 +52,46 @@ class OurGuest(Placed):
         self._folder, self._python = folder, python
         self.spec, self.policy, self.host, self._began = spec, wanted, host, host
         self.address = plan.guest.address.partition("/")[0]
+        self._served = AsyncExitStack()
+        self._unserved: Callable[[], str | None] = lambda: None
 
-    async def start(self) -> None:
+    async def start(self, lease_s: float) -> None:
         """Makes its volume and boots it on its host. LibvirtError with libvirt's words, and QEMU's, when it does not
-        begin."""
+        begin. Where the plan names no address it is waited for until a DHCP server has given it one. Problem after so
+        many seconds."""
         await self._pools[self.host].overlay(self.spec.name, self._files.bytes, self._files.base)
         await self._pair.connections[self.host].call("createXML", xml(self.spec), 0)
+        if not self.address:
+            await self._await_lease(lease_s)
+
+    async def _await_lease(self, limit_s: float) -> None:
+        said: str | None = None
+
+        async def leased() -> bool:
+            nonlocal said
+            said = await self.console()
+            self.address = address_in(said or "")
+            return bool(self.address)
+
+        try:
+            await wait_until(leased, limit_s, "the guest has an address by DHCP", _LOOK_S)
+        except WaitTimeout as error:
+            kind, name = self.spec.link
+            last = " | ".join((said or "").strip().splitlines()[-3:])
+            raise Problem(
+                f"{error}; serial console: {last or 'empty'}\n"
+                f"  next: a DHCP server on the {kind} {name} of {self.host}, or in the plan libvirt.guest.address, "
+                "one that nobody else has"
+            ) from error
+
+    async def stream(self, serve: Serve) -> None:
+        """Has the live stream served for it, until it is destroyed."""
+        self._unserved = await self._served.enter_async_context(serve(self.address, self._folder / "origin"))
 
     def problem(self) -> str | None:
-        """None: nobody here sees its QEMU; that it is gone is seen by what it does not answer."""
-        return None
+        """Why its live stream is no longer served. Nobody here sees its QEMU; that it is gone is seen by what it does
+        not answer."""
+        return self._unserved()
 
     async def console(self) -> str | None:
         """What it wrote on its console so far, on each host, as far as their pools give it; None where none does."""
@@ -117,12 +157,21 @@ class OurGuest(Placed):
         await asyncio.shield(self._destroy())
 
     async def _destroy(self) -> None:
+        await self._served.aclose()
         with contextlib.suppress(Problem):
             if SILENT not in (await self.states()).values():
                 await self.end()
         for pool in self._pools.values():
             with contextlib.suppress(LibvirtError):
                 await pool.remove(self.spec.name, console_of(self.spec.name))
+
+
+def address_in(console: str) -> str:
+    """The address that a guest has by DHCP, by the last line of its console that says so; empty where none does."""
+    for text in reversed(_LEASED.findall(console)):
+        with contextlib.suppress(ValueError):
+            return reachable(text)
+    return ""
 
 
 def console_of(name: str) -> str:

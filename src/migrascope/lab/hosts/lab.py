@@ -3,19 +3,20 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.hosts import marks
 from migrascope.lab.hosts.accelerator import choose
-from migrascope.lab.hosts.guest import GuestFiles, OurGuest, console_of
+from migrascope.lab.hosts.guest import GuestFiles, OurGuest, Serve, console_of
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.domain import DomainSpec
 from migrascope.lab.qemu.volume import convert
+from migrascope.model.axes import STREAMED
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.policy import Policy
 from migrascope.model.problem import Problem
@@ -29,21 +30,31 @@ from migrascope.node.takedown import Cleaned, remove
 _PROOF_BYTES = 2**28
 
 
+@dataclass(frozen=True)
+class Live:
+    """How guests come to the network's services. origin: where the live stream comes from, as a URL has it; empty where
+    the plan has none. serve: has it served. lease_s: how long an address by DHCP is waited for."""
+
+    origin: str
+    serve: Serve
+    lease_s: float
+
+
 class HostsLab:
     """A lab that is up. Use `HostsLab.up` as a context manager; all that it put on the hosts goes when it ends."""
 
-    origin = ""
     client = None
 
     def __init__(
         self, pair: Pair, plan: HostsPlan, pools: Mapping[str, Pool], register: Register, boot: BootImage,
         files: GuestFiles, storage: Storage, policies: Mapping[str, Policy], python: str, facts: dict[str, Any],
+        live: "Live",
     ) -> None:  # fmt: skip
         """pools: by host. boot: with the kernel and the initramfs where the hosts have them."""
         assert plan.guest is not None
         self._pair, self._plan, self._guest, self._pools, self._register = pair, plan, plan.guest, pools, register
         self._boot, self._files, self._storage, self._policies = boot, files, storage, policies
-        self._python, self.facts = python, facts
+        self._python, self.facts, self._live, self.origin = python, facts, live, live.origin
         first, second = pair.connections
         self.hosts = (first, second)
 
@@ -61,12 +72,12 @@ class HostsLab:
     @contextlib.asynccontextmanager
     async def up(
         cls, pair: Pair, plan: HostsPlan, boot: BootImage, image_root: Path, *, storage: Storage,
-        policies: Mapping[str, Policy], python: str, wanted: str,
+        policies: Mapping[str, Policy], python: str, wanted: str, live: "Live",
     ) -> AsyncIterator["HostsLab"]:  # fmt: skip
-        """What runs of this machine that were killed left there goes first. boot: of this machine, with the guest's
-        address in its kernel line. image_root: where qemu-img is. storage: what the pool of the plan's name is. python:
-        one that has libvirt's module. wanted: an accelerator, or "auto". Problem where the pool is not what the plan
-        says, LibvirtError with libvirt's words."""
+        """What runs of this machine that were killed left there goes first. boot: of this machine, with the addresses
+        of guest and origin in its kernel line. image_root: where qemu-img is. storage: what the pool of the plan's name
+        is. python: one that has libvirt's module. wanted: an accelerator, or "auto". Problem where the pool is not what
+        the plan says, LibvirtError with libvirt's words."""
         assert plan.guest is not None
         register = Register.create()
         register.uses(image_root, boot.disk)
@@ -84,7 +95,7 @@ class HostsLab:
             files = GuestFiles(boot.disk, there["base"], where)
             remote = replace(boot, kernel=Path(there["kernel"]), initrd=Path(there["initrd"]))
             facts = {"lab": "libvirt-hosts", "accelerator": "tcg", **pair.versions()}
-            lab = cls(pair, plan, pools, register, remote, files, storage, policies, python, facts)
+            lab = cls(pair, plan, pools, register, remote, files, storage, policies, python, facts, live)
             folder = await next(iter(pools.values())).folder()
             facts["accelerator"] = await choose(wanted, pair, lab.spec("proof", _PROOF_BYTES, 1, folder))
             yield lab
@@ -109,7 +120,9 @@ class HostsLab:
         wanted = self._policies[factors.policy]
         made = OurGuest(self._pair, self._plan, self._pools, spec, wanted, host, self._files, folder, self._python)
         try:
-            await made.start()
+            await made.start(self._live.lease_s)
+            if factors.scenario in STREAMED:
+                await made.stream(self._live.serve)
         except BaseException:
             await made.destroy()
             raise

@@ -7,13 +7,14 @@ from xml.etree.ElementTree import fromstring
 
 from migrascope.lab.hosts.domain import TheirDomain
 from migrascope.lab.hosts.leftovers import Found, clean_command, look
+from migrascope.lab.hosts.origin import origin_of
 from migrascope.lab.hosts.pair import Pair, name_in, virsh
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.hosts.python import PACKAGES, NoModule, python_with_libvirt
 from migrascope.lab.hosts.record import Record
 from migrascope.lab.libvirt.connection import Connection, LibvirtError, version_text
 from migrascope.lab.libvirt.placed import OFF
-from migrascope.model.hosts import HostsPlan, hosts_problem
+from migrascope.model.hosts import GuestPlan, HostsPlan, hosts_problem
 from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human
@@ -22,6 +23,7 @@ from migrascope.study.doctor.guests import Guest, fits, linked
 from migrascope.study.doctor.machine import Check
 from migrascope.study.observation.observed import watched
 from migrascope.study.observation.way import resolved
+from migrascope.trial.origin import taken, who_listens
 
 _MIGRATABLE = {"flags": ["VIR_DOMAIN_XML_MIGRATABLE"]}
 _RUNNING = 2
@@ -32,9 +34,9 @@ PORTS = "49152 to 49215"
 """To which libvirt sends by default (migration_port_min and _max in qemu.conf)."""
 
 
-async def hosts_checks(theirs: HostsPlan) -> list[Check]:
-    """All that a run on these hosts needs, in the order in which it would. UsageProblem where they, or the domain, are
-    not named."""
+async def hosts_checks(theirs: HostsPlan, *, streamed: bool = False) -> list[Check]:
+    """All that a run on these hosts needs, in the order in which it would. streamed: its pages hold the live stream.
+    UsageProblem where the hosts, or the domain, are not named."""
     if problem := hosts_problem(theirs.hosts):
         raise UsageProblem(f"--hosts: {problem}")
     if not theirs.domain and theirs.guest is None:
@@ -47,7 +49,10 @@ async def hosts_checks(theirs: HostsPlan) -> list[Check]:
     found = [Check("libvirt's module", "pass", python), *[await reached(uri, python) for uri in theirs.hosts]]
     if not any(check.blocks for check in found):
         async with Pair.opened(theirs.hosts, python) as pair:
-            found += await (_of_pair(theirs, pair, python) if theirs.guest is None else _of_guest(theirs, pair))
+            if theirs.guest is None:
+                found += await _of_pair(theirs, pair, python)
+            else:
+                found += await _of_guest(theirs, theirs.guest, pair, streamed=streamed)
     return [*found, *page]
 
 
@@ -76,17 +81,55 @@ async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
     return Check(name, "fail", f"may only be read: {refused.words}", "a user of the group libvirt, or root, there")
 
 
-async def _of_guest(theirs: HostsPlan, pair: Pair) -> list[Check]:
-    assert theirs.guest is not None
-    guest = theirs.guest
+async def _of_guest(theirs: HostsPlan, guest: GuestPlan, pair: Pair, *, streamed: bool) -> list[Check]:
     link = [check async for check in linked(pair, *guest.link)]
     return [
         await _different(pair), *[await _pool(pair, host, guest.pool) for host in pair.connections], *link,
         _stream(theirs, pair), *[check async for check in _events(pair)],
-        Check("address", "unknown", f"{guest.address}: whether nobody has it is not asked", "ping it", needed=False),
+        await _address(guest, pair), *([_origin(guest)] if streamed else []),
         Check("not measured", "fail", "data_transferred_bytes, and the guest's frames: the links are not ours to count",
               needed=False),
     ]  # fmt: skip
+
+
+async def _address(guest: GuestPlan, pair: Pair) -> Check:
+    """Where it comes from; for DHCP by libvirt's networks, which say whether they have a server of their own."""
+    if guest.address:
+        found = f"{guest.address}: whether nobody has it is not asked"
+        return Check("address", "unknown", found, "ping it", needed=False)
+    found = f"by DHCP on the {' '.join(guest.link)}"
+    without = [host for host, connection in pair.connections.items() if not await _leases(guest, connection)]
+    if not without:
+        return Check("address", "pass", f"{found}, whose server is libvirt's own")
+    unknown = f"{found}: whether a server is there, {' and '.join(without)} cannot say"
+    remedy = "libvirt.guest.address in the plan, where there is none"
+    return Check("address", "unknown", unknown, remedy, needed=False)
+
+
+async def _leases(guest: GuestPlan, connection: Connection) -> bool:
+    """Whether libvirt's own DHCP server is on the network that it joins."""
+    kind, name = guest.link
+    if kind != "network":
+        return False
+    try:
+        network = fromstring(await connection.call("XMLDesc", 0, on=("network", name)))
+    except LibvirtError:
+        return False
+    return network.find("ip/dhcp") is not None
+
+
+def _origin(guest: GuestPlan) -> Check:
+    """Where the live stream comes from. Whether the guest reaches that the first trial tells."""
+    name, remedy = "live stream", 'another address of this machine, or port: libvirt.guest.origin = "ADDRESS:PORT"'
+    try:
+        address, port = origin_of(guest)
+    except Problem as error:
+        words, _, command = str(error).partition("\n  next: ")
+        return Check(name, "fail", words, command)
+    if refused := taken(address, port):
+        return Check(name, "fail", f"nothing can listen on {refused}", f"{who_listens(port)}; {remedy}")
+    found = f"from {address}:{port} of this machine, while a trial runs, for its guest alone; the first trial tries it"
+    return Check(name, "unknown", found, f"a firewall has to let it in; {remedy}", needed=False)
 
 
 async def _pool(pair: Pair, host: str, name: str) -> Check:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from xml.etree.ElementTree import fromstring
 from migrascope.guest.image import kernel_line
 from migrascope.lab.hosts import marks
 from migrascope.lab.hosts.domain import TheirDomain
-from migrascope.lab.hosts.lab import HostsLab
+from migrascope.lab.hosts.lab import HostsLab, Live
 from migrascope.lab.hosts.leftovers import abort, clean_command, look
+from migrascope.lab.hosts.origin import origin_of
 from migrascope.lab.hosts.pair import Pair
 from migrascope.lab.hosts.python import python_with_libvirt
 from migrascope.lab.hosts.record import Record
@@ -25,6 +27,7 @@ from migrascope.node.machine import machine_tag
 from migrascope.study.labs.images import prepare
 from migrascope.study.labs.labs import Progress, Up, guest_up
 from migrascope.trial.hosts import HostsTrials
+from migrascope.trial.origin import Ended, origin
 
 
 @contextlib.asynccontextmanager
@@ -69,13 +72,20 @@ async def guest_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
     assert theirs.guest is not None
     images = await prepare(progress.step, progress.waiting)
     python = await asyncio.to_thread(python_with_libvirt)
-    line = kernel_line([(theirs.guest.address, theirs.guest.gateway)], "127.0.0.1")
-    boot = replace(images.boot, kernel_line=line)
+    address, port = origin_of(theirs.guest) if plan.streamed else ("127.0.0.1", 80)
+    boot = replace(images.boot, kernel_line=kernel_line([theirs.guest.addressing], f"{address}:{port}"))
+
+    def serve(guest: str, folder: Path) -> AbstractAsyncContextManager[Ended]:
+        # Visitors are on this machine, and come to an address of its own from that.
+        peers = (guest, address)
+        return origin(None, address, images.host_root, images.live_loop, folder, port=port, only=peers)
+
+    live = Live(f"{address}:{port}" if plan.streamed else "", serve, plan.windows.boot_limit)
     async with Pair.opened(theirs.hosts, python) as pair:
         progress.step(f"putting the guest into the pool {theirs.guest.pool} of {' and '.join(pair.connections)}")
         up = HostsLab.up(
             pair, theirs, boot, images.host_root, storage=plan.axes.storage[0], policies=plan.chosen_policies(),
-            python=python, wanted=plan.lab.accelerator,
+            python=python, wanted=plan.lab.accelerator, live=live,
         )  # fmt: skip
         async with up as lab:
             yield guest_up(lab, images, progress)

@@ -25,7 +25,7 @@ from migrascope.trial.engine import TrialEngine
 from migrascope.trial.fit import Fit
 from migrascope.trial.observed import FACTS as FACTS_OF_OTHERS
 from migrascope.trial.observed import ObservedTrials
-from migrascope.trial.origin import origin
+from migrascope.trial.origin import Ended, origin
 
 
 class Progress(Protocol):
@@ -61,7 +61,7 @@ def guest_up(lab: Lab, images: Images, progress: Progress) -> Up:
     )
 
 
-def _origin(lab: TopologyLab, images: Images) -> AbstractAsyncContextManager[None]:
+def _origin(lab: TopologyLab, images: Images) -> AbstractAsyncContextManager[Ended]:
     """Where the online video comes from, in the lab's node of that name."""
     space, folder = lab.topology.nodes["origin"], lab.folder / "origin"
     return origin(space, lab.origin, images.host_root, images.live_loop, folder)

@@ -20,7 +20,7 @@ from migrascope.predict.recorded import payload_Bps, request_for
 from migrascope.predict.request import Guest, NotPredicted
 from migrascope.store.events import read_events
 from migrascope.store.recording import Damaged
-from migrascope.store.runfolder import RunError, RunFolder
+from migrascope.store.runfolder import RunError, RunFolder, folders
 from migrascope.study.runs.environment import environment
 from migrascope.trial.sampling import PERIODS_S
 from migrascope.trial.setup import T_MAX_S
@@ -73,9 +73,9 @@ def boot_of(plan: Plan, runs: Path) -> Boot:
     if plan.lab.kind not in BOOT_S or plan.their_domain:
         return Boot(0.0)
     here = environment()
-    for manifest in sorted(runs.glob("*/manifest.json"), reverse=True):
+    for path in reversed(folders(runs)):
         try:
-            run = RunFolder(manifest.parent)
+            run = RunFolder(path)
             if _alike(run, plan, here) and (took := list(_boots(run))):
                 return Boot(median(took), run.id)
         except (RunError, Damaged, OSError, ValueError):

@@ -1,0 +1,90 @@
+"""What `doctor` says of hosts on which a guest of ours is to run: its pool, its address, where its live stream comes
+from."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import migrascope
+from theirhosts import A, B, TheirHosts, their_hosts
+
+from migrascope.lab.hosts import origin as origins
+
+__all__ = ["their_hosts"]
+PLAN = """
+[libvirt]
+hosts = ["{a}", "{b}"]
+[lab]
+kind = "libvirt"
+[libvirt.guest]
+pool = "default"
+{guest}
+[axes]
+scenario = ["{scenario}"]
+"""
+NAMED = 'bridge = "br0"\naddress = "192.0.2.50/24"'
+
+
+@pytest.fixture(autouse=True)
+def pools(their_hosts: TheirHosts) -> None:
+    for uri in (A, B):
+        their_hosts.host(uri, pools={"default": 10**10})
+
+
+def doctor(folder: Path, guest: str = NAMED, scenario: str = "online") -> tuple[int, dict[str, dict[str, Any]]]:
+    """The code, and the checks by name."""
+    (folder / "plan.toml").write_text(PLAN.format(a=A, b=B, guest=guest, scenario=scenario))
+    done = migrascope("doctor", "plan.toml", "--json", folder=folder)
+    return done.code, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_it_says_where_the_live_stream_will_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "own_address", lambda towards: "127.0.0.1")
+    code, found = doctor(tmp_path)
+    assert code == 0, found
+    assert found["pool default on a"]["verdict"] == "pass"
+    assert found["live stream"]["verdict"] == "unknown"
+    assert found["live stream"]["found"].startswith("from 127.0.0.1:18080 of this machine, while a trial runs")
+    assert "live stream" not in doctor(tmp_path, scenario="offline")[1]
+
+
+def test_a_port_that_is_taken_is_no_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "own_address", lambda towards: "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 18080)):
+        code, found = doctor(tmp_path)
+    assert code == 4
+    assert found["live stream"]["found"] == "nothing can listen on 127.0.0.1:18080: Address already in use"
+    assert "ss -ltnp 'sport = :18080'" in found["live stream"]["remedy"]
+    assert 'libvirt.guest.origin = "ADDRESS:PORT"' in found["live stream"]["remedy"]
+
+
+def test_an_address_that_is_not_this_machine_s_is_no_origin(tmp_path: Path) -> None:
+    code, found = doctor(tmp_path, f'{NAMED}\norigin = "203.0.113.77"')
+    assert code == 4
+    assert "203.0.113.77:18080: Cannot assign requested address" in found["live stream"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("leases", "verdict", "words"),
+    [
+        ({A, B}, "pass", "by DHCP on the network default, whose server is libvirt's own"),
+        ({A}, "unknown", "by DHCP on the network default: whether a server is there, b cannot say"),
+    ],
+)
+def test_whether_libvirt_gives_addresses_is_asked(
+    their_hosts: TheirHosts, tmp_path: Path, leases: set[str], verdict: str, words: str
+) -> None:
+    for uri in leases:
+        their_hosts.host(uri, leases=["default"])
+    code, found = doctor(tmp_path, 'network = "default"', "none")
+    assert code == 0, found
+    assert (found["address"]["verdict"], found["address"]["found"]) == (verdict, words)
+
+
+def test_a_bridge_says_nothing_of_addresses(tmp_path: Path) -> None:
+    found = doctor(tmp_path, 'bridge = "br0"', "none")[1]["address"]
+    assert (found["verdict"], found["found"]) == (
+        "unknown", "by DHCP on the bridge br0: whether a server is there, a and b cannot say"
+    )  # fmt: skip
