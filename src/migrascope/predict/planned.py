@@ -89,7 +89,8 @@ class Known:
         held = float(np.median(alike["held_bytes"].to_numpy()))
         memory = float(factors.memory_bytes)
         guest = Guest.sampled(memory, held, points)
-        return request_for(guest, factors, policy, accelerator, self._plan.windows.limit), alike.height
+        plan = self._plan
+        return request_for(guest, factors, policy, accelerator, plan.windows.limit, plan.lab.kind), alike.height
 
 
 def expected(plan: Plan, known: Known, predictor: Predicts) -> Iterator[Expected]:

@@ -32,7 +32,7 @@ COLUMNS = {
     "channel_Bps": ("B/s", "memory that compression takes in"),
     "connections": ("", "over how many the migration goes at once"),
     "ended": ("", "whether the migration ended; false where it was cancelled"),
-    "time_s": ("s", "migration time"),
+    "time_s": ("s", "migration time; on the lab libvirt, since libvirt asked QEMU"),
     "pause_s": ("s", "VM pause"),
     "data_bytes": ("B", "data transferred"),
     "rounds": ("", "looks at the dirty bitmap"),
