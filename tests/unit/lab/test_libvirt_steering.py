@@ -9,7 +9,7 @@ from migrascope.lab.contract import NotConverged
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.migration import migrate
 from migrascope.lab.steering import Steering
-from migrascope.model.controllers import Abort, Action, Controller, Look, SetLimit, TurnToPostCopy
+from migrascope.model.controllers import Abort, Action, Look, SetLimit, TurnToPostCopy
 from migrascope.model.policy import Policy
 
 JOB = {
@@ -61,7 +61,7 @@ class Decides:
         self.action: Action | None = action
         self.looks: list[Look] = []
 
-    def decided(self, look: Look) -> tuple[Controller, Action | None]:
+    def decided(self, look: Look) -> tuple["Decides", Action | None]:
         self.looks.append(look)
         action, self.action = self.action, None
         return self, action
