@@ -16,6 +16,7 @@ from migrascope.lab.qemu.topology import address
 from migrascope.model.schedule import HOSTS
 from migrascope.node.image import root_image
 from migrascope.node.paths import CACHE, STATE
+from migrascope.node.process import Where, run
 from migrascope.study.labs.images import Images, prepare
 from needs import need_lab
 
@@ -59,6 +60,8 @@ async def hosts_up(programs: Path) -> AsyncIterator[tuple[Beside, Images]]:
     images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
     up = LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={})
     async with up as lab, by_ssh(lab, root) as ssh:
+        for host in lab._hosts.values():  # hosts of others show what they have
+            await run("umount", host.command(["sh", "-c", "! mountpoint -q /dev/kvm || umount /dev/kvm"]), Where())
         unverified = [f"{uri}&no_verify=1" for uri in ssh]
         uris = {"tcp": _URIS, "ssh": ssh, "ssh unverified": unverified}
         lab.topology.links["management"].attach("client", lab.client, "10.0.1.30/24")

@@ -15,8 +15,12 @@ from lab.machine import COMMAND, GONE, LIGHT, foreign, listening, migrascope, on
 from migrascope.analysis.run import result_of
 from migrascope.metrics.phases import PHASES
 from migrascope.metrics.trial import measure
+from migrascope.model.policy import BUILT_IN
+from migrascope.predict.mechanism import course
+from migrascope.predict.recorded import request_of
 from migrascope.store.recording import Recording
 from migrascope.store.runfolder import RunFolder
+from migrascope.trial.sampling import PERIODS_S
 
 pytestmark = pytest.mark.lab
 HEAD = f"""
@@ -35,6 +39,7 @@ ONE = f"""{HEAD}
 [axes]
 scenario = ["offline"]
 """
+SAMPLED = ONE.replace("dirty = false", "dirty = true")
 OFTEN = ("pre-copy", "early", "multifd-zstd", "tls")
 SELDOM = ("auto-converge", "xbzrle", "paused", "narrow", "through")
 POLICIES = f"""{HEAD}
@@ -122,7 +127,7 @@ def trials(folder: Path, plan: str, factor: str) -> dict[str, Recording]:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return only_trial(tmp_path_factory.mktemp("one"), ONE)
+    return only_trial(tmp_path_factory.mktemp("one"), SAMPLED)
 
 
 def policies_of(folder: Path, names: Sequence[str]) -> dict[str, Recording]:
@@ -162,6 +167,14 @@ def test_a_migration_by_libvirt_is_measured_on_every_layer(one: Recording) -> No
         assert found[key].value, (key, found[key].reason)
     assert found["set_downtime_limit_s"].value == pytest.approx(0.3)
     assert result_of(one).judgement.verdict == "intact"
+
+
+def test_what_it_holds_and_dirties_was_sampled_and_foretells_what_went_over(one: Recording) -> None:
+    rows = one.table("sample")
+    assert rows.select("what", "error").rows() == [("held", ""), *[("dirty", "")] * len(PERIODS_S)]
+    request = request_of(one, BUILT_IN["pre-copy"])
+    assert 0.1 < request.guest.held_bytes / request.guest.memory_bytes < 0.9
+    assert course(request).data_bytes == pytest.approx(measure(one)["data_transferred_bytes"].value, rel=0.25)
 
 
 def test_the_link_and_libvirt_count_the_same_data(one: Recording) -> None:

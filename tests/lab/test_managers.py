@@ -13,6 +13,8 @@ pytestmark = pytest.mark.lab
 PLAN = """
 name = "manager"
 blocks = 1
+[lab]
+kind = "{lab}"
 [axes]
 scenario = ["none"]
 policy = ["{name}"]
@@ -52,9 +54,10 @@ def limits_ms(recording: Recording) -> list[float]:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("lab", ["qemu", "libvirt"])
 @pytest.mark.parametrize("name", FIRST_MS)
-def test_a_manager_begins_with_its_limit_and_only_raises_it(name: str, tmp_path: Path) -> None:
-    recording = only_trial(tmp_path, PLAN.format(name=name))
+def test_a_manager_begins_with_its_limit_and_only_raises_it(name: str, lab: str, tmp_path: Path) -> None:
+    recording = only_trial(tmp_path, PLAN.format(name=name, lab=lab))
     trial = recording.trial
     assert {check.verdict for check in trial.proof.values()} == {"pass"}
     assert trial.settings[trial.source]["parameters"]["downtime-limit"] == FIRST_MS[name]

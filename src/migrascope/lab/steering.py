@@ -25,14 +25,18 @@ class Steering:
         """How long it waits for its next look, counted from the one before."""
         return self._controller.look_s
 
-    def action(self, answer: dict[str, Any], elapsed_s: float) -> Action | None:
-        """What is to be done now; None where it is not time for a look, or nothing is to be done. answer:
-        query-migrate."""
-        if elapsed_s < self._next_s or "remaining" not in answer.get("ram", {}):
+    def is_due(self, elapsed_s: float) -> bool:
+        """Whether it is time for a look."""
+        return elapsed_s >= self._next_s
+
+    def action(self, look: Look | None) -> Action | None:
+        """What is to be done now; None where it is not time for a look, or nothing is to be done. look: None where
+        nothing could be seen."""
+        if look is None or not self.is_due(look.at_s):
             return None
-        self._look = look_of(answer, elapsed_s)
-        self._controller, action = self._controller.decided(self._look)
-        self._next_s = elapsed_s + self._controller.look_s
+        self._look = look
+        self._controller, action = self._controller.decided(look)
+        self._next_s = look.at_s + self._controller.look_s
         return action
 
     def done(self, action: Action, asked_ns: int, read_s: float | None = None, refused: str = "") -> None:
@@ -53,9 +57,12 @@ class Steering:
 _NAMES: dict[type[Action], str] = {SetLimit: "limit", TurnToPostCopy: "post-copy", Abort: "abort"}
 
 
-def look_of(answer: dict[str, Any], elapsed_s: float) -> Look:
-    """A look by an answer of query-migrate that has counted its memory. elapsed_s: since the request."""
-    ram = answer["ram"]
+def look_of(answer: dict[str, Any], elapsed_s: float) -> Look | None:
+    """A look by an answer of query-migrate, None where that has not counted its memory. elapsed_s: since the
+    request."""
+    ram = answer.get("ram", {})
+    if "remaining" not in ram:
+        return None
     rate_Bps = ram.get("mbps", 0.0) * 1e6 / 8
     return Look(elapsed_s, ram["remaining"], ram["transferred"], ram["dirty-sync-count"], rate_Bps or None)
 

@@ -13,8 +13,13 @@ def not_there(plan: "Plan") -> str | None:
     lab = plan.lab.kind
     if plan.lab.qemu_program is not None and lab == "libvirt":
         return "lab.qemu_program: the lab libvirt runs the QEMU of its hosts' image; leave it out"
-    if plan.probes.dirty and lab not in ("qemu", "fake"):
-        return f"probes.dirty: what a guest dirties is sampled in the lab qemu, not in {lab}; leave it out"
+    if plan.probes.dirty and not plan.embedded and lab != "fake":
+        if plan.libvirt.hosts:
+            return (
+                "probes.dirty: a guest is sampled in the memory of its QEMU, which on hosts of others is not on this "
+                "machine; leave it out: migrascope predict --hosts samples one that runs, by libvirt alone"
+            )
+        return f"probes.dirty: guests are sampled in the labs qemu and libvirt, not in {lab}; leave it out"
     if SECOND in plan.families and lab not in DUAL_STACK:
         return (
             f"families: the lab {lab} is measured over {FIRST} alone, with {SECOND} are: {', '.join(DUAL_STACK)}; "

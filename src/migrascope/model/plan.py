@@ -294,7 +294,7 @@ class Plan(Part):
     @property
     def sampled(self) -> bool:
         """Whether what a guest holds and dirties is sampled before each migration."""
-        return self.lab.kind == "qemu" if self.probes.dirty is None else self.probes.dirty
+        return self.embedded if self.probes.dirty is None else self.probes.dirty
 
     @property
     def their_domain(self) -> bool:

@@ -1,6 +1,6 @@
 """Policies: the ways of migrating that a plan compares. Each is a table [policies.NAME]; some names are built in."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,7 @@ OWN_PARAMETERS = {
     "tls-hostname": "tls",
     "tls-authz": "tls",
 }
+MIB = 2**20
 NOT_LIVE = ("background-snapshot", "mapped-ram", "x-colo")
 """Capabilities of other things than moving a running guest to another host."""
 
@@ -207,6 +208,17 @@ class Policy(Part):
             other = "multifd" if self.multifd else "post_copy"
             return f"advised.turn: it decides itself when the guest is turned over, without {other}"
         return None
+
+
+def by_libvirt(policy: Policy) -> Policy:
+    """The same as libvirt carries it out: a bandwidth in whole MiB/s, and in post-copy what the guest waits for has a
+    connection of its own wherever QEMU has that (since 8.2)."""
+    changed: dict[str, Any] = {}
+    if policy.bandwidth:
+        changed["bandwidth"] = max(1, round(policy.bandwidth / 8 / MIB)) * 8.0 * MIB
+    if policy.post_copy is not None:
+        changed["post_copy"] = policy.post_copy.model_copy(update={"preempt": True})
+    return policy.model_copy(update=changed)
 
 
 BUILT_IN = {

@@ -166,7 +166,7 @@ def settings_for(option: Option) -> dict[str, list[str]]:
     """How it is set: QEMU's monitor (HMP), libvirt's virsh, Nova's options; a sentence where something has no way."""
     policy, limit_ms = option.policy, round(1000 * option.limit_s)
     qemu = [f"migrate_set_parameter downtime-limit {limit_ms}"]
-    flags, after = ["--live"], [f"virsh migrate-setmaxdowntime DOMAIN {limit_ms}"]
+    flags, libvirt = ["--live"], [f"virsh migrate-setmaxdowntime DOMAIN {limit_ms}"]
     # the least steps: it begins with a third of the limit, and reaches it soonest
     nova = [
         f"live_migration_downtime = {max(100, limit_ms)}",
@@ -190,6 +190,7 @@ def settings_for(option: Option) -> dict[str, list[str]]:
     if policy.post_copy is not None:
         qemu.append("migrate_set_capability postcopy-ram on")
         flags += ["--postcopy", "--postcopy-after-precopy"]
+        libvirt.append("# libvirt turns postcopy-preempt on by itself where QEMU has it")
         if policy.post_copy.preempt:
             qemu.append("migrate_set_capability postcopy-preempt on")
             nova.append("# Nova has no option for preempt")
@@ -200,7 +201,7 @@ def settings_for(option: Option) -> dict[str, list[str]]:
         nova.append("# none for multifd is known here")
     return {
         "QEMU, on both sides where it is a capability": qemu,
-        "libvirt": [f"virsh migrate {' '.join(flags)} DOMAIN URI", *after],
+        "libvirt": [*libvirt, f"virsh migrate {' '.join(flags)} DOMAIN URI"],
         "Nova, [libvirt] in nova.conf": nova,
     }
 

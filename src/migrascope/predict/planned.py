@@ -75,7 +75,8 @@ class Known:
         points = [Dirty(period_s, median(found)) for period_s, found in sorted(periods.items())]
         held = median(seen.held_bytes for seen in alike)
         guest = Guest.sampled(float(factors.memory_bytes), held, points)
-        return request_for(guest, factors, policy, accelerator, self._plan.windows.limit), len(alike)
+        plan = self._plan
+        return request_for(guest, factors, policy, accelerator, plan.windows.limit, plan.lab.kind), len(alike)
 
 
 def expected(plan: Plan, known: Known, predictor: Predicts) -> Iterator[Expected]:

@@ -8,12 +8,15 @@ from migrascope.mechanism.dirtying import Dirty
 from migrascope.mechanism.rules import PAYLOAD, Step
 from migrascope.mechanism.sampled import dirtied, share_held
 from migrascope.model.measured import Measured
-from migrascope.model.policy import Policy
+from migrascope.model.policy import Policy, by_libvirt
 from migrascope.model.schedule import Factors
 from migrascope.model.storage import COPIED
 from migrascope.predict.request import Guest, NotPredicted, Request, Settings, nova_limits
 from migrascope.predict.trials import Outcome
 from migrascope.store.recording import Recording
+
+_BEFORE_QEMU = ("phase_s.connect", "phase_s.begin", "phase_s.prepare")
+"""Where libvirt's time goes until it asks QEMU to migrate."""
 
 
 def request_of(recording: Recording, policy: Policy) -> Request:
@@ -32,13 +35,17 @@ def request_of(recording: Recording, policy: Policy) -> Request:
             "changed: too few pages are looked at for what it writes to"
         )
     guest = Guest.sampled(float(factors.memory_bytes), held_of(recording), points)
-    accelerator = str(trial.facts.get("accelerator", "unknown"))
-    return request_for(guest, factors, policy, accelerator, float(trial.plan["windows"]["limit"]))
+    accelerator, lab = (str(trial.facts.get(name, "unknown")) for name in ("accelerator", "lab"))
+    return request_for(guest, factors, policy, accelerator, float(trial.plan["windows"]["limit"]), lab)
 
 
-def request_for(guest: Guest, factors: Factors, policy: Policy, accelerator: str, deadline_s: float) -> Request:
-    """What is asked for with these factors. Of a link that nobody knows it is what the policy lets go over it.
+def request_for(
+    guest: Guest, factors: Factors, policy: Policy, accelerator: str, deadline_s: float, lab: str
+) -> Request:
+    """What is asked for with these factors in a lab. Of a link that nobody knows it is what the policy lets go over it.
     NotPredicted where there is no rule for it."""
+    if lab == "libvirt":
+        policy = by_libvirt(policy)
     if factors.storage == COPIED:
         raise NotPredicted("cannot be predicted, because there is no rule here for the copy of a volume")
     link_Bps = payload_Bps(factors.link_bps) or policy.bandwidth / 8
@@ -89,8 +96,16 @@ def held_of(recording: Recording) -> float:
     return share * recording.trial.factors.memory_bytes
 
 
+def before_qemu_s(metrics: Mapping[str, Measured]) -> float | None:
+    """What libvirt took from the request until it asked QEMU to migrate; None where no log of it tells."""
+    parts = [metrics[key].value for key in _BEFORE_QEMU if key in metrics]
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(_BEFORE_QEMU) else None
+
+
 def outcome_of(status: str, metrics: Mapping[str, Measured]) -> Outcome | None:
-    """What was measured of a trial's migration; None of one that failed: whether it would have ended is not known."""
+    """What was measured of a trial's migration; None of one that failed: whether it would have ended is not known. Its
+    time begins when QEMU is asked: what libvirt takes before is by no rule of QEMU's."""
 
     def value(key: str) -> float | None:
         return metrics[key].value if key in metrics and not metrics[key].at_least else None
@@ -98,6 +113,7 @@ def outcome_of(status: str, metrics: Mapping[str, Measured]) -> Outcome | None:
     time_s, rounds = value("migration_time_s"), value("rounds")
     if time_s is None:
         return Outcome(False) if status == "not-converged" else None
+    time_s -= before_qemu_s(metrics) or 0.0
     return Outcome(
         True, time_s, value("vm_pause_s"), value("data_transferred_bytes"), None if rounds is None else int(rounds)
     )

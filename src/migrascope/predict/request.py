@@ -78,6 +78,8 @@ class Settings:
     ) -> "Settings":
         """Of a policy of a plan. wire, again, channel_Bps: as above, from earlier migrations of such a guest.
         NotPredicted where no rule for it is known."""
+        if policy.tunnelled:
+            raise NotPredicted("cannot be predicted, because there is no rule here for libvirt's tunnel")
         if policy.dirty_limit is not None:
             raise NotPredicted(
                 "cannot be predicted, because there is no rule here for a dirty limit; try auto_converge"

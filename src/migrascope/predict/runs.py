@@ -1,6 +1,7 @@
 """The trials of a run, predicted from what was sampled before each, against what was measured."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from migrascope.analysis.run import analyse
 from migrascope.predict.conformal import LEVEL
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import FIGURES, Prediction
-from migrascope.predict.recorded import outcome_of, request_of
+from migrascope.predict.recorded import before_qemu_s, outcome_of, request_of
 from migrascope.predict.request import NotPredicted
 from migrascope.predict.score import Error, Scored, coverage, errors
 from migrascope.predict.texts import DASH, FIGURE_TEXTS, TITLES, ms, named, percent, titled
@@ -31,13 +32,22 @@ class Row:
     measured: Outcome | None
     trial: Trial | None = None
 
+    @property
+    def before_qemu_s(self) -> float | None:
+        """How long libvirt took until it asked QEMU, which is in no time of it; None where no log of it tells."""
+        return before_qemu_s(self.result.metrics)
+
     def as_json(self) -> dict[str, Any]:
         """For programs, in base units."""
         measured = vars(self.measured) if self.measured is not None else None
         predicted = self.prediction.as_json() if self.prediction is not None else None
         facts = self.result.facts
         why = {"why": self.why} if self.why else {}
-        return {"trial": facts.number, "status": facts.status, "predicted": predicted, **why, "measured": measured}
+        before = {"before_qemu_s": self.before_qemu_s} if self.before_qemu_s is not None else {}
+        return {
+            "trial": facts.number, "status": facts.status, "predicted": predicted, **why, "measured": measured,
+            **before,
+        }  # fmt: skip
 
 
 def rows_of(run: RunFolder, predictor: Predicts) -> list[Row]:
@@ -107,6 +117,7 @@ def lines(rows: Sequence[Row], based_on: str) -> list[str]:
             f"  time {percent(time.p50)}, {percent(time.p90)}; data {percent(data.p50)}, {percent(data.p90)}; "
             f"pause {ms(pause.p50)}, {ms(pause.p90)}",
             *_within(each, [row.prediction for row in rows if row.prediction is not None]),
+            *_since(rows),
             f"based on {based_on}",
         ]
     return [*shown, *said]
@@ -119,6 +130,14 @@ def _beside(prediction: Prediction, measured: Outcome | None) -> list[str]:
     texts = [FIGURE_TEXTS[name](value) for name, value in zip(TITLES, values, strict=True)]
     ended = DASH if measured is None else "it did" if measured.ended else "it did not"
     return [*(f"{figure}, was {text}" for figure, text in zip(predicted, texts, strict=True)), f"{ends}, {ended}"]
+
+
+def _since(rows: Sequence[Row]) -> list[str]:
+    """From when on times count, where that is not the request."""
+    befores = [row.before_qemu_s for row in rows if row.before_qemu_s is not None]
+    return (
+        [f"times are since libvirt asked QEMU, {ms(statistics.median(befores))} after the request"] if befores else []
+    )
 
 
 def _within(each: Sequence[Scored], predictions: Sequence[Prediction]) -> list[str]:

@@ -60,8 +60,9 @@ class Against:
 def verifying(plan: Plan, factors: Factors, option: Option, wish: Wish) -> Plan:
     """A plan that tries an option and the defaults on the guest of a cell. UsageProblem where the plan's lab cannot, or
     what is minded is not measured."""
-    if plan.lab.kind not in ("qemu", "fake"):
-        raise UsageProblem(f"--verify: the lab {plan.lab.kind} sets no limits of single migrations; use --lab qemu")
+    if not plan.embedded and plan.lab.kind != "fake":
+        whose = "hosts of others set" if plan.libvirt.hosts else f"the lab {plan.lab.kind} sets"
+        raise UsageProblem(f"--verify: {whose} no limits of single migrations; use --lab qemu")
     if wish.mind not in FIGURES:
         raise UsageProblem(f"--verify: {wish.mind} is no figure that is measured; mind one of {', '.join(FIGURES)}")
     value = plan.model_dump(mode="json", exclude_none=True, exclude={"also", "cells", "axes", "thresholds"})

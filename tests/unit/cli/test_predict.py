@@ -13,6 +13,7 @@ from faketrial import light
 from fakerun import fake_run
 from migrascope.cli import predict
 from migrascope.lab.fake.script import Failure, Script, default_script
+from migrascope.model.measured import Measured
 from migrascope.model.schedule import TrialSpec
 from migrascope.predict import kept, verified
 from migrascope.predict.baselines import MODELS
@@ -22,6 +23,7 @@ from migrascope.predict.fit import Fitted, Scope
 from migrascope.predict.learnt import Learnt
 from migrascope.predict.parameters import Parameters
 from migrascope.predict.predictor import FIGURES, Predictor
+from migrascope.predict.runs import lines, rows_of
 from migrascope.store.runfolder import find_run
 
 AXES = {"scenario": ["none"], "policy": ["pre-copy", "post-copy", "xbzrle"]}
@@ -72,6 +74,16 @@ def test_its_json_has_the_same_in_base_units(folder: Path) -> None:
     assert "fitted to no trials" in trial["predicted"]["time_s"]["why"]
     missing = [trial for trial in found["trials"] if trial["predicted"] is None]
     assert [trial["why"][:19] for trial in missing] == ["cannot be predicted"]
+
+
+def test_it_says_from_when_times_count_where_libvirt_takes_some_first(folder: Path) -> None:
+    rows = rows_of(find_run(folder / "runs", "-1"), Predictor.alone(Fitted(MODELS[0], Parameters()), "nothing"))
+    assert not [line for line in lines(rows, "nothing") if "libvirt" in line]
+    assert not [row for row in rows if "before_qemu_s" in row.as_json()]
+    taken = {f"phase_s.{name}": Measured(0.1, "s", "libvirt_log") for name in ("connect", "begin", "prepare")}
+    taken_by = [replace(row, result=replace(row.result, metrics={**row.result.metrics, **taken})) for row in rows]
+    assert "times are since libvirt asked QEMU, 300 ms after the request" in lines(taken_by, "nothing")
+    assert [row.as_json()["before_qemu_s"] for row in taken_by] == [pytest.approx(0.3)] * len(rows)
 
 
 def test_it_draws_predicted_against_measured(folder: Path) -> None:

@@ -14,6 +14,7 @@ from migrascope.lab.libvirt.domain import MARK, DomainSpec, xml
 from migrascope.lab.libvirt.policy import refused, request_of
 from migrascope.lab.libvirt.rescue import next_step
 from migrascope.lab.operator import AGAIN, PATIENCE_S
+from migrascope.model.managers import AdvisedLimit
 from migrascope.model.policy import BUILT_IN, AutoConverge, Moment, Policy, PostCopy
 from migrascope.study.plans import Options, PlanError, load
 
@@ -117,6 +118,13 @@ def test_a_tunnel_is_libvirt_s_alone(tmp_path: Path) -> None:
         load(plan(tmp_path, text), Options(lab="qemu"))
 
 
+def test_a_manager_that_may_turn_the_guest_over_needs_the_flag_and_any_other_none() -> None:
+    turns = Policy(advised=AdvisedLimit(turn="post-copy"))
+    for policy, flags in ((turns, {"VIR_MIGRATE_POSTCOPY"}), (BUILT_IN["nova"], set()), (BUILT_IN["ovirt"], set())):
+        assert refused(policy) is None
+        assert set(request_of(policy).flags) == ALWAYS | flags
+
+
 def test_a_pause_is_a_call_and_no_flag() -> None:
     policy = Policy(pause=Moment(after_round=1))
     assert refused(policy) is None
@@ -167,7 +175,10 @@ def open(uri):
 QEMU = """
 import json
 def qemuMonitorCommand(domain, text, flags):
-    return json.dumps({"return": {"asked": json.loads(text)["execute"]}})
+    asked = json.loads(text)
+    if asked["execute"] == "query-nothing":
+        return json.dumps({"error": {"class": "CommandNotFound", "desc": "The command query-nothing is not known"}})
+    return json.dumps({"return": {"asked": asked["execute"], **asked["arguments"]}})
 """
 
 
@@ -187,6 +198,10 @@ async def test_calls_are_answered_or_refused_in_libvirt_s_words(python: list[str
         assert await connection.call("sum", 7, {"flags": ["VIR_A", "VIR_B"]}, on=("name", "vm-1")) == [7, 5]
         assert await connection.call("made", on=("name", "vm-1")) == "vm-1"
         assert await connection.call("qmp", "query-status", on=("name", "vm-1")) == {"asked": "query-status"}
+        answer = await connection.call("qmp", "calc-dirty-rate", {"calc-time": 50}, on=("name", "vm-1"))
+        assert answer == {"asked": "calc-dirty-rate", "calc-time": 50}
+        with pytest.raises(LibvirtError, match="host-a: query-nothing: The command query-nothing is not known"):
+            await connection.call("qmp", "query-nothing", on=("name", "vm-1"))
         with pytest.raises(LibvirtError, match="host-a: Domain not found"):
             await connection.call("name", on=("name", "vm-2"))
         with pytest.raises(LibvirtError, match="this libvirt has no VIR_NEW"):
@@ -220,7 +235,6 @@ def test_a_plan_names_the_lab_and_a_command_line_too(tmp_path: Path) -> None:
     [
         ('[axes]\nhandover = ["managed"]\n', "axes.handover: in the lab libvirt others hand over"),
         ('[lab]\nqemu_program = "/usr/bin/qemu"\n', "lab.qemu_program: the lab libvirt runs the QEMU of its hosts"),
-        ("[probes]\ndirty = true\n", "probes.dirty: .* not in libvirt"),
         ('[axes]\ndisturbance = ["off"]\n[[disturbance]]\nname = "off"\nkind = "no-memory"\ntarget = "source"\n'
          'when = "first-copy"\nduration = "5s"\n', "the lab libvirt has no no-memory"),
         ('[axes]\ndisturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\ntarget = "migration"\n'

@@ -5,16 +5,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from migrascope.lab.qemu import sampling
-from migrascope.lab.qemu.monitor import Monitor, MonitorError
+from migrascope.lab import sampling
+from migrascope.lab.qemu.monitor import MonitorError
 from migrascope.model.problem import Problem
 
-# an odd number of pages, which no other mapping has
-PAGES = 1237
+# so many pages, some 48 MiB, as no other mapping has
+PAGES = 12347
 # a kernel joins private mappings that touch; around a guest's memory QEMU leaves room
 SHARED = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
 
@@ -48,6 +48,18 @@ def test_two_mappings_of_the_size_are_not_guessed_either(tmp_path: Path) -> None
         sampling.filled(7, 0x2000, 10, tmp_path)
 
 
+def test_memory_is_found_that_was_rounded_up_and_no_code_is_taken_for_it(tmp_path: Path) -> None:
+    """QEMU under TCG keeps translated code in a mapping that can be as large."""
+    asked = PAGES * 4096 - 300
+    with mmap.mmap(-1, PAGES * 4096, flags=SHARED) as memory:
+        memory[(PAGES - 1) * 4096] = 1
+        assert sampling.filled(os.getpid(), asked, 10 * PAGES) == 1
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/maps").write_text("00001000-00003000 rwxp 00000000 00:00 0")
+    with pytest.raises(Problem, match="0 mappings are of its size"):
+        sampling.filled(7, 0x2000, 10, tmp_path)
+
+
 def test_a_process_that_is_gone_is_named() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -59,10 +71,10 @@ class FakeMonitor:
     """Answers that it measures until it was asked so often."""
 
     def __init__(self, after: int, refuses: str = "") -> None:
-        self.asked: list[tuple[str, dict[str, Any] | None]] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
         self._after, self._refuses = after, refuses
 
-    async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def ask(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         self.asked.append((command, arguments))
         if self._refuses:
             raise MonitorError(self._refuses)
@@ -74,7 +86,7 @@ class FakeMonitor:
 
 async def test_qemu_is_asked_for_milliseconds_and_waited_for() -> None:
     monitor = FakeMonitor(3)
-    found = await sampling.dirtied(cast(Monitor, monitor), 0.125, 16384)
+    found = await sampling.dirtied(monitor.ask, 0.125, 16384)
     assert found["dirty-rate"] == 12
     assert monitor.asked[0] == (
         "calc-dirty-rate",
@@ -85,4 +97,4 @@ async def test_qemu_is_asked_for_milliseconds_and_waited_for() -> None:
 
 async def test_a_qemu_that_refuses_is_heard() -> None:
     with pytest.raises(MonitorError, match="calc-time-unit"):
-        await sampling.dirtied(cast(Monitor, FakeMonitor(0, "Parameter 'calc-time-unit' is unexpected")), 1.0, 512)
+        await sampling.dirtied(FakeMonitor(0, "Parameter 'calc-time-unit' is unexpected").ask, 1.0, 512)

@@ -117,5 +117,10 @@ def test_the_settings_are_those_of_the_advice() -> None:
     assert "live_migration_permit_post_copy = True" in texts["post-copy"]
     assert "postcopy" not in texts["pre-copy"]
     assert "--auto-converge" in texts["auto-converge"]
+    for policy in ("post-copy", "post-copy-preempt"):
+        limit, word, command = settings_for(by_name[policy])["libvirt"]
+        assert limit.startswith("virsh migrate-setmaxdowntime DOMAIN ")
+        assert "preempt on by itself" in word
+        assert command == "virsh migrate --live --postcopy --postcopy-after-precopy DOMAIN URI"
     for name, option in by_name.items():
         assert f"downtime-limit {1000 * option.limit_s:.0f}" in texts[name]

@@ -9,13 +9,15 @@ import pytest
 from faketrial import FACTORS, SCRIPT, light, record
 
 from migrascope.metrics.trial import measure
+from migrascope.model.measured import Measured, missing
 from migrascope.model.policy import BUILT_IN, Policy
-from migrascope.predict.recorded import outcome_of, request_for, request_of
+from migrascope.predict.recorded import before_qemu_s, outcome_of, request_for, request_of
 from migrascope.predict.request import Guest, NotPredicted
 from migrascope.store.recording import Recording, parquet
 
 PRE_COPY = BUILT_IN["pre-copy"]
 PAYLOAD = 1448 / 1514
+PHASES = {"connect": 0.02, "begin": 0.03, "prepare": 0.3, "perform": 1.0}
 PLAN = light(probes={"dirty": True, "echo_rate": 50}, blocks=1)
 
 
@@ -52,9 +54,9 @@ def test_the_policy_s_own_bound_counts_where_it_is_less(tmp_path: Path) -> None:
 def test_a_link_without_a_rate_is_what_the_policy_lets_over_it(tmp_path: Path) -> None:
     factors = replace(FACTORS, link_bps=0.0)
     guest = Guest(2**29, 2**27)
-    assert request_for(guest, factors, Policy.model_validate({"bandwidth": "80mbit"}), "tcg", 60.0).link_Bps == 10e6
+    assert request_for(guest, factors, Policy.model_validate({"bandwidth": "80mbit"}), "tcg", 60.0, "qemu").link_Bps == 10e6
     with pytest.raises(NotPredicted, match="link's rate is not known"):
-        request_for(guest, factors, PRE_COPY, "tcg", 60.0)
+        request_for(guest, factors, PRE_COPY, "tcg", 60.0, "qemu")
 
 
 def test_a_trial_without_samples_says_what_would_help(tmp_path: Path) -> None:
@@ -105,6 +107,31 @@ def test_what_was_measured_is_the_outcome(tmp_path: Path) -> None:
     assert found.pause_s == pytest.approx(SCRIPT.pause_s, abs=1e-5)
     assert found.data_bytes == metrics["data_transferred_bytes"].value
     assert found.rounds == SCRIPT.rounds
+
+
+def test_time_begins_when_libvirt_has_asked_qemu(tmp_path: Path) -> None:
+    metrics = dict(measure(sampled(tmp_path)))
+    whole = metrics["migration_time_s"].value
+    assert before_qemu_s(metrics) is None
+    metrics |= {f"phase_s.{name}": Measured(took, "s", "libvirt_log") for name, took in PHASES.items()}
+    found = outcome_of("ok", metrics)
+    assert found is not None
+    assert before_qemu_s(metrics) == pytest.approx(0.35)
+    assert found.time_s == pytest.approx((whole or 0) - 0.35)
+    metrics["phase_s.prepare"] = missing("s", "libvirt_log", "libvirt's log tells nothing of the phase prepare")
+    assert before_qemu_s(metrics) is None
+
+
+def test_a_migration_by_libvirt_is_asked_for_as_libvirt_sets_it(tmp_path: Path) -> None:
+    recording = sampled(tmp_path)
+    wanted = Policy.model_validate({"post_copy": {"after_round": 1}, "bandwidth": "200mbit"})
+    by_qemu = request_of(recording, wanted)
+    recording.trial = replace(recording.trial, facts=recording.trial.facts | {"lab": "libvirt"})
+    by_libvirt = request_of(recording, wanted)
+    assert (by_qemu.settings.preempts, by_libvirt.settings.preempts) == (False, True)
+    assert (by_qemu.link_Bps, by_libvirt.link_Bps) == (25e6, 24 * 2**20)
+    with pytest.raises(NotPredicted, match="no rule here for libvirt's tunnel"):
+        request_of(recording, Policy(tunnelled=True))
 
 
 def test_a_migration_that_was_cancelled_did_not_end_and_one_that_failed_says_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from fakerun import fake_run
 from migrascope.analysis.results import TrialResult
 from migrascope.analysis.run import analyse
 from migrascope.lab.fake.script import Failure, Script, default_script
+from migrascope.lab.libvirt.policy import refused
 from migrascope.mechanism.copying import Course
 from migrascope.model.managers import FixedLimit
 from migrascope.model.plan import Plan
@@ -60,9 +61,21 @@ def test_a_guest_that_writes_nothing_and_a_drawn_part_of_a_plan_can_be_tried_too
     assert {factors.write_Bps for factors in cells(plan(0, cells=2, blocks=1))} == {0.0}
 
 
+def test_libvirt_tries_it_too() -> None:
+    asked = light(lab={"kind": "libvirt"}, axes=AXES)
+    found = verifying(asked, cells(asked)[-1], OPTION, WISH)
+    assert (found.lab.kind, found.sampled) == ("libvirt", True)
+    assert {refused(policy) for policy in found.chosen_policies().values()} == {None}
+
+
 def test_where_it_cannot_be_tried_that_is_said() -> None:
     asked = light(lab={"kind": "openstack"}, axes=AXES | {"scenario": ["none"]})
     with pytest.raises(UsageProblem, match="sets no limits of single migrations"):
+        verifying(asked, cells(asked)[0], OPTION, WISH)
+    guest = {"pool": "default", "bridge": "br0", "address": "192.0.2.50/24"}
+    there = {"hosts": ["qemu+ssh://a/system", "qemu+ssh://b/system"], "guest": guest}
+    asked = Plan.model_validate({"lab": {"kind": "libvirt"}, "libvirt": there, "axes": {"scenario": ["none"]}})
+    with pytest.raises(UsageProblem, match="hosts of others set no limits of single migrations"):
         verifying(asked, cells(asked)[0], OPTION, WISH)
     with pytest.raises(UsageProblem, match="guest-speed is no figure that is measured"):
         verifying(light(axes=AXES), cells(light(axes=AXES))[0], OPTION, Wish("guest-speed"))

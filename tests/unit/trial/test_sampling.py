@@ -16,6 +16,7 @@ from migrascope.trial.sampling import PAGES_LOOKED_AT, PAGES_OF_GIB, PERIODS_S
 
 SAMPLED = {"probes": {"dirty": True, "echo_rate": 50}, "blocks": 1}
 RATE = 40 * 2**20
+GUEST = {"pool": "default", "bridge": "br0", "address": "192.0.2.50/24"}
 
 
 def sampled(folder: Path, **changes: Any) -> Recording:
@@ -63,8 +64,33 @@ def test_a_sample_that_fails_is_a_row_with_the_reason(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("kind", ["openstack", "address"])
 def test_labs_that_cannot_are_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match=r"probes\.dirty: .* in the lab qemu"):
+    with pytest.raises(
+        ValueError, match=rf"probes\.dirty: guests are sampled in the labs qemu and libvirt, not in {kind}"
+    ):
         Plan.model_validate({"lab": {"kind": kind}, "probes": {"dirty": True}})
+
+
+@pytest.mark.parametrize("whose", [{"domain": "web1", "url": "http://web1/"}, {"guest": GUEST}])
+def test_nobody_is_sampled_whose_qemu_is_on_a_host_of_others(whose: dict[str, Any]) -> None:
+    libvirt = {"hosts": ["qemu+ssh://a/system", "qemu+ssh://b/system"], **whose}
+    few = {"new_rate": 1, "kept_rate": 1, "viewers": 0}
+    there = {"lab": {"kind": "libvirt"}, "libvirt": libvirt, "visitors": few, "axes": {"scenario": ["none"]}}
+    with pytest.raises(
+        ValueError, match=r"probes\.dirty: .* on hosts of others is not on this machine; .* predict --hosts"
+    ):
+        Plan.model_validate(there | {"probes": {"dirty": True}})
+    assert not Plan.model_validate(there).sampled
+
+
+@pytest.mark.parametrize(
+    ("kind", "sampled"), [("qemu", True), ("libvirt", True), ("fake", False), ("openstack", False)]
+)
+def test_guests_of_the_labs_of_this_machine_are_sampled_unless_the_plan_says_otherwise(
+    kind: str, sampled: bool
+) -> None:
+    parts = {"lab": {"kind": kind}}
+    assert Plan.model_validate(parts).sampled is sampled
+    assert not Plan.model_validate(parts | {"probes": {"dirty": False}}).sampled
 
 
 def test_the_script_s_rate_is_rounded_down_as_qemu_does(tmp_path: Path) -> None:

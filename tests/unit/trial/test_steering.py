@@ -9,7 +9,7 @@ from faketrial import SCRIPT, light
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrascope.lab.steering import Steering
+from migrascope.lab.steering import Steering, look_of
 from migrascope.metrics.trial import measure
 from migrascope.model.controllers import Advised, SetLimit
 from migrascope.model.managers import STOP_S, AdvisedLimit
@@ -135,7 +135,7 @@ def test_ours_is_never_told_more_than_the_user_bears(needs_s: float, most_s: flo
     steering = Steering(Advised(first, most_s), lambda _, what: told.append(what["limit_s"]))
     for at in range(1, 40):
         ram = {"remaining": needs_s * 1e8, "transferred": at * 1e8, "dirty-sync-count": at, "mbps": 800.0}
-        action = steering.action({"status": "active", "ram": ram}, float(at))
+        action = steering.action(look_of({"status": "active", "ram": ram}, float(at)))
         if isinstance(action, SetLimit):
             steering.done(action, 0, action.limit_s)
     assert all(limit <= most_s for limit in told)
@@ -144,7 +144,7 @@ def test_ours_is_never_told_more_than_the_user_bears(needs_s: float, most_s: flo
 
 def test_a_migration_that_has_not_counted_its_memory_is_not_judged() -> None:
     steering = Steering(Advised(0.1, 0.5), lambda *_: pytest.fail("nothing was to be done"))
-    assert steering.action({"status": "active"}, 5.0) is None
+    assert steering.action(look_of({"status": "active"}, 5.0)) is None
 
 
 @pytest.mark.parametrize(("borne_s", "most_s"), [(0.5, 0.435), (0.1, 0.05), (0.03, 0.015)])

@@ -10,7 +10,7 @@ from migrascope.lab.contract import MigrationFailed, NotConverged
 from migrascope.lab.fake.script import Script
 from migrascope.lab.fake.silence import Silence
 from migrascope.lab.fake.time import NS, VirtualClock
-from migrascope.lab.steering import Steering
+from migrascope.lab.steering import Steering, look_of
 from migrascope.model.clock import mono_ns
 from migrascope.model.controllers import SetLimit, TurnToPostCopy
 from migrascope.model.family import FIRST, Family
@@ -226,7 +226,7 @@ class World:
             await asyncio.sleep(_LOOK_S)
             now = mono_ns()
             elapsed_s = (now - self.request) / NS
-            action = steering.action(self.query_migrate(), elapsed_s)
+            action = steering.action(look_of(self.query_migrate(), elapsed_s))
             if action is None:
                 continue
             if isinstance(action, SetLimit):

@@ -13,13 +13,19 @@ def refused(policy: Policy) -> str | None:
         return "pause: a domain of others is not suspended"
     if policy.tunnelled:
         return "tunnelled: the memory of a domain of others goes from QEMU to QEMU"
-    return of_libvirt.refused(policy)
+    return _refused(policy)
 
 
 def refused_of_guest(policy: Policy, *, peer_to_peer: bool) -> str | None:
     """Why libvirt cannot do it to a guest of ours there; None where it can."""
     if policy.tunnelled and not peer_to_peer:
         return "tunnelled: the tunnel is between both libvirts: libvirt.peer_to_peer = true"
+    return _refused(policy)
+
+
+def _refused(policy: Policy) -> str | None:
+    if policy.manager is not None:
+        return f"{policy.manager}: on hosts of others the limit of a migration that runs is not changed"
     return of_libvirt.refused(policy)
 
 

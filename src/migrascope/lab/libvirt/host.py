@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from migrascope.lab.accelerator import DEVICE
 from migrascope.lab.libvirt.connection import Connection, LibvirtError
 from migrascope.lab.qemu.topology import address
 from migrascope.node.container import inside, members
@@ -29,7 +30,9 @@ IMAGES = PurePath(_FOLDERS["state"], "images")
 """Where a host has the files of its volumes."""
 # /sys of this machine shows its own network; libvirt looks there for the bridges of the host.
 _BEGIN = """
-hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys && echo ready && exec sleep infinity
+hostname "$0" && umount -R /sys && mount -t sysfs sysfs /sys || exit
+if test -e "$1"; then mount --bind -o ro /etc/libvirt/no-device "$1" || exit; fi
+echo ready && exec sleep infinity
 """
 _DAEMON = ("libvirtd", "--listen", "--pid-file=/run/libvirt/libvirtd.pid")
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/")
@@ -62,11 +65,15 @@ class Host:
     mounts and its name, so that libvirt may come and go."""
 
     def __init__(
-        self, name: str, namespace: Namespace, root: Path, folder: Path, certificates: Path | None = None
-    ) -> None:
-        """certificates: the folder of those that a QEMU shows where a migration is encrypted, and of who signed
-        them."""
+        self, name: str, namespace: Namespace, root: Path, folder: Path, certificates: Path | None = None, *,
+        kvm: bool = True,
+    ) -> None:  # fmt: skip
+        """certificates: the folder of those that a QEMU shows where a migration is encrypted, and of who signed them.
+        kvm: whether it has KVM where this machine does."""
         self.name, self._folder, self._certificates = name, folder, certificates
+        # Where libvirt sees KVM it asks its QEMUs anew when the features have changed that KVM lists. Of newer Intel
+        # processors these name the one on which libvirt began (CPUID leaf 0x1F): half of its starts on two took 8 s.
+        self._hidden = "" if kvm else str(DEVICE)
         self._where = Where(namespace, root, laid=tuple((folder / part, at) for part, at in _FOLDERS.items()))
         self._holder: Process | None = None
         self._libvirtd: Process | None = None
@@ -79,7 +86,8 @@ class Host:
         (self._folder / "etc/libvirtd.conf").write_text(self._settings(), encoding="utf-8")
         shown = "" if self._certificates is None else _TLS % self._certificates
         (self._folder / "etc/qemu.conf").write_text(_QEMU + shown, encoding="utf-8")
-        argv = ["unshare", "--uts", "sh", "-c", _BEGIN, self.name]
+        (self._folder / "etc/no-device").touch()
+        argv = ["unshare", "--uts", "sh", "-c", _BEGIN, self.name, self._hidden]
         self._holder = await start(f"the host {self.name}", argv, self._where, self._folder / "host.log", piped=True)
         await self._holder.ready(_READY_S)
         await self.start()

@@ -5,9 +5,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
+from migrascope.lab import sampling
 from migrascope.lab.contract import Requested, panic_in
 from migrascope.lab.disturbable import Rescue, See
 from migrascope.lab.libvirt import disturbing, migration, policy
@@ -21,9 +23,11 @@ from migrascope.lab.offline import OfflineVolume, examine
 from migrascope.lab.qemu.local_volume import LocalVolume
 from migrascope.lab.qemu.topology import INSTANCE_ADDRESS, INSTANCE_ADDRESS_6, Topology
 from migrascope.lab.qemu.volume import Stored, Volume
+from migrascope.lab.steering import Steering
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector
 from migrascope.model.policy import Policy
+from migrascope.model.problem import Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.process import Where
 from migrascope.node.process_spec import ProcessSpec
@@ -51,6 +55,7 @@ class LibvirtInstance(Placed):
         else:
             self.volume = Volume(spec.name, spec.image.disk, folder, root, topology.nodes["storage"])
         self._watch: EventWatch | None = None
+        self._steering: Steering | None = None
         self.moving = False
 
     async def start(self) -> None:
@@ -110,15 +115,30 @@ class LibvirtInstance(Placed):
             "links": links,
         }
 
+    async def dirtied(self, period_s: float, pages: int) -> dict[str, Any]:
+        """QEMU's own answer, through libvirt, whose own call knows neither parts of a second nor how many pages."""
+        return await sampling.dirtied(partial(self.call, self.host, "qmp"), period_s, pages)
+
+    def filled(self, pages: int) -> int:
+        """By what is in the memory of its process."""
+        pid = self.hosts[self.host].qemu(self.spec.name)
+        if pid is None:
+            raise Problem(f"no QEMU of {self.spec.name} runs on {self.host}")
+        return sampling.filled(pid, self.spec.memory_bytes, pages)
+
     async def migrate(self, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
         """Gives libvirt's statistics of the completed job, as the destination has them."""
         if self._watch is not None:
             await self._watch.ready()
         self.moving = True
         try:
-            return await migration.migrate(self, destination, limit_s, requested)
+            return await migration.migrate(self, destination, limit_s, requested, self._steering)
         finally:
             self.moving = False
+
+    def steer(self, steering: Steering) -> None:
+        """By calls of the source's libvirt, as Nova and oVirt do."""
+        self._steering = steering
 
     def listen(self, see: See) -> None:
         """Tells every event of the source's QEMU from now on, as libvirt passes them on."""

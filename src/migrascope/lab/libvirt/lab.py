@@ -63,7 +63,10 @@ class LibvirtLab(TopologyLab):
                 await tls.make(register.folder, [topology.stream_address(name) for name in HOSTS])
                 certificates = register.folder / tls.FOLDER
             for name in HOSTS:
-                hosts[name] = Host(name, topology.nodes[name], libvirt_root, register.folder / name, certificates)
+                hosts[name] = Host(
+                    name, topology.nodes[name], libvirt_root, register.folder / name, certificates,
+                    kvm=chosen == "kvm",
+                )  # fmt: skip
             await asyncio.gather(*(host.up() for host in hosts.values()))
             yield cls(register, topology, hosts, image_root, boot, chosen, policies)
         finally:

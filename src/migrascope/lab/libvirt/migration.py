@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from migrascope.lab.contract import MigrationFailed, NotConverged, Requested
 from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.policy import request_of
+from migrascope.lab.steering import Steering
+from migrascope.model.clock import mono_ns
+from migrascope.model.controllers import Action, Look, SetLimit, TurnToPostCopy
 from migrascope.model.family import host_of
 from migrascope.model.policy import Moment, Policy
 from migrascope.node.wait import wait_until
@@ -49,8 +52,11 @@ def arguments(instance: "LibvirtInstance", destination: str) -> tuple[Any, ...]:
     return host.uri("management"), parameters, {"flags": request.flags}
 
 
-async def migrate(instance: Migrated, destination: str, limit_s: float, requested: Requested) -> dict[str, Any]:
-    """Migrates and gives {"status": "completed", "job": the completed job's statistics}.
+async def migrate(
+    instance: Migrated, destination: str, limit_s: float, requested: Requested, steering: Steering | None = None
+) -> dict[str, Any]:
+    """Migrates and gives {"status": "completed", "job": the completed job's statistics}. steering: who changes it while
+    it runs, None for nobody.
 
     requested is called right before libvirt is asked. MigrationFailed with libvirt's words; NotConverged after limit_s,
     when it has been aborted, or, in post-copy, where nobody can abort it.
@@ -61,14 +67,19 @@ async def migrate(instance: Migrated, destination: str, limit_s: float, requeste
     moving = asyncio.create_task(instance.ask(destination))
     try:
         turn = _turn(instance)
-        while not (await asyncio.wait([moving], timeout=_TURN_S if turn else _LOOK_S))[0]:
+        look_s = min(_LOOK_S, steering.look_s) if steering else _LOOK_S
+        while not (await asyncio.wait([moving], timeout=_TURN_S if turn else look_s))[0]:
             elapsed = loop.time() - began
             if elapsed > limit_s:
-                await _give_up(instance, source, moving, limit_s)
+                await _give_up(instance, source, moving, f"still migrating after {limit_s:g} s")
+            if steering and steering.is_due(elapsed):
+                action = steering.action(await _look(instance, source, elapsed))
+                if action is not None:
+                    await _carry_out(action, instance, source, steering, moving, elapsed)
             if turn and await _due(instance, source, turn[1], elapsed):
                 with contextlib.suppress(LibvirtError):  # it is over already, or has not quite begun
                     await instance.call(source, turn[0], *turn[2])
-                    turn = None
+                    turn = steering = None
         await moving
     except LibvirtError as error:
         raise MigrationFailed(str(error)) from error
@@ -96,24 +107,54 @@ def _turn(instance: Migrated) -> _Turn | None:
 
 
 async def _due(instance: Migrated, source: str, moment: Moment, elapsed_s: float) -> bool:
-    """libvirt counts the rounds as QEMU does; it is not asked before a moment in time has come."""
+    """It is not asked before a moment in time has come."""
     if moment.after is not None and elapsed_s < moment.after:
         return False
+    look = await _look(instance, source, elapsed_s)
+    return look is not None and moment.is_due(elapsed_s, look.rounds)
+
+
+async def _look(instance: Migrated, source: str, elapsed_s: float) -> Look | None:
+    """By libvirt's statistics of the job, which counts memory and rounds as QEMU does; None before the first."""
     try:
         job = await instance.call(source, "jobStats", 0)
     except LibvirtError:
-        return False
-    begun = int(job.get("memory_iteration", 0))
-    return begun > 0 and moment.is_due(elapsed_s, begun)
+        return None
+    if not job.get("memory_iteration"):
+        return None
+    left, sent, rate = (job.get(f"memory_{name}", 0) for name in ("remaining", "processed", "bps"))
+    return Look(elapsed_s, left, sent, job["memory_iteration"], rate or None)
 
 
-async def _give_up(instance: Migrated, source: str, moving: "asyncio.Task[Any]", limit_s: float) -> None:
-    """Aborts a migration that takes too long. NotConverged, unless it comes to its end meanwhile."""
-    words, wait_s = f"still migrating after {limit_s:g} s; aborted", _ABORTED_S
+async def _carry_out(
+    action: Action, instance: Migrated, source: str, steering: Steering, moving: "asyncio.Task[Any]", elapsed_s: float
+) -> None:
+    """Does what was decided, and stamps it with what libvirt made of it. NotConverged where that is to give up."""
+    asked_ns = mono_ns()
+    try:
+        match action:
+            case SetLimit(limit_s):
+                await instance.call(source, "migrateSetMaxDowntime", round(1000 * limit_s), 0)
+                steering.done(action, asked_ns, await instance.call(source, "migrateGetMaxDowntime", 0) / 1000)
+            case TurnToPostCopy():
+                await instance.call(source, "migrateStartPostCopy", 0)
+                steering.done(action, asked_ns)
+            case _:
+                try:
+                    await _give_up(instance, source, moving, f"its manager gave it up after {elapsed_s:.1f} s")
+                finally:
+                    steering.done(action, asked_ns)
+    except LibvirtError as error:  # a migration that was over, or has failed, by then: its call tells
+        steering.done(action, asked_ns, refused=error.words)
+
+
+async def _give_up(instance: Migrated, source: str, moving: "asyncio.Task[Any]", why: str) -> None:
+    """Aborts a migration. NotConverged, which says why, unless it comes to its end meanwhile."""
+    words, wait_s = f"{why}; aborted", _ABORTED_S
     try:
         await instance.call(source, "abortJob")
     except LibvirtError as error:
-        words, wait_s = f"still migrating after {limit_s:g} s, and not to be aborted: {error}", _ENDING_S
+        words, wait_s = f"{why}, and not to be aborted: {error}", _ENDING_S
     try:
         await asyncio.wait_for(asyncio.shield(moving), wait_s)
     except LibvirtError as error:

@@ -5,17 +5,14 @@ from typing import Any
 
 from migrascope.lab.libvirt.domain import DISK
 from migrascope.lab.qemu.topology import COPY_PORT
-from migrascope.model.managers import MANAGERS
-from migrascope.model.policy import AutoConverge, Policy
+from migrascope.model.policy import MIB, AutoConverge, Policy, by_libvirt
 from migrascope.model.storage import COPIED, SHARED, Storage
 
 _NOT_THERE = {
-    **dict.fromkeys(MANAGERS, "the lab does not change the limit of a migration that runs"),
     "dirty_limit": "libvirt's migration has no dirty limit",
     "capabilities": "libvirt sets QEMU's capabilities itself, by its flags",
     "parameters": "libvirt sets QEMU's parameters itself, by its own",
 }
-_MIB = 2**20
 _ALWAYS = ("VIR_MIGRATE_LIVE", "VIR_MIGRATE_PEER2PEER")
 
 
@@ -40,16 +37,17 @@ def refused(policy: Policy) -> str | None:
 
 
 def request_of(policy: Policy, storage: Storage = SHARED) -> Request:
-    """Flags and parameters of a policy that is not refused, and of a volume that is copied. A bandwidth is rounded to
-    whole MiB/s, the unit of libvirt; without one nothing limits but the link."""
+    """Flags and parameters of a policy that is not refused, and of a volume that is copied. Without a bandwidth nothing
+    limits but the link."""
     flags, parameters = list(_ALWAYS), dict[str, Any]()
+    policy = by_libvirt(policy)
     if storage == COPIED:
         flags.append("VIR_MIGRATE_NON_SHARED_DISK")
         parameters |= {"migrate_disks": [DISK], "disks_port": COPY_PORT}
     if policy.bandwidth:
-        rate = max(1, round(policy.bandwidth / 8 / _MIB))
+        rate = round(policy.bandwidth / 8 / MIB)
         parameters["bandwidth"] = rate
-        if policy.post_copy:
+        if policy.may_turn:
             parameters["bandwidth.postcopy"] = rate
     if slow := policy.auto_converge:
         flags.append("VIR_MIGRATE_AUTO_CONVERGE")
@@ -57,7 +55,7 @@ def request_of(policy: Policy, storage: Storage = SHARED) -> Request:
     if policy.xbzrle:
         flags.append("VIR_MIGRATE_COMPRESSED")
         parameters |= {"compression": "xbzrle", "compression.xbzrle.cache": policy.xbzrle.cache}
-    if policy.post_copy:
+    if policy.may_turn:
         flags.append("VIR_MIGRATE_POSTCOPY")
     if policy.tls:
         flags.append("VIR_MIGRATE_TLS")

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from migrascope.lab import accelerator
+from migrascope.lab import accelerator, sampling
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.contract import Requested
 from migrascope.lab.disturbable import Rescue, See
-from migrascope.lab.qemu import disturbing, migration, policy_probe, sampling, settings, tls
+from migrascope.lab.qemu import disturbing, migration, policy_probe, settings, tls
 from migrascope.lab.qemu.handover import CAPABILITIES, Handover
 from migrascope.lab.qemu.instance import Instance
 from migrascope.lab.qemu.machine import InstanceSpec, Program
@@ -84,7 +84,7 @@ class QemuInstance(Instance):
 
     async def dirtied(self, period_s: float, pages: int) -> dict[str, Any]:
         """QEMU's own answer."""
-        return await sampling.dirtied(self.monitors[self.host], period_s, pages)
+        return await sampling.dirtied(self.monitors[self.host].execute, period_s, pages)
 
     def filled(self, pages: int) -> int:
         """By what is in the memory of its process."""

@@ -12,7 +12,7 @@ from migrascope.lab.qemu.monitor import Monitor, MonitorError
 from migrascope.lab.qemu.recovery import Recovery
 from migrascope.lab.qemu.storage_copy import CopyFailed, StorageCopy
 from migrascope.lab.qemu.topology import Topology
-from migrascope.lab.steering import Steering
+from migrascope.lab.steering import Steering, look_of
 from migrascope.model.clock import mono_ns
 from migrascope.model.controllers import Action, SetLimit, TurnToPostCopy
 from migrascope.model.family import host_of
@@ -88,7 +88,7 @@ async def migrate(
                 raise NotConverged(f"still {status} after {limit_s:g} s; post-copy cannot be cancelled")
             await _cancelled(instance, source)
             raise NotConverged(f"still {status} after {limit_s:g} s; cancelled")
-        if steering and status == "active" and (action := steering.action(answer, elapsed)):
+        if steering and status == "active" and (action := steering.action(look_of(answer, elapsed))):
             await _carry_out(action, instance, source, steering, elapsed)
         if turn and status == "active" and turn.due(elapsed, answer):
             await monitor.execute(turn.command)

@@ -33,7 +33,7 @@ COLUMNS = {
     "connections": ("", "over how many the migration goes at once"),
     "bound_Bps": ("B/s", "what the policy lets it send while the guest runs; null: as much as the link carries"),
     "ended": ("", "whether the migration ended; false where it was cancelled"),
-    "time_s": ("s", "migration time"),
+    "time_s": ("s", "migration time; on the lab libvirt, since libvirt asked QEMU"),
     "pause_s": ("s", "VM pause"),
     "data_bytes": ("B", "data transferred"),
     "rounds": ("", "looks at the dirty bitmap"),

@@ -182,7 +182,7 @@ def _memory_s(plan: Plan, factors: Factors) -> float:
     policy = plan.chosen_policies()[factors.policy]
     for tried in (policy, Policy().model_copy(update={"bandwidth": policy.bandwidth})):
         try:
-            found = course(request_for(guest, asked, tried, plan.lab.accelerator, plan.windows.limit))
+            found = course(request_for(guest, asked, tried, plan.lab.accelerator, plan.windows.limit, plan.lab.kind))
         except NotPredicted:
             continue
         return plan.windows.limit if found.time_s is None else found.time_s

@@ -5,9 +5,10 @@ migration that it has asked for goes on to its end whatever becomes of who start
 
 A call: {"id": its number, "on": [kind, key] as LOOKUPS knows it, or null for the connection, "call": the method,
 "args": [...]}. What is "stored" has as its key "pool/volume". Of the arguments {"flags": ["VIR_..."]} stands for their
-sum, {"connect": URI} for a connection to another libvirt. "qmp" as a method asks QEMU, "stats" gives a domain's own
-statistics of the groups that are asked for, "hears" tries whether QEMU's events are told to us, "fill" and "fetch"
-write a file of this machine to a volume, and what a volume holds to a file.
+sum, {"connect": URI} for a connection to another libvirt. "qmp" as a method asks QEMU: a command, and its arguments
+where it has some; "stats" gives a domain's own statistics of the groups that are asked for, "hears" tries whether
+QEMU's events are told to us, "fill" and "fetch" write a file of this machine to a volume, and what a volume holds to a
+file.
 Answers: {"id", "result"}, things of libvirt's by their names, or {"id", "error": libvirt's words}. Calls do not wait
 for one another. Ends with its standard input.
 
@@ -73,6 +74,15 @@ def found(connection: Any, kind: str, key: str) -> Any:
     return getattr(connection, LOOKUPS[kind])(key)
 
 
+def asked(domain: Any, command: str, arguments: dict[str, Any] | None = None) -> Any:
+    """LookupError in QEMU's words, which libvirt passes on as an answer."""
+    text = json.dumps({"execute": command, "arguments": arguments or {}})
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, text, 0))
+    if "error" in answer:
+        raise LookupError(f"{command}: {answer['error']['desc']}")
+    return answer["return"]
+
+
 def fill(connection: Any, volume: Any, path: str) -> None:
     stream = connection.newStream(0)
     with open(path, "rb") as file:
@@ -99,8 +109,7 @@ def carry_out(connection: Any, call: dict[str, Any]) -> None:
         if call["on"] is not None:
             target = found(connection, *call["on"])
         if call["call"] == "qmp":
-            answer = json.loads(libvirt_qemu.qemuMonitorCommand(target, json.dumps({"execute": args[0]}), 0))
-            result = answer["return"]
+            result = asked(target, *args)
         elif call["call"] == "stats":
             result = next((stats for _, stats in connection.domainListGetStats([target], *args)), {})
         elif call["call"] == "hears":
