@@ -150,7 +150,8 @@ def _facts(ours: Summary, theirs: Summary) -> tuple[dict[str, tuple[Any, Any]], 
     """What differs, and by which of it they are not comparable: the machine and the accelerator always, and within one
     lab QEMU and the guest's image, too."""
     sides = [{"lab": s.lab, "accelerator": s.accelerator, "qemu": s.qemu, "guest": s.environment.get("guest")} | {
-        key: s.environment.get("environment", {}).get(key) for key in (*MACHINE, "kernel", "congestion_control", "migrascope")
+        key: s.environment.get("environment", {}).get(key)
+        for key in (*MACHINE, "kernel", "congestion_control", "migrascope")
     } for s in (ours, theirs)]  # fmt: skip
     loads = [_load(s) for s in (ours, theirs)]
     differing = {key: (sides[0][key], sides[1][key]) for key in sides[0] if sides[0][key] != sides[1][key]}

@@ -54,7 +54,10 @@ def test_the_policy_s_own_bound_counts_where_it_is_less(tmp_path: Path) -> None:
 def test_a_link_without_a_rate_is_what_the_policy_lets_over_it(tmp_path: Path) -> None:
     factors = replace(FACTORS, link_bps=0.0)
     guest = Guest(2**29, 2**27)
-    assert request_for(guest, factors, Policy.model_validate({"bandwidth": "80mbit"}), "tcg", 60.0, "qemu").link_Bps == 10e6
+    assert (
+        request_for(guest, factors, Policy.model_validate({"bandwidth": "80mbit"}), "tcg", 60.0, "qemu").link_Bps
+        == 10e6
+    )
     with pytest.raises(NotPredicted, match="link's rate is not known"):
         request_for(guest, factors, PRE_COPY, "tcg", 60.0, "qemu")
 
