@@ -1,7 +1,7 @@
 """What a run shows, in sentences, each with what it rests on and how sure it is."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from migrascope.analysis.carried import CARRIES, PER_DATA, Carried, carried
 from migrascope.analysis.families import families
@@ -22,6 +22,7 @@ from migrascope.model.verdict import VERDICTS
 TIME = "migration_time_s"
 DOWNTIMES = {"vm_pause_s": "VM pause", "network_blackout_s": "network blackout"}
 SAID_AT_MOST = 5
+_SMALL = f"each has fewer than {FEWEST} trials, or one kind of guest."
 _MOVES = {
     "moved": "the machine moved",
     "restarted": "it was started anew",
@@ -45,13 +46,7 @@ def findings(results: Sequence[TrialResult], accelerator: str, accuracy: Finding
     ]
     found: list[Finding] = []
     ours = [result for result in good if result.facts.factors.memory_bytes]
-    groups = _comparable(ours)
-    small = [group for group in groups.values() if _says_nothing(group)] if len(groups) > 1 else []
-    for name, group in groups.items():
-        if group not in small:
-            where = f" ({name})" if len(groups) > 1 else ""
-            found += [_data_time(group, where), *_data_downtime(group, where)]
-    found += [_small(small, len(groups))] if small else []
+    found += _data(_comparable(ours))
     found += [*regimes(ours), *_limit(good), *scenarios(good), *storages(good)]
     found += [*networks(good), *disturbances(good)]
     found += [*families(good), *neighbourhood(good), *_signs(results)]
@@ -77,13 +72,33 @@ def _says_nothing(group: Sequence[TrialResult]) -> bool:
     return len(group) < FEWEST or len({result.facts.factors for result in group}) < 2
 
 
-def _small(groups: Sequence[Sequence[TrialResult]], of: int) -> Finding:
-    """What is said once of all groups that say nothing."""
+def _data(groups: Mapping[str, Sequence[TrialResult]]) -> list[Finding]:
+    """Data against time and downtime in each group of trials. What several groups fail to say for the same reason is
+    said once."""
+    found, silent = list[Finding](), dict[str, list[list[Finding]]]()
+    for name, group in groups.items():
+        several = len(groups) > 1
+        if several and _says_nothing(group):
+            silent.setdefault(_SMALL, []).append([])
+            continue
+        where = f" ({name})" if several else ""
+        said = [_data_time(group, where), *_data_downtime(group, where)]
+        if several and all("reason" in each.evidence for each in said):
+            silent.setdefault(f"{said[0].evidence['reason']}. {CARRIES}", []).append(said)
+        else:
+            found += said
+    for why, of_groups in silent.items():
+        alone = of_groups[0] if len(of_groups) == 1 else []
+        found += alone or [_silent(why, len(of_groups), len(groups))]
+    return found
+
+
+def _silent(why: str, count: int, of: int) -> Finding:
     text = (
-        f"Nothing can be concluded on data against time and downtime in {len(groups)} of {of} groups of trials in "
-        f"which nothing else differs: each has fewer than {FEWEST} trials, or one kind of guest."
+        f"Nothing can be concluded on data against time and downtime in {count} of {of} groups of trials in which "
+        f"nothing else differs: {why}"
     )
-    return Finding("data-time", "unknown", text, {"groups": len(groups)})
+    return Finding("data-time", "unknown", text, {"groups": count})
 
 
 def _data_time(results: Sequence[TrialResult], where: str) -> Finding:

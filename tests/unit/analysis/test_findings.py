@@ -159,6 +159,25 @@ def test_a_copied_volume_is_compared_with_a_shared_one() -> None:
     assert said(trials, "data-downtime") == []
 
 
+def test_what_no_policy_can_tell_of_data_is_said_once() -> None:
+    trials = [
+        result(
+            10 * block + at, block, replace(FACTORS, policy=policy, write_Bps=1e6 * rate), migration_time_s=1.0 + rate,
+            data_transferred_bytes=1e8 * (1 + rate), vm_pause_s=0.1, network_blackout_s=0.2,
+        )
+        for block in range(1, 7)
+        for at, (policy, rate) in enumerate(itertools.product(("pre-copy", "post-copy", "nova"), range(3)))
+    ]  # fmt: skip
+    found = [*said(trials, "data-time"), *said(trials, "data-downtime")]
+    assert [finding.text.split(": ")[0] for finding in found] == [
+        "Nothing can be concluded on data against time and downtime in 3 of 3 groups of trials in which nothing else "
+        "differs"
+    ]
+    assert "3 kinds of guest" in found[0].text
+    alone = [trial for trial in trials if trial.facts.factors.policy == "nova"]
+    assert len([*said(alone, "data-time"), *said(alone, "data-downtime")]) == 3
+
+
 def test_each_network_is_compared_with_the_first_of_the_plan() -> None:
     axes = {"axes": {"network": ["agents-vlan", "ovn-geneve"]}}
     trials = []
