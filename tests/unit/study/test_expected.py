@@ -51,8 +51,8 @@ when = "{when}"
 @pytest.mark.parametrize(
     ("name", "lab", "boot_s", "sampled", "took_s"),
     [
-        ("website --quick", "qemu", 13.6, True, 158 / 4),
-        ("controllers", "qemu", 15.8, False, 32.1),
+        ("website --quick", "qemu", 13.6, True, 39.5),
+        ("controllers", "qemu", 15.4, False, 32.5),
         ("thesis", "libvirt", BOOT_S["libvirt"], False, 19 * 60 / 34),
         ("failures-libvirt", "libvirt", BOOT_S["libvirt"], False, 25.5),
         ("thesis", "qemu", 5.3, False, 14 * 60 / 34),

@@ -28,15 +28,15 @@ from migrascope.trial.spool_watch import GRACE_NS, RECOVERY_NS
 
 NS = 1e9
 BOOT_S = {"qemu": 12.0, "libvirt": 12.0, "openstack": 45.0}
-"""Until an instance has booted and all that observes it runs, where no run here tells. On the labs of this machine 5 to
+"""Until an instance has booted and all that observes it runs, where no run here tells. On the labs of one machine 5 to
 16 s were seen under TCG, by machine; on OpenStack it is what is left of 85 s for a trial of `thesis`."""
 MANAGED_S = {"qemu": 0.0, "libvirt": 1.0, "openstack": 21.0}
 """What managers do around the copy, whatever its size."""
 STEADY_S = 1.6
-"""How long the processor of a guest that has just booted settles, which a steady window does not begin with: the median
-of 60 trials under TCG."""
+"""How long the processor of a guest that has just booted settles, which a steady window does not begin with: the mean
+of 144 trials under TCG."""
 COLLECTED_S = 1.7
-"""Until what was recorded is sealed and the next trial begins: the median of the same."""
+"""Until what was recorded is sealed and the next trial begins: the mean of the same."""
 SAMPLED_S = 0.5
 """What the samples of a guest take beside their periods."""
 OWN_BYTES, OWN_SHARE = 97e6, 1 / 64
