@@ -132,7 +132,7 @@ def test_a_migration_by_libvirt_is_asked_for_as_libvirt_sets_it(tmp_path: Path) 
     recording.trial = replace(recording.trial, facts=recording.trial.facts | {"lab": "libvirt"})
     by_libvirt = request_of(recording, wanted)
     assert (by_qemu.settings.preempts, by_libvirt.settings.preempts) == (False, True)
-    assert (by_qemu.link_Bps, by_libvirt.link_Bps) == (25e6, 24 * 2**20)
+    assert (by_qemu.settings.bound_Bps, by_libvirt.settings.bound_Bps) == (25e6, 24 * 2**20)
     with pytest.raises(NotPredicted, match="no rule here for libvirt's tunnel"):
         request_of(recording, Policy(tunnelled=True))
 
