@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from faketrial import light
@@ -52,3 +53,15 @@ def test_colour_only_on_a_terminal_that_wants_it(summary: Summary, monkeypatch: 
     assert "\x1b[32m" in _shown(summary, 80, terminal=True)
     monkeypatch.setenv("NO_COLOR", "1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", _shown(summary, 80, terminal=True))
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_what_policies_cost_is_readable_at_that_width(tmp_path: Path, width: int) -> None:
+    """All costs at 200 columns in one table, at 80 in several, each with the policies' names."""
+    axes = {"scenario": ["none"], "policy": ["pre-copy", "advised", "nova"]}
+    text = _shown(analyse(fake_run(tmp_path, light(blocks=2, lab={"kind": "fake"}, axes=axes))), width)
+    assert max(map(len, text.splitlines())) <= width
+    tables = re.findall(r"^.*Policy.*$", text, re.M)
+    words = " ".join(text.split())
+    assert all(title in words for title in ("Outcome", "lost", "destination"))
+    assert (len(tables) > 2) == (width == 80)

@@ -9,6 +9,7 @@ from migrascope.model.units import human
 from migrascope.report.charts.specifications import CONFIG, PALETTE, SCHEMA
 from migrascope.report.columns import DASH, factor_text, factor_title, varying
 
+OUTCOME = "Outcome"
 TITLES = [
     "Time",
     "Data",
@@ -30,7 +31,7 @@ NOTE = (
 
 def heads(found: list[PolicyCost]) -> list[str]:
     """The titles of all columns."""
-    return [*map(factor_title, _varying(found)), "Policy", "", "Outcome", *TITLES]
+    return [*map(factor_title, _varying(found)), "Policy", "", OUTCOME, *TITLES]
 
 
 def rows(found: list[PolicyCost]) -> list[list[str]]:

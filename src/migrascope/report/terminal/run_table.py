@@ -124,7 +124,12 @@ def _fit(
         ]
         if _width(names + counts + lanes) <= width:
             return [names + counts + lanes]
-    tables = [names + counts]
+    return _split(names, counts + lanes, width)
+
+
+def _split(names: list[_Lane], lanes: list[_Lane], width: int) -> list[list[_Lane]]:
+    """As many tables as it takes, each with the names."""
+    tables = [list(names)]
     for lane in lanes:
         if _width([*tables[-1], lane]) > width and len(tables[-1]) > len(names):
             tables.append(list(names))
@@ -166,18 +171,18 @@ def _line(texts: list[str], lanes: list[_Lane], style: str) -> Text:
 
 
 def _policies(summary: Summary, console: Console) -> None:
-    """What each policy costs, where there are several: as wide as it is, for the costs belong side by side."""
+    """What each policy costs, where there are several."""
     shows = policies.table(summary)
     if shows is None:
         return
+    named = shows["heads"].index(policies.OUTCOME)
     lanes = [
-        _Lane(
-            [title], [[row[place]] for row in shows["rows"]], words=place < len(shows["heads"]) - len(policies.TITLES)
-        )
+        _Lane(title.split(), [[row[place]] for row in shows["rows"]], words=place <= named)
         for place, title in enumerate(shows["heads"])
     ]
-    console.print()
-    _print(lanes, console)
+    for table in _split(lanes[:named], lanes[named:], console.width):
+        console.print()
+        _print(table, console)
     console.print(Text(shows["note"], style="dim"))
 
 
