@@ -212,7 +212,7 @@ class Policy(Part):
 
 def by_libvirt(policy: Policy) -> Policy:
     """The same as libvirt carries it out: a bandwidth in whole MiB/s, and in post-copy what the guest waits for has a
-    connection of its own wherever QEMU has that (since 8.2)."""
+    connection of its own wherever QEMU has that."""
     changed: dict[str, Any] = {}
     if policy.bandwidth:
         changed["bandwidth"] = max(1, round(policy.bandwidth / 8 / MIB)) * 8.0 * MIB
