@@ -230,13 +230,20 @@ async def test_a_guest_with_an_address_by_dhcp_passes_the_live_stream_on(theirs:
     assert await theirs.there() == []
 
 
-async def test_a_guest_that_does_not_reach_the_origin_ends_the_run(theirs: Theirs, tmp_path: Path) -> None:
-    """The address is this machine's, on a network to which nobody leads the guest's packets."""
-    origin = "10.0.1.30:8080"
+@pytest.mark.parametrize("origin", ["10.0.1.30:8080", pytest.param(f"{HERE}:{ORIGIN_PORT}", marks=pytest.mark.soak)])
+async def test_a_guest_that_does_not_reach_the_origin_ends_the_run(theirs: Theirs, tmp_path: Path, origin: str) -> None:
+    """The first address is this machine's, on a network to which the router knows no way; to the other one it drops
+    what the guest sends to that port, as a firewall does."""
     theirs.plan(tmp_path, "copied", scenario="relay", address=f'{NAMED}\norigin = "{origin}"')
-    done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    firewall = {"priority": 1, "src": f"{GUEST}/32", "ip_proto": 6, "dport_range": f"{ORIGIN_PORT}:{ORIGIN_PORT}"}
+    fabric = theirs.lab.topology.fabric
+    fabric.configure(lambda routes: routes.rule("add", **firewall, action="FR_ACT_BLACKHOLE"))
+    try:
+        done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    finally:
+        fabric.configure(lambda routes: routes.rule("del", **firewall, action="FR_ACT_BLACKHOLE"))
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "no live stream for the scenario relay" in done.stderr
+    assert f"no live stream for the scenario relay: http://{GUEST}/live/index.m3u8 answered 504" in done.stderr
     assert f"let TCP from {GUEST} (the guest, on host-a) to the origin, {origin}," in done.stderr
     assert "libvirt.guest.origin in the plan" in done.stderr
     assert "migrascope run --resume" in done.stderr
