@@ -218,9 +218,12 @@ def lines(advice: Advice, based_on: str) -> list[str]:
 def words(advice: Advice) -> str:
     """What is advised, and how sure that is."""
     best = advice.best
-    regret = "how much more it may cost than another is not known" if advice.regret is None else (
-        f"it may cost {percent(advice.regret)} more than another, at most"
-    )  # fmt: skip
+    if advice.regret is None:
+        regret = "how much more it may cost than another is not known"
+    elif advice.regret <= 1:
+        regret = f"it may cost {percent(advice.regret)} more than another, at most"
+    else:
+        regret = f"it may cost {advice.regret + 1:.3g} times what another does, at most"
     doubt = "" if _sure(best.prediction) else f"; nothing ends with {percent(SURE)}"
     return f"advice: {best.name} with a limit of {ms(best.limit_s)}, for {advice.wish.mind}; {regret}{doubt}"
 
