@@ -75,9 +75,8 @@ def _says_nothing(group: Sequence[TrialResult]) -> bool:
 def _data(groups: Mapping[str, Sequence[TrialResult]]) -> list[Finding]:
     """Data against time and downtime in each group of trials. What several groups fail to say for the same reason is
     said once."""
-    found, silent = list[Finding](), dict[str, list[list[Finding]]]()
+    found, silent, several = list[Finding](), dict[str, list[list[Finding]]](), len(groups) > 1
     for name, group in groups.items():
-        several = len(groups) > 1
         if several and _says_nothing(group):
             silent.setdefault(_SMALL, []).append([])
             continue

@@ -5,12 +5,11 @@ Neither is the delay of RFC 7679 nor the variation of RFC 3393: no packet's way 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from migrascope.metrics.packets import NS, Bools, Ints, Span, by_nearest, inside
-from migrascope.metrics.windows import WINDOWS, Windows
+from migrascope.metrics.windows import WINDOWS, Windows, foreign
 from migrascope.model.family import FIRST
 from migrascope.model.measured import Measured, missing
 from migrascope.store.pcap.frames import INWARD, OUTWARD
@@ -74,11 +73,6 @@ def _gaps(sniffed: Sniffed, span: Span, series: str) -> Iterator[Ints]:
         yield np.diff(part)
 
 
-def _origin_here(plan: dict[str, Any]) -> bool:
-    """Whether viewers have the live stream from their own machine, since the hosts are others'."""
-    return bool(plan.get("cloud", {}).get("name") or plan.get("libvirt", {}).get("hosts"))
-
-
 def _sniffed(recording: Recording) -> tuple[Sniffed | None, str | None]:
     """The packets, or why there are none."""
     if recording.capture is None:
@@ -87,7 +81,7 @@ def _sniffed(recording: Recording) -> tuple[Sniffed | None, str | None]:
     if recording.family not in recording.trial.plan.get("families", [FIRST]):
         return None, f"the plan has no {recording.family}"
     online = recording.trial.factors.scenario == "online" and recording.family == FIRST
-    if online and _origin_here(recording.trial.plan):
+    if online and foreign(recording):  # viewers have the live stream from their own machine
         return None, "the video of this scenario comes to its viewers within their machine, where the capture is not"
     times, received, flows = [], [], []
     version = 4 if recording.family == FIRST else 6

@@ -97,10 +97,15 @@ def end_of(recording: "Recording") -> int:
     return int(sent[-1]) if len(sent) else max((event.mono_ns for event in recording.events), default=0)
 
 
+def foreign(recording: "Recording") -> bool:
+    """Whether its hosts were others', of a cloud or by libvirt, with clocks and links of their own."""
+    plan = recording.trial.plan
+    return bool(plan.get("cloud", {}).get("name") or plan.get("libvirt", {}).get("hosts"))
+
+
 def one_clock(recording: "Recording") -> bool:
     """Whether both hosts have this machine's clock: in every lab but on a cloud or on hosts of others."""
-    plan = recording.trial.plan
-    return not (plan.get("cloud", {}).get("name") or plan.get("libvirt", {}).get("hosts"))
+    return not foreign(recording)
 
 
 def on_our_clock(recording: "Recording", host: str, wall_ns: int) -> tuple[float, float] | None:

@@ -210,12 +210,17 @@ class Policy(Part):
         return None
 
 
+def whole_mib_s(bandwidth_bps: float) -> int:
+    """A bandwidth in libvirt's and Nova's unit, which has no parts; 1 at least, since 0 is none."""
+    return max(1, round(bandwidth_bps / 8 / MIB))
+
+
 def by_libvirt(policy: Policy) -> Policy:
     """The same as libvirt carries it out: a bandwidth in whole MiB/s, and in post-copy what the guest waits for has a
     connection of its own wherever QEMU has that."""
     changed: dict[str, Any] = {}
     if policy.bandwidth:
-        changed["bandwidth"] = max(1, round(policy.bandwidth / 8 / MIB)) * 8.0 * MIB
+        changed["bandwidth"] = whole_mib_s(policy.bandwidth) * 8.0 * MIB
     if policy.post_copy is not None:
         changed["post_copy"] = policy.post_copy.model_copy(update={"preempt": True})
     return policy.model_copy(update=changed)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from migrascope.mechanism.copying import Course
 from migrascope.mechanism.rules import Step
-from migrascope.model.policy import BUILT_IN, Policy
+from migrascope.model.policy import BUILT_IN, Policy, whole_mib_s
 from migrascope.predict.learnt import Predicts
 from migrascope.predict.predictor import Figure, Prediction
 from migrascope.predict.request import NotPredicted, Request, Settings
@@ -178,8 +178,7 @@ def settings_for(option: Option) -> dict[str, list[str]]:
     if limit_ms < 100:
         nova.append(f"# Nova takes no limit below 100 ms; {limit_ms} ms is advised")
     if policy.bandwidth:
-        rate = round(policy.bandwidth / 8)
-        mib = max(1, round(rate / 2**20))
+        rate, mib = round(policy.bandwidth / 8), whole_mib_s(policy.bandwidth)
         qemu += [f"migrate_set_parameter {name}-bandwidth {rate}B" for name in ("max", "max-postcopy")]
         flags.append(f"--bandwidth {mib}")
         flags += [f"--postcopy-bandwidth {mib}"] if policy.post_copy is not None else []

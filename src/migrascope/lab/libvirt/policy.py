@@ -5,7 +5,7 @@ from typing import Any
 
 from migrascope.lab.libvirt.domain import DISK
 from migrascope.lab.qemu.topology import COPY_PORT
-from migrascope.model.policy import MIB, AutoConverge, Policy, by_libvirt
+from migrascope.model.policy import AutoConverge, Policy, by_libvirt, whole_mib_s
 from migrascope.model.storage import COPIED, SHARED, Storage
 
 _NOT_THERE = {
@@ -45,7 +45,7 @@ def request_of(policy: Policy, storage: Storage = SHARED) -> Request:
         flags.append("VIR_MIGRATE_NON_SHARED_DISK")
         parameters |= {"migrate_disks": [DISK], "disks_port": COPY_PORT}
     if policy.bandwidth:
-        rate = round(policy.bandwidth / 8 / MIB)
+        rate = whole_mib_s(policy.bandwidth)
         parameters["bandwidth"] = rate
         if policy.may_turn:
             parameters["bandwidth.postcopy"] = rate

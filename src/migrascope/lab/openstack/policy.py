@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from migrascope.model.policy import AutoConverge, Moment, Policy
+from migrascope.model.policy import AutoConverge, Moment, Policy, whole_mib_s
 
 _NOT_THERE = {
     "xbzrle": "XBZRLE",
@@ -42,7 +42,7 @@ def settings(policy: Policy) -> dict[str, Any]:
     return {
         "permit_post_copy": policy.post_copy is not None,
         "permit_auto_converge": policy.auto_converge is not None,
-        "bandwidth_mib_s": max(1, round(policy.bandwidth / 8 / 2**20)) if policy.bandwidth else 0,
+        "bandwidth_mib_s": whole_mib_s(policy.bandwidth) if policy.bandwidth else 0,
         "tls": policy.tls,
     }
 

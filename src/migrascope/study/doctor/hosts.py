@@ -118,14 +118,19 @@ async def _leases(guest: GuestPlan, connection: Connection) -> bool:
     return network.find("ip/dhcp") is not None
 
 
+def _failed(name: str, error: Problem, remedy: str = "") -> Check:
+    """In the words of a problem, with the next command that it names, or else the remedy."""
+    words, _, command = str(error).partition("\n  next: ")
+    return Check(name, "fail", words, command or remedy)
+
+
 def _origin(guest: GuestPlan) -> Check:
     """Where the live stream comes from. Whether the guest reaches that the first trial tells."""
     name, remedy = "live stream", 'another address of this machine, or port: libvirt.guest.origin = "ADDRESS:PORT"'
     try:
         address, port = origin_of(guest)
     except Problem as error:
-        words, _, command = str(error).partition("\n  next: ")
-        return Check(name, "fail", words, command)
+        return _failed(name, error)
     if refused := taken(address, port):
         return Check(name, "fail", f"nothing can listen on {refused}", f"{who_listens(port)}; {remedy}")
     found = f"from {address}:{port} of this machine, while a trial runs, for its guest alone; the first trial tries it"
@@ -154,8 +159,7 @@ async def _of_pair(theirs: HostsPlan, pair: Pair, python: str) -> list[Check]:
     try:
         uuid = await pair.uuid_of(theirs.domain)
     except Problem as error:
-        words, _, remedy = str(error).partition("\n  next: ")
-        return [Check("domain", "fail", words, remedy)]
+        return [_failed("domain", error)]
     record = Record(uuid)
     domain = TheirDomain(pair, theirs, uuid, python, record)
     found = await look(domain, record)
@@ -252,8 +256,7 @@ async def _page(theirs: HostsPlan) -> Sequence[Check]:
         address = await resolved(host)
         seen = await watched(host, theirs.url, None, None, "")
     except Problem as error:
-        words, _, remedy = str(error).partition("\n  next: ")
-        return [Check("page", "fail", words, remedy or "--url with a page that is there")]
+        return [_failed("page", error, "--url with a page that is there")]
     outside = refusal(address)
     found = f"{outside}: guest_pause_from_outside_s will be null" if outside else "its clock is read from outside"
     return [
