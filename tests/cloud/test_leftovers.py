@@ -63,6 +63,7 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(cloud: Cloud, plan: 
     assert migrascope("clean").returncode == 0
 
 
+@pytest.mark.soak
 def test_several_instances_are_drained(cloud: Cloud, plan: Path, tmp_path: Path) -> None:
     done = migrascope("run", str(plan), "--runs", str(tmp_path / "runs"), timeout_s=900)
     assert done.returncode == 0, done.stderr

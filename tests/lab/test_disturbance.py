@@ -1,11 +1,13 @@
 """Disturbances of several abilities, each in a real trial: its stamps, the verdict, and that nothing is left. The
 others are in the soak tier."""
 
+import json
 import os
 import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -29,7 +31,7 @@ blocks = 1
 [axes]
 scenario = ["none"]
 memory = ["512MiB"]
-disturbance = ["cut", "kill", "abort", "memory", "loss", "no-space", "store"]
+disturbance = DISTURBANCES
 [windows]
 before = "2s"
 limit = "1min"
@@ -131,10 +133,18 @@ def others() -> Iterator[Others]:
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory, others: Others) -> dict[str, Recording]:
+    return trials_of(tmp_path_factory.mktemp("disturbed"), others, ["cut", "kill", "abort", "memory", "no-space"])
+
+
+@pytest.fixture(scope="module")
+def more_trials(tmp_path_factory: pytest.TempPathFactory, others: Others) -> dict[str, Recording]:
+    return trials_of(tmp_path_factory.mktemp("disturbed"), others, ["loss", "store"])
+
+
+def trials_of(folder: Path, others: Others, disturbances: list[str]) -> dict[str, Recording]:
     """A trial of each disturbance, by its name, in one run that changes nothing of others' and leaves nothing."""
-    folder = tmp_path_factory.mktemp("disturbed")
     path = folder / "plan.toml"
-    path.write_text(PLAN, encoding="utf-8")
+    path.write_text(PLAN.replace("DISTURBANCES", json.dumps(disturbances)), encoding="utf-8")
     before = others.seen()
     labs: set[str] = set()
     with (folder / "log").open("wb") as log:
@@ -173,7 +183,7 @@ def assert_no_harm(recording: Recording) -> None:
     assert judgement.verdict == ("intact" if in_time(recording) else "unknown"), judgement.text
 
 
-@pytest.mark.parametrize("name", ["cut", "kill", "abort", "loss", "no-space"])
+@pytest.mark.parametrize("name", ["cut", "kill", "abort", "no-space"])
 def test_it_takes_effect_at_its_phase(trials: dict[str, Recording], name: str) -> None:
     found = row(trials[name])
     said = {statement.witness: statement for statement in judged(trials[name]).statements}["disturbance"]
@@ -199,11 +209,12 @@ def test_a_link_that_was_down_is_healed_and_the_guest_arrives(trials: dict[str, 
     assert_no_harm(trials["cut"])
 
 
-def test_loss_and_a_busy_store_do_no_harm(trials: dict[str, Recording]) -> None:
+@pytest.mark.soak
+def test_loss_and_a_busy_store_do_no_harm(more_trials: dict[str, Recording]) -> None:
     for name in ("loss", "store"):
-        assert trials[name].trial.status == "ok", trials[name].trial.reason
-        assert_no_harm(trials[name])
-        assert row(trials[name])["healed_ns"]
+        assert more_trials[name].trial.status == "ok", more_trials[name].trial.reason
+        assert_no_harm(more_trials[name])
+        assert row(more_trials[name])["healed_ns"]
 
 
 def test_a_destination_that_dies_loses_nothing(trials: dict[str, Recording]) -> None:
@@ -233,9 +244,10 @@ def test_an_abort_leaves_the_guest_on_its_source(trials: dict[str, Recording]) -
     assert_no_harm(trials["abort"])
 
 
-def test_load_on_the_store_is_measured(trials: dict[str, Recording]) -> None:
+@pytest.mark.soak
+def test_load_on_the_store_is_measured(more_trials: dict[str, Recording]) -> None:
     """A disk that takes three such blocks a second does; more than it is told the writer never writes."""
-    note = str(row(trials["store"])["note"])
+    note = str(row(more_trials["store"])["note"])
     found = re.fullmatch(r"wrote (\S+ .?B) in \S+ s: (\S+ .?B/s) of 640 kB/s, slowest \S+ .?s", note)
     assert found, note
     written, reached = parse_size(found[1]), parse_byte_rate(found[2])

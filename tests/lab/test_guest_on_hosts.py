@@ -218,6 +218,7 @@ async def test_visitors_have_the_live_stream_from_here_and_nobody_else_has(their
     assert await theirs.there() == []
 
 
+@pytest.mark.soak
 async def test_a_guest_with_an_address_by_dhcp_passes_the_live_stream_on(theirs: Theirs, tmp_path: Path) -> None:
     theirs.plan(tmp_path, "shared", scenario="relay", address=f'origin = "{HERE}"')
     async with theirs.leasing(tmp_path):
@@ -230,7 +231,8 @@ async def test_a_guest_with_an_address_by_dhcp_passes_the_live_stream_on(theirs:
     assert await theirs.there() == []
 
 
-@pytest.mark.parametrize("origin", ["10.0.1.30:8080", pytest.param(f"{HERE}:{ORIGIN_PORT}", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("origin", ["10.0.1.30:8080", f"{HERE}:{ORIGIN_PORT}"])
 async def test_a_guest_that_does_not_reach_the_origin_ends_the_run(theirs: Theirs, tmp_path: Path, origin: str) -> None:
     """The first address is this machine's, on a network to which the router knows no way; to the other one it drops
     what the guest sends to that port, as a firewall does."""

@@ -40,8 +40,8 @@ ONE = f"""{HEAD}
 scenario = ["offline"]
 """
 SAMPLED = ONE.replace("dirty = false", "dirty = true")
-OFTEN = ("pre-copy", "early", "multifd-zstd", "tls")
-SELDOM = ("auto-converge", "xbzrle", "paused", "narrow", "through")
+OFTEN = ("pre-copy", "early", "tls")
+SELDOM = ("multifd-zstd", "auto-converge", "xbzrle", "paused", "narrow", "through")
 POLICIES = f"""{HEAD}
 [axes]
 scenario = ["none"]

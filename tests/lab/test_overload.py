@@ -79,6 +79,7 @@ def test_a_plan_that_asks_for_too_much_is_told_so(tmp_path: Path) -> None:
     assert [cell["verdicts"] for cell in json_of("show", str(run.path))["cells"]] == [{"unknown": 1}]
 
 
+@pytest.mark.soak
 def test_a_core_is_taken_away_in_the_middle_of_a_run(tmp_path: Path) -> None:
     """What ran before stays; what runs then is carried out, or says that the machine could not; nothing is lost."""
     plan, runs = tmp_path / "plan.toml", tmp_path / "runs"

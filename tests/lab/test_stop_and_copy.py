@@ -36,6 +36,7 @@ SILENT_S = 6.0
 """Longer than a monitor is waited for otherwise; 192 MiB take 8 s at 200 Mbit/s."""
 
 
+@pytest.mark.soak
 def test_a_long_stop_is_measured(tmp_path: Path) -> None:
     found = measure(only_trial(tmp_path, PLAN))
     pause, blackout = found["vm_pause_s"].value, found["network_blackout_s"].value

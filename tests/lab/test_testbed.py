@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import random
@@ -272,12 +271,6 @@ def test_down_keeps_the_state_and_up_goes_on_with_it_also_after_a_node_would_not
     assert "live_migration_downtime = 250" in call("shell", "compute", "sh", "-c", "cat /etc/nova/*.conf").stdout
 
 
-def chosen_by_commit() -> int:
-    """A moment, another for each commit."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
-    return random.Random(hashlib.sha256(head.encode()).hexdigest()).randrange(MOMENTS)
-
-
 def forget_snapshots() -> None:
     """The next `up` starts from the image. Waits for whoever copies one."""
     SNAPSHOTS.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -308,11 +301,6 @@ def hit(number: int) -> str:
     assert call("down", "--purge").returncode == 0
     assert traces() == []
     return f"{number:2}  killed after {after_s:4.1f} s, then up in {took_s:5.1f} s, purged without a trace"
-
-
-@pytest.mark.usefixtures("machine")
-def test_killed_at_a_moment_of_this_commit() -> None:
-    hit(chosen_by_commit())
 
 
 @pytest.mark.soak
