@@ -1,6 +1,6 @@
-"""Runs of the same plan on two labs, layer by layer: medians, as a table for documents.
+"""Runs of the same plan on several labs, layer by layer: medians, as a table for documents for each scenario.
 
-.venv/bin/python benchmarks/labs.py RUN RUN
+.venv/bin/python benchmarks/labs.py RUN RUN [RUN]
 """
 
 import sys
@@ -76,7 +76,7 @@ def shown(run: RunFolder, summary: Summary, scenario: str, figure: Figure) -> st
 
 
 def main() -> None:
-    runs = [RunFolder(Path(path)) for path in sys.argv[1:3]]
+    runs = [RunFolder(Path(path)) for path in sys.argv[1:]]
     summaries = [analyse(run) for run in runs]
     scenarios = list(dict.fromkeys(cell.factors.scenario for cell in summaries[0].cells))
     for summary in summaries:
@@ -84,12 +84,12 @@ def main() -> None:
         environment = summary.environment["environment"]
         print(f"{summary.lab}: {summary.accelerator}, QEMU {summary.qemu}, {environment['cpu']}, ", end="")
         print(f"{environment['cores']} cores; trials: {counts}")
-    print("| " + " | ".join(["", *(f"{name}: {item.lab}" for name in scenarios for item in summaries)]) + " |")
-    print("|---" * (1 + len(scenarios) * len(runs)) + "|")
-    both = list(zip(runs, summaries, strict=True))
-    for name, figure in ROWS.items():
-        values = [shown(run, summary, scenario, figure) for scenario in scenarios for run, summary in both]
-        print("| " + " | ".join([name, *values]) + " |")
+    for scenario in scenarios:
+        print("\n| " + " | ".join([scenario, *(summary.lab for summary in summaries)]) + " |")
+        print("|---" * (1 + len(runs)) + "|")
+        for name, figure in ROWS.items():
+            values = [shown(run, summary, scenario, figure) for run, summary in zip(runs, summaries, strict=True)]
+            print("| " + " | ".join([name, *values]) + " |")
 
 
 if __name__ == "__main__":
