@@ -1,8 +1,8 @@
 """The observer's effect: the same migration with all probes and with none, in interleaved pairs.
 
-    sudo .venv/bin/python benchmarks/observer.py [PAIRS [FAMILY ...]]
+    sudo .venv/bin/python benchmarks/observer.py [PAIRS [FAMILY ...] [libvirt]]
 
-Idle guest, over ipv4 by default; of two families each is asked half as often. For migration time, data and VM pause,
+Idle guest, over ipv4 by default; of two families each is asked half as often. On the lab qemu, unless libvirt is named. For migration time, data and VM pause,
 the median of the pair ratios (with / without) and its 90 % interval by order statistics. Goal: the upper end
 at most 1.03 for time and data, 1.10 for VM pause.
 """
@@ -26,12 +26,13 @@ from migrascope.study.plans import parse
 GOALS = {"migration_time_s": 1.03, "data_transferred_bytes": 1.03, "vm_pause_s": 1.10}
 
 
-def plan(pairs: int, families: Sequence[Family] = (FIRST,)) -> Plan:
+def plan(pairs: int, families: Sequence[Family] = (FIRST,), lab: str = "qemu") -> Plan:
     """Pairs of trials that differ in their probes alone; the seed shuffles each pair's order."""
     text = (Path(__file__).parent.parent / "examples/observer.toml").read_text(encoding="utf-8")
     made = parse(text, "observer")
     probes = made.probes.model_copy(update={"echo_rate": made.probes.echo_rate / len(families)})
-    return made.model_copy(update={"blocks": pairs, "families": list(families), "probes": probes})
+    on = made.lab.model_copy(update={"kind": lab})
+    return made.model_copy(update={"blocks": pairs, "families": list(families), "probes": probes, "lab": on})
 
 
 def figures(recording: Recording, keys: Iterable[str]) -> dict[str, float]:
@@ -79,4 +80,5 @@ def table(run: RunFolder) -> str:
 
 if __name__ == "__main__":
     over = [family for family in (FIRST, SECOND) if family in sys.argv[2:]] or [FIRST]
-    print(table(run_plan(plan(int(sys.argv[1]) if len(sys.argv) > 1 else 20, over))))
+    lab = "libvirt" if "libvirt" in sys.argv[2:] else "qemu"
+    print(table(run_plan(plan(int(sys.argv[1]) if len(sys.argv) > 1 else 20, over, lab))))

@@ -20,8 +20,9 @@ def test_the_meter_against_known_cuts(kept: Kept) -> None:
     kept.write(table)
 
 
-def test_the_observers_effect(kept: Kept) -> None:
-    table = observer.table(run_plan(observer.plan(pairs=20)))
+@pytest.mark.parametrize("lab", ["qemu", "libvirt"])
+def test_the_observers_effect(kept: Kept, lab: str) -> None:
+    table = observer.table(run_plan(observer.plan(pairs=20, lab=lab)))
     assert "missed" not in table, table
     kept.write(table)
 
