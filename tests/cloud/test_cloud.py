@@ -61,6 +61,7 @@ def test_pages_are_served_through_two_live_migrations(cloud: Cloud, server: Serv
 
 
 @pytest.mark.browser
+@pytest.mark.soak
 def test_an_administrator_migrates_in_horizon(cloud: Cloud, server: Server, tmp_path: Path) -> None:
     status = json_of("testbed", "status", "--name", cloud.testbed.name)
     auth = json.loads(Path(status["clouds_yaml"]).read_text(encoding="utf-8"))["clouds"]["migrascope"]["auth"]

@@ -106,6 +106,7 @@ async def test_two_guests_on_one_volume_are_two_copies(
     assert "two copies" in {said[w].verdict for w in ("liveness", "ledger, collector") if w in said}, said
 
 
+@pytest.mark.soak
 async def test_a_copy_of_an_older_state_is_a_forked_counter(
     up: tuple[QemuLab, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
