@@ -3,7 +3,7 @@ nowhere put back, by trial."""
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from migrascope.model.axes import Axes, Scenario
 from migrascope.model.plan import Plan
 from migrascope.model.storage import SHARED, Storage
 
+_TOGETHER = 2
+"""So many blocks share each network's testbed: a migration each way, for one that comes up."""
 HOSTS = ("host-a", "host-b")
 """The two hosts of a schedule; a lab has names of its own for them."""
 
@@ -162,16 +164,41 @@ def in_second_part(plan: Mapping[str, Any], factors: Factors) -> bool:
 
 
 def schedule(plan: Plan) -> list[TrialSpec]:
-    """All trials in running order; the same plan and seed give the same order."""
+    """All trials in running order; the same plan and seed give the same order. Where there are several networks, two
+    blocks run together, and in them the trials of one network."""
     shuffle = random.Random(plan.seed).shuffle
-    trials: list[TrialSpec] = []
     parts = [(blocks, _chosen(plan, axes)) for blocks, axes in plan.parts()]
-    for block in range(1, plan.blocks + 1):
-        order = list(dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed))
-        shuffle(order)
-        for factors in order:
+    networks = list(dict.fromkeys(cell.network for _, crossed in parts for cell in crossed))
+    together = _TOGETHER if len(networks) > 1 else 1
+    trials: list[TrialSpec] = []
+    for first in range(1, plan.blocks + 1, together):
+        orders: dict[int, list[Factors]] = {}
+        for block in range(first, min(first + together, plan.blocks + 1)):
+            orders[block] = list(
+                dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed)
+            )
+            shuffle(orders[block])
+        for block, factors in _by_network(orders, networks, shuffle) if together > 1 else _in_turn(orders):
             number = len(trials) + 1
             # A domain of others is where the trial before has left it.
             turn = number if plan.their_domain else block
             trials.append(TrialSpec(number, block, factors, *(HOSTS if turn % 2 else HOSTS[::-1])))
     return trials
+
+
+def _in_turn(orders: Mapping[int, list[Factors]]) -> Iterator[tuple[int, Factors]]:
+    return ((block, factors) for block, order in orders.items() for factors in order)
+
+
+def _by_network(
+    orders: Mapping[int, list[Factors]], networks: list[str], shuffle: Callable[[list[Any]], None]
+) -> Iterator[tuple[int, Factors]]:
+    """The blocks' trials by their networks, in random order; which block comes first is random in each network, so that
+    neither direction is always the one after a testbed has come up."""
+    shuffle(networks)
+    for network in networks:
+        blocks = list(orders)
+        shuffle(blocks)
+        for block, factors in _in_turn({block: orders[block] for block in blocks}):
+            if factors.network == network:
+                yield block, factors

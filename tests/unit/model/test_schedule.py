@@ -1,6 +1,7 @@
 """The order of trials: blocks that hold each cell once, shuffled by the seed, the direction alternating."""
 
 from collections import Counter
+from itertools import groupby
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +95,28 @@ def test_without_a_writer_its_set_and_pattern_make_no_cells() -> None:
         for vcpus in (1, 2)
         for writer in ((0.0, 0, "none"), (40e6, 2**27, "random"), (40e6, 2**27, "hot"))
     ]
+
+
+CLOUD = {"kind": "openstack"}
+
+
+@given(seed=st.integers(0, 2**32), blocks=st.integers(1, 7))
+def test_a_network_s_trials_of_two_blocks_come_together(seed: int, blocks: int) -> None:
+    """No more testbeds have to come up than for pairs of blocks."""
+    levels = ["agents-vlan", "agents-vxlan", "ovn-geneve"]
+    axes = {"network": levels, "downtime_limit": ["30ms", "300ms"]}
+    plan = Plan.model_validate({"lab": CLOUD, "blocks": blocks, "seed": seed, "axes": axes})
+    trials = schedule(plan)
+    for block in range(1, blocks + 1):
+        assert Counter(trial.factors for trial in trials if trial.block == block) == Counter(cells(plan))
+    for first in range(1, blocks + 1, 2):
+        pair = [trial for trial in trials if trial.block in (first, first + 1)]
+        assert [trial.number for trial in pair] == list(range(pair[0].number, pair[-1].number + 1))
+        stays = [network for network, _ in groupby(trial.factors.network for trial in pair)]
+        assert sorted(stays) == sorted(levels)
+
+
+def test_either_direction_follows_a_testbed_that_has_come_up() -> None:
+    made = {"lab": CLOUD, "blocks": 2, "axes": {"network": ["agents-vlan", "ovn-geneve"]}}
+    firsts = {schedule(Plan.model_validate(made | {"seed": seed}))[0].block for seed in range(20)}
+    assert firsts == {1, 2}
