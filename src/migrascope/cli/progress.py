@@ -90,7 +90,7 @@ class ConsoleProgress:
         self._done_here += 1
         trial = recording.trial
         took = time.monotonic() - self._trial_began
-        outcome = "ok" if trial.status == "ok" else f"{trial.status}: {trial.reason}"
+        outcome = "ok" if trial.status == "ok" else f"{trial.status}: {trial.briefly}"
         left = self._total - self._finished
         self._trial_began = time.monotonic()
         eta = f", {_minutes(self._left_s())} to go" if left else ""

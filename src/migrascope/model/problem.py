@@ -1,5 +1,8 @@
 """Errors that a user can act on: their message is shown as it is, without a traceback."""
 
+COMMAND_LINE = "\n  command: "
+"""What the command line of a program follows that failed, at the end of a message."""
+
 
 class Problem(Exception):
     """Something could not be carried out; the message names it and the next command. code: the exit code."""

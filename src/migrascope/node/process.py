@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrascope.model.problem import Problem
+from migrascope.model.problem import COMMAND_LINE, Problem
 from migrascope.node import sandbox
 from migrascope.node.namespace import Namespace
 from migrascope.node.paths import CACHE, STATE
@@ -84,7 +84,7 @@ class Process:
         code = self._child.returncode
         how = "runs" if code is None else f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with {code}"
         words = tail(self.log)
-        return f"{self.name} {how}" + (f": {words}" if words else "") + f"\n  command: {shlex.join(self.argv)}"
+        return f"{self.name} {how}" + (f": {words}" if words else "") + f"{COMMAND_LINE}{shlex.join(self.argv)}"
 
     async def ready(self, timeout_s: float) -> None:
         """Waits for the line "ready" on its standard output. ProcessError if it ends first or takes too long."""
@@ -196,7 +196,7 @@ async def run(
     try:
         output, errors = await asyncio.wait_for(child.communicate(stdin), timeout_s)
     except TimeoutError:
-        raise ProcessError(f"{name} took more than {timeout_s:g} s\n  command: {shlex.join(argv)}") from None
+        raise ProcessError(f"{name} took more than {timeout_s:g} s{COMMAND_LINE}{shlex.join(argv)}") from None
     finally:
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -205,5 +205,5 @@ async def run(
             await child.communicate()
     if child.returncode != 0:
         words = errors.decode(errors="replace").strip()
-        raise ProcessError(f"{name} failed with {child.returncode}: {words}\n  command: {shlex.join(argv)}")
+        raise ProcessError(f"{name} failed with {child.returncode}: {words}{COMMAND_LINE}{shlex.join(argv)}")
     return output.decode(errors="replace")

@@ -17,7 +17,7 @@ from migrascope.model.clock import WallClock
 from migrascope.model.events import Event
 from migrascope.model.family import FIRST, RECORDED_BY_FAMILY, SECOND, Family, source_of
 from migrascope.model.postcheck import PostCheck
-from migrascope.model.problem import Problem
+from migrascope.model.problem import COMMAND_LINE, Problem
 from migrascope.model.schedule import Factors
 from migrascope.model.tables import CONSTANTS, TABLES, Kind
 from migrascope.store.document import open_regular, read_object
@@ -67,6 +67,11 @@ class TrialFacts:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
     checksum: str = ""
+
+    @property
+    def briefly(self) -> str | None:
+        """The reason without the command line of a program that ended, which would fill a screen."""
+        return self.reason and self.reason.partition(COMMAND_LINE)[0]
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TrialFacts":

@@ -248,7 +248,7 @@ def trial(trial: TrialResult, shown: list[str], calibration: list[dict[str, Any]
         "factors": [factor_text(name, getattr(facts.factors, name)) for name in shown],
         "direction": f"{facts.source} → {facts.destination}",
         "status": facts.status,
-        "reason": facts.reason,
+        "reason": facts.briefly,
         "limited": {True: "yes", False: "no", None: "unknown"}[trial.limited],
         "verdict": trial.judgement,
         "signs": trial.shown.judgement if trial.shown is not None else None,

@@ -94,7 +94,7 @@ class _Trials:
                 continue
             trial = recording.trial
             values = (found[key] for key in ("migration_time_s", "vm_pause_s", "rounds"))
-            self._read[number] = Finished(number, trial.factors, trial.status, trial.reason, *values)
+            self._read[number] = Finished(number, trial.factors, trial.status, trial.briefly, *values)
             if past is not None:
                 self._pasts[number] = past
 
