@@ -38,6 +38,8 @@ CONFIG: Spec = {
         "orient": "bottom",
         "columns": 2,
         "labelLimit": 320,
+        # one below the other: side by side they are wider than half a page
+        "layout": {"bottom": {"direction": "vertical"}},
     },
     "text": {"color": "var(--ink)"},
 }
@@ -79,7 +81,7 @@ def scatter(summary: Summary, key: str, title: str, scale: float) -> Spec | None
         "$schema": SCHEMA,
         "description": f"Data transferred against {title}, one point for each of {len(rows)} trials",
         "width": "container",
-        "height": 260,
+        "height": 300,
         "autosize": {"type": "fit", "contains": "padding"},
         "data": {"values": rows},
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.85, "stroke": "var(--paper)"},
