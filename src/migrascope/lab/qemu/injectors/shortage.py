@@ -8,6 +8,9 @@ from migrascope.node.process import Process
 from migrascope.node.register import Register
 
 _MORE = 4 * 2**20
+_LOG_BYTES = 4096
+"""What a process that has no space may write of its log, which says why it ends. No volume's data lie so near the begin
+of its file."""
 
 
 class NoMemory:
@@ -34,8 +37,9 @@ class NoMemory:
 
 
 class NoSpace:
-    """A process may write to no file: what it serves is answered with "no space left on device". Of a volume's server,
-    QEMU then stops the guest (werror=enospc, its default); of a destination, the copy of the volume fails."""
+    """A process may write to no file beyond its first page: what it serves is answered with "no space left on device".
+    Of a volume's server, QEMU then stops the guest (werror=enospc, its default); of a destination, the copy of the
+    volume fails."""
 
     def __init__(self, pid: Callable[[], int | None]) -> None:
         """pid: of the process that writes; None where there is none any more."""
@@ -49,7 +53,7 @@ class NoSpace:
         return
 
     async def apply(self) -> str:
-        self._limit(1)
+        self._limit(_LOG_BYTES)
         return ""
 
     async def heal(self) -> None:
