@@ -10,7 +10,7 @@ import pytest
 from commandline import migrascope
 from theirhosts import A, B, TheirHosts, their_hosts
 
-from migrascope.lab.hosts import origin as origins
+from migrascope.lab.hosts import way as ways
 
 __all__ = ["their_hosts"]
 PLAN = """
@@ -41,7 +41,7 @@ def doctor(folder: Path, guest: str = NAMED, scenario: str = "online") -> tuple[
 
 
 def test_it_says_where_the_live_stream_will_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origins, "own_address", lambda towards: "127.0.0.1")
+    monkeypatch.setattr(ways, "own_address", lambda towards: "127.0.0.1")
     code, found = doctor(tmp_path)
     assert code == 0, found
     assert found["pool default on a"]["verdict"] == "pass"
@@ -51,7 +51,7 @@ def test_it_says_where_the_live_stream_will_come_from(tmp_path: Path, monkeypatc
 
 
 def test_a_port_that_is_taken_is_no_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origins, "own_address", lambda towards: "127.0.0.1")
+    monkeypatch.setattr(ways, "own_address", lambda towards: "127.0.0.1")
     with socket.create_server(("127.0.0.1", 18080)):
         code, found = doctor(tmp_path)
     assert code == 4

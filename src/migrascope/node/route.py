@@ -7,8 +7,9 @@ _ANY_PORT = 9
 
 
 def own_address(towards: str) -> str:
-    """The IPv4 address from which the kernel sends to another, in the calling thread's network namespace. OSError where
-    it has no way there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+    """The address from which the kernel sends to another of either family, in the calling thread's network namespace.
+    OSError where it has no way there."""
+    family = socket.AF_INET6 if ":" in towards else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as way:
         way.connect((towards, _ANY_PORT))
         return str(way.getsockname()[0])

@@ -71,7 +71,6 @@ def test_a_plan_for_a_guest_there_has_all_of_a_guest_and_nothing_of_the_links(tm
         (GUEST + AXES + 'link = ["100mbit"]\n', "axes.link: the links between hosts of others"),
         (GUEST + AXES + 'storage = ["shared", "copied"]\n', "axes.storage: a pool is shared, or each host has"),
         (GUEST + AXES + 'policy = ["tunnelled"]\n[policies.tunnelled]\ntunnelled = true\n', "libvirt.peer_to_peer"),
-        ('families = ["ipv4", "ipv6"]\n' + GUEST + AXES, "has an address of ipv4 alone"),
         ("[libvirt]\nmay_restart = true\n" + GUEST + AXES, "may_restart: it is of a domain of theirs"),
         (
             GUEST + AXES + 'disturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\n'

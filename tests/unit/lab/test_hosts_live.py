@@ -10,7 +10,7 @@ import pytest
 from migrascope.cli.main import app
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.hosts import guest as guests
-from migrascope.lab.hosts import origin as origins
+from migrascope.lab.hosts import way as ways
 from migrascope.lab.hosts.guest import GuestFiles, OurGuest, address_in, console_of
 from migrascope.lab.hosts.origin import origin_of
 from migrascope.lab.hosts.pair import Pair
@@ -47,7 +47,7 @@ def test_without_a_way_to_the_guest_there_is_no_origin(monkeypatch: pytest.Monke
     def none(towards: str) -> str:
         raise OSError(errno.ENETUNREACH, "Network is unreachable")
 
-    monkeypatch.setattr(origins, "own_address", none)
+    monkeypatch.setattr(ways, "own_address", none)
     with pytest.raises(Problem, match=r"no way from this machine to the guest, 192\.0\.2\.50: Network is unreachable"):
         origin_of(plan_of())
 
@@ -59,12 +59,12 @@ def test_a_plan_says_where_it_will_listen_and_for_whom(
         f'[lab]\nkind = "libvirt"\n[libvirt]\nhosts = {URIS}\n[libvirt.guest]\npool = "p"\nbridge = "b"\n'
         'address = "192.0.2.50/24"\n[axes]\nscenario = ["{}"]\n'
     )
-    monkeypatch.setattr(origins, "own_address", lambda towards: "192.0.2.7")
+    monkeypatch.setattr(ways, "own_address", lambda towards: "192.0.2.7")
     assert shown(tmp_path, text.replace("{}", "none"), capsys).count("listens") == 0
     found = shown(tmp_path, text.replace("{}", "relay"), capsys)
     assert f"listens meanwhile: 192.0.2.7:{ORIGIN_PORT} (the live stream" in found
     assert "for its guest alone" in found
-    monkeypatch.setattr(origins, "own_address", lambda towards: towards)
+    monkeypatch.setattr(ways, "own_address", lambda towards: towards)
     found = shown(tmp_path, text.replace("{}", "relay"), capsys)
     assert "missing here: 192.0.2.50 is this machine's own; libvirt.guest.address" in found
 
