@@ -30,6 +30,7 @@ from migrascope.model.schedule import Factors
 from migrascope.model.storage import COPIED
 from migrascope.node.process import Where, run
 from migrascope.node.process_spec import ProcessSpec
+from migrascope.node.route import on_our_link
 from migrascope.node.wait import WaitTimeout, wait_until
 
 _GONE_S = 60.0
@@ -138,11 +139,12 @@ class OurGuest(Placed):
 
     def watchers(self, interval_s: float) -> list[ProcessSpec]:
         """libvirt's events and statistics on both hosts, and QEMU's through it; with both families what this machine's
-        neighbour table has of it, too, which is something where it is on the same network."""
+        neighbour table has for it, too, where it is on the same network."""
         libvirt = self._pair.watcher(self.uuid, self._python, interval_s, monitor=True)
-        if not self._dual or not interval_s:
+        own = [self.address, self.address6]
+        if not self._dual or not interval_s or not any(on_our_link(address) for address in own):
             return [libvirt]
-        table = {"place": "client", "node": "client", "paths": [""], "addresses": [self.address, self.address6]}
+        table = {"place": "client", "node": "client", "paths": [""], "addresses": own}
         known = {"tables": [table]}
         return [libvirt, ProcessSpec("neighbours", "migrascope.probe.neighbour_state", "client", None, known)]
 
