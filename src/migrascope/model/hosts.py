@@ -61,6 +61,11 @@ class GuestPlan(Part):
         return [over[family] for family in families]
 
     @property
+    def own6(self) -> str:
+        """Its address of IPv6 as a program writes it, without the prefix length; empty where the plan names none."""
+        return reachable6(self.address6.partition("/")[0]) if self.address6 else ""
+
+    @property
     def origin_named(self) -> tuple[str, int]:
         """Address and port of the plan's origin; the address is empty where this machine chooses."""
         return endpoint(self.origin, ORIGIN_PORT) if self.origin else ("", ORIGIN_PORT)
@@ -104,7 +109,7 @@ class GuestPlan(Part):
             "one"
         )
         try:
-            address = ipaddress.IPv6Address(reachable6(self.address6.partition("/")[0]))
+            address = ipaddress.IPv6Address(self.own6)
             network = ipaddress.IPv6Interface(self.address6).network
         except ValueError:
             return wrong

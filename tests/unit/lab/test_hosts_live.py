@@ -235,7 +235,7 @@ async def test_without_a_router_it_says_who_could_help(tmp_path: Path) -> None:
 
 
 async def test_an_address_of_the_plan_s_is_not_waited_for(tmp_path: Path) -> None:
-    made = our_guest(tmp_path, plan_of(address6="2001:db8::50/64"), None, families=BOTH)
+    made = our_guest(tmp_path, plan_of(address6="2001:DB8:0::50/64"), None, families=BOTH)
     await made.start(0)
     assert (made.address, made.address6) == ("192.0.2.50", "2001:db8::50")
 

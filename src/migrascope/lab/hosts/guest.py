@@ -63,7 +63,7 @@ class OurGuest(Placed):
         self._pair, self._plan, self._pools, self._files = pair, plan, pools, files
         self._folder, self._python = folder, python
         self.spec, self.policy, self.host, self._began = spec, wanted, host, host
-        self.address, self.address6 = (text.partition("/")[0] for text in (plan.guest.address, plan.guest.address6))
+        self.address, self.address6 = plan.guest.address.partition("/")[0], plan.guest.own6
         self._dual = SECOND in families
         self._served = AsyncExitStack()
         self._unserved: Callable[[], str | None] = lambda: None

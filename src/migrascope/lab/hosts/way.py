@@ -32,4 +32,4 @@ def own_towards6(guest: str) -> str:
 
 def need_way6(guest: GuestPlan) -> None:
     """Problem where this machine has no way to the plan's address of IPv6."""
-    own_towards6(guest.address6.partition("/")[0])
+    own_towards6(guest.own6)
