@@ -142,7 +142,7 @@ def test_an_address_of_ipv6_to_which_no_way_leads_stops_the_run(
     assert six["remedy"] == f"ip route get 2001:db8::50, {LEAVE}"
     code, found = doctor(tmp_path, f'{NAMED}\naddress6 = "2001:db8::51/64"', "none", BOTH)
     assert code == 0
-    assert found["IPv6 address"]["found"] == "2001:db8::51: whether nobody has it is not asked"
+    assert found["IPv6 address"]["found"] == "2001:db8::51/64: whether nobody has it is not asked"
     assert "IPv6 address" not in doctor(tmp_path, scenario="none")[1]
 
 

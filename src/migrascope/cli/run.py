@@ -314,5 +314,5 @@ def plan(
     out.print(f"time: about {seconds / 60:.0f} min{as_in}; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
         out.print(f"listens meanwhile: {', '.join(listens)}", soft_wrap=True)
-    out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
+    out.print("missing here: " + ("; ".join(missing) if missing else "nothing"), markup=False, soft_wrap=True)
     return 0
