@@ -3,7 +3,7 @@ them."""
 
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from lab.machine import COMMAND
 from migrascope.lab.libvirt.image import LIBVIRT_HOST
 from migrascope.lab.libvirt.lab import LibvirtLab
 from migrascope.lab.qemu.topology import address
+from migrascope.model.family import FIRST, Family
 from migrascope.model.schedule import HOSTS
 from migrascope.node.image import root_image
 from migrascope.node.paths import CACHE, STATE
@@ -54,11 +55,12 @@ class Beside:
 
 
 @asynccontextmanager
-async def hosts_up(programs: Path) -> AsyncIterator[tuple[Beside, Images]]:
-    """Both, for the length of a with block. programs: an empty folder."""
+async def hosts_up(programs: Path, families: Sequence[Family] = (FIRST,)) -> AsyncIterator[tuple[Beside, Images]]:
+    """Both, for the length of a with block. programs: an empty folder. families: of the guests' network and of the
+    machine."""
     need_lab()
     images, root = await prepare(lambda text: None), await root_image(LIBVIRT_HOST)
-    up = LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={})
+    up = LibvirtLab.up(root, images.host_root, images.boot, wanted="auto", policies={}, families=families)
     async with up as lab, by_ssh(lab, root) as ssh:
         for host in lab._hosts.values():  # hosts of others show what they have
             await run("umount", host.command(["sh", "-c", "! mountpoint -q /dev/kvm || umount /dev/kvm"]), Where())

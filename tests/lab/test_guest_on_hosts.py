@@ -5,8 +5,8 @@ import json
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,14 +17,18 @@ import pytest_asyncio
 
 from lab.beside import ADDRESSES, Beside, hosts_up
 from lab.doors import by_tls
+from lab.router import advertising
 from migrascope.analysis.run import result_of
 from migrascope.guest.image import ROOT as GUEST_ROOT
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.libvirt.host import IMAGES
-from migrascope.lab.qemu.topology import BRIDGE, GATEWAY, address
+from migrascope.lab.qemu.topology import BRIDGE, GATEWAY, GATEWAY_6, address
 from migrascope.metrics.trial import measure
+from migrascope.model.family import FIRST, SECOND
 from migrascope.model.hosts import ORIGIN_PORT
 from migrascope.node.image import root_image
+from migrascope.node.link import give_ipv6
+from migrascope.node.namespace import index_of
 from migrascope.node.process import Where, running
 from migrascope.node.wait import wait_until
 from migrascope.store.recording import Recording
@@ -33,6 +37,8 @@ from migrascope.store.runfolder import RunFolder
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 OWN, SHARED = "own", "shared"
 GUEST, HERE = "10.0.4.101", address("client", "external")
+PREFIX_6 = GATEWAY_6.removesuffix("1")
+NAMED_6 = f'address6 = "{PREFIX_6}101/64"\ngateway6 = "{GATEWAY_6}"'
 NAMED = f'address = "{GUEST}/24"\ngateway = "{GATEWAY}"'
 LEASES = """
 start 10.0.4.150
@@ -47,6 +53,7 @@ pidfile {folder}/pid
 PLAN = """
 name = "guest-there"
 blocks = 1
+families = {families}
 [lab]
 kind = "libvirt"
 [libvirt]
@@ -64,8 +71,8 @@ storage = ["{storage}"]
 before = "2s"
 steady_limit = "3min"
 [visitors]
-new_rate = 2
-kept_rate = 2
+new_rate = {rate}
+kept_rate = {rate}
 viewers = 1
 """
 
@@ -75,13 +82,15 @@ class Theirs(Beside):
     """The hosts have a pool of each one's own, and one that they share."""
 
     def plan(
-        self, folder: Path, storage: str, way: str = "tcp", scenario: str = "offline", address: str = NAMED
-    ) -> None:
+        self, folder: Path, storage: str, way: str = "tcp", scenario: str = "offline", address: str = NAMED, *,
+        dual: bool = False,
+    ) -> None:  # fmt: skip
         """Writes the plan of a trial whose volume is in that storage, on hosts that are reached in that way. address:
-        the keys that say where the guest and its live stream are."""
+        the keys that say where the guest and its live stream are. dual: it has both families."""
         text = PLAN.format(
             hosts=json.dumps(self.uris[way]), addresses=json.dumps(ADDRESSES), bridge=BRIDGE, address=address,
             pool=SHARED if storage == "shared" else OWN, storage=storage, scenario=scenario,
+            families=json.dumps([FIRST, SECOND] if dual else [FIRST]), rate=1 if dual else 2,
         )  # fmt: skip
         (folder / "plan.toml").write_text(text)
 
@@ -108,6 +117,17 @@ class Theirs(Beside):
 
         return self.lab.topology.nodes[node].call(ask)
 
+    @contextmanager
+    def on_the_guests_network(self) -> Iterator[None]:
+        """The machine is, too, for the length of a with block."""
+        self.lab.topology.links["tenant"].attach("client", self.lab.client, "10.0.4.30/24")
+        try:
+            give_ipv6(self.lab.client, "tenant", f"{PREFIX_6}30")
+            yield
+        finally:
+            self.lab.client.configure(lambda routes: routes.link("del", index=index_of(routes, "tenant")))
+            del self.lab.topology.links["tenant"].ports["client"]
+
     @asynccontextmanager
     async def leasing(self, folder: Path) -> AsyncIterator[None]:
         """A DHCP server on the guests' network, for the length of a with block."""
@@ -122,7 +142,7 @@ class Theirs(Beside):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def theirs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theirs]:
-    async with hosts_up(tmp_path_factory.mktemp("bin")) as (beside, _):
+    async with hosts_up(tmp_path_factory.mktemp("bin"), (FIRST, SECOND)) as (beside, _):
         lab = beside.lab
         shared = lab.folder / "pool"
         shared.mkdir()
@@ -150,18 +170,29 @@ def trial(folder: Path) -> Recording:
     return found
 
 
+def over_both(recording: Recording) -> None:
+    """It was probed, asked and visited over each family, at all times but for the blackout."""
+    assert set(recording.table("liveness")["source"]) == {"liveness", "liveness-ipv6"}
+    found = measure(recording)
+    for key in ("network_blackout_ipv6_s", "network_blackout_ipv6_difference_s", "http_new_blackout_ipv6_s"):
+        assert found[key].value is not None, (key, found[key].reason)
+    lost = found["probe.loss_ipv6_ratio.before"].value
+    assert lost is not None
+    assert lost < 0.02
+
+
 @pytest.mark.parametrize(
-    ("storage", "way"),
+    ("storage", "way", "dual"),
     [
-        ("copied", "tcp"),
-        pytest.param("shared", "ssh", marks=pytest.mark.soak),
-        pytest.param("copied", "tls", marks=pytest.mark.soak),
+        ("copied", "tcp", True),
+        pytest.param("shared", "ssh", False, marks=pytest.mark.soak),
+        pytest.param("copied", "tls", False, marks=pytest.mark.soak),
     ],
 )
 async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
-    theirs: Theirs, tmp_path: Path, storage: str, way: str
+    theirs: Theirs, tmp_path: Path, storage: str, way: str, dual: bool
 ) -> None:
-    theirs.plan(tmp_path, storage, way)
+    theirs.plan(tmp_path, storage, way, address=f"{NAMED}\n{NAMED_6}" if dual else NAMED, dual=dual)
     asked = theirs.migrascope(tmp_path, "doctor", "plan.toml")
     assert asked.returncode == 0, asked.stdout + asked.stderr
     done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
@@ -178,10 +209,34 @@ async def test_a_guest_of_ours_is_measured_there_and_nothing_of_it_stays(
         "http_new_blackout_s",
     ):
         assert found[key].value is not None, (key, found[key].reason)
+    if dual:
+        over_both(recording)
+        why = found["client_neighbour.right_ipv6"].reason  # it is behind a router
+        assert why == "nobody looked into the neighbour table of the client"
     judged = result_of(recording).judgement
     assert judged.text == "not known: frames", judged  # the hosts' links are not ours to look at; all else is proved
     assert await theirs.there() == []
     assert theirs.migrascope(tmp_path, "clean", *theirs.hosts(way)).stdout.strip() == "nothing of ours is there"
+
+
+@pytest.mark.soak
+async def test_a_guest_that_makes_its_address_is_measured_over_both_from_its_own_network(
+    theirs: Theirs, tmp_path: Path
+) -> None:
+    theirs.plan(tmp_path, "copied", scenario="none", dual=True)
+    with theirs.on_the_guests_network():
+        async with advertising(theirs.lab.topology.fabric, "tenant", f"{PREFIX_6}/64"):
+            done = await asyncio.to_thread(theirs.migrascope, tmp_path, "run", "plan.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recording = trial(tmp_path)
+    over_both(recording)
+    first, made = sorted(set(recording.table("neighbour_state")["address"]))
+    assert first == GUEST
+    assert made.startswith(PREFIX_6.removesuffix(":"))
+    assert "ff:fe" in made  # of its MAC (RFC 4291, appendix A)
+    found = measure(recording)
+    assert (found["client_neighbour.right"].value, found["client_neighbour.right_ipv6"].value) == (1, 1)
+    assert await theirs.there() == []
 
 
 def streamed(recording: Recording) -> None:

@@ -15,7 +15,7 @@ from migrascope.model.family import SECOND
 from migrascope.model.hosts import HostsPlan, uris_in
 from migrascope.model.plan import LabPlan, Plan
 from migrascope.model.problem import Problem
-from migrascope.study.doctor.machine import Check, checks
+from migrascope.study.doctor.machine import Check, checks, ipv6
 from migrascope.study.plans import Options, load
 
 
@@ -45,9 +45,7 @@ def doctor(
     chosen = load(plan, Options(lab=lab, hosts=hosts, domain=domain, url=url)) if plan is not None else None
     if hosts is not None or (chosen is not None and chosen.libvirt.hosts):
         theirs = HostsPlan(hosts=uris_in(hosts or ""), domain=domain or "", url=url or "")
-        if chosen is None:
-            return _doctor_hosts(theirs, json)
-        return _doctor_hosts(chosen.libvirt, json, streamed=bool(chosen.streamed))
+        return _doctor_hosts(theirs if chosen is None else chosen.libvirt, chosen, json)
     found = checks(chosen or Plan(lab=LabPlan(kind=lab or "qemu")))
     ready = not any(check.blocks for check in found)
     if json:
@@ -58,12 +56,16 @@ def doctor(
     return 0 if ready else Problem.code
 
 
-def _doctor_hosts(theirs: HostsPlan, json: bool, *, streamed: bool = False) -> int:
+def _doctor_hosts(theirs: HostsPlan, plan: Plan | None, json: bool) -> int:
     import asyncio
 
     from migrascope.study.doctor.hosts import hosts_checks
 
-    found = asyncio.run(hosts_checks(theirs, streamed=streamed))
+    if plan is None:
+        found = asyncio.run(hosts_checks(theirs))
+    else:
+        asked = hosts_checks(theirs, streamed=bool(plan.streamed), families=plan.families)
+        found = [*ipv6(plan), *asyncio.run(asked)]
     ready = not any(check.blocks for check in found)
     if json:
         print_json({"schema": 1, "ready": ready, "checks": [asdict(check) for check in found]})

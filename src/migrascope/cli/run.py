@@ -19,6 +19,7 @@ from migrascope.cli.progress import ConsoleProgress
 from migrascope.cli.results import interrupted, table_and_report
 from migrascope.cli.window import Window, on_terminal
 from migrascope.lab.hosts.origin import origin_of
+from migrascope.lab.hosts.way import need_way6
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem, RunStops, UsageProblem
 from migrascope.model.schedule import TrialSpec, in_second_part, schedule
@@ -58,13 +59,27 @@ def need_lab(plan: Plan) -> None:
 def _missing(plan: Plan) -> list[str]:
     if plan.embedded:
         return problems_of(plan)
-    if plan.libvirt.guest is not None and plan.streamed:
-        try:
-            origin_of(plan.libvirt.guest)
-        except Problem as error:
-            return [str(error).replace("\n  next: ", "; ")]
     on_testbed = plan.lab.kind == "openstack" and not plan.cloud.name
-    return blocking([*browser(plan), *ipv6(plan)]) + (disturbances.problems_of(plan) if on_testbed else [])
+    without = [words.replace("\n  next: ", "; ") for words in _no_way(plan)]
+    return blocking([*browser(plan), *ipv6(plan)]) + without + (disturbances.problems_of(plan) if on_testbed else [])
+
+
+def _no_way(plan: Plan) -> Iterator[str]:
+    """Why this machine is out of reach of a guest on hosts of others, or that out of its reach, as far as can be known
+    before it is there."""
+    guest = plan.libvirt.guest
+    if guest is None:
+        return
+    if plan.streamed:
+        try:
+            origin_of(guest)
+        except Problem as error:
+            yield str(error)
+    if guest.address6:
+        try:
+            need_way6(guest)
+        except Problem as error:
+            yield str(error)
 
 
 def _listens(plan: Plan) -> list[str]:
@@ -185,7 +200,8 @@ async def _on_hosts(plan: Plan, progress: ConsoleProgress) -> Plan:
     from migrascope.study.observation.observed import with_their_domain
 
     progress.waiting("asking both hosts")
-    missing = blocking(await hosts_checks(plan.libvirt, streamed=bool(plan.streamed)))
+    asked = await hosts_checks(plan.libvirt, streamed=bool(plan.streamed), families=plan.families)
+    missing = blocking([*ipv6(plan), *asked])
     if missing:
         raise Problem("the plan cannot be run on these hosts:\n  " + "\n  ".join(missing))
     if not plan.their_domain:
@@ -298,5 +314,5 @@ def plan(
     out.print(f"time: about {seconds / 60:.0f} min{as_in}; disk: about {human(size, 'B')} of {human(free, 'B')} free")
     if listens:
         out.print(f"listens meanwhile: {', '.join(listens)}", soft_wrap=True)
-    out.print("missing here: " + ("; ".join(missing) if missing else "nothing"))
+    out.print("missing here: " + ("; ".join(missing) if missing else "nothing"), markup=False, soft_wrap=True)
     return 0

@@ -99,7 +99,8 @@ class GuestImage:
 
 def kernel_line(addresses: Sequence[tuple[str, str]], origin: str) -> str:
     """The guest's kernel command line. addresses: of IPv4, and of IPv6 where it has one, each with its prefix length
-    and beside it that of its router; "lease" for one by DHCP. origin: the address of the live stream, with its port
+    and beside it that of its router; "lease" for one by DHCP, and of IPv6 "advertised" for one that the guest makes of
+    what a router advertises. origin: the address of the live stream, with its port
     where that is not 80."""
     given = [
         f"ms.{name}{family}={value}"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from migrascope.model.axes import Axes
-from migrascope.model.family import FIRST
+from migrascope.model.family import FIRST, SECOND
 
 if TYPE_CHECKING:
     from migrascope.model.plan import Plan
@@ -27,6 +27,11 @@ def _of_their_domain(plan: "Plan") -> str | None:
             "libvirt.hosts: of a domain of others there is no capture, no stamp_rate and no viewer, and visits are "
             "numbers"
         )
+    if plan.families != [FIRST]:
+        return (
+            "families: a domain of others is measured at the address of its page alone, of whichever family that is; "
+            f"leave {SECOND} out"
+        )
     theirs = {name: levels for name, levels in plan.axes if name not in OF_MIGRATION}
     plain = dict(Axes(scenario=["none"]))
     changed = [name for name, levels in theirs.items() if levels != plain[name]] + ["also"] * bool(plan.also)
@@ -36,13 +41,16 @@ def _of_their_domain(plan: "Plan") -> str | None:
 
 
 def _of_our_guest(plan: "Plan") -> str | None:
-    if plan.families != [FIRST]:
-        return f"families: a guest of ours on hosts of others has an address of {FIRST} alone; leave the other out"
     if any(axes.link != Axes().link for _, axes in plan.parts()):
         return "axes.link: the links between hosts of others stay as they are; leave it out"
     if len(plan.axes.storage) > 1:
         return "axes.storage: a pool is shared, or each host has one of its own: one level, or two plans"
     guest = plan.libvirt.guest
+    if guest is not None and guest.address6 and SECOND not in plan.families:
+        return (
+            f'libvirt.guest.address6: the plan measures {FIRST} alone: families = ["{FIRST}", "{SECOND}"], or leave it '
+            "out"
+        )
     if guest is not None and plan.streamed and not guest.address and not guest.origin:
         return (
             f"libvirt.guest.origin: {', '.join(plan.streamed)} need it where the guest has its address by DHCP: the "

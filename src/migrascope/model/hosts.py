@@ -3,11 +3,20 @@ brings up none."""
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from migrascope.model.address import OptionalAddress, OptionalEndpoint, endpoint, reachable
+from migrascope.model.address import (
+    OptionalAddress,
+    OptionalEndpoint,
+    OptionalRouter6,
+    endpoint,
+    reachable,
+    reachable6,
+)
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.name import ForeignName, OptionalForeignName
 from migrascope.model.observed import url_problem
 from migrascope.model.quantity import Part
@@ -29,6 +38,8 @@ class GuestPlan(Part):
     of each host's own, as axes.storage says. bridge, network: what its interface joins on both hosts: a bridge, or one
     of libvirt's networks; one of them. address: its IPv4 address with the prefix length, which nobody else has; empty:
     what a DHCP server of that network gives it. gateway: its router's, empty where this machine is on the same network.
+    address6, gateway6: the same of IPv6, where the plan's families have it; address6 is empty where the guest makes its
+    own of what a router advertises, and gateway6 where none is wanted but one that advertises itself.
     origin: address (IPv4) and, after a colon, port of this machine where the guest fetches the live stream; empty: the
     address with which this machine reaches the guest."""
 
@@ -37,12 +48,22 @@ class GuestPlan(Part):
     network: OptionalForeignName = ""
     address: str = ""
     gateway: OptionalAddress = ""
+    address6: str = ""
+    gateway6: OptionalRouter6 = ""
     origin: OptionalEndpoint = ""
 
+    def addressing(self, families: Sequence[Family]) -> list[tuple[str, str]]:
+        """Its address and its router's as its kernel line has them, over each of these families."""
+        over: dict[Family, tuple[str, str]] = {
+            FIRST: (self.address, self.gateway) if self.address else ("lease", ""),
+            SECOND: (self.address6, self.gateway6) if self.address6 else ("advertised", ""),
+        }
+        return [over[family] for family in families]
+
     @property
-    def addressing(self) -> tuple[str, str]:
-        """Its address and its router's as its kernel line has them."""
-        return (self.address, self.gateway) if self.address else ("lease", "")
+    def own6(self) -> str:
+        """Its address of IPv6 as a program writes it, without the prefix length; empty where the plan names none."""
+        return reachable6(self.address6.partition("/")[0]) if self.address6 else ""
 
     @property
     def origin_named(self) -> tuple[str, int]:
@@ -58,6 +79,9 @@ class GuestPlan(Part):
         """Why no guest can be made by it, or None."""
         if bool(self.bridge) == bool(self.network):
             return "bridge: a bridge or a network of libvirt's is wanted, one of them"
+        return self._problem_of_first() or self._problem_of_second()
+
+    def _problem_of_first(self) -> str | None:
         if not self.address:
             return "gateway: it comes with the address, by DHCP; leave it out" if self.gateway else None
         wrong = (
@@ -75,6 +99,28 @@ class GuestPlan(Part):
         if str(address) == self.origin_named[0]:
             return f"origin: {address} is the guest's own address; one of this machine's is wanted"
         return None
+
+    def _problem_of_second(self) -> str | None:
+        if not self.address6:
+            remedy = "name address6, too, or leave it out: a router that advertises addresses advertises itself"
+            return f"gateway6: it is of an address of the plan's; {remedy}" if self.gateway6 else None
+        wrong = (
+            f"address6: {self.address6!r} is no machine's IPv6 address with its prefix length, as 2001:db8::50/64 is "
+            "one"
+        )
+        try:
+            address = ipaddress.IPv6Address(self.own6)
+            network = ipaddress.IPv6Interface(self.address6).network
+        except ValueError:
+            return wrong
+        if network.prefixlen > 126 or address == network[0]:
+            return wrong
+        if not self.gateway6:
+            return None
+        router = ipaddress.IPv6Address(self.gateway6)
+        if router in network or router.is_link_local:
+            return None
+        return f"gateway6: {router} is neither in the network of {self.address6} nor an address of its link"
 
 
 class HostsPlan(Part):

@@ -14,6 +14,10 @@ class RunStops(Problem):
     """What every later trial would meet, too: no trial is sealed with it, the run ends, and can be resumed."""
 
 
+class NotThere(Problem):
+    """What a trial needs of the network around it, and does not get: an address, an answer, the live stream."""
+
+
 class UsageProblem(Problem):
     """A command or a plan that asks for what there is not."""
 

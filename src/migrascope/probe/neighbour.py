@@ -16,12 +16,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from migrascope.node.program import Program
+from migrascope.node.route import link_of
 from migrascope.probe.bpf import EQUAL, LOAD_HALF, assembled, attach, icmp6
 from migrascope.probe.stamped import Arrival, arrivals, stamp
 from migrascope.store.spool import Spool
@@ -36,7 +37,6 @@ _ETH_P_ALL, _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 3, 263, 23
 _ARP, _RARP, _IPV6 = 0x0806, 0x8035, 0x86DD
 _ICMP6, _ADVERTISEMENT, _SOLICITED, _TARGET_ADDRESS = 58, 136, 0x40, 2
 _HEADER, _HEADER_6 = 14, 40
-_LOOPBACK, _NOARP = 0x8, 0x80  # IFF_LOOPBACK, IFF_NOARP (linux/if.h)
 _KNOWN = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # NUD_REACHABLE, STALE, DELAY, PROBE, PERMANENT (linux/neighbour.h)
 ELSEWHERE = "it is not on this link, where its MAC would show"
 
@@ -150,23 +150,6 @@ class _Machine:
         """Records an announcement, where it is of this machine."""
         if announced.address == self.address or (not announced.address and announced.mac in self.macs):
             self.spool.add(announced.how, announced.mac, "", arrival.wall_ns, arrival.read_ns)
-
-
-def link_of(routes: IPRoute, address: str) -> tuple[int, str] | None:
-    """Index and name of the interface on whose link the address is; None where it is behind a router, is this
-    machine's own, or the link has no MACs."""
-    plain, _, scope = address.partition("%")
-    given: dict[str, Any] = {"dst": plain, "family": socket.AF_INET6 if ":" in plain else socket.AF_INET}
-    if scope:
-        given["oif"] = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
-    found = next(iter(routes.route("get", **given)), None)
-    if found is None or any(found.get_attr(name) for name in ("RTA_GATEWAY", "RTA_VIA")):
-        return None
-    index = found.get_attr("RTA_OIF")
-    link = next(iter(routes.get_links(index)))
-    if link["flags"] & (_LOOPBACK | _NOARP):
-        return None
-    return index, str(link.get_attr("IFLA_IFNAME"))
 
 
 def neighbours(routes: IPRoute) -> dict[tuple[int, str], str]:

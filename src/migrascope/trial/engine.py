@@ -11,12 +11,12 @@ from migrascope.lab.contract import Lab, NotConverged
 from migrascope.lab.disturbable import Healable, Rescuable
 from migrascope.lab.runtime import Runtime
 from migrascope.model.plan import Plan
-from migrascope.model.problem import Problem, RunStops
+from migrascope.model.problem import NotThere, Problem, RunStops
 from migrascope.model.schedule import TrialSpec
 from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.recording import TrialFacts
 from migrascope.trial.after_failure import failed, healed, rescue, to_its_end
-from migrascope.trial.parts import ORDER, NoStream, Trial, TrialFailed
+from migrascope.trial.parts import ORDER, Trial, TrialFailed
 from migrascope.trial.post_checks import Proof, failures, prove
 from migrascope.trial.runtime import MACHINE
 from migrascope.trial.sampling import sample
@@ -43,7 +43,8 @@ class TrialEngine:
 
     async def run(self, spec: TrialSpec, opened: Path) -> TrialFacts:
         """Runs one trial into its open folder. A trial that fails gives its facts with the reason, and no exception but
-        RunStops where a live stream does not come that never came to this page there: it would in no other trial.
+        RunStops where an address, an answer or a live stream does not come that never came there: it would in no other
+        trial.
 
         Whatever happens, and at a cancellation too, the instance and every process of the trial are gone afterwards.
         """
@@ -54,12 +55,12 @@ class TrialEngine:
             spec.factors.probes == "all", self._say, facts.facts, lab, spec.factors, facts.source, facts.destination,
             facts.settings,
         )  # fmt: skip
-        return await to_its_end(trial, facts, self._run_with_stream)
+        return await to_its_end(trial, facts, self._run_or_stop)
 
-    async def _run_with_stream(self, trial: Trial, facts: TrialFacts) -> TrialFacts:
+    async def _run_or_stop(self, trial: Trial, facts: TrialFacts) -> TrialFacts:
         try:
             return await self._run(trial, facts)
-        except NoStream as error:
+        except NotThere as error:
             if (trial.factors.scenario, trial.source) in self._came:
                 raise
             raise RunStops(str(error)) from error

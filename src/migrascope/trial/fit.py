@@ -19,7 +19,7 @@ from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import wait_until
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.store.spool import Follower
-from migrascope.trial.parts import Trial, instance, ledger, live_stream, memory, observers, reflector
+from migrascope.trial.parts import Trial, instance, ledger, live_stream, memory, observers, reflector, second_family
 from migrascope.trial.processes import Processes
 from migrascope.trial.programs import agent_url, process_specs
 from migrascope.trial.runtime import MACHINE
@@ -100,7 +100,8 @@ class Fit:
             lab.hosts[0], "", {},
         )  # fmt: skip
         try:
-            async with arranged(trial, (instance, live_stream, memory, programs, reflector, observers, ledger)):
+            parts = (instance, second_family, live_stream, memory, programs, reflector, observers, ledger)
+            async with arranged(trial, parts):
                 return await self._search(trial)
         finally:
             with contextlib.suppress(NotRemoved):  # the lab's folder goes with the lab

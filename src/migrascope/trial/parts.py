@@ -11,9 +11,9 @@ from migrascope.lab.steering import Steered, Steering
 from migrascope.model import stamp
 from migrascope.model.clock import mono_s
 from migrascope.model.disturbance import Disturbance
-from migrascope.model.family import FIRST, Family
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.plan import EchoKind
-from migrascope.model.problem import Problem
+from migrascope.model.problem import NotThere, Problem
 from migrascope.model.schedule import Factors
 from migrascope.node.process_spec import ProcessSpec
 from migrascope.node.wait import WaitTimeout, wait_until
@@ -30,6 +30,9 @@ _WRITER_READY_S = 60.0
 _REFLECTOR_READY_S = 30.0
 _STREAM_S, _STREAM_ANSWER_S, _STREAM_AGAIN_S = 15.0, 5.0, 0.5
 _PLAYLIST = b"#EXTM3U"
+_OVER_SECOND_S, _OVER_SECOND_AGAIN_S = 15.0, 0.2
+"""Maximum time for a guest that answers over the first family to do so over the second; its kernel tries an address for
+duplicates for 1 to 2 s, while the guest boots."""
 _NO_STREAM = {
     "403": "the origin refuses the guest: its packets come there from another address than its own, by NAT on the way",
     "502": "the guest's connection to the origin is refused",
@@ -42,7 +45,12 @@ class TrialFailed(Problem):
     """A trial that cannot go on; the message is its reason."""
 
 
-class NoStream(Problem):
+class NoAnswer(NotThere):
+    """A guest that does not answer over one of the plan's families; the message says what is known, and what would
+    help."""
+
+
+class NoStream(NotThere):
     """A live stream that does not come to its viewers; the message says what is known, and the next command."""
 
 
@@ -95,6 +103,43 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
         yield
     finally:
         await made.destroy()
+
+
+@asynccontextmanager
+async def second_family(trial: Trial) -> AsyncIterator[None]:
+    """The guest answers over the second family, too, where the plan has it. NoAnswer where it does not, for nothing
+    would become steady, and nothing say why."""
+    if SECOND in trial.plan.families:
+        answer = "none"
+        agent = AgentClient(agent_url(address_over(trial.instance, SECOND)), trial.client, trial.runtime)
+
+        async def answers() -> bool:
+            nonlocal answer
+            trial.check()
+            try:
+                await agent.ask("/ready", timeout_s=1.0)
+            except OSError as error:
+                answer = str(error)
+                return False
+            return True
+
+        try:
+            await wait_until(answers, _OVER_SECOND_S, f"the guest answers over {SECOND}", _OVER_SECOND_AGAIN_S)
+        except WaitTimeout:
+            raise NoAnswer(_without_second(trial, answer)) from None
+    yield
+
+
+def _without_second(trial: Trial, answer: str) -> str:
+    """What is known of a guest without an answer over the second family, and the next command."""
+    first, second = (address_over(trial.instance, family) for family in (FIRST, SECOND))
+    named = trial.plan.libvirt.guest is not None and trial.plan.libvirt.guest.address6
+    keys = ", or in the plan other libvirt.guest.address6 (nobody else's) and gateway6 (the way back)" if named else ""
+    return (
+        f"the guest on {trial.source} does not answer over {SECOND}, at {second}, for {_OVER_SECOND_S:g} s: {answer}; "
+        f"over {FIRST}, at {first}, it does\n"
+        f"  next: let ICMPv6 and TCP through every firewall on the way{keys}, or leave {SECOND} out of families"
+    )
 
 
 @asynccontextmanager
@@ -269,8 +314,8 @@ async def _works(guest: AgentClient, path: str, limit_s: float, who: str, does: 
 
 
 ORDER: tuple[Part[Trial], ...] = (
-    instance, live_stream, settings, memory, writer, incarnation, programs, reflector, observers, load_watch, ledger,
-    machine, disturbance,
+    instance, second_family, live_stream, settings, memory, writer, incarnation, programs, reflector, observers,
+    load_watch, ledger, machine, disturbance,
 )  # fmt: skip
 """A whole trial. Load in the guest comes before the probes, since it takes long to begin; the disturbance comes last,
 and goes first, since it must be healed whatever else fails."""

@@ -19,7 +19,7 @@ AGENT_PORT = 8080
 
 def agent_url(address: str) -> str:
     """Where the agent of the guest at an address is asked."""
-    return f"http://{address}:{AGENT_PORT}"
+    return f"http://{host_of(address)}:{AGENT_PORT}"
 
 
 def process_specs(

@@ -1,10 +1,11 @@
 """Stands for libvirt's module: two hosts whose state is a JSON file, which every process that plays a client shares.
 
 The file (FAKE_LIBVIRT): hosts ({URI: {name, uuid, refuses: words, read_only, pools: {name: bytes free}, networks:
-{name: active}, leases: names of those with a DHCP server}}), domain ({name, uuid, xml, persistent}), states ({host:
-virDomainState}), limits ({host: ms}), job ({host, began: wall s} or null), events ([host, name, wall ns, details]),
-asked (names of calls and flags), migrates_s, fails (words), unheard (words), dirty ({rates: MiB/s by period, refuses:
-words, rss: KiB, busy: processors, period: s that were asked for last, looks: at what came of it}).
+{name: active}, leases: names of those with a DHCP server, ipv6: {name: slaac or dhcp, as addresses of it come}}}),
+domain ({name, uuid, xml, persistent}), states ({host: virDomainState}), limits ({host: ms}), job ({host, began: wall s}
+or null), events ([host, name, wall ns, details]), asked (names of calls and flags), migrates_s, fails (words), unheard
+(words), dirty ({rates: MiB/s by period, refuses: words, rss: KiB, busy: processors, period: s that were asked for last,
+looks: at what came of it}).
 """
 
 import contextlib
@@ -142,7 +143,8 @@ class Connection:
     def networkLookupByName(self, name: str) -> "Network":
         if name not in self._host.get("networks", {}):
             raise libvirtError(f"Network not found: no network with matching name '{name}'")
-        return Network(self._host["networks"][name], leases=name in self._host.get("leases", []))
+        leases, ipv6 = name in self._host.get("leases", []), self._host.get("ipv6", {}).get(name, "")
+        return Network(self._host["networks"][name], leases=leases, ipv6=ipv6)
 
     def storagePoolLookupByName(self, name: str) -> "Pool":
         if name not in self._host.get("pools", {}):
@@ -168,14 +170,16 @@ class Connection:
 
 
 class Network:
-    def __init__(self, active: int, *, leases: bool) -> None:
-        self._active, self._leases = active, leases
+    def __init__(self, active: int, *, leases: bool, ipv6: str) -> None:
+        self._active, self._leases, self._ipv6 = active, leases, ipv6
 
     def isActive(self) -> int:
         return self._active
 
     def XMLDesc(self, _flags: int) -> str:
-        return f"<network><ip address='192.0.2.1'>{'<dhcp/>' if self._leases else ''}</ip></network>"
+        dhcp = {"dhcp": "<dhcp/>"}.get(self._ipv6, "")
+        second = f"<ip family='ipv6' address='2001:db8::1' prefix='64'>{dhcp}</ip>" if self._ipv6 else ""
+        return f"<network><ip address='192.0.2.1'>{'<dhcp/>' if self._leases else ''}</ip>{second}</network>"
 
 
 class Pool:

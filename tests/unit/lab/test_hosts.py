@@ -86,6 +86,7 @@ def test_a_plan_for_them_says_what_is_sent_and_reads_back() -> None:
     [
         ('[axes]\nscenario = ["offline"]\n', "axes.scenario: of a domain of others only policy and downtime_limit"),
         ('[axes]\nmemory = ["2GiB"]\n', "axes.memory: of a domain of others"),
+        ('families = ["ipv4", "ipv6"]\n', "families: a domain of others is measured at the address of its page alone"),
         ("[visitors]\nviewers = 1\n", "no viewer"),
         ("[capture]\nenabled = true\n", "there is no capture"),
         ('[observed]\ncommand = ["reboot"]\n', "observed.command: libvirt migrates the domain"),

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from migrascope.guest.image import kernel_line
 from migrascope.lab.boot_image import BootImage
 from migrascope.lab.hosts import marks
 from migrascope.lab.hosts.lab import HostsLab, Live
@@ -31,6 +32,8 @@ address = "192.0.2.50/24"
 gateway = "192.0.2.1"
 """
 LEASED = "".join(line for line in GUEST.splitlines(keepends=True) if not line.startswith(("address", "gateway")))
+DUAL = 'families = ["ipv4", "ipv6"]\n'
+SIX = f'{GUEST}address6 = "2001:db8::50/64"\ngateway6 = "2001:db8::1"\n'
 AXES = '[axes]\nscenario = ["none"]\n'
 OURS, RUN, OTHERS = "migrascope-0123456789ab", "ms0a1b2c", "migrascope-ba9876543210"
 
@@ -71,7 +74,17 @@ def test_a_plan_for_a_guest_there_has_all_of_a_guest_and_nothing_of_the_links(tm
         (GUEST + AXES + 'link = ["100mbit"]\n', "axes.link: the links between hosts of others"),
         (GUEST + AXES + 'storage = ["shared", "copied"]\n', "axes.storage: a pool is shared, or each host has"),
         (GUEST + AXES + 'policy = ["tunnelled"]\n[policies.tunnelled]\ntunnelled = true\n', "libvirt.peer_to_peer"),
-        ('families = ["ipv4", "ipv6"]\n' + GUEST + AXES, "has an address of ipv4 alone"),
+        (SIX + AXES, 'address6: the plan measures ipv4 alone: families = \\["ipv4", "ipv6"\\], or leave it out'),
+        (DUAL + SIX.replace("::50/64", "::50") + AXES, "no machine's IPv6 address with its prefix"),
+        (DUAL + SIX.replace("2001:db8::50", "2001:db8::") + AXES, "no machine's IPv6 address with its prefix"),
+        (DUAL + SIX.replace("2001:db8::50", "fe80::50") + AXES, "no machine's IPv6 address with its prefix"),
+        (DUAL + SIX.replace("2001:db8::50", "ff02::50") + AXES, "no machine's IPv6 address with its prefix"),
+        (DUAL + SIX.replace("2001:db8::50", "2001:db8::50%a b") + AXES, "no machine's IPv6 address with its prefix"),
+        (DUAL + SIX.replace("2001:db8::50/64", "192.0.2.51/24") + AXES, "no machine's IPv6 address with its prefix"),
+        (DUAL + SIX.replace("2001:db8::1", "2001:db8:1::1") + AXES, "gateway6: 2001:db8:1::1 is neither in"),
+        (DUAL + SIX.replace("2001:db8::1", "fe80::1%eth0") + AXES, "names a zone"),
+        (DUAL + SIX.replace("2001:db8::1", "192.0.2.1") + AXES, "no IPv6 address"),
+        (DUAL + SIX.replace('address6 = "2001:db8::50/64"\n', "") + AXES, "gateway6: it is of an address"),
         ("[libvirt]\nmay_restart = true\n" + GUEST + AXES, "may_restart: it is of a domain of theirs"),
         (
             GUEST + AXES + 'disturbance = ["cut"]\n[[disturbance]]\nname = "cut"\nkind = "link-down"\n'
@@ -88,10 +101,27 @@ def test_what_is_not_there_is_refused(tmp_path: Path, text: str, words: str) -> 
 def test_a_plan_with_the_live_stream_says_where_it_may_come_from(tmp_path: Path) -> None:
     online = '[axes]\nscenario = ["online", "relay"]\n'
     guest = plan_of(tmp_path, f'{LEASED}origin = "192.0.2.9:8080"\n{online}').libvirt.guest
-    assert (guest.addressing, guest.origin_named) == (("lease", ""), ("192.0.2.9", 8080))
+    assert (guest.addressing(["ipv4"]), guest.origin_named) == ([("lease", "")], ("192.0.2.9", 8080))
     guest = plan_of(tmp_path, GUEST + online).libvirt.guest
-    assert (guest.addressing, guest.origin_named) == (("192.0.2.50/24", "192.0.2.1"), ("", ORIGIN_PORT))
+    assert (guest.addressing(["ipv4"]), guest.origin_named) == ([("192.0.2.50/24", "192.0.2.1")], ("", ORIGIN_PORT))
     assert plan_of(tmp_path, LEASED + AXES).libvirt.guest.address == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        (SIX, "ms.address6=2001:db8::50/64 ms.gateway6=2001:db8::1"),
+        (SIX.replace('"2001:db8::1"', '"FE80::1"'), "ms.address6=2001:db8::50/64 ms.gateway6=fe80::1"),
+        (SIX.replace('gateway6 = "2001:db8::1"\n', ""), "ms.address6=2001:db8::50/64 ms.gateway6="),
+        (GUEST, "ms.address6=advertised ms.gateway6="),
+    ],
+)
+def test_over_ipv6_it_has_the_plan_s_address_or_makes_its_own(tmp_path: Path, text: str, second: str) -> None:
+    plan = plan_of(tmp_path, DUAL + text + AXES)
+    assert plan.families == ["ipv4", "ipv6"]
+    assert parse(text_of(plan), "") == plan
+    line = kernel_line(plan.libvirt.guest.addressing(plan.families), "192.0.2.9")
+    assert f"ms.address=192.0.2.50/24 ms.gateway=192.0.2.1 {second} ms.origin=192.0.2.9" in line
 
 
 def test_load_in_the_guest_goes_there_too(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from migrascope.lab.libvirt.connection import LibvirtError
 from migrascope.lab.libvirt.domain import DomainSpec
 from migrascope.lab.qemu.volume import convert
 from migrascope.model.axes import STREAMED
+from migrascope.model.family import FIRST, Family
 from migrascope.model.hosts import HostsPlan
 from migrascope.model.policy import Policy
 from migrascope.model.problem import Problem
@@ -33,7 +34,7 @@ _PROOF_BYTES = 2**28
 @dataclass(frozen=True)
 class Live:
     """How guests come to the network's services. origin: where the live stream comes from, as a URL has it; empty where
-    the plan has none. serve: has it served. lease_s: how long an address by DHCP is waited for."""
+    the plan has none. serve: has it served. lease_s: how long an address is waited for that the plan does not name."""
 
     origin: str
     serve: Serve
@@ -48,13 +49,14 @@ class HostsLab:
     def __init__(
         self, pair: Pair, plan: HostsPlan, pools: Mapping[str, Pool], register: Register, boot: BootImage,
         files: GuestFiles, storage: Storage, policies: Mapping[str, Policy], python: str, facts: dict[str, Any],
-        live: "Live",
+        live: "Live", families: Sequence[Family],
     ) -> None:  # fmt: skip
-        """pools: by host. boot: with the kernel and the initramfs where the hosts have them."""
+        """pools: by host. boot: with the kernel and the initramfs where the hosts have them. families: of guests."""
         assert plan.guest is not None
         self._pair, self._plan, self._guest, self._pools, self._register = pair, plan, plan.guest, pools, register
         self._boot, self._files, self._storage, self._policies = boot, files, storage, policies
         self._python, self.facts, self._live, self.origin = python, facts, live, live.origin
+        self._families = families
         first, second = pair.connections
         self.hosts = (first, second)
 
@@ -72,12 +74,12 @@ class HostsLab:
     @contextlib.asynccontextmanager
     async def up(
         cls, pair: Pair, plan: HostsPlan, boot: BootImage, image_root: Path, *, storage: Storage,
-        policies: Mapping[str, Policy], python: str, wanted: str, live: "Live",
+        policies: Mapping[str, Policy], python: str, wanted: str, live: "Live", families: Sequence[Family] = (FIRST,),
     ) -> AsyncIterator["HostsLab"]:  # fmt: skip
         """What runs of this machine that were killed left there goes first. boot: of this machine, with the addresses
         of guest and origin in its kernel line. image_root: where qemu-img is. storage: what the pool of the plan's name
-        is. python: one that has libvirt's module. wanted: an accelerator, or "auto". Problem where the pool is not what
-        the plan says, LibvirtError with libvirt's words."""
+        is. python: one that has libvirt's module. wanted: an accelerator, or "auto". families: over which guests have
+        an address. Problem where the pool is not what the plan says, LibvirtError with libvirt's words."""
         assert plan.guest is not None
         register = Register.create()
         register.uses(image_root, boot.disk)
@@ -95,7 +97,7 @@ class HostsLab:
             files = GuestFiles(boot.disk, there["base"], where)
             remote = replace(boot, kernel=Path(there["kernel"]), initrd=Path(there["initrd"]))
             facts = {"lab": "libvirt-hosts", "accelerator": "tcg", **pair.versions()}
-            lab = cls(pair, plan, pools, register, remote, files, storage, policies, python, facts, live)
+            lab = cls(pair, plan, pools, register, remote, files, storage, policies, python, facts, live, families)
             folder = await next(iter(pools.values())).folder()
             facts["accelerator"] = await choose(wanted, pair, lab.spec("proof", _PROOF_BYTES, 1, folder))
             yield lab
@@ -118,7 +120,9 @@ class HostsLab:
         folder.mkdir(exist_ok=True)
         spec = self.spec(folder.name, factors.memory_bytes, factors.vcpus, await self._pools[host].folder())
         wanted = self._policies[factors.policy]
-        made = OurGuest(self._pair, self._plan, self._pools, spec, wanted, host, self._files, folder, self._python)
+        made = OurGuest(
+            self._pair, self._plan, self._pools, spec, wanted, host, self._files, folder, self._python, self._families
+        )
         try:
             await made.start(self._live.lease_s)
             if factors.scenario in STREAMED:

@@ -1,8 +1,7 @@
 """Where on this machine the live stream of a guest of ours on hosts of others comes from."""
 
+from migrascope.lab.hosts.way import own_towards
 from migrascope.model.hosts import GuestPlan
-from migrascope.model.problem import Problem
-from migrascope.node.route import own_address
 
 
 def origin_of(guest: GuestPlan) -> tuple[str, int]:
@@ -11,13 +10,4 @@ def origin_of(guest: GuestPlan) -> tuple[str, int]:
     named, port = guest.origin_named
     if named:
         return named, port
-    address = guest.address.partition("/")[0]
-    try:
-        own = own_address(address)
-    except OSError as error:
-        raise Problem(
-            f"no way from this machine to the guest, {address}: {error.strerror}\n  next: ip route get {address}"
-        ) from error
-    if own == address:
-        raise Problem(f"{address} is this machine's own\n  next: libvirt.guest.address, with one that nobody has")
-    return own, port
+    return own_towards(guest.address.partition("/")[0], "libvirt.guest.address"), port

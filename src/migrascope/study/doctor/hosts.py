@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from xml.etree.ElementTree import fromstring
+from xml.etree.ElementTree import Element, fromstring
 
 from migrascope.lab.hosts.domain import TheirDomain
 from migrascope.lab.hosts.leftovers import Found, clean_command, look
@@ -12,8 +12,10 @@ from migrascope.lab.hosts.pair import Pair, name_in, virsh
 from migrascope.lab.hosts.pool import Pool
 from migrascope.lab.hosts.python import PACKAGES, NoModule, python_with_libvirt
 from migrascope.lab.hosts.record import Record
+from migrascope.lab.hosts.way import LEAVE, need_way6
 from migrascope.lab.libvirt.connection import Connection, LibvirtError, version_text
 from migrascope.lab.libvirt.placed import OFF
+from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.hosts import GuestPlan, HostsPlan, hosts_problem
 from migrascope.model.observed import host_of
 from migrascope.model.problem import Problem, UsageProblem
@@ -34,9 +36,11 @@ PORTS = "49152 to 49215"
 """To which libvirt sends by default (migration_port_min and _max in qemu.conf)."""
 
 
-async def hosts_checks(theirs: HostsPlan, *, streamed: bool = False) -> list[Check]:
+async def hosts_checks(
+    theirs: HostsPlan, *, streamed: bool = False, families: Sequence[Family] = (FIRST,)
+) -> list[Check]:
     """All that a run on these hosts needs, in the order in which it would. streamed: its pages hold the live stream.
-    UsageProblem where the hosts, or the domain, are not named."""
+    families: over which a guest of ours is measured. UsageProblem where the hosts, or the domain, are not named."""
     if problem := hosts_problem(theirs.hosts):
         raise UsageProblem(f"--hosts: {problem}")
     if not theirs.domain and theirs.guest is None:
@@ -52,7 +56,7 @@ async def hosts_checks(theirs: HostsPlan, *, streamed: bool = False) -> list[Che
             if theirs.guest is None:
                 found += await _of_pair(theirs, pair, python)
             else:
-                found += await _of_guest(theirs, theirs.guest, pair, streamed=streamed)
+                found += await _of_guest(theirs, theirs.guest, pair, streamed=streamed, dual=SECOND in families)
     return [*found, *page]
 
 
@@ -81,14 +85,15 @@ async def _read(uri: str, python: str, refused: LibvirtError) -> Check:
     return Check(name, "fail", f"may only be read: {refused.words}", "a user of the group libvirt, or root, there")
 
 
-async def _of_guest(theirs: HostsPlan, guest: GuestPlan, pair: Pair, *, streamed: bool) -> list[Check]:
+async def _of_guest(theirs: HostsPlan, guest: GuestPlan, pair: Pair, *, streamed: bool, dual: bool) -> list[Check]:
+    lost = "data_transferred_bytes, and the guest's frames" + (", and what announces it" if dual else "")
     link = [check async for check in linked(pair, *guest.link)]
     return [
         await _different(pair), *[await _pool(pair, host, guest.pool) for host in pair.connections], *link,
         _stream(theirs, pair), *[check async for check in _events(pair)],
-        await _address(guest, pair), *([_origin(guest)] if streamed else []),
-        Check("not measured", "fail", "data_transferred_bytes, and the guest's frames: the links are not ours to count",
-              needed=False),
+        await _address(guest, pair), *([await _address6(guest, pair)] if dual else []),
+        *([_origin(guest)] if streamed else []),
+        Check("not measured", "fail", f"{lost}: the links are not ours to count", needed=False),
     ]  # fmt: skip
 
 
@@ -108,14 +113,43 @@ async def _address(guest: GuestPlan, pair: Pair) -> Check:
 
 async def _leases(guest: GuestPlan, connection: Connection) -> bool:
     """Whether libvirt's own DHCP server is on the network that it joins."""
+    return any(subnet.find("dhcp") is not None for subnet in await _subnets(guest, connection, FIRST))
+
+
+async def _address6(guest: GuestPlan, pair: Pair) -> Check:
+    """Where that of IPv6 comes from; for one that the guest makes by libvirt's networks, which say whether they have a
+    router of their own, and whether that leaves addresses to a DHCP server."""
+    name = "IPv6 address"
+    if guest.address6:
+        try:
+            need_way6(guest)
+        except Problem as error:
+            return _failed(name, error)
+        return Check(name, "unknown", f"{guest.address6}: whether nobody has it is not asked", "ping it", needed=False)
+    found = f"its own, of what a router advertises on the {' '.join(guest.link)}"
+    subnets = {host: await _subnets(guest, connection, SECOND) for host, connection in pair.connections.items()}
+    remedy = f"libvirt.guest.address6 in the plan, where none does; or {LEAVE}"
+    given = [host for host, there in subnets.items() if any(subnet.find("dhcp") is not None for subnet in there)]
+    if given:
+        asked = f"on {' and '.join(given)} by DHCPv6, which the guest does not ask for"
+        return Check(name, "fail", f"{found}: libvirt's own gives addresses {asked}", remedy, needed=False)
+    without = [host for host, there in subnets.items() if not there]
+    if not without:
+        return Check(name, "pass", f"{found}, which is libvirt's own")
+    unknown = f"{found}: whether one does, {' and '.join(without)} cannot say"
+    return Check(name, "unknown", unknown, remedy, needed=False)
+
+
+async def _subnets(guest: GuestPlan, connection: Connection, family: Family) -> list[Element]:
+    """Those of a family that libvirt itself has on the network that it joins."""
     kind, name = guest.link
     if kind != "network":
-        return False
+        return []
     try:
         network = fromstring(await connection.call("XMLDesc", 0, on=("network", name)))
     except LibvirtError:
-        return False
-    return network.find("ip/dhcp") is not None
+        return []
+    return [subnet for subnet in network.findall("ip") if subnet.get("family", FIRST) == family]
 
 
 def _failed(name: str, error: Problem, remedy: str = "") -> Check:

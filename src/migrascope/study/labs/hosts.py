@@ -73,7 +73,7 @@ async def guest_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
     images = await prepare(progress.step, progress.waiting)
     python = await asyncio.to_thread(python_with_libvirt)
     address, port = origin_of(theirs.guest) if plan.streamed else ("127.0.0.1", 80)
-    boot = replace(images.boot, kernel_line=kernel_line([theirs.guest.addressing], f"{address}:{port}"))
+    boot = replace(images.boot, kernel_line=kernel_line(theirs.guest.addressing(plan.families), f"{address}:{port}"))
 
     def serve(guest: str, folder: Path) -> AbstractAsyncContextManager[Ended]:
         # Visitors are on this machine, and come to an address of its own from that.
@@ -85,7 +85,7 @@ async def guest_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
         progress.step(f"putting the guest into the pool {theirs.guest.pool} of {' and '.join(pair.connections)}")
         up = HostsLab.up(
             pair, theirs, boot, images.host_root, storage=plan.axes.storage[0], policies=plan.chosen_policies(),
-            python=python, wanted=plan.lab.accelerator, live=live,
+            python=python, wanted=plan.lab.accelerator, live=live, families=plan.families,
         )  # fmt: skip
         async with up as lab:
             yield guest_up(lab, images, progress)
