@@ -102,6 +102,14 @@ def test_a_host_s_name_within_another_word_is_left() -> None:
     )
 
 
+def test_the_source_is_named_first_whichever_host_it_was() -> None:
+    for source, destination in (("host-a", "host-b"), ("host-b", "host-a")):
+        facts = cast(Any, SimpleNamespace(source=source, destination=destination))
+        states = {source: "running", destination: "no domain"}
+        told = ", ".join(f"{host}: {states[host]}" for host in sorted(states))
+        assert _sides(told, facts) == "source: running, destination: no domain"
+
+
 def test_policies_are_rows_of_their_own_where_there_are_several(tmp_path: Path) -> None:
     held = {**TABLES[1], "hold": True}
     axes = {"scenario": ["none"], "policy": ["pre-copy", "post-copy"], "disturbance": ["cut-later"]}

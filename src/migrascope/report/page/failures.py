@@ -102,10 +102,10 @@ def _shown(trial: TrialResult, seen: Collection[int]) -> dict[str, Any]:
 
 
 def _sides(text: str, facts: TrialFacts) -> str:
-    """The same words with the hosts by what they were to the migration."""
+    """The same words with the hosts by what they were to the migration, the source first, whichever host that was."""
     for host, side in ((facts.source, "source"), (facts.destination, "destination")):
         text = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", side, text) if host else text
-    return text
+    return re.sub(r"(destination: [^,;]*), (source: [^,;]*)", r"\2, \1", text)
 
 
 def _silent(silences: Sequence[Statement | None]) -> str | None:
