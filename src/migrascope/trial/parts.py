@@ -11,7 +11,7 @@ from migrascope.lab.steering import Steered, Steering
 from migrascope.model import stamp
 from migrascope.model.clock import mono_s
 from migrascope.model.disturbance import Disturbance
-from migrascope.model.family import FIRST, SECOND, Family
+from migrascope.model.family import FIRST, SECOND, Family, host_of
 from migrascope.model.plan import EchoKind
 from migrascope.model.problem import NotThere, Problem
 from migrascope.model.schedule import Factors
@@ -107,17 +107,17 @@ async def instance(trial: Trial) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def second_family(trial: Trial) -> AsyncIterator[None]:
-    """The guest answers over the second family, too, where the plan has it. NoAnswer where it does not, for nothing
+    """The website answers over the second family, too, where the plan has it. NoAnswer where it does not, for nothing
     would become steady, and nothing say why."""
     if SECOND in trial.plan.families:
         answer = "none"
-        agent = AgentClient(agent_url(address_over(trial.instance, SECOND)), trial.client, trial.runtime)
+        url = f"http://{host_of(address_over(trial.instance, SECOND))}{trial.workload.page_path}"
 
         async def answers() -> bool:
             nonlocal answer
             trial.check()
             try:
-                await agent.ask("/ready", timeout_s=1.0)
+                await trial.runtime.request(trial.client, url, timeout_s=1.0)
             except OSError as error:
                 answer = str(error)
                 return False
