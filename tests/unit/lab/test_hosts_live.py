@@ -240,12 +240,13 @@ async def test_an_address_of_the_plan_s_is_not_waited_for(tmp_path: Path) -> Non
     assert (made.address, made.address6) == ("192.0.2.50", "2001:db8::50")
 
 
-def test_with_both_families_this_machine_s_neighbours_are_recorded(
+async def test_with_both_families_this_machine_s_neighbours_are_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beside = ["2001:db8::50"]
     monkeypatch.setattr(guests, "on_our_link", lambda address: address in beside)
     made = our_guest(tmp_path, plan_of(address6="2001:db8::50/64"), None, families=BOTH)
+    await made.start(0)
     (neighbours,) = [each for each in made.watchers(0.1) if each.source == "neighbours"]
     assert neighbours.namespace is None
     assert neighbours.config["tables"] == [
@@ -254,6 +255,7 @@ def test_with_both_families_this_machine_s_neighbours_are_recorded(
     assert [each.source for each in made.watchers(0)] == ["libvirt"]
     assert [each.source for each in our_guest(tmp_path, plan_of(), None).watchers(0.1)] == ["libvirt"]
     beside.clear()  # behind a router
+    await made.start(0)
     assert [each.source for each in made.watchers(0.1)] == ["libvirt"]
 
 

@@ -64,7 +64,7 @@ class OurGuest(Placed):
         self._folder, self._python = folder, python
         self.spec, self.policy, self.host, self._began = spec, wanted, host, host
         self.address, self.address6 = plan.guest.address.partition("/")[0], plan.guest.own6
-        self._dual = SECOND in families
+        self._dual, self._beside_us = SECOND in families, False
         self._served = AsyncExitStack()
         self._unserved: Callable[[], str | None] = lambda: None
 
@@ -76,6 +76,12 @@ class OurGuest(Placed):
         await self._pair.connections[self.host].call("createXML", xml(self.spec), 0)
         if self._lacks():
             await self._await_addresses(lease_s)
+        if self._dual:
+            # in a thread: netlink's sockets have an event loop of their own, which runs in no other
+            self._beside_us = await asyncio.to_thread(_beside_us, self._own())
+
+    def _own(self) -> list[str]:
+        return [self.address, self.address6]
 
     def _lacks(self) -> str:
         """What it waits for, in words; empty where it has all of its addresses."""
@@ -141,10 +147,9 @@ class OurGuest(Placed):
         """libvirt's events and statistics on both hosts, and QEMU's through it; with both families what this machine's
         neighbour table has for it, too, where it is on the same network."""
         libvirt = self._pair.watcher(self.uuid, self._python, interval_s, monitor=True)
-        own = [self.address, self.address6]
-        if not self._dual or not interval_s or not any(on_our_link(address) for address in own):
+        if not interval_s or not self._beside_us:
             return [libvirt]
-        table = {"place": "client", "node": "client", "paths": [""], "addresses": own}
+        table = {"place": "client", "node": "client", "paths": [""], "addresses": self._own()}
         known = {"tables": [table]}
         return [libvirt, ProcessSpec("neighbours", "migrascope.probe.neighbour_state", "client", None, known)]
 
@@ -216,6 +221,13 @@ def addresses6_in(console: str) -> list[str]:
         with contextlib.suppress(ValueError):
             found.append(reachable6(str(IPv6Address(bytes.fromhex(text)))))
     return found
+
+
+def _beside_us(addresses: Sequence[str]) -> bool:
+    """Whether this machine is on the network of one of them."""
+    with contextlib.suppress(OSError):  # it has no way there, and nobody will measure anything
+        return any(map(on_our_link, addresses))
+    return False
 
 
 def _with_a_way(addresses: Sequence[str]) -> str:
