@@ -18,6 +18,10 @@ pytestmark = pytest.mark.lab
 MADE = {
     "ovn": (("--network", "ovn"), "geneve", 1442, ("--network", "agents", "are wired by ovn")),
     "vxlan": (("--tenant", "vxlan"), "vxlan", 1450, ("--tenant", "vlan", "are on vxlan")),
+    "distributed": (
+        ("--network", "ovn", "--floating-ips", "distributed"), "geneve", 1442,
+        ("--floating-ips", "centralized", "are distributed"),
+    ),
 }
 Made = tuple[tuple[str, ...], str, int, tuple[str, str, str]]
 
