@@ -19,7 +19,9 @@ MADE = {
     "ovn": (("--network", "ovn"), "geneve", 1442, ("--network", "agents", "are wired by ovn")),
     "vxlan": (("--tenant", "vxlan"), "vxlan", 1450, ("--tenant", "vlan", "are on vxlan")),
     "distributed": (
-        ("--network", "ovn", "--floating-ips", "distributed"), "geneve", 1442,
+        ("--network", "ovn", "--floating-ips", "distributed"),
+        "geneve",
+        1442,
         ("--floating-ips", "centralized", "are distributed"),
     ),
 }

@@ -18,7 +18,18 @@ from migrascope.metrics.windows import WINDOWS
 from migrascope.model.family import key_of
 
 Need = Literal[
-    "api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log", "ovn", "floating", "ipv6"
+    "api",
+    "records",
+    "bindings",
+    "hypervisors",
+    "links",
+    "capture",
+    "stamp",
+    "browser",
+    "log",
+    "ovn",
+    "floating",
+    "ipv6",
 ]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
 frames of its networks; log: libvirt's own; ovn: its databases and switches; floating: distributed floating IPs of OVN's."""
