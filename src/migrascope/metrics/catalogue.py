@@ -32,7 +32,7 @@ Need = Literal[
     "ipv6",
 ]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
-frames of its networks; log: libvirt's own; ovn: its databases and switches; floating: distributed floating IPs of OVN's."""
+frames of its networks; log: libvirt's own; ovn: its databases and switches; floating: its distributed floating IPs."""
 _OF_WINDOW = {
     "before": "in the steady state before the request",
     "during": "from the request to the end of the migration and the recovery",

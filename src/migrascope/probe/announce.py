@@ -2,10 +2,11 @@
 
 Config: mac (of the instance), addresses (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router,
 port). Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
-followed, in VXLAN and Geneve too, and what routers advertise there; at a port of the external network (router) what is from or to the
-addresses, and ARP about them, and at a node's port at the switch (port) only that by which the link keeps itself: ARP, RARP and neighbour
-discovery, whoever sent it. Frames of one kind without a silence make one row, so that its ends say when the network
-began and ceased to bring them there. Stamps are the kernel's. An interface that is not there yet is waited for.
+followed, in VXLAN and Geneve too, and what routers advertise there; at a port of the external network (router) what is
+from or to the addresses, and ARP about them; at a node's port at the switch (port) only that by which the link keeps
+itself: ARP, RARP and neighbour discovery, whoever sent it. Frames of one kind without a silence make one row, so that
+its ends say when the network began and ceased to bring them there. Stamps are the kernel's. An interface that is not
+there yet is waited for.
 """
 
 import errno

@@ -1,8 +1,8 @@
 """What OVN's databases and switches say of an instance's port while it moves: table ovn.
 
-Config: hosts ({host: the command of a Python in the host}), port (id), addresses (those of IPv4 that visitors use). On each host one such Python runs files/ovn.py;
-what it prints is recorded here. The southbound database is the same for all: the first host that knows it follows it.
-A host without OVN, and one that goes away, has no more rows.
+Config: hosts ({host: the command of a Python in the host}), port (id), addresses (those of IPv4 that visitors use). On
+each host one such Python runs files/ovn.py; what it prints is recorded here. The southbound database is the same for
+all: the first host that knows it follows it. A host without OVN, and one that goes away, has no more rows.
 """
 
 import asyncio

@@ -120,8 +120,8 @@ class Settings:
             raise UsageProblem(f"ports that are active {self.activation} are OVN's: --network ovn")
         if self.distributed and self.network != "ovn":
             raise UsageProblem("floating IPs that are distributed are OVN's: --network ovn")
-        # With VLANs Neutron has routed frames bridged (redirect-type), which takes a MAC of the router's for each chassis
-        # (ovn-chassis-mac-mappings).
+        # With VLANs Neutron has routed frames bridged (redirect-type), which takes a MAC of the router's for each
+        # chassis (ovn-chassis-mac-mappings).
         if self.distributed and not self.tunnels:
             raise UsageProblem(
                 f"floating IPs that are distributed are not there with tenants' networks by {self.tenant}: geneve"
