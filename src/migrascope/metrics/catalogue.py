@@ -94,8 +94,8 @@ _GIVEN = "whether the browser had the CPU that it wanted, from the steady state 
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
 _OVN = "when OVN did what to the port, from RESUME on; how long the port had no chassis, how late changes were read"
 _FLOATING_IP = (
-    "a distributed floating IP on the external network, from RESUME: the source's last frame of it, the destination's "
-    "first, its gratuitous ARP"
+    "a distributed floating IP on the external network, from RESUME: the source's last frame of it, the first packet "
+    "brought to the destination, the destination's first frame, its gratuitous ARP"
 )
 _BLACKOUT_STEP = "a named step of the network blackout, or what none of them explains"
 _ANNOUNCED = (

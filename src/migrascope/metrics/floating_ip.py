@@ -1,4 +1,4 @@
-"""A distributed floating IP, which moves with its instance: when the hosts send for it on the external network."""
+"""A distributed floating IP, which moves with its instance: when hosts send for it, and the external network to them."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from migrascope.store.recording import Recording
 SOURCE = "announce"
 STAMPS = {
     "left": "the last frame that the source sent for it",
+    "brought": "the first packet for it that the external network brought to the destination",
     "came": "the first frame that the destination sent for it",
     "announced": "the destination's first gratuitous ARP of it",
 }
@@ -32,29 +33,31 @@ class Moved:
     """Mono ns by name of STAMPS; None where it was not seen."""
 
     left: int | None
+    brought: int | None
     came: int | None
     announced: int | None
 
 
 def moved(recording: Recording, windows: Windows) -> Moved | None:
-    """What the hosts sent for the floating IP at their ports of the external network, from the request on; None where
-    it does not move, or no migration was asked for."""
+    """What passed the hosts' ports of the external network for the floating IP, from the request on; None where it does
+    not move, or no migration was asked for."""
     if not distributed(recording) or windows.request is None:
         return None
     clock, request = recording.wall_clock, windows.request
-    own = (pl.col("place") == "router") & (pl.col("way") == "from") & pl.col("kind").is_in(_KINDS)
-    table = recording.table(SOURCE).filter(own)
-    there = table.filter(pl.col("node") == recording.trial.destination)
+    table = recording.table(SOURCE).filter((pl.col("place") == "router") & pl.col("kind").is_in(_KINDS))
+    here, there = (table.filter(pl.col("node") == host) for host in (recording.trial.source, recording.trial.destination))
+    sent, kind = pl.col("way") == "from", pl.col("kind")
 
     def first(rows: pl.DataFrame) -> int | None:
         stamps = [clock.to_mono(wall) for wall in rows["first_wall_ns"]]
         return min((stamp for stamp in stamps if stamp >= request), default=None)
 
-    left = table.filter(pl.col("node") == recording.trial.source)["last_wall_ns"].max()
+    left = here.filter(sent)["last_wall_ns"].max()
     return Moved(
         left=clock.to_mono(left) if isinstance(left, int) else None,
-        came=first(there),
-        announced=first(there.filter(pl.col("kind") == "garp")),
+        brought=first(there.filter(~sent & (kind == "frame"))),
+        came=first(there.filter(sent)),
+        announced=first(there.filter(sent & (kind == "garp"))),
     )
 
 

@@ -32,7 +32,10 @@ KEYS = (*(f"ovn.{name}_s" for name in STAMPS), "ovn.unbound_s", "ovn.lag_s")
 NOT_OVN = "no OVN wired the port, or nobody followed it"
 MS_NS = 1e6
 _US_NS = 1e3
-_ANSWERS = re.compile(r"event=ADDED .*\barp_tpa=.* actions=.*(set_field:2->arp_op|load:0x2->NXM_OF_ARP_OP)")
+# That which answers with a MAC of the floating IP's own; what asks from within gets the router's, on every chassis.
+_ANSWERS = re.compile(
+    r"event=ADDED .*\barp,reg14=\S*arp_tpa=\S* actions=.*set_field:[0-9a-f:]{17}->eth_src,set_field:2->arp_op"
+)
 _FLOW = re.compile(r"event=(ADDED|DELETED) .*?table=0 cookie=0x([0-9a-f]+) rarp,")
 Row = dict[str, Any]
 

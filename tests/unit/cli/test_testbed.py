@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -184,6 +185,30 @@ def test_status_and_the_snapshot_s_key_have_where_floating_ips_are(tmp_path: Pat
     images = Images(Path("/node"), Path("/guest"))
     plain = _state_key(Settings(network="ovn", tenant="geneve"), images, life.tasks)
     assert (_state_key(settings, images, life.tasks) == plain) == (floating == "centralized")
+
+
+async def test_floating_ips_stay_where_a_testbed_was_made_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def roots(*_: object) -> list[Path]:
+        return [tmp_path] * 3
+
+    async def guest_image(*_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(kernel=tmp_path / "kernel")
+
+    one = OneTestbed("one", tmp_path)
+    one.folder.mkdir()
+    settings = Settings("one", network="ovn", tenant="geneve", floating_ips="distributed")
+    (one.folder / "settings.json").write_text(json.dumps(settings.to_json()))
+    monkeypatch.setattr(OneTestbed, "nodes", {})
+    for name, stand_in in (("roots", roots), ("guest_image", guest_image), ("missing", lambda **_: [])):
+        monkeypatch.setattr(life, name, stand_in)
+    with pytest.raises(UsageProblem, match="the floating IPs of the testbed one are distributed\n.*down --purge --name one"):
+        await life.up(one, "auto", print, print, floating_ips="centralized")
+    new = OneTestbed("new", tmp_path)
+    with pytest.raises(UsageProblem, match="floating IPs that are distributed are OVN's"):
+        await life.up(new, "auto", print, print, floating_ips="distributed")
+    assert not new.there
 
 
 @pytest.mark.parametrize("path", ["/etc", "{images}/../x", "{images}", "{images}/a,upperdir=b", "{images}/a/b", "x"])
