@@ -10,19 +10,29 @@ import pytest
 
 from lab.cloud import Cloud, Visitor, both_families
 from lab.machine import LIGHT_EACH, migrascope, only_trial
+from migrascope.metrics import floating_ip
 from migrascope.metrics.trial import measure
 from migrascope.probe.neighbour_state import NO_ROUTER
-from migrascope.testbed.settings import COMPUTE, CONTROLLER
+from migrascope.testbed.settings import COMPUTE, CONTROLLER, NODES
 
 pytestmark = pytest.mark.lab
 MADE = {
     "ovn": (("--network", "ovn"), "geneve", 1442, ("--network", "agents", "are wired by ovn")),
     "vxlan": (("--tenant", "vxlan"), "vxlan", 1450, ("--tenant", "vlan", "are on vxlan")),
+    "distributed": (
+        ("--network", "ovn", "--floating-ips", "distributed"),
+        "geneve",
+        1442,
+        ("--floating-ips", "centralized", "are distributed"),
+    ),
 }
 Made = tuple[tuple[str, ...], str, int, tuple[str, str, str]]
 
 
-@pytest.fixture(scope="module", params=["ovn", pytest.param("vxlan", marks=pytest.mark.soak)])
+_SOAKED = [pytest.param(name, marks=pytest.mark.soak) for name in ("vxlan", "distributed")]
+
+
+@pytest.fixture(scope="module", params=["ovn", *_SOAKED])
 def made(request: pytest.FixtureRequest) -> Iterator[tuple[Cloud, Made]]:
     kind = MADE[request.param]
     name = f"{request.param}{os.getpid()}"
@@ -57,6 +67,29 @@ def test_what_a_testbed_was_made_with_is_not_changed(made: tuple[Cloud, Made]) -
     assert said in refused.stderr
 
 
+def _passed(cloud: Cloud) -> dict[str, int]:
+    """The frames that each node has sent on the external network."""
+    topology = cloud.testbed.topology
+    lines = topology.fabric.call(lambda: Path("/proc/thread-self/net/dev").read_text(encoding="utf-8")).splitlines()
+    received = {name.strip(): int(counts.split()[1]) for name, _, counts in (line.partition(":") for line in lines[2:])}
+    ports = topology.links["external"].ports
+    return {node: received[ports[node].port] for node in NODES if node in ports}
+
+
+@pytest.mark.soak
+def test_packets_pass_the_node_that_has_the_floating_ip(made: tuple[Cloud, Made]) -> None:
+    cloud, _ = made
+    server = cloud.create("passed", COMPUTE)
+    cloud.serves(server)
+    before = _passed(cloud)
+    for _ in range(100):
+        cloud.ask(f"http://{server.address}/none.html")
+    sent = {node: count - before[node] for node, count in _passed(cloud).items()}
+    assert {node for node, count in sent.items() if count >= 100} == {
+        COMPUTE if cloud.testbed.settings.distributed else CONTROLLER
+    }
+
+
 @pytest.mark.soak
 def test_it_comes_up_again_as_what_it_was(made: tuple[Cloud, Made]) -> None:
     cloud, _ = made
@@ -69,13 +102,15 @@ def test_it_comes_up_again_as_what_it_was(made: tuple[Cloud, Made]) -> None:
 def test_what_wires_a_port_is_named(made: tuple[Cloud, Made], tmp_path: Path) -> None:
     """Each step of the network blackout has its length; what none explains is short."""
     cloud, (_, tenant, _, _) = made
+    distributed = cloud.testbed.settings.distributed
     plan = f'name = "wired"\nblocks = 1\nlab.kind = "openstack"\ncloud.testbed = "{cloud.testbed.name}"\n'
     plan += 'families = ["ipv4", "ipv6"]\n'
     plan += f'axes.scenario = ["none"]\nwindows.before = "3s"\n{LIGHT_EACH}'
     found = measure(only_trial(tmp_path, plan))
     if tenant == "geneve":
         stamps = [found[f"ovn.{name}_s"] for name in ("requested", "claimed", "installed", "activated", "switched")]
-        assert [stamp.reason for stamp in stamps if stamp.value is None] == []
+        moved = [found[key] for key in ("ovn.floating_s", *floating_ip.KEYS)] if distributed else []
+        assert [stamp.reason for stamp in [*stamps, *moved] if stamp.value is None] == []
     for step, whole in (
         ("blackout_step_s.", "network_blackout_s"),
         ("blackout_step_ipv6_s.", "network_blackout_ipv6_s"),

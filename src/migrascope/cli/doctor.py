@@ -93,8 +93,10 @@ def _doctor_cloud(name: str | None, cloud: str | None, testbed: str | None, json
         client = ours.topology.namespaces["client"]
     doctor = CloudDoctor(connect(cloud, testbed, IMPATIENT), plan, client, hosts_in_reach=testbed is not None)
     found = doctor.checks()
-    ovn: set[Need] = {"ovn"} if ours is not None and ours.settings.network == "ovn" else set()
-    reasons = availability(plan, doctor.reach | ovn)
+    wired: set[Need] = {"ovn"} if ours is not None and ours.settings.network == "ovn" else set()
+    if ours is not None and ours.settings.distributed:
+        wired.add("floating")
+    reasons = availability(plan, doctor.reach | wired)
     ready = not any(check.blocks for check in found)
     if json:
         metrics = {key: {"there": reason is None, "reason": reason} for key, reason in reasons.items()}

@@ -16,7 +16,7 @@ from migrascope.cli.owner import hand_over
 from migrascope.cli.progress import ConsoleProgress
 from migrascope.lab.testbed import life
 from migrascope.model.family import SECOND
-from migrascope.model.network import Activation, Network, Tenant
+from migrascope.model.network import Activation, FloatingIps, Network, Tenant
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.model.units import human, parse_rate, rate_text
 from migrascope.node.takedown import Cleaned
@@ -81,6 +81,10 @@ def up(
         Activation | None,
         Parameter(help="With OVN: a port that comes is active with QEMU's RARP, as at first, or at once."),
     ] = None,
+    floating_ips: Annotated[
+        FloatingIps | None,
+        Parameter(help="Where floating IPs are: on the controller, as at first, or, with OVN, on each server's node."),
+    ] = None,
     change: Change = UNCHANGED,
 ) -> int:
     """Brings a testbed up: from nothing, from a snapshot, or from where an interrupted `up` left it.
@@ -99,6 +103,7 @@ def up(
             network=network,
             tenant=tenant,
             activation=activation,
+            floating_ips=floating_ips,
             migration=change.given(),
         )
         path = life.clouds_yaml(testbed)
@@ -144,6 +149,8 @@ def _show(testbed: Testbed, found: Status) -> None:
         out.print(f"cut: {cut}")
     for link, rate_bps in found.rates_bps.items():
         out.print(f"rate: {link} {rate_text(rate_bps)}")
+    if testbed.settings.distributed:
+        out.print("floating IPs: distributed, each on the node of its server")
     if SECOND not in testbed.settings.families:
         out.print(
             "ipv6: none: it was made without; `testbed down --purge` and `up`, on a kernel that has it", soft_wrap=True

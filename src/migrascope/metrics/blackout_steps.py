@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from migrascope.metrics import ovn, wiring
+from migrascope.metrics import floating_ip, ovn, wiring
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.network import migration_gap
 from migrascope.metrics.packets import NS, Packets
 from migrascope.metrics.steps import Edge
 from migrascope.metrics.windows import Windows
+from migrascope.model.family import FIRST
 from migrascope.model.measured import Measured, missing, summed
 from migrascope.store.recording import Recording
 
@@ -20,12 +21,15 @@ STEPS = {
     "flows": "until the flows that kept the port's frames back are gone",
     "delivery": "until the first frame for the instance is at the destination's tap",
     "answer": "until the instance sends its own frames, among them the answer",
+    "claim": "until the destination answers for the distributed floating IP",
+    "move": "until the external network has a frame of the floating IP's from the destination",
     "routing": "until these are at the router's outer port",
 }
 UNEXPLAINED = "unexplained"
 KEYS = tuple(f"blackout_step_s.{name}" for name in (*STEPS, UNEXPLAINED))
 SOURCE = "echo, qmp_event, announce, ovn"
 NOT_HELD = "no OVN held the port back until a RARP"
+NOT_AWAITED = "nothing waited for a floating IP to move"
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,16 @@ def measure(
     if gap is None or path is None or windows.stop is None or windows.resume is None:
         why = "nobody followed the instance's frames" if path is None else "no blackout was seen around the switchover"
         return {key: missing("s", SOURCE, why) for key in KEYS}
-    stamped = _ns(found["vm_pause_s"])
+    stamped, wired = _ns(found["vm_pause_s"]), ovn.wired(recording, windows)
     clock_ns = recording.wall_clock.worst_step_ns()
     ends: list[tuple[str, Edge | None]] = [
         ("before_stop", Edge(windows.stop, "qmp_event", stamped)),
         ("pause", Edge(windows.resume, "qmp_event", stamped)),
         ("announce", _frame(path.announced, clock_ns)),
-        *held(ovn.wired(recording, windows)),
+        *held(wired),
         ("delivery", _frame(path.came, clock_ns)),
         ("answer", _frame(path.spoke, clock_ns)),
+        *awaited(path.router, wired, _floating(recording, windows), clock_ns),
         ("routing", _frame(path.router, clock_ns)),
     ]
     # A guest may send something else first, and be silent again until it answers.
@@ -124,10 +129,30 @@ def held(wired: ovn.Wired | None) -> list[tuple[str, Edge | None]]:
     return list(zip(("activation", "flows"), edges, strict=True))
 
 
+def _floating(recording: Recording, windows: Windows) -> floating_ip.Moved | None:
+    """What was seen of a floating IP that moves with the instance; of IPv6 there is none."""
+    return floating_ip.moved(recording, windows) if recording.family == FIRST else None
+
+
+def awaited(
+    out_ns: int | None, wired: ovn.Wired | None, moved: floating_ip.Moved | None, clock_ns: float
+) -> list[tuple[str, Edge | None]]:
+    """The ends of the steps that there are only where the instance's packets have to wait for its floating IP: none
+    where they were out, by the source or the router's gateway, before the destination answered for it. out_ns: when the
+    first of them was at a port of the external network."""
+    if moved is None:
+        return []
+    claimed = wired.stamps.get("floating") if wired is not None else None
+    if claimed is not None and out_ns is not None and out_ns < claimed.ns:
+        return []
+    claim = Edge(claimed.ns, ovn.TABLE, claimed.errors_ns) if claimed is not None else None
+    return [("claim", claim), ("move", _frame(moved.came, clock_ns))]
+
+
 def _why(name: str, ends: Sequence[tuple[str, Edge | None]]) -> str:
     edges = [edge for of, edge in ends if of == name]
     if not edges:
-        return NOT_HELD
+        return NOT_AWAITED if name in ("claim", "move") else NOT_HELD
     return f"nothing showed its {'end' if edges[0] is None else 'beginning'}"
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import product
 from typing import Literal
 
-from migrascope.metrics import ovn
+from migrascope.metrics import floating_ip, ovn
 from migrascope.metrics.family import COMPARED, DIFFERENCE
 from migrascope.metrics.http import KINDS
 from migrascope.metrics.phases import PHASES
@@ -18,10 +18,21 @@ from migrascope.metrics.windows import WINDOWS
 from migrascope.model.family import key_of
 
 Need = Literal[
-    "api", "records", "bindings", "hypervisors", "links", "capture", "stamp", "browser", "log", "ovn", "ipv6"
+    "api",
+    "records",
+    "bindings",
+    "hypervisors",
+    "links",
+    "capture",
+    "stamp",
+    "browser",
+    "log",
+    "ovn",
+    "floating",
+    "ipv6",
 ]
 """A part of a cloud that may be in reach. records: of migrations; bindings: of ports to hosts; links: the counters and
-frames of its networks; log: libvirt's own; ovn: its databases and switches."""
+frames of its networks; log: libvirt's own; ovn: its databases and switches; floating: its distributed floating IPs."""
 _OF_WINDOW = {
     "before": "in the steady state before the request",
     "during": "from the request to the end of the migration and the recovery",
@@ -82,6 +93,10 @@ _OF_BROWSER = "of the video in a browser's own player, from the request to the r
 _GIVEN = "whether the browser had the CPU that it wanted, from the steady state before to the recovery"
 _WIRING = "when the instance's frames left the source's wiring and came to the destination's"
 _OVN = "when OVN did what to the port, from RESUME on; how long the port had no chassis, how late changes were read"
+_FLOATING_IP = (
+    "a distributed floating IP on the external network, from RESUME: the source's last frame of it, the first packet "
+    "brought to the destination, the destination's first frame, its gratuitous ARP"
+)
 _BLACKOUT_STEP = "a named step of the network blackout, or what none of them explains"
 _ANNOUNCED = (
     "first RARP, gratuitous ARP, unsolicited neighbour advertisement, duplicate address detection and MLD report from "
@@ -189,11 +204,16 @@ _OVER_IPV4 = [
     Metric("network_wiring_s", "s", _WIRING, "network-wiring", needs="links"),
     Metric("wiring.{left,came,announced,heard,spoke,router,spoke_ipv6,router_ipv6}_s", "s", _WIRING, "network-wiring",
            needs="links"),
-    Metric("ovn.{" + ",".join(ovn.STAMPS) + "}_s", "s", _OVN, "ovn", needs="ovn"),
+    Metric("floating_ip.{" + ",".join(floating_ip.STAMPS) + "}_s", "s", _FLOATING_IP, "network-wiring",
+           needs="floating"),
+    Metric("ovn.{" + ",".join(name for name in ovn.STAMPS if name != "floating") + "}_s", "s", _OVN, "ovn",
+           needs="ovn"),
+    Metric("ovn.floating_s", "s", _OVN, "ovn", needs="floating"),
     Metric("ovn.{unbound,lag}_s", "s", _OVN, "ovn", needs="ovn"),
     Metric("blackout_step_s.{before_stop,pause,announce,delivery,answer,routing,unexplained}", "s", _BLACKOUT_STEP,
            "blackout-steps", needs="links"),
     Metric("blackout_step_s.{activation,flows}", "s", _BLACKOUT_STEP, "blackout-steps", needs="ovn"),
+    Metric("blackout_step_s.{claim,move}", "s", _BLACKOUT_STEP, "blackout-steps", needs="floating"),
     Metric("announced.{rarp,garp,na,dad,mld,ra}_s", "s", _ANNOUNCED, "announced", needs="links"),
     Metric("announced.frames.{rarp,garp,na,dad,mld,ra}", "1", _ANNOUNCED, "announced", needs="links"),
     Metric("{router,client}_neighbour.{right,right_ipv6}", "1", _NEIGHBOUR, "neighbours", needs="links"),

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from migrascope.metrics.floating_ip import CENTRALIZED, distributed
 from migrascope.metrics.packets import NS
 from migrascope.metrics.windows import Windows, on_our_clock
 from migrascope.model.measured import Measured, missing
@@ -25,11 +26,16 @@ STAMPS = {
     "switched": "the port's chassis is the destination",
     "up": "it is up there, in the southbound database",
     "told": "Neutron hears that it is up",
+    "floating": "the destination's switch has the flow by which it answers ARP for the distributed floating IP",
 }
 KEYS = (*(f"ovn.{name}_s" for name in STAMPS), "ovn.unbound_s", "ovn.lag_s")
 NOT_OVN = "no OVN wired the port, or nobody followed it"
 MS_NS = 1e6
 _US_NS = 1e3
+# That which answers with a MAC of the floating IP's own; what asks from within gets the router's, on every chassis.
+_ANSWERS = re.compile(
+    r"event=ADDED .*\barp,reg14=\S*arp_tpa=\S* actions=.*set_field:[0-9a-f:]{17}->eth_src,set_field:2->arp_op"
+)
 _FLOW = re.compile(r"event=(ADDED|DELETED) .*?table=0 cookie=0x([0-9a-f]+) rarp,")
 Row = dict[str, Any]
 
@@ -62,6 +68,8 @@ def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
         why = NOT_OVN if seen is None else "no RESUME on the destination"
         return {key: missing("s", SOURCE, why) for key in KEYS}
     found = {f"ovn.{name}_s": _since_resume(seen, name, windows.resume) for name in STAMPS}
+    if not distributed(recording):
+        found["ovn.floating_s"] = missing("s", SOURCE, CENTRALIZED)
     found["ovn.unbound_s"] = Measured(seen.unbound_ns / NS, "s", SOURCE, samples=1).within(
         resolution=2 * max(seen.lag_ns or 0.0, MS_NS) / NS
     )
@@ -189,6 +197,7 @@ class _Story:
             "switched": self._switched(),
             "up": self._up(),
             "told": self._told(),
+            "floating": self._floating(),
         }
         return {name: stamp for name, stamp in found.items() if stamp is not None}
 
@@ -222,10 +231,23 @@ class _Story:
         """When the destination's switch let go of the flow that shows the port's RARP to ovn-controller: that flow and
         those that drop all else go together. A flow's cookie is how the row's UUID begins."""
         cookies = {int(change.row[:8], 16) for change in self._bindings if change.row}
+
+        def released(line: str) -> bool:
+            flow = _FLOW.search(line)
+            return flow is not None and flow[1] == "DELETED" and int(flow[2], 16) in cookies
+
+        return self._flowed(released)
+
+    def _floating(self) -> Stamp | None:
+        """When the destination's switch took the flow that answers ARP for the floating IP: OVN has it on the chassis
+        alone that has the port, and a port's additional chassis is none."""
+        return self._flowed(lambda line: _ANSWERS.search(line) is not None)
+
+    def _flowed(self, shows: Callable[[str], bool]) -> Stamp | None:
+        """The first change of a flow on the destination that shows it."""
         rows = self._recording.table(TABLE).sort("wall_ns").select("host", "what", "wall_ns", "line").rows()
         for host, what, wall, line in rows:
-            flow = _FLOW.search(line) if what == "flow" and host == self._destination else None
-            if flow and flow[1] == "DELETED" and int(flow[2], 16) in cookies and self._since(host, wall):
+            if what == "flow" and host == self._destination and self._since(host, wall) and shows(line):
                 return self._read(host, wall)
         return None
 

@@ -33,7 +33,8 @@ class Path:
     """Mono ns; None where it was not seen. left: the last frame to the source's tap; came: the first to the
     destination's; announced: the instance's first RARP or gratuitous ARP at the destination's tap; heard: the same at
     the source's port of the tenants' network; spoke: the first other frame of the family from the destination's tap;
-    router: the first one from the instance at the router's port. All but the first two after RESUME."""
+    router: the first one from the instance at a node's port of the external network: the router's, or that of the host
+    which has its floating IP. All but the first two after RESUME."""
 
     left: int | None
     came: int | None
@@ -56,20 +57,20 @@ def path(recording: Recording, windows: Windows, family: Family = FIRST) -> Path
         return None
     clock, source, destination = recording.wall_clock, recording.trial.source, recording.trial.destination
 
-    def first(after_ns: int, node: str, place: str, way: str, kinds: tuple[str, ...] = ()) -> int | None:
+    def first(after_ns: int, node: str | None, place: str, way: str, kinds: tuple[str, ...] = ()) -> int | None:
         stamps = _stretches(recording, node, place, way, kinds)
         return min((stamp for stamp in stamps if stamp >= after_ns), default=None)
 
     to_source = (pl.col("node") == source) & (pl.col("place") == "tap") & (pl.col("way") == "to")
     left = table.filter(to_source)["last_wall_ns"].max()
-    resume, router = windows.resume, _router(table)
+    resume = windows.resume
     return Path(
         left=clock.to_mono(left) if isinstance(left, int) else None,
         came=first(windows.request, destination, "tap", "to"),
         announced=first(resume, destination, "tap", "from", _ANNOUNCING),
         heard=first(resume, source, "tenant", "from", _ANNOUNCING),
         spoke=first(resume, destination, "tap", "from", _OWN[family]),
-        router=first(resume, router, "router", "from", (_PACKETS[family],)) if router is not None else None,
+        router=first(resume, None, "router", "from", (_PACKETS[family],)),
     )
 
 
@@ -77,26 +78,22 @@ def answering(recording: Recording, seen: Path, until_ns: float) -> tuple[int, i
     """When the instance began to send again by then over the recording's family, after it had been heard at the
     router's port and was silent for 20 ms (see table announce): at its tap and at that port, the last time. None where
     it did not."""
-    router = _router(_followed(recording))
-    if seen.router is None or router is None:
+    if seen.router is None:
         return None
     own = _stretches(recording, recording.trial.destination, "tap", "from", _OWN[recording.family])
     tap = max((stamp for stamp in own if seen.router < stamp <= until_ns), default=None)
     if tap is None:
         return None
-    there = _stretches(recording, router, "router", "from", (_PACKETS[recording.family],))
+    there = _stretches(recording, None, "router", "from", (_PACKETS[recording.family],))
     out = max((stamp for stamp in there if tap <= stamp <= until_ns), default=None)
     return (tap, out) if out is not None else None
 
 
-def _router(table: pl.DataFrame) -> str | None:
-    """The node with the router's outer port."""
-    return next(iter(table.filter(pl.col("place") == "router")["node"]), None)
-
-
-def _stretches(recording: Recording, node: str, place: str, way: str, kinds: tuple[str, ...]) -> list[int]:
-    """When stretches of frames of those kinds (none: of any) began there, mono ns."""
-    chosen = (pl.col("node") == node) & (pl.col("place") == place) & (pl.col("way") == way)
+def _stretches(recording: Recording, node: str | None, place: str, way: str, kinds: tuple[str, ...]) -> list[int]:
+    """When stretches of frames of those kinds (none: of any) began there, on any node for None, mono ns."""
+    chosen = (pl.col("place") == place) & (pl.col("way") == way)
+    if node is not None:
+        chosen &= pl.col("node") == node
     if kinds:
         chosen &= pl.col("kind").is_in(kinds)
     return [recording.wall_clock.to_mono(wall) for wall in _followed(recording).filter(chosen)["first_wall_ns"]]

@@ -2,13 +2,15 @@
 
 Config: mac (of the instance), addresses (its visitors'), ports ({interface: [node, place]}; place: tap, tenant, router,
 port). Runs in the namespace of these interfaces. At a tap and on the tenants' network all that is from or to the MAC is
-followed, in VXLAN and Geneve too, and what routers advertise there; at the router's port what is from or to the
-addresses, and at a node's port at the switch (port) only that by which the link keeps itself: ARP, RARP and neighbour
-discovery, whoever sent it. Frames of one kind without a silence make one row, so that its ends say when the network
-began and ceased to bring them there. Stamps are the kernel's. An interface that is not there yet is waited for.
+followed, in VXLAN and Geneve too, and what routers advertise there; at a port of the external network (router) what is
+from or to the addresses, and ARP about them; at a node's port at the switch (port) only that by which the link keeps
+itself: ARP, RARP and neighbour discovery, whoever sent it. Frames of one kind without a silence make one row, so that
+its ends say when the network began and ceased to bring them there. Stamps are the kernel's. An interface that is not
+there yet is waited for.
 """
 
 import errno
+import ipaddress
 import socket
 import time
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ _TUNNELLED = (_TUNNEL, _TUNNEL + 8)
 """Where the frame in a tunnel begins: OVN's Geneve has one option of 8 bytes."""
 _INNERMOST = 96
 _SNAPLEN = _TUNNELLED[-1] + _INNERMOST
+_ABOUT = (28, 38)
+"""Where ARP over Ethernet has the addresses of sender and target."""
 _HEADER, _HEADER_6, _HOP_BY_HOP, _ICMP6 = 14, 40, 0, 58
 _NOT_ECHO, _ROUTER, _SOLICITATION, _ADVERTISEMENT, _SOLICITED = 130, 134, 135, 136, 0x40
 _OF_ICMP6 = {
@@ -85,6 +89,18 @@ def link_filter() -> bytes:
         (RETURN, 0, 0, 0),
     )
     return assembled(program)
+
+
+def router_filter(addresses: list[str]) -> bytes:
+    """Classic BPF: the first bytes of each packet from or to one of these addresses, and of ARP about one of IPv4; of
+    others none."""
+    four = [int(each) for each in map(ipaddress.ip_address, addresses) if each.version == 4]
+    tests = [(at, address) for at in _ABOUT for address in four]
+    program = [(LOAD_HALF, 0, 0, 12), (EQUAL, 0, 2 * len(tests) + 2, _ARP)]
+    for left, (at, address) in zip(reversed(range(len(tests))), tests, strict=True):
+        program += [(LOAD_WORD, 0, 0, at), (EQUAL, 2 * left + 1, 0, address)]
+    program += [(RETURN, 0, 0, 0), (RETURN, 0, 0, _SNAPLEN)]
+    return assembled(program) + filter_program(addresses, _SNAPLEN)
 
 
 def kind_of(frame: bytes) -> str:
@@ -188,7 +204,7 @@ def main(program: Program) -> None:
 
 def _filter(place: str, config: dict[str, Any]) -> bytes:
     if place == "router":
-        return filter_program(config["addresses"], _SNAPLEN)
+        return router_filter(config["addresses"])
     return link_filter() if place == "port" else mac_filter(config["mac"])
 
 

@@ -1,15 +1,16 @@
 """What OVN's databases and switches say of an instance's port while it moves: table ovn.
 
-Config: hosts ({host: the command of a Python in the host}), port (id). On each host one such Python runs files/ovn.py;
-what it prints is recorded here. The southbound database is the same for all: the first host that knows it follows it.
-A host without OVN, and one that goes away, has no more rows.
+Config: hosts ({host: the command of a Python in the host}), port (id), addresses (those of IPv4 that visitors use). On
+each host one such Python runs files/ovn.py; what it prints is recorded here. The southbound database is the same for
+all: the first host that knows it follows it. A host without OVN, and one that goes away, has no more rows.
 """
 
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from migrascope.node.child import first_line, kill
 from migrascope.node.program import Program
@@ -21,9 +22,9 @@ _END_S = 2.0
 Child = asyncio.subprocess.Process
 
 
-async def _follower(host: str, python: Sequence[str], port: str, *, southbound: bool) -> Child | None:
+async def _follower(host: str, python: Sequence[str], config: Mapping[str, Any], *, southbound: bool) -> Child | None:
     """The one that follows on that host; None where there is no OVN, or no answer."""
-    given = json.dumps({"port": port, "southbound": southbound})
+    given = json.dumps({"port": config["port"], "addresses": config["addresses"], "southbound": southbound})
     child = await asyncio.create_subprocess_exec(
         *python, "-c", SCRIPT.read_text(encoding="utf-8"), given,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**20,
@@ -52,7 +53,7 @@ async def _record(child: Child, spool: Spool) -> None:
 async def main(program: Program) -> None:
     children: dict[str, Child] = {}
     for host, python in program.config["hosts"].items():
-        child = await _follower(host, python, program.config["port"], southbound=not children)
+        child = await _follower(host, python, program.config, southbound=not children)
         if child is not None:
             children[host] = child
     spools = {host: program.spool("ovn", source=f"ovn-{host}", host=host) for host in children}

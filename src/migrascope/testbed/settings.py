@@ -1,5 +1,6 @@
 """What one testbed differs in from another: names, addresses, how guests run, how they are migrated."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv6Network
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from pydantic import TypeAdapter
 
 from migrascope.model.family import FIRST, SECOND, Family
 from migrascope.model.name import named
-from migrascope.model.network import Activation, Network, Tenant
+from migrascope.model.network import Activation, FloatingIps, Network, Tenant
 from migrascope.model.problem import UsageProblem
 
 TENANTS: dict[Network, tuple[Tenant, ...]] = {"agents": ("vlan", "vxlan", "geneve"), "ovn": ("geneve", "vlan")}
@@ -31,7 +32,7 @@ JOINED = {
     "external": (CONTROLLER, *HOSTS),
 }
 # On these links Neutron has the node's interface to itself: it has no address there.
-BARE = (("tenant", CONTROLLER), ("tenant", COMPUTE), ("external", CONTROLLER))
+BARE = (("tenant", CONTROLLER), ("tenant", COMPUTE), ("external", CONTROLLER), ("external", COMPUTE))
 _LAST = {"fabric": 1, "router": 10, CONTROLLER: 11, COMPUTE: 12, "client": 30, "origin": 40}
 EXTERNAL_6, INSTANCES_6 = IPv6Network("fd4d:6967:7261:c0::/64"), IPv6Network("fd4d:6967:7261:a1::/64")
 """Unique local addresses (RFC 4193) of visitors and of instances; the second ones are reached through the router."""
@@ -91,9 +92,10 @@ class Settings:
     loopback is the address of this machine at which its APIs (each on its own port) and Horizon (port 80) answer; the
     public endpoints of the catalog are there. network is who wires ports: Neutron's agents of Open vSwitch, or OVN.
     datapath is Open vSwitch's: netdev is the user-space one. tenant is how the tenants' networks are told apart on
-    their link; activation is when OVN lets a port be active on the host to which its server comes. UsageProblem for
-    what the network has not. families are those of the instances' network; it has IPv6 where this machine's kernel has
-    it. osd_bytes is the size of each node's sparse Ceph store.
+    their link; activation is when OVN lets a port be active on the host to which its server comes; floating_ips is
+    where OVN has their NAT: on the controller, the router's gateway, or on the node of each server, which is on the
+    external link then. UsageProblem for what the network has not. families are those of the instances' network; it has
+    IPv6 where this machine's kernel has it. osd_bytes is the size of each node's sparse Ceph store.
     """
 
     name: str = "testbed"
@@ -104,6 +106,7 @@ class Settings:
     network: Network = "agents"
     tenant: Tenant = "vlan"
     activation: Activation = "rarp"
+    floating_ips: FloatingIps = "centralized"
     families: tuple[Family, ...] = (FIRST, SECOND)
     osd_bytes: int = 20 * 2**30
     migration: Migration = field(default_factory=Migration)
@@ -115,11 +118,29 @@ class Settings:
             )
         if self.activation != "rarp" and self.network != "ovn":
             raise UsageProblem(f"ports that are active {self.activation} are OVN's: --network ovn")
+        if self.distributed and self.network != "ovn":
+            raise UsageProblem("floating IPs that are distributed are OVN's: --network ovn")
+        # With VLANs Neutron has routed frames bridged (redirect-type), which takes a MAC of the router's for each
+        # chassis (ovn-chassis-mac-mappings).
+        if self.distributed and not self.tunnels:
+            raise UsageProblem(
+                f"floating IPs that are distributed are not there with tenants' networks by {self.tenant}: geneve"
+            )
 
     @property
     def tunnels(self) -> bool:
         """Whether the tenants' networks are in tunnels between the nodes."""
         return self.tenant != "vlan"
+
+    @property
+    def distributed(self) -> bool:
+        """Whether each node has the NAT of its servers' floating IPs."""
+        return self.floating_ips == "distributed"
+
+    @property
+    def joined(self) -> Mapping[str, tuple[str, ...]]:
+        """The nodes and hosts on each link."""
+        return {**JOINED, "external": (*NODES, *HOSTS)} if self.distributed else JOINED
 
     @property
     def id(self) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,13 @@ class Testbed:
         self.name = named("testbed", name)
         self.register = Register(testbeds / Settings(name=name).id)
         self.folder = self.register.folder
-        self.topology = Topology(self.register)
+        self.topology = Topology(self.register, self._joined())
+
+    def _joined(self) -> Mapping[str, tuple[str, ...]]:
+        """The nodes and hosts on each link. One whose settings cannot be read is only purged."""
+        with contextlib.suppress(Problem):
+            return (self.settings if self.made else Settings()).joined
+        return Settings().joined
 
     @property
     def there(self) -> bool:
@@ -143,10 +149,12 @@ class Testbed:
             if not self.made:
                 write_json(self.folder / "images.json", {"node": str(images.node), "guest": str(images.guest)})
                 write_json(self.folder / "settings.json", settings.to_json())
+                self.topology = Topology(self.register, settings.joined)
             controller = self.nodes[CONTROLLER]
             self.register.uses(controller.image, *(path for path, _ in controller.shares))
             began = time.monotonic()
-            wired = f"{settings.network}-{settings.tenant}-{settings.activation}"
+            floating = "-distributed" if settings.distributed else ""
+            wired = f"{settings.network}-{settings.tenant}{floating}-{settings.activation}"
             key = f"testbed-{wired}-{_state_key(settings, images, tasks)}"
             fresh, restored = not Done(self.done).usable, False
             if fresh:

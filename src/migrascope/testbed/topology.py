@@ -7,12 +7,14 @@
       tenant      tenant
      external                 external   external
 
-Each link is a bridge of its name in the namespace `fabric`. Nothing of it is routed to this machine's own network. On
+Each link is a bridge of its name in the namespace `fabric`. Nothing of it is routed to this machine's own network.
+`compute` is on `external`, too, where it has the floating IPs of its servers itself (Settings.floating_ips). On
 `external`, fabric and client have an IPv6 address, too, and the client knows the way through the cloud's router to the
 instances' own: there are no floating ones.
 """
 
 import socket
+from collections.abc import Mapping
 
 from pyroute2 import IPRoute
 
@@ -32,8 +34,9 @@ SLOWEST_BPS, FASTEST_BPS = 1e4, 34e9
 class Topology:
     """The namespaces and links of one testbed, made or found."""
 
-    def __init__(self, register: Register) -> None:
-        self._register = register
+    def __init__(self, register: Register, joined: Mapping[str, tuple[str, ...]] = JOINED) -> None:
+        """joined: the nodes and hosts on each link."""
+        self._register, self._joined = register, joined
         self._made = register.folder / "topology.json"
         self._rates = register.folder / "rates.json"
         self.fabric = Namespace(f"{register.id}-fabric")
@@ -41,7 +44,7 @@ class Topology:
         self.links: dict[str, Link] = {}
         for name in LINKS:
             self.links[name] = Link(name, self.fabric)
-            for node in JOINED[name]:
+            for node in joined[name]:
                 self.links[name].joined(node, self.namespaces[node])
 
     def _inodes(self) -> list[int | None]:
@@ -66,7 +69,7 @@ class Topology:
             self._register.namespace(role).create()
         for name, link in self.links.items():
             link.create(f"{address('fabric', name)}/24" if name == "external" else None)
-            for node in JOINED[name]:
+            for node in self._joined[name]:
                 bare = (name, node) in BARE
                 link.attach(node, self.namespaces[node], None if bare else f"{address(node, name)}/24")
         if has_ipv6():

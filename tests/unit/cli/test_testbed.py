@@ -7,17 +7,21 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from migrascope.cli import main, testbed
 from migrascope.lab.testbed import life
+from migrascope.model.network import FloatingIps
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.image import IMAGES
 from migrascope.node.register import Register
 from migrascope.store import removal
 from migrascope.testbed.runner import Done
 from migrascope.testbed.settings import Settings
+from migrascope.testbed.status import Status
+from migrascope.testbed.testbed import Images, _state_key
 from migrascope.testbed.testbed import Testbed as OneTestbed
 
 Call = Callable[..., tuple[int, str]]
@@ -165,6 +169,46 @@ def test_a_testbed_has_a_valid_name_wherever_that_comes_from(tmp_path: Path, nam
 def test_settings_that_lead_elsewhere_are_refused(key: str, value: str, words: str) -> None:
     with pytest.raises((Problem, ValueError), match=words):
         Settings.from_json({**Settings().to_json(), key: value})
+
+
+@pytest.mark.parametrize("floating", ["centralized", "distributed"])
+def test_status_and_the_snapshot_s_key_have_where_floating_ips_are(tmp_path: Path, floating: FloatingIps) -> None:
+    one = OneTestbed("one", tmp_path)
+    one.folder.mkdir()
+    settings = Settings("one", network="ovn", tenant="geneve", floating_ips=floating)
+    (one.folder / "settings.json").write_text(json.dumps(settings.to_json()))
+    assert life.as_json(one, Status())["floating_ips"] == floating
+    out = io.StringIO()
+    with redirect_stdout(out):
+        testbed._show(one, Status())
+    assert ("floating IPs: distributed" in out.getvalue()) == (floating == "distributed")
+    images = Images(Path("/node"), Path("/guest"))
+    plain = _state_key(Settings(network="ovn", tenant="geneve"), images, life.tasks)
+    assert (_state_key(settings, images, life.tasks) == plain) == (floating == "centralized")
+
+
+async def test_floating_ips_stay_where_a_testbed_was_made_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def roots(*_: object) -> list[Path]:
+        return [tmp_path] * 3
+
+    async def guest_image(*_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(kernel=tmp_path / "kernel")
+
+    one = OneTestbed("one", tmp_path)
+    one.folder.mkdir()
+    settings = Settings("one", network="ovn", tenant="geneve", floating_ips="distributed")
+    (one.folder / "settings.json").write_text(json.dumps(settings.to_json()))
+    monkeypatch.setattr(OneTestbed, "nodes", {})
+    for name, stand_in in (("roots", roots), ("guest_image", guest_image), ("missing", lambda **_: [])):
+        monkeypatch.setattr(life, name, stand_in)
+    with pytest.raises(UsageProblem, match="the floating IPs of the testbed one are distributed\n.*down --purge --name one"):
+        await life.up(one, "auto", print, print, floating_ips="centralized")
+    new = OneTestbed("new", tmp_path)
+    with pytest.raises(UsageProblem, match="floating IPs that are distributed are OVN's"):
+        await life.up(new, "auto", print, print, floating_ips="distributed")
+    assert not new.there
 
 
 @pytest.mark.parametrize("path", ["/etc", "{images}/../x", "{images}", "{images}/a,upperdir=b", "{images}/a/b", "x"])

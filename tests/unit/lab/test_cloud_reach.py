@@ -90,7 +90,8 @@ def test_on_hosts_in_reach_frames_journals_and_ceph_are_watched() -> None:
     }  # fmt: skip
     assert found["announce"].config["addresses"] == ["192.0.2.7", "fd00::f816"]
     assert found["journal"].config["words"] == ["server-1", MADE.port]
-    assert found["ovn"].config == {"hosts": found["journal"].config["hosts"], "port": MADE.port}
+    hosts = found["journal"].config["hosts"]
+    assert found["ovn"].config == {"hosts": hosts, "port": MADE.port, "addresses": ["192.0.2.7"]}
 
 
 def test_the_neighbour_tables_of_router_and_client_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:

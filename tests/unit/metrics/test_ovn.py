@@ -65,6 +65,7 @@ class TestStamps:
             "ovn.switched_s": pytest.approx(2.0235, abs=2e-3),
             "ovn.up_s": pytest.approx(2.1187, abs=2e-3),
             "ovn.told_s": pytest.approx(2.4348, abs=2e-3),
+            "ovn.floating_s": None,
             "ovn.unbound_s": pytest.approx(0.03285, abs=1e-5),
             "ovn.lag_s": pytest.approx(0.00337, abs=1e-3),
         }

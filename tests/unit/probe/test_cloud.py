@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,26 @@ def test_frames_are_told_apart(kind: int, body: bytes, name: str, vlan: bool) ->
         assert announce.innermost(each) == seen
     at_port = run_filter(announce.link_filter(), seen + bytes(60)) if not vlan and len(body) > 41 else None
     assert at_port in (None, announce._SNAPLEN if not name.startswith("frame") else 0)
+
+
+FLOATING, GATEWAY = bytes((192, 0, 2, 150)), bytes((192, 0, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("sender", "target", "taken"),
+    [(FLOATING, FLOATING, True), (GATEWAY, FLOATING, True), (FLOATING, GATEWAY, True), (GATEWAY, GATEWAY, False)],
+)
+def test_on_the_external_network_packets_of_the_addresses_and_arp_about_them_are_followed(
+    sender: bytes, target: bytes, taken: bool
+) -> None:
+    others = ["192.0.2.77", "fd00::f816"]
+    for addresses in (["192.0.2.150", *others], [*others, "192.0.2.150"]):
+        code = announce.router_filter(addresses)
+        for kind, body in ((0x0806, arp(sender, target)), (0x0800, bytes(12) + sender + target)):
+            assert bool(run_filter(code, frame(OTHER, MAC, kind, body).ljust(100, b"\0"))) == taken
+    code = announce.router_filter(["fd00::f816"])
+    assert run_filter(code, frame(OTHER, MAC, 0x0806, arp(sender, target)).ljust(100, b"\0")) == 0
+    assert run_filter(code, frame(OTHER, MAC, 0x86DD, bytes(8) + ip_address("fd00::f816").packed).ljust(100, b"\0"))
 
 
 def test_at_a_port_of_the_switch_its_own_direction_counts(tmp_path: Path) -> None:

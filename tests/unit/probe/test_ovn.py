@@ -14,6 +14,8 @@ PORT = "79c7a817-03ee-43c6-808c-693fb95f1cd1"
 OTHER = "50631174-3064-4bcd-8851-55ae407b0688"
 BINDING = f'{{"data":[["","new","{PORT}",true]],"headings":["row","action","logical_port","up"]}}'
 FLOW = "event=DELETED reason=delete table=0 cookie=0xd314df22 rarp,in_port=20 actions=resubmit(,8)"
+VISITED = "192.0.2.15"
+ANSWERS = f"event=ADDED table=11 cookie=0x1f arp,metadata=0x5,arp_tpa={VISITED},arp_op=1 actions=set_field:2->arp_op"
 
 
 def host(folder: Path, **says: str) -> list[str]:
@@ -30,7 +32,9 @@ def with_ovn(folder: Path) -> list[str]:
     """A host with OVN: each monitor says a line of the port and one of another, and goes on."""
     of_other = BINDING.replace(PORT, OTHER)
     database = f"""case "$*" in *" Chassis "*) echo '{{"data":[]}}';; *) echo '{of_other}'; echo '{BINDING}';; esac"""
-    flows = f"echo 'OFPST_FLOW_MONITOR reply'; echo ' {FLOW}' >&2; echo ' {FLOW.replace('table=0', 'table=43')}' >&2"
+    others = (FLOW.replace("table=0", "table=43"), ANSWERS.replace(VISITED, f"{VISITED}0"))
+    lines = "; ".join(f"echo ' {line}' >&2" for line in (FLOW, *others, ANSWERS))
+    flows = f"echo 'OFPST_FLOW_MONITOR reply'; {lines}"
     return host(
         folder,
         ovs_vsctl="""echo '"tcp:10.0.1.11:6642"'""",
@@ -46,7 +50,7 @@ def record(folder: Path, hosts: dict[str, list[str]], least: dict[str, int]) -> 
         return rows(folder, "ovn", f"ovn-{name}") if (folder / f"ovn@ovn-{name}.jsonl").exists() else []
 
     async def watch() -> None:
-        async with Running(ovn.main, program(folder, hosts=hosts, port=PORT)):
+        async with Running(ovn.main, program(folder, hosts=hosts, port=PORT, addresses=[VISITED])):
             await until(lambda: all(len(seen(name)) >= count for name, count in least.items()))
 
     asyncio.run(watch())
@@ -55,10 +59,11 @@ def record(folder: Path, hosts: dict[str, list[str]], least: dict[str, int]) -> 
 
 def test_what_is_about_the_port_is_kept_and_the_southbound_database_is_followed_once(tmp_path: Path) -> None:
     hosts = {name: with_ovn(tmp_path / name) for name in ("one", "two")}
-    found = record(tmp_path, hosts, {"one": 4, "two": 2})
+    found = record(tmp_path, hosts, {"one": 5, "two": 3})
+    flows = [("flow", ANSWERS), ("flow", FLOW)]
     assert found == {
-        "one": [("binding", BINDING), ("chassis", '{"data":[]}'), ("flow", FLOW), ("interface", BINDING)],
-        "two": [("flow", FLOW), ("interface", BINDING)],
+        "one": [("binding", BINDING), ("chassis", '{"data":[]}'), *flows, ("interface", BINDING)],
+        "two": [*flows, ("interface", BINDING)],
     }
 
 
@@ -69,8 +74,8 @@ def test_a_host_without_ovn_has_no_rows_and_ends_nothing(tmp_path: Path, capfd: 
         "broken": ["sh", "-c", "exit 1"],
         "two": with_ovn(tmp_path / "two"),
     }
-    found = record(tmp_path, hosts, {"two": 4})
-    assert {name: len(lines) for name, lines in found.items()} == {"none": 0, "agents": 0, "broken": 0, "two": 4}
+    found = record(tmp_path, hosts, {"two": 5})
+    assert {name: len(lines) for name, lines in found.items()} == {"none": 0, "agents": 0, "broken": 0, "two": 5}
     assert capfd.readouterr().err == "OVN on broken cannot be followed\n"
 
 

@@ -106,8 +106,9 @@ async def test_what_does_not_come_up_is_purged_too(did: list[str]) -> None:
 def test_every_level_is_a_way_that_a_testbed_has() -> None:
     for level in get_args(NetworkLevel):
         settings = Settings(**Way.of(level)._asdict())
-        assert level in (f"{settings.network}-{settings.tenant}", f"{settings.network}-{settings.tenant}-at-once")
+        assert level.removeprefix(f"{settings.network}-{settings.tenant}") in ("", "-at-once", "-distributed")
         assert level.endswith("at-once") == (settings.activation == "at-once")
+        assert level.endswith("distributed") == settings.distributed
 
 
 @pytest.mark.parametrize(("lab", "cloud"), [("qemu", ""), ("libvirt", ""), ("openstack", 'cloud.name = "theirs"')])

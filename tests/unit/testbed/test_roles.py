@@ -3,16 +3,33 @@
 import configparser
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from migrascope.model.family import FIRST
+from migrascope.model.network import FloatingIps
 from migrascope.model.problem import UsageProblem
-from migrascope.testbed.roles import all_tasks, cloud, common, console, horizon, hypervisor, neutron, nova, privsep
+from migrascope.node.register import Register
+from migrascope.testbed.roles import (
+    all_tasks,
+    cloud,
+    common,
+    console,
+    horizon,
+    hypervisor,
+    neutron,
+    nova,
+    privsep,
+    switch,
+)
 from migrascope.testbed.secrets import Secrets
-from migrascope.testbed.settings import COMPUTE, CONTROLLER, Migration, Settings, address, address_6
+from migrascope.testbed.settings import BARE, COMPUTE, CONTROLLER, NODES, Migration, Settings, address, address_6
 from migrascope.testbed.task import Await, Command, File, Task, Units
+from migrascope.testbed.testbed import Testbed
+from migrascope.testbed.topology import Topology
 
 SECRETS = Secrets(bytes(32))
 TASKS = all_tasks(Settings(), SECRETS)
@@ -27,8 +44,11 @@ def _files(tasks: list[Task]) -> list[File]:
     return [action for task in tasks for action in task.actions if isinstance(action, File)]
 
 
-OVN = all_tasks(Settings(network="ovn", tenant="geneve"), SECRETS)
-EACH = pytest.mark.parametrize("every", [TASKS, OVN], ids=["agents", "ovn"])
+ON_OVN = Settings(network="ovn", tenant="geneve")
+ON_EACH_NODE = replace(ON_OVN, floating_ips="distributed")
+OVN = all_tasks(ON_OVN, SECRETS)
+DISTRIBUTED = all_tasks(ON_EACH_NODE, SECRETS)
+EACH = pytest.mark.parametrize("every", [TASKS, OVN, DISTRIBUTED], ids=["agents", "ovn", "distributed"])
 
 
 @EACH
@@ -89,25 +109,75 @@ def test_tunnels_end_on_the_tenants_link_and_are_not_there_with_vlans() -> None:
     assert [task.node for task in started] == [CONTROLLER, COMPUTE]
 
 
+def _told(every: list[Task], node: str) -> tuple[str, ...]:
+    """The command by which ovn-controller is configured on a node."""
+    return next(
+        action.argv for task in every if task.node == node for action in task.actions
+        if isinstance(action, Command) and "external_ids:system-id" in " ".join(action.argv)
+    )  # fmt: skip
+
+
 def test_ovn_has_no_agents_of_open_vswitch_and_knows_each_node_as_nova_does() -> None:
     started = {(task.node, unit) for task in OVN for unit in _started(task)}
     assert not [unit for _, unit in started if "openvswitch-agent" in unit or "l3-agent" in unit or "dhcp" in unit]
     for node in (CONTROLLER, COMPUTE):
         assert {(node, "ovn-controller.service"), (node, "neutron-ovn-metadata-agent.service")} <= started
-        told = next(
-            action.argv for task in OVN if task.node == node for action in task.actions
-            if isinstance(action, Command) and "external_ids:system-id" in " ".join(action.argv)
-        )  # fmt: skip
+        told = _told(OVN, node)
         assert f'external_ids:hostname="{node}"' in told
         assert f'external_ids:ovn-encap-ip="{address(node, "tenant")}"' in told
         assert ('external_ids:ovn-cms-options="enable-chassis-as-gw"' in told) == (node == CONTROLLER)
 
 
-def test_a_testbed_that_was_made_before_there_was_ipv6_goes_on_without() -> None:
+def _ml2(every: list[Task]) -> configparser.ConfigParser:
+    return _options("/etc/neutron/plugins/ml2/ml2_conf.ini", every=every)
+
+
+def _switched(every: list[Task], node: str) -> str:
+    """What a shell of a node is given to make its Open vSwitch."""
+    task = next(task for task in every if task.name == switch.name(node))
+    return "".join(action.stdin for action in task.actions if isinstance(action, Command))
+
+
+def test_distributed_floating_ips_are_on_each_node_and_the_gateway_stays_on_the_controller() -> None:
+    assert not _ml2(OVN).getboolean("ovn", "enable_distributed_floating_ip")
+    assert _ml2(DISTRIBUTED).getboolean("ovn", "enable_distributed_floating_ip")
+    mapped = 'external_ids:ovn-bridge-mappings="external:br-external"'
+    for every, nodes in ((OVN, [CONTROLLER]), (DISTRIBUTED, [CONTROLLER, COMPUTE])):
+        assert [node for node in NODES if mapped in _told(every, node)] == nodes
+        assert [node for node in NODES if "add-port br-external external" in _switched(every, node)] == nodes
+        gateways = [node for node in NODES if "enable-chassis-as-gw" in " ".join(_told(every, node))]
+        assert gateways == [CONTROLLER]
+
+
+def test_a_node_that_has_floating_ips_is_on_the_external_link_without_an_address(tmp_path: Path) -> None:
+    assert COMPUTE not in Settings().joined["external"]
+    assert ON_OVN.joined == Settings().joined
+    for link, nodes in ON_EACH_NODE.joined.items():
+        assert set(nodes) - set(Settings().joined[link]) == ({COMPUTE} if link == "external" else set())
+    assert ("external", COMPUTE) in BARE
+    topology = Topology(Register(tmp_path / "ms-x"), ON_EACH_NODE.joined)
+    assert COMPUTE in topology.links["external"].ports
+
+
+@pytest.mark.parametrize("floating", ["centralized", "distributed"])
+def test_a_testbed_has_the_links_that_it_was_made_with(tmp_path: Path, floating: FloatingIps) -> None:
+    folder = tmp_path / "ms-x"
+    folder.mkdir()
+    settings = replace(ON_OVN, name="x", floating_ips=floating)
+    (folder / "settings.json").write_text(json.dumps(settings.to_json()))
+    ports = Testbed("x", tmp_path).topology.links["external"].ports
+    assert (COMPUTE in ports) == (floating == "distributed")
+    (folder / "settings.json").write_text("{")
+    assert COMPUTE not in Testbed("x", tmp_path).topology.links["external"].ports
+
+
+def test_a_testbed_that_was_made_by_an_older_version_is_as_that_made_it() -> None:
     said = Settings().to_json()
     assert Settings.from_json(said) == Settings()
-    del said["families"]
-    assert Settings.from_json(said).families == (FIRST,)
+    assert Settings.from_json(ON_EACH_NODE.to_json()) == ON_EACH_NODE
+    del said["families"], said["floating_ips"]
+    found = Settings.from_json(said)
+    assert (found.families, found.floating_ips) == ((FIRST,), "centralized")
 
 
 def test_where_the_kernel_has_no_ipv6_the_cloud_has_none() -> None:
@@ -137,19 +207,20 @@ def test_networks_that_there_are_not_are_refused() -> None:
         Settings(network="ovn", tenant="vxlan")
     with pytest.raises(UsageProblem, match="active at-once are OVN's"):
         Settings(activation="at-once")
+    with pytest.raises(UsageProblem, match="floating IPs that are distributed are OVN's: --network ovn"):
+        Settings(floating_ips="distributed")
+    with pytest.raises(UsageProblem, match="distributed are not there with tenants' networks by vlan: geneve"):
+        Settings(network="ovn", tenant="vlan", floating_ips="distributed")
 
 
 def test_ini() -> None:
     assert common.ini({"a": {"x": True, "y": 3}, "b": {}}) == "[a]\nx = true\ny = 3\n\n[b]\n"
 
 
-def _text(path: str, node: str = CONTROLLER) -> str:
-    return next(file.text for file in _files([task for task in TASKS if task.node == node]) if file.path == path)
-
-
-def _options(path: str, node: str = CONTROLLER) -> configparser.ConfigParser:
+def _options(path: str, node: str = CONTROLLER, every: list[Task] = TASKS) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=True)
-    parser.read_string(_text(path, node))
+    files = _files([task for task in every if task.node == node])
+    parser.read_string(next(file.text for file in files if file.path == path))
     return parser
 
 

@@ -132,7 +132,7 @@ class CloudInstance:
             members.append(
                 ProcessSpec("neighbours", "migrascope.probe.neighbour_state", "client", access.client, known)
             )
-            ovn = {"hosts": hosts, "port": self.made.port}
+            ovn = {"hosts": hosts, "port": self.made.port, "addresses": [self.address]}
             members.append(ProcessSpec("ovn", "migrascope.probe.ovn", "cloud", None, ovn))
         if access.ceph:
             ceph = {"python": list(access.ceph), "interval_s": _CEPH_S, "persist": self._persist}

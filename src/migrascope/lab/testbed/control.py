@@ -70,7 +70,8 @@ class TestbedControl(CloudAccess):
         wanted = {"downtime_ms": limit_ms, "max_concurrent": self._max_concurrent}
         await life.set_migration(testbed, settings(self.policies[factors.policy]) | wanted)
         nova = vars(testbed.settings.migration)
-        return {"nova": dict(nova), "links": {name: link.rate_bps for name, link in topology.links.items()}}
+        rates = {name: link.rate_bps for name, link in topology.links.items()}
+        return {"nova": dict(nova), "links": rates, "floating_ips": testbed.settings.floating_ips}
 
     async def volume(self, name: str) -> OfflineVolume:
         """Reads a volume that nobody uses any more, by its id."""

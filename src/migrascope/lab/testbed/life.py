@@ -14,7 +14,7 @@ from migrascope.lab.accelerator import choose
 from migrascope.lab.host_image import HOST
 from migrascope.lab.testbed.injectors.recovery import whole
 from migrascope.model.family import FIRST, SECOND
-from migrascope.model.network import Activation, Network, Tenant
+from migrascope.model.network import Activation, FloatingIps, Network, Tenant
 from migrascope.model.problem import Problem, UsageProblem
 from migrascope.node.container import inits
 from migrascope.node.image import is_built, roots
@@ -76,16 +76,23 @@ async def up(
     network: Network | None = None,
     tenant: Tenant | None = None,
     activation: Activation | None = None,
+    floating_ips: FloatingIps | None = None,
     migration: Mapping[str, Any] = NOTHING,
 ) -> Status:
     """Builds what the cache has not, brings the testbed up, and gives its status as soon as it is healthy, or a minute
-    later. network, tenant, activation: None leaves it as it is; at first agents, the network's own default, and rarp.
-    migration: see set_migration. Problem says what this machine lacks, before anything is changed."""
+    later. network, tenant, activation, floating_ips: None leaves it as it is; at first agents, the network's own
+    default, rarp, and centralized. migration: see set_migration. Problem says what this machine lacks, before anything
+    is changed."""
     known = testbed.settings.migration if testbed.made else Migration()
     wanted = replace(known, **migration)
     first: Network = network or "agents"
-    wired = {"network": first, "tenant": tenant or TENANTS[first][0], "activation": activation or "rarp"}
-    fresh: dict[str, Any] = {**wired, "migration": wanted}
+    fresh: dict[str, Any] = {
+        "network": first,
+        "tenant": tenant or TENANTS[first][0],
+        "activation": activation or "rarp",
+        "floating_ips": floating_ips or "centralized",
+        "migration": wanted,
+    }
     if not testbed.made:
         replace(Settings(), **fresh)  # refuses what does not go together
     running = testbed.made and any(node.pid() is not None for node in testbed.nodes.values())
@@ -102,6 +109,7 @@ async def up(
         (network, settings.network, "ports of the testbed {} are wired by {}"),
         (tenant, settings.tenant, "networks of the testbed {} are on {}"),
         (activation, settings.activation, "ports of the testbed {} are activated by {}"),
+        (floating_ips, settings.floating_ips, "floating IPs of the testbed {} are {}"),
     ):
         if given not in (None, has):
             raise UsageProblem(
@@ -228,6 +236,7 @@ def as_json(testbed: Testbed, found: Status) -> dict[str, Any]:
         "healthy": found.healthy,
         **asdict(found),
         "families": list(testbed.settings.families),
+        "floating_ips": testbed.settings.floating_ips,
         "clouds_yaml": str(clouds_yaml(testbed)),
         "horizon": horizon(testbed),
     }

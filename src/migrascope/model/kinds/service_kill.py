@@ -1,8 +1,9 @@
 """**What it does.** A service dies once. `service`: `libvirt`, `nova-compute`, `l2-agent`
 (neutron-openvswitch-agent) or `ceph-osd`, with target `source` or `destination`; `rabbitmq`, `database` or
 `ceph-mon`, with target `controller`. On a [testbed with OVN](../testbed.md#ovn), instead of `l2-agent`:
-`ovn-controller`, with target `source` or `destination`; `ovn-northd`, `ovn-northbound` or `ovn-southbound` (its
-databases), with target `controller`. On the lab `libvirt`: `libvirt` alone.
+`ovn-controller`, with target `source` or `destination`, or `controller`, which is the gateway chassis, whichever of the
+two it is; `ovn-northd`, `ovn-northbound` or `ovn-southbound` (its databases), with target `controller`. On the lab
+`libvirt`: `libvirt` alone.
 
 **How.** SIGKILL to the main process of its unit. systemd starts it again after 0.1 s (nova-compute, libvirt, the
 agent), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of use. On
@@ -11,7 +12,8 @@ the lab `libvirt` it is started again after 0.1 s, too.
 **What it needs.** The testbed, or the lab `libvirt`. A service that it does not have fails the trial, with its name,
 before the migration.
 
-**Limits.** Guests outlive libvirt and nova-compute, as on any host. There is one of each central service: its failure
+**Limits.** The flows of an `ovn-controller` that is killed stay in its switch, as they were, and frames go on by them.
+Guests outlive libvirt and nova-compute, as on any host. There is one of each central service: its failure
 is one of the cloud's."""
 
 from typing import TYPE_CHECKING

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 SERVICES = {
     "libvirt": HOST_SIDES, "nova-compute": HOST_SIDES, "l2-agent": HOST_SIDES, "ceph-osd": HOST_SIDES,
-    "ovn-controller": HOST_SIDES, "ovn-northd": ("controller",), "ovn-northbound": ("controller",),
+    "ovn-controller": (*HOST_SIDES, "controller"), "ovn-northd": ("controller",), "ovn-northbound": ("controller",),
     "ovn-southbound": ("controller",),
     "rabbitmq": ("controller",), "database": ("controller",), "ceph-mon": ("controller",),
 }  # fmt: skip

@@ -31,14 +31,16 @@ def remote() -> str:
 def commands(southbound: str) -> dict[str, tuple[list[str], str]]:
     """The programs to follow, by what they tell, each with what a line that counts contains."""
     port = re.escape(config["port"])
+    visited = [f"arp_tpa={re.escape(address)}[ ,]" for address in config["addresses"]]
     monitor = ["ovsdb-client", "--timestamp", "--format=json", "monitor"]
     local = [*monitor, "unix:/run/openvswitch/db.sock", "Open_vSwitch", "Interface"]
     found = {
         "interface": ([*local, "name,external_ids,ofport,link_state,!initial"], port),
-        # Table 0 of br-int is where frames come from ports, 65 where they go to them.
+        # Table 0 of br-int is where frames come from ports, 65 where they go to them; who answers for an address has a
+        # flow for ARP that asks for it.
         "flow": (
             ["ovs-ofctl", "--timestamp", "-O", "OpenFlow14", "monitor", "br-int", "watch:!initial"],
-            "table=(0|65) ",
+            "|".join(["table=(0|65) ", *visited]),
         ),
     }
     if config["southbound"]:

@@ -30,6 +30,7 @@ WHY: dict[Need, str] = {
     "browser": "the plan has no browser (visitors.browser)",
     "log": "libvirt's own log is read on the lab libvirt only",
     "ovn": "no OVN is in reach: a testbed with --network ovn has one",
+    "floating": "floating IPs are centralized: a testbed with --floating-ips distributed has each with its instance",
     "ipv6": "the plan measures IPv4 alone, or the instances' network has no IPv6 that visitors reach",
 }
 _TABLES: dict[Need, tuple[str, ...]] = {

@@ -96,6 +96,7 @@ def _server_files(settings: Settings, secrets: Secrets) -> list[Action]:
             "ovn_nb_connection": NORTHBOUND,
             "ovn_sb_connection": SOUTHBOUND,
             "ovn_metadata_enabled": True,
+            "enable_distributed_floating_ip": settings.distributed,
             "live_migration_activation_strategy": "rarp" if settings.activation == "rarp" else "",
             # In user space OVN would compare segments that nobody has cut up yet (TSO) with the MTU and drop them: each
             # answer of more than a segment would come by a retransmission, 200 ms later.

@@ -3,7 +3,8 @@
 Neutron (API) --> northbound DB --> northd --> southbound DB --> ovn-controller of each node --> OpenFlow in br-int
 
 Instances reach one another by Geneve between the nodes, or by VLANs on the tenants' link. OVN itself answers DHCP and
-routes; the controller is the only chassis on the external link, so that floating IPs are there.
+routes. The controller is the only gateway chassis: what has no floating IP goes out there, and IPv6. Floating IPs are
+there, too, unless they are distributed: then each node is on the external link and has those of its own instances.
 """
 
 from migrascope.testbed.roles import base, neutron, privsep, switch

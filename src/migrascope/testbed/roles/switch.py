@@ -4,11 +4,12 @@ br-int (OpenFlow by Neutron's agent or by OVN: security groups, the tenants' net
      |                                                    |
 br-tenant --[tenant]-- fabric --[tenant]-- br-tenant     br-external --[external]-- fabric -- client, origin
 
+br-external is on the controller, and on the compute node where floating IPs are distributed.
 With tunnels, the node's end of them is br-tenant itself, and no patch leads there.
 """
 
 from migrascope.testbed.roles import base
-from migrascope.testbed.settings import CONTROLLER, NODES, Settings, address
+from migrascope.testbed.settings import NODES, Settings, address
 from migrascope.testbed.task import Action, Command, File, Task, Units
 
 OVSDB = "tcp:127.0.0.1:6640"
@@ -57,7 +58,7 @@ def name(node: str) -> str:
 
 def bridges(settings: Settings, node: str) -> tuple[str, ...]:
     """The physical networks that instances reach from a node by a bridge."""
-    return tuple(link for link in _links(node) if link != "tenant" or not settings.tunnels)
+    return tuple(link for link in _links(settings, node) if link != "tenant" or not settings.tunnels)
 
 
 def mappings(settings: Settings, node: str) -> str:
@@ -69,14 +70,14 @@ def tasks(settings: Settings) -> list[Task]:
     return [_switch(settings, node) for node in NODES]
 
 
-def _links(node: str) -> tuple[str, ...]:
+def _links(settings: Settings, node: str) -> tuple[str, ...]:
     """The links that Neutron has to itself on a node; each is the only port of a bridge of its own."""
-    return ("tenant", "external") if node == CONTROLLER else ("tenant",)
+    return tuple(link for link in ("tenant", "external") if node in settings.joined[link])
 
 
 def _switch(settings: Settings, node: str) -> Task:
     set_up = "set -e\n"
-    for link in _links(node):
+    for link in _links(settings, node):
         set_up += (
             f"ovs-vsctl --may-exist add-br br-{link} -- set Bridge br-{link} datapath_type={settings.datapath}"
             f" -- --may-exist add-port br-{link} {link}\n"
