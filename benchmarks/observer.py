@@ -2,9 +2,9 @@
 
     sudo .venv/bin/python benchmarks/observer.py [PAIRS [FAMILY ...] [libvirt]]
 
-Idle guest, over ipv4 by default; of two families each is asked half as often. On the lab qemu, unless libvirt is named. For migration time, data and VM pause,
-the median of the pair ratios (with / without) and its 90 % interval by order statistics. Goal: the upper end
-at most 1.03 for time and data, 1.10 for VM pause.
+Idle guest, over ipv4 by default; of two families each is asked half as often. On the lab qemu, unless libvirt is
+named. For migration time, data and VM pause, the median of the pair ratios (with / without) and its 90 % interval by
+order statistics. Goal: the upper end at most 1.03 for time and data, 1.10 for VM pause.
 """
 
 import sys
