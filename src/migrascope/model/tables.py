@@ -282,8 +282,9 @@ _ALL = [
         },
         "frames of one kind (rarp, garp, arp; na: an unsolicited neighbour advertisement; dad, nd, rs, ra, mld; frame6:"
         " any other of IPv6; frame: any other) without a silence of 20 ms: place tap or tenant: from or to the "
-        "instance's MAC, seen at that node; place router: from or to its visitors' addresses; place port: that node's "
-        "port at the lab's switch, without frame6 and frame. The kernel's stamps (wall)",
+        "instance's MAC, seen at that node; place router: from or to its visitors' addresses, and ARP about them, at "
+        "that node's port of the external network; place port: that node's port at the lab's switch, without frame6 "
+        "and frame. The kernel's stamps (wall)",
     ),
     Table(
         "neighbour_state", 1,
@@ -307,8 +308,8 @@ _ALL = [
         {"wall_ns": "int", "what": "str", "line": "str"},
         "a line of a monitor on `host` that is about the instance's port, and when it was read, by the host's clock; "
         "what: binding: OVN's southbound Port_Binding; interface: the switch's Interface (both JSON, as ovsdb-client "
-        "prints them); chassis: which row of Chassis has which name; flow: a flow of br-int's tables 0 and 65 that "
-        "came or went",
+        "prints them); chassis: which row of Chassis has which name; flow: a flow of br-int's tables 0 and 65, or "
+        "for ARP that asks for the visitors' address, that came or went",
     ),
     Table(
         "ceph", 1,
