@@ -1,4 +1,4 @@
-"""A distributed floating IP, which moves with its instance: when hosts send for it, and the network to them."""
+"""A distributed floating IP, which moves with its instance: when hosts send for it, and when packets come to them."""
 
 from dataclasses import dataclass
 
@@ -45,8 +45,9 @@ def moved(recording: Recording, windows: Windows) -> Moved | None:
         return None
     clock, request = recording.wall_clock, windows.request
     table = recording.table(SOURCE).filter((pl.col("place") == "router") & pl.col("kind").is_in(_KINDS))
-    hosts = (recording.trial.source, recording.trial.destination)
-    here, there = (table.filter(pl.col("node") == host) for host in hosts)
+    here, there = (
+        table.filter(pl.col("node") == host) for host in (recording.trial.source, recording.trial.destination)
+    )
     sent, kind = pl.col("way") == "from", pl.col("kind")
 
     def first(rows: pl.DataFrame) -> int | None:

@@ -203,8 +203,7 @@ async def test_floating_ips_stay_where_a_testbed_was_made_with_them(
     monkeypatch.setattr(OneTestbed, "nodes", {})
     for name, stand_in in (("roots", roots), ("guest_image", guest_image), ("missing", lambda **_: [])):
         monkeypatch.setattr(life, name, stand_in)
-    said = r"the floating IPs of the testbed one are distributed\n.*down --purge --name one"
-    with pytest.raises(UsageProblem, match=said):
+    with pytest.raises(UsageProblem, match=r"the floating IPs of the testbed one are distributed\n.*purge --name one"):
         await life.up(one, "auto", print, print, floating_ips="centralized")
     new = OneTestbed("new", tmp_path)
     with pytest.raises(UsageProblem, match="floating IPs that are distributed are OVN's"):
