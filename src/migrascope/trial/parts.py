@@ -30,9 +30,9 @@ _WRITER_READY_S = 60.0
 _REFLECTOR_READY_S = 30.0
 _STREAM_S, _STREAM_ANSWER_S, _STREAM_AGAIN_S = 15.0, 5.0, 0.5
 _PLAYLIST = b"#EXTM3U"
-_OVER_SECOND_S, _OVER_SECOND_AGAIN_S = 15.0, 0.2
+_OVER_SECOND_S, _OVER_SECOND_AGAIN_S = 60.0, 0.2
 """Maximum time for a guest that answers over the first family to do so over the second; its kernel tries an address for
-duplicates for 1 to 2 s, while the guest boots."""
+duplicates for 1 to 2 s while the guest boots, and a router may let it wait for an advertisement."""
 _NO_STREAM = {
     "403": "the origin refuses the guest: its packets come there from another address than its own, by NAT on the way",
     "502": "the guest's connection to the origin is refused",
