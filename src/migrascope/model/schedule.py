@@ -178,7 +178,8 @@ def schedule(plan: Plan) -> list[TrialSpec]:
                 dict.fromkeys(cell for blocks, crossed in parts if block <= blocks for cell in crossed)
             )
             shuffle(orders[block])
-        for block, factors in _by_network(orders, networks, shuffle) if together > 1 else _in_turn(orders):
+        running = [(block, factors) for block, order in orders.items() for factors in order]
+        for block, factors in _by_network(running, networks, shuffle) if together > 1 else running:
             number = len(trials) + 1
             # A domain of others is where the trial before has left it.
             turn = number if plan.their_domain else block
@@ -186,19 +187,13 @@ def schedule(plan: Plan) -> list[TrialSpec]:
     return trials
 
 
-def _in_turn(orders: Mapping[int, list[Factors]]) -> Iterator[tuple[int, Factors]]:
-    return ((block, factors) for block, order in orders.items() for factors in order)
-
-
 def _by_network(
-    orders: Mapping[int, list[Factors]], networks: list[str], shuffle: Callable[[list[Any]], None]
+    running: list[tuple[int, Factors]], networks: list[str], shuffle: Callable[[list[Any]], None]
 ) -> Iterator[tuple[int, Factors]]:
     """The blocks' trials by their networks, in random order; which block comes first is random in each network, so that
     neither direction is always the one after a testbed has come up."""
     shuffle(networks)
     for network in networks:
-        blocks = list(orders)
+        blocks = list(dict.fromkeys(block for block, _ in running))
         shuffle(blocks)
-        for block, factors in _in_turn({block: orders[block] for block in blocks}):
-            if factors.network == network:
-                yield block, factors
+        yield from (each for first in blocks for each in running if each[0] == first and each[1].network == network)
