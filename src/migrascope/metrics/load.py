@@ -7,15 +7,13 @@ import polars as pl
 from migrascope.metrics.packets import NS, Packets, Span, inside
 from migrascope.metrics.windows import Windows
 from migrascope.model.family import FIRST, Family
-from migrascope.model.load import PROCESSOR_MOST
+from migrascope.model.load import PROCESSOR_MOST, SATURATED
 from migrascope.model.measured import Measured, missing
 from migrascope.model.steady import IN_TIME_NS, IN_TIME_SHARE, Due, in_time_share, unsteady
 from migrascope.model.units import human
 from migrascope.store.recording import Recording
 
 KINDS = ("new", "kept")
-SATURATED = 0.75
-"""The share of one core from which on a guest that was silent takes over four times as long as that to catch up."""
 _COMPARED = ("http_", "player_", "browser.stall", "visitor.lost_")
 """Figures that are held against the window before the migration."""
 _COUNT_NS = 500_000_000

@@ -12,6 +12,8 @@ PROCESSOR_SHARE = 0.5
 """The share of one core of the guest up to which visits are added. The website's server runs on one core."""
 PROCESSOR_MOST = 0.6
 """The most of it that probes, visitors and viewers may take in the window before a migration."""
+SATURATED = 0.75
+"""The share of one core from which on a guest that was silent takes over four times as long as that to catch up."""
 LEAST_RATE = 5.0
 """Visits a second of each kind below which a blackout is resolved too coarsely: then there are fewer viewers first."""
 NOT_SERVED = "not served: "

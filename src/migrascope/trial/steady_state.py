@@ -8,6 +8,7 @@ from statistics import mean
 
 from migrascope.model.clock import mono_ns, mono_s
 from migrascope.model.family import source_of
+from migrascope.model.load import SATURATED
 from migrascope.model.plan import Plan
 from migrascope.model.problem import Problem
 from migrascope.model.steady import NS
@@ -122,13 +123,16 @@ class SteadyState:
         self._busy.append((asked, said["uptime_s"], said["uptime_s"] * said["cpus"] - said["idle_s"]))
 
     def _settling(self, since: int) -> str | None:
-        """Whether the guest used far more at the window's begin than after it: an emulator translates the code of a
-        guest that has just booted, which the first visits bring up, and its migration is not compared with that."""
+        """Whether the guest used far more at the window's begin than after it, or all that it has: an emulator
+        translates the code of a guest that has just booted, which the first visits bring up, and on a slow machine that
+        takes longer than a window. Its migration is not compared with that."""
         counts = [(a, b) for a, b in pairwise(self._busy) if b[1] > a[1] and a[0] + b[0] > 2 * since]
         shares = [(b[2] - a[2]) / (b[1] - a[1]) for a, b in counts]
-        if len(shares) < 2 or shares[0] - mean(shares[1:]) <= _SETTLED:
-            return None
-        return f"its processor settles: {100 * shares[0]:.0f} %, then {100 * mean(shares[1:]):.0f} %"
+        if len(shares) > 1 and shares[0] - mean(shares[1:]) > _SETTLED:
+            return f"its processor settles: {100 * shares[0]:.0f} %, then {100 * mean(shares[1:]):.0f} %"
+        if shares and mean(shares) >= SATURATED:
+            return f"its processor is saturated: {100 * mean(shares):.0f} %"
+        return None
 
     def busy(self) -> float | None:
         """The share of one core that the guest used in the last window, by its own count; None before two counts."""

@@ -134,7 +134,18 @@ async def test_a_guest_that_has_just_booted_settles_first(tmp_path: Path) -> Non
     assert since > began + NS // 2
 
 
-async def test_one_that_never_settles_is_migrated_at_the_limit(tmp_path: Path) -> None:
+async def test_one_that_boots_for_longer_than_a_window_is_waited_for(tmp_path: Path) -> None:
+    observed, said = Observed(tmp_path, took_ns=5 * MS, for_s=0), list[str]()
+    state = steady(tmp_path, said, Guest(*5 * [0.0], 0.5), before="2s", limit="30s")
+    began = mono_ns()
+    since = await state.wait(observed.alive)
+    assert any("guest: its processor is saturated: 100 %" in words for words in said), said
+    assert since > began + 3 * NS
+
+
+@pytest.mark.parametrize(
+    "guest", [Guest(0.5, *(min(0.9, 0.1 + 0.2 * at) for at in range(5))), Guest(0.1)], ids=["ever less", "saturated"]
+)
+async def test_one_that_never_settles_is_migrated_at_the_limit(tmp_path: Path, guest: Guest) -> None:
     observed = Observed(tmp_path, took_ns=5 * MS, for_s=0)
-    ever_less = Guest(0.5, *(min(0.9, 0.1 + 0.2 * at) for at in range(5)))
-    assert await steady(tmp_path, [], ever_less, before="2s").wait(observed.alive) > 0
+    assert await steady(tmp_path, [], guest, before="2s").wait(observed.alive) > 0
