@@ -10,7 +10,7 @@ from migrascope.model.steady import IN_TIME_SHARE
 
 MOST_STEPS = 6
 """Maximum number of rates that are tried."""
-LEAST_TIMES = 3
+LEAST_TIMES = 6
 """How often the least rate is tried: a guest that has just booted, or a machine, may have other work for a while."""
 _AIM = 0.95
 """The part of what would be allowed that is tried next: a rate above it would have to be given up again."""
