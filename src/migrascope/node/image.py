@@ -32,6 +32,13 @@ _CLEAN = (
     ' "$1"/var/cache/*/* "$1"/var/log/*.log "$1"/var/lib/apt/lists/*'
 )
 
+_INHERITED = (
+    *("PATH", "HOME", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+"""What a build has of this process's environment. Packages' scripts run in it: one of Python's variables would have the
+bytecode of all packages written where no program of the root looks for it, or nowhere."""
+
 
 class ImageError(Problem):
     """An image that cannot be built; the message names what failed, why, and the next command."""
@@ -73,7 +80,7 @@ class Recipe:
 
     def digest(self) -> str:
         """The hash of everything that the image is built from."""
-        return digest(json.dumps([asdict(self), self.arguments()]).encode())
+        return digest(json.dumps([asdict(self), self.arguments(), _INHERITED]).encode())
 
 
 def _unpack(package: str) -> str:
@@ -125,6 +132,7 @@ async def root_image(
         log.unlink(missing_ok=True)
         target = mirror()
         command = [
+            "env", *(f"--unset={name}" for name in os.environ if name not in _INHERITED),
             "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
             "mmdebstrap", *recipe.arguments(), f"--keyring={KEYRING}", recipe.suite, str(part),
         ]  # fmt: skip

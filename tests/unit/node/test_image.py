@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,11 @@ class Builder:
     def __init__(self, code: int = 0, words: str = "", release: asyncio.Event | None = None) -> None:
         self.code, self.words, self.release, self.calls = code, words, release, 0
         self.begun = asyncio.Event()
+        self.argv: list[str] = []
 
     async def __call__(self, argv: Sequence[str], log: Path) -> int:
         self.calls += 1
+        self.argv = list(argv)
         target = Path(next(word for word in argv if word.endswith(".part")))
         assert not target.exists()
         (target / "etc").mkdir(parents=True)
@@ -61,6 +64,22 @@ async def test_an_image_is_built_once_and_has_its_folders(tmp_path: Path) -> Non
     assert builder.calls == 1
     assert "building" in said[0]
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_build_inherits_no_variable_that_its_packages_would_heed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("https_proxy", "http://user:secret@proxy")
+    builder = Builder()
+    asyncio.run(root_image(RECIPE, tmp_path, run=builder))
+    assert "secret" not in " ".join(builder.argv)
+    shown = subprocess.run(
+        [*builder.argv[: builder.argv.index("unshare")], "env"], capture_output=True, text=True, check=True
+    )
+    assert "https_proxy=http://user:secret@proxy" in shown.stdout.splitlines()
+    assert "PYTHON" not in shown.stdout
 
 
 async def test_a_failed_build_says_why_and_is_not_used(tmp_path: Path) -> None:
