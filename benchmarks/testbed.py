@@ -1,10 +1,11 @@
 """How long a testbed takes on two cores: from nothing, from its cached image, from its snapshot; and what it takes.
 
-    sudo .venv/bin/python benchmarks/testbed.py [--idle-only NAME | --snapshot-only]
+    sudo .venv/bin/python benchmarks/testbed.py [--idle-only NAME | --snapshot-only [OPTIONS OF UP]]
 
 It has a cache of its own, which is empty at first, in a mount namespace of its own; so it downloads what an image is
 made of. Each `up` must end healthy and give a server. --idle-only: what a testbed that is up does with nobody there.
---snapshot-only: with this machine's own cache, `up` from the snapshot (made first where there is none) and idle CPU.
+--snapshot-only: with this machine's own cache, `up` from the snapshot (made first where there is none), memory and idle
+CPU; of a testbed as the options make it, such as `--network ovn`.
 Ends with 1 if a budget is missed.
 """
 
@@ -34,6 +35,7 @@ CORES = 2
 SETTLED_S, IDLE_S = 60.0, 60.0
 # The goals that hold for a snapshot by itself too. The nodes' processor time is what a busy machine does not change.
 SNAPSHOT_S, SNAPSHOT_CPU_S, IDLE_PERCENT = 75.0, 100.0, 8.0
+AGENTS_GB, OVN_GB = 5.5, 6.0
 _INSIDE = "MIGRASCOPE_BENCHMARK_CACHE"
 # Only what lies on the mount of the cache becomes private: namespaces must stay in sight of everybody.
 _OWN_CACHE = """
@@ -83,10 +85,10 @@ def migrascope(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
 
 
-def up() -> float:
+def up(*options: str) -> float:
     """Seconds of an `up` that ends healthy, on no other cores than ours. SystemExit when it does not."""
     began = time.monotonic()
-    done = migrascope("up")
+    done = migrascope("up", *options)
     took_s = time.monotonic() - began
     if done.returncode:
         raise SystemExit(f"up ended with {done.returncode}")
@@ -153,6 +155,12 @@ def disk_bytes(*folders: Path) -> int:
     return int(done.stdout.splitlines()[-1].split()[0])
 
 
+def memory_bytes() -> int:
+    """What both nodes take."""
+    status: dict[str, Any] = json.loads(migrascope("status", "--json").stdout)
+    return sum(node["memory_bytes"] for node in status["nodes"])
+
+
 def measure() -> list[Budget]:
     """Everything, on the cores of this process, with a cache that is empty."""
     try:
@@ -164,8 +172,7 @@ def measure() -> list[Budget]:
         print(f"a server from the cached image: ACTIVE in {server_s():.1f} s")
         migrascope("down", "--purge")
         snapshot_s = up()
-        status: dict[str, Any] = json.loads(migrascope("status", "--json").stdout)
-        memory = sum(node["memory_bytes"] for node in status["nodes"])
+        memory = memory_bytes()
         time.sleep(SETTLED_S)
         print("idle, of one core:")
         idle_percent = print_idle(idle(Testbed(NAME)))
@@ -177,25 +184,28 @@ def measure() -> list[Budget]:
         Budget("up from nothing, downloads included", nothing_s, 540, "s"),
         Budget("up from the cached image", image_s, 150, "s"),
         Budget("up from the snapshot", snapshot_s, SNAPSHOT_S, "s"),
-        Budget("memory without guests", memory / 1e9, 5.5, "GB"),
+        Budget("memory without guests", memory / 1e9, AGENTS_GB, "GB"),
         Budget("idle CPU", idle_percent, IDLE_PERCENT, "% of a core"),
         Budget("disk, with images and snapshot", disk / 1e9, 10, "GB"),
     ]
 
 
-def measure_snapshot() -> list[Budget]:
-    """`up` from the snapshot of this machine's cache, what it takes of the processors, and idle CPU after it."""
+def measure_snapshot(*options: str) -> list[Budget]:
+    """`up` from the snapshot of this machine's cache, what it takes of the processors and of memory, and idle CPU after
+    it. options: of `up`."""
     try:
-        up()
+        up(*options)
         migrascope("down", "--purge")
-        snapshot_s = up()
+        snapshot_s = up(*options)
         took_s = sum(seconds for name, seconds in usage(Testbed(NAME)).items() if " " not in name)
+        memory, most = memory_bytes(), OVN_GB if Testbed(NAME).settings.network == "ovn" else AGENTS_GB
         time.sleep(SETTLED_S)
         idle_percent = print_idle(idle(Testbed(NAME)))
     finally:
         migrascope("down", "--purge")
     return [
         Budget("up from the snapshot", snapshot_s, SNAPSHOT_S, "s"),
+        Budget("memory without guests", memory / 1e9, most, "GB"),
         Budget("processor time of the nodes for that", took_s, SNAPSHOT_CPU_S, "s"),
         Budget("idle CPU", idle_percent, IDLE_PERCENT, "% of a core"),
     ]
@@ -217,7 +227,7 @@ def main() -> int:
         return 0
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     if sys.argv[1:2] == ["--snapshot-only"]:
-        budgets = measure_snapshot()
+        budgets = measure_snapshot(*sys.argv[2:])
         print(f"load of this machine in the last minutes: {os.getloadavg()}", *budgets, sep="\n")
         return int(not all(budget.met for budget in budgets))
     if _INSIDE not in os.environ:
