@@ -127,7 +127,7 @@ def test_each_table_has_a_header(page: Path) -> None:
     """Rows after a blank line are shown as text."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
-        assert re.fullmatch(r"\|[-:| ]+\|", (table.splitlines() + [""])[1]), table
+        assert re.fullmatch(r"\|[-:| ]+\|", [*table.splitlines(), ""][1]), table
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
