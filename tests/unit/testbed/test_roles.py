@@ -271,3 +271,12 @@ def test_nova_compute_waits_for_a_conductor_that_serves_and_for_nothing_that_can
         assert nova.CONDUCTOR in before(hypervisor.compute(node))
         assert not {nova.NOVA, console.CONSOLE, horizon.HORIZON} & before(hypervisor.compute(node))
         assert hypervisor.compute(node) in before(horizon.HORIZON) & before(console.CONSOLE)
+
+
+@EACH
+def test_what_tells_of_its_room_starts_after_the_scheduler_that_hears_it(every: list[Task]) -> None:
+    volumes = next(task for task in every if "cinder-volume.service" in _started(task))
+    scheduler = next(task for task in every if "cinder-scheduler.service" in _started(task))
+    assert scheduler.name in volumes.needs
+    assert [type(action) for action in volumes.actions] == [Await, Units]
+    assert volumes.name in next(task for task in every if task.name == cloud.READY).needs

@@ -26,6 +26,7 @@ from migrascope.node.wait import WaitTimeout, wait_until
 from migrascope.store.atomic import write_whole
 from migrascope.store.removal import NotRemoved, remove_tree
 from migrascope.testbed import relay
+from migrascope.testbed.datapath import kernel_lacks
 from migrascope.testbed.needs import MEMORY_BYTES, missing
 from migrascope.testbed.packages import NODE
 from migrascope.testbed.roles import all_tasks
@@ -105,6 +106,10 @@ async def up(
     settings = await _settings(testbed, virt_type, host, guest.kernel)
     if not made:
         settings = replace(settings, **fresh)
+        if lacks := kernel_lacks(settings.tenant):
+            say(f"Open vSwitch switches in user space: this machine's kernel lacks {' and '.join(lacks)}")
+        else:
+            settings = replace(settings, datapath="system")
     for given, has, what in (
         (network, settings.network, "ports of the testbed {} are wired by {}"),
         (tenant, settings.tenant, "networks of the testbed {} are on {}"),
@@ -164,13 +169,10 @@ async def _settings(testbed: Testbed, virt_type: VirtType, host: Path, kernel: P
         accelerator = await choose(wanted, "/usr/bin/qemu-system-x86_64", host, kernel, register.folder)
     finally:
         remove(register, Cleaned())
-    # A module that is not loaded stays so: `up` changes nothing of this machine's kernel.
-    kernel_datapath = Path("/sys/module/openvswitch").exists()
     return Settings(
         name=testbed.name,
         loopback=_free_loopback(),
         virt_type="kvm" if accelerator == "kvm" else "qemu",
-        datapath="system" if kernel_datapath else "netdev",
         families=(FIRST, SECOND) if has_ipv6() else (FIRST,),
     )
 

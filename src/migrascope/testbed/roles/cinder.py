@@ -18,8 +18,19 @@ from migrascope.testbed.secrets import Secrets
 from migrascope.testbed.settings import CONTROLLER
 from migrascope.testbed.task import Await, Task, Units
 
-CINDER, _SCHEMA = "cinder", "cinder schema"
+CINDER, VOLUMES, _SCHEMA = "cinder", "cinder volumes", "cinder schema"
 BACKEND = "ceph"
+# The scheduler writes when it began, and listens right after that.
+_SCHEDULES = """
+began=$(systemctl show --timestamp=unix --property ActiveEnterTimestamp --value cinder-scheduler.service)
+seen="SET time_zone = '+00:00'; SELECT COUNT(*) FROM services WHERE topic = 'cinder-scheduler'
+      AND COALESCE(updated_at, created_at) >= FROM_UNIXTIME(${began#@})"
+for second in $(seq 60); do
+  [ "$(mariadb -N cinder -e "$seen")" = 0 ] || exit 0
+  sleep 1
+done
+exit 1
+"""
 
 
 def rbd_secret(secrets: Secrets, user: str) -> str:
@@ -65,8 +76,19 @@ def tasks(secrets: Secrets) -> list[Task]:
             (_SCHEMA, QUEUE, ceph.POOLS),
             (
                 ceph.client(secrets, "cinder", "root:cinder"),
-                Units(start=("cinder-api.service", "cinder-scheduler.service", "cinder-volume.service")),
+                Units(start=("cinder-api.service", "cinder-scheduler.service")),
                 Await(answers(8776), 60, "Cinder answers"),
+            ),
+        ),
+        Task(
+            VOLUMES,
+            CONTROLLER,
+            (CINDER,),
+            # cinder-volume tells of its room when it starts, and then each minute: a scheduler that came up at the same
+            # time missed the first word more often than not, and nothing could be created until the second.
+            (
+                Await(("sh", "-c", _SCHEDULES), 90, "Cinder's scheduler listens"),
+                Units(start=("cinder-volume.service",)),
             ),
         ),
     ]

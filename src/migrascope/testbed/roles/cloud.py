@@ -11,7 +11,7 @@ from typing import Any
 
 from migrascope.model.family import SECOND
 from migrascope.testbed.roles import glance, hypervisor, neutron, nova
-from migrascope.testbed.roles.cinder import CINDER
+from migrascope.testbed.roles.cinder import VOLUMES
 from migrascope.testbed.roles.keystone import CATALOG, CLOUD
 from migrascope.testbed.settings import (
     CONTROLLER,
@@ -66,7 +66,7 @@ def tasks(settings: Settings, kernel_line: str) -> list[Task]:
     ready = ("python3", "-c", _READY, CLOUD, str(len(NODES)), str(_ASKS_S))
     what = f"{len(NODES)} hypervisors, all services and all agents are up, and there is room for volumes"
     alive = Await(ready, 180, what, every_s=1)
-    everything = (hypervisor.HYPERVISORS, NETWORKS, CINDER, *(neutron.backend(node) for node in NODES))
+    everything = (hypervisor.HYPERVISORS, NETWORKS, VOLUMES, *(neutron.backend(node) for node in NODES))
     # OVN gives a router's gateway to a chassis that it knows.
     gateway = (neutron.backend(CONTROLLER),) if settings.network == "ovn" else ()
     return [
