@@ -8,6 +8,7 @@ from migrascope.analysis.doses import all_series, convergence
 from migrascope.analysis.findings import findings
 from migrascope.analysis.fleet import fleet_costs
 from migrascope.analysis.meter_error import meter_error
+from migrascope.analysis.networks import network_costs
 from migrascope.analysis.policies import costs
 from migrascope.analysis.results import Cell, TrialResult
 from migrascope.analysis.statistics import statistic
@@ -45,6 +46,7 @@ def summarise(
         ],
         trials=list(results),
         policies=costs(cells, results),
+        networks=network_costs(results),
         fleet=fleet_costs(cells, results),
         doses=doses,
         plan=plan,

@@ -18,6 +18,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "qemu": summary.qemu,
         "cells": [_cell(cell) for cell in summary.cells],
         "policies": [cost.as_json() for cost in summary.policies],
+        "networks": [cost.as_json() for cost in summary.networks],
         "fleet": [cost.as_json() for cost in summary.fleet],
         "findings": [asdict(finding) for finding in summary.findings],
         "calibration": summary.calibration,

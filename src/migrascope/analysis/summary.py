@@ -5,6 +5,7 @@ from typing import Any
 
 from migrascope.analysis.doses import Series
 from migrascope.analysis.fleet import FleetCost
+from migrascope.analysis.networks import NetworkCost
 from migrascope.analysis.policies import PolicyCost
 from migrascope.analysis.results import Cell, Finding, TrialResult, counted
 from migrascope.model.load import Load
@@ -18,8 +19,8 @@ class Summary:
     """A whole run. plan: in base units, with the load's numbers. environment: machine, kernel, versions, as
     manifest.json has them. calibration: the rows of the stored calibration of this machine, each with whether it is
     quoted, since it was made under a load like the run's; or None. load: how many visits and viewers there were and how
-    that was found; None where the run does not say. policies, fleet, doses: what each policy costs, what several
-    instances cost beside one, what each dose of a load adds; empty where the run has none of them to compare."""
+    that was found; None where the run does not say. policies, networks, fleet, doses: what each policy and each network
+    costs, what several instances cost beside one, what each dose of a load adds; empty where none are compared."""
 
     run: str
     lab: str
@@ -29,6 +30,7 @@ class Summary:
     findings: list[Finding]
     trials: list[TrialResult]
     policies: list[PolicyCost]
+    networks: list[NetworkCost]
     fleet: list[FleetCost]
     doses: list[Series]
     plan: dict[str, Any]

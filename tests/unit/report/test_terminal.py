@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from fakerun import fake_run
+from migrascope.analysis.networks import network_costs
 from migrascope.analysis.run import analyse
 from migrascope.analysis.summary import Summary
 from migrascope.report.columns import COLUMNS
@@ -53,6 +55,22 @@ def test_colour_only_on_a_terminal_that_wants_it(summary: Summary, monkeypatch: 
     assert "\x1b[32m" in _shown(summary, 80, terminal=True)
     monkeypatch.setenv("NO_COLOR", "1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", _shown(summary, 80, terminal=True))
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_what_networks_cost_is_readable_at_that_width(summary: Summary, width: int) -> None:
+    """Each table begins with the networks' names and the directions."""
+    alike = [trial for trial in summary.trials if trial.facts.factors.scenario == "none"]
+    named = zip(alike, ("agents-vlan", "ovn-geneve-distributed"), strict=False)
+    trials = [
+        replace(trial, facts=replace(trial.facts, factors=replace(trial.facts.factors, network=network)))
+        for trial, network in named
+    ]
+    text = _shown(replace(summary, networks=network_costs(trials)), width)
+    assert max(map(len, text.splitlines())) <= width
+    heads = re.findall(r"^Network +From +To .*$", text, re.M)
+    assert (len(heads) > 1) == (width == 80)
+    assert text.count("ovn-geneve-distributed") == len(heads)
 
 
 @pytest.mark.parametrize("width", [80, 200])

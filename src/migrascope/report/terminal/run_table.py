@@ -1,6 +1,7 @@
 """The one table of a run, and its findings, for a terminal or a pipe."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -22,7 +23,7 @@ from migrascope.report.columns import (
     shown_factors,
     widened,
 )
-from migrascope.report.page import failures, fleet, policies
+from migrascope.report.page import failures, fleet, networks, policies
 
 GAP = 2
 SIGNS = {
@@ -82,6 +83,7 @@ def show(summary: Summary, console: Console) -> None:
     if (words := widened(summary)) is not None:
         console.print(Text(words, style="dim"))
     _policies(summary, console)
+    _networks(summary, console)
     _fleet(summary, console)
     _failures(summary, console)
     _findings(summary, console)
@@ -173,11 +175,22 @@ def _line(texts: list[str], lanes: list[_Lane], style: str) -> Text:
 def _policies(summary: Summary, console: Console) -> None:
     """What each policy costs, where there are several."""
     shows = policies.table(summary)
-    if shows is None:
-        return
-    named = shows["heads"].index(policies.OUTCOME)
+    if shows is not None:
+        _costs(shows, shows["heads"].index(policies.OUTCOME), {policies.OUTCOME}, console)
+
+
+def _networks(summary: Summary, console: Console) -> None:
+    """What each network costs, where there are several."""
+    shows = networks.table(summary)
+    if shows is not None:
+        _costs(shows, shows["named"], {networks.WHY}, console)
+
+
+def _costs(shows: dict[str, Any], named: int, words: set[str], console: Console) -> None:
+    """A table of what is compared, in as many as it takes, each with the first columns, which name it. words: the other
+    columns that hold no figures."""
     lanes = [
-        _Lane(title.split(), [[row[place]] for row in shows["rows"]], words=place <= named)
+        _Lane(title.split(), [[row[place]] for row in shows["rows"]], words=place < named or title in words)
         for place, title in enumerate(shows["heads"])
     ]
     for table in _split(lanes[:named], lanes[named:], console.width):
