@@ -33,11 +33,11 @@ LIGHT_EACH = """
 dirty = false
 echo_rate = 50
 [visitors]
-new_rate = 2.5
-kept_rate = 2.5
+new_rate = 1.5
+kept_rate = 1.5
 viewers = 1
 """
-"""The same of a plan with both families, each of which has half of it; with as many viewers."""
+"""The same of a plan with both families, each of which has half of it or less; with as many viewers."""
 
 
 def migrascope(*arguments: str, timeout_s: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
