@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from migrascope.cli.console import visible
-from migrascope.model.schedule import COMMAND, TrialSpec
+from migrascope.model.schedule import COMMAND, Factors, TrialSpec
 from migrascope.model.units import number_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class ConsoleProgress:
         self._status = console.status("")
         self._least_s = math.inf
         self._total = self._finished = 0
+        self._beside: list[Factors] = []
         self._each_s = 0.0
         self._begin = self._trial_began = time.monotonic()
         self._done_here = 0
@@ -58,21 +59,20 @@ class ConsoleProgress:
             self._status.update(line)
             self._status.start()
 
-    def plan(self, trials: int, finished: int, seconds_each: float) -> None:
-        self._total, self._finished, self._each_s = trials, finished, seconds_each
+    def plan(self, specs: Sequence[TrialSpec], finished: int, seconds_each: float) -> None:
+        self._total, self._finished, self._each_s = len(specs), finished, seconds_each
+        self._beside = list({spec.factors: None for spec in specs})
         self._least_s = math.inf
         self._begin = time.monotonic()
         done = f", {finished} of them finished before" if finished else ""
-        self.step(f"{number_of('trial', trials)}{done}; about {_minutes((trials - finished) * seconds_each)}")
+        left_s = (self._total - finished) * seconds_each
+        self.step(f"{number_of('trial', self._total)}{done}; about {_minutes(left_s)}")
 
     def trial_begins(self, spec: TrialSpec) -> None:
         self._trial_began = time.monotonic()
-        factors = spec.factors
-        what = factors.scenario if factors.policy == "pre-copy" else f"{factors.scenario}, {factors.policy}"
-        if factors.policy == COMMAND:
-            self._title = f"trial {spec.number}/{self._total}"
-            return
-        self._title = f"trial {spec.number}/{self._total} {what}, {spec.source} to {spec.destination}"
+        self._title = f"trial {spec.number}/{self._total}"
+        if spec.factors.policy != COMMAND:
+            self._title += f" {spec.factors.label(self._beside)}"
 
     def phase(self, phase: str) -> None:
         self.waiting(f"{self._title}: {phase} (about {_minutes(self._left_s())} to go)")
@@ -94,7 +94,9 @@ class ConsoleProgress:
         left = self._total - self._finished
         self._trial_began = time.monotonic()
         eta = f", {_minutes(self._left_s())} to go" if left else ""
-        self._line(f"{self._title}: {outcome} ({took:.0f} s{eta})")
+        # By the lab's own names of its hosts.
+        way = "" if trial.factors.policy == COMMAND else f", {trial.source} to {trial.destination}"
+        self._line(f"{self._title}{way}: {outcome} ({took:.0f} s{eta})")
 
 
 def _minutes(seconds: float) -> str:

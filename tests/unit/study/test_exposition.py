@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from commandline import migrascope
 from exposed import in_file, named, samples
-from faketrial import light, record
+from faketrial import FACTORS, light, record
 from observedrun import PROGRESS
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -21,6 +21,7 @@ from migrascope.metrics.sliding import RTT_EDGES_S, Sliding
 from migrascope.model.measured import Measured, missing
 from migrascope.model.observation import BackOff, Blackout, OwnLateness, Target
 from migrascope.model.problem import UsageProblem
+from migrascope.model.schedule import TrialSpec
 from migrascope.node.wait import wait_until
 from migrascope.study.exposition import exposition as exposing
 from migrascope.study.exposition import observed as of_observations
@@ -36,6 +37,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 OF = {"time": "2026-03-01T14:03:22.118+01:00", "name": "vm", "address": "192.0.2.1"}
 TARGET = Target(name="vm", address="192.0.2.1", way="icmp-ping", port=0, rate=10, why="", answers=True)
 BLACKOUT = Blackout(**OF, seconds=0.2, bound_s=0.1, low_s=0.1, high_s=0.3, lost=2, late=False, at_least=False)
+THREE = [TrialSpec(number, 1, FACTORS, "host-a", "host-b") for number in (1, 2, 3)]
 
 
 def free_port() -> int:
@@ -129,7 +131,7 @@ def test_what_is_served_is_valid_openmetrics_and_ends_with_the_block() -> None:
     threads = threading.active_count()
     with exposed(place, pytest.fail) as exposition:
         counts = RunMetrics(PROGRESS, exposition.publish)
-        counts.plan(3, 0, 1.0)
+        counts.plan(THREE, 0, 1.0)
         asked = urllib.request.Request(str(place), headers={"Accept": "application/openmetrics-text; version=1.0.0"})
         with urllib.request.urlopen(asked) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
@@ -150,7 +152,7 @@ async def test_a_file_is_written_anew_while_it_goes_on(tmp_path: Path, monkeypat
     file = folder / "a.prom"
     folder.mkdir()
     with exposed(Place(file), warned.append) as exposition:
-        RunMetrics(PROGRESS, exposition.publish).plan(3, 0, 1.0)
+        RunMetrics(PROGRESS, exposition.publish).plan(THREE, 0, 1.0)
 
         async def written() -> bool:
             return "migrascope_trials_planned 3.0" in file.read_text()

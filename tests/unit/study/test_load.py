@@ -1,6 +1,7 @@
 """The load of a run: found once, kept for the machine, given by a plan or another run."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from faketrial import FACTORS
 
 from migrascope.model.load import LEAST_RATE, Load, Tried
 from migrascope.model.plan import Plan
+from migrascope.model.schedule import TrialSpec
 from migrascope.store.recording import TrialFacts
 from migrascope.store.runfolder import RunError, RunFolder
 from migrascope.study.labs.fake import FakeTrials
@@ -42,7 +44,7 @@ class Progress:
         self.steps.append(text)
 
     def waiting(self, text: str) -> None: ...
-    def plan(self, trials: int, finished: int, seconds_each: float) -> None: ...
+    def plan(self, specs: Sequence[TrialSpec], finished: int, seconds_each: float) -> None: ...
     def trial_begins(self, spec: Any) -> None: ...
     def phase(self, phase: str) -> None: ...
     def trial_ends(self, recording: Any) -> None: ...

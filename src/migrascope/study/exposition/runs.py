@@ -58,10 +58,10 @@ class RunMetrics:
     def waiting(self, text: str) -> None:
         self._progress.waiting(text)
 
-    def plan(self, trials: int, finished: int, seconds_each: float) -> None:
-        self._planned = trials
+    def plan(self, specs: Sequence[TrialSpec], finished: int, seconds_each: float) -> None:
+        self._planned = len(specs)
         self._changed()
-        self._progress.plan(trials, finished, seconds_each)
+        self._progress.plan(specs, finished, seconds_each)
 
     def trial_begins(self, spec: TrialSpec) -> None:
         self._number, self._phase = spec.number, None

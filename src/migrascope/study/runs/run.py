@@ -101,7 +101,7 @@ async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
     sealed = run.finished()
     left = [spec for spec in specs if spec.number not in sealed]
     whole_s = expected_s(plan, left, boot_of(plan, run.path.parent).seconds)
-    progress.plan(len(specs), len(sealed), whole_s / max(1, len(left)))
+    progress.plan(specs, len(sealed), whole_s / max(1, len(left)))
     run_trial = chooser.up.trials(plan.loaded(load))
     for spec in left:
         progress.trial_begins(spec)
