@@ -65,7 +65,7 @@ def test_the_table_says_which_steps_took_it(summary: Summary) -> None:
     table = networks.table(summary)
     assert table is not None
     assert all(len(row) == len(table["heads"]) for row in table["rows"])
-    why = {(row[0], row[2]): row[-1] for row in table["rows"]}
+    why = {(row[0], row[1]): row[-1] for row in table["rows"]}
     assert why["agents-vlan", "compute"] == "delivery 3.00 s", "the others are less than a tenth of it"
     assert why["ovn-geneve", "controller"] == "answer 200 ms, pause 100 ms"
     assert why["unmeasured", "compute"] == "—"

@@ -9,7 +9,7 @@ from migrascope.model.units import human
 from migrascope.report.charts.stack import Look, Scale, drawn
 from migrascope.report.columns import DASH, factor_text, factor_title, varying
 
-WHY = "Most of it"
+WHY = "Longest steps"
 TITLES = {
     "network_blackout_s": "Network blackout",
     "http_new_blackout_s": "New visitors",
@@ -30,8 +30,8 @@ _NAMES = {name: name.replace("_", " ") for name in (*STEPS, UNEXPLAINED)}
 _LOOK = Look("ms", 0, _NAMES, {name: f"share-{_TONES.get(name, 'late')}" for name in _NAMES}, _NAMES, fits=12)
 NOTE = (
     "Medians of the trials without a disturbance, the network with the least blackout over both directions first: how "
-    "long the network brought nothing, and how long visitors had no page on new and on kept connections. Most of it: "
-    "the longest steps of the network blackout, in the mean, each of a tenth of it or more."
+    "long the network brought nothing, and how long visitors had no page on new and on kept connections. To: where the "
+    "server went. Longest steps: those of the network blackout that took a tenth of it or more, in the mean."
 )
 
 
@@ -42,12 +42,12 @@ def table(summary: Summary) -> dict[str, Any] | None:
         return None
     loads = varying([cost.load for cost in found])
     return {
-        "heads": [*map(factor_title, loads), "Network", "From", "To", "Trials", *TITLES.values(), WHY],
-        "named": len(loads) + 3,
+        "heads": [*map(factor_title, loads), "Network", "To", "Trials", *TITLES.values(), WHY],
+        "named": len(loads) + 2,
         "rows": [
             [
                 *(factor_text(name, getattr(cost.load, name)) for name in loads),
-                cost.network, cost.source, cost.destination, str(cost.trials),
+                cost.network, cost.destination, str(cost.trials),
                 *(_median(cost, key) for key in TITLES),
                 _why(cost),
             ]
