@@ -33,7 +33,8 @@ def after_resume(column: str) -> Figure:
         resume = windows_of(recording).resume
         if resume is None:
             return None
-        visits = recording.table("visit").filter((pl.col("kind") == "new") & (pl.col(column) > resume))
+        came = (pl.col("kind") == "new") & (pl.col("connected_ns") > resume) & (pl.col(column) > resume)
+        visits = recording.table("visit").filter(came)
         return (min(visits[column]) - resume) / 1e6 if visits.height else None
 
     return figure
