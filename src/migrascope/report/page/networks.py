@@ -77,7 +77,7 @@ def _median(cost: NetworkCost, key: str) -> str:
 
 
 def _why(cost: NetworkCost) -> str:
-    """The longest steps with their lengths; why there are none where the blackout has no steps."""
+    """The longest steps with their lengths; a dash where the blackout has no steps."""
     whole = sum(cost.steps.values())
     longest = sorted(cost.steps.items(), key=lambda step: -step[1])[:_SHOWN]
     told = [f"{_NAMES[name]} {human(mean, 's')}" for name, mean in longest if mean >= _LEAST * whole]
