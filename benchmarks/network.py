@@ -112,7 +112,7 @@ def main() -> None:
         kept = [at for at in range(len(columns)) if any(v is not None for row in rows.values() for v in row[at])]
         print("\n| " + " | ".join(["network", "destination", "trials", *(list(columns)[at] for at in kept)]) + " |")
         print("|---" * (3 + len(kept)) + "|")
-        for name in sorted(rows, key=lambda name: (name[0], name[1])):
+        for name in sorted(rows):
             cells = [shown(rows[name][at], spread=spread) for at in kept]
             print("| " + " | ".join([*name, str(len(groups[name])), *cells]) + " |")
     for family, key in (("IPv4", str), ("IPv6", key_of)):

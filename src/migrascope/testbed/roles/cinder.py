@@ -26,7 +26,7 @@ began=$(systemctl show --timestamp=unix --property ActiveEnterTimestamp --value 
 seen="SET time_zone = '+00:00'; SELECT COUNT(*) FROM services WHERE topic = 'cinder-scheduler'
       AND COALESCE(updated_at, created_at) >= FROM_UNIXTIME(${began#@})"
 for second in $(seq 60); do
-  [ "$(mariadb -N cinder -e "$seen")" = 0 ] || exit 0
+  mariadb -N cinder -e "$seen" | grep -q '[1-9]' && exit 0
   sleep 1
 done
 exit 1
