@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -228,28 +228,28 @@ class _Story:
         return self._stamp(self._destination, int(first) * 10**6, MS_NS) if first is not None else None
 
     def _unblocked(self) -> Stamp | None:
-        """When the destination's switch let go of the flow that shows the port's RARP to ovn-controller: that flow and
-        those that drop all else go together. A flow's cookie is how the row's UUID begins."""
+        """When the destination's switch let go for good of the flow that shows the port's RARP to ovn-controller: that
+        flow and those that drop all else go together. An ovn-controller that starts anew clears the switch and
+        installs them again. A flow's cookie is how the row's UUID begins."""
         cookies = {int(change.row[:8], 16) for change in self._bindings if change.row}
-
-        def released(line: str) -> bool:
+        released = None
+        for line, stamp in self._flows():
             flow = _FLOW.search(line)
-            return flow is not None and flow[1] == "DELETED" and int(flow[2], 16) in cookies
-
-        return self._flowed(released)
+            if flow is not None and int(flow[2], 16) in cookies:
+                released = stamp() if flow[1] == "DELETED" else None
+        return released
 
     def _floating(self) -> Stamp | None:
         """When the destination's switch took the flow that answers ARP for the floating IP: OVN has it on the chassis
         alone that has the port, and a port's additional chassis is none."""
-        return self._flowed(lambda line: _ANSWERS.search(line) is not None)
+        return next((stamp() for line, stamp in self._flows() if _ANSWERS.search(line)), None)
 
-    def _flowed(self, shows: Callable[[str], bool]) -> Stamp | None:
-        """The first change of a flow on the destination that shows it."""
+    def _flows(self) -> Iterator[tuple[str, Callable[[], Stamp | None]]]:
+        """The changes of flows on the destination by time, and what gives the stamp of each."""
         rows = self._recording.table(TABLE).sort("wall_ns").select("host", "what", "wall_ns", "line").rows()
         for host, what, wall, line in rows:
-            if what == "flow" and host == self._destination and self._since(host, wall) and shows(line):
-                return self._read(host, wall)
-        return None
+            if what == "flow" and host == self._destination and self._since(host, wall):
+                yield line, partial(self._read, host, wall)
 
     def unbound_ns(self) -> float:
         """How long all of its bindings without a chassis lasted, each until the next."""

@@ -33,6 +33,7 @@ from migrascope.lab.testbed.rescue import DIFFER_S, SILENT_S, STUCK_S, Seen, agr
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds import KINDS
 from migrascope.model.kinds.services import SERVICES
+from migrascope.model.problem import Problem
 from migrascope.node.link import Link, Port
 from migrascope.node.namespace import Namespace
 
@@ -177,10 +178,11 @@ class Control(TestbedControl):
         return ["start rabbitmq-server on two"]
 
 
-def made(**table: Any) -> Any:
+def made(control: TestbedControl | None = None, /, **table: Any) -> Any:
     disturbance = Disturbance.model_validate({"name": "x", "when": "setup", **table})
     server = Server(cast(Cloud, None), "server-1")
-    return injector(disturbance, Aim(server, "one", "two", Path("/tmp"), MAC, ["10.0.4.7", "fd00::f816"]), Control())
+    aim = Aim(server, "one", "two", Path("/tmp"), MAC, ["10.0.4.7", "fd00::f816"])
+    return injector(disturbance, aim, control or Control())
 
 
 def test_every_kind_of_the_lab_has_its_injector() -> None:
@@ -236,6 +238,18 @@ def test_what_was_dropped_is_counted_by_kind() -> None:
     told = counted.format(5, "rarp") + counted.format(10, f"icmp6,dl_src={MAC},ipv6_dst=ff02::1,icmp_type=136")
     words = "dropped: 5 of RARP, 0 of gratuitous ARP, 10 of unsolicited neighbour advertisement"
     assert dropped(told) == words
+
+
+def test_a_switch_that_is_the_router_is_not_ended() -> None:
+    frozen = {"service": "open-vswitch", "target": "controller", "duration": "1s"}
+    assert isinstance(made(kind="service-down", **frozen), Service)
+    in_switch = Control()
+    in_switch.nodes = replace(in_switch.nodes, router_in_switch=True)
+    assert isinstance(made(in_switch, kind="service-freeze", **frozen), ServiceHangs)
+    for kind in ("service-down", "service-kill"):
+        lasts = frozen if kind == "service-down" else {"service": "open-vswitch", "target": "source"}
+        with pytest.raises(Problem, match=f"{kind}: with Open vSwitch in user space the router of Neutron's agents"):
+            made(in_switch, kind=kind, **lasts)
 
 
 def test_every_service_has_its_units() -> None:

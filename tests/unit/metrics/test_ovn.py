@@ -112,6 +112,19 @@ class TestStamps:
         pl.read_parquet(path).with_columns(line=other).write_parquet(path)
         assert found(Recording(recording.folder))["ovn.unblocked_s"].reason == "nothing showed it"
 
+    def test_flows_that_are_installed_again_hold_the_port_back_until_they_are_gone_for_good(self, tmp_path: Path) -> None:
+        recording = wired(tmp_path, "to-compute")
+        path = recording.folder / "ovn.parquet"
+        before, seen = values(recording), pl.read_parquet(path)
+        gone = seen.filter(pl.col("line").str.contains("event=DELETED .*table=0 cookie=0xd314df22 rarp,"))
+        cleared = gone.with_columns(pl.col("wall_ns") - 500_000)
+        again = gone.with_columns(pl.col("wall_ns") - 300_000, pl.col("line").str.replace("DELETED", "ADDED"))
+        pl.concat([seen, cleared, again]).write_parquet(path)
+        assert gone.height == 1
+        assert values(Recording(recording.folder))["ovn.unblocked_s"] == before["ovn.unblocked_s"]
+        pl.concat([seen, gone.with_columns(again["line"], pl.col("wall_ns") + 300_000)]).write_parquet(path)
+        assert found(Recording(recording.folder))["ovn.unblocked_s"].reason == "nothing showed it"
+
     def test_without_ovn_all_of_it_is_missing(self, tmp_path: Path) -> None:
         assert {measured.reason for measured in found(record(tmp_path)).values()} == {ovn.NOT_OVN}
         assert set(found(record(tmp_path))) == set(ovn.KEYS) <= set(measure(record(tmp_path)))

@@ -55,7 +55,8 @@ class TestbedControl(CloudAccess):
             fabric=topology.fabric, ports=ports, ceph=hosts[CONTROLLER].python,
         )  # fmt: skip
         lab_links = LabLinks(topology.fabric, topology.links, topology.namespaces)
-        self.nodes = Nodes(lab_links, testbed.nodes, CONTROLLER, address)
+        in_switch = testbed.settings.network == "agents" and testbed.settings.datapath == "netdev"
+        self.nodes = Nodes(lab_links, testbed.nodes, CONTROLLER, address, in_switch)
         self._testbed, self._host_root, self._say = testbed, host_root, say
         self._max_concurrent = plan.fleet.max_concurrent
 

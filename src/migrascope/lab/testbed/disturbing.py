@@ -21,6 +21,7 @@ from migrascope.lab.testbed.injectors.services import Service, ServiceHangs
 from migrascope.lab.testbed.nodes import UNITS
 from migrascope.model.disturbance import Disturbance
 from migrascope.model.kinds.kind import Injector, Side, Tools, Way
+from migrascope.model.problem import Problem
 from migrascope.node.container import Container
 from migrascope.node.namespace import Namespace
 from migrascope.node.process import Where
@@ -96,6 +97,11 @@ class TestbedTools(Tools):
         return SecondMigration(self._aim.server)
 
     def kill_service(self, node: str, service: str, *, stay: bool) -> Injector:
+        if service == "open-vswitch" and self._nodes.router_in_switch:
+            raise Problem(
+                f"{self._one.kind}: with Open vSwitch in user space the router of Neutron's agents is gone for good:"
+                " service-freeze, or a network of OVN"
+            )
         return Service(self._node(node), UNITS[service], stay=stay)
 
     def freeze_service(self, node: str, service: str) -> Injector:

@@ -10,12 +10,14 @@ from migrascope.node.container import Container
 @dataclass(frozen=True)
 class Nodes:
     """wires: the links between the nodes and all that is on them; by_name: those with an init; controller: the node of
-    what there is one of. address: of a node on a link."""
+    what there is one of. address: of a node on a link. router_in_switch: whether the router's devices are those of the
+    switch's process, so that they are gone with it for good."""
 
     lab_links: LabLinks
     by_name: Mapping[str, Container]
     controller: str
     address: Callable[[str, str], str]
+    router_in_switch: bool = False
 
 
 UNITS: dict[str, tuple[str, ...]] = {
@@ -24,6 +26,7 @@ UNITS: dict[str, tuple[str, ...]] = {
     ),
     "nova-compute": ("nova-compute.service",),
     "l2-agent": ("neutron-openvswitch-agent.service",),
+    "open-vswitch": ("ovs-vswitchd.service", "openvswitch-switch.service"),
     "ovn-controller": ("ovn-controller.service",),
     "ovn-northd": ("ovn-northd.service",),
     "ovn-northbound": ("ovn-ovsdb-server-nb.service",),

@@ -1,7 +1,7 @@
 """**What it does.** A service hangs, and goes on after `duration`. On the lab `libvirt` that is libvirt (`service =
 "libvirt"`) on the `source` or the `destination`: it answers nobody, and says nothing to the other libvirt nor to its
 QEMUs. On the testbed it is any service of [service-kill](service-kill.md): an `ovn-controller` that hangs installs its
-flows so much later, a database that hangs answers so much later.
+flows so much later, a database that hangs answers so much later, and an `open-vswitch` in user space passes no frame.
 
 **How.** SIGSTOP to its processes, and SIGCONT. On the testbed these are all of its unit of systemd.
 

@@ -25,7 +25,6 @@ ExecReload=
 # the host to which it comes; that in user space calls packets of such connections invalid by their sequence numbers,
 # and OVN drops what is invalid: each connection that was open at the switchover hung, and new ones did for 10 s. The
 # flows of Neutron's agents do not meet it.
-# One that starts before it has bridges can't be told; the task tells it as soon as it has.
 _NUMBERS = "/usr/bin/ovs-appctl dpctl/ct-disable-tcp-seq-chk"
 
 
@@ -89,8 +88,10 @@ def _switch(settings: Settings, node: str) -> Task:
         " -- set-manager ptcp:6640:127.0.0.1\n"
     )
     in_user_space = settings.datapath == "netdev"
-    as_the_kernel = in_user_space and settings.network == "ovn"
-    vswitchd = f"{_VSWITCHD}ExecStartPost=-{_NUMBERS}\n" if as_the_kernel else _VSWITCHD
+    afterwards = [_NUMBERS] if in_user_space and settings.network == "ovn" else []
+    afterwards += _tunnel_end(node) if settings.tunnels else []
+    # Before it has bridges it can be told nothing; the last command tells it as soon as it has.
+    vswitchd = _VSWITCHD + "".join(f"ExecStartPost=-{command}\n" for command in afterwards)
     taps: tuple[Action, ...] = (
         File("/usr/local/sbin/migrascope-taps", _TAPS, 0o755),
         File("/etc/systemd/system/migrascope-taps.service", _TAPS_UNIT),
@@ -106,18 +107,15 @@ def _switch(settings: Settings, node: str) -> Task:
             Units(start=("ovsdb-server.service",)),
             Command(("sh",), stdin=before),
             Units(start=("ovs-vswitchd.service", "openvswitch-switch.service")),
-            Command(("sh",), stdin=set_up + (f"{_NUMBERS}\n" if as_the_kernel else "")),
-            *(_tunnel_end(node) if settings.tunnels else ()),
+            Command(("sh",), stdin=set_up + "".join(f"{command}\n" for command in afterwards)),
         ),
     )
 
 
-def _tunnel_end(node: str) -> tuple[Action, ...]:
-    """The node's address on the tenants' link, at the bridge: the user-space switch looks for no other way out."""
-    unit = (
-        "[Unit]\nDescription=The end of the tunnels\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
-        f"ExecStart=ip address replace {address(node, 'tenant')}/24 dev br-tenant\n"
-        "ExecStart=ip link set dev br-tenant up\n"
-    )
-    tunnels = "migrascope-tunnels.service"
-    return (File(f"/etc/systemd/system/{tunnels}", unit), Units(start=(tunnels,)))
+def _tunnel_end(node: str) -> list[str]:
+    """Commands that give a node its address on the tenants' link, at the bridge: the user-space switch looks for no
+    other way out. With that switch's process the bridge's device is gone, and the address with it."""
+    return [
+        f"/usr/sbin/ip address replace {address(node, 'tenant')}/24 dev br-tenant",
+        "/usr/sbin/ip link set dev br-tenant up",
+    ]
