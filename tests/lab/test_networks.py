@@ -26,6 +26,7 @@ MADE = {
         ("--floating-ips", "centralized", "are distributed"),
     ),
 }
+OFF_S = 5
 Made = tuple[tuple[str, ...], str, int, tuple[str, str, str]]
 
 
@@ -88,6 +89,27 @@ def test_packets_pass_the_node_that_has_the_floating_ip(made: tuple[Cloud, Made]
     assert {node for node, count in sent.items() if count >= 100} == {
         COMPUTE if cloud.testbed.settings.distributed else CONTROLLER
     }
+
+
+@pytest.mark.soak
+def test_a_gateway_whose_switch_was_off_is_one_again(made: tuple[Cloud, Made], tmp_path: Path) -> None:
+    """Where it is no more than that: the router of Neutron's agents would not come back."""
+    cloud, _ = made
+    plan = f'name = "off"\nblocks = 1\nlab.kind = "openstack"\ncloud.testbed = "{cloud.testbed.name}"\n'
+    plan += f'axes.scenario = ["none"]\naxes.disturbance = ["off"]\nwindows.before = "3s"\n{LIGHT_EACH}'
+    plan += (
+        'verdict.allow = "two copies"\n[[disturbance]]\nname = "off"\nkind = "service-down"\ntarget = "controller"\n'
+    )
+    plan += f'service = "open-vswitch"\nwhen = "first-copy"\nduration = "{OFF_S}s"\n'
+    if cloud.testbed.settings.network == "agents":
+        (tmp_path / "plan.toml").write_text(plan)
+        done = migrascope("run", str(tmp_path / "plan.toml"), "--runs", str(tmp_path / "runs"))
+        assert (done.returncode, "the router of Neutron's agents is gone for good" in done.stdout) == (1, True)
+        return
+    found = measure(only_trial(tmp_path, plan))
+    lost = found["network_lost_time_s"].value
+    assert lost is not None
+    assert lost >= OFF_S, "all packets pass the gateway"
 
 
 @pytest.mark.soak

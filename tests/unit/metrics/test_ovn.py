@@ -112,7 +112,9 @@ class TestStamps:
         pl.read_parquet(path).with_columns(line=other).write_parquet(path)
         assert found(Recording(recording.folder))["ovn.unblocked_s"].reason == "nothing showed it"
 
-    def test_flows_that_are_installed_again_hold_the_port_back_until_they_are_gone_for_good(self, tmp_path: Path) -> None:
+    def test_flows_that_are_installed_again_hold_the_port_back_until_they_are_gone_for_good(
+        self, tmp_path: Path
+    ) -> None:
         recording = wired(tmp_path, "to-compute")
         path = recording.folder / "ovn.parquet"
         before, seen = values(recording), pl.read_parquet(path)

@@ -21,6 +21,8 @@ from migrascope.testbed.settings import Settings
 class Silent:
     """A progress of which nothing is asked but steps."""
 
+    waiting = None
+
     def step(self, text: str) -> None:
         pass
 
@@ -88,6 +90,21 @@ async def test_each_trial_has_the_testbed_of_its_network_and_what_the_run_made_g
             assert there == [name]
             there = []
     assert there == []
+
+
+async def test_the_testbed_of_the_first_trial_comes_up_first(did: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def made(*_: object, **__: object) -> Any:
+        return Path("/"), None
+
+    monkeypatch.setattr(clouds, "roots", made)
+    monkeypatch.setattr(clouds, "guest_image", made)
+    plan = plan_of("net", "agents-vlan", "ovn-geneve")
+    for network in ("ovn-geneve", "agents-vlan"):
+        first = next(spec for spec in schedule(plan) if spec.factors.network == network)
+        did.clear()
+        async with clouds.cloud_trials(plan, cast(Any, Silent()), first) as up:
+            await up.trials(plan)(first, Path("/"))
+        assert did == [f"up net-{network}", f"trial {first.number} on net-{network}", f"purge net-{network}"]
 
 
 async def test_a_testbed_that_was_there_goes_down_and_is_not_purged(did: list[str]) -> None:

@@ -6,8 +6,8 @@ two it is; `open-vswitch`, the switch itself (`ovs-vswitchd`), with the same tar
 `ovn-southbound` (its databases), with target `controller`. On the lab `libvirt`: `libvirt` alone.
 
 **How.** SIGKILL to the main process of its unit. systemd starts it again after 0.1 s (nova-compute, libvirt, the
-agent, Open vSwitch), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of use. On
-the lab `libvirt` it is started again after 0.1 s, too.
+agent, Open vSwitch), 5 s (MariaDB) or 10 s (RabbitMQ, Ceph), as Debian's units say; it then needs seconds to be of
+use. On the lab `libvirt` it is started again after 0.1 s, too.
 
 **What it needs.** The testbed, or the lab `libvirt`. A service that it does not have fails the trial, with its name,
 before the migration.

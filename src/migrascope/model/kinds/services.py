@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 SERVICES = {
     "libvirt": HOST_SIDES, "nova-compute": HOST_SIDES, "l2-agent": HOST_SIDES, "ceph-osd": HOST_SIDES,
-    "open-vswitch": (*HOST_SIDES, "controller"), "ovn-controller": (*HOST_SIDES, "controller"), "ovn-northd": ("controller",), "ovn-northbound": ("controller",),
-    "ovn-southbound": ("controller",),
+    "open-vswitch": (*HOST_SIDES, "controller"), "ovn-controller": (*HOST_SIDES, "controller"),
+    "ovn-northd": ("controller",), "ovn-northbound": ("controller",), "ovn-southbound": ("controller",),
     "rabbitmq": ("controller",), "database": ("controller",), "ceph-mon": ("controller",),
 }  # fmt: skip
 """Services of OpenStack by name, and the targets on which each runs. OVN's, and the agent of Open vSwitch, where the

@@ -37,18 +37,19 @@ from migrascope.trial.origin import origin
 
 
 @contextlib.asynccontextmanager
-async def cloud_trials(plan: Plan, progress: Progress) -> AsyncIterator[Up]:
+async def cloud_trials(plan: Plan, progress: Progress, first: TrialSpec) -> AsyncIterator[Up]:
     """The plan's cloud as something that runs trials; beside it what the manifest says of it. A testbed that is down is
-    brought up, and stays up."""
+    brought up, and stays up. first: the trial that comes first, whose testbed is up first where each network has one
+    of its own."""
     host_root, _ = await roots([HOST, GUEST_ROOT], progress.step, progress.waiting)
     guest = await guest_image(host_root, say=progress.step)
     if plan.cloud.name:
         async with _foreign(plan, guest, host_root, progress) as found:
             yield found
-    elif levels := plan.axes.network:
+    elif plan.axes.network:
         async with _Testbeds(plan, guest, host_root, progress) as testbeds:
-            first = await testbeds.of(levels[0])
-            yield Up(first.facts, testbeds.trials, first.fit and testbeds.fit)
+            now = await testbeds.of(cast(NetworkLevel, first.factors.network))
+            yield Up(now.facts, testbeds.trials, now.fit and testbeds.fit)
     else:
         async with _testbed(Testbed(plan.cloud.testbed), plan, guest, host_root, progress) as found:
             yield found

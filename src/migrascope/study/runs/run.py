@@ -8,7 +8,7 @@ from pathlib import Path
 from migrascope.model.calibration import Calibration
 from migrascope.model.load import Load
 from migrascope.model.plan import Plan
-from migrascope.model.schedule import schedule
+from migrascope.model.schedule import TrialSpec, schedule
 from migrascope.node.lock import free
 from migrascope.store.atomic import write_json
 from migrascope.store.document import read_object
@@ -31,11 +31,12 @@ def locked(run: RunFolder) -> Iterator[None]:
         yield
 
 
-def _lab(plan: Plan, images: Images | None, progress: Progress) -> AbstractAsyncContextManager[Up]:
+def _lab(plan: Plan, images: Images | None, progress: Progress, first: TrialSpec) -> AbstractAsyncContextManager[Up]:
+    """What runs the plan's trials. first: the trial that comes first."""
     if plan.lab.kind == "openstack":
         from migrascope.study.labs.clouds import cloud_trials  # its libraries are an extra, and take a second
 
-        return cloud_trials(plan, progress)
+        return cloud_trials(plan, progress, first)
     if plan.lab.kind == "address":
         return address_trials(progress)
     if plan.libvirt.hosts:
@@ -59,7 +60,7 @@ async def execute(
 ) -> RunFolder:
     """Runs a plan from its beginning into a new folder of `runs`. images: None for the fake lab. load: another run's,
     None for the plan's own, or what fits. begun: called with the run's folder as soon as it is made."""
-    async with _lab(plan, images, progress) as up:
+    async with _lab(plan, images, progress, schedule(plan)[0]) as up:
         chooser = Chooser(plan, up, progress, KeptLoads())
         chosen = await chooser.choose(load)
         run = RunFolder.create(runs, text_of(plan), manifest(plan.seed, plan.name, **up.facts))
@@ -74,10 +75,11 @@ async def execute(
 async def resume(run: RunFolder, images: Images | None, progress: Progress) -> RunFolder:
     """Runs the trials of a run that are not finished. RunError when QEMU or accelerator are not those it began with."""
     plan = run.plan()
-    if finished(run):
+    left = _left(run, schedule(plan))
+    if not left:
         return run
     with locked(run):
-        async with _lab(plan, images, progress) as up:
+        async with _lab(plan, images, progress, left[0]) as up:
             for key, value in up.facts.items():
                 if (had := run.manifest.get(key)) != value:
                     raise RunError(f"{run.path} ran with {key} {had}, here it is {value}; start a new run")
@@ -90,7 +92,12 @@ async def resume(run: RunFolder, images: Images | None, progress: Progress) -> R
 
 def finished(run: RunFolder) -> bool:
     """Whether every trial of its plan is sealed."""
-    return run.finished() >= {spec.number for spec in schedule(run.plan())}
+    return not _left(run, schedule(run.plan()))
+
+
+def _left(run: RunFolder, specs: list[TrialSpec]) -> list[TrialSpec]:
+    sealed = run.finished()
+    return [spec for spec in specs if spec.number not in sealed]
 
 
 async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
@@ -98,10 +105,9 @@ async def _rest(run: RunFolder, chooser: Chooser, load: Load) -> None:
     that trial begins again: none is sealed yet that had another."""
     plan, progress = chooser.plan, chooser.progress
     specs = schedule(plan)
-    sealed = run.finished()
-    left = [spec for spec in specs if spec.number not in sealed]
+    left = _left(run, specs)
     whole_s = expected_s(plan, left, boot_of(plan, run.path.parent).seconds)
-    progress.plan(specs, len(sealed), whole_s / max(1, len(left)))
+    progress.plan(specs, len(specs) - len(left), whole_s / max(1, len(left)))
     run_trial = chooser.up.trials(plan.loaded(load))
     for spec in left:
         progress.trial_begins(spec)
