@@ -66,5 +66,8 @@ KINDS: dict[str, Kind] = {
 
 def index() -> str:
     """The table of docs/disturbances/README.md."""
-    rows = [f"| [{name}]({name}.md) | {', '.join(kind.targets)} | {kind.does} |" for name, kind in KINDS.items()]
+    rows = []
+    for name, kind in KINDS.items():
+        targets = [*kind.targets, *(f"{target} (openstack)" for target in kind.beside)]
+        rows.append(f"| [{name}]({name}.md) | {', '.join(targets)} | {kind.does} |")
     return "\n".join(["| kind | target | what it does |", "|---|---|---|", *rows]).replace("|  |", "| |")
