@@ -98,7 +98,7 @@ def test_a_gateway_whose_switch_was_off_is_one_again(made: tuple[Cloud, Made], t
     plan = f'name = "off"\nblocks = 1\nlab.kind = "openstack"\ncloud.testbed = "{cloud.testbed.name}"\n'
     plan += f'axes.scenario = ["none"]\naxes.disturbance = ["off"]\nwindows.before = "3s"\n{LIGHT_EACH}'
     plan += (
-        'verdict.allow = "two copies"\n[[disturbance]]\nname = "off"\nkind = "service-down"\ntarget = "controller"\n'
+        '[verdict]\nallow = "two copies"\n[[disturbance]]\nname = "off"\nkind = "service-down"\ntarget = "controller"\n'
     )
     plan += f'service = "open-vswitch"\nwhen = "first-copy"\nduration = "{OFF_S}s"\n'
     if cloud.testbed.settings.network == "agents":

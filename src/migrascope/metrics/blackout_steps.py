@@ -90,7 +90,7 @@ def measure(
         ("before_stop", Edge(windows.stop, "qmp_event", stamped)),
         ("pause", Edge(windows.resume, "qmp_event", stamped)),
         ("announce", _frame(path.announced, clock_ns)),
-        *held(wired),
+        *held(wired, path.came),
         ("delivery", _frame(path.came, clock_ns)),
         ("answer", _frame(path.spoke, clock_ns)),
         *awaited(path.router, wired, _floating(recording, windows), clock_ns),
@@ -115,13 +115,16 @@ def _frame(ns: int | None, clock_ns: float) -> Edge | None:
     return Edge(ns, wiring.SOURCE, errors) if ns is not None else None
 
 
-def held(wired: ovn.Wired | None) -> list[tuple[str, Edge | None]]:
-    """The ends of the steps that there are only where OVN holds the port back until a RARP; or, where none comes, until
-    the destination is the port's chassis."""
+def held(wired: ovn.Wired | None, came_ns: int | None) -> list[tuple[str, Edge | None]]:
+    """The ends of the steps that there are only where OVN holds the port back until a RARP; or, where none is seen,
+    until the destination is the port's chassis. came_ns: when the first frame for the instance came to the
+    destination's tap, by which frames were let through also where nothing showed the flows go: with a switch that was
+    down they were gone."""
     if wired is None or not wired.held:
         return []
     activated, unblocked, switched = (wired.stamps.get(name) for name in ("activated", "unblocked", "switched"))
-    if activated is None and switched is not None and unblocked is not None and switched.ns <= unblocked.ns:
+    passed_ns = unblocked.ns if unblocked is not None else came_ns
+    if activated is None and switched is not None and passed_ns is not None and switched.ns <= passed_ns:
         activated = switched
     edges = (
         Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in (activated, unblocked)
