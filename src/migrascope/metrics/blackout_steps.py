@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from migrascope.metrics import floating_ip, ovn, wiring
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.network import migration_gap
-from migrascope.metrics.packets import NS, Packets
+from migrascope.metrics.packets import NS, Packets, inside
 from migrascope.metrics.steps import Edge
 from migrascope.metrics.windows import Windows
 from migrascope.model.family import FIRST
@@ -24,12 +24,14 @@ STEPS = {
     "claim": "until the destination answers for the distributed floating IP",
     "move": "until the external network has a frame of the floating IP's from the destination",
     "routing": "until these are at the router's outer port",
+    "repeats": "until the instance has answered again what its source had answered already",
 }
 UNEXPLAINED = "unexplained"
 KEYS = tuple(f"blackout_step_s.{name}" for name in (*STEPS, UNEXPLAINED))
 SOURCE = "echo, qmp_event, announce, ovn"
 NOT_HELD = "no OVN held the port back until a RARP"
 NOT_AWAITED = "nothing waited for a floating IP to move"
+NOT_REPEATED = "the instance answered nothing again"
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,14 @@ def measure(
         *awaited(path.router, wired, _floating(recording, windows), clock_ns),
         ("routing", _frame(path.router, clock_ns)),
     ]
-    # A guest may send something else first, and be silent again until it answers.
-    if again := wiring.answering(recording, path, gap.end_ns):
-        ends += zip(("answer", "routing"), (_frame(stamp, clock_ns) for stamp in again), strict=True)
+    # A guest may send something else first, and be silent again until it answers; where its requests came to both hosts
+    # while it moved, it answers those again before others.
+    repeated = packets.repeated_ns[inside(packets.repeated_ns, (windows.resume, gap.end_ns))]
+    first, last = (int(repeated[0]), int(repeated[-1])) if len(repeated) else (gap.end_ns, gap.end_ns)
+    ends += _again(recording, path, 0, first)
+    if len(repeated):
+        ends.append(("repeats", Edge(last, "echo", {"resolution": float(STAMP_NS), "clock": clock_ns})))
+        ends += _again(recording, path, last, gap.end_ns)
     half = {"resolution": packets.interval_ns / 2}
     late = {name: error for name, error in _ns(found["network_blackout_s"]).items() if name != "resolution"}
     over = Edge(gap.over_ns, "echo", late if gap.late else {**late, **half})
@@ -108,6 +115,14 @@ def measure(
         for name in STEPS
     }
     return steps | {f"blackout_step_s.{UNEXPLAINED}": _length(rest).censored(not gap.ended)}
+
+
+def _again(recording: Recording, path: wiring.Path, after_ns: int, until_ns: int) -> list[tuple[str, Edge | None]]:
+    """The ends of answer and routing where the instance was silent and began to send again in that time."""
+    clock_ns, again = recording.wall_clock.worst_step_ns(), wiring.answering(recording, path, until_ns)
+    if again is None or again[0] <= after_ns:
+        return []
+    return list(zip(("answer", "routing"), (_frame(stamp, clock_ns) for stamp in again), strict=True))
 
 
 def _frame(ns: int | None, clock_ns: float) -> Edge | None:
@@ -155,7 +170,7 @@ def awaited(
 def _why(name: str, ends: Sequence[tuple[str, Edge | None]]) -> str:
     edges = [edge for of, edge in ends if of == name]
     if not edges:
-        return NOT_AWAITED if name in ("claim", "move") else NOT_HELD
+        return {"claim": NOT_AWAITED, "move": NOT_AWAITED, "repeats": NOT_REPEATED}.get(name, NOT_HELD)
     return f"nothing showed its {'end' if edges[0] is None else 'beginning'}"
 
 

@@ -1,7 +1,7 @@
 """Echo probes matched with their replies, as plain arrays: what every packet metric is computed from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +112,13 @@ def sent_of(seq: Ints, sent_ns: Ints, reply_seq: Ints, read_ns: Ints) -> Ints:
 @dataclass(frozen=True)
 class Packets:
     """Probes in the order in which they were sent. arrived_ns is -1 where no reply ever came, end_ns where recording
-    ended: a probe without reply that was sent less than Tmax before it is neither lost nor answered."""
+    ended: a probe without reply that was sent less than Tmax before it is neither lost nor answered. repeated_ns: when
+    further replies came to probes that were answered already, in that order."""
 
     sent_ns: Ints
     arrived_ns: Ints
     end_ns: int
+    repeated_ns: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @classmethod
     def match(cls, seq: Any, sent_ns: Any, reply_seq: Any, reply_ns: Any, end_ns: int) -> "Packets":
@@ -127,14 +129,16 @@ class Packets:
         order = np.argsort(sent, kind="stable")
         seq, sent = seq[order], sent[order]
         arrived = np.full(len(sent), -1, dtype=np.int64)
+        repeated = np.empty(0, dtype=np.int64)
         if len(sent) and len(reply):
-            first = np.lexsort((reply, reply_seq))
-            names, at = np.unique(reply_seq[first], return_index=True)
-            stamps = reply[first][at]
+            order = np.lexsort((reply, reply_seq))
+            names, at = np.unique(reply_seq[order], return_index=True)
+            stamps, further = reply[order][at], np.delete(order, at)
+            repeated = np.sort(reply[further[np.isin(reply_seq[further], seq)]])
             place = np.minimum(np.searchsorted(names, seq), len(names) - 1)
             known = names[place] == seq
             arrived[known] = np.maximum(stamps[place[known]], sent[known])
-        return cls(sent, arrived, end_ns)
+        return cls(sent, arrived, end_ns, repeated)
 
     @classmethod
     def of(cls, recording: "Recording", end_ns: int) -> "Packets":

@@ -122,6 +122,31 @@ def test_what_the_guest_has_sent_and_the_router_has_not_is_not_the_guest_s_delay
     assert found["routing"].value == pytest.approx(0.040, abs=1e-5)
 
 
+def answered_again(recording: Recording, *late_ms: float) -> Recording:
+    """The recording with second replies to its first probe, so long after RESUME."""
+    resume = windows_of(recording).resume
+    assert resume is not None
+    path = recording.folder / "echo_reply.parquet"
+    table = pl.read_parquet(path)
+    stamps = [round(resume + late * MS) for late in late_ms]
+    walls = [stamp + recording.wall_clock.offset_ns() for stamp in stamps]
+    first = pl.concat([table.filter(pl.col("seq") == pl.col("seq").min())] * len(stamps))
+    further = first.with_columns(recv_ns=pl.Series(stamps), recv_wall_ns=pl.Series(walls))
+    pl.concat([table, further]).write_parquet(path)
+    return Recording(recording.folder)
+
+
+def test_answers_that_its_source_has_given_are_repeats(tmp_path: Path) -> None:
+    recording = with_early_frames(record(tmp_path), "tap", "router")
+    whole = steps(recording)
+    assert whole["repeats"].reason == "the instance answered nothing again"
+    found = steps(answered_again(recording, 45, 25, 30))
+    kept = ("before_stop", "pause", "announce", "delivery")
+    assert [found[name].value for name in kept] == [whole[name].value for name in kept]
+    lengths_s = [found[name].value for name in ("answer", "routing", "repeats", UNEXPLAINED)]
+    assert lengths_s == pytest.approx([0.019 + 0.015, 0, 0.025, 0], abs=1e-5)
+
+
 def followed(recording: Recording) -> Recording:
     """The trial of the fake lab with what was seen of its frames: over IPv6 the guest answers 80 ms later, and the way
     to the router takes 5 ms instead of 1."""

@@ -226,3 +226,9 @@ def test_outages_are_all_gaps_over_five_times_the_p99_of_before() -> None:
 def test_the_last_probe_s_spacing_is_the_usual_one() -> None:
     packets = Packets.match([0, 1, 2], [0, 2 * MS, 4 * MS], [0, 1], [MS, 3 * MS], end_ns=3 * TMAX_NS)
     assert network.lost_time_s(packets, (0, 10 * MS)) == pytest.approx(0.002)
+
+
+def test_further_replies_to_what_was_answered_are_kept_by_time() -> None:
+    found = Packets.match([1, 2, 3], [0, 10, 20], [1, 1, 2, 9, 9, 1], [5, 7, 12, 21, 22, 6], 100)
+    assert found.repeated_ns.tolist() == [6, 7], "nobody asked what 9 answers"
+    assert found.arrived_ns.tolist() == [5, 12, -1]

@@ -18,7 +18,7 @@ TITLES = {
 }
 _SHOWN, _LEAST = 2, 0.1
 """As many steps are named at most, each of so large a part of the blackout at least."""
-_TONES = {"before_stop": "early", "pause": "pause", "answer": "reply", UNEXPLAINED: "unexplained"}
+_TONES = {"before_stop": "early", "pause": "pause", "answer": "reply", "repeats": "reply", UNEXPLAINED: "unexplained"}
 KEY = {
     "early": "before the VM stops",
     "pause": "VM pause",
