@@ -8,14 +8,19 @@ OVERLOADED = "overloaded"
 
 
 def overload(summary: Summary) -> str | None:
-    """How many trials failed for the machine's sake, why, and what to do; None where none did."""
+    """How many trials failed for the machine's sake, before a migration was asked for, why, and what to do; None where
+    none did. Where it was most of them the load is too much for the machine, else it was too busy at times."""
     late = [trial.facts for trial in summary.trials if trial.facts.status == OVERLOADED]
     if not late:
         return None
     why = Counter(facts.reason for facts in late).most_common(1)[0][0]
+    rare = 2 * len(late) < len(summary.trials)
     planned = summary.load is not None and summary.load.how in ("plan", "run")
     fits = summary.load.fits if summary.load is not None else None
-    if planned and fits is not None:
+    if rare:
+        folders = " ".join(f"trials/{facts.number}" for facts in late)
+        todo = f"remove {folders} from the run's folder and run them again: migrascope run --resume {summary.run}"
+    elif planned and fits is not None:
         todo = f"give at most {fits:.0f} visits/s of each kind in [visitors], or no number: then what fits is found"
     elif planned:
         todo = "leave new_rate and kept_rate out of [visitors]: then what fits this machine is found"

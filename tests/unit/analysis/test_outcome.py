@@ -57,6 +57,13 @@ def test_the_first_line_says_what_to_do(summary: Summary, load: Load, todo: str)
     assert "Scenario" in text
 
 
+def test_few_trials_that_the_machine_was_too_busy_for_are_run_again(summary: Summary) -> None:
+    text = printed(replace(failed(summary, 1), load=PLANNED))
+    number = next(trial.facts.number for trial in failed(summary, 1).trials if trial.facts.status == "overloaded")
+    again = f"remove trials/{number} from the run's folder and run them again: migrascope run --resume {summary.run}"
+    assert text.startswith(f"1 of 4 trials failed for the machine's sake: {WHY}\n  next: {again}\n")
+
+
 def test_a_run_without_a_trial_says_why_in_a_sentence_and_prints_no_table(summary: Summary) -> None:
     text = printed(failed(summary, 4))
     assert f"No trial was carried out, so that there are no figures; 4 of 4 trials: overloaded: {WHY}" in text
