@@ -132,15 +132,15 @@ def _frame(ns: int | None, clock_ns: float) -> Edge | None:
 
 def held(wired: ovn.Wired | None, came_ns: int | None) -> list[tuple[str, Edge | None]]:
     """The ends of the steps that there are only where OVN holds the port back until a RARP; or, where none is seen,
-    until the destination is the port's chassis. came_ns: when the first frame for the instance came to the
-    destination's tap, by which frames were let through also where nothing showed the flows go: with a switch that was
-    down they were gone."""
+    until the destination is the port's chassis, by a stamp that may be late by its error. came_ns: when the first frame
+    for the instance came to the destination's tap, by which frames were let through also where nothing showed the flows
+    go: with a switch that was down they were gone."""
     if wired is None or not wired.held:
         return []
     activated, unblocked, switched = (wired.stamps.get(name) for name in ("activated", "unblocked", "switched"))
     passed_ns = unblocked.ns if unblocked is not None else came_ns
-    if activated is None and switched is not None and passed_ns is not None and switched.ns <= passed_ns:
-        activated = switched
+    if activated is None and switched is not None and passed_ns is not None:
+        activated = switched if switched.ns - sum(switched.errors_ns.values()) <= passed_ns else None
     edges = (
         Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in (activated, unblocked)
     )

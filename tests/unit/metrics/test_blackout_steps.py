@@ -190,7 +190,8 @@ def test_each_family_has_its_own_steps_and_both_the_same_pause(tmp_path: Path) -
     ("switched", "unblocked", "came", "expected"),
     [
         (90, 100, 120, [("activation", 90), ("flows", 100)]),
-        (110, 100, 120, [("activation", None), ("flows", 100)]),
+        (104, 100, 120, [("activation", 104), ("flows", 100)]),
+        (106, 100, 120, [("activation", None), ("flows", 100)]),
         (110, None, 120, [("activation", 110), ("flows", None)]),
         (130, None, 120, [("activation", None), ("flows", None)]),
         (110, None, None, [("activation", None), ("flows", None)]),
@@ -199,7 +200,9 @@ def test_each_family_has_its_own_steps_and_both_the_same_pause(tmp_path: Path) -
 def test_a_port_whose_rarp_was_not_seen_is_held_until_its_chassis_is_the_destination(
     switched: int, unblocked: int | None, came: int | None, expected: list[tuple[str, int | None]]
 ) -> None:
-    stamps = {"switched": Stamp(switched, {})} | ({"unblocked": Stamp(unblocked, {})} if unblocked else {})
+    stamps = {"switched": Stamp(switched, {"resolution": 4, "clock": 1})} | (
+        {"unblocked": Stamp(unblocked, {})} if unblocked else {}
+    )
     ends = held(Wired(stamps, held=True, unbound_ns=0.0, lag_ns=None), came)
     assert [(name, None if edge is None else edge.ns) for name, edge in ends] == expected
 
