@@ -1,6 +1,8 @@
 """Failures on OpenStack: what an operator does next, who is where, and which injector brings a kind about."""
 
+import asyncio
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -250,6 +252,32 @@ def test_a_switch_that_is_the_router_is_not_ended() -> None:
         lasts = frozen if kind == "service-down" else {"service": "open-vswitch", "target": "source"}
         with pytest.raises(Problem, match=f"{kind}: with Open vSwitch in user space the router of Neutron's agents"):
             made(in_switch, kind=kind, **lasts)
+
+
+async def test_a_service_is_gone_before_systemd_keeps_it_down_and_is_started_after_that() -> None:
+    stopped, did = asyncio.Event(), list[list[str]]()
+
+    class Node:
+        async def run(self, argv: list[str], **_: object) -> str:
+            if argv[1] == "stop":
+                await stopped.wait()
+            did.append(argv)
+            return ""
+
+        def pid(self) -> int:
+            return 1
+
+    child = await asyncio.create_subprocess_exec("sleep", "60")
+    service = Service(cast(Any, Node()), ["a.service"], stay=True)
+    service._pid = child.pid
+    await service.apply()
+    assert await child.wait() == -signal.SIGKILL
+    assert did == []
+    healing = asyncio.ensure_future(service.heal())
+    await asyncio.sleep(0)
+    stopped.set()
+    await healing
+    assert [argv[:2] for argv in did] == [["systemctl", "stop"], ["sh", "-c"]]
 
 
 def test_every_service_has_its_units() -> None:

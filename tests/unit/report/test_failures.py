@@ -50,6 +50,9 @@ def test_the_copy_of_a_volume_is_before_the_memory_s_and_a_row_says_where_the_vo
     factors = SimpleNamespace(policy="pre-copy", storage="copied", disturbance="cut")
     trial = cast(Any, SimpleNamespace(facts=SimpleNamespace(plan=plan, factors=factors)))
     assert _what(trial) == ("copied: link-down migration for 2 s", "storage-copy")
+    plan["axes"] = {"policy": ["pre-copy"], "network": ["agents-vlan", "ovn-geneve"]}
+    factors.network = "ovn-geneve"
+    assert _what(trial) == ("ovn-geneve: link-down migration for 2 s", "storage-copy")
 
 
 def test_every_disturbed_trial_has_its_time_axis(tmp_path: Path) -> None:

@@ -45,11 +45,13 @@ def matrix(summary: Summary, seen: Collection[int]) -> dict[str, Any] | None:
 
 
 def _what(trial: TrialResult) -> tuple[str, str]:
-    """A disturbance without its moment, and its moment. Kinds that are only a dose keep their name. The policy goes
-    before, and where the volume is, where the plan has several."""
+    """A disturbance without its moment, and its moment. Kinds that are only a dose keep their name. The network,
+    the policy and where the volume is go before, where the plan has several."""
     what, when = _disturbed(trial)
     axes = trial.facts.plan["axes"]
-    varied = [getattr(trial.facts.factors, name) for name in ("policy", "storage") if len(axes.get(name, ())) > 1]
+    varied = [
+        getattr(trial.facts.factors, name) for name in ("network", "policy", "storage") if len(axes.get(name, ())) > 1
+    ]
     return ": ".join([*varied, what]), when
 
 

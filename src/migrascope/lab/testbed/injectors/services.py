@@ -1,5 +1,6 @@
 """A service of OpenStack that dies, once or for a while, or hangs."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -19,6 +20,7 @@ class Service:
     def __init__(self, node: Container, units: Sequence[str], *, stay: bool) -> None:
         self._node, self._units, self._stay = node, list(units), stay
         self._pid = 0
+        self._stopping: asyncio.Task[str] | None = None
 
     async def arm(self) -> None:
         """Finds the process. Problem where the service does not run."""
@@ -26,15 +28,21 @@ class Service:
         self._pid = await _main_process(self._node, self._units[0])
 
     async def apply(self) -> str:
+        """It is gone at once; that it stays so takes systemd up to a second more on a busy machine."""
         os.kill(self._pid, signal.SIGKILL)
         if self._stay:
-            await self._node.run(["systemctl", "stop", *self._units])
+            self._stopping = asyncio.ensure_future(self._node.run(["systemctl", "stop", *self._units]))
         return ""
 
     async def heal(self) -> None:
         """Starts it where it is not up; a node that is down is started with its services by others."""
-        if self._pid and self._node.pid() is not None:
-            await start(self._node, self._units)
+        stopping, self._stopping = self._stopping, None
+        try:
+            if stopping is not None:
+                await stopping
+        finally:
+            if self._pid and self._node.pid() is not None:
+                await start(self._node, self._units)
 
 
 class ServiceHangs:
