@@ -105,8 +105,20 @@ def test_tunnels_end_on_the_tenants_link_and_are_not_there_with_vlans() -> None:
     assert "tunnel_types = \n" in agent(Settings())
     assert f"local_ip = {address(COMPUTE, 'tenant')}\n" in agent(Settings(tenant="vxlan"))
     assert "tunnel_types = vxlan\n" in agent(Settings(tenant="vxlan"))
-    started = [task for task in all_tasks(Settings(tenant="vxlan"), SECRETS) if "migrascope-tunnels" in str(task)]
-    assert [task.node for task in started] == [CONTROLLER, COMPUTE]
+
+    def given(settings: Settings, node: str) -> list[bool]:
+        """Whether a node's switch is given its address when it starts, and when it has its bridges."""
+        end = f"/usr/sbin/ip address replace {address(node, 'tenant')}/24 dev br-tenant\n"
+        task = next(task for task in all_tasks(settings, SECRETS) if task.name == switch.name(node))
+        starts = next(
+            file.text for file in _files([task]) if file.path.endswith("ovs-vswitchd.service.d/migrascope.conf")
+        )
+        told = [action.stdin for action in task.actions if isinstance(action, Command) and action.stdin]
+        return [f"ExecStartPost=-{end}" in starts, end in told[-1]]
+
+    for node in (CONTROLLER, COMPUTE):
+        assert given(Settings(tenant="vxlan"), node) == [True, True], "with its process its bridge is gone"
+        assert given(Settings(), node) == [False, False]
 
 
 def _told(every: list[Task], node: str) -> tuple[str, ...]:
