@@ -141,6 +141,9 @@ def held(wired: ovn.Wired | None, came_ns: int | None) -> list[tuple[str, Edge |
     passed_ns = unblocked.ns if unblocked is not None else came_ns
     if activated is None and switched is not None and passed_ns is not None:
         activated = switched if switched.ns - sum(switched.errors_ns.values()) <= passed_ns else None
+    # Without it no flows go; a database that hangs tells of it later.
+    elif activated is not None and unblocked is not None and unblocked.ns < activated.ns:
+        activated = unblocked
     edges = (
         Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in (activated, unblocked)
     )

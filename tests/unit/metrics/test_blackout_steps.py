@@ -207,6 +207,12 @@ def test_a_port_whose_rarp_was_not_seen_is_held_until_its_chassis_is_the_destina
     assert [(name, None if edge is None else edge.ns) for name, edge in ends] == expected
 
 
+def test_flows_go_when_the_rarp_was_seen_whenever_a_database_tells_of_it() -> None:
+    stamps = {"activated": Stamp(8000, {}), "switched": Stamp(8000, {}), "unblocked": Stamp(100, {})}
+    ends = held(Wired(stamps, held=True, unbound_ns=0.0, lag_ns=None), 120)
+    assert [(name, edge.ns) for name, edge in ends if edge is not None] == [("activation", 100), ("flows", 100)]
+
+
 def test_flows_that_nobody_saw_go_are_unexplained(tmp_path: Path) -> None:
     whole = steps(wired(tmp_path / "a", "to-compute", late_ns=20 * MS))
     found = steps(wired(tmp_path / "b", "to-compute", keep=r"^(?!.*DELETED)", late_ns=20 * MS))
