@@ -14,10 +14,9 @@ def overload(summary: Summary) -> str | None:
     if not late:
         return None
     why = Counter(facts.reason for facts in late).most_common(1)[0][0]
-    rare = 2 * len(late) < len(summary.trials)
     planned = summary.load is not None and summary.load.how in ("plan", "run")
     fits = summary.load.fits if summary.load is not None else None
-    if rare:
+    if 2 * len(late) < len(summary.trials):
         folders = " ".join(f"trials/{facts.number}" for facts in late)
         todo = f"remove {folders} from the run's folder and run them again: migrascope run --resume {summary.run}"
     elif planned and fits is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from migrascope.metrics import floating_ip, ovn, wiring
 from migrascope.metrics.hostclock import STAMP_NS
 from migrascope.metrics.network import migration_gap
-from migrascope.metrics.packets import NS, Packets, inside
+from migrascope.metrics.packets import NS, Packets, Span, inside
 from migrascope.metrics.steps import Edge
 from migrascope.metrics.windows import Windows
 from migrascope.model.family import FIRST
@@ -100,12 +100,13 @@ def measure(
     ]
     # A guest may send something else first, and be silent again until it answers; where its requests came to both hosts
     # while it moved, it answers those again before others.
-    repeated = packets.repeated_ns[inside(packets.repeated_ns, (windows.resume, gap.end_ns))]
-    first, last = (int(repeated[0]), int(repeated[-1])) if len(repeated) else (gap.end_ns, gap.end_ns)
-    ends += _again(recording, path, 0, first)
-    if len(repeated):
-        ends.append(("repeats", Edge(last, "echo", {"resolution": float(STAMP_NS), "clock": clock_ns})))
-        ends += _again(recording, path, last, gap.end_ns)
+    repeated = packets.repeated_ns[inside(packets.repeated_ns, (windows.resume, gap.end_ns))].tolist()
+    since = 0
+    if repeated:
+        ends += _again(recording, path, (since, repeated[0]), clock_ns)
+        since = repeated[-1]
+        ends.append(("repeats", Edge(since, "echo", {"resolution": float(STAMP_NS), "clock": clock_ns})))
+    ends += _again(recording, path, (since, gap.end_ns), clock_ns)
     half = {"resolution": packets.interval_ns / 2}
     late = {name: error for name, error in _ns(found["network_blackout_s"]).items() if name != "resolution"}
     over = Edge(gap.over_ns, "echo", late if gap.late else {**late, **half})
@@ -117,10 +118,10 @@ def measure(
     return steps | {f"blackout_step_s.{UNEXPLAINED}": _length(rest).censored(not gap.ended)}
 
 
-def _again(recording: Recording, path: wiring.Path, after_ns: int, until_ns: int) -> list[tuple[str, Edge | None]]:
+def _again(recording: Recording, path: wiring.Path, span: Span, clock_ns: float) -> list[tuple[str, Edge | None]]:
     """The ends of answer and routing where the instance was silent and began to send again in that time."""
-    clock_ns, again = recording.wall_clock.worst_step_ns(), wiring.answering(recording, path, until_ns)
-    if again is None or again[0] <= after_ns:
+    again = wiring.answering(recording, path, span[1])
+    if again is None or again[0] <= span[0]:
         return []
     return list(zip(("answer", "routing"), (_frame(stamp, clock_ns) for stamp in again), strict=True))
 
@@ -138,12 +139,12 @@ def held(wired: ovn.Wired | None, came_ns: int | None) -> list[tuple[str, Edge |
     if wired is None or not wired.held:
         return []
     activated, unblocked, switched = (wired.stamps.get(name) for name in ("activated", "unblocked", "switched"))
-    passed_ns = unblocked.ns if unblocked is not None else came_ns
-    if activated is None and switched is not None and passed_ns is not None:
-        activated = switched if switched.ns - sum(switched.errors_ns.values()) <= passed_ns else None
-    # Without it no flows go; a database that hangs tells of it later.
-    elif activated is not None and unblocked is not None and unblocked.ns < activated.ns:
-        activated = unblocked
+    if activated is None:
+        passed_ns = unblocked.ns if unblocked is not None else came_ns
+        if switched is not None and passed_ns is not None and switched.earliest_ns <= passed_ns:
+            activated = switched
+    elif unblocked is not None and unblocked.ns < activated.ns:
+        activated = unblocked  # without it no flows go; a database that hangs tells of it later
     edges = (
         Edge(stamp.ns, ovn.TABLE, stamp.errors_ns) if stamp is not None else None for stamp in (activated, unblocked)
     )

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +59,11 @@ class Stamp:
 
     ns: float
     errors_ns: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def earliest_ns(self) -> float:
+        """How early it can have been: what is read is late by its error at most."""
+        return self.ns - sum(self.errors_ns.values())
 
 
 def measure(recording: Recording, windows: Windows) -> dict[str, Measured]:
@@ -233,23 +238,24 @@ class _Story:
         installs them again. A flow's cookie is how the row's UUID begins."""
         cookies = {int(change.row[:8], 16) for change in self._bindings if change.row}
         released = None
-        for line, stamp in self._flows():
+        for wall, line in self._flows():
             flow = _FLOW.search(line)
             if flow is not None and int(flow[2], 16) in cookies:
-                released = stamp() if flow[1] == "DELETED" else None
-        return released
+                released = wall if flow[1] == "DELETED" else None
+        return self._read(self._destination, released) if released is not None else None
 
     def _floating(self) -> Stamp | None:
         """When the destination's switch took the flow that answers ARP for the floating IP: OVN has it on the chassis
         alone that has the port, and a port's additional chassis is none."""
-        return next((stamp() for line, stamp in self._flows() if _ANSWERS.search(line)), None)
+        taken = next((wall for wall, line in self._flows() if _ANSWERS.search(line)), None)
+        return self._read(self._destination, taken) if taken is not None else None
 
-    def _flows(self) -> Iterator[tuple[str, Callable[[], Stamp | None]]]:
-        """The changes of flows on the destination by time, and what gives the stamp of each."""
+    def _flows(self) -> Iterator[tuple[int, str]]:
+        """The changes of flows on the destination by time: wall ns by that host, and what it said."""
         rows = self._recording.table(TABLE).sort("wall_ns").select("host", "what", "wall_ns", "line").rows()
         for host, what, wall, line in rows:
             if what == "flow" and host == self._destination and self._since(host, wall):
-                yield line, partial(self._read, host, wall)
+                yield wall, line
 
     def unbound_ns(self) -> float:
         """How long all of its bindings without a chassis lasted, each until the next."""

@@ -131,9 +131,9 @@ class Packets:
         arrived = np.full(len(sent), -1, dtype=np.int64)
         repeated = np.empty(0, dtype=np.int64)
         if len(sent) and len(reply):
-            order = np.lexsort((reply, reply_seq))
-            names, at = np.unique(reply_seq[order], return_index=True)
-            stamps, further = reply[order][at], np.delete(order, at)
+            first = np.lexsort((reply, reply_seq))
+            names, at = np.unique(reply_seq[first], return_index=True)
+            stamps, further = reply[first][at], np.delete(first, at)
             repeated = np.sort(reply[further[np.isin(reply_seq[further], seq)]])
             place = np.minimum(np.searchsorted(names, seq), len(names) - 1)
             known = names[place] == seq
